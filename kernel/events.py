@@ -1,0 +1,124 @@
+"""Events, and where they stand in the log.
+
+A `Stream` is one aggregate's place; a `Cause` says who asked for what and why; a `Recorded` is an event as the log keeps
+it. Knows nothing of NATS or protobuf: subjects are names, payloads are bytes.
+"""
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from kernel.faults import Invalid
+
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_NAMESPACE = uuid.UUID("6f0b1a52-6c3e-5d0e-9a53-70726f766f73")
+
+
+def require_token(value: str, field: str) -> str:
+    """`value`, if it can stand in a subject (`[A-Za-z0-9_-]`, 1 to 128 characters).
+
+    Raises:
+        Invalid: it cannot; the fault names `field`.
+    """
+    if TOKEN.fullmatch(value) is None:
+        raise Invalid(
+            "MALFORMED_ID",
+            f"{field} must be 1 to 128 characters of A-Z, a-z, 0-9, '_' and '-'",
+            field=field,
+        )
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One aggregate: tenant, context, aggregate, id. Its events have subjects `evt.<t>.<c>.<a>.<id>.<EventType>`."""
+
+    tenant: str
+    context: str
+    aggregate: str
+    id: str
+
+    @property
+    def filter(self) -> str:
+        """The subject filter that covers every event of this aggregate and nothing else."""
+        return f"evt.{self.tenant}.{self.context}.{self.aggregate}.{self.id}.*"
+
+    def subject(self, event_type: str) -> str:
+        """Where an event of this type is published; `event_type` is the short name, as `AgentRevoked`."""
+        return f"evt.{self.tenant}.{self.context}.{self.aggregate}.{self.id}.{event_type}"
+
+    def event_id(self, request_id: str, n: int = 0) -> str:
+        """The id of the n-th event that `request_id` causes here: UUIDv5, so that a retry bears the same id."""
+        name = f"{self.tenant}/{self.context}/{self.aggregate}/{self.id}/{request_id}/{n}"
+        return str(uuid.uuid5(_NAMESPACE, name))
+
+
+def derived_id(*parts: str) -> str:
+    """A request id that is the same whenever the same step is tried again: UUIDv5 over `parts`."""
+    return str(uuid.uuid5(_NAMESPACE, "/".join(parts)))
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Who asked, when, and what led to it. Travels through gRPC metadata and event headers.
+
+    The same `request_id` sent again to the same aggregate has one effect.
+    """
+
+    tenant: str
+    request_id: str
+    actor: str
+    at: datetime
+    correlation_id: str = ""
+    causation_id: str = ""
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last event of an aggregate: its stream sequence (0 when there is none) and how many there are."""
+
+    sequence: int = 0
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What an append answers: the sequence of its last event; `duplicate` when an earlier try had written it."""
+
+    sequence: int
+    event_ids: tuple[str, ...]
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event as the log keeps it: undecoded, so that it can be passed on, hashed or parked as it came."""
+
+    sequence: int
+    subject: str
+    headers: Mapping[str, str]
+    payload: bytes
+
+    @property
+    def stream(self) -> Stream:
+        """The aggregate it belongs to.
+
+        Raises:
+            Invalid: the subject is not of the form `evt.<t>.<c>.<a>.<id>.<EventType>`.
+        """
+        parts = self.subject.split(".")
+        if len(parts) != 6 or parts[0] != "evt":
+            raise Invalid("MALFORMED_SUBJECT", f"not an event subject: {self.subject!r}", field="subject")
+        return Stream(*parts[1:5])
+
+    @property
+    def event_type(self) -> str:
+        """The short name, as `AgentRevoked`."""
+        return self.subject.rpartition(".")[2]
+
+    @property
+    def event_id(self) -> str:
+        return self.headers.get("ce-id", "")

@@ -1,0 +1,79 @@
+"""What a service asks of the event log, whatever carries it.
+
+Obligations are stated here once; `tests/contract/` holds every adapter to them.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
+
+from kernel.events import Appended, Cause, Head, Recorded, Stream
+
+Deliver = Callable[[Sequence[Recorded]], Awaitable[None]]
+
+State_co = TypeVar("State_co", covariant=True)
+Command_contra = TypeVar("Command_contra", contravariant=True)
+
+
+class EventLog(Protocol):
+    """The one source of truth. Append is commit: when it answers, the events are on disk."""
+
+    async def append(self, stream: Stream, events: Sequence[object], *, after: Head, cause: Cause) -> Appended:
+        """Write `events` (domain events, at least one) behind `after`, all or none.
+
+        Safe to repeat: the ids follow from `cause.request_id`, so a second try writes nothing and answers `duplicate`.
+
+        Raises:
+            AppendConflict: the aggregate's last sequence is not `after.sequence`; nothing was written.
+            Exhausted: the log or the message limit is full; nothing was written.
+            Unavailable: no answer came. It may have been written: repeat with the same request id to find out.
+        """
+        ...
+
+    async def load(self, stream: Stream) -> Sequence[Recorded]:
+        """Every event of one aggregate, oldest first. For repair and for tools: slow, never on a request's path."""
+        ...
+
+    async def last_sequence(self) -> int:
+        """The sequence of the newest event in the whole log, 0 when it is empty."""
+        ...
+
+
+class Following(Protocol):
+    """A follower at work: delivers in order, without gaps, at least once after a restart, never twice while it lives."""
+
+    @property
+    def position(self) -> int:
+        """The sequence up to which everything that matches has been delivered."""
+        ...
+
+    @property
+    def stale_seconds(self) -> float:
+        """How long ago it last knew itself to be at the end of the log."""
+        ...
+
+    async def reached(self, sequence: int, timeout_seconds: float = 5.0) -> None:
+        """Wait until `position` is at least `sequence`.
+
+        Raises:
+            Unavailable: it did not get there in time (reason `FOLLOWER_BEHIND`), or it halted (`FOLLOWER_HALTED`).
+        """
+        ...
+
+
+class Aggregates(Protocol[State_co, Command_contra]):
+    """Aggregates of one kind, held in memory and fed by the follower."""
+
+    def current(self, tenant: str, id: str) -> State_co:
+        """The state now; the initial state if there are no events."""
+        ...
+
+    async def handle(self, id: str, command: Command_contra, cause: Cause) -> Appended:
+        """Decide and append in `cause.tenant`; on conflict wait, decide again, at most five times.
+
+        A repeated `cause.request_id` answers what it answered before. A command that changes nothing answers the
+        aggregate's last sequence and no ids.
+
+        Raises:
+            Fault: what `decide` raised, or what the log raised.
+        """
+        ...
