@@ -1,0 +1,77 @@
+# Bare `make` lists every command. Nothing is needed but make, git, bash and Python 3.11 or newer (make PYTHON=… names another).
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+PROTOS = $(shell find protos -name '*.proto' | LC_ALL=C sort)
+TESTS := tests/unit tests/contract tests/rpc tests/integration tests/e2e tests/chaos
+export PYTHON
+
+.PHONY: help setup setup-dev run test test-system check drift gen baseline bench fmt lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+run: setup ## start all of Provost on this machine (Ctrl-C stops it; data under .provost/)
+	@exec $(BIN)/python -m chassis.embedded
+
+test: setup-dev ## every test that needs no system package, against real servers from wheels
+	@$(BIN)/python -m pytest $(TESTS)
+
+test-system: setup-dev ## tests that need system packages (names what is missing)
+	@$(BIN)/python -m tests.system
+
+check: setup-dev ## format, lint, types, walls between rooms, protos: exactly what CI checks
+	@step() { local from=$$SECONDS; printf '\n── %s\n' "$$*"; "$$@" || { printf '✗ failed: %s\n' "$$*"; failed=1; }; \
+	  printf '   %s s\n' "$$((SECONDS - from))"; }; failed=0; \
+	step $(BIN)/ruff format --check .; \
+	step $(BIN)/ruff check .; \
+	step $(BIN)/lint-imports; \
+	step $(BIN)/mypy; \
+	step $(MAKE) drift; \
+	step $(BIN)/buf lint; \
+	step $(BIN)/buf breaking --against protos/baseline.binpb; \
+	[ $$failed = 0 ] && printf '\nAll checks passed.\n'
+
+drift: setup-dev ## say whether gen/ is what protos/ render to (part of check)
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(MAKE) -s render OUT="$$fresh" >/dev/null; \
+	diff -r --exclude=__pycache__ gen "$$fresh" || { echo "gen/ is not what protos/ render to: run make gen and commit."; exit 1; }
+
+gen: setup-dev ## render protos/ into gen/ (python and type stubs)
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(MAKE) -s render OUT="$$fresh"; \
+	mkdir -p gen; cp -r "$$fresh"/. gen/; \
+	diff -rq --exclude=__pycache__ gen "$$fresh" | awk '/^Only in gen/ { sub(/:$$/, "", $$3); print $$3 "/" $$4 }' | xargs -r rm -rv; \
+	echo "gen/ holds $$(find gen -name '*_pb2.py' | wc -l) rendered protos."
+
+# Not for people: `make gen` and `make drift` render with it. OUT is where to.
+.PHONY: render
+render:
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc -I protos --python_out=$(OUT) --grpc_python_out=$(OUT) \
+	  --mypy_out=quiet:$(OUT) --mypy_grpc_out=quiet:$(OUT) $(PROTOS)
+
+baseline: setup-dev ## accept the protos as they are as what buf breaking compares with
+	@$(BIN)/buf build -o protos/baseline.binpb && echo "protos/baseline.binpb renewed: commit it, and say why in the commit."
+
+bench: setup-dev ## measure against the limits of docs/architecture.md (prints tables, writes JSON)
+	@requirements/install.sh bench .venv-drain3 || echo "drain3 does not install here: it is left out of the comparison."
+	@$(BIN)/python -m tests.bench
+
+fmt: setup-dev ## format the code and repair what ruff can
+	@$(BIN)/ruff check --fix-only --quiet .; $(BIN)/ruff format .; $(BIN)/buf format -w
+
+lock: ## compile requirements/*.lock anew from *.in (needs a network)
+	@requirements/lock.sh
+
+clean: ## remove environments and caches (never .provost/, which holds data)
+	@rm -rf .venv .venv-drain3 .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov bench-results
+	@find . -name __pycache__ -type d -not -path './.provost/*' -prune -exec rm -rf {} +
+
+# What `make run` needs, and what working on Provost needs. Both return at once when the lock has not changed.
+setup:
+	@requirements/install.sh run
+setup-dev:
+	@requirements/install.sh dev
