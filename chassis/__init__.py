@@ -1,0 +1,1 @@
+"""What every process stands on: settings, telemetry, the event log, RPC. Knows no service."""
