@@ -5,7 +5,6 @@ SHELL := /usr/bin/env bash
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
-PROTOS = $(shell find protos -name '*.proto' | LC_ALL=C sort)
 TESTS := tests/unit tests/contract tests/rpc tests/integration tests/e2e tests/chaos
 export PYTHON
 
@@ -32,6 +31,7 @@ check: setup-dev ## format, lint, types, walls between rooms, protos: exactly wh
 	step $(BIN)/mypy; \
 	step $(MAKE) drift; \
 	step $(BIN)/buf lint; \
+	step $(BIN)/buf format --diff --exit-code; \
 	step $(BIN)/buf breaking --against protos/baseline.binpb; \
 	[ $$failed = 0 ] && printf '\nAll checks passed.\n'
 
@@ -44,14 +44,16 @@ gen: setup-dev ## render protos/ into gen/ (python and type stubs)
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(MAKE) -s render OUT="$$fresh"; \
 	mkdir -p gen; cp -r "$$fresh"/. gen/; \
-	diff -rq --exclude=__pycache__ gen "$$fresh" | awk '/^Only in gen/ { sub(/:$$/, "", $$3); print $$3 "/" $$4 }' | xargs -r rm -rv; \
+	{ diff -rq --exclude=__pycache__ gen "$$fresh" || true; } | awk '/^Only in gen/ { sub(/:$$/, "", $$3); print $$3 "/" $$4 }' | xargs -r rm -rv; \
 	echo "gen/ holds $$(find gen -name '*_pb2.py' | wc -l) rendered protos."
 
 # Not for people: `make gen` and `make drift` render with it. OUT is where to.
 .PHONY: render
 render:
-	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc -I protos --python_out=$(OUT) --grpc_python_out=$(OUT) \
-	  --mypy_out=quiet:$(OUT) --mypy_grpc_out=quiet:$(OUT) $(PROTOS)
+	@export PATH="$(CURDIR)/$(BIN):$$PATH"; \
+	all=$$(find protos -name '*.proto' | LC_ALL=C sort); services=$$(grep -l '^service ' $$all); \
+	python -m grpc_tools.protoc -I protos --python_out=$(OUT) --mypy_out=quiet:$(OUT) $$all; \
+	python -m grpc_tools.protoc -I protos --grpc_python_out=$(OUT) --mypy_grpc_out=quiet:$(OUT) $$services
 
 baseline: setup-dev ## accept the protos as they are as what buf breaking compares with
 	@$(BIN)/buf build -o protos/baseline.binpb && echo "protos/baseline.binpb renewed: commit it, and say why in the commit."

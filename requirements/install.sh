@@ -9,8 +9,12 @@ venv=${2:-.venv}
 stamp=$venv/$1.installed
 oldest="3.11"
 
-# The lock, the project file and the place decide: a moved checkout would otherwise go on importing from its old place.
-state=$(cat "$lock" pyproject.toml <(pwd) | git hash-object --stdin)
+# The lock, what pyproject.toml says of the package, and the place decide: a moved checkout would otherwise go on importing
+# from its old place.
+state_of() {
+  { cat "requirements/$1.lock"; sed '/^\[tool.ruff\]/,$d' pyproject.toml; pwd; } | git hash-object --stdin
+}
+state=$(state_of "$1")
 if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$state" ]; then
   exit 0
 fi
@@ -62,5 +66,5 @@ fi
 echo "$state" >"$stamp"
 if [ "$1" = dev ]; then
   # The dev lock holds everything of the run lock.
-  cat requirements/run.lock pyproject.toml <(pwd) | git hash-object --stdin >"$venv/run.installed"
+  state_of run >"$venv/run.installed"
 fi
