@@ -24,7 +24,6 @@ _SHARED = {
     "chassis/eventlog/jetstream.py": "import nats\nfrom provost.event.v1 import event_pb2\n",
     "chassis/eventlog/memory.py": "",
     "chassis/eventlog/follower.py": "",
-    "services/__init__.py": "",
     "sdk/python/provost_sdk/__init__.py": "",
     "sdk/python/provost_sdk/cli.py": "import typer\nfrom provost.gateway.v1 import gateway_pb2\n",
 }
