@@ -1,0 +1,203 @@
+"""Settings: the only reader of the environment and of `.env`.
+
+`ServiceSettings` holds what all processes share; each service's `config.py` adds its own. Every setting has a working
+default. Field names are ours; the names in the environment are the aliases, and they are what messages speak of.
+"""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core.core_schema import ValidationInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from chassis import process
+
+Port = int
+S = TypeVar("S", bound="ServiceSettings")
+
+_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|STORE_URL", re.IGNORECASE)
+
+
+def _port(name: str, default: int) -> Any:
+    return Field(default, alias=name, ge=1, le=65535)
+
+
+class ServiceSettings(BaseSettings):
+    """What every process of Provost can be told."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        extra="ignore",
+        case_sensitive=True,
+        frozen=True,
+        populate_by_name=True,
+        validate_default=True,
+    )
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field("INFO", alias="LOG_LEVEL")
+    log_format: Literal["text", "json", "kv"] = Field("text", alias="LOG_FORMAT")
+    enable_tracing: bool = Field(False, alias="ENABLE_TRACING")
+    traces_exporter: Literal["", "otlp", "console"] = Field("", alias="OTEL_TRACES_EXPORTER")
+    otlp_endpoint: str = Field("", alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+
+    home: Path = Field(Path(".provost"), alias="PROVOST_HOME")
+    listen_host: str = Field("127.0.0.1", alias="PROVOST_LISTEN_HOST")
+    internal_key: SecretStr = Field(SecretStr(""), alias="PROVOST_INTERNAL_KEY")
+    shutdown_seconds: float = Field(10.0, alias="PROVOST_SHUTDOWN_SECONDS", ge=0, le=600)
+    clock_offset_seconds: float = Field(0.0, alias="PROVOST_CLOCK_OFFSET_SECONDS")
+    metrics_port: int | None = Field(None, alias="PROVOST_METRICS_PORT", ge=0, le=65535)
+
+    http_port: Port = _port("PROVOST_HTTP_PORT", 5000)
+    gateway_port: Port = _port("PROVOST_GATEWAY_PORT", 7000)
+    policy_port: Port = _port("PROVOST_POLICY_PORT", 7001)
+    state_port: Port = _port("PROVOST_STATE_PORT", 7002)
+    ledger_port: Port = _port("PROVOST_LEDGER_PORT", 7003)
+    orchestrator_port: Port = _port("PROVOST_ORCHESTRATOR_PORT", 7004)
+    actuators_port: Port = _port("PROVOST_ACTUATORS_PORT", 7005)
+    nats_port: Port = _port("PROVOST_NATS_PORT", 4222)
+    store_port: Port = _port("PROVOST_STORE_PORT", 6379)
+
+    # Where the others are; empty means on this machine, at the port above.
+    gateway_address: str = Field("", alias="PROVOST_GATEWAY_ADDRESS")
+    policy_address: str = Field("", alias="PROVOST_POLICY_ADDRESS")
+    state_address: str = Field("", alias="PROVOST_STATE_ADDRESS")
+    ledger_address: str = Field("", alias="PROVOST_LEDGER_ADDRESS")
+    orchestrator_address: str = Field("", alias="PROVOST_ORCHESTRATOR_ADDRESS")
+    actuators_address: str = Field("", alias="PROVOST_ACTUATORS_ADDRESS")
+    nats_url: str = Field("", alias="PROVOST_NATS_URL")
+    store_url: SecretStr = Field(SecretStr(""), alias="PROVOST_STORE_URL")
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _any_case(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator(
+        "gateway_address",
+        "policy_address",
+        "state_address",
+        "ledger_address",
+        "orchestrator_address",
+        "actuators_address",
+    )
+    @classmethod
+    def _local_address(cls, value: str, info: ValidationInfo) -> str:
+        service = (info.field_name or "").removesuffix("_address")
+        return value or f"127.0.0.1:{info.data.get(f'{service}_port', 0)}"
+
+    @field_validator("nats_url")
+    @classmethod
+    def _local_nats(cls, value: str, info: ValidationInfo) -> str:
+        return value or f"nats://127.0.0.1:{info.data.get('nats_port', 0)}"
+
+    @field_validator("store_url")
+    @classmethod
+    def _local_store(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        return (
+            value
+            if value.get_secret_value()
+            else SecretStr(f"redis://127.0.0.1:{info.data.get('store_port', 0)}/0")
+        )
+
+    def port(self, service: str) -> int:
+        """The gRPC port of `service`, as `policy`."""
+        return int(getattr(self, f"{service}_port"))
+
+    def address(self, service: str) -> str:
+        """Where to find `service` over gRPC."""
+        return str(getattr(self, f"{service}_address"))
+
+    def metrics_port_of(self, service: str) -> int:
+        """Where `service` offers its metrics over HTTP; 0 means nowhere."""
+        return self.port(service) + 2000 if self.metrics_port is None else self.metrics_port
+
+    def within_home(self, path: Path) -> Path:
+        """`path` itself when absolute, else under `PROVOST_HOME`."""
+        return self.home / path
+
+
+# Every PROVOST_ name that means something to some process, so that a misspelt one is noticed. A test holds this
+# against all settings classes.
+KNOWN_NAMES: frozenset[str] = frozenset(
+    {
+        "PROVOST_ACTUATORS_ADDRESS",
+        "PROVOST_ACTUATORS_PORT",
+        "PROVOST_CLOCK_OFFSET_SECONDS",
+        "PROVOST_CREW_SIZE",
+        "PROVOST_GATEWAY_ADDRESS",
+        "PROVOST_GATEWAY_PORT",
+        "PROVOST_HOME",
+        "PROVOST_HTTP_PORT",
+        "PROVOST_INTERNAL_KEY",
+        "PROVOST_LEDGER_ADDRESS",
+        "PROVOST_LEDGER_DB",
+        "PROVOST_LEDGER_PORT",
+        "PROVOST_LISTEN_HOST",
+        "PROVOST_METRICS_PORT",
+        "PROVOST_NATS_PORT",
+        "PROVOST_NATS_URL",
+        "PROVOST_ORCHESTRATOR_ADDRESS",
+        "PROVOST_ORCHESTRATOR_PORT",
+        "PROVOST_POLICY_ADDRESS",
+        "PROVOST_POLICY_PORT",
+        "PROVOST_SHUTDOWN_SECONDS",
+        "PROVOST_STATE_ADDRESS",
+        "PROVOST_STATE_PORT",
+        "PROVOST_STORE_PORT",
+        "PROVOST_STORE_URL",
+    }
+)
+
+
+def load(settings: type[S]) -> S:
+    """The settings of this process, from the environment and `.env`; sets the process's clock offset.
+
+    Every mistake is printed, one line each, and the process exits with code 2. A `PROVOST_` name that nothing knows is
+    warned about.
+    """
+    try:
+        loaded = settings()
+    except (ValidationError, SettingsError, UnicodeDecodeError, OSError) as error:
+        for line in mistakes(error):
+            print(line, file=sys.stderr)  # noqa: T201 - logging is configured by what could not be read
+        raise SystemExit(2) from None
+    for line in unknown_names(_given_names(loaded)):
+        print(line, file=sys.stderr)  # noqa: T201
+    process.set_clock_offset(loaded.clock_offset_seconds)
+    return loaded
+
+
+def mistakes(error: Exception) -> Iterator[str]:
+    """One line for each thing wrong: the name, the value unless it is secret, and what is allowed."""
+    if not isinstance(error, ValidationError):
+        yield f"settings: {error}"
+        return
+    for each in error.errors(include_url=False):
+        name = ".".join(str(part) for part in each["loc"])
+        shown = "" if _SECRET.search(name) else f" is {str(each['input'])[:80]!r}"
+        yield f"{name}{shown}: {each['msg']}"
+
+
+def unknown_names(given: Iterable[str]) -> Iterator[str]:
+    """One line for each `PROVOST_` name in `given` that no setting has, with the nearest one that exists."""
+    for name in sorted(set(given)):
+        if name.startswith("PROVOST_") and name not in KNOWN_NAMES:
+            near = difflib.get_close_matches(name, KNOWN_NAMES, n=1)
+            yield f"{name} is not a setting" + (
+                f": did you mean {near[0]}?" if near else " and has no effect"
+            )
+
+
+def _given_names(settings: ServiceSettings) -> Iterator[str]:
+    yield from os.environ
+    file = settings.model_config.get("env_file")
+    if isinstance(file, str) and Path(file).is_file():
+        from dotenv import dotenv_values
+
+        yield from dotenv_values(file)

@@ -1,0 +1,53 @@
+"""Prometheus metrics of this process, and the port where they are read."""
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+if TYPE_CHECKING:
+    from threading import Thread
+    from wsgiref.simple_server import WSGIServer
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+RPC_CALLS = Counter("provost_rpc_calls", "Calls answered, by method and status code.", ("method", "code"))
+RPC_SECONDS = Histogram("provost_rpc_seconds", "How long calls took.", ("method",), buckets=_SECONDS)
+APPENDS = Counter(
+    "provost_appends", "Appends to the event log, by context and outcome.", ("context", "outcome")
+)
+APPEND_SECONDS = Histogram("provost_append_seconds", "How long appends took.", ("context",), buckets=_SECONDS)
+FOLLOWER_POSITION = Gauge("provost_follower_position", "Stream sequence delivered up to.", ("follower",))
+FOLLOWER_LAG = Gauge(
+    "provost_follower_lag_seconds", "Time since it last was at the end of the log.", ("follower",)
+)
+RESTARTS = Counter("provost_child_restarts", "Children started again after they died.", ("child",))
+
+
+class Calls:
+    """The metrics of one method, looked up once."""
+
+    def __init__(self, method: str) -> None:
+        self._method = method
+        self._seconds = RPC_SECONDS.labels(method)
+        self._codes: dict[str, Counter] = {}
+
+    def done(self, code: str, seconds: float) -> None:
+        """Count one answered call."""
+        counter = self._codes.get(code)
+        if counter is None:
+            counter = self._codes[code] = RPC_CALLS.labels(self._method, code)
+        counter.inc()
+        self._seconds.observe(seconds)
+
+
+def calls(method: str) -> Calls:
+    return Calls(method)
+
+
+def serve(port: int, host: str = "127.0.0.1") -> "tuple[WSGIServer, Thread] | None":
+    """Offer the metrics at `http://host:port/metrics`, in a thread; port 0 offers nothing.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    return start_http_server(port, addr=host) if port else None

@@ -1,0 +1,108 @@
+"""Who asked, for whom and why, as it travels in gRPC metadata between our processes.
+
+The gateway sets these from the key it has checked; nobody believes a client's own word for them, because only calls
+that bear the internal key get here.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc.aio
+
+from chassis import process, tracing
+from kernel.events import Cause, require_token
+from kernel.faults import Invalid
+
+TENANT = "x-provost-tenant"
+ACTOR = "x-provost-actor"
+ROLES = "x-provost-roles"
+CORRELATION = "x-provost-correlation"
+CAUSATION = "x-provost-causation"
+TRACEPARENT = "traceparent"
+INTERNAL_KEY = "x-provost-internal"
+
+ALL_ROLES = frozenset({"viewer", "operator", "approver", "auditor", "admin", "service"})
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Metadata = tuple[tuple[str, str], ...]
+
+_ACTOR = re.compile(r"(key|agent|service):[\x21-\x7e]{1,128}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """On whose behalf a call is made, and what they may."""
+
+    tenant: str
+    actor: str
+    roles: frozenset[str]
+
+
+def cause_of(context: Context, request_id: str = "") -> Cause:
+    """The cause this call carries, at this moment; an empty `request_id` is made up (and then repeats nothing).
+
+    Raises:
+        Invalid: tenant, actor, correlation, causation or `request_id` is missing or malformed.
+    """
+    metadata = _metadata(context)
+    correlation, causation = metadata.get(CORRELATION, ""), metadata.get(CAUSATION, "")
+    if correlation:
+        require_token(correlation, CORRELATION)
+    if causation:
+        require_token(causation, CAUSATION)
+    return Cause(
+        tenant=require_token(metadata.get(TENANT, ""), TENANT),
+        request_id=require_token(request_id, "request_id") if request_id else process.new_id(),
+        actor=_require_actor(metadata.get(ACTOR, "")),
+        at=process.now(),
+        correlation_id=correlation,
+        causation_id=causation,
+        traceparent=tracing.current_traceparent() or _traceparent(metadata.get(TRACEPARENT, "")),
+    )
+
+
+def caller_of(context: Context) -> Caller:
+    """On whose behalf this call is made. Roles nobody knows grant nothing.
+
+    Raises:
+        Invalid: tenant or actor is missing or malformed.
+    """
+    metadata = _metadata(context)
+    return Caller(
+        tenant=require_token(metadata.get(TENANT, ""), TENANT),
+        actor=_require_actor(metadata.get(ACTOR, "")),
+        roles=ALL_ROLES.intersection(metadata.get(ROLES, "").split(",")),
+    )
+
+
+def metadata_of(cause: Cause, roles: Iterable[str] = ("service",)) -> Metadata:
+    """The metadata that carries `cause` on an outgoing call."""
+    carried = (
+        (TENANT, cause.tenant),
+        (ACTOR, _require_actor(cause.actor)),
+        (ROLES, ",".join(roles)),
+        (CORRELATION, cause.correlation_id),
+        (CAUSATION, cause.causation_id),
+        (TRACEPARENT, tracing.current_traceparent() or cause.traceparent),
+    )
+    return tuple(pair for pair in carried if pair[1])
+
+
+def _metadata(context: Context) -> dict[str, str]:
+    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+
+
+def _require_actor(actor: str) -> str:
+    if _ACTOR.fullmatch(actor) is None:
+        raise Invalid(
+            "MALFORMED_ID", f"{ACTOR} must be key:…, agent:… or service:… in plain ASCII", field=ACTOR
+        )
+    return actor
+
+
+def _traceparent(value: str) -> str:
+    # W3C Trace Context: one that cannot be read is dropped, not refused.
+    return value if _TRACEPARENT.fullmatch(value) else ""

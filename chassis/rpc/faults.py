@@ -1,0 +1,127 @@
+"""The one place where faults become gRPC statuses and statuses become faults again.
+
+A fault travels as `google.rpc.Status` with one `ErrorInfo` (domain `provost`) in `grpc-status-details-bin`. Texts and
+facts are clipped, because trailers that outgrow the peer's header limit (8 KiB) would lose the whole answer.
+"""
+
+from typing import NamedTuple
+
+import grpc
+import grpc.aio
+from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+
+from kernel.faults import (
+    AppendConflict,
+    Conflict,
+    Denied,
+    Exhausted,
+    Fault,
+    Invalid,
+    NotFound,
+    Refused,
+    Unauthenticated,
+    Unavailable,
+)
+
+DOMAIN = "provost"
+DETAILS_KEY = "grpc-status-details-bin"
+MAX_TEXT = 1000
+MAX_FACTS = 16
+MAX_FACT = 200
+
+_Code = grpc.StatusCode
+
+# The first class that fits names the code: subclasses before their parents.
+_CODES: tuple[tuple[type[Fault], grpc.StatusCode], ...] = (
+    (AppendConflict, _Code.ABORTED),
+    (Invalid, _Code.INVALID_ARGUMENT),
+    (Unauthenticated, _Code.UNAUTHENTICATED),
+    (Denied, _Code.PERMISSION_DENIED),
+    (NotFound, _Code.NOT_FOUND),
+    (Conflict, _Code.ALREADY_EXISTS),
+    (Refused, _Code.FAILED_PRECONDITION),
+    (Exhausted, _Code.RESOURCE_EXHAUSTED),
+    (Unavailable, _Code.UNAVAILABLE),
+)
+
+# What a status means when no fault of ours is in it; the reason says where it came from.
+_FAULTS: dict[grpc.StatusCode, tuple[type[Fault], str]] = {
+    _Code.INVALID_ARGUMENT: (Invalid, "MALFORMED_MESSAGE"),
+    _Code.OUT_OF_RANGE: (Invalid, "MALFORMED_MESSAGE"),
+    _Code.UNAUTHENTICATED: (Unauthenticated, "UNAUTHENTICATED"),
+    _Code.PERMISSION_DENIED: (Denied, "PERMISSION_DENIED"),
+    _Code.NOT_FOUND: (NotFound, "NOT_FOUND"),
+    _Code.ALREADY_EXISTS: (Conflict, "ALREADY_EXISTS"),
+    _Code.ABORTED: (Conflict, "APPEND_CONFLICT"),
+    _Code.FAILED_PRECONDITION: (Refused, "FAILED_PRECONDITION"),
+    _Code.RESOURCE_EXHAUSTED: (Exhausted, "MESSAGE_TOO_LARGE"),
+    _Code.UNAVAILABLE: (Unavailable, "PEER_UNAVAILABLE"),
+    _Code.DEADLINE_EXCEEDED: (Unavailable, "DEADLINE_EXCEEDED"),
+    _Code.CANCELLED: (Unavailable, "CALL_CANCELLED"),
+}
+
+
+class PeerFailed(Exception):
+    """A peer answered INTERNAL, UNKNOWN or the like: a bug over there, and nothing a caller can act on."""
+
+    def __init__(self, code: grpc.StatusCode, text: str) -> None:
+        super().__init__(f"peer answered {code.name}: {text}")
+        self.code = code
+
+
+class Answer(NamedTuple):
+    """What `context.abort` takes."""
+
+    code: grpc.StatusCode
+    text: str
+    trailing: tuple[tuple[str, bytes], ...]
+
+
+def code_of(fault: Fault) -> grpc.StatusCode:
+    """The status code that a fault of this class travels under."""
+    return next(code for kind, code in _CODES if isinstance(fault, kind))
+
+
+def answer_of(fault: Fault) -> Answer:
+    """How `fault` is answered over gRPC."""
+    code, text = code_of(fault), fault.text[:MAX_TEXT]
+    facts = {key: value[:MAX_FACT] for key, value in list(fault.facts.items())[:MAX_FACTS]}
+    status = status_pb2.Status(code=code.value[0], message=text)
+    detail = any_pb2.Any()
+    detail.Pack(error_details_pb2.ErrorInfo(reason=fault.reason, domain=DOMAIN, metadata=facts))
+    status.details.append(detail)
+    return Answer(code, text, ((DETAILS_KEY, status.SerializeToString()),))
+
+
+def fault_of(error: grpc.aio.AioRpcError) -> Fault | PeerFailed:
+    """What a failed call means here: the fault the peer raised, or the one that its bare status amounts to."""
+    code, text = error.code(), error.details() or ""
+    kind, reason = _FAULTS.get(code, (None, ""))
+    if kind is None:
+        return PeerFailed(code, text)
+    info = _info_of(error)
+    if info is None:
+        return kind(reason, text or f"the call ended with {code.name}")
+    if info.reason == "APPEND_CONFLICT":
+        sequence = info.metadata["expected_sequence"]
+        return AppendConflict(info.metadata["stream"], int(sequence) if sequence.isdigit() else 0)
+    # Facts are set, not passed by keyword: a peer may well name one `reason` or `text`.
+    fault = kind(info.reason, text)
+    fault.facts = dict(info.metadata)
+    return fault
+
+
+def _info_of(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:
+    for key, value in error.trailing_metadata() or ():
+        if key != DETAILS_KEY or not isinstance(value, bytes):
+            continue
+        info = error_details_pb2.ErrorInfo()
+        try:
+            for detail in status_pb2.Status.FromString(value).details:
+                if detail.Unpack(info) and info.domain == DOMAIN:
+                    return info
+        except DecodeError:
+            return None  # a peer that is not ours: the bare status still says enough
+    return None

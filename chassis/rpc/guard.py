@@ -1,0 +1,212 @@
+"""What surrounds every method: the internal key, a deadline, faults as statuses, metrics, traces, an orderly end.
+
+Handlers are wrapped once, when they are registered, not by an interceptor per call: that keeps the cost of all of it to
+a few microseconds.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import inspect
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeAlias
+
+import grpc
+import grpc.aio
+
+from chassis import metrics, process, telemetry, tracing
+from chassis.rpc.cause import CORRELATION, INTERNAL_KEY, TENANT, TRACEPARENT
+from chassis.rpc.faults import Answer, answer_of
+from kernel.faults import Fault, Invalid, Unauthenticated, Unavailable
+
+# Generic in their stubs only.
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Parse = Callable[[bytes], Any]
+
+_log = telemetry.get_logger("chassis.rpc")
+_SHUTTING_DOWN = Unavailable("SHUTTING_DOWN", "this server is stopping; try again")
+
+
+class Guard:
+    """Wraps method handlers.
+
+    `internal_key` empty means that the handlers authenticate their callers themselves (the gateway's front does).
+    `unary_seconds` is how long a unary call may take whose caller set no deadline.
+    """
+
+    def __init__(self, internal_key: str = "", unary_seconds: float = 30.0) -> None:
+        self._key = internal_key.encode()
+        self._unary_seconds = unary_seconds
+        self._streams: set[asyncio.Task[Any]] = set()
+        self._draining = False
+
+    def handler(self, method: str, handler: Handler) -> Handler:
+        """`handler`, guarded; `method` is the full one, as `/provost.policy.v1.Policy/Authorize`."""
+        parse = _parsing(handler.request_deserializer)
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(
+                self._unary(method, handler.unary_unary, parse),
+                response_serializer=handler.response_serializer,
+            )
+        if handler.stream_unary is not None:
+            return grpc.stream_unary_rpc_method_handler(
+                self._collecting(method, handler.stream_unary),
+                request_deserializer=parse,
+                response_serializer=handler.response_serializer,
+            )
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(
+                self._streaming(method, handler.unary_stream, parse),
+                response_serializer=handler.response_serializer,
+            )
+        assert handler.stream_stream is not None
+        return grpc.stream_stream_rpc_method_handler(
+            self._streaming(method, handler.stream_stream, None),
+            request_deserializer=parse,
+            response_serializer=handler.response_serializer,
+        )
+
+    def end_streams(self) -> None:
+        """End every open stream with UNAVAILABLE, reason `SHUTTING_DOWN`.
+
+        A handler may catch the cancellation and raise a fault of its own instead, to hand over a cursor.
+        """
+        self._draining = True
+        for task in self._streams:
+            task.cancel()
+
+    def _unary(self, method: str, behaviour: Callable[..., Any], parse: Parse) -> Callable[..., Any]:
+        calls, admit, seconds = metrics.calls(method), self._admit, self._unary_seconds
+        monotonic = process.monotonic
+
+        async def unary(raw: bytes, context: Context) -> Any:
+            started = monotonic()
+            try:
+                admit(context)
+                request = parse(raw)
+                if context.time_remaining() is None:
+                    async with asyncio.timeout(seconds):
+                        answer = await behaviour(request, context)
+                else:
+                    answer = await behaviour(request, context)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, no text of it may reach the caller
+                await self._refuse(method, context, error, calls, started)
+            calls.done("OK", monotonic() - started)
+            return answer
+
+        return _traced(method, unary) if tracing.enabled() else unary
+
+    def _collecting(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+        calls, monotonic = metrics.calls(method), process.monotonic
+
+        async def collecting(requests: Any, context: Context) -> Any:
+            started = monotonic()
+            try:
+                self._admit(context)
+                answer = await behaviour(requests, context)
+            except BaseException as error:  # noqa: BLE001
+                await self._refuse(method, context, error, calls, started)
+            calls.done("OK", monotonic() - started)
+            return answer
+
+        return _traced(method, collecting) if tracing.enabled() else collecting
+
+    def _streaming(
+        self, method: str, behaviour: Callable[..., Any], parse: Parse | None
+    ) -> Callable[..., Any]:
+        calls, monotonic = metrics.calls(method), process.monotonic
+        yields = inspect.isasyncgenfunction(behaviour)
+
+        # Written to the context rather than yielded, so that every await of the call happens in here.
+        async def streaming(given: Any, context: Context) -> None:
+            started, task = monotonic(), asyncio.current_task()
+            assert task is not None
+            self._streams.add(task)
+            try:
+                self._admit(context)
+                if self._draining:
+                    raise _SHUTTING_DOWN
+                request = given if parse is None else parse(given)
+                if yields:
+                    async with contextlib.aclosing(behaviour(request, context)) as answers:
+                        async for answer in answers:
+                            await context.write(answer)
+                else:
+                    await behaviour(request, context)
+            except BaseException as error:  # noqa: BLE001
+                await self._refuse(method, context, error, calls, started, stream=True)
+            finally:
+                self._streams.discard(task)
+            calls.done("OK", monotonic() - started)
+
+        return _traced(method, streaming) if tracing.enabled() else streaming
+
+    def _admit(self, context: Context) -> None:
+        metadata = dict(context.invocation_metadata() or ())
+        if self._key:
+            given = metadata.get(INTERNAL_KEY, "")
+            if not hmac.compare_digest(given.encode() if isinstance(given, str) else given, self._key):
+                raise Unauthenticated(
+                    "INTERNAL_KEY_REQUIRED",
+                    "only Provost's own processes may call this port; clients call the gateway",
+                )
+        telemetry.enter_call(str(metadata.get(TENANT, "")), str(metadata.get(CORRELATION, "")))
+
+    async def _refuse(
+        self,
+        method: str,
+        context: Context,
+        error: BaseException,
+        calls: metrics.Calls,
+        started: float,
+        *,
+        stream: bool = False,
+    ) -> NoReturn:
+        """End the call as `error` deserves."""
+        if stream and self._draining and isinstance(error, asyncio.CancelledError) and not context.done():
+            error = _SHUTTING_DOWN
+        code, text, trailing = Answer(grpc.StatusCode.INTERNAL, "", ())
+        match error:
+            case Fault():
+                code, text, trailing = answer_of(error)
+            case grpc.aio.AbortError() | asyncio.CancelledError() | KeyboardInterrupt() | SystemExit():
+                calls.done("CANCELLED", process.monotonic() - started)
+                raise error
+            case TimeoutError() if context.time_remaining() is None:
+                code, text = grpc.StatusCode.DEADLINE_EXCEEDED, f"not done in {self._unary_seconds:g} s"
+            case _:
+                trouble = process.new_id()
+                text = f"internal error; the server's log has more under {trouble}"
+                _log.error("call failed", method=method, trouble=trouble, exc_info=error)
+        calls.done(code.name, process.monotonic() - started)
+        await context.abort(code, text, trailing)
+
+
+def _parsing(parse: Parse | None) -> Parse:
+    if parse is None:
+        return bytes
+
+    def parsing(raw: bytes) -> Any:
+        try:
+            return parse(raw)
+        except (
+            Exception
+        ) as error:  # protobuf raises DecodeError, and ValueError or RecursionError for some inputs
+            raise Invalid("MALFORMED_MESSAGE", f"the message is not a valid {_name(parse)}") from error
+
+    return parsing
+
+
+def _name(parse: Parse) -> str:
+    descriptor = getattr(getattr(parse, "__self__", None), "DESCRIPTOR", None)
+    return str(getattr(descriptor, "full_name", "message"))
+
+
+def _traced(method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+    async def traced(request: Any, context: Context) -> Any:
+        metadata = dict(context.invocation_metadata() or ())
+        with tracing.span(method.lstrip("/"), kind="SERVER", traceparent=str(metadata.get(TRACEPARENT, ""))):
+            return await behaviour(request, context)
+
+    return traced
