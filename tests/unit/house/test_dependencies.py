@@ -1,6 +1,8 @@
 """Every direct dependency says why it is here, and the pure rooms are closed to each of them."""
 
+import ast
 import re
+import sys
 import tomllib
 from importlib.metadata import packages_distributions
 
@@ -40,3 +42,28 @@ def test_pure_rooms_are_closed_to_every_dependency(contract: str) -> None:
     assert importable
     private = {module for module in importable if module.startswith("_")}
     assert importable - private - forbidden == set()
+
+
+def test_pure_rooms_import_nothing_that_has_to_be_installed() -> None:
+    """Stricter than the contracts, which must name what they forbid."""
+    pure = [
+        *(REPOSITORY / "kernel").rglob("*.py"),
+        *(REPOSITORY / "services").glob("*/domain/**/*.py"),
+    ]
+    assert pure
+    roots = {
+        (str(path.relative_to(REPOSITORY)), name.partition(".")[0])
+        for path in pure
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _imported(node)
+    }
+    found = sorted(
+        (path, root) for path, root in roots if root not in {*sys.stdlib_module_names, "kernel", "services"}
+    )
+    assert not found
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
