@@ -1,0 +1,111 @@
+"""An entry: one message of the event log as the ledger keeps it, with what can be asked about it read out of it.
+
+Nothing is refused: a message whose subject or headers cannot be read has empty columns and is a leaf all the same.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from services.ledger.domain import leaf
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as published, and the sequence the log gave it; `header` is its whole header block."""
+
+    sequence: int
+    subject: str
+    header: bytes
+    payload: bytes
+
+
+class Entry(NamedTuple):
+    """One row of the ledger, column by column. `at_us` is `ce-time` in microseconds since 1970, if it has one."""
+
+    sequence: int
+    leaf_hash: bytes
+    tenant: str
+    context: str
+    aggregate: str
+    aggregate_id: str
+    event_type: str
+    event_id: str
+    correlation_id: str
+    causation_id: str
+    actor: str
+    at_us: int | None
+    subject: str
+    header: bytes
+    payload: bytes
+
+    @property
+    def at(self) -> datetime | None:
+        return None if self.at_us is None else time_of(self.at_us)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers by name as published, the last of each name; empty when they cannot be read."""
+        return headers_of(leaf.header_lines(self.header) or [])
+
+
+def entry_of(message: Message) -> Entry:
+    """The row and the leaf of a message."""
+    sequence, subject, block, payload = message.sequence, message.subject, message.header, message.payload
+    lines = leaf.header_lines(block)
+    headers = headers_of(lines or ())
+    tokens = subject.split(".")
+    if len(tokens) == 6 and tokens[0] == "evt":
+        _, tenant, context, aggregate, aggregate_id, event_type = tokens
+    else:
+        tenant = context = aggregate = aggregate_id = event_type = ""
+    get = headers.get
+    return Entry(
+        sequence,
+        leaf.leaf_hash(leaf.leaf_data(subject.encode("utf-8", "replace"), block, lines, payload)),
+        tenant,
+        context,
+        aggregate,
+        aggregate_id,
+        event_type,
+        get("ce-id", ""),
+        get("ce-correlationid", ""),
+        get("ce-causationid", ""),
+        get("ce-actor", ""),
+        _microseconds(get("ce-time", "")),
+        subject,
+        block,
+        payload,
+    )
+
+
+def headers_of(lines: "list[bytes] | tuple[()]") -> dict[str, str]:
+    """Headers by name; values of CloudEvents attributes are percent-decoded, as their binding to NATS says."""
+    headers = {}
+    for line in lines:
+        name, _, value = line.decode("utf-8", "replace").partition(":")
+        value = value.strip()
+        headers[name] = unquote(value) if "%" in value and name.startswith("ce-") else value
+    return headers
+
+
+def microseconds(at: datetime) -> int:
+    """Microseconds since 1970."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def time_of(at_us: int) -> datetime:
+    """The time `at_us` microseconds after 1970 began."""
+    return _EPOCH + timedelta(microseconds=at_us)
+
+
+def _microseconds(text: str) -> int | None:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if at.tzinfo is None else microseconds(at)
