@@ -78,6 +78,13 @@ def test_no_test_is_skipped_or_expected_to_fail() -> None:
     assert not found, f"tests that may not run: {found}"
 
 
+def test_every_folder_of_code_is_a_package() -> None:
+    """The walls are checked inside packages; a folder without `__init__.py` would stand outside them."""
+    folders = {path.parent for path in sources("kernel", "chassis", "services", "sdk/python")}
+    roots = {REPOSITORY / "services", REPOSITORY / "sdk" / "python"}
+    assert not {str(folder) for folder in folders - roots if not (folder / "__init__.py").exists()}
+
+
 def test_domains_await_nothing() -> None:
     found = [
         where(path, node)

@@ -59,13 +59,22 @@ BREAKS = [
 ]
 
 
+LINT = """
+import sys
+tree, repository = ([root, root + "/gen", root + "/sdk/python"] for root in (sys.argv.pop(1), sys.argv.pop(1)))
+# `services` and `provost` are namespace packages: the repository's own halves would join the tree's.
+sys.path = tree + [path for path in sys.path if path and path not in repository]
+from importlinter.cli import lint_imports_command
+lint_imports_command()
+"""
+
+
 def lint(root: Path) -> subprocess.CompletedProcess[str]:
-    linter = Path(sys.executable).with_name("lint-imports")
-    roots = os.pathsep.join(str(root / part) for part in (".", "gen", "sdk/python"))
+    """What `lint-imports` says of the tree under `root`, and of nothing else."""
     return subprocess.run(
-        [linter, "--no-logo", "--no-cache"],
+        [sys.executable, "-c", LINT, root, skeleton.REPOSITORY, "--no-logo", "--no-cache"],
         cwd=root,
-        env=os.environ | {"PYTHONPATH": roots, "COLUMNS": "200"},
+        env=os.environ | {"COLUMNS": "200"},
         capture_output=True,
         text=True,
         timeout=60,
