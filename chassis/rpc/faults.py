@@ -46,25 +46,19 @@ _CODES: tuple[tuple[type[Fault], grpc.StatusCode], ...] = (
     (Unavailable, _Code.UNAVAILABLE),
 )
 
-# What a status means when no fault of ours is in it; the reason says where it came from.
-_FAULTS: dict[grpc.StatusCode, tuple[type[Fault], str]] = {
-    _Code.INVALID_ARGUMENT: (Invalid, "MALFORMED_MESSAGE"),
-    _Code.OUT_OF_RANGE: (Invalid, "MALFORMED_MESSAGE"),
-    _Code.UNAUTHENTICATED: (Unauthenticated, "UNAUTHENTICATED"),
-    _Code.PERMISSION_DENIED: (Denied, "PERMISSION_DENIED"),
-    _Code.NOT_FOUND: (NotFound, "NOT_FOUND"),
-    _Code.ALREADY_EXISTS: (Conflict, "ALREADY_EXISTS"),
-    _Code.ABORTED: (Conflict, "APPEND_CONFLICT"),
-    _Code.FAILED_PRECONDITION: (Refused, "FAILED_PRECONDITION"),
+_CLASSES: dict[grpc.StatusCode, type[Fault]] = {code: kind for kind, code in _CODES}
+
+# What gRPC itself answers, or a server that was never reached: no fault of ours is in these.
+_BARE: dict[grpc.StatusCode, tuple[type[Fault], str]] = {
     _Code.RESOURCE_EXHAUSTED: (Exhausted, "MESSAGE_TOO_LARGE"),
-    _Code.UNAVAILABLE: (Unavailable, "PEER_UNAVAILABLE"),
+    _Code.UNAVAILABLE: (Unavailable, "PEER_UNREACHABLE"),
+    _Code.CANCELLED: (Unavailable, "PEER_UNREACHABLE"),
     _Code.DEADLINE_EXCEEDED: (Unavailable, "DEADLINE_EXCEEDED"),
-    _Code.CANCELLED: (Unavailable, "CALL_CANCELLED"),
 }
 
 
 class PeerFailed(Exception):
-    """A peer answered INTERNAL, UNKNOWN or the like: a bug over there, and nothing a caller can act on."""
+    """A peer answered what no fault of ours travels as (INTERNAL, UNIMPLEMENTED …): a bug, not to be acted on."""
 
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
         super().__init__(f"peer answered {code.name}: {text}")
@@ -98,17 +92,17 @@ def answer_of(fault: Fault) -> Answer:
 def fault_of(error: grpc.aio.AioRpcError) -> Fault | PeerFailed:
     """What a failed call means here: the fault the peer raised, or the one that its bare status amounts to."""
     code, text = error.code(), error.details() or ""
-    kind, reason = _FAULTS.get(code, (None, ""))
-    if kind is None:
-        return PeerFailed(code, text)
     info = _info_of(error)
     if info is None:
+        if code not in _BARE:
+            return PeerFailed(code, text)
+        kind, reason = _BARE[code]
         return kind(reason, text or f"the call ended with {code.name}")
-    if info.reason == "APPEND_CONFLICT":
+    if code is _Code.ABORTED:
         sequence = info.metadata["expected_sequence"]
         return AppendConflict(info.metadata["stream"], int(sequence) if sequence.isdigit() else 0)
     # Facts are set, not passed by keyword: a peer may well name one `reason` or `text`.
-    fault = kind(info.reason, text)
+    fault = _CLASSES.get(code, Refused)(info.reason, text)
     fault.facts = dict(info.metadata)
     return fault
 

@@ -148,7 +148,7 @@ class Guard:
             given = metadata.get(INTERNAL_KEY, "")
             if not hmac.compare_digest(given.encode() if isinstance(given, str) else given, self._key):
                 raise Unauthenticated(
-                    "INTERNAL_KEY_REQUIRED",
+                    "INTERNAL_KEY_REFUSED",
                     "only Provost's own processes may call this port; clients call the gateway",
                 )
         telemetry.enter_call(str(metadata.get(TENANT, "")), str(metadata.get(CORRELATION, "")))

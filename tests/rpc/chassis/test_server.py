@@ -66,7 +66,7 @@ async def test_without_the_internal_key_nothing_is_served(running: Running, key:
         ):
             fault = await fault_from(call)
             assert isinstance(fault, Unauthenticated)
-            assert fault.reason == "INTERNAL_KEY_REQUIRED"
+            assert fault.reason == "INTERNAL_KEY_REFUSED"
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Watch(StringValue(value="x"), metadata=metadata).read()
         assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED

@@ -1,0 +1,154 @@
+"""Signed tokens: Ed25519 JWTs (RFC 7519, RFC 9864) for sessions (audience `provost`) and permits (`actuator`).
+
+Keys live in files that only their owner may read and are made once; a token names its key by `kid` (RFC 7638).
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
+
+from chassis import files
+from kernel.faults import Unauthenticated
+
+ALGORITHM = "Ed25519"
+MAX_TOKEN_BYTES = 8192
+MAX_CACHED = 10_000
+LEEWAY_SECONDS = 5  # between the clocks of two machines
+
+Claims = Mapping[str, Any]
+PublicKey = OKPKey
+
+
+class SigningKey:
+    """A private key that signs; its public half may go anywhere."""
+
+    def __init__(self, key: OKPKey) -> None:
+        self._key = key
+        self.kid: str = key.thumbprint()
+
+    @classmethod
+    def load_or_create(cls, path: Path) -> "SigningKey":
+        """The key in `path` (PEM, PKCS #8), made on first use with mode 0600.
+
+        Two processes that make it at once end up with the same one.
+
+        Raises:
+            PermissionError: the file can be read by others than its owner.
+            ValueError: it does not hold an Ed25519 private key.
+        """
+        files.create_once(path, lambda: OKPKey.generate_key("Ed25519").as_pem(private=True))
+        key = OKPKey.import_key(files.read_secret(path))
+        if key.curve_name != "Ed25519" or not key.is_private:
+            raise ValueError(f"{path} does not hold an Ed25519 private key")
+        return cls(key)
+
+    def public_jwk(self) -> dict[str, str]:
+        """The public key as a JWK (RFC 7517, RFC 8037), with its `kid`."""
+        return {str(key): str(value) for key, value in self._key.as_dict(private=False).items()} | {
+            "kid": self.kid,
+            "alg": ALGORITHM,
+            "use": "sig",
+        }
+
+    def sign(self, claims: Claims, typ: str = "JWT") -> str:
+        """`claims` as a signed compact JWT; `exp`, `iat` and `nbf` are seconds since 1970."""
+        header = {"alg": ALGORITHM, "kid": self.kid, "typ": typ}
+        return jws.serialize_compact(header, json.dumps(claims), self._key, algorithms=[ALGORITHM])
+
+
+def public_key(jwk: Mapping[str, str]) -> PublicKey:
+    """The public key in `jwk`.
+
+    Raises:
+        ValueError: it is not an Ed25519 key.
+    """
+    try:
+        key = OKPKey.import_key({name: jwk[name] for name in ("kty", "crv", "x")})
+    except (JoseError, KeyError, ValueError) as error:
+        raise ValueError("not an Ed25519 public key") from error
+    if key.curve_name != "Ed25519":
+        raise ValueError("not an Ed25519 public key")
+    return key
+
+
+class Verifier:
+    """Checks tokens against known public keys. A token once verified is remembered until it expires."""
+
+    def __init__(self, keys: Mapping[str, PublicKey]) -> None:
+        self._keys = keys
+        self._verified: dict[bytes, Claims] = {}
+
+    def verify(self, token: str, audience: str, now: datetime, typ: str = "JWT") -> Claims:
+        """What the token claims.
+
+        Raises:
+            Unauthenticated: `TOKEN_EXPIRED`; `TOKEN_INVALID` for anything else that is wrong with it (form, algorithm,
+                type, unknown key, signature, audience, not valid yet).
+        """
+        raw = token.encode("utf-8", "replace")
+        if not raw or len(raw) > MAX_TOKEN_BYTES:
+            raise _invalid(f"a token has 1 to {MAX_TOKEN_BYTES} bytes")
+        known = hashlib.sha256(raw).digest()
+        claims = self._verified.get(known)
+        if claims is None:
+            claims = self._checked(raw)
+            self._remember(known, claims)
+        self._check(claims, audience, now.timestamp(), typ)
+        return claims
+
+    def forget(self, token: str) -> None:
+        """Verify this token anew the next time it comes."""
+        self._verified.pop(hashlib.sha256(token.encode("utf-8", "replace")).digest(), None)
+
+    def _checked(self, raw: bytes) -> Claims:
+        try:
+            signed = jws.extract_compact(raw)
+            header = signed.headers()
+            if header.get("alg") != ALGORITHM:
+                raise _invalid(f"only {ALGORITHM} signatures are accepted")
+            key = self._keys.get(str(header.get("kid")))
+            if key is None:
+                raise _invalid("it is signed by a key that is not known here")
+            if not jws.validate_compact(signed, key, algorithms=[ALGORITHM]):
+                raise _invalid("its signature does not fit")
+            claims = json.loads(signed.payload)
+        except (JoseError, ValueError, TypeError, RecursionError) as error:
+            raise _invalid("it is not a token") from error
+        if not isinstance(claims, dict) or not all(_is_number(claims.get(name)) for name in ("exp", "iat")):
+            raise _invalid("it claims no issue or expiry time")
+        return MappingProxyType({**claims, "typ": header.get("typ")})
+
+    def _check(self, claims: Claims, audience: str, now: float, typ: str) -> None:
+        if claims["typ"] != typ:
+            raise _invalid(f"its type is not {typ}")
+        if claims.get("aud") != audience:
+            raise _invalid(f"its audience is not {audience}")
+        if now >= claims["exp"]:
+            raise Unauthenticated("TOKEN_EXPIRED", "the token has expired; get a new one", audience=audience)
+        begins = claims.get("nbf", claims["iat"])
+        if not _is_number(begins) or now + LEEWAY_SECONDS < begins:
+            raise _invalid("it is not valid yet; is a clock wrong?")
+
+    def _remember(self, known: bytes, claims: Claims) -> None:
+        if len(self._verified) >= MAX_CACHED:
+            # The oldest half, rather than one by one: verifying again costs 70 µs, finding the best one to drop more.
+            for old in list(self._verified)[: MAX_CACHED // 2]:
+                del self._verified[old]
+        self._verified[known] = claims
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _invalid(text: str) -> Unauthenticated:
+    return Unauthenticated("TOKEN_INVALID", f"the token was refused: {text}")
