@@ -1,0 +1,1 @@
+"""What policy knows, pure: agents, approvals, policy sets, and how a decision is reached."""

@@ -1,0 +1,133 @@
+"""What policy refuses, each fact in its own class."""
+
+from kernel.faults import Conflict, Denied, Invalid, NotFound, Refused, Unauthenticated, Unavailable
+
+
+class AgentUnknown(NotFound):
+    def __init__(self, agent_id: str) -> None:
+        super().__init__(
+            "AGENT_UNKNOWN", f"no agent {agent_id!r} is registered here: register it first", agent_id=agent_id
+        )
+
+
+class AgentAlreadyRegistered(Conflict):
+    def __init__(self, agent_id: str, tier: str) -> None:
+        text = f"agent {agent_id!r} is registered at {tier} already: choose another id, or ask for that tier"
+        super().__init__("AGENT_ALREADY_REGISTERED", text, agent_id=agent_id, tier=tier)
+
+
+class AgentIsRevoked(Refused):
+    def __init__(self, agent_id: str) -> None:
+        text = f"agent {agent_id!r} is revoked for good: register another agent"
+        super().__init__("AGENT_REVOKED", text, agent_id=agent_id)
+
+
+class AgentAlreadyRevoked(Refused):
+    def __init__(self, agent_id: str) -> None:
+        super().__init__("AGENT_ALREADY_REVOKED", f"agent {agent_id!r} is revoked already", agent_id=agent_id)
+
+
+class CredentialsRefused(Unauthenticated):
+    """Says the same whether role, secret or both are wrong."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "CREDENTIALS_REFUSED", "role_id and secret_id do not belong together: make a new secret"
+        )
+
+
+class SessionForgotten(Refused):
+    def __init__(self) -> None:
+        super().__init__(
+            "TOKEN_EXPIRED", "the session of this request_id is long past: ask with a new request_id"
+        )
+
+
+class ApprovalUnknown(NotFound):
+    def __init__(self, approval_id: str) -> None:
+        text = f"there is no approval {approval_id!r}: request one"
+        super().__init__("APPROVAL_UNKNOWN", text, approval_id=approval_id)
+
+
+class ApprovalClosed(Refused):
+    def __init__(self, approval_id: str, state: str) -> None:
+        text = f"approval {approval_id} is {state.lower()} already: a new one must be requested"
+        super().__init__("APPROVAL_CLOSED", text, approval_id=approval_id, state=state)
+
+
+class ApprovalExpired(Refused):
+    def __init__(self, approval_id: str) -> None:
+        text = f"approval {approval_id} has expired: a new one must be requested"
+        super().__init__("APPROVAL_EXPIRED", text, approval_id=approval_id)
+
+
+class ApprovalPending(Refused):
+    def __init__(self, approval_id: str) -> None:
+        text = f"approval {approval_id} waits for an answer: an approver must give one"
+        super().__init__("APPROVAL_PENDING", text, approval_id=approval_id)
+
+
+class ApprovalRejected(Refused):
+    def __init__(self, approval_id: str, by: str) -> None:
+        text = f"approval {approval_id} was rejected by {by}: a new one must be requested"
+        super().__init__("APPROVAL_REJECTED", text, approval_id=approval_id)
+
+
+class ApprovalAlreadyUsed(Refused):
+    def __init__(self, approval_id: str) -> None:
+        text = (
+            f"approval {approval_id} was good for one decision and has been used: a new one must be requested"
+        )
+        super().__init__("APPROVAL_USED", text, approval_id=approval_id)
+
+
+class ApprovalMismatch(Refused):
+    """The approval is for another action, run or agent."""
+
+    def __init__(self, approval_id: str, what: str) -> None:
+        text = f"approval {approval_id} was given for another {what}: request one for exactly this action"
+        super().__init__("DIGEST_MISMATCH", text, approval_id=approval_id, what=what)
+
+
+class DigestMismatch(Invalid):
+    def __init__(self, given: str, computed: str) -> None:
+        text = "action_digest is not the digest of this action: compute it anew, or leave it empty"
+        super().__init__("DIGEST_MISMATCH", text, field="action_digest", given=given, computed=computed)
+
+
+class SelfApproval(Denied):
+    def __init__(self, approval_id: str) -> None:
+        text = f"whoever asked for approval {approval_id} may not answer it: another approver must"
+        super().__init__("SELF_APPROVAL", text, approval_id=approval_id)
+
+
+class ApproverNotAPerson(Denied):
+    def __init__(self, actor: str) -> None:
+        text = f"{actor} is not a person: approvals are answered with an approver's key"
+        super().__init__("ROLE_MISSING", text, actor=actor)
+
+
+class PolicySetInvalid(Invalid):
+    """`place` says where in the document, as `line 3, column 5`, when that is known."""
+
+    def __init__(self, problem: str, path: str = "", place: str = "") -> None:
+        where = " at ".join(part for part in (place, path) if part)
+        super().__init__(
+            "POLICY_SET_INVALID", f"{where}: {problem}" if where else problem, path=path, place=place
+        )
+        self.problem = problem
+        self.path = path
+
+
+class PolicySetStale(Refused):
+    def __init__(self, given: str, in_force: str) -> None:
+        text = f"policy set {in_force!r} is in force, not {given!r}: read it, and replace that one"
+        super().__init__("POLICY_SET_STALE", text, replaces_version=given, version=in_force)
+
+
+class DeciderStale(Unavailable):
+    def __init__(self, stale_seconds: float) -> None:
+        text = (
+            "this replica does not know the newest revocations and decides nothing until it does: try again"
+        )
+        super().__init__("DECIDER_STALE", text, stale_seconds=f"{stale_seconds:.1f}")

@@ -1,0 +1,129 @@
+"""What policy needs from the world. Knows nothing of how it is met."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from kernel.events import Cause
+from services.policy.domain.action import Action, Packet
+from services.policy.domain.decision import DecisionRecord
+from services.policy.domain.policyset import PolicySet
+from services.policy.domain.tier import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a session token says: this agent of this tenant, until then."""
+
+    session_id: str
+    tenant: str
+    agent_id: str
+    tier: Tier
+    issue_time: datetime
+    expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """What an actuator needs to know before it acts."""
+
+    decision_id: str
+    action_digest: str
+    tenant: str
+    run_id: str
+    task_id: str
+    agent_id: str
+    fencing_token: int
+    issue_time: datetime
+    expire_time: datetime
+
+
+class Signer(Protocol):
+    """Signs for policy. What it signs is verified elsewhere by public key alone."""
+
+    def sign_session(self, session: Session) -> str: ...
+
+    def sign_permit(self, permit: Permit) -> str: ...
+
+    def session_of(self, token: str, at: datetime) -> Session:
+        """The session behind a token of ours.
+
+        Raises:
+            Unauthenticated: `TOKEN_INVALID` or `TOKEN_EXPIRED`.
+        """
+        ...
+
+    def public_keys(self) -> Sequence[tuple[str, bytes]]:
+        """Key id and 32 bytes of Ed25519 public key, newest first."""
+        ...
+
+
+class Record(Protocol):
+    """Makes decisions durable, those that arrive together in one event."""
+
+    async def commit(self, decisions: Sequence[DecisionRecord], cause: Cause) -> int:
+        """Returns the sequence of the event they are in, once it is on disk.
+
+        All or none. Safe to repeat: a decision's id says that it is the same one. Those of several callers may share an
+        event, those of one call always do.
+
+        Raises:
+            Unavailable, Exhausted: it may or may not have been written; nobody may act on it.
+        """
+        ...
+
+
+class PolicySetReader(Protocol):
+    """Reads policy set documents."""
+
+    @property
+    def default_document(self) -> str:
+        """The document of the built-in set."""
+        ...
+
+    def check(self, document: str) -> PolicySet:
+        """The set, after everything there is to check.
+
+        Raises:
+            PolicySetInvalid: with line and column.
+        """
+        ...
+
+    def read(self, document: str) -> PolicySet:
+        """The set of a document that was checked when it was published.
+
+        Raises:
+            PolicySetInvalid: it cannot be read after all.
+        """
+        ...
+
+
+class Packets(Protocol):
+    """The newest instruction packet of each agent, as the follower delivered it."""
+
+    def current(self, tenant: str, agent_id: str) -> Packet | None: ...
+
+
+class Directory(Protocol):
+    """Which aggregates there are, as the follower delivered them."""
+
+    def ids(self, tenant: str) -> Iterable[str]:
+        """In the order in which they began."""
+        ...
+
+
+class Clock(Protocol):
+    def __call__(self) -> datetime: ...
+
+
+class Secrets(Protocol):
+    def __call__(self, n_bytes: int = 32) -> str:
+        """So many bytes of randomness, URL-safe."""
+        ...
+
+
+class Digest(Protocol):
+    def __call__(self, action: Action) -> str:
+        """`sha256:<hex>` over the RFC 8785 form of name, target, environment and parameters."""
+        ...
