@@ -23,17 +23,21 @@ test-system: setup-dev ## tests that need system packages (names what is missing
 	@$(BIN)/python -m tests.system
 
 check: setup-dev ## format, lint, types, walls between rooms, protos: exactly what CI checks
-	@step() { local from=$$SECONDS; printf '\n── %s\n' "$$*"; "$$@" || { printf '✗ failed: %s\n' "$$*"; failed=1; }; \
-	  printf '   %s s\n' "$$((SECONDS - from))"; }; failed=0; \
+	@failed=; step() { \
+	  local from=$$SECONDS; printf '\n── %s\n' "$$*"; \
+	  "$$@" || failed+=$$'\n  '"$$*"; \
+	  printf '   %s s\n' "$$((SECONDS - from))"; \
+	}; \
 	step $(BIN)/ruff format --check .; \
 	step $(BIN)/ruff check .; \
-	step $(BIN)/lint-imports; \
+	step $(BIN)/lint-imports --no-logo; \
 	step $(BIN)/mypy; \
 	step $(MAKE) drift; \
 	step $(BIN)/buf lint; \
 	step $(BIN)/buf format --diff --exit-code; \
 	step $(BIN)/buf breaking --against protos/baseline.binpb; \
-	[ $$failed = 0 ] && printf '\nAll checks passed.\n'
+	if [ -n "$$failed" ]; then printf '\nNot good yet:%s\n' "$$failed"; exit 1; fi; \
+	printf '\nAll checks passed.\n'
 
 drift: setup-dev ## say whether gen/ is what protos/ render to (part of check)
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
