@@ -7,16 +7,13 @@ import sys
 import tomllib
 from pathlib import Path
 
+import grimp
 import pytest
 
 from tests.unit.house import skeleton
 
-CONTRACTS = {
-    contract["id"]: contract["name"]
-    for contract in tomllib.loads((skeleton.REPOSITORY / "pyproject.toml").read_text())["tool"][
-        "importlinter"
-    ]["contracts"]
-}
+CONFIG = tomllib.loads((skeleton.REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]
+CONTRACTS = {contract["id"]: contract["name"] for contract in CONFIG["contracts"]}
 
 BREAKS = [
     ("kernel", "kernel/events.py", "import time"),
@@ -115,3 +112,17 @@ def test_a_break_is_named(whole: Path, tmp_path: Path, contract: str, path: str,
 
     assert result.returncode == 1, result.stdout + result.stderr
     assert f"{CONTRACTS[contract]} BROKEN" in result.stdout, result.stdout
+
+
+def test_every_contract_guards_something_real() -> None:
+    """The skeleton has every room; the repository must have them under the same names."""
+    graph = grimp.build_graph(*CONFIG["root_packages"], cache_dir=None)
+    guarded = ("source_modules", "modules", "containers", "protected_modules", "ancestors")
+    unmatched = [
+        (contract["id"], expression)
+        for contract in CONFIG["contracts"]
+        for option in guarded
+        for expression in contract.get(option, [])
+        if not graph.find_matching_modules(expression)
+    ]
+    assert not unmatched
