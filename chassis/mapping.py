@@ -50,11 +50,11 @@ class Mapper(Generic[R, M]):
         self._mapping = _Mapping.of(record, message)
 
     def to_message(self, record: R) -> M:
-        """Raises Invalid, reason `MALFORMED_FIELD`, naming a field whose value does not fit."""
+        """Raises Invalid, reason `FIELD_INVALID`, naming a field whose value does not fit."""
         return typing.cast(M, self._mapping.to_message(record))
 
     def to_record(self, message: M) -> R:
-        """Raises Invalid, reason `MALFORMED_FIELD`, naming a required field that is unset or unspecified."""
+        """Raises Invalid, reason `FIELD_MISSING` or `FIELD_INVALID`, naming a field that is unset or unknown."""
         return typing.cast(R, self._mapping.to_record(message))
 
 
@@ -141,12 +141,12 @@ class _Mapping:
                 value = getattr(record, name)
                 self._message(**{name: converters[name](value) if name in converters else value})
             except (TypeError, ValueError, AttributeError):
-                return _malformed(name, f"a {type(value).__name__} that does not fit")
+                return _invalid("FIELD_INVALID", name, f"a {type(value).__name__} that does not fit")
         return TypeError(f"{self._record.__name__} does not fit {self._message.DESCRIPTOR.full_name}")
 
 
-def _malformed(name: str, problem: str) -> Invalid:
-    return Invalid("MALFORMED_FIELD", f"{name}: {problem}", field=name)
+def _invalid(reason: str, name: str, problem: str) -> Invalid:
+    return Invalid(reason, f"{name}: {problem}", field=name)
 
 
 def _field(hint: Any, field: FieldDescriptor) -> tuple[_Kind, Convert]:
@@ -191,7 +191,7 @@ def _field(hint: Any, field: FieldDescriptor) -> tuple[_Kind, Convert]:
 
 
 def _missing(name: str) -> Any:
-    raise _malformed(name, "is required")
+    raise _invalid("FIELD_MISSING", name, "is required")
 
 
 def _map(entry: Descriptor, args: tuple[Any, ...], name: str) -> tuple[_Kind, Convert]:
@@ -240,7 +240,8 @@ def _enum(enum: type[StrEnum], descriptor: EnumDescriptor, name: str) -> _Kind:
     def back(number: int) -> StrEnum:
         member = members.get(number)
         if member is None:
-            raise _malformed(name, f"must be one of {', '.join(sorted(on_wire))}")
+            reason = "FIELD_INVALID" if number else "FIELD_MISSING"
+            raise _invalid(reason, name, f"must be one of {', '.join(sorted(on_wire))}")
         return member
 
     return _Kind(lambda member: on_wire[enum(member)], back)
@@ -257,4 +258,4 @@ def _datetime(stamp: Timestamp) -> datetime:
     try:
         return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
     except OverflowError:
-        raise Invalid("MALFORMED_FIELD", "a time out of range (years 1 to 9999)") from None
+        raise Invalid("FIELD_INVALID", "a time out of range (years 1 to 9999)") from None

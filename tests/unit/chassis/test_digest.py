@@ -66,7 +66,7 @@ def test_two_values_share_a_form_only_if_they_are_equal(one: Any, other: Any) ->
 
 def sort(value: Any) -> Any:
     if isinstance(value, dict):
-        return sorted(((key, sort(each)) for key, each in value.items()), key=lambda pair: pair[0])
+        return {key: sort(value[key]) for key in sorted(value)}
     return [sort(each) for each in value] if isinstance(value, list) else value
 
 

@@ -1,0 +1,175 @@
+"""Aggregates of one kind, held in memory: decided on at once, fed by the follower, written through the log.
+
+An aggregate one of whose events cannot be read is closed: nobody may read it or decide on it until a program that can
+read the event is running. The others go on.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Generic, TypeVar
+
+import structlog
+
+from chassis.eventlog.codec import Codec, Unreadable
+from chassis.process import jitter
+from kernel.decider import Decider
+from kernel.events import Appended, Cause, Head, Recorded, Stream
+from kernel.faults import AppendConflict, Unavailable
+from kernel.ports import EventLog
+
+S = TypeVar("S")
+C = TypeVar("C")
+E = TypeVar("E")
+
+_log = structlog.get_logger("chassis.eventlog")
+TRIES = 5
+REMEMBERED_IDS = 1024
+_CATCH_UP_SECONDS = 5.0
+
+
+class _Held(Generic[S]):
+    """One aggregate: its state, its head, and which requests it has answered with which sequence."""
+
+    __slots__ = ("answered", "closed", "head", "lock", "state")
+
+    def __init__(self, state: S) -> None:
+        self.state = state
+        self.head = Head()
+        self.answered: dict[str, int] = {}
+        self.closed: Unreadable | None = None
+        self.lock: asyncio.Lock | None = None
+
+    def advance(self, sequence: int, event_id: str) -> None:
+        self.head = Head(sequence, self.head.version + 1)
+        self.answered[event_id] = sequence
+        if len(self.answered) > REMEMBERED_IDS:
+            del self.answered[next(iter(self.answered))]
+
+
+class HeldAggregates(Generic[C, S, E]):
+    """Implements `kernel.ports.Aggregates`."""
+
+    def __init__(self, decider: Decider[C, S, E], log: EventLog, codec: Codec) -> None:
+        self._decider = decider
+        self._log = log
+        self._codec = codec
+        self._held: dict[tuple[str, str], _Held[S]] = {}
+        self._place = (decider.context, decider.aggregate)
+        self._moved = asyncio.Event()
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """What a follower has to follow for these."""
+        return (f"evt.*.{self._decider.context}.{self._decider.aggregate}.*.*",)
+
+    def current(self, tenant: str, id: str) -> S:
+        """The state now; the initial state if there are no events.
+
+        Raises:
+            Unreadable: an event of it cannot be read.
+        """
+        held = self._held.get((tenant, id))
+        if held is None:
+            return self._decider.initial
+        if held.closed is not None:
+            raise held.closed
+        return held.state
+
+    def head(self, tenant: str, id: str) -> Head:
+        """The last event; sequence 0 if there are none."""
+        held = self._held.get((tenant, id))
+        return Head() if held is None else held.head
+
+    def all(self, tenant: str) -> Iterator[tuple[str, S]]:
+        """Id and state of every aggregate of the tenant that has events and can be read, oldest first."""
+        for (owner, id), held in self._held.items():
+            if owner == tenant and held.head.version and held.closed is None:
+                yield id, held.state
+
+    async def take(self, events: Sequence[Recorded]) -> None:
+        """Fold in what the follower delivers; what is already known, or of another kind, is passed over."""
+        for recorded in events:
+            parts = recorded.subject.split(".")
+            if len(parts) != 6 or (parts[2], parts[3]) != self._place:
+                continue
+            held = self._of((parts[1], parts[4]))
+            if recorded.sequence <= held.head.sequence:
+                continue
+            try:
+                event: E = self._codec.decode(recorded)  # type: ignore[assignment]
+                if held.closed is None:
+                    held.state = self._decider.evolve(held.state, event)
+            except Unreadable as problem:
+                _log.error("aggregate closed", subject=recorded.subject, problem=problem.text)
+                held.closed = held.closed or problem
+            held.advance(recorded.sequence, recorded.event_id)
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    async def handle(self, id: str, command: C, cause: Cause) -> Appended:
+        """Decide and append in `cause.tenant`, as `kernel.ports.Aggregates` says.
+
+        Raises:
+            Fault: what `decide` raised, or what the log raised.
+            Unreadable: an event of the aggregate cannot be read.
+        """
+        stream = Stream(cause.tenant, *self._place, id)
+        held = self._of((cause.tenant, id))
+        if held.lock is None:
+            held.lock = asyncio.Lock()
+        # One at a time in this process: a neighbour's conflict is known without asking the server.
+        async with held.lock:
+            tries = 0
+            while True:
+                try:
+                    return await self._decide_and_append(stream, held, command, cause)
+                except AppendConflict as conflict:
+                    tries += 1
+                    if tries == TRIES:
+                        raise
+                    await self._catch_up(held, conflict)
+
+    async def _decide_and_append(self, stream: Stream, held: _Held[S], command: C, cause: Cause) -> Appended:
+        if held.closed is not None:
+            raise held.closed
+        event_id = stream.event_id(cause.request_id)
+        before = held.answered.get(event_id)
+        if before is not None:
+            return Appended(before, (event_id,), duplicate=True)
+        event = self._decider.decide(held.state, command)
+        if event is None:
+            return Appended(held.head.sequence, ())
+        appended = await self._log.append(stream, (event,), after=held.head, cause=cause)
+        if appended.duplicate:
+            # An earlier try wrote another event than this one (another time in it): take that one.
+            await self._until(held, appended.sequence)
+        elif appended.sequence > held.head.sequence:
+            held.state = self._decider.evolve(held.state, event)
+            held.advance(appended.sequence, event_id)
+        return appended
+
+    async def _catch_up(self, held: _Held[S], conflict: AppendConflict) -> None:
+        actual = int(conflict.facts.get("actual_sequence", "0"))
+        if actual > held.head.sequence:
+            await self._until(held, actual)
+        else:
+            await asyncio.sleep(0.005 + jitter(0.02))
+
+    async def _until(self, held: _Held[S], sequence: int) -> None:
+        """Wait until the follower has brought this aggregate to `sequence`."""
+        try:
+            async with asyncio.timeout(_CATCH_UP_SECONDS):
+                while held.head.sequence < sequence:
+                    await self._moved.wait()
+        except TimeoutError:
+            raise Unavailable(
+                "FOLLOWER_BEHIND",
+                f"event {sequence} has not been read yet; try again",
+                sequence=str(sequence),
+            ) from None
+
+    def _of(self, key: tuple[str, str]) -> _Held[S]:
+        held = self._held.get(key)
+        if held is None:
+            held = self._held[key] = _Held(self._decider.initial)
+        return held

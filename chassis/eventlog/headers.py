@@ -1,0 +1,109 @@
+"""Event headers: CloudEvents 1.0 binary binding for NATS, and what the server needs to guard an append.
+
+Values are percent-encoded as the binding says (HTTP binding, section 3.1.3.2), so that no value can end a
+header or begin another. Read lazily: most readers of most events look at one header or at none.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from urllib.parse import quote, unquote
+
+from kernel.events import Cause, Head, Recorded, Stream
+
+_PLAIN = re.compile(r"[!#$&-~]*")
+_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
+_FIRST_LINE = b"NATS/1.0"
+
+
+class Headers(Mapping[str, str]):
+    """The headers of one event, over their bytes as published (`raw`); parsed when first asked for."""
+
+    __slots__ = ("_parsed", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self._parsed: dict[str, str] | None = None
+
+    def _all(self) -> dict[str, str]:
+        if self._parsed is None:
+            self._parsed = _parse(self.raw)
+        return self._parsed
+
+    def __getitem__(self, name: str) -> str:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __repr__(self) -> str:
+        return f"Headers({self._all()!r})"
+
+
+def raw_headers(recorded: Recorded) -> bytes:
+    """The header block of an event exactly as it was published; empty when it had none."""
+    headers = recorded.headers
+    if not isinstance(headers, Headers):
+        raise TypeError("only an event read from a log has raw headers")
+    return headers.raw
+
+
+def _parse(raw: bytes) -> dict[str, str]:
+    parsed = {}
+    for line in raw.decode("utf-8", "replace").split("\r\n")[1:]:
+        name, colon, value = line.partition(":")
+        if colon:
+            value = value.strip()
+            parsed[name.strip()] = unquote(value) if "%" in value and name.startswith("ce-") else value
+    return parsed
+
+
+def inert(value: str) -> str:
+    """`value` as it may stand in a header: percent-encoded unless it is plain."""
+    return value if _PLAIN.fullmatch(value) else quote(value, safe=_SAFE, errors="replace")
+
+
+def rfc3339(at: datetime) -> str:
+    """UTC with microseconds, as `2026-03-01T12:30:15.123456Z`."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def event_lines(
+    stream: Stream, proto_name: str, event_id: str, n: int, *, after: Head, cause: Cause, source: str
+) -> str:
+    """The header lines of the n-th event of an append, each ended by CRLF.
+
+    `ce-prevseq` is the sequence of the aggregate's previous event; later events of one append follow the one
+    before them directly and do not carry it.
+    """
+    lines = (
+        f"ce-specversion: 1.0\r\nce-id: {event_id}\r\nce-type: {proto_name}\r\nce-source: {inert(source)}\r\n"
+        f"ce-time: {rfc3339(cause.at)}\r\nce-subject: {stream.aggregate}/{stream.id}\r\n"
+        f"ce-datacontenttype: application/protobuf\r\nce-aggver: {after.version + n + 1}\r\n"
+        f"ce-actor: {inert(cause.actor)}\r\nNats-Msg-Id: {event_id}\r\n"
+    )
+    if n == 0:
+        lines += f"ce-prevseq: {after.sequence}\r\n"
+    if cause.correlation_id:
+        lines += f"ce-correlationid: {inert(cause.correlation_id)}\r\n"
+    if cause.causation_id:
+        lines += f"ce-causationid: {inert(cause.causation_id)}\r\n"
+    if cause.traceparent:
+        lines += f"traceparent: {inert(cause.traceparent)}\r\n"
+    return lines
+
+
+def expectation_lines(stream: Stream, after: Head) -> str:
+    """What makes the server refuse an append when the aggregate's last event is not `after`."""
+    return (
+        f"Nats-Expected-Last-Subject-Sequence: {after.sequence}\r\n"
+        f"Nats-Expected-Last-Subject-Sequence-Subject: {stream.filter}\r\n"
+    )
+
+
+def block(lines: str) -> bytes:
+    """A whole NATS header block."""
+    return b"%b\r\n%b\r\n" % (_FIRST_LINE, lines.encode())

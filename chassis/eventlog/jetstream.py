@@ -1,0 +1,160 @@
+"""The log on NATS JetStream: append is one guarded publish, and when it answers, the event is on disk.
+
+The header block is built as bytes and sent on the raw lane, so that an append costs little more than a bare
+publish. An answer that got lost is not guessed at: the log is asked whether the event is there.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from chassis.eventlog.append import Message, conflict, messages, written_before
+from chassis.eventlog.codec import Codec
+from chassis.eventlog.consumer import JetStreamFeed, JetStreamSource
+from chassis.eventlog.feed import Feed, FeedBroken
+from chassis.eventlog.headers import block
+from chassis.eventlog.stream import PATIENCE_SECONDS, Patience, read_at, read_last, stream_state, unreachable
+from chassis.eventlog.wire import AnswerLost, Connection, NotConnected
+from chassis.process import new_id
+from kernel.events import Appended, Cause, Head, Recorded, Stream
+from kernel.faults import Exhausted, Fault
+
+CONFLICTS = frozenset({10071, 10164})
+REPEATED_ID = 10201
+TOO_LARGE = frozenset({10054, 10199})
+AGAIN = frozenset({10008, 10158, 10176, 10210})
+"""Nothing was written, and the same may be accepted next: no leader, id in flight, batch cut short."""
+STORE_FAILED = 10077
+_STEPS_BACK = 64
+
+
+class JetStreamLog:
+    """Implements `kernel.ports.EventLog`, and can be followed by a `Follower`."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        codec: Codec,
+        source: str,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._connection = connection
+        self._codec = codec
+        self._source = source
+        self._patience_seconds = patience_seconds
+
+    async def append(
+        self, stream: Stream, events: Sequence[object], *, after: Head, cause: Cause
+    ) -> Appended:
+        made = messages(
+            self._codec,
+            self._source,
+            stream,
+            events,
+            after=after,
+            cause=cause,
+            max_payload_bytes=self._connection.max_payload,
+        )
+        patience = Patience(self._patience_seconds)
+        while True:
+            try:
+                answer = await self._publish(made, patience.try_seconds())
+            except (NotConnected, AnswerLost) as problem:
+                await patience.wait(self._connection, problem)
+                continue
+            if answer is None:
+                await patience.wait(self._connection, None)
+                continue
+            error = answer.get("error")
+            if error is None and not answer.get("duplicate"):
+                return Appended(answer["seq"], tuple(each.event_id for each in made))
+            if error is None or error["err_code"] in CONFLICTS or error["err_code"] == REPEATED_ID:
+                return await self._what_was_written(stream, made, after, answer)
+            fault = refusal(error)
+            if fault is not None:
+                raise fault
+            await patience.wait(self._connection, None)
+
+    async def load(self, stream: Stream) -> Sequence[Recorded]:
+        feed = JetStreamFeed(self._connection, (stream.filter,), 0)
+        events: list[Recorded] = []
+        try:
+            await feed.start(await self.last_sequence())
+            while True:
+                batch = await feed.next()
+                events += batch.events
+                if batch.lag == 0:
+                    return events
+        except FeedBroken as problem:
+            raise unreachable(str(problem)) from None
+        finally:
+            await feed.close()
+
+    async def last_sequence(self) -> int:
+        return (await stream_state(self._connection)).last
+
+    async def open(self, filters: Sequence[str], after: int, last: Recorded | None) -> Feed:
+        """A feed; implements `chassis.eventlog.feed.Source`."""
+        return await JetStreamSource(self._connection).open(filters, after, last)
+
+    async def _publish(self, made: Sequence[Message], timeout_seconds: float) -> dict[str, Any] | None:
+        """The server's answer; None when nobody was there to answer."""
+        ask = self._connection.ask
+        if len(made) == 1:
+            only = made[0]
+            header, payload = await ask(
+                only.subject, only.payload, header=block(only.lines), timeout_seconds=timeout_seconds
+            )
+            return None if header else json.loads(payload)
+        batch = new_id()
+        for n, each in enumerate(made, start=1):
+            lines = f"{each.lines}Nats-Batch-Id: {batch}\r\nNats-Batch-Sequence: {n}\r\n"
+            if 1 < n < len(made):
+                self._connection.write(each.subject, b"", block(lines), each.payload)
+                continue
+            if n == len(made):
+                lines += "Nats-Batch-Commit: 1\r\n"
+            header, payload = await ask(
+                each.subject, each.payload, header=block(lines), timeout_seconds=timeout_seconds
+            )
+            if header or payload:
+                return None if header else json.loads(payload)
+        return None
+
+    async def _what_was_written(
+        self, stream: Stream, made: Sequence[Message], after: Head, answer: dict[str, Any]
+    ) -> Appended:
+        """After a refusal by sequence or a repeated id: ours, if it is there, or else a conflict.
+
+        Walks back from the aggregate's last event, for others may have written since our answer was lost.
+        """
+        wanted = made[-1].event_id
+        found = await read_last(self._connection, stream.filter)
+        actual = found.sequence if found is not None else 0
+        # Behind `after` there is nothing of this try, unless the server says that it knows the id.
+        floor = after.sequence if answer.get("error", {}).get("err_code") in CONFLICTS else 0
+        for _ in range(_STEPS_BACK):
+            if found is None or found.sequence <= floor:
+                break
+            if found.event_id == wanted:
+                return written_before(made, found.sequence)
+            previous = int(found.headers.get("ce-prevseq", found.sequence - 1))
+            found = await read_at(self._connection, previous) if previous > floor else None
+        if answer.get("duplicate") and answer["seq"]:
+            return written_before(made, answer["seq"])
+        raise conflict(stream, after, actual)
+
+
+def refusal(error: dict[str, Any]) -> Fault | None:
+    """The fault for a publish error that is no conflict; None when the same should be tried again."""
+    code, text = error["err_code"], error["description"]
+    if code in AGAIN or (error["code"] == 503 and code != STORE_FAILED):
+        return None
+    if code in TOO_LARGE:
+        return Exhausted("MESSAGE_TOO_LARGE", f"the event log refused the size of it: {text}")
+    if code == STORE_FAILED and any(word in text for word in ("exceeded", "no space", "insufficient")):
+        return Exhausted(
+            "LOG_FULL", f"the event log is full ({text}): nothing is written until there is room"
+        )
+    return unreachable(f"error {code}: {text}")

@@ -1,0 +1,178 @@
+"""The one JetStream stream: how it is made, and the few questions that are asked of it."""
+
+import asyncio
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from chassis.eventlog.headers import Headers
+from chassis.eventlog.wire import AnswerLost, Connection, NotConnected
+from chassis.process import jitter, monotonic
+from kernel.events import Recorded
+from kernel.faults import Exhausted, Refused, Unavailable
+
+EVENTS = "EVENTS"
+SUBJECTS = "evt.>"
+DUPLICATE_WINDOW_SECONDS = 300
+PATIENCE_SECONDS = 5.0
+"""How long a call is tried again before the log counts as unreachable."""
+TRY_SECONDS = 2.0
+
+_NO_MESSAGE, _NO_STREAM, _NAME_IN_USE, _NO_STORAGE = 10037, 10059, 10058, 10047
+_KEPT_FOR_EVER = {"storage": "file", "retention": "limits", "discard": "new", "max_age": 0, "max_msgs": -1}
+_GUARDS = {"deny_delete": True, "deny_purge": True, "allow_direct": True, "allow_atomic": True}
+
+
+def unreachable(why: str) -> Unavailable:
+    return Unavailable("LOG_UNREACHABLE", f"the event log does not answer ({why}); try again")
+
+
+async def call(
+    connection: Connection,
+    subject: str,
+    body: dict[str, Any] | None = None,
+    *,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> dict[str, Any]:
+    """One JetStream API call, repeated while there is no answer; an error answer is returned, not raised.
+
+    Raises:
+        Unavailable: no answer within `patience_seconds` (reason `LOG_UNREACHABLE`).
+    """
+    patience = Patience(patience_seconds)
+    request = json.dumps(body).encode() if body else b""
+    while True:
+        try:
+            header, payload = await connection.ask(
+                f"$JS.API.{subject}", request, timeout_seconds=patience.try_seconds()
+            )
+        except (NotConnected, AnswerLost) as problem:
+            await patience.wait(connection, problem)
+            continue
+        if not header:
+            answer: dict[str, Any] = json.loads(payload)
+            if answer.get("error", {}).get("code") != 503:
+                return answer
+        await patience.wait(connection, None)
+
+
+class Patience:
+    """How long a try may still take, and when to give up."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = monotonic() + seconds
+        self._pause = 0.02
+
+    def try_seconds(self) -> float:
+        return max(0.05, min(TRY_SECONDS, self._until - monotonic()))
+
+    async def wait(self, connection: Connection, problem: Exception | None) -> None:
+        """Until it makes sense to try again.
+
+        Raises:
+            Unavailable: patience is at its end.
+        """
+        left = self._until - monotonic()
+        if left <= 0:
+            raise unreachable("no leader" if problem is None else type(problem).__name__)
+        if isinstance(problem, NotConnected):
+            await connection.wait_connected(left)
+            return
+        self._pause = min(0.5, self._pause * 2)
+        await asyncio.sleep(min(left, self._pause / 2 + jitter(self._pause / 2)))
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """First and last sequence (0 and 0 when it never held anything)."""
+
+    first: int
+    last: int
+
+
+async def stream_state(connection: Connection, *, patience_seconds: float = PATIENCE_SECONDS) -> StreamState:
+    """Where the stream begins and ends, from its leader.
+
+    Raises:
+        Unavailable: no answer, or no such stream (reason `LOG_UNREACHABLE`).
+    """
+    answer = await call(connection, f"STREAM.INFO.{EVENTS}", patience_seconds=patience_seconds)
+    if "error" in answer:
+        raise unreachable(answer["error"]["description"])
+    return StreamState(answer["state"]["first_seq"], answer["state"]["last_seq"])
+
+
+async def read_at(connection: Connection, sequence: int) -> Recorded | None:
+    """The event at `sequence`, from the leader; None when it is not there."""
+    return await _read(connection, {"seq": sequence})
+
+
+async def read_last(connection: Connection, subject_filter: str) -> Recorded | None:
+    """The last event that matches, from the leader; None when there is none."""
+    return await _read(connection, {"last_by_subj": subject_filter})
+
+
+async def _read(connection: Connection, what: dict[str, Any]) -> Recorded | None:
+    # STREAM.MSG.GET is answered by the leader; a direct get may come from a replica that is behind.
+    answer = await call(connection, f"STREAM.MSG.GET.{EVENTS}", what)
+    if "error" in answer:
+        if answer["error"]["err_code"] == _NO_MESSAGE:
+            return None
+        raise unreachable(answer["error"]["description"])
+    message = answer["message"]
+    return Recorded(
+        message["seq"],
+        message["subject"],
+        Headers(base64.b64decode(message.get("hdrs", ""))),
+        base64.b64decode(message.get("data", "")),
+    )
+
+
+async def ensure_stream(connection: Connection, *, replicas: int = 1, max_bytes: int = 4 * 1024**3) -> None:
+    """Make the stream, or bring replicas and size of the one that is there up to what is asked.
+
+    Raises:
+        Exhausted: there is no room for `max_bytes` (reason `LOG_FULL`).
+        Refused: a stream is there that forgets, or that can be purged (reason `LOG_UNSAFE`).
+        Unavailable: no answer came.
+    """
+    wanted = {
+        "name": EVENTS,
+        "subjects": [SUBJECTS],
+        "num_replicas": replicas,
+        "max_bytes": max_bytes,
+        "duplicate_window": DUPLICATE_WINDOW_SECONDS * 10**9,
+        **_KEPT_FOR_EVER,
+        **_GUARDS,
+    }
+    # Ask first: creating an identical stream can be refused when its size no longer fits beside itself.
+    found = await call(connection, f"STREAM.INFO.{EVENTS}")
+    if found.get("error", {}).get("err_code") == _NO_STREAM:
+        found = await call(connection, f"STREAM.CREATE.{EVENTS}", wanted)
+        if found.get("error", {}).get("err_code") == _NAME_IN_USE:
+            found = await call(connection, f"STREAM.INFO.{EVENTS}")
+    _check(found, max_bytes)
+    config = found["config"]
+    unsafe = [name for name, value in (_KEPT_FOR_EVER | _GUARDS).items() if config.get(name) != value]
+    if config["subjects"] != [SUBJECTS]:
+        unsafe.append("subjects")
+    if unsafe:
+        raise Refused(
+            "LOG_UNSAFE",
+            f"stream {EVENTS} exists with other {', '.join(unsafe)}: it would not keep events for ever",
+            settings=",".join(unsafe),
+        )
+    if (config["num_replicas"], config["max_bytes"]) != (replicas, max_bytes):
+        changed = config | {"num_replicas": replicas, "max_bytes": max_bytes}
+        _check(await call(connection, f"STREAM.UPDATE.{EVENTS}", changed), max_bytes)
+
+
+def _check(answer: dict[str, Any], max_bytes: int) -> None:
+    error = answer.get("error")
+    if error is None:
+        return
+    if error["err_code"] == _NO_STORAGE:
+        text = f"no room for an event log of {max_bytes} bytes: free some, or ask for less"
+        raise Exhausted("LOG_FULL", text)
+    raise unreachable(error["description"])

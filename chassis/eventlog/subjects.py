@@ -1,0 +1,34 @@
+"""Subjects and filters, as NATS understands them."""
+
+import re
+from collections.abc import Callable, Iterable
+
+from kernel.events import Stream
+from kernel.faults import Invalid
+
+_EVENT = re.compile(r"evt(?:\.[A-Za-z0-9_-]{1,128}){5}")
+
+
+def event_subject(stream: Stream, event_type: str) -> str:
+    """The subject of an event, certain to be covered by its stream's filter.
+
+    The server would accept one that is not, and guard nothing.
+
+    Raises:
+        Invalid: a part of the stream's name cannot stand in a subject (reason `MALFORMED_SUBJECT`).
+    """
+    subject = stream.subject(event_type)
+    if _EVENT.fullmatch(subject) is None:
+        raise Invalid("MALFORMED_SUBJECT", f"not an event subject: {subject!r}", field="subject")
+    return subject
+
+
+def matching(filters: Iterable[str]) -> Callable[[str], bool]:
+    """Whether a subject matches any of `filters`."""
+    pattern = re.compile("|".join(f"(?:{_pattern(each)})" for each in filters))
+    return lambda subject: pattern.fullmatch(subject) is not None
+
+
+def _pattern(subject_filter: str) -> str:
+    known = {"*": r"[^.]+", ">": r"[^.]+(?:\.[^.]+)*"}
+    return r"\.".join(known.get(token, re.escape(token)) for token in subject_filter.split("."))
