@@ -3,7 +3,7 @@
 Obligations are stated here once; `tests/contract/` holds every adapter to them.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from kernel.events import Appended, Cause, Head, Recorded, Stream
@@ -65,6 +65,18 @@ class Aggregates(Protocol[State_co, Command_contra]):
 
     def current(self, tenant: str, id: str) -> State_co:
         """The state now; the initial state if there are no events."""
+        ...
+
+    def head(self, tenant: str, id: str) -> Head:
+        """Where the aggregate's last event stands."""
+        ...
+
+    def all(self, tenant: str) -> Iterator[tuple[str, State_co]]:
+        """Id and state of every aggregate of the tenant that has events, oldest first."""
+        ...
+
+    def tenants(self) -> frozenset[str]:
+        """Every tenant that has an aggregate of this kind."""
         ...
 
     async def handle(self, id: str, command: Command_contra, cause: Cause) -> Appended:

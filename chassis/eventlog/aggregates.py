@@ -5,7 +5,7 @@ read the event is running. The others go on.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 import structlog
@@ -30,14 +30,15 @@ _CATCH_UP_SECONDS = 5.0
 class _Held(Generic[S]):
     """One aggregate: its state, its head, and which requests it has answered with which sequence."""
 
-    __slots__ = ("answered", "closed", "head", "lock", "state")
+    __slots__ = ("answered", "closed", "head", "lock", "state", "users")
 
     def __init__(self, state: S) -> None:
         self.state = state
         self.head = Head()
         self.answered: dict[str, int] = {}
-        self.closed: Unreadable | None = None
+        self.closed = ""
         self.lock: asyncio.Lock | None = None
+        self.users = 0
 
     def advance(self, sequence: int, event_id: str) -> None:
         self.head = Head(sequence, self.head.version + 1)
@@ -53,7 +54,7 @@ class HeldAggregates(Generic[C, S, E]):
         self._decider = decider
         self._log = log
         self._codec = codec
-        self._held: dict[tuple[str, str], _Held[S]] = {}
+        self._held: dict[str, dict[str, _Held[S]]] = {}
         self._place = (decider.context, decider.aggregate)
         self._moved = asyncio.Event()
 
@@ -66,25 +67,27 @@ class HeldAggregates(Generic[C, S, E]):
         """The state now; the initial state if there are no events.
 
         Raises:
-            Unreadable: an event of it cannot be read.
+            Unavailable: an event of it cannot be read (reason `UNREADABLE_EVENT`).
         """
-        held = self._held.get((tenant, id))
+        held = self._held.get(tenant, {}).get(id)
         if held is None:
             return self._decider.initial
-        if held.closed is not None:
-            raise held.closed
+        if held.closed:
+            raise _closed(held.closed)
         return held.state
 
     def head(self, tenant: str, id: str) -> Head:
         """The last event; sequence 0 if there are none."""
-        held = self._held.get((tenant, id))
+        held = self._held.get(tenant, {}).get(id)
         return Head() if held is None else held.head
 
-    def all(self, tenant: str) -> Iterator[tuple[str, S]]:
-        """Id and state of every aggregate of the tenant that has events and can be read, oldest first."""
-        for (owner, id), held in self._held.items():
-            if owner == tenant and held.head.version and held.closed is None:
-                yield id, held.state
+    def ids(self, tenant: str) -> Sequence[str]:
+        """The ids of every aggregate of the tenant that has events, in the order in which they began."""
+        return [key for key, held in self._held.get(tenant, {}).items() if held.head.version]
+
+    def tenants(self) -> frozenset[str]:
+        """Every tenant that has an aggregate of this kind."""
+        return frozenset(tenant for tenant, _ in self._held)
 
     async def take(self, events: Sequence[Recorded]) -> None:
         """Fold in what the follower delivers; what is already known, or of another kind, is passed over."""
@@ -92,17 +95,17 @@ class HeldAggregates(Generic[C, S, E]):
             parts = recorded.subject.split(".")
             if len(parts) != 6 or (parts[2], parts[3]) != self._place:
                 continue
-            held = self._of((parts[1], parts[4]))
+            held = self._of(parts[1], parts[4])
             if recorded.sequence <= held.head.sequence:
                 continue
             try:
                 event: E = self._codec.decode(recorded)  # type: ignore[assignment]
-                if held.closed is None:
+                if not held.closed:
                     held.state = self._decider.evolve(held.state, event)
             except Unreadable as problem:
                 _log.error("aggregate closed", subject=recorded.subject, problem=problem.text)
-                held.closed = held.closed or problem
-            held.advance(recorded.sequence, recorded.event_id)
+                held.closed = held.closed or problem.text
+            self._advance(parts[1], parts[4], held, recorded.sequence, recorded.event_id)
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
 
@@ -111,27 +114,34 @@ class HeldAggregates(Generic[C, S, E]):
 
         Raises:
             Fault: what `decide` raised, or what the log raised.
-            Unreadable: an event of the aggregate cannot be read.
+            Unavailable: an event of the aggregate cannot be read (reason `UNREADABLE_EVENT`).
         """
         stream = Stream(cause.tenant, *self._place, id)
-        held = self._of((cause.tenant, id))
+        held = self._of(cause.tenant, id)
         if held.lock is None:
             held.lock = asyncio.Lock()
-        # One at a time in this process: a neighbour's conflict is known without asking the server.
-        async with held.lock:
-            tries = 0
-            while True:
-                try:
-                    return await self._decide_and_append(stream, held, command, cause)
-                except AppendConflict as conflict:
-                    tries += 1
-                    if tries == TRIES:
-                        raise
-                    await self._catch_up(held, conflict)
+        held.users += 1
+        try:
+            # One at a time in this process: a neighbour's conflict is known without asking the server.
+            async with held.lock:
+                return await self._handle(stream, held, command, cause)
+        finally:
+            held.users -= 1
+            if not held.users and not held.head.version:
+                # Nothing came of it: ids that somebody made up must not stay in memory.
+                self._held[cause.tenant].pop(id, None)
+
+    async def _handle(self, stream: Stream, held: _Held[S], command: C, cause: Cause) -> Appended:
+        for _ in range(TRIES - 1):
+            try:
+                return await self._decide_and_append(stream, held, command, cause)
+            except AppendConflict as conflict:
+                await self._catch_up(held, conflict)
+        return await self._decide_and_append(stream, held, command, cause)
 
     async def _decide_and_append(self, stream: Stream, held: _Held[S], command: C, cause: Cause) -> Appended:
-        if held.closed is not None:
-            raise held.closed
+        if held.closed:
+            raise _closed(held.closed)
         event_id = stream.event_id(cause.request_id)
         before = held.answered.get(event_id)
         if before is not None:
@@ -145,7 +155,7 @@ class HeldAggregates(Generic[C, S, E]):
             await self._until(held, appended.sequence)
         elif appended.sequence > held.head.sequence:
             held.state = self._decider.evolve(held.state, event)
-            held.advance(appended.sequence, event_id)
+            self._advance(stream.tenant, stream.id, held, appended.sequence, event_id)
         return appended
 
     async def _catch_up(self, held: _Held[S], conflict: AppendConflict) -> None:
@@ -162,14 +172,22 @@ class HeldAggregates(Generic[C, S, E]):
                 while held.head.sequence < sequence:
                     await self._moved.wait()
         except TimeoutError:
-            raise Unavailable(
-                "FOLLOWER_BEHIND",
-                f"event {sequence} has not been read yet; try again",
-                sequence=str(sequence),
-            ) from None
+            text = f"event {sequence} has not been read yet; try again"
+            raise Unavailable("FOLLOWER_BEHIND", text, sequence=str(sequence)) from None
 
-    def _of(self, key: tuple[str, str]) -> _Held[S]:
-        held = self._held.get(key)
+    def _of(self, tenant: str, key: str) -> _Held[S]:
+        of_tenant = self._held.setdefault(tenant, {})
+        held = of_tenant.get(key)
         if held is None:
-            held = self._held[key] = _Held(self._decider.initial)
+            held = of_tenant[key] = _Held(self._decider.initial)
         return held
+
+    def _advance(self, tenant: str, key: str, held: _Held[S], sequence: int, event_id: str) -> None:
+        if not held.head.version:
+            # It begins now, whenever somebody first asked for it: `ids` is in the order of beginnings.
+            self._held[tenant][key] = self._held[tenant].pop(key)
+        held.advance(sequence, event_id)
+
+
+def _closed(text: str) -> Unavailable:
+    return Unavailable("UNREADABLE_EVENT", text)
