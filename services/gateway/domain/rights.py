@@ -1,0 +1,106 @@
+"""Who may ask for what: one row for each REST route and each gRPC method. What is not here is refused.
+
+`PUBLIC` asks for no key and is not counted against a rate. `BEARER` asks for no key because the request itself carries
+credentials, which the service that is asked checks; it is counted against the caller's address.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.gateway.domain.callers import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Any one of `roles` is enough; none at all means that no key is asked for."""
+
+    roles: frozenset[Role] = frozenset()
+    metered: bool = True
+
+    def __str__(self) -> str:
+        return " or ".join(role for role in Role if role in self.roles) or "none"
+
+
+PUBLIC = Right(metered=False)
+BEARER = Right()
+VIEWER = Right(frozenset({Role.VIEWER}))
+OPERATOR = Right(frozenset({Role.OPERATOR}))
+APPROVER = Right(frozenset({Role.APPROVER}))
+CHECKER = Right(frozenset({Role.OPERATOR, Role.AUDITOR}))
+ADMIN = Right(frozenset({Role.ADMIN}))
+
+REST: Mapping[str, Right] = {
+    "POST /api/process_log": OPERATOR,
+    "POST /process_log": OPERATOR,
+    "POST /api/runs": OPERATOR,
+    "GET /api/runs": VIEWER,
+    "GET /api/runs/{run_id}": VIEWER,
+    "GET /api/approvals": VIEWER,
+    "POST /api/approvals/{approval_id}": APPROVER,
+    "GET /api/agents": VIEWER,
+    "POST /api/agents/{agent_id}/revoke": OPERATOR,
+    "GET /api/events": VIEWER,
+    "GET /api/agent_actions": VIEWER,
+    "GET /api/agent_metrics": VIEWER,
+    "GET /api/ledger/head": VIEWER,
+    "POST /api/ledger/verify": CHECKER,
+    "GET /api/health": PUBLIC,
+    "GET /api/config": PUBLIC,
+    "GET /api/docs": PUBLIC,
+    "GET /api/metrics": PUBLIC,
+    "GET /api/openapi.json": PUBLIC,
+    "GET /openapi.json": PUBLIC,
+    "GET /openapi_custom.json": PUBLIC,
+    "GET /docs": PUBLIC,
+    "GET /docs/{asset}": PUBLIC,
+}
+
+GRPC: Mapping[str, Right] = {
+    "/provost.gateway.v1.GatewayService/GetStatus": PUBLIC,
+    "/provost.orchestrator.v1.OrchestratorService/ProcessLog": OPERATOR,
+    "/provost.orchestrator.v1.OrchestratorService/StartRun": OPERATOR,
+    "/provost.orchestrator.v1.OrchestratorService/GetRun": VIEWER,
+    "/provost.orchestrator.v1.OrchestratorService/ListRuns": VIEWER,
+    "/provost.orchestrator.v1.OrchestratorService/AttachAgent": BEARER,
+    "/provost.policy.v1.PolicyService/RegisterAgent": ADMIN,
+    "/provost.policy.v1.PolicyService/GetAgent": VIEWER,
+    "/provost.policy.v1.PolicyService/ListAgents": VIEWER,
+    "/provost.policy.v1.PolicyService/CreateSecret": ADMIN,
+    "/provost.policy.v1.PolicyService/CreateSession": BEARER,
+    "/provost.policy.v1.PolicyService/RevokeAgent": OPERATOR,
+    "/provost.policy.v1.PolicyService/Authorize": OPERATOR,
+    "/provost.policy.v1.PolicyService/BatchAuthorize": OPERATOR,
+    "/provost.policy.v1.PolicyService/RequestApproval": OPERATOR,
+    "/provost.policy.v1.PolicyService/AnswerApproval": APPROVER,
+    "/provost.policy.v1.PolicyService/GetApproval": VIEWER,
+    "/provost.policy.v1.PolicyService/ListApprovals": VIEWER,
+    "/provost.policy.v1.PolicyService/GetPolicySet": VIEWER,
+    "/provost.policy.v1.PolicyService/PublishPolicySet": ADMIN,
+    "/provost.policy.v1.PolicyService/ListSigningKeys": VIEWER,
+    "/provost.state.v1.StateService/IssuePacket": OPERATOR,
+    "/provost.state.v1.StateService/AcquireLock": OPERATOR,
+    "/provost.state.v1.StateService/Advance": OPERATOR,
+    "/provost.state.v1.StateService/ReleaseLock": OPERATOR,
+    "/provost.state.v1.StateService/Heartbeat": OPERATOR,
+    "/provost.state.v1.StateService/RecordError": OPERATOR,
+    "/provost.state.v1.StateService/GetAgentState": VIEWER,
+    "/provost.state.v1.StateService/PutArtifact": OPERATOR,
+    "/provost.state.v1.StateService/GetArtifact": VIEWER,
+    "/provost.state.v1.StateService/ListArtifacts": VIEWER,
+    "/provost.state.v1.StateService/WriteHandoff": OPERATOR,
+    "/provost.state.v1.StateService/GetHandoff": VIEWER,
+    "/provost.state.v1.StateService/ListRevocations": VIEWER,
+    "/provost.state.v1.StateService/RebuildStore": ADMIN,
+    "/provost.state.v1.StateService/VerifyStore": CHECKER,
+    "/provost.ledger.v1.LedgerService/ListEvents": VIEWER,
+    "/provost.ledger.v1.LedgerService/GetEvent": VIEWER,
+    "/provost.ledger.v1.LedgerService/ListAgentActions": VIEWER,
+    "/provost.ledger.v1.LedgerService/ListAgentMetrics": VIEWER,
+    "/provost.ledger.v1.LedgerService/ListViolations": VIEWER,
+    "/provost.ledger.v1.LedgerService/GetTreeHead": VIEWER,
+    "/provost.ledger.v1.LedgerService/GetInclusionProof": VIEWER,
+    "/provost.ledger.v1.LedgerService/GetConsistencyProof": VIEWER,
+    "/provost.ledger.v1.LedgerService/AwaitSequence": VIEWER,
+    "/provost.ledger.v1.LedgerService/VerifyLedger": CHECKER,
+    "/provost.ledger.v1.LedgerService/RebuildLedger": ADMIN,
+}

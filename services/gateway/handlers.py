@@ -1,0 +1,75 @@
+"""Who is let in. Both fronts, REST and gRPC, ask here first; the rest is between the caller and the service asked."""
+
+from dataclasses import dataclass
+
+from kernel.faults import Fault, Unauthenticated
+from services.gateway.domain.callers import Caller, Keyring, without_key
+from services.gateway.domain.faults import RateLimited, RoleMissing
+from services.gateway.domain.records import Status
+from services.gateway.domain.rights import Right
+from services.gateway.ports import LedgerDoor, Meter, OrchestratorDoor, PolicyDoor, Probe, Refusals
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """A request at the door. `method` is its row in the table of rights; `tenant` counts where no key is asked for."""
+
+    key: str
+    method: str
+    peer: str
+    tenant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The door, and the doors behind it."""
+
+    keyring: Keyring
+    meter: Meter
+    refusals: Refusals
+    probe: Probe
+    orchestrator: OrchestratorDoor
+    policy: PolicyDoor
+    ledger: LedgerDoor
+
+    async def admit(self, knock: Knock, right: Right) -> Caller:
+        """On whose behalf the request is made.
+
+        Raises:
+            KeyMissing, KeyUnknown, RoleMissing, RateLimited: it is turned away, and that is written down.
+        """
+        caller: Caller | None = None
+        try:
+            caller = await self._known(knock, right)
+            if right.metered:
+                # Whoever shows no key shares what their address may ask for.
+                known = f"{caller.tenant}/{caller.actor.removeprefix('key:')}"
+                await self._hold_to_rate(known if caller.roles else _peer(knock))
+            if right.roles and not right.roles & caller.roles:
+                raise RoleMissing(str(right), knock.method)
+        except Fault as fault:
+            tenant, actor = (caller.tenant, caller.actor) if caller else ("default", "")
+            self.refusals.note(tenant, fault.reason, actor, knock.method, knock.peer)
+            raise
+        return caller
+
+    async def status(self) -> Status:
+        return await self.probe.status()
+
+    async def _known(self, knock: Knock, right: Right) -> Caller:
+        if not right.roles and not (right.metered and knock.key):
+            return without_key(knock.tenant)
+        try:
+            return self.keyring.caller(knock.key)
+        except Unauthenticated:
+            await self._hold_to_rate(_peer(knock))  # keys cannot be tried out at will
+            raise
+
+    async def _hold_to_rate(self, bucket: str) -> None:
+        wait_seconds = await self.meter.take(bucket)
+        if wait_seconds > 0:
+            raise RateLimited(wait_seconds)
+
+
+def _peer(knock: Knock) -> str:
+    return f"peer/{knock.peer}"

@@ -1,0 +1,82 @@
+"""What the gateway needs of others. A door raises the faults that the service behind it raised, or Unavailable
+(`PEER_UNREACHABLE`) when it does not answer; asking again with the same request id is always safe."""
+
+from typing import Protocol
+
+from services.gateway.domain.callers import Caller
+from services.gateway.domain.records import (
+    ActionFilter,
+    Agent,
+    AgentAction,
+    AgentMetrics,
+    Answer,
+    Approval,
+    ApprovalState,
+    Event,
+    EventFilter,
+    Listing,
+    Page,
+    Revocation,
+    Status,
+    TreeHead,
+    Verification,
+)
+from services.gateway.domain.runs import ProcessLog, Run, RunState, StartRun
+
+
+class OrchestratorDoor(Protocol):
+    async def process_log(self, ask: ProcessLog, caller: Caller) -> Run: ...
+
+    async def start_run(self, ask: StartRun, caller: Caller) -> Run: ...
+
+    async def run(self, run_id: str, wait_seconds: int, caller: Caller) -> Run: ...
+
+    async def runs(self, state: RunState | None, page: Page, caller: Caller) -> Listing[Run]: ...
+
+
+class PolicyDoor(Protocol):
+    async def agents(self, page: Page, caller: Caller) -> Listing[Agent]: ...
+
+    async def revoke_agent(self, ask: Revocation, caller: Caller) -> Agent: ...
+
+    async def approvals(
+        self, state: ApprovalState | None, run_id: str, page: Page, caller: Caller
+    ) -> Listing[Approval]: ...
+
+    async def answer_approval(self, answer: Answer, caller: Caller) -> Approval: ...
+
+
+class LedgerDoor(Protocol):
+    async def events(
+        self, events: EventFilter, oldest_first: bool, page: Page, caller: Caller
+    ) -> Listing[Event]: ...
+
+    async def agent_actions(
+        self, actions: ActionFilter, page: Page, caller: Caller
+    ) -> Listing[AgentAction]: ...
+
+    async def agent_metrics(self, page: Page, caller: Caller) -> Listing[AgentMetrics]: ...
+
+    async def tree_head(self, caller: Caller) -> TreeHead: ...
+
+    async def verify(self, against_log: bool, caller: Caller) -> Verification: ...
+
+
+class Meter(Protocol):
+    """Counts requests against a rate, right across replicas as long as the store answers."""
+
+    async def take(self, bucket: str) -> float:
+        """0 when one more request fits, else the seconds to wait until one does. Never raises, never blocks long."""
+        ...
+
+
+class Refusals(Protocol):
+    """Writes down who was turned away. Never blocks; what is noted is in the event log soon, alike ones folded."""
+
+    def note(self, tenant: str, reason: str, actor: str, method: str, peer: str) -> None: ...
+
+
+class Probe(Protocol):
+    async def status(self) -> Status:
+        """How everything is, at most a second old. Never raises: what does not answer is not healthy."""
+        ...

@@ -1,0 +1,91 @@
+"""All routes and everything around them, on one screen. Who may call which stands in `domain/rights.py`."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from kernel.faults import Fault
+from services.gateway.handlers import Gateway
+from services.gateway.web import problems
+from services.gateway.web.auth import admitted
+from services.gateway.web.bodies import Bodies
+from services.gateway.web.edge import Edge
+from services.gateway.web.routes import about, audit, people, runs
+from services.gateway.web.shapes import AnswerBody, ProcessLogBody, RevokeBody, Shape, StartRunBody
+
+ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
+    ("POST /api/process_log", runs.process_log, {"body": ProcessLogBody}),
+    ("POST /process_log", runs.process_log_reasoning, {"body": ProcessLogBody, "deprecated": True}),
+    ("POST /api/runs", runs.start_run, {"body": StartRunBody}),
+    ("GET /api/runs", runs.list_runs, {}),
+    ("GET /api/runs/{run_id}", runs.get_run, {}),
+    ("GET /api/approvals", people.list_approvals, {}),
+    ("POST /api/approvals/{approval_id}", people.answer_approval, {"body": AnswerBody}),
+    ("GET /api/agents", people.list_agents, {}),
+    ("POST /api/agents/{agent_id}/revoke", people.revoke_agent, {"body": RevokeBody}),
+    ("GET /api/events", audit.list_events, {}),
+    ("GET /api/agent_actions", audit.list_agent_actions, {}),
+    ("GET /api/agent_metrics", audit.list_agent_metrics, {}),
+    ("GET /api/ledger/head", audit.ledger_head, {}),
+    ("POST /api/ledger/verify", audit.verify_ledger, {}),
+    ("GET /api/health", about.health, {}),
+    ("GET /api/config", about.config, {}),
+    ("GET /api/docs", about.docs, {}),
+    ("GET /api/metrics", about.metrics, {}),
+    ("GET /api/openapi.json", about.openapi_api, {}),
+    ("GET /openapi.json", about.openapi_all, {}),
+    ("GET /openapi_custom.json", about.openapi_all, {}),
+    ("GET /docs", about.docs_page, {}),
+    ("GET /docs/{asset}", about.docs_asset, {}),
+)
+
+
+def build(gateway: Gateway, settings: about.About) -> FastAPI:
+    """The application. Its own pages are plain: FastAPI's would load scripts from elsewhere."""
+    app = FastAPI(
+        title="Provost",
+        version=settings.version,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(admitted)],
+    )
+    app.state.gateway, app.state.about, app.state.bodies = gateway, settings, Bodies()
+    for row, endpoint, more in ROUTES:
+        method, path = row.split()
+        app.router.add_api_route(path, endpoint, methods=[method], **_described(endpoint, **more))
+    app.add_exception_handler(Fault, problems.on_fault)
+    app.add_exception_handler(RequestValidationError, problems.on_parameters)
+    app.add_exception_handler(HTTPException, problems.on_http)
+    app.add_middleware(Edge)
+    return app
+
+
+def _described(
+    endpoint: Callable[..., Any], body: type[Shape] | None = None, deprecated: bool = False
+) -> dict[str, Any]:
+    """What the interface says of a route besides its signature."""
+    problem = {"content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    whys = {400: "not understood", 401: "no key, or an unknown one", 403: "the key's role may not"}
+    whys |= {429: "more than the rate allows", 503: "something behind the gateway does not answer"}
+    extra: dict[str, Any] = {}
+    if body is not None:
+        content: dict[str, Any] = {
+            "application/json": {"schema": {"$ref": f"#/components/schemas/{body.__name__}"}}
+        }
+        if body is ProcessLogBody:
+            whys[413] = "larger than 32 MiB"
+            content |= {kind: {"schema": {"type": "string"}} for kind in runs.RAW_TYPES}
+        extra["requestBody"] = {"required": body is not RevokeBody, "content": content}
+    return {
+        "summary": (endpoint.__doc__ or "").strip().split("\n", 1)[0],
+        "deprecated": deprecated or None,
+        "response_model_exclude_none": True,
+        "openapi_extra": extra,
+        "responses": {status: {"description": why, **problem} for status, why in whys.items()},
+        "name": f"{endpoint.__module__.rpartition('.')[2]}.{endpoint.__name__}",
+    }

@@ -1,0 +1,76 @@
+"""The outermost layer of REST: security headers on every answer, metrics, and no text of a bug to anyone."""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from prometheus_client import Counter, Histogram
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chassis import process, telemetry
+from chassis.rpc.faults import PeerFailed
+from services.gateway.web import problems
+
+# Only what this gateway serves itself may run or be loaded; answers of the API may be neither framed nor kept.
+HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (
+        b"content-security-policy",
+        (
+            b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+            b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        ),
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+REQUESTS = Counter("provost_http_requests", "Requests answered, by route and status.", ("route", "status"))
+SECONDS = Histogram("provost_http_seconds", "How long requests took, by route.", ("route",))
+
+_log = telemetry.get_logger("gateway.web")
+
+
+class Edge:
+    """Wraps the application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = process.monotonic()
+        status = 0
+
+        async def answering(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *HEADERS]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answering)
+        except ClientDisconnect:
+            status = status or 499  # nobody is there to be answered
+        except PeerFailed as failure:
+            _log.error("a peer failed", route=_route(scope), code=failure.code.name)
+            if not status:
+                await problems.peer_failed()(scope, receive, answering)
+        except Exception:  # noqa: BLE001 - whatever it is, no text of it may reach the caller
+            trouble = process.new_id()
+            _log.error("request failed", route=_route(scope), trouble=trouble, exc_info=True)
+            if not status:
+                await problems.internal(trouble)(scope, receive, answering)
+        finally:
+            route = _route(scope)
+            REQUESTS.labels(route, str(status)).inc()
+            SECONDS.labels(route).observe(process.monotonic() - started)
+
+
+def _route(scope: MutableMapping[str, Any]) -> str:
+    """Method and path as they stand in the table: never the caller's own text."""
+    path = getattr(scope.get("route"), "path", "unknown")
+    return f"{scope['method']} {path}" if path != "unknown" else path

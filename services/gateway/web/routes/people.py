@@ -1,0 +1,55 @@
+"""What people decide: approvals and revocations."""
+
+from fastapi import Request
+
+from chassis import process
+from services.gateway.domain.records import (
+    Agent,
+    Answer,
+    Approval,
+    ApprovalState,
+    Listing,
+    Page,
+    Revocation,
+)
+from services.gateway.web import bodies
+from services.gateway.web.auth import Doors, Who
+from services.gateway.web.routes.runs import PageSize, PageToken
+from services.gateway.web.shapes import AgentId, AnswerBody, RevokeBody, Token, shaped
+
+
+async def list_approvals(
+    gateway: Doors,
+    caller: Who,
+    state: ApprovalState | None = None,
+    run_id: Token | None = None,
+    page_size: PageSize = 0,
+    page_token: PageToken = "",
+) -> Listing[Approval]:
+    """Requests for approval, newest first; without `state`, those that wait for an answer."""
+    return await gateway.policy.approvals(state, run_id or "", Page(page_size, page_token), caller)
+
+
+async def answer_approval(request: Request, gateway: Doors, caller: Who, approval_id: Token) -> Approval:
+    """Approve or reject one exact action. Whoever asked for it may not answer."""
+    store: bodies.Bodies = request.app.state.bodies
+    async with store.read(request) as body:
+        given = shaped(AnswerBody, bodies.parse_json(body))
+    answer = Answer(process.new_id(), approval_id, given.approve, given.comment)
+    return await gateway.policy.answer_approval(answer, caller)
+
+
+async def list_agents(
+    gateway: Doors, caller: Who, page_size: PageSize = 0, page_token: PageToken = ""
+) -> Listing[Agent]:
+    """Agents by id, with their tiers."""
+    return await gateway.policy.agents(Page(page_size, page_token), caller)
+
+
+async def revoke_agent(request: Request, gateway: Doors, caller: Who, agent_id: AgentId) -> Agent:
+    """Take all power from an agent, for good. The body may give a reason."""
+    store: bodies.Bodies = request.app.state.bodies
+    async with store.read(request) as body:
+        given = shaped(RevokeBody, bodies.parse_json(body)) if body.strip() else RevokeBody()
+    ask = Revocation(process.new_id(), agent_id, "operator", given.reason)
+    return await gateway.policy.revoke_agent(ask, caller)

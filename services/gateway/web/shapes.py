@@ -1,0 +1,159 @@
+"""What may be asked over REST, and how a mistake in it is told: every field by its name, never what it held."""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+)
+
+from services.gateway.domain.faults import InvalidFields, LogEmpty
+from services.gateway.domain.runs import Evidence, Run
+
+Token = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
+AgentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+ModeName = Literal["safe", "assisted", "auto"]
+StrategyName = Literal["classic", "reflective"]
+Text = Annotated[str, StringConstraints(max_length=4000)]
+S = TypeVar("S", bound=BaseModel)
+
+
+def _log_text(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("must be a string: the text of the log")
+    return value
+
+
+# Any string: pydantic's own refuses the surrogates that stand for bytes which are not UTF-8.
+LogText = Annotated[Any, BeforeValidator(_log_text), WithJsonSchema({"type": "string", "minLength": 1})]
+
+
+class Shape(BaseModel):
+    """Types are as in JSON, nothing is converted; fields nobody knows are ignored, and named in the answer."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class LlmConfig(Shape):
+    strategy: Annotated[
+        StrategyName | None, Field(description="`classic`: one pass; `reflective`: it criticises itself")
+    ] = None
+
+
+class ProcessLogBody(Shape):
+    log: Annotated[LogText, Field(description="the log's text, at most 32 MiB")]
+    mode: Annotated[ModeName, Field(description="how far the run may act")] = "safe"
+    include_trace: Annotated[bool, Field(description="answer each reasoning cycle too")] = True
+    llm_config: LlmConfig | None = None
+    agent: Annotated[AgentId | None, Field(description="one agent; none: a free one of the crew")] = None
+    request_id: Annotated[Token | None, Field(description="sent again, it is the same run")] = None
+    forbidden: Annotated[
+        list[Annotated[str, StringConstraints(min_length=1, max_length=200)]],
+        Field(description="action patterns that must not be tried, as `ansible.*`", max_length=100),
+    ] = []
+
+
+class StartRunBody(Shape):
+    agent: AgentId
+    task: Token
+    objective: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+    mode: ModeName = "safe"
+    request_id: Token | None = None
+
+
+class AnswerBody(Shape):
+    approve: bool
+    comment: Text = ""
+
+
+class RevokeBody(Shape):
+    reason: Text = ""
+
+
+BODIES: tuple[type[Shape], ...] = (ProcessLogBody, StartRunBody, AnswerBody, RevokeBody)
+
+
+class Reasoning(BaseModel):
+    """What the older form answers: the reasoning alone."""
+
+    run_id: str
+    severity: str
+    cause: str
+    confidence: float
+    summary: str
+    evidence: list[Evidence]
+    cycles: list[Any]
+
+
+class ReasoningAnswer(BaseModel):
+    reasoning: Reasoning
+
+
+def reasoning_of(run: Run) -> ReasoningAnswer:
+    """The reasoning of `run`; empty where it has not come to any."""
+    incident = run.incident
+    return ReasoningAnswer(
+        reasoning=Reasoning(
+            run_id=run.run_id,
+            severity=incident.severity if incident else "",
+            cause=incident.cause if incident else "",
+            confidence=incident.confidence if incident else 0.0,
+            summary=incident.summary if incident else run.outcome.summary,
+            evidence=list(incident.evidence) if incident else [],
+            cycles=list(run.trace or ()),
+        )
+    )
+
+
+def shaped(shape: type[S], value: object) -> S:
+    """`value`, a parsed JSON document, as `shape`.
+
+    Raises:
+        InvalidFields: naming each field that is missing or not as it has to be.
+        LogEmpty: there is a log, and nothing is in it.
+    """
+    if not isinstance(value, dict):
+        raise InvalidFields("MALFORMED_MESSAGE", (("body", "must be a JSON object"),))
+    try:
+        made = shape.model_validate(value)
+    except ValidationError as error:
+        raise _invalid(error) from None
+    if isinstance(made, ProcessLogBody) and not made.log.strip():
+        raise LogEmpty
+    return made
+
+
+def ignored(shape: type[BaseModel], value: dict[str, Any], prefix: str = "") -> tuple[str, ...]:
+    """The fields in `value` that `shape` does not know, at most 20 of them, their names cut and inert."""
+    names = [prefix + _inert(name) for name in value if name not in shape.model_fields]
+    inner = value.get("llm_config")
+    if shape is ProcessLogBody and isinstance(inner, dict):
+        names.extend(ignored(LlmConfig, inner, "llm_config."))
+    return tuple(names[:20])
+
+
+def _invalid(error: ValidationError) -> InvalidFields:
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    reason = "FIELD_MISSING" if all(each["type"] == "missing" for each in found) else "FIELD_INVALID"
+    return InvalidFields(
+        reason,
+        tuple(
+            (".".join(_inert(str(part)) for part in each["loc"]), _said(each["type"], each["msg"]))
+            for each in found[:20]
+        ),
+    )
+
+
+def _said(kind: str, text: str) -> str:
+    if kind == "missing":
+        return "is required"
+    return text.removeprefix("Value error, ").replace("Input should be", "must be")
+
+
+def _inert(name: str) -> str:
+    return "".join(each if each.isprintable() else "?" for each in name[:64])
