@@ -24,7 +24,7 @@ _last_stamp = 0
 
 def set_clock_offset(seconds: float) -> None:
     """Let this process's wall clock be `seconds` ahead of the machine's: how clock jumps are tested."""
-    global _offset_ns
+    global _offset_ns  # noqa: PLW0603 - one clock per process
     _offset_ns = int(seconds * 1e9)
 
 
@@ -43,7 +43,7 @@ def new_id() -> str:
 
     Sorts by the time it was made, strictly so within one process.
     """
-    global _last_stamp
+    global _last_stamp  # noqa: PLW0603 - one sequence of ids per process
     with _id_lock:
         milliseconds, rest = divmod(time.time_ns() + _offset_ns, 1_000_000)
         _last_stamp = max((milliseconds << 12) | (rest << 12) // 1_000_000, _last_stamp + 1)
@@ -89,7 +89,7 @@ def run(main: Callable[[Stopping], Awaitable[None]]) -> None:
         uvloop.run(_until_done(main))
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise SystemExit(1) from None
-    except Exception:
+    except Exception:  # noqa: BLE001 - the last one there is
         structlog.get_logger("chassis.process").critical("process failed", exc_info=True)
         raise SystemExit(1) from None
 

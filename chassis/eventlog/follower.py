@@ -153,7 +153,7 @@ class Follower:
                 _log.info("follower reopens", follower=self._name, after=self._position, why=str(problem))
                 await asyncio.sleep(pause / 2 + jitter(pause / 2))
                 pause = min(_LONGEST_PAUSE_SECONDS, pause * 2)
-            except Exception:
+            except Exception:  # noqa: BLE001 - a follower that dies unseen would look like a quiet log
                 _log.critical("follower failed", follower=self._name, exc_info=True)
                 self._halt("FOLLOWER_FAILED", "an error that nobody expected")
                 return
@@ -181,7 +181,7 @@ class Follower:
             try:
                 await self._deliver(events)
                 return True
-            except Exception as problem:
+            except Exception as problem:  # noqa: BLE001 - whatever it is, it is tried again, then halts
                 first, last = events[0].sequence, events[-1].sequence
                 _log.warning(
                     "delivery failed", follower=self._name, first=first, last=last, exc_info=True, tries=n + 1

@@ -1,0 +1,66 @@
+"""A real nats-server with durable settings, and a stream that every test finds empty.
+
+`nats_server` starts one for the whole session; `events` is a connection to it with a fresh `EVENTS` stream. Import
+both into a conftest to use them.
+"""
+
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from chassis.eventlog.connection import connect
+from chassis.eventlog.stream import EVENTS, call, ensure_stream
+from chassis.eventlog.wire import Connection
+from tests.fakes.process import ServerProcess, answers, free_port
+
+_CONFIG = """
+listen: "127.0.0.1:{port}"
+jetstream {{ store_dir: "{store}", sync_interval: always }}
+"""
+
+
+class NatsServer(ServerProcess):
+    """nats-server from its wheel, syncing every write."""
+
+    def __init__(self, directory: Path, port: int | None = None) -> None:
+        port = port or free_port()
+        self.store = directory / "jetstream"
+        config = directory / "nats.conf"
+        config.write_text(_CONFIG.format(port=port, store=self.store))
+        binary = Path(sys.executable).parent / "nats-server"
+        super().__init__(
+            [str(binary), "-c", str(config)],
+            port,
+            directory / "nats.log",
+            lambda: answers(port, b"", b"INFO "),
+        )
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    server = NatsServer(tmp_path_factory.mktemp("nats"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest_asyncio.fixture
+async def events(nats_server: NatsServer) -> AsyncIterator[Connection]:
+    """A connection to a log with nothing in it."""
+    connection = await connect(nats_server.url, name="test")
+    await fresh_stream(connection)
+    yield connection
+    await connection.close()
+
+
+async def fresh_stream(connection: Connection) -> None:
+    """Empty the log by making it anew."""
+    await call(connection, f"STREAM.DELETE.{EVENTS}")
+    await ensure_stream(connection, max_bytes=256 * 1024**2)

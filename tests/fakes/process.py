@@ -1,0 +1,86 @@
+"""Real servers as child processes: on a free loopback port, in a directory of their own, ended by their own id."""
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+READY_SECONDS = 15.0
+
+
+def free_port() -> int:
+    """A port that the system says nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class ServerProcess:
+    """One server; `command` may be started again and again on the same port and data."""
+
+    def __init__(self, command: Sequence[str], port: int, log: Path, ready: Callable[[], bool]) -> None:
+        self.port = port
+        self._command = list(command)
+        self._log = log
+        self._ready = ready
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        with self._log.open("ab") as log:
+            self._child = subprocess.Popen(self._command, stdout=log, stderr=log)
+        until = time.monotonic() + READY_SECONDS
+        while not self._ready():
+            if self._child.poll() is not None or time.monotonic() > until:
+                self.kill()
+                raise RuntimeError(f"{self._command[0]} did not come up:\n{self._log.read_text()[-4000:]}")
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Ask it to end, and wait."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """It keeps its port and connections, and does nothing."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._running().send_signal(signal.SIGCONT)
+
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._child is not None, "not started"
+        return self._child
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._child is None:
+            return
+        if self._child.poll() is None:
+            self._child.send_signal(signal.SIGCONT)
+            self._child.send_signal(number)
+        try:
+            self._child.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        self._child = None
+
+
+def answers(port: int, sends: bytes, expects: bytes) -> bool:
+    """Whether a server on `port` greets, or answers `sends`, with something that has `expects` in it."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as link:
+            link.sendall(sends)
+            return expects in link.recv(4096)
+    except OSError:
+        return False
