@@ -1,0 +1,127 @@
+"""`python -m chassis.embedded`: all of Provost on this machine, until Ctrl-C."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from chassis import config, process, telemetry
+from chassis.config import ServiceSettings
+from chassis.embedded import keys, ports, servers
+from chassis.embedded.place import Occupied, Place
+from chassis.embedded.supervisor import StartFailed, Supervisor
+
+
+class Settings(ServiceSettings):
+    """Of the gateway's settings, those to which an embedded run adds its own keys."""
+
+    api_keys: SecretStr = Field(SecretStr(""), alias="API_KEYS")
+    admin_keys: SecretStr = Field(SecretStr(""), alias="ADMIN_KEYS")
+
+
+say: Callable[[str], None] = partial(print, flush=True)
+
+
+async def supervise(settings: Settings, place: Place, stopping: process.Stopping) -> None:
+    """Start everything, tell where it is, keep it running, stop it."""
+    from chassis.embedded import services
+
+    begun = process.monotonic()
+    made = keys.load_or_create(place.home / "keys")
+    supervisor = Supervisor(
+        [
+            [
+                servers.nats(place.home, settings.nats_port, made.nats),
+                servers.store(place.home, settings.store_port, made.store),
+            ],
+            services.programs(
+                settings, made, settings.api_keys.get_secret_value(), settings.admin_keys.get_secret_value()
+            ),
+        ],
+        place.logs,
+        say,
+    )
+
+    def announce() -> None:
+        place.announce(settings, made.api_file, supervisor.pids())
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, stopping.set)  # the terminal was closed
+    say(f"Provost starts; its data is in {place.home}")
+    asked = asyncio.ensure_future(stopping.wait())
+    starting = asyncio.ensure_future(supervisor.start())
+    try:
+        await asyncio.wait({asked, starting}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            announce()
+            supervisor.changed = announce
+            tell(settings, made, place, process.monotonic() - begun)
+            await asked
+        say("\nProvost stops …")
+        starting.cancel()
+        await asyncio.wait({starting})
+        await supervisor.stop()
+        say("Stopped. Everything is kept; the next start goes on from here.")
+    except StartFailed as failed:
+        await supervisor.stop()
+        raise SystemExit(f"\n{failed}\n\nProvost could not start.") from None
+    except BaseException:
+        starting.cancel()
+        supervisor.kill()
+        raise
+
+
+def tell(settings: Settings, made: keys.Keys, place: Place, seconds: float) -> None:
+    """What someone who has just started Provost wants to know."""
+    program = os.path.relpath(Path(sys.executable).parent / "provost")
+    example = next(iter(sorted(Path("examples").glob("*.log"))), Path("FILE.log"))
+    say(
+        f"""
+Provost is up after {seconds:.1f} s.
+
+  API           http://127.0.0.1:{settings.http_port}   (try /docs)
+  gRPC          127.0.0.1:{settings.gateway_port}
+  operator key  {made.api["operator"]}
+  approver key  {made.api["approver"]}
+  all keys      {made.api_file}
+  data          {place.home}
+  logs          {place.logs}
+
+Try, in another terminal:
+  {program} process {example}
+
+Ctrl-C stops it."""
+    )
+
+
+def main() -> None:
+    os.umask(0o077)
+    # Children are forked, and gRPC's own handlers for that are of no use between fork and exec.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+    settings = config.load(Settings)
+    telemetry.configure("supervisor", settings)
+    from chassis.embedded import services
+
+    if settings.metrics_port:
+        raise SystemExit(
+            "PROVOST_METRICS_PORT can only be 0 here: each process offers its metrics 2000 above its port."
+        )
+    try:
+        with Place(settings.home) as place:
+            taken = list(ports.troubles(settings.listen_host, services.ports(settings)))
+            if taken:
+                raise SystemExit("\n".join(["Provost cannot start:", *(f"  {line}" for line in taken)]))
+            process.run(partial(supervise, settings, place))
+    except Occupied as occupied:
+        raise SystemExit(str(occupied)) from None
+    except (PermissionError, ValueError) as trouble:
+        raise SystemExit(f"Provost cannot start: {trouble}") from None
+
+
+if __name__ == "__main__":
+    main()

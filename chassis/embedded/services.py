@@ -1,0 +1,112 @@
+"""The processes of Provost itself: how each is started, what it is told, and how to tell that it is healthy."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+
+import grpc.aio
+from grpc_health.v1 import health_pb2
+
+from chassis.config import ServiceSettings
+from chassis.embedded import servers
+from chassis.embedded.children import Program, Ready
+from chassis.embedded.keys import Keys
+from chassis.embedded.ports import Port
+
+# In the order in which they are listed; they are stopped in the reverse of it.
+MODULES: Mapping[str, str] = {
+    "ledger": "services.ledger",
+    "state": "services.state",
+    "policy": "services.policy",
+    "actuators": "services.orchestrator.actuators",
+    "agents": "services.orchestrator.agents",
+    "orchestrator": "services.orchestrator",
+    "gateway": "services.gateway",
+}
+WITH_PORT = tuple(name for name in MODULES if name != "agents")
+_GATEWAYS_OWN = ("API_KEYS", "ADMIN_KEYS", "LICENSE_SIGNING_SECRET")
+
+
+def programs(settings: ServiceSettings, keys: Keys, api_keys: str, admin_keys: str) -> Sequence[Program]:
+    """One program for each process, told by its environment alone."""
+    shared = _shared_environment(settings, keys)
+    gateways = {
+        "API_KEYS": keys.api_keys(api_keys),
+        "ADMIN_KEYS": keys.admin_keys(admin_keys),
+    }
+    return [
+        Program(
+            name=name,
+            command=(sys.executable, "-m", module),
+            ready=_healthy(settings.port(name)) if name in WITH_PORT else _running,
+            environment={**shared, **gateways} if name == "gateway" else shared,
+            stop_seconds=settings.shutdown_seconds + 2.0,
+        )
+        for name, module in MODULES.items()
+    ]
+
+
+def ports(settings: ServiceSettings) -> Sequence[Port]:
+    """Every port of an embedded run."""
+    return [*_serving(settings), *_metrics(settings)]
+
+
+def _serving(settings: ServiceSettings) -> Sequence[Port]:
+    return [
+        Port(settings.nats_port, "PROVOST_NATS_PORT", "NATS"),
+        Port(settings.store_port, "PROVOST_STORE_PORT", "the store"),
+        Port(settings.http_port, "PROVOST_HTTP_PORT", "the API"),
+        *(Port(settings.port(name), f"PROVOST_{name.upper()}_PORT", f"{name} (gRPC)") for name in WITH_PORT),
+    ]
+
+
+def _metrics(settings: ServiceSettings) -> Iterator[Port]:
+    for name in WITH_PORT:
+        setting = f"PROVOST_{name.upper()}_PORT"
+        if number := settings.metrics_port_of(name):
+            hint = f"set {setting} to another (its metrics are 2000 above), or PROVOST_METRICS_PORT=0"
+            yield Port(number, setting, f"{name}'s metrics", hint)
+
+
+def _shared_environment(settings: ServiceSettings, keys: Keys) -> Mapping[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in _GATEWAYS_OWN}
+    numbers = {port.setting: str(port.number) for port in _serving(settings)}
+    ours = {
+        "PROVOST_HOME": str(settings.home.resolve()),
+        "PROVOST_INTERNAL_KEY": keys.internal,
+        "PROVOST_NATS_URL": servers.nats_url(settings.nats_port, keys.nats),
+        "PROVOST_STORE_URL": servers.store_url(settings.store_port, keys.store),
+        "MALLOC_ARENA_MAX": "2",  # gRPC's threads would otherwise each keep tens of megabytes of heap
+    }
+    return kept | numbers | ours
+
+
+async def _running() -> bool:
+    return True
+
+
+def _healthy(port: int) -> Ready:
+    """Whether the server at `port` says SERVING (grpc.health.v1)."""
+    channel = grpc.aio.insecure_channel(
+        f"{servers.HOST}:{port}",
+        options=[
+            ("grpc.initial_reconnect_backoff_ms", 20),
+            ("grpc.min_reconnect_backoff_ms", 20),
+            ("grpc.max_reconnect_backoff_ms", 100),
+            ("grpc.enable_retries", 0),
+        ],
+    )
+    check = channel.unary_unary(
+        "/grpc.health.v1.Health/Check",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+
+    async def healthy() -> bool:
+        try:
+            answer = await check(health_pb2.HealthCheckRequest(), timeout=servers.ANSWER_SECONDS)
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    return healthy
