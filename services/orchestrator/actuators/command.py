@@ -1,0 +1,68 @@
+"""Running a program: no shell, its own process group, a clean environment, limits on time and output."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.orchestrator.actuators.actuator import ActuatorFailed
+
+MAX_OUTPUT_BYTES = 256 * 1024
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a program ended, and the first 256 KiB of what it wrote."""
+
+    exit_code: int
+    output: str
+    cut: bool
+
+
+async def run(argv: Sequence[str], timeout_seconds: float, environment: Mapping[str, str] | None = None) -> Ran:
+    """Run `argv` to its end.
+
+    Raises:
+        ActuatorFailed: it cannot be started, or took longer than `timeout_seconds` (it is killed with all it started).
+    """
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**ENVIRONMENT, **(environment or {})},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ActuatorFailed("ACTUATOR_FAILED", f"{argv[0]} cannot be started: {error.strerror}") from None
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            output, cut = await _read(process)
+            exit_code = await process.wait()
+    except TimeoutError:
+        raise ActuatorFailed("ACTUATOR_TIMEOUT", f"{argv[0]} took longer than {timeout_seconds:.0f} s") from None
+    finally:
+        _end(process)
+    return Ran(exit_code, output.decode("utf-8", "replace"), cut)
+
+
+async def _read(process: asyncio.subprocess.Process) -> tuple[bytes, bool]:
+    """All of its output, of which the first part is kept: a program must not block on a full pipe."""
+    kept, cut = bytearray(), False
+    assert process.stdout is not None
+    while chunk := await process.stdout.read(65536):
+        room = MAX_OUTPUT_BYTES - len(kept)
+        kept += chunk[:room]
+        cut = cut or len(chunk) > room
+    return bytes(kept), cut
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return

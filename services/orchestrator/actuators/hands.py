@@ -1,0 +1,139 @@
+"""Previews and performs: finds the actuator, checks the permit, keeps the journal."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from kernel.faults import Denied, Invalid
+from services.orchestrator.actuators.actuator import Actuator, ActuatorFailed, require_fit
+from services.orchestrator.actuators.journal import Journal
+from services.orchestrator.domain.records import Action, Effect, EffectState
+
+MAX_OUTPUT_CHARACTERS = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """What policy has signed: this action, in this run, under this lock."""
+
+    decision_id: str
+    action_digest: str
+    tenant: str
+    run_id: str
+    task_id: str
+    agent_id: str
+    fencing_token: int
+
+
+class Permits(Protocol):
+    """Reads permits."""
+
+    async def read(self, permit: str) -> Permit:
+        """Raises Unauthenticated: PERMIT_INVALID or PERMIT_EXPIRED."""
+        ...
+
+
+class Hands:
+    """All that can be done here."""
+
+    def __init__(
+        self,
+        actuators: Iterable[Actuator],
+        permits: Permits,
+        journal: Journal,
+        digest: Callable[[Action], str],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.actuators: Mapping[str, Actuator] = {each.offer.action: each for each in actuators}
+        self._permits = permits
+        self._journal = journal
+        self._digest = digest
+        self._monotonic = monotonic
+        self._at_work: dict[str, asyncio.Task[Effect]] = {}
+        self._revoked: set[tuple[str, str]] = set()
+
+    def preview(self, action: Action) -> Effect:
+        """What the action would do. Touches nothing.
+
+        Raises:
+            Invalid: ACTION_UNKNOWN or PARAMETER_INVALID.
+        """
+        actuator = self._fit(action)
+        return Effect("", action.action_id, EffectState.PREVIEWED, f"would {_verb(actuator.preview(action))}")
+
+    async def perform(self, tenant: str, effect_id: str, action: Action, permit: str) -> Effect:
+        """Do it, once per effect id; sent again while it is being done, both get the one outcome.
+
+        Raises:
+            Unauthenticated: PERMIT_INVALID, PERMIT_EXPIRED. Denied: PERMIT_MISMATCH, FENCING_TOKEN_STALE,
+            AGENT_REVOKED. Invalid: ACTION_UNKNOWN, PARAMETER_INVALID.
+        """
+        actuator = self._fit(action)
+        read = await self._permits.read(permit)
+        digest = self._digest(action)
+        if read.tenant != tenant or read.action_digest != digest:
+            raise Denied("PERMIT_MISMATCH", "the permit is for another action; ask policy about this one")
+        if (read.tenant, read.agent_id) in self._revoked:
+            raise Denied("AGENT_REVOKED", f"agent {read.agent_id} was revoked", agent_id=read.agent_id)
+        newest = self._journal.newest_fence(f"{tenant}/{read.task_id}", read.fencing_token)
+        if read.fencing_token < newest:
+            raise Denied(
+                "FENCING_TOKEN_STALE",
+                f"the lock this permit was given under is gone (token {read.fencing_token}, now {newest})",
+            )
+        working = self._at_work.get(effect_id)
+        if working is None:
+            working = asyncio.create_task(self._once(actuator, effect_id, action, digest))
+            self._at_work[effect_id] = working
+            working.add_done_callback(lambda _: self._at_work.pop(effect_id, None))
+        return await asyncio.shield(working)
+
+    def revoke(self, tenant: str, agent_id: str) -> None:
+        """Take no more permits of this agent, whatever they say."""
+        self._revoked.add((tenant, agent_id))
+
+    async def _once(self, actuator: Actuator, effect_id: str, action: Action, digest: str) -> Effect:
+        begun, outcome = self._journal.begin(effect_id, digest)
+        if outcome is not None:
+            return outcome
+        if begun and not actuator.offer.read_only:
+            summary = "it began and was cut off; look at the target before trying again"
+            return Effect(effect_id, action.action_id, EffectState.UNKNOWN, summary, error_type="EFFECT_OUTCOME_UNKNOWN")
+        effect = await self._act(actuator, effect_id, action)
+        self._journal.finish(effect)
+        return effect
+
+    async def _act(self, actuator: Actuator, effect_id: str, action: Action) -> Effect:
+        began = self._monotonic()
+        effect = Effect(effect_id, action.action_id, EffectState.SUCCEEDED, "")
+        try:
+            found = await actuator.perform(action)
+            effect = replace(effect, summary=found.summary, output=_cut(found.output), changed=found.changed)
+        except ActuatorFailed as failed:
+            effect = replace(
+                effect,
+                state=EffectState.FAILED,
+                summary=actuator.preview(action),
+                output=_cut(failed.output),
+                error_type=failed.error_type,
+                error_message=str(failed),
+            )
+        return replace(effect, duration_ms=int((self._monotonic() - began) * 1000))
+
+    def _fit(self, action: Action) -> Actuator:
+        actuator = self.actuators.get(action.name)
+        if actuator is None:
+            known = ", ".join(sorted(self.actuators))
+            raise Invalid("ACTION_UNKNOWN", f"nothing here can do {action.name[:100]!r}; what can be done: {known}")
+        require_fit(action, actuator.offer)
+        return actuator
+
+
+def _verb(preview: str) -> str:
+    return preview if preview.startswith("read ") else f"run {preview}"
+
+
+def _cut(output: str) -> str:
+    inert = "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in output)
+    return inert if len(inert) <= MAX_OUTPUT_CHARACTERS else inert[: MAX_OUTPUT_CHARACTERS - 1] + "…"

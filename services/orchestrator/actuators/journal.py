@@ -1,0 +1,51 @@
+"""What has been done: each effect's beginning and end on disk, so that nothing is done twice, not even after kill -9."""
+
+import json
+import sqlite3
+from dataclasses import asdict
+from pathlib import Path
+
+from services.orchestrator.domain.records import Effect, EffectState
+
+
+class Journal:
+    """One row per effect id. Every write is on disk when it returns."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("CREATE TABLE IF NOT EXISTS effect (id TEXT PRIMARY KEY, digest TEXT NOT NULL, outcome TEXT) STRICT")
+        self._db.execute("CREATE TABLE IF NOT EXISTS fence (task TEXT PRIMARY KEY, token INTEGER NOT NULL) STRICT")
+
+    def begin(self, effect_id: str, digest: str) -> tuple[bool, Effect | None]:
+        """Note that an effect begins.
+
+        Returns whether it had begun before, and what came of it if that is known.
+        """
+        row = self._db.execute("SELECT outcome FROM effect WHERE id = ?", (effect_id,)).fetchone()
+        if row is None:
+            self._db.execute("INSERT INTO effect (id, digest) VALUES (?, ?)", (effect_id, digest))
+            return False, None
+        return True, _effect(row[0]) if row[0] else None
+
+    def finish(self, effect: Effect) -> None:
+        """Note how it ended."""
+        self._db.execute("UPDATE effect SET outcome = ? WHERE id = ?", (json.dumps(asdict(effect)), effect.effect_id))
+
+    def newest_fence(self, task: str, token: int) -> int:
+        """The highest fencing token seen for a task, `token` included."""
+        self._db.execute(
+            "INSERT INTO fence (task, token) VALUES (?, ?) ON CONFLICT (task) DO UPDATE SET token = max(token, excluded.token)",
+            (task, token),
+        )
+        return int(self._db.execute("SELECT token FROM fence WHERE task = ?", (task,)).fetchone()[0])
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def _effect(outcome: str) -> Effect:
+    values = json.loads(outcome)
+    return Effect(**{**values, "state": EffectState(values["state"])})

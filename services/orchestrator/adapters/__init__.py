@@ -1,0 +1,1 @@
+"""What plugs into the orchestrator's ports: peers over gRPC."""

@@ -1,0 +1,65 @@
+"""The actuators over gRPC: the one process that can do anything."""
+
+from typing import Any
+
+import grpc.aio
+
+from chassis.process import monotonic
+from chassis.rpc.client import call
+from kernel.events import Cause
+from kernel.faults import Fault, Unavailable
+from provost.orchestrator.v1 import actuator_pb2 as pb
+from provost.orchestrator.v1.actuator_pb2_grpc import ActuatorServiceStub
+from services.orchestrator.domain.records import Action, Effect, EffectState
+from services.orchestrator.wire import ACTION, EFFECT
+
+PERFORM_SECONDS = 180.0
+_REACHABLE_FOR_SECONDS = 5.0
+
+
+class GrpcActuators:
+    """`ports.ActuatorDoor`."""
+
+    def __init__(self, channel: grpc.aio.Channel, ask: Cause) -> None:
+        self._actuators: Any = ActuatorServiceStub(channel)
+        self._ask = ask
+        self._answered_at: float | None = None
+
+    async def preview(self, action: Action, cause: Cause) -> Effect:
+        request = pb.PreviewActionRequest(action=ACTION.to_message(action))
+        try:
+            return EFFECT.to_record((await call(self._actuators.PreviewAction, request, cause)).effect)
+        except Unavailable:
+            raise
+        except Fault as fault:
+            return Effect("", action.action_id, EffectState.REFUSED, fault.text, error_type=fault.reason)
+
+    async def perform(self, effect_id: str, action: Action, permit: str, cause: Cause) -> Effect:
+        request = pb.PerformActionRequest(
+            effect_id=effect_id, action=ACTION.to_message(action), permit=permit
+        )
+        try:
+            answer = await call(self._actuators.PerformAction, request, cause, PERFORM_SECONDS)
+            return EFFECT.to_record(answer.effect)
+        except Unavailable:
+            raise
+        except Fault as fault:
+            return Effect(
+                effect_id,
+                action.action_id,
+                EffectState.REFUSED,
+                fault.text,
+                error_type=fault.reason,
+                error_message=fault.text,
+            )
+
+    async def reachable(self) -> bool:
+        """Whether they answered just now; one answer is believed for 5 seconds."""
+        if self._answered_at is not None and monotonic() - self._answered_at < _REACHABLE_FOR_SECONDS:
+            return True
+        try:
+            await call(self._actuators.ListActuators, pb.ListActuatorsRequest(page_size=1), self._ask, 2.0)
+        except Unavailable:
+            return False
+        self._answered_at = monotonic()
+        return True

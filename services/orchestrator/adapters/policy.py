@@ -1,0 +1,111 @@
+"""Policy over gRPC: standings, decisions, approvals, revocations, and the keys that verify sessions."""
+
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from datetime import UTC
+from typing import Any
+
+import grpc.aio
+
+from chassis import process
+from chassis.rpc.client import call
+from chassis.signing import PublicKey, Verifier, public_key
+from kernel.events import Cause
+from kernel.faults import Fault, Unauthenticated
+from provost.policy.v1 import policy_pb2 as pb
+from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
+from services.orchestrator.domain.records import Action, Decision
+from services.orchestrator.ports import Answer, RunContext, Session, Standing
+from services.orchestrator.wire import ACTION, CONTEXT, DECISION
+
+APPROVAL_SECONDS = 3600
+
+
+class GrpcPolicy:
+    """`ports.PolicyDoor`."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._policy: Any = PolicyServiceStub(channel)
+
+    async def standing(self, agent_id: str, cause: Cause) -> Standing:
+        agent = (await call(self._policy.GetAgent, pb.GetAgentRequest(agent_id=agent_id), cause)).agent
+        return Standing(agent_id, agent.state == pb.AGENT_STATE_REVOKED, agent.revoke_reason)
+
+    async def authorize(
+        self,
+        token: str,
+        context: RunContext,
+        actions: Sequence[Action],
+        approval_ids: Mapping[str, str],
+        cause: Cause,
+    ) -> tuple[Decision, ...]:
+        request = pb.BatchAuthorizeRequest(
+            request_id=cause.request_id,
+            session_token=token,
+            context=CONTEXT.to_message(context),
+            actions=[ACTION.to_message(action) for action in actions],
+            approval_ids=approval_ids,
+        )
+        answer = await call(self._policy.BatchAuthorize, request, cause)
+        return tuple(DECISION.to_record(decision) for decision in answer.decisions)
+
+    async def request_approval(
+        self, context: RunContext, action: Action, digest: str, why: str, requested_by: str, cause: Cause
+    ) -> str:
+        request = pb.RequestApprovalRequest(
+            request_id=cause.request_id,
+            context=CONTEXT.to_message(context),
+            action=ACTION.to_message(action),
+            action_digest=digest,
+            why=why,
+            requested_by=requested_by,
+            ttl_seconds=APPROVAL_SECONDS,
+        )
+        return str((await call(self._policy.RequestApproval, request, cause)).approval.approval_id)
+
+    async def approval(self, approval_id: str, cause: Cause) -> Answer:
+        request = pb.GetApprovalRequest(approval_id=approval_id)
+        approval = (await call(self._policy.GetApproval, request, cause)).approval
+        expires = approval.expire_time.ToDatetime(tzinfo=UTC) if approval.HasField("expire_time") else None
+        return Answer(
+            approval_id,
+            pb.ApprovalState.Name(approval.state).removeprefix("APPROVAL_STATE_"),
+            expires,
+        )
+
+    async def revoke(self, agent_id: str, kind: str, details: str, cause: Cause) -> None:
+        request = pb.RevokeAgentRequest(
+            request_id=cause.request_id, agent_id=agent_id, kind=kind, details=details[:1000]
+        )
+        try:
+            await call(self._policy.RevokeAgent, request, cause)
+        except Fault as fault:
+            if fault.reason != "AGENT_ALREADY_REVOKED":
+                raise
+
+
+class PolicySessions:
+    """`ports.Sessions`: tokens are verified here, with policy's public keys; an unknown key is asked for once more."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._policy: Any = PolicyServiceStub(channel)
+        self._keys: dict[str, PublicKey] = {}
+        self._verifier = Verifier(self._keys)
+
+    async def session_of(self, token: str, cause: Cause) -> Session:
+        try:
+            return self._session(token)
+        except Unauthenticated as fault:
+            if fault.reason == "TOKEN_EXPIRED":
+                raise
+        answer = await call(self._policy.ListSigningKeys, pb.ListSigningKeysRequest(), cause)
+        self._keys.update({key.key_id: public_key(_jwk(key.public_key)) for key in answer.keys})
+        return self._session(token)
+
+    def _session(self, token: str) -> Session:
+        claims = self._verifier.verify(token, "provost", process.now())
+        return Session(str(claims.get("tenant", "")), str(claims.get("agent_id", "")))
+
+
+def _jwk(raw: bytes) -> dict[str, str]:
+    return {"kty": "OKP", "crv": "Ed25519", "x": urlsafe_b64encode(raw).rstrip(b"=").decode()}

@@ -1,0 +1,17 @@
+"""Settings of the orchestrator, of its built-in crew and of the actuators."""
+
+from pydantic import Field
+
+from chassis.config import ServiceSettings
+
+
+class OrchestratorSettings(ServiceSettings):
+    enable_reflection: bool = Field(True, alias="ENABLE_REFLECTION")
+    max_reasoning_cycles: int = Field(2, alias="MAX_REASONING_CYCLES", ge=1, le=10)
+    target_reasoning_score: float = Field(0.7, alias="TARGET_REASONING_SCORE", ge=0.0, le=1.0)
+    crew_size: int = Field(8, alias="PROVOST_CREW_SIZE", ge=1, le=64)
+
+    @property
+    def crew(self) -> frozenset[str]:
+        """The ids of the built-in agents."""
+        return frozenset(f"sre-{n}" for n in range(1, self.crew_size + 1))

@@ -1,0 +1,144 @@
+"""What came of a run: checks, report, the sentence at the end. Pure functions of what has happened."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from services.orchestrator.domain.budget import VIOLATIONS
+from services.orchestrator.domain.lifecycle import effect_id, verdict_of
+from services.orchestrator.domain.records import (
+    Check,
+    EffectState,
+    Handoff,
+    LastKnownState,
+    Mode,
+    RevocationReason,
+    Verdict,
+)
+from services.orchestrator.domain.run import Run
+
+ARTIFACT = "artifact:"
+_BAD = frozenset({EffectState.FAILED, EffectState.REFUSED, EffectState.UNKNOWN})
+
+
+def checks_of(run: Run, artifact_names: Iterable[str]) -> tuple[Check, ...]:
+    """What VERIFY looks at: effects against decisions and intents, claims against evidence, deliverables against artifacts."""
+    plan = run.plan or ()
+    allowed = [p.action.action_id for p in plan if verdict_of(run, p.action.action_id) is Verdict.ALLOW]
+    missing = [a for a in allowed if effect_id(run, a) not in run.effects]
+    unasked = [e.effect_id for e in run.effects.values() if verdict_of(run, e.action_id) is not Verdict.ALLOW]
+    failed = [f"{e.action_id} {e.state}" for e in run.effects.values() if e.state in _BAD]
+    acted = [e.effect_id for e in run.effects.values() if e.state is not EffectState.PREVIEWED]
+    blind = [e for e in acted if e not in run.intents] if run.known.mode is not Mode.SAFE else acted
+    claims = run.incident.claims if run.incident else ()
+    cited = {e.evidence_id for e in run.incident.evidence} if run.incident else set()
+    unfounded = [c.statement for c in claims if not c.evidence or not set(c.evidence) <= cited]
+    names = frozenset(artifact_names)
+    absent = [a for a in required_artifacts(run) if a not in names]
+    return (
+        _check("every allowed action has an outcome", missing, f"{len(allowed)} allowed"),
+        _check("nothing was done without an ALLOW", unasked, f"{len(run.effects)} effects"),
+        _check(
+            "nothing outside was touched"
+            if run.known.mode is Mode.SAFE
+            else "each effect was intended first",
+            blind,
+            f"{len(acted)} acted",
+        ),
+        _check("no action failed", failed, f"{len(run.effects)} effects"),
+        _check("every claim cites lines of the log", unfounded, f"{len(claims)} claims, {len(cited)} lines"),
+        _check("required artifacts are there", absent, f"{len(names)} artifacts"),
+    )
+
+
+def _check(name: str, offenders: list[str], otherwise: str) -> Check:
+    return Check(name, not offenders, ", ".join(offenders[:10]) or otherwise)
+
+
+def required_artifacts(run: Run) -> tuple[str, ...]:
+    """Names of artifacts that the packet demands: its deliverables of the form `artifact:<name>`."""
+    packet = run.known.packet
+    return (
+        tuple(d.removeprefix(ARTIFACT) for d in packet.deliverables if d.startswith(ARTIFACT))
+        if packet
+        else ()
+    )
+
+
+def compliant(run: Run) -> bool:
+    """No failed effect, no breach of procedure, every check passed."""
+    return (
+        all(check.ok for check in run.checks or ())
+        and not any(effect.state in _BAD for effect in run.effects.values())
+        and not any(decision.reason in VIOLATIONS for decision in run.decisions.values())
+    )
+
+
+def outcome_of(run: Run) -> str:
+    """One sentence for the person who asked."""
+    if not run.plan:
+        return "nothing to do: the plan is empty"
+    verdicts = Counter(decision.verdict for decision in run.decisions.values())
+    states = Counter(effect.state for effect in run.effects.values())
+    parts = [f"{len(run.plan)} planned"]
+    parts += [f"{count} {word}" for word, count in (
+        ("previewed", states[EffectState.PREVIEWED]),
+        ("done", states[EffectState.SUCCEEDED]),
+        ("failed", states[EffectState.FAILED] + states[EffectState.REFUSED]),
+        ("of unknown outcome", states[EffectState.UNKNOWN]),
+        ("denied", verdicts[Verdict.DENY]),
+        ("not approved", verdicts[Verdict.NEEDS_APPROVAL]),
+    ) if count]  # fmt: skip
+    tail = "; nothing outside was changed" if run.known.mode is Mode.SAFE else ""
+    return ", ".join(parts) + tail
+
+
+def report_of(run: Run) -> bytes:
+    """The report artifact: the whole run as JSON, keys sorted, so that the same run gives the same bytes."""
+    started = asdict(run.known)
+    content: dict[str, Any] = {
+        "run": {
+            key: started[key]
+            for key in ("run_id", "task_id", "objective", "mode", "strategy", "source", "packet", "at")
+        },
+        "agent_id": run.agent_id,
+        "incident": asdict(run.incident) if run.incident else None,
+        "plan": [asdict(planned) for planned in run.plan or ()],
+        "decisions": [asdict(run.decisions[key]) for key in sorted(run.decisions)],
+        "effects": [asdict(run.effects[key]) for key in sorted(run.effects)],
+        "cycles": [asdict(cycle) for cycle in run.cycles],
+        "checks": [asdict(check) for check in run.checks or ()],
+        "outcome": outcome_of(run),
+    }
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, default=_plain, indent=1).encode()
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"a report holds no {type(value).__name__}")
+
+
+def handoff_of(run: Run, kind: str, details: str) -> Handoff:
+    """What the next agent must know when this one was revoked (row B11)."""
+    packet = run.known.packet
+    constraints = packet.constraints if packet else None
+    source, done = run.known.source, run.effects.values()
+    undone = [p for p in run.plan or () if effect_id(run, p.action.action_id) not in run.effects]
+    return Handoff(
+        task_id=run.known.task_id,
+        previous_agent_id=run.agent_id,
+        revoked=True,
+        revocation_reason=RevocationReason(kind, details),
+        last_known_state=LastKnownState(run.phase or "", run.state),
+        what_was_tried=tuple(f"{e.action_id}: {e.summary} ({e.state})" for e in done),
+        blocking_issue=details,
+        required_next_actions=tuple(f"{p.action.name} on {p.action.target}: {p.why}" for p in undone),
+        constraints_reminder=tuple(
+            f"never {pattern}" for pattern in (constraints.forbidden if constraints else ())
+        ),
+        artifacts=tuple(sha for sha in (source.artifact_sha256 if source else "", run.report_sha256) if sha),
+    )

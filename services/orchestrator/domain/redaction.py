@@ -1,0 +1,135 @@
+"""Secrets out of a log, before anything of it is stored, shown or logged (row A11, section 7 of the architecture).
+
+Line numbers stay what they were: a block of several lines is replaced line by line. Every pattern begins at a literal, so
+the text is searched for literals (as fast as memory is read) and a pattern is tried only where one stands: one endless
+line costs no more than many short ones.
+"""
+
+import re
+import string
+from collections.abc import Iterator
+from dataclasses import dataclass
+from heapq import merge
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """A text without its secrets, and how many of each kind were taken out."""
+
+    text: str
+    taken: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Secret:
+    """`pattern` is matched where one of `literals` begins; what its group `secret` covers is taken out."""
+
+    kind: str
+    literals: tuple[str, ...]
+    pattern: re.Pattern[str]
+
+
+_BARE = r"[^\s\"'&,;<>{}\[\]()|]{1,512}"
+_VALUE = rf"(?P<secret>\"[^\"\r\n]{{1,512}}\"|'[^'\r\n]{{1,512}}'|{_BARE})"
+_START = r"(?<![A-Za-z0-9])"
+_UNLESS = r"(?!\[REDACTED|(?:bearer|basic|digest)\s)"
+
+_EXACT: tuple[_Secret, ...] = (
+    _Secret(
+        "private_key",
+        ("-----BEGIN ",),
+        re.compile(
+            r"(?P<secret>-----BEGIN (?P<label>[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----(?:[^-]|-(?!----(?:BEGIN|END) )){0,20000}"
+            r"(?:-----END (?P=label)-----)?)"
+        ),
+    ),
+    _Secret(
+        "jwt",
+        ("eyJ",),
+        re.compile(_START + r"(?P<secret>eyJ[\w-]{8,4096}\.[\w-]{8,8192}\.[\w-]{0,2048})", re.ASCII),
+    ),
+    _Secret(
+        "aws_key",
+        ("AKIA", "ASIA", "AGPA", "AIDA", "AROA"),
+        re.compile(_START + r"(?P<secret>A[A-Z]{3}[A-Z0-9]{16})(?![A-Za-z0-9])"),
+    ),
+    _Secret(
+        "github_token",
+        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
+        re.compile(_START + r"(?P<secret>g[a-z_]{3,10}_[A-Za-z0-9_]{20,255})"),
+    ),
+    _Secret("gitlab_token", ("glpat-",), re.compile(_START + r"(?P<secret>glpat-[\w-]{16,255})", re.ASCII)),
+    _Secret("slack_token", ("xox",), re.compile(_START + r"(?P<secret>xox[abeoprs]-[A-Za-z0-9-]{10,255})")),
+    _Secret(
+        "vault_token",
+        ("hvs.", "hvb.", "hvr."),
+        re.compile(_START + r"(?P<secret>hv[sbr]\.[\w-]{20,512})", re.ASCII),
+    ),
+    _Secret(
+        "stripe_key", ("k_live_", "k_test_"), re.compile(r"(?P<secret>k_(?:live|test)_[A-Za-z0-9]{10,255})")
+    ),
+    _Secret("google_key", ("AIza",), re.compile(_START + r"(?P<secret>AIza[\w-]{35})", re.ASCII)),
+    _Secret("llm_key", ("sk-",), re.compile(_START + r"(?P<secret>sk-[\w-]{20,255})", re.ASCII)),
+    _Secret("npm_token", ("npm_",), re.compile(_START + r"(?P<secret>npm_[A-Za-z0-9]{36})")),
+    _Secret("url_password", ("://",), re.compile(r"://[^\s:/@\"']{0,255}:(?P<secret>[^\s/@\"']{1,512})@")),
+)
+
+# These are found whatever their case.
+_FOLDED: tuple[_Secret, ...] = (
+    _Secret(
+        "authorization",
+        ("bearer ", "basic ", "digest "),
+        re.compile(r"\w+\s{1,4}(?P<secret>(?=[^\s]{0,400}[0-9=._~+/-])[\w.~+/=-]{8,4096})", re.ASCII),
+    ),
+    _Secret(
+        "assigned_secret",
+        (
+            "passwd", "password", "passphrase", "pwd", "secret", "token", "credential", "authorization",
+            "api_key", "api-key", "apikey", "access_key", "access-key", "accesskey",
+            "private_key", "private-key", "privatekey",
+        ),
+        re.compile(
+            rf"[a-z_-]{{3,13}}s?(?:[_-](?:id|key|value|access|hash)){{0,2}}[\"']?\s{{0,4}}(?:[=:]|:=|=>)\s{{0,4}}{_UNLESS}{_VALUE}",
+            re.IGNORECASE,
+        ),
+    ),
+    _Secret(
+        "flag_secret",
+        ("--password", "--passwd", "--passphrase", "--token", "--secret", "--api-key", "--apikey", "--access-key"),
+        re.compile(rf"--[a-z-]{{5,20}}\s{{1,4}}{_UNLESS}{_VALUE}", re.IGNORECASE),
+    ),
+)  # fmt: skip
+
+_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
+def redact(text: str) -> Redacted:
+    """`text` with every secret that is recognised replaced by `[REDACTED:<kind>]`; as many lines as before."""
+    folded = text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
+    found = merge(
+        *(_found(secret, literal, text, text) for secret in _EXACT for literal in secret.literals),
+        *(_found(secret, literal, folded, text) for secret in _FOLDED for literal in secret.literals),
+    )
+    pieces: list[str] = []
+    taken: dict[str, int] = {}
+    done = 0
+    for start, end, kind in found:
+        if start < done:
+            continue
+        mark = f"[REDACTED:{kind}]"
+        breaks = re.findall(r"\r\n|[\n\r]", text[start:end]) if kind == "private_key" else ()
+        pieces += (text[done:start], mark, *(brk + mark for brk in breaks))
+        taken[kind] = taken.get(kind, 0) + 1
+        done = end
+    pieces.append(text[done:])
+    return Redacted("".join(pieces), taken)
+
+
+def _found(secret: _Secret, literal: str, searched: str, text: str) -> Iterator[tuple[int, int, str]]:
+    """Where `secret` stands in `text`, by start: tried wherever `literal` stands in `searched`, which is as long."""
+    at = searched.find(literal)
+    while at >= 0:
+        match = secret.pattern.match(text, at)
+        if match:
+            yield (*match.span("secret"), secret.kind)
+        at = searched.find(literal, max(at + len(literal), match.end("secret") if match else 0))

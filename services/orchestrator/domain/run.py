@@ -1,0 +1,438 @@
+"""A run: one agent, one task, from BOOTSTRAP to EXIT. Wants, facts, state, decide, evolve.
+
+What a run may do next is in `lifecycle`; here is what it remembers, and which memories contradict each other.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from kernel.decider import Decider
+from services.orchestrator.domain.faults import IllegalTransition, RunOver, RunUnknown
+from services.orchestrator.domain.records import (
+    Check,
+    Decision,
+    Effect,
+    Incident,
+    Mode,
+    Packet,
+    PlannedAction,
+    ReasoningCycle,
+    Source,
+    Strategy,
+)
+
+
+class Phase(StrEnum):
+    BOOTSTRAP = "BOOTSTRAP"
+    PREFLIGHT = "PREFLIGHT"
+    PLAN = "PLAN"
+    EXECUTE = "EXECUTE"
+    VERIFY = "VERIFY"
+    PACKAGE = "PACKAGE"
+    REPORT = "REPORT"
+    EXIT = "EXIT"
+
+
+ORDER = tuple(Phase)
+
+
+class RunState(StrEnum):
+    RUNNING = "RUNNING"
+    WAITING = "WAITING"
+    COMPLETED = "COMPLETED"
+    REFUSED = "REFUSED"
+    FAILED = "FAILED"
+    REVOKED = "REVOKED"
+
+
+OVER = frozenset({RunState.COMPLETED, RunState.REFUSED, RunState.FAILED, RunState.REVOKED})
+
+
+# Wants
+
+
+@dataclass(frozen=True, slots=True)
+class StartRun:
+    run_id: str
+    task_id: str
+    agent_id: str
+    mode: Mode
+    strategy: Strategy
+    objective: str
+    source: Source | None
+    packet: Packet | None
+    requested_by: str
+    include_trace: bool
+    max_reasoning_cycles: int
+    target_reasoning_score: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AssignAgent:
+    agent_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EnterPhase:
+    phase: Phase
+    fencing_token: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPlan:
+    incident: Incident | None
+    plan: tuple[PlannedAction, ...]
+    cycles: tuple[ReasoningCycle, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDecisions:
+    decisions: tuple[Decision, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitApprovals:
+    approval_ids: Mapping[str, str]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IntendEffect:
+    effect_id: str
+    action_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ObserveEffects:
+    effects: tuple[Effect, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RecordVerification:
+    checks: tuple[Check, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPackage:
+    report_sha256: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EndRun:
+    state: RunState
+    reason: str
+    outcome: str
+    compliant: bool
+    at: datetime
+
+
+Command = (
+    StartRun
+    | AssignAgent
+    | EnterPhase
+    | RecordPlan
+    | RecordDecisions
+    | AwaitApprovals
+    | IntendEffect
+    | ObserveEffects
+    | RecordVerification
+    | RecordPackage
+    | EndRun
+)
+
+
+# Facts
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    run_id: str
+    task_id: str
+    agent_id: str
+    mode: Mode
+    strategy: Strategy
+    objective: str
+    source: Source | None
+    packet: Packet | None
+    requested_by: str
+    include_trace: bool
+    max_reasoning_cycles: int
+    target_reasoning_score: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunAssigned:
+    run_id: str
+    agent_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunPhaseEntered:
+    run_id: str
+    agent_id: str
+    phase: Phase
+    fencing_token: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRecorded:
+    run_id: str
+    agent_id: str
+    incident: Incident | None
+    plan: tuple[PlannedAction, ...]
+    cycles: tuple[ReasoningCycle, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ActionsDecided:
+    run_id: str
+    agent_id: str
+    decisions: tuple[Decision, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalsAwaited:
+    run_id: str
+    approval_ids: Mapping[str, str]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EffectIntended:
+    run_id: str
+    agent_id: str
+    effect_id: str
+    action_id: str
+    decision_id: str
+    action_digest: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EffectsObserved:
+    run_id: str
+    agent_id: str
+    effects: tuple[Effect, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunVerified:
+    run_id: str
+    agent_id: str
+    checks: tuple[Check, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunPackaged:
+    run_id: str
+    report_sha256: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    run_id: str
+    task_id: str
+    agent_id: str
+    state: RunState
+    reason: str
+    outcome: str
+    compliant: bool
+    at: datetime
+
+
+Event = (
+    RunStarted
+    | RunAssigned
+    | RunPhaseEntered
+    | PlanRecorded
+    | ActionsDecided
+    | ApprovalsAwaited
+    | EffectIntended
+    | EffectsObserved
+    | RunVerified
+    | RunPackaged
+    | RunEnded
+)
+
+
+# State
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is known of one run. `started` is None before its first event."""
+
+    started: RunStarted | None = None
+    agent_id: str = ""
+    state: RunState = RunState.RUNNING
+    phase: Phase | None = None
+    fencing_token: int = 0
+    incident: Incident | None = None
+    plan: tuple[PlannedAction, ...] | None = None
+    cycles: tuple[ReasoningCycle, ...] = ()
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
+    decided: bool = False
+    approval_ids: Mapping[str, str] = field(default_factory=dict)
+    approvals_settled: bool = False
+    intents: Mapping[str, str] = field(default_factory=dict)
+    effects: Mapping[str, Effect] = field(default_factory=dict)
+    checks: tuple[Check, ...] | None = None
+    report_sha256: str = ""
+    reason: str = ""
+    outcome: str = ""
+    ended_at: datetime | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.state in OVER
+
+    @property
+    def known(self) -> RunStarted:
+        """How it started.
+
+        Raises:
+            RunUnknown: it never did.
+        """
+        if self.started is None:
+            raise RunUnknown("")
+        return self.started
+
+
+# Decide
+
+
+def _may_enter(run: Run, phase: Phase) -> bool:
+    if run.phase is None:
+        return phase is Phase.BOOTSTRAP
+    again = phase is run.phase  # with a new lock: after waiting for people, or after a crash
+    return again or ORDER.index(phase) == ORDER.index(run.phase) + 1
+
+
+def decide(run: Run, command: Command) -> Event | None:
+    """The event that `command` causes, or None when it has happened already.
+
+    Raises:
+        RunUnknown, RunOver, IllegalTransition.
+    """
+    if isinstance(command, StartRun):
+        return _start(run, command)
+    started = run.known
+    run_id = started.run_id
+    if run.over:
+        if isinstance(command, EndRun):
+            return None
+        raise RunOver(run_id, run.state)
+    match command:
+        case AssignAgent(agent_id=agent_id, at=at):
+            return None if run.agent_id else RunAssigned(run_id, agent_id, at)
+        case EnterPhase(phase=phase, fencing_token=token) if (
+            phase is run.phase and token == run.fencing_token
+        ):
+            return None
+        case EnterPhase(phase=phase, fencing_token=token, at=at):
+            if not _may_enter(run, phase):
+                raise IllegalTransition(run_id, run.phase or "the start", phase)
+            return RunPhaseEntered(run_id, run.agent_id, phase, token, at)
+        case RecordPlan(incident=incident, plan=plan, cycles=cycles, at=at):
+            return (
+                None
+                if run.plan is not None
+                else PlanRecorded(run_id, run.agent_id, incident, plan, cycles, at)
+            )
+        case RecordDecisions(decisions=decisions, at=at):
+            kept = tuple(replace(decision, permit="", permit_expire_time=None) for decision in decisions)
+            return ActionsDecided(run_id, run.agent_id, kept, at)
+        case AwaitApprovals(approval_ids=ids, at=at):
+            return None if run.approval_ids else ApprovalsAwaited(run_id, ids, at)
+        case IntendEffect(effect_id=effect_id) if effect_id in run.intents:
+            return None
+        case IntendEffect(effect_id=effect_id, action_id=action_id, at=at):
+            decision = run.decisions.get(action_id)
+            if decision is None or decision.verdict != "ALLOW":
+                raise IllegalTransition(run_id, f"action {action_id} without an ALLOW", "an effect")
+            return EffectIntended(
+                run_id, run.agent_id, effect_id, action_id, decision.decision_id, decision.action_digest, at
+            )
+        case ObserveEffects(effects=effects, at=at):
+            new = tuple(effect for effect in effects if effect.effect_id not in run.effects)
+            return EffectsObserved(run_id, run.agent_id, new, at) if new else None
+        case RecordVerification(checks=checks, at=at):
+            return None if run.checks is not None else RunVerified(run_id, run.agent_id, checks, at)
+        case RecordPackage(report_sha256=sha256, at=at):
+            return None if run.report_sha256 else RunPackaged(run_id, sha256, at)
+        case EndRun(state=state, reason=reason, outcome=outcome, compliant=compliant, at=at):
+            return RunEnded(run_id, started.task_id, run.agent_id, state, reason, outcome, compliant, at)
+
+
+def _start(run: Run, c: StartRun) -> RunStarted | None:
+    if run.started is not None:
+        return None
+    return RunStarted(
+        c.run_id,
+        c.task_id,
+        c.agent_id,
+        c.mode,
+        c.strategy,
+        c.objective,
+        c.source,
+        c.packet,
+        c.requested_by,
+        c.include_trace,
+        c.max_reasoning_cycles,
+        c.target_reasoning_score,
+        c.at,
+    )
+
+
+# Evolve
+
+
+def evolve(run: Run, event: Event) -> Run:
+    """The run after `event`."""
+    match event:
+        case RunStarted(agent_id=agent_id):
+            return replace(run, started=event, agent_id=agent_id)
+        case RunAssigned(agent_id=agent_id):
+            return replace(run, agent_id=agent_id)
+        case RunPhaseEntered(phase=phase, fencing_token=token):
+            reason = "BOOTSTRAP_COMPLETE" if phase is Phase.BOOTSTRAP else run.reason
+            return replace(run, phase=phase, fencing_token=token, state=RunState.RUNNING, reason=reason)
+        case PlanRecorded(incident=incident, plan=plan, cycles=cycles):
+            return replace(run, incident=incident, plan=plan, cycles=cycles)
+        case ActionsDecided(decisions=decisions):
+            merged = {**run.decisions, **{decision.action_id: decision for decision in decisions}}
+            return replace(run, decisions=merged, decided=True, approvals_settled=bool(run.approval_ids))
+        case ApprovalsAwaited(approval_ids=ids):
+            return replace(run, approval_ids=ids, state=RunState.WAITING)
+        case EffectIntended(effect_id=effect_id, action_id=action_id):
+            return replace(run, intents={**run.intents, effect_id: action_id})
+        case EffectsObserved(effects=effects):
+            return replace(run, effects={**run.effects, **{effect.effect_id: effect for effect in effects}})
+        case RunVerified(checks=checks):
+            return replace(run, checks=checks)
+        case RunPackaged(report_sha256=sha256):
+            return replace(run, report_sha256=sha256)
+        case RunEnded(state=state, reason=reason, outcome=outcome, at=at):
+            return replace(run, state=state, reason=reason, outcome=outcome, ended_at=at)
+
+
+RUN: Decider[Command, Run, Event] = Decider("orchestrator", "run", Run(), decide, evolve)

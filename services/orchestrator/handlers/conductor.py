@@ -1,0 +1,265 @@
+"""Carries runs: takes step after step, waits when a peer is away, counts what goes wrong, ends what must end.
+
+A run needs nobody's memory: `resume` after a restart goes on where its events end.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from kernel.faults import Fault, Unavailable
+from services.orchestrator.domain import run as life
+from services.orchestrator.domain.budget import Breach, breach
+from services.orchestrator.domain.lifecycle import next_step
+from services.orchestrator.domain.outcome import handoff_of, outcome_of
+from services.orchestrator.domain.records import ErrorBudget
+from services.orchestrator.domain.run import Run, RunState
+from services.orchestrator.handlers.crew import AttachedCrew
+from services.orchestrator.handlers.steps import Carried, RequiredArtifactMissing, Steps, Violation
+from services.orchestrator.ports import Clock, PolicyDoor, Runs, StateDoor
+
+log = logging.getLogger(__name__)
+
+_LOCK_LOST = frozenset({"FENCING_TOKEN_STALE", "LOCK_EXPIRED"})
+_AGENT_GONE = frozenset({"AGENT_REVOKED", "AGENT_ALREADY_REVOKED"})
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 1.0
+
+
+class Conductor:
+    """One task per run that is not over."""
+
+    def __init__(
+        self,
+        runs: Runs,
+        steps: Steps,
+        policy: PolicyDoor,
+        state: StateDoor,
+        crew: AttachedCrew,
+        clock: Clock,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._runs = runs
+        self._steps = steps
+        self._policy = policy
+        self._state = state
+        self._crew = crew
+        self._clock = clock
+        self._new_id = new_id
+        self._carried: dict[tuple[str, str], tuple[Carried, asyncio.Task[None]]] = {}
+        self._settled: dict[tuple[str, str], asyncio.Event] = {}
+        self._revoked: dict[tuple[str, str], Breach] = {}
+
+    def carry(self, tenant: str, run_id: str, log_text: str | None = None) -> None:
+        """Begin to carry a run, or nudge it if it is being carried."""
+        known = self._carried.get((tenant, run_id))
+        if known is not None:
+            known[0].nudge.set()
+            return
+        carried = Carried(tenant, run_id, log_text=log_text)
+        task = asyncio.create_task(self._carry(carried), name=f"run {run_id}")
+        self._carried[tenant, run_id] = (carried, task)
+
+    def resume(self) -> int:
+        """Carry on every run that is not over; how many there are."""
+        unfinished = [
+            (tenant, run_id, run)
+            for tenant in self._runs.tenants()
+            for run_id, run in self._runs.all(tenant)
+            if not run.over
+        ]
+        for tenant, run_id, run in unfinished:
+            if run.agent_id and run.phase is not None and run.state is not RunState.WAITING:
+                self._crew.hold(tenant, run.agent_id, run_id)
+            self.carry(tenant, run_id)
+        return len(unfinished)
+
+    def nudge(self, tenant: str, run_id: str) -> None:
+        """Something a run may wait for has happened."""
+        known = self._carried.get((tenant, run_id))
+        if known is not None:
+            known[0].nudge.set()
+
+    def agent_revoked(self, tenant: str, agent_id: str, kind: str, details: str) -> None:
+        """The agent has no power any more: its stream ends, its runs end, now."""
+        reason = "PROCEDURE_VIOLATION" if kind == "procedure_violation" else "AGENT_REVOKED"
+        self._revoked.setdefault((tenant, agent_id), Breach(kind, reason, details))
+        self._crew.expel(tenant, agent_id, Unavailable("AGENT_REVOKED", f"agent {agent_id} was revoked"))
+        for (run_tenant, run_id), (carried, task) in list(self._carried.items()):
+            if (
+                run_tenant == tenant
+                and self._runs.current(tenant, run_id).agent_id == agent_id
+                and not carried.ending
+            ):
+                task.cancel()
+
+    async def settled(self, tenant: str, run_id: str, timeout_seconds: float) -> bool:
+        """Wait until a run is over or waits for a person; False if it took too long."""
+        event = self._settled.setdefault((tenant, run_id), asyncio.Event())
+        if self._rests(tenant, run_id):
+            return True
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await event.wait()
+            return True
+        except TimeoutError:
+            return False
+
+    async def close(self) -> None:
+        """Stop carrying. Nothing is lost: what is not over is carried on after the next start."""
+        tasks = [task for _, task in self._carried.values()]
+        self._carried.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _rests(self, tenant: str, run_id: str) -> bool:
+        run = self._runs.current(tenant, run_id)
+        return run.over or run.state is RunState.WAITING
+
+    def _tell(self, carried: Carried) -> None:
+        event = self._settled.get((carried.tenant, carried.run_id))
+        if event is None:
+            return
+        if self._rests(carried.tenant, carried.run_id):
+            event.set()
+            del self._settled[carried.tenant, carried.run_id]
+
+    async def _carry(self, carried: Carried) -> None:
+        key = (carried.tenant, carried.run_id)
+        try:
+            while not self._runs.current(*key).over:
+                try:
+                    await self._go_on(carried)
+                except asyncio.CancelledError:
+                    if key not in self._carried:
+                        raise
+                    task = asyncio.current_task()
+                    if task is not None:
+                        task.uncancel()
+                except Exception:
+                    log.exception("run %s cannot go on yet", carried.run_id)
+                    await asyncio.sleep(_LONGEST_PAUSE_SECONDS)
+        finally:
+            run = self._runs.current(*key)
+            if run.over:
+                self._crew.release(carried.tenant, run.agent_id, carried.run_id)
+                self._carried.pop(key, None)
+            self._tell(carried)
+
+    async def _go_on(self, carried: Carried) -> None:
+        """Step after step until the run is over."""
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            run = self._runs.current(carried.tenant, carried.run_id)
+            self._tell(carried)
+            gone = self._revoked.get((carried.tenant, run.agent_id))
+            if gone is not None and not run.over:
+                await self._end_revoked(run, carried, gone)
+                return
+            broken = breach(carried.counts, _budget(run))
+            if broken is not None and not run.over:
+                await self._revoke(run, carried, broken)
+                return
+            step = next_step(run)
+            if step is None:
+                return
+            try:
+                await self._steps.take(step, run, carried)
+                pause = _FIRST_PAUSE_SECONDS
+            except Unavailable as fault:
+                log.warning("run %s waits: %s (%s)", carried.run_id, fault.text, fault.reason)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            except Violation as violation:
+                for decision in violation.decisions:
+                    await self._count(run, carried, decision.reason, decision.explanation, True)
+            except RequiredArtifactMissing as missing:
+                lost = Breach(
+                    "required_artifact_missing",
+                    "REQUIRED_ARTIFACT_MISSING",
+                    f"missing after EXECUTE: {missing}",
+                )
+                await self._revoke(run, carried, lost)
+                return
+            except Fault as fault:
+                await self._trouble(run, carried, fault)
+            except Exception:
+                log.exception("run %s: step %s failed", carried.run_id, type(step).__name__)
+                await self._end(
+                    run,
+                    carried,
+                    RunState.FAILED,
+                    "INTERNAL",
+                    "a bug in the orchestrator; its log has the details",
+                )
+                return
+
+    async def _trouble(self, run: Run, carried: Carried, fault: Fault) -> None:
+        """A step was refused: what that means for the run."""
+        if fault.reason in _LOCK_LOST:
+            await self._insist(lambda: self._steps.regain(run, carried), carried)
+        elif fault.reason in _AGENT_GONE:
+            self._revoked.setdefault(
+                (carried.tenant, run.agent_id), Breach("operator", "AGENT_REVOKED", fault.text)
+            )
+        elif run.phase is None:
+            await self._end(run, carried, RunState.REFUSED, fault.reason, fault.text)
+        else:
+            await self._count(run, carried, fault.reason, fault.text, False)
+
+    async def _count(
+        self, run: Run, carried: Carried, error_type: str, message: str, violation: bool
+    ) -> None:
+        key = self._new_id()
+        await self._insist(
+            lambda: self._steps.count(run, carried, error_type, message, violation, key), carried
+        )
+
+    async def _revoke(self, run: Run, carried: Carried, broken: Breach) -> None:
+        """Take the agent's power away, then end the run."""
+        carried.ending = True
+        cause = self._steps.cause(carried, "revoke")
+        await self._insist(
+            lambda: self._policy.revoke(run.agent_id, broken.kind, broken.details, cause), carried
+        )
+        await self._end_revoked(run, carried, broken)
+
+    async def _end_revoked(self, run: Run, carried: Carried, why: Breach) -> None:
+        """Leave a handoff and end. The revoked get no grace, the next agent gets what is known."""
+        carried.ending = True
+        if run.phase is None:
+            await self._end(run, carried, RunState.REFUSED, "AGENT_PREVIOUSLY_REVOKED", why.details)
+            return
+        handoff = handoff_of(run, why.kind, why.details)
+        cause = self._steps.cause(carried, "handoff")
+        await self._insist(lambda: self._state.write_handoff(handoff, cause), carried)
+        await self._end(run, carried, RunState.REVOKED, why.reason, f"{why.details}; {outcome_of(run)}")
+
+    async def _end(self, run: Run, carried: Carried, state: RunState, reason: str, outcome: str) -> None:
+        carried.ending = True
+        command = life.EndRun(state, reason, outcome, False, self._clock())
+        if run.fencing_token:
+            cause = self._steps.cause(carried, "release", str(run.fencing_token))
+            await self._insist(
+                lambda: self._state.release_lock(
+                    run.agent_id, run.known.task_id, carried.run_id, run.fencing_token, cause
+                ),
+                carried,
+            )
+        await self._insist(lambda: self._steps.append(carried, command, "end"), carried)
+
+    async def _insist(self, attempt: Callable[[], Awaitable[None]], carried: Carried) -> None:
+        """Until it is done: what must be recorded is recorded, however long a peer is away."""
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return await attempt()
+            except Unavailable as fault:
+                log.warning("run %s waits: %s (%s)", carried.run_id, fault.text, fault.reason)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def _budget(run: Run) -> ErrorBudget:
+    packet = run.started.packet if run.started else None
+    return (packet.error_budget if packet else None) or ErrorBudget()

@@ -1,0 +1,152 @@
+"""Agents that are attached now, and which of them are busy.
+
+In memory: who was attached before a restart attaches again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from itertools import count
+
+from kernel.faults import Fault, Refused, Unavailable
+from services.orchestrator.domain.records import Proposal
+from services.orchestrator.ports import Task
+
+
+class Seat:
+    """One attached agent: its newest token, the tasks on their way to it, the answers awaited from it."""
+
+    def __init__(self, tenant: str, agent_id: str, token: str) -> None:
+        self.tenant = tenant
+        self.agent_id = agent_id
+        self.token = token
+        self._tasks: asyncio.Queue[Task | None] = asyncio.Queue()
+        self._awaited: dict[str, asyncio.Future[Proposal]] = {}
+        self.left: Fault | None = None
+
+    async def tasks(self) -> AsyncIterator[Task]:
+        """What the agent is to do, until the seat is left."""
+        while (task := await self._tasks.get()) is not None:
+            yield task
+
+    async def think(self, task: Task, timeout_seconds: float) -> Proposal:
+        answer: asyncio.Future[Proposal] = asyncio.get_running_loop().create_future()
+        self._awaited[task.run_id] = answer
+        try:
+            self._tasks.put_nowait(task)
+            async with asyncio.timeout(timeout_seconds):
+                return await answer
+        except TimeoutError:
+            raise Refused(
+                "AGENT_FAILED",
+                f"agent {self.agent_id} did not answer within {timeout_seconds:.0f} s",
+                error_type="TIMEOUT",
+            ) from None
+        finally:
+            if self._awaited.get(task.run_id) is answer:
+                del self._awaited[task.run_id]
+
+    def propose(self, proposal: Proposal) -> None:
+        """The agent's answer; one that nobody waits for any more is dropped."""
+        awaited = self._awaited.get(proposal.run_id)
+        if awaited is not None and not awaited.done():
+            awaited.set_result(proposal)
+
+    def fail(self, run_id: str, fault: Fault) -> None:
+        awaited = self._awaited.get(run_id)
+        if awaited is not None and not awaited.done():
+            awaited.set_exception(fault)
+
+    def leave(self, fault: Fault) -> None:
+        """The stream has ended: nothing more will be answered."""
+        self.left = self.left or fault
+        self._tasks.put_nowait(None)
+        for run_id in list(self._awaited):
+            self.fail(run_id, fault)
+
+
+class AttachedCrew:
+    """`ports.Crew` over the streams of this process. `is_crew` tells the built-in agents, which any run may take."""
+
+    def __init__(self, is_crew: Callable[[str, str], bool]) -> None:
+        self._is_crew = is_crew
+        self._seats: dict[tuple[str, str], Seat] = {}
+        self._busy: dict[tuple[str, str], str] = {}
+        self._rested: dict[tuple[str, str], int] = {}
+        self._order = count(1)
+        self._expelled: set[tuple[str, str]] = set()
+        self._changed = asyncio.Event()
+
+    def attach(self, tenant: str, agent_id: str, token: str) -> Seat:
+        """A seat for an agent; an older stream of the same agent is ended."""
+        old = self._seats.get((tenant, agent_id))
+        seat = self._seats[tenant, agent_id] = Seat(tenant, agent_id, token)
+        if old is not None:
+            old.leave(Unavailable("PEER_UNREACHABLE", f"agent {agent_id} attached again"))
+        self._notify()
+        return seat
+
+    def detach(self, seat: Seat, fault: Fault) -> None:
+        if self._seats.get((seat.tenant, seat.agent_id)) is seat:
+            del self._seats[seat.tenant, seat.agent_id]
+        seat.leave(fault)
+
+    def expel(self, tenant: str, agent_id: str, fault: Fault) -> None:
+        """End the stream of an agent that was revoked, and never seat it again."""
+        self._expelled.add((tenant, agent_id))
+        seat = self._seats.get((tenant, agent_id))
+        if seat is not None:
+            self.detach(seat, fault)
+
+    def expelled(self, tenant: str, agent_id: str) -> bool:
+        return (tenant, agent_id) in self._expelled
+
+    def reserve(self, tenant: str, agent_id: str, run_id: str) -> bool:
+        key = (tenant, agent_id)
+        if self._busy.get(key) == run_id:
+            return True
+        if key in self._busy or key not in self._seats:
+            return False
+        self._busy[key] = run_id
+        return True
+
+    def reserve_any(self, tenant: str, run_id: str) -> str:
+        free = [
+            key for key in self._seats if key[0] == tenant and key not in self._busy and self._is_crew(*key)
+        ]
+        if not free:
+            return ""
+        key = min(free, key=lambda each: self._rested.get(each, 0))
+        self._busy[key] = run_id
+        return key[1]
+
+    def hold(self, tenant: str, agent_id: str, run_id: str) -> None:
+        """Bind an agent that need not be attached yet to a run that had it before this process began."""
+        self._busy.setdefault((tenant, agent_id), run_id)
+
+    def release(self, tenant: str, agent_id: str, run_id: str) -> None:
+        if self._busy.get((tenant, agent_id)) == run_id:
+            del self._busy[tenant, agent_id]
+            self._rested[tenant, agent_id] = next(self._order)
+            self._notify()
+
+    async def freed(self, timeout_seconds: float) -> None:
+        changed = self._changed
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await changed.wait()
+        except TimeoutError:
+            return
+
+    def token(self, tenant: str, agent_id: str) -> str:
+        seat = self._seats.get((tenant, agent_id))
+        return seat.token if seat else ""
+
+    async def think(self, tenant: str, agent_id: str, task: Task, timeout_seconds: float) -> Proposal:
+        seat = self._seats.get((tenant, agent_id))
+        if seat is None:
+            raise Unavailable("PEER_UNREACHABLE", f"agent {agent_id} is not attached")
+        return await seat.think(task, timeout_seconds)
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -1,0 +1,426 @@
+"""How each step of a run is taken: ask the doors, then append what came of it.
+
+Every request id follows from the run and the step, so that a step taken again after a crash has one effect. What goes wrong
+is raised; the conductor decides what it means.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from kernel.events import Cause, derived_id
+from kernel.faults import Refused, Unavailable
+from services.orchestrator.domain import lifecycle as go
+from services.orchestrator.domain import run as life
+from services.orchestrator.domain.outcome import (
+    checks_of,
+    compliant,
+    outcome_of,
+    report_of,
+    required_artifacts,
+)
+from services.orchestrator.domain.proposal import checked
+from services.orchestrator.domain.records import Action, Decision, EffectState, ErrorCounts, Packet, Verdict
+from services.orchestrator.domain.run import Phase, Run, RunState
+from services.orchestrator.ports import (
+    ActuatorDoor,
+    Clock,
+    Crew,
+    PolicyDoor,
+    RunContext,
+    Runs,
+    StateDoor,
+    Task,
+)
+
+ACTOR = "service:orchestrator"
+_TOKEN_REASONS = frozenset({"TOKEN_EXPIRED", "TOKEN_INVALID", "TOKEN_MISSING"})
+
+
+class RequiredArtifactMissing(Exception):
+    """After EXECUTE an artifact is missing that the packet demands."""
+
+
+class Violation(Exception):
+    """Decisions among which there are breaches of procedure; they are recorded, now they must be counted."""
+
+    def __init__(self, decisions: tuple[Decision, ...]) -> None:
+        super().__init__()
+        self.decisions = decisions
+
+
+@dataclass(slots=True)
+class Carried:
+    """One run being carried: what is worth keeping between steps, and nothing that a crash may not forget."""
+
+    tenant: str
+    run_id: str
+    nudge: asyncio.Event = field(default_factory=asyncio.Event)
+    counts: ErrorCounts = field(default_factory=ErrorCounts)
+    permits: dict[str, Decision] = field(default_factory=dict)
+    log_text: str | None = None
+    packet_sequence: int = 0
+    tries: int = 0
+    ending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    lease_seconds: int = 60
+    think_seconds: float = 300.0
+    permit_margin_seconds: float = 5.0
+
+
+class Steps:
+    """The steps of a run, one method each."""
+
+    def __init__(
+        self,
+        runs: Runs,
+        policy: PolicyDoor,
+        state: StateDoor,
+        actuators: ActuatorDoor,
+        crew: Crew,
+        clock: Clock,
+        limits: Limits,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._runs = runs
+        self._policy = policy
+        self._state = state
+        self._actuators = actuators
+        self._crew = crew
+        self._clock = clock
+        self._limits = limits
+        self._new_id = new_id
+
+    def cause(self, carried: Carried, *step: str) -> Cause:
+        """Why a step of this run asks for something; the same step gives the same request id."""
+        return Cause(
+            tenant=carried.tenant,
+            request_id=derived_id(carried.run_id, *step),
+            actor=ACTOR,
+            at=self._clock(),
+            correlation_id=carried.run_id,
+        )
+
+    async def take(self, step: go.Step, run: Run, carried: Carried) -> None:
+        """Take one step."""
+        match step:
+            case go.FindAgent():
+                await self._find_agent(carried)
+            case go.Bootstrap():
+                await self._bootstrap(run, carried)
+            case go.Preflight():
+                await self._preflight(run, carried)
+            case go.Enter(phase):
+                await self._enter(run, carried, phase)
+            case go.AskAgent():
+                await self._ask_agent(run, carried)
+            case go.Authorize(actions, approval_ids):
+                await self._authorize(run, carried, actions, dict(approval_ids))
+            case go.RequestApprovals(actions):
+                await self._request_approvals(run, carried, actions)
+            case go.AwaitAnswers(approval_ids):
+                await self._await_answers(run, carried, approval_ids)
+            case go.Preview(actions):
+                await self._preview(run, carried, actions)
+            case go.Perform(effect_id, action):
+                await self._perform(run, carried, effect_id, action)
+            case go.Verify():
+                await self._verify(run, carried)
+            case go.Package():
+                await self._package(run, carried)
+            case go.Exit():
+                await self._exit(run, carried)
+
+    async def append(self, carried: Carried, command: life.Command, *step: str) -> None:
+        await self._runs.handle(carried.run_id, command, self.cause(carried, "run", *step))
+
+    async def _find_agent(self, carried: Carried) -> None:
+        while not (agent_id := self._crew.reserve_any(carried.tenant, carried.run_id)):
+            await self._crew.freed(1.0)
+        await self.append(carried, life.AssignAgent(agent_id, self._clock()), "assign")
+
+    async def _bootstrap(self, run: Run, carried: Carried) -> None:
+        standing = await self._policy.standing(run.agent_id, self.cause(carried, "standing"))
+        if standing.revoked:
+            raise Refused("AGENT_PREVIOUSLY_REVOKED", f"agent {run.agent_id} was revoked: {standing.why}")
+        token = await self._take_agent(run, carried, "bootstrap")
+        await self.append(
+            carried, life.EnterPhase(Phase.BOOTSTRAP, token, self._clock()), Phase.BOOTSTRAP, str(token)
+        )
+
+    async def _take_agent(self, run: Run, carried: Carried, why: str) -> int:
+        """Have the agent to ourselves: its seat, its packet, its lock. The fencing token."""
+        while not self._crew.reserve(carried.tenant, run.agent_id, carried.run_id):
+            await self._crew.freed(1.0)
+            if carried.nudge.is_set():
+                carried.nudge.clear()
+                raise Unavailable("NO_AGENT_FREE", f"agent {run.agent_id} is busy or not attached")
+        packet = run.known.packet
+        if packet is None:
+            packet = await self._state.packet_of(run.agent_id, self.cause(carried, "packet", "read"))
+            if packet is None:
+                raise Refused(
+                    "NO_INSTRUCTION_PACKET",
+                    f"agent {run.agent_id} has no instruction packet; send one with the run",
+                )
+        packet = self._addressed(packet, run)
+        carried.packet_sequence = await self._state.issue_packet(packet, self.cause(carried, "packet", why))
+        return await self._state.acquire_lock(
+            run.agent_id,
+            run.known.task_id,
+            carried.run_id,
+            self._limits.lease_seconds,
+            self.cause(carried, "lock", why),
+        )
+
+    def _addressed(self, packet: Packet, run: Run) -> Packet:
+        return replace(
+            packet,
+            agent_id=run.agent_id,
+            task_id=run.known.task_id,
+            created_at=packet.created_at or run.known.at,
+        )
+
+    async def regain(self, run: Run, carried: Carried) -> None:
+        """The lock was lost while nobody carried the run: take the agent again and go on in the same phase."""
+        why = self._new_id()
+        token = await self._take_agent(run, carried, why)
+        if run.phase is not None:
+            await self.append(
+                carried, life.EnterPhase(run.phase, token, self._clock()), run.phase, str(token)
+            )
+
+    async def _preflight(self, run: Run, carried: Carried) -> None:
+        if not await self._actuators.reachable():
+            raise Unavailable(
+                "ACTUATORS_UNREACHABLE", "the actuators do not answer; the run goes on when they do"
+            )
+        await self._enter(run, carried, Phase.PLAN)
+
+    async def _enter(self, run: Run, carried: Carried, phase: Phase) -> None:
+        token = run.fencing_token
+        carried.counts = await self._state.advance(
+            run.agent_id,
+            run.known.task_id,
+            carried.run_id,
+            phase,
+            token,
+            self._limits.lease_seconds,
+            self.cause(carried, "advance", phase, str(token)),
+        )
+        await self.append(carried, life.EnterPhase(phase, token, self._clock()), phase, str(token))
+
+    async def _ask_agent(self, run: Run, carried: Carried) -> None:
+        started = run.known
+        text = await self._log_text(run, carried)
+        task = Task(
+            run_id=carried.run_id,
+            packet=started.packet,
+            log=text.encode("utf-8", "surrogatepass"),
+            strategy=started.strategy,
+            max_reasoning_cycles=started.max_reasoning_cycles,
+            target_reasoning_score=started.target_reasoning_score,
+            mode=started.mode,
+        )
+        proposal = await self._crew.think(carried.tenant, run.agent_id, task, self._limits.think_seconds)
+        if started.source is not None and proposal.incident is None:
+            raise Refused("PROPOSAL_INVALID", "the run has a log, so its proposal needs an incident")
+        proposal = await asyncio.to_thread(checked, proposal, text.split("\n"))
+        await self.append(
+            carried, life.RecordPlan(proposal.incident, proposal.plan, proposal.cycles, self._clock()), "plan"
+        )
+        carried.log_text = None
+
+    async def _log_text(self, run: Run, carried: Carried) -> str:
+        if run.known.source is None:
+            return ""
+        if carried.log_text is None:
+            content = await self._state.get_artifact(
+                run.known.source.artifact_sha256, self.cause(carried, "log")
+            )
+            carried.log_text = content.decode("utf-8", "replace")
+        return carried.log_text
+
+    async def _authorize(
+        self, run: Run, carried: Carried, actions: tuple[Action, ...], approval_ids: dict[str, str]
+    ) -> None:
+        decisions = await self._decided(run, carried, actions, approval_ids)
+        await self.append(
+            carried,
+            life.RecordDecisions(decisions, self._clock()),
+            "decisions",
+            ",".join(sorted(approval_ids.values())),
+        )
+        carried.permits.update({d.action_id: d for d in decisions if d.permit})
+        broken = tuple(
+            d for d in decisions if d.verdict is Verdict.DENY and d.reason == "FORBIDDEN_BY_PACKET"
+        )
+        if broken:
+            raise Violation(broken)
+
+    async def _decided(
+        self, run: Run, carried: Carried, actions: tuple[Action, ...], approval_ids: dict[str, str]
+    ) -> tuple[Decision, ...]:
+        token = self._crew.token(carried.tenant, run.agent_id)
+        if not token:
+            raise Unavailable("PEER_UNREACHABLE", f"agent {run.agent_id} is not attached")
+        names = ",".join(action.action_id for action in actions)
+        answered = ",".join(sorted(approval_ids.values()))
+        attempt = str(carried.tries)
+        decisions = await self._policy.authorize(
+            token,
+            self._context(run, carried),
+            actions,
+            approval_ids,
+            self.cause(carried, "authorize", names, answered, str(run.fencing_token), attempt),
+        )
+        if any(decision.reason in _TOKEN_REASONS for decision in decisions):
+            carried.tries += 1
+            raise Unavailable(
+                "TOKEN_EXPIRED", f"the session of agent {run.agent_id} has ended; waiting for a fresh one"
+            )
+        return decisions
+
+    def _context(self, run: Run, carried: Carried) -> RunContext:
+        return RunContext(
+            run_id=carried.run_id,
+            task_id=run.known.task_id,
+            agent_id=run.agent_id,
+            mode=run.known.mode,
+            fencing_token=run.fencing_token,
+            at_least_sequence=carried.packet_sequence,
+        )
+
+    async def _request_approvals(self, run: Run, carried: Carried, actions: tuple[Action, ...]) -> None:
+        whys = {planned.action.action_id: planned.why for planned in run.plan or ()}
+        asked: dict[str, str] = {}
+        for action in actions:
+            asked[action.action_id] = await self._policy.request_approval(
+                self._context(run, carried),
+                action,
+                run.decisions[action.action_id].action_digest,
+                whys.get(action.action_id, ""),
+                run.known.requested_by,
+                self.cause(carried, "approval", action.action_id),
+            )
+        await self.append(carried, life.AwaitApprovals(asked, self._clock()), "await")
+
+    async def _await_answers(self, run: Run, carried: Carried, approval_ids: tuple[str, ...]) -> None:
+        await self._let_go(run, carried)
+        for approval_id in approval_ids:
+            while True:
+                carried.nudge.clear()
+                answer = await self._policy.approval(approval_id, self.cause(carried, "answer", approval_id))
+                if answer.state != "PENDING":
+                    break
+                left = (answer.expires_at - self._clock()).total_seconds() if answer.expires_at else 60.0
+                await _nudged(carried.nudge, min(max(left, 0.05), 60.0))
+        token = await self._take_agent(run, carried, "resume")
+        await self.append(carried, life.EnterPhase(Phase.EXECUTE, token, self._clock()), "resume", str(token))
+
+    async def _let_go(self, run: Run, carried: Carried) -> None:
+        """While people think, the agent is free for other work; its lock is taken anew afterwards."""
+        await self._state.release_lock(
+            run.agent_id,
+            run.known.task_id,
+            carried.run_id,
+            run.fencing_token,
+            self.cause(carried, "release", str(run.fencing_token)),
+        )
+        self._crew.release(carried.tenant, run.agent_id, carried.run_id)
+
+    async def _preview(self, run: Run, carried: Carried, actions: tuple[Action, ...]) -> None:
+        effects = await asyncio.gather(
+            *(
+                self._actuators.preview(action, self.cause(carried, "preview", action.action_id))
+                for action in actions
+            )
+        )
+        named = tuple(
+            replace(effect, effect_id=go.effect_id(run, action.action_id), action_id=action.action_id)
+            for effect, action in zip(effects, actions, strict=True)
+        )
+        await self.append(carried, life.ObserveEffects(named, self._clock()), "preview")
+
+    async def _perform(self, run: Run, carried: Carried, effect_id: str, action: Action) -> None:
+        decision = await self._permit(run, carried, action)
+        if not decision.permit:
+            await self.append(
+                carried, life.RecordDecisions((decision,), self._clock()), "denied", decision.decision_id
+            )
+            return
+        await self.append(
+            carried, life.IntendEffect(effect_id, action.action_id, self._clock()), "intend", effect_id
+        )
+        effect = await self._actuators.perform(
+            effect_id, action, decision.permit, self.cause(carried, "perform", effect_id)
+        )
+        effect = replace(effect, effect_id=effect_id, action_id=action.action_id)
+        await self.append(carried, life.ObserveEffects((effect,), self._clock()), "outcome", effect_id)
+        if effect.state is not EffectState.SUCCEEDED:
+            raise Refused(effect.error_type or "ACTUATOR_FAILED", effect.error_message or effect.summary)
+
+    async def _permit(self, run: Run, carried: Carried, action: Action) -> Decision:
+        """A permit that is still good: the one policy gave with its decision, or a new one for the same action."""
+        kept = carried.permits.pop(action.action_id, None)
+        if kept is not None and kept.permit_expire_time is not None:
+            left = (kept.permit_expire_time - self._clock()).total_seconds()
+            if left > self._limits.permit_margin_seconds:
+                return kept
+        approval_id = run.approval_ids.get(action.action_id)
+        carried.tries += 1
+        (decision,) = await self._decided(
+            run, carried, (action,), {action.action_id: approval_id} if approval_id else {}
+        )
+        return decision
+
+    async def _verify(self, run: Run, carried: Carried) -> None:
+        wanted = required_artifacts(run)
+        names: frozenset[str] = frozenset()
+        if wanted:
+            names = await self._state.artifact_names(run.known.task_id, self.cause(carried, "artifacts"))
+            missing = [name for name in wanted if name not in names]
+            if missing:
+                raise RequiredArtifactMissing(", ".join(missing))
+        await self.append(carried, life.RecordVerification(checks_of(run, names), self._clock()), "verify")
+
+    async def _package(self, run: Run, carried: Carried) -> None:
+        sha256 = await self._state.put_artifact(
+            report_of(run),
+            "report.json",
+            "application/json",
+            run.known.task_id,
+            carried.run_id,
+            self.cause(carried, "report"),
+        )
+        await self.append(carried, life.RecordPackage(sha256, self._clock()), "package")
+
+    async def _exit(self, run: Run, carried: Carried) -> None:
+        await self._let_go(run, carried)
+        done = life.EndRun(RunState.COMPLETED, "COMPLETED", outcome_of(run), compliant(run), self._clock())
+        await self.append(carried, done, "end")
+
+    async def count(
+        self, run: Run, carried: Carried, error_type: str, message: str, violation: bool, key: str
+    ) -> None:
+        """Count an error against the agent's budget, before anything else is done."""
+        carried.counts = await self._state.record_error(
+            run.agent_id,
+            run.known.task_id,
+            carried.run_id,
+            error_type,
+            message[:1000],
+            violation,
+            self.cause(carried, "error", key),
+        )
+
+
+async def _nudged(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,216 @@
+"""What the orchestrator needs of others. Doors lead to peers; each call is safe to repeat with the same cause.
+
+A door raises the peer's own faults, and `Unavailable` when the peer cannot be reached: the step is then tried again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from kernel.events import Cause
+from kernel.ports import Aggregates
+from services.orchestrator.domain.records import (
+    Action,
+    Decision,
+    Effect,
+    ErrorCounts,
+    Handoff,
+    Mode,
+    Packet,
+    Proposal,
+    Strategy,
+)
+from services.orchestrator.domain.run import Command, Run
+
+Runs = Aggregates[Run, Command]
+
+
+class Clock(Protocol):
+    """Now, UTC and aware."""
+
+    def __call__(self) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What policy says an agent is."""
+
+    agent_id: str
+    revoked: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """In whose name and under what limits an action is asked for."""
+
+    run_id: str
+    task_id: str
+    agent_id: str
+    mode: Mode
+    fencing_token: int
+    at_least_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How an approval stands: `PENDING`, `APPROVED`, `REJECTED`, `USED` or `EXPIRED`."""
+
+    approval_id: str
+    state: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What an agent is to think about; `log` is empty when the run has none."""
+
+    run_id: str
+    packet: Packet | None
+    log: bytes
+    strategy: Strategy
+    max_reasoning_cycles: int
+    target_reasoning_score: float
+    mode: Mode
+
+
+class PolicyDoor(Protocol):
+    async def standing(self, agent_id: str, cause: Cause) -> Standing:
+        """Raises AGENT_UNKNOWN (NotFound)."""
+        ...
+
+    async def authorize(
+        self,
+        token: str,
+        context: RunContext,
+        actions: Sequence[Action],
+        approval_ids: Mapping[str, str],
+        cause: Cause,
+    ) -> tuple[Decision, ...]:
+        """One decision for each action, in their order, durable before they are answered."""
+        ...
+
+    async def request_approval(
+        self, context: RunContext, action: Action, digest: str, why: str, requested_by: str, cause: Cause
+    ) -> str:
+        """The approval's id."""
+        ...
+
+    async def approval(self, approval_id: str, cause: Cause) -> Answer: ...
+
+    async def revoke(self, agent_id: str, kind: str, details: str, cause: Cause) -> None:
+        """Done also when the agent was revoked before."""
+        ...
+
+
+class StateDoor(Protocol):
+    async def issue_packet(self, packet: Packet, cause: Cause) -> int:
+        """The sequence of its event."""
+        ...
+
+    async def packet_of(self, agent_id: str, cause: Cause) -> Packet | None:
+        """The packet the agent holds now, None if there is none."""
+        ...
+
+    async def acquire_lock(
+        self, agent_id: str, task_id: str, holder: str, lease_seconds: int, cause: Cause
+    ) -> int:
+        """The fencing token. Raises CANNOT_ACQUIRE_LOCK (Refused or Conflict)."""
+        ...
+
+    async def advance(
+        self,
+        agent_id: str,
+        task_id: str,
+        run_id: str,
+        phase: str,
+        fencing_token: int,
+        lease_seconds: int,
+        cause: Cause,
+    ) -> ErrorCounts:
+        """Heartbeat, lock renewal and position in one. Raises FENCING_TOKEN_STALE."""
+        ...
+
+    async def release_lock(
+        self, agent_id: str, task_id: str, holder: str, fencing_token: int, cause: Cause
+    ) -> None:
+        """Done also when the lock is no longer held."""
+        ...
+
+    async def record_error(
+        self,
+        agent_id: str,
+        task_id: str,
+        run_id: str,
+        error_type: str,
+        message: str,
+        violation: bool,
+        cause: Cause,
+    ) -> ErrorCounts: ...
+
+    async def heartbeat(self, agent_id: str, cause: Cause) -> None: ...
+
+    async def put_artifact(
+        self, content: bytes, name: str, media_type: str, task_id: str, run_id: str, cause: Cause
+    ) -> str:
+        """Its hex SHA-256."""
+        ...
+
+    async def get_artifact(self, sha256: str, cause: Cause) -> bytes: ...
+
+    async def artifact_names(self, task_id: str, cause: Cause) -> frozenset[str]: ...
+
+    async def write_handoff(self, handoff: Handoff, cause: Cause) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who a session token speaks for."""
+
+    tenant: str
+    agent_id: str
+
+
+class Sessions(Protocol):
+    async def session_of(self, token: str, cause: Cause) -> Session:
+        """Raises Unauthenticated: TOKEN_INVALID, TOKEN_EXPIRED or TOKEN_MISSING."""
+        ...
+
+
+class ActuatorDoor(Protocol):
+    async def preview(self, action: Action, cause: Cause) -> Effect:
+        """Says what the action would do; touches nothing."""
+        ...
+
+    async def perform(self, effect_id: str, action: Action, permit: str, cause: Cause) -> Effect:
+        """Does it once per effect id."""
+        ...
+
+    async def reachable(self) -> bool: ...
+
+
+class Crew(Protocol):
+    """Agents attached by a stream, and which of them are busy."""
+
+    def reserve(self, tenant: str, agent_id: str, run_id: str) -> bool:
+        """Bind an agent to a run; True if it is now (or was already) bound to it."""
+        ...
+
+    def reserve_any(self, tenant: str, run_id: str) -> str:
+        """Bind a free agent of the built-in crew, the one that rested longest; empty when all are busy."""
+        ...
+
+    def release(self, tenant: str, agent_id: str, run_id: str) -> None: ...
+
+    async def freed(self, timeout_seconds: float) -> None:
+        """Wait until an agent was freed or attached, or the time is over."""
+        ...
+
+    def token(self, tenant: str, agent_id: str) -> str:
+        """The agent's newest session token, empty when it is not attached."""
+        ...
+
+    async def think(self, tenant: str, agent_id: str, task: Task, timeout_seconds: float) -> Proposal:
+        """Raises AGENT_FAILED (Refused) with what the agent said, or Unavailable when it is not attached."""
+        ...

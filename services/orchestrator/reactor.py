@@ -1,0 +1,44 @@
+"""From the event log to the conductor: own runs, revocations, answered approvals."""
+
+from collections.abc import Sequence
+
+import structlog
+from google.protobuf.message import DecodeError
+
+from chassis.eventlog.aggregates import HeldAggregates
+from kernel.events import Recorded
+from provost.policy.v1 import events_pb2 as policy_events
+from services.orchestrator.domain.run import Command, Event, Run
+from services.orchestrator.handlers import Conductor
+
+REVOKED = "evt.*.policy.agent.*.AgentRevoked"
+ANSWERED = "evt.*.policy.approval.*.ApprovalAnswered"
+
+log = structlog.get_logger(__name__)
+
+
+class Reactor:
+    """What the orchestrator's follower delivers to."""
+
+    def __init__(self, runs: HeldAggregates[Command, Run, Event], conductor: Conductor) -> None:
+        self._runs = runs
+        self._conductor = conductor
+        self.filters = (*runs.filters, REVOKED, ANSWERED)
+
+    async def take(self, events: Sequence[Recorded]) -> None:
+        """Runs first, so that a revocation meets them as they were when it came."""
+        await self._runs.take(events)
+        for recorded in events:
+            try:
+                self._heed(recorded)
+            except DecodeError:
+                log.error("event cannot be read", subject=recorded.subject, sequence=recorded.sequence)
+
+    def _heed(self, recorded: Recorded) -> None:
+        tenant = recorded.stream.tenant
+        if recorded.subject.endswith(".AgentRevoked"):
+            revoked = policy_events.AgentRevoked.FromString(recorded.payload)
+            self._conductor.agent_revoked(tenant, revoked.agent_id, revoked.kind, revoked.details)
+        elif recorded.subject.endswith(".ApprovalAnswered"):
+            answered = policy_events.ApprovalAnswered.FromString(recorded.payload)
+            self._conductor.nudge(tenant, answered.run_id)

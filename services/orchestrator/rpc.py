@@ -1,0 +1,160 @@
+"""The orchestrator over gRPC: unwrap, ask, wrap."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from chassis.rpc.cause import caller_of, cause_of
+from kernel.events import Cause
+from kernel.faults import Denied, Fault, Invalid, Refused, Unauthenticated, Unavailable
+from provost.orchestrator.v1 import orchestrator_pb2 as pb
+from provost.orchestrator.v1.orchestrator_pb2_grpc import OrchestratorServiceServicer
+from provost.policy.v1 import policy_pb2
+from services.orchestrator.domain.records import Mode, Strategy
+from services.orchestrator.domain.run import RunState
+from services.orchestrator.handlers import AttachedCrew, Orchestrator, Seat
+from services.orchestrator.ports import Sessions, StateDoor
+from services.orchestrator.wire import PACKET, PROPOSAL, TASK, run_to_wire
+
+HEARTBEAT_SECONDS = 10
+_PAGE, _LARGEST_PAGE = 50, 500
+
+
+class OrchestratorServicer(OrchestratorServiceServicer):
+    """Starts and shows runs, and seats agents."""
+
+    def __init__(
+        self, orchestrator: Orchestrator, crew: AttachedCrew, sessions: Sessions, state: StateDoor
+    ) -> None:
+        self._orchestrator = orchestrator
+        self._crew = crew
+        self._sessions = sessions
+        self._state = state
+
+    async def ProcessLog(self, request: pb.ProcessLogRequest, context: Any) -> pb.ProcessLogResponse:
+        view = await self._orchestrator.process_log(
+            request.log,
+            _mode(request.mode),
+            _strategy(request.strategy),
+            request.include_trace,
+            request.agent_id,
+            tuple(request.forbidden),
+            cause_of(context, request.request_id),
+        )
+        return pb.ProcessLogResponse(run=run_to_wire(view.run, view.sequence))
+
+    async def StartRun(self, request: pb.StartRunRequest, context: Any) -> pb.StartRunResponse:
+        packet = PACKET.to_record(request.packet) if request.HasField("packet") else None
+        view = await self._orchestrator.start_run(
+            request.agent_id,
+            request.task_id,
+            request.objective,
+            _mode(request.mode),
+            packet,
+            cause_of(context, request.request_id),
+        )
+        return pb.StartRunResponse(run=run_to_wire(view.run, view.sequence))
+
+    async def GetRun(self, request: pb.GetRunRequest, context: Any) -> pb.GetRunResponse:
+        view = await self._orchestrator.get_run(
+            caller_of(context).tenant, request.run_id, request.wait_seconds
+        )
+        return pb.GetRunResponse(run=run_to_wire(view.run, view.sequence))
+
+    async def ListRuns(self, request: pb.ListRunsRequest, context: Any) -> pb.ListRunsResponse:
+        size = min(request.page_size or _PAGE, _LARGEST_PAGE)
+        if size < 1:
+            raise Invalid("FIELD_INVALID", "page_size must not be negative", field="page_size")
+        wanted = (
+            RunState(pb.RunState.Name(request.state).removeprefix("RUN_STATE_")) if request.state else None
+        )
+        views, token = self._orchestrator.list_runs(
+            caller_of(context).tenant, wanted, request.page_token, size
+        )
+        return pb.ListRunsResponse(
+            runs=[run_to_wire(v.run, v.sequence) for v in views], next_page_token=token
+        )
+
+    async def AttachAgent(
+        self, requests: AsyncIterator[pb.AttachAgentRequest], context: Any
+    ) -> AsyncIterator[pb.AttachAgentResponse]:
+        cause = cause_of(context)
+        first = await anext(aiter(requests), None)
+        if first is None or first.WhichOneof("message") != "hello":
+            raise Invalid("FIELD_MISSING", "the first message of an agent is `hello`", field="hello")
+        agent_id = await self._welcome(first.hello.session_token, cause)
+        seat = self._crew.attach(cause.tenant, agent_id, first.hello.session_token)
+        reader = asyncio.create_task(self._read(requests, seat, cause))
+        try:
+            await self._state.heartbeat(agent_id, cause)
+            welcome = pb.AttachAgentResponse.Welcome(agent_id=agent_id, heartbeat_seconds=HEARTBEAT_SECONDS)
+            yield pb.AttachAgentResponse(welcome=welcome)
+            async for task in seat.tasks():
+                yield pb.AttachAgentResponse(task=TASK.to_message(task))
+            if seat.left is not None:
+                raise seat.left
+        finally:
+            reader.cancel()
+            self._crew.detach(seat, Unavailable("PEER_UNREACHABLE", f"agent {agent_id} has gone"))
+
+    async def _welcome(self, token: str, cause: Cause) -> str:
+        session = await self._sessions.session_of(token, cause)
+        if session.tenant != cause.tenant:
+            raise Denied("TENANT_MISMATCH", "this session belongs to another tenant")
+        if self._crew.expelled(session.tenant, session.agent_id):
+            raise Denied("AGENT_REVOKED", f"agent {session.agent_id} was revoked", agent_id=session.agent_id)
+        return session.agent_id
+
+    async def _read(self, requests: AsyncIterator[pb.AttachAgentRequest], seat: Seat, cause: Cause) -> None:
+        """What an attached agent says, until it says no more."""
+        try:
+            async for request in requests:
+                await self._heed(request, seat, cause)
+            seat.leave(Unavailable("PEER_UNREACHABLE", f"agent {seat.agent_id} has gone"))
+        except Fault as fault:
+            seat.leave(fault)
+
+    async def _heed(self, request: pb.AttachAgentRequest, seat: Seat, cause: Cause) -> None:
+        match request.WhichOneof("message"):
+            case "hello":
+                if await self._welcome(request.hello.session_token, cause) != seat.agent_id:
+                    raise Unauthenticated("TOKEN_INVALID", "a stream belongs to one agent")
+                seat.token = request.hello.session_token
+            case "proposal":
+                try:
+                    seat.propose(PROPOSAL.to_record(request.proposal))
+                except Invalid as problem:
+                    seat.fail(request.proposal.run_id, Refused("PROPOSAL_INVALID", problem.text))
+            case "failure":
+                text = f"{request.failure.error_type}: {request.failure.message}"[:1000]
+                seat.fail(request.failure.run_id, Refused("AGENT_FAILED", text))
+            case "beat":
+                await self._beat(seat, cause)
+            case None:
+                raise Invalid(
+                    "MALFORMED_MESSAGE", "an agent says hello, proposal, failure or beat", field="message"
+                )
+
+    async def _beat(self, seat: Seat, cause: Cause) -> None:
+        try:
+            await self._state.heartbeat(seat.agent_id, cause)
+        except Unavailable:
+            return  # the next one comes soon; a missing heartbeat shows by itself
+
+
+def _mode(number: int) -> Mode:
+    if not number:
+        return Mode.SAFE
+    try:
+        return Mode(policy_pb2.Mode.Name(number).removeprefix("MODE_"))  # type: ignore[arg-type]
+    except ValueError:
+        raise Invalid("MODE_UNKNOWN", "mode must be SAFE, ASSISTED or AUTO", field="mode") from None
+
+
+def _strategy(number: int) -> Strategy:
+    if not number:
+        return Strategy.REFLECTIVE
+    try:
+        return Strategy(pb.Strategy.Name(number).removeprefix("STRATEGY_"))  # type: ignore[arg-type]
+    except ValueError:
+        raise Invalid("FIELD_INVALID", "strategy must be CLASSIC or REFLECTIVE", field="strategy") from None
