@@ -19,11 +19,11 @@ _MAX_PAYLOAD_BYTES = 1024**2
 class _Kept:
     """What all views of one log share."""
 
-    def __init__(self, max_events: int | None) -> None:
+    def __init__(self) -> None:
         self.events: list[Recorded] = []
         self.ids: dict[str, int] = {}
         self.by_filter: dict[str, list[int]] = {}
-        self.max_events = max_events
+        self.full = False
         self.news = asyncio.Event()
         self.generation = 0
         self.faults: list[str] = []
@@ -36,10 +36,10 @@ class _Kept:
 class MemoryLog:
     """Implements `kernel.ports.EventLog`, and can be followed by a `Follower`."""
 
-    def __init__(self, codec: Codec, source: str = "provost/test", *, max_events: int | None = None) -> None:
+    def __init__(self, codec: Codec, source: str = "provost/test") -> None:
         self._codec = codec
         self._source = source
-        self._kept = _Kept(max_events)
+        self._kept = _Kept()
 
     def for_service(self, codec: Codec, source: str) -> "MemoryLog":
         """The same log, written by another service."""
@@ -71,8 +71,8 @@ class MemoryLog:
                 if sequence > after.sequence and kept.events[sequence - 1].event_id == made[-1].event_id:
                     return written_before(made, sequence)
             raise conflict(stream, after, actual)
-        if kept.max_events is not None and len(kept.events) + len(made) > kept.max_events:
-            raise Exhausted("LOG_FULL", "the event log is full: nothing can be changed until there is room")
+        if kept.full:
+            raise Exhausted("LOG_FULL", "the event log is full: nothing is written until there is room")
         for each in made:
             self._keep(Recorded(len(kept.events) + 1, each.subject, Headers(block(each.lines)), each.payload))
             kept.ids[each.event_id] = own[-1]
@@ -117,6 +117,10 @@ class MemoryLog:
     def fail_next(self) -> None:
         """The next append is not written: the log does not answer."""
         self._kept.faults.append("unreachable")
+
+    def fill(self) -> None:
+        """From now on there is no room for another event."""
+        self._kept.full = True
 
     def forget_ids(self) -> None:
         """The duplicate window has passed: repeated ids are recognised by the aggregate's events alone."""

@@ -71,6 +71,10 @@ class Connection(Client):
             line = f"HPUB {subject} {reply.decode()} {len(header)} {len(header) + len(payload)}\r\n"
         else:
             line = f"PUB {subject} {reply.decode()} {len(payload)}\r\n"
+        if self._pending:
+            # A subscription may be waiting here for nats-py's flusher: its answers must not come before it.
+            waiting, self._pending, self._pending_data_size = self._pending, [], 0
+            self._transport.writelines(waiting)
         self._transport.write(b"".join((line.encode(), header, payload, b"\r\n")))
 
     async def ask(
