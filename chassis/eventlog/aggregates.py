@@ -87,7 +87,7 @@ class HeldAggregates(Generic[C, S, E]):
 
     def tenants(self) -> frozenset[str]:
         """Every tenant that has an aggregate of this kind."""
-        return frozenset(tenant for tenant, _ in self._held)
+        return frozenset(tenant for tenant in self._held if self.ids(tenant))
 
     async def take(self, events: Sequence[Recorded]) -> None:
         """Fold in what the follower delivers; what is already known, or of another kind, is passed over."""
@@ -103,8 +103,9 @@ class HeldAggregates(Generic[C, S, E]):
                 if not held.closed:
                     held.state = self._decider.evolve(held.state, event)
             except Unreadable as problem:
-                _log.error("aggregate closed", subject=recorded.subject, problem=problem.text)
-                held.closed = held.closed or problem.text
+                self._close(held, recorded, problem.text)
+            except Exception as problem:  # noqa: BLE001 - one poisoned aggregate must not stop the others
+                self._close(held, recorded, f"it does not follow from what was before ({problem!r})")
             self._advance(parts[1], parts[4], held, recorded.sequence, recorded.event_id)
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
@@ -174,6 +175,10 @@ class HeldAggregates(Generic[C, S, E]):
         except TimeoutError:
             text = f"event {sequence} has not been read yet; try again"
             raise Unavailable("FOLLOWER_BEHIND", text, sequence=str(sequence)) from None
+
+    def _close(self, held: _Held[S], recorded: Recorded, why: str) -> None:
+        held.closed = held.closed or f"{recorded.subject} is closed by event {recorded.sequence}: {why}"
+        _log.error("aggregate closed", why=held.closed)
 
     def _of(self, tenant: str, key: str) -> _Held[S]:
         of_tenant = self._held.setdefault(tenant, {})

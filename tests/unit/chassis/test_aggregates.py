@@ -1,0 +1,192 @@
+"""Aggregates held in memory: decide, append, follow, and what happens when others are quicker."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+import pytest_asyncio
+
+from chassis.eventlog.aggregates import TRIES, HeldAggregates
+from chassis.eventlog.follower import Follower
+from chassis.eventlog.memory import MemoryLog
+from kernel.decider import Decider
+from kernel.events import Appended, Head, Recorded, Stream
+from kernel.faults import AppendConflict, Refused, Unavailable
+from tests.contract.eventlog.words import CODEC, Int64Value, StringValue, cause
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    total: int = 0
+    added: tuple[int, ...] = ()
+
+
+def decide(state: Sum, command: Add) -> Int64Value | None:
+    if command.amount < 0:
+        raise Refused("NEGATIVE", "only more is possible")
+    return Int64Value(command.amount) if command.amount else None
+
+
+def evolve(state: Sum, event: Int64Value) -> Sum:
+    return replace(state, total=state.total + event.value, added=(*state.added, event.value))
+
+
+SUM: Decider[Add, Sum, Int64Value] = Decider("test", "sum", Sum(), decide, evolve)
+
+
+class Service:
+    """One replica: its aggregates and the follower that feeds them."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self.sums = HeldAggregates(SUM, log, CODEC)
+        self.may_read = asyncio.Event()
+        self.may_read.set()
+        self.follower = Follower(log, self.sums.filters, 0, self._take, "test")
+
+    async def _take(self, events: Sequence[Recorded]) -> None:
+        await self.may_read.wait()
+        await self.sums.take(events)
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    return MemoryLog(CODEC)
+
+
+@pytest_asyncio.fixture
+async def replicas(log: MemoryLog) -> AsyncIterator[list[Service]]:
+    made = [Service(log), Service(log)]
+    for each in made:
+        await each.follower.start()
+    yield made
+    for each in made:
+        await each.follower.stop()
+
+
+async def test_a_command_is_decided_written_and_seen_at_once(replicas: list[Service]) -> None:
+    one, other = replicas
+    first = await one.sums.handle("a", Add(3), cause("r1"))
+    second = await one.sums.handle("a", Add(4), cause("r2"))
+    assert (first.sequence, second.sequence) == (1, 2)
+    assert one.sums.current("acme", "a") == Sum(7, (3, 4))
+    assert one.sums.head("acme", "a") == Head(2, 2)
+    await other.follower.reached(2)
+    assert other.sums.current("acme", "a") == Sum(7, (3, 4))
+    await one.follower.reached(2)
+    assert one.sums.current("acme", "a") == Sum(7, (3, 4))
+
+
+async def test_nobody_else_is_touched_by_it(replicas: list[Service]) -> None:
+    one, _ = replicas
+    await one.sums.handle("b", Add(1), cause("r1"))
+    await one.sums.handle("a", Add(3), cause("r1"))
+    assert one.sums.current("acme", "c") == Sum()
+    assert one.sums.current("other", "a") == Sum()
+    assert one.sums.ids("acme") == ["b", "a"]
+    assert (one.sums.ids("other"), one.sums.tenants()) == ([], frozenset({"acme"}))
+
+
+async def test_the_same_request_is_answered_as_before_by_every_replica(replicas: list[Service]) -> None:
+    one, other = replicas
+    first = await one.sums.handle("a", Add(3), cause("r1"))
+    await one.sums.handle("a", Add(4), cause("r2"))
+    await other.follower.reached(2)
+    for each in replicas:
+        assert await each.sums.handle("a", Add(3), cause("r1")) == replace(first, duplicate=True)
+    assert other.sums.current("acme", "a").total == 7
+
+
+async def test_what_changes_nothing_writes_nothing(replicas: list[Service], log: MemoryLog) -> None:
+    one, _ = replicas
+    await one.sums.handle("a", Add(3), cause("r1"))
+    assert await one.sums.handle("a", Add(0), cause("r2")) == Appended(1, ())
+    assert await log.last_sequence() == 1
+
+
+async def test_a_refusal_leaves_no_trace_not_even_the_id(replicas: list[Service]) -> None:
+    one, _ = replicas
+    with pytest.raises(Refused):
+        await one.sums.handle("made-up", Add(-1), cause("r1"))
+    assert one.sums.ids("acme") == []
+    assert "made-up" not in one.sums._held["acme"]
+
+
+async def test_after_a_conflict_it_decides_again_on_what_the_other_wrote(replicas: list[Service]) -> None:
+    one, other = replicas
+    other.may_read.clear()
+    await one.sums.handle("a", Add(3), cause("r1"))
+    late = asyncio.create_task(other.sums.handle("a", Add(4), cause("r2")))
+    await asyncio.sleep(0)
+    other.may_read.set()
+    assert (await late).sequence == 2
+    assert other.sums.current("acme", "a") == Sum(7, (3, 4))
+
+
+async def test_many_replicas_and_requests_lose_nothing(replicas: list[Service], log: MemoryLog) -> None:
+    await asyncio.gather(
+        *(replicas[n % 2].sums.handle(f"{n % 3}", Add(1), cause(f"r{n}")) for n in range(60))
+    )
+    for each in replicas:
+        await each.follower.reached(60)
+        assert [each.sums.current("acme", key).total for key in ("0", "1", "2")] == [20, 20, 20]
+    assert await log.last_sequence() == 60
+
+
+async def test_it_gives_up_after_five_conflicts(replicas: list[Service], log: MemoryLog) -> None:
+    for _ in range(TRIES):
+        log.conflict_next()
+    with pytest.raises(AppendConflict):
+        await replicas[0].sums.handle("a", Add(1), cause("r1"))
+    assert (await replicas[0].sums.handle("a", Add(1), cause("r1"))).sequence == 1
+
+
+async def test_a_lost_answer_is_found_again(replicas: list[Service], log: MemoryLog) -> None:
+    one, _ = replicas
+    log.lose_next_answer()
+    with pytest.raises(Unavailable):
+        await one.sums.handle("a", Add(3), cause("r1"))
+    again = await one.sums.handle("a", Add(3), cause("r1"))
+    assert (again.sequence, again.duplicate) == (1, True)
+    assert one.sums.current("acme", "a") == Sum(3, (3,))
+
+
+async def test_what_an_earlier_try_wrote_counts_not_what_is_decided_now(
+    replicas: list[Service], log: MemoryLog
+) -> None:
+    one, _ = replicas
+    one.may_read.clear()
+    stream = Stream("acme", "test", "sum", "a")
+    await log.append(stream, [Int64Value(3)], after=Head(), cause=cause("r1"))
+    late = asyncio.create_task(one.sums.handle("a", Add(5), cause("r1")))
+    await asyncio.sleep(0)
+    one.may_read.set()
+    assert (await late).duplicate
+    assert one.sums.current("acme", "a") == Sum(3, (3,))
+
+
+async def test_an_aggregate_with_an_unreadable_event_is_closed_and_others_are_not(
+    replicas: list[Service], log: MemoryLog
+) -> None:
+    one, _ = replicas
+    await one.sums.handle("a", Add(3), cause("r1"))
+    await log.append(
+        Stream("acme", "test", "sum", "b"), [StringValue("not a sum")], after=Head(), cause=cause("r2")
+    )
+    log.put(
+        "evt.acme.test.sum.a.Int64Value", b"\xff", b"NATS/1.0\r\nce-type: google.protobuf.Int64Value\r\n\r\n"
+    )
+    last = await one.sums.handle("c", Add(1), cause("r3"))
+    await one.follower.reached(last.sequence)
+    for closed in ("a", "b"):
+        with pytest.raises(Unavailable) as caught:
+            one.sums.current("acme", closed)
+        assert caught.value.reason == "UNREADABLE_EVENT"
+    with pytest.raises(Unavailable):
+        await one.sums.handle("a", Add(1), cause("r4"))
+    assert one.sums.current("acme", "c").total == 1
