@@ -1,0 +1,36 @@
+"""The built-in crew's composition root: as many agents as the crew has, in one process."""
+
+import asyncio
+from typing import Any
+
+from chassis import process, telemetry
+from chassis.config import load
+from chassis.rpc import LARGE_MESSAGES
+from chassis.rpc.client import channel
+from provost.orchestrator.v1.orchestrator_pb2_grpc import OrchestratorServiceStub
+from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
+from services.orchestrator.agents.attach import BuiltInAgent
+from services.orchestrator.agents.wire import think
+from services.orchestrator.config import OrchestratorSettings
+
+TENANT = "default"
+
+
+async def main(stopping: process.Stopping) -> None:
+    settings = load(OrchestratorSettings)
+    telemetry.configure("agents", settings)
+    key = settings.internal_key.get_secret_value()
+    policy: Any = PolicyServiceStub(channel(settings.policy_address, internal_key=key))
+    orchestrator: Any = OrchestratorServiceStub(
+        channel(settings.orchestrator_address, internal_key=key, max_message_bytes=LARGE_MESSAGES)
+    )
+    agents = [BuiltInAgent(agent_id, TENANT, policy, orchestrator, think) for agent_id in sorted(settings.crew)]
+    working = [asyncio.create_task(agent.work()) for agent in agents]
+    await stopping.wait()
+    for task in working:
+        task.cancel()
+    await asyncio.gather(*working, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    process.run(main)

@@ -1,0 +1,128 @@
+"""What each kind of line shows, if anything: the known failures held against a log that has been read.
+
+A message is looked at once per kind. Where a rule depends on numbers (a status, a percentage), its kind's lines are looked at one by one,
+and those that match become a kind of their own; so do those of a kind that only holds the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from enum import Enum
+from typing import NamedTuple
+
+from services.orchestrator.agents.reading import Kind, Reading
+from services.orchestrator.agents.rules import Rules, words_of
+
+# What a client wrote into a request: its words are not the server's.
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_FAILING = re.compile(
+    r"\b(?:fail(?:ed|s|ure|ures|ing)?|errors?|\w*exceptions?|fatal|unable|cannot|can't|could not|couldn't|denied|refused|time(?:d )?-?out"
+    r"|lost|corrupt\w*|abort\w*|crash\w*|panic\w*|unavailable|unreachable|dead|broken|critical|rejected|exceed(?:ed|s)|expired"
+    r"|overflow\w*|killed|abnormal\w*|not responding|alert|emergency|unexpected\w*|unhealthy|invalid|missing|illegal|violation)\b"
+)
+
+
+class Sign(Enum):
+    """What a message shows."""
+
+    NOTHING = 0
+    RULE = 1  # a known failure
+    BENIGN = 2  # that all is well, or well again
+    DETAIL = 3  # part of a fault reported elsewhere
+    ADDRESSED = 4  # words to a model or a reader
+    FAILING = 5  # words of failure, no known one
+
+
+class Shown(NamedTuple):
+    """What a kind of line shows, and the number of the rule (-1 when none)."""
+
+    sign: Sign
+    rule: int = -1
+
+
+_NOTHING, _FAILS = Shown(Sign.NOTHING), Shown(Sign.FAILING)
+
+
+def match(reading: Reading, rules: Rules) -> list[Shown]:
+    """What each kind of `reading.kinds` shows. May split kinds of `reading`; every line keeps exactly one kind."""
+    shown: list[Shown] = []
+    by_line: dict[int, list[int]] = {}
+    for number, kind in enumerate(reading.kinds):
+        sees, values = _NOTHING, []
+        if number in reading.mixed:
+            by_line[number] = []
+        else:
+            sees, values = _judge(_seen(reading, kind.first), rules)
+            if values:
+                by_line[number] = values
+        shown.append(sees)
+    for number, lines in reading.lines_of(by_line).items():
+        _split(number, lines, by_line[number], reading, rules, shown)
+    return shown
+
+
+def _seen(reading: Reading, line: int) -> str:
+    """What the rules see of a line: its message in lower case, a request's words left out."""
+    text = reading.message(line)
+    if reading.source(line) == "access":
+        text = _QUOTED.sub('""', text)
+    return text.lower()
+
+
+def _judge(text: str, rules: Rules) -> tuple[Shown, list[int]]:
+    """What a message shows, and the rules that have to see each line of its kind."""
+    if rules.detail.match(text):
+        return Shown(Sign.DETAIL), []
+    words = words_of(text)
+    if not rules.addressed_words.isdisjoint(words) and rules.addressed.search(text):
+        return Shown(Sign.ADDRESSED), []
+    benign = not rules.benign_words.isdisjoint(words) and rules.benign.search(text) is not None
+    values: list[int] = []
+    for candidate in rules.candidates(words):
+        rule = rules.rules[candidate]
+        if benign and not rule.over_benign:
+            continue
+        if rule.shape is None:
+            if _matches(candidate, text, rules):
+                return Shown(Sign.RULE, candidate), values
+        elif rule.shape.search(text):
+            values.append(candidate)
+    if benign:
+        return Shown(Sign.BENIGN), values
+    return (_FAILS if _FAILING.search(text) else _NOTHING), values
+
+
+def _matches(number: int, text: str, rules: Rules) -> bool:
+    rule = rules.rules[number]
+    return rule.pattern.search(text) is not None and not (rule.unless and rule.unless.search(text))
+
+
+def _split(
+    number: int, lines: array[int], values: list[int], reading: Reading, rules: Rules, shown: list[Shown]
+) -> None:
+    """Moves the lines of one kind that show more than the kind does to kinds of their own."""
+    kind = reading.kinds[number]
+    mixed = number in reading.mixed
+    moved: dict[Shown, int] = {}
+    first = last = 0
+    for line in lines:
+        text = _seen(reading, line)
+        sees = shown[number]
+        if mixed:
+            sees, values = _judge(text, rules)
+        better = next((rule for rule in values if _matches(rule, text, rules)), -1)
+        if better >= 0 and (sees.sign is not Sign.RULE or better < sees.rule):
+            sees = Shown(Sign.RULE, better)
+        if sees == shown[number]:
+            first, last = first or line, line
+            continue
+        if sees not in moved:
+            moved[sees] = len(reading.kinds)
+            reading.kinds.append(Kind(kind.level, kind.group, line, line))
+            shown.append(sees)
+        reading.kind_of[line - 1] = moved[sees]
+        reading.kinds[moved[sees]].count += 1
+        reading.kinds[moved[sees]].last = line
+        kind.count -= 1
+    kind.first, kind.last = first or kind.first, last or kind.last
