@@ -11,7 +11,7 @@ from kernel.faults import Invalid
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 
-def action_digest(name: str, target: str, environment: str, parameters: Mapping[str, Json], mode: str) -> str:
+def action_digest(name: str, target: str, environment: str, parameters: Mapping[str, Json]) -> str:
     """`sha256:<hex>` of the action in canonical JSON (RFC 8785): the same action has the same digest everywhere.
 
     Covers everything that says what will be done; who asked, when and why are not part of it.
@@ -25,7 +25,6 @@ def action_digest(name: str, target: str, environment: str, parameters: Mapping[
             "target": target,
             "environment": environment,
             "parameters": dict(parameters),
-            "mode": mode,
         }
     )
 

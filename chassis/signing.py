@@ -6,6 +6,7 @@ Keys live in files that only their owner may read and are made once; a token nam
 import hashlib
 import json
 import math
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -78,6 +79,15 @@ def public_key(jwk: Mapping[str, str]) -> PublicKey:
     if key.curve_name != "Ed25519":
         raise ValueError("not an Ed25519 public key")
     return key
+
+
+def public_key_of(raw: bytes) -> PublicKey:
+    """The public key whose 32 bytes are `raw`.
+
+    Raises:
+        ValueError: it is not an Ed25519 key.
+    """
+    return public_key({"kty": "OKP", "crv": "Ed25519", "x": urlsafe_b64encode(raw).rstrip(b"=").decode()})
 
 
 class Verifier:

@@ -5,7 +5,7 @@ read the event is running. The others go on.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 import structlog
@@ -81,13 +81,15 @@ class HeldAggregates(Generic[C, S, E]):
         held = self._held.get(tenant, {}).get(id)
         return Head() if held is None else held.head
 
-    def ids(self, tenant: str) -> Sequence[str]:
-        """The ids of every aggregate of the tenant that has events, in the order in which they began."""
-        return [key for key, held in self._held.get(tenant, {}).items() if held.head.version]
+    def all(self, tenant: str) -> Iterator[tuple[str, S]]:
+        """Id and state of every aggregate of the tenant that has events and can be read, in the order they began."""
+        for key, held in list(self._held.get(tenant, {}).items()):
+            if held.head.version and not held.closed:
+                yield key, held.state
 
     def tenants(self) -> frozenset[str]:
         """Every tenant that has an aggregate of this kind."""
-        return frozenset(tenant for tenant in self._held if self.ids(tenant))
+        return frozenset(tenant for tenant in self._held if any(self.all(tenant)))
 
     async def take(self, events: Sequence[Recorded]) -> None:
         """Fold in what the follower delivers; what is already known, or of another kind, is passed over."""
@@ -189,7 +191,7 @@ class HeldAggregates(Generic[C, S, E]):
 
     def _advance(self, tenant: str, key: str, held: _Held[S], sequence: int, event_id: str) -> None:
         if not held.head.version:
-            # It begins now, whenever somebody first asked for it: `ids` is in the order of beginnings.
+            # It begins now, whenever somebody first asked for it: `all` is in the order of beginnings.
             self._held[tenant][key] = self._held[tenant].pop(key)
         held.advance(sequence, event_id)
 

@@ -82,14 +82,20 @@ def require_fit(action: Action, offer: Offer) -> None:
     for name in action.parameters:
         if name not in offer.parameters:
             known = ", ".join(sorted(offer.parameters)) or "none"
-            raise Invalid("PARAMETER_INVALID", f"{offer.action} takes no {name!r}; it takes: {known}", field=name)
+            raise Invalid(
+                "PARAMETER_INVALID", f"{offer.action} takes no {name!r}; it takes: {known}", field=name
+            )
     for name, parameter in offer.parameters.items():
         value = action.parameters.get(name)
         if value is None:
             if parameter.required:
-                raise Invalid("PARAMETER_INVALID", f"{offer.action} needs {name!r}: {parameter.words}", field=name)
+                raise Invalid(
+                    "PARAMETER_INVALID", f"{offer.action} needs {name!r}: {parameter.words}", field=name
+                )
         elif parameter.pattern.fullmatch(value) is None:
-            raise Invalid("PARAMETER_INVALID", f"{offer.action}: {name!r} must be {parameter.words}", field=name)
+            raise Invalid(
+                "PARAMETER_INVALID", f"{offer.action}: {name!r} must be {parameter.words}", field=name
+            )
     if action.target not in LOCAL:
         raise Invalid(
             "PARAMETER_INVALID",

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from services.orchestrator.actuators.actuator import ActuatorFailed
 
 MAX_OUTPUT_BYTES = 256 * 1024
-ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "LC_ALL": "C.UTF-8",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,9 @@ class Ran:
     cut: bool
 
 
-async def run(argv: Sequence[str], timeout_seconds: float, environment: Mapping[str, str] | None = None) -> Ran:
+async def run(
+    argv: Sequence[str], timeout_seconds: float, environment: Mapping[str, str] | None = None
+) -> Ran:
     """Run `argv` to its end.
 
     Raises:
@@ -43,7 +49,9 @@ async def run(argv: Sequence[str], timeout_seconds: float, environment: Mapping[
             output, cut = await _read(process)
             exit_code = await process.wait()
     except TimeoutError:
-        raise ActuatorFailed("ACTUATOR_TIMEOUT", f"{argv[0]} took longer than {timeout_seconds:.0f} s") from None
+        raise ActuatorFailed(
+            "ACTUATOR_TIMEOUT", f"{argv[0]} took longer than {timeout_seconds:.0f} s"
+        ) from None
     finally:
         _end(process)
     return Ran(exit_code, output.decode("utf-8", "replace"), cut)

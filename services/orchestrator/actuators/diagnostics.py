@@ -15,10 +15,14 @@ from services.orchestrator.actuators.command import run
 from services.orchestrator.domain.records import Action, Tier
 
 UNIT = Parameter(
-    re.compile(r"[A-Za-z0-9][A-Za-z0-9@._:-]{0,127}"), "a systemd unit, as `sshd` or `nginx.service`", required=True
+    re.compile(r"[A-Za-z0-9][A-Za-z0-9@._:-]{0,127}"),
+    "a systemd unit, as `sshd` or `nginx.service`",
+    required=True,
 )
 _TCP_STATES = {"01": "ESTABLISHED", "02": "SYN_SENT", "06": "TIME_WAIT", "08": "CLOSE_WAIT", "0A": "LISTEN"}
-_REAL_FILESYSTEMS = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "overlay", "vfat", "f2fs", "nfs", "nfs4", "tmpfs"})
+_REAL_FILESYSTEMS = frozenset(
+    {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "overlay", "vfat", "f2fs", "nfs", "nfs4", "tmpfs"}
+)
 _TOP = 10
 
 
@@ -40,7 +44,9 @@ class Reading:
         try:
             return self.read()
         except (OSError, ValueError, IndexError, KeyError) as error:
-            raise ActuatorFailed("ACTUATOR_FAILED", f"{self.source} cannot be read: {type(error).__name__}") from None
+            raise ActuatorFailed(
+                "ACTUATOR_FAILED", f"{self.source} cannot be read: {type(error).__name__}"
+            ) from None
 
 
 def memory() -> Finding:
@@ -63,7 +69,7 @@ def disk() -> Finding:
     for line in Path("/proc/self/mounts").read_text().splitlines():
         device, place, kind = line.split()[:3]
         place = place.replace("\\040", " ")
-        if kind not in _REAL_FILESYSTEMS or not os.path.isdir(place):
+        if kind not in _REAL_FILESYSTEMS or not Path(place).is_dir():
             continue
         status = os.statvfs(place)
         if status.f_blocks == 0 or (device, status.f_fsid) in seen:
@@ -119,7 +125,9 @@ def sockets() -> Finding:
             if state == "0A":
                 listening.add(_address(local))
     counts = ", ".join(f"{count} {state}" for state, count in states.most_common())
-    return Finding(counts or "no TCP sockets", "\n".join(f"listens on {place}" for place in sorted(listening)))
+    return Finding(
+        counts or "no TCP sockets", "\n".join(f"listens on {place}" for place in sorted(listening))
+    )
 
 
 def _address(field: str) -> str:
@@ -136,7 +144,11 @@ class UnitState:
     """What systemd says of one unit."""
 
     offer = Offer(
-        "diagnostics.unit", Tier.T0_OBSERVER, "state of one systemd unit", read_only=True, parameters={"unit": UNIT}
+        "diagnostics.unit",
+        Tier.T0_OBSERVER,
+        "state of one systemd unit",
+        read_only=True,
+        parameters={"unit": UNIT},
     )
 
     def unavailable(self) -> str:
@@ -147,18 +159,24 @@ class UnitState:
 
     async def perform(self, action: Action) -> Finding:
         unit = action.parameters["unit"]
-        if shutil.which("systemctl") is None or not Path("/run/systemd/system").exists():
+        if not _systemd_runs():
             return Finding(f"no systemd runs on this machine, so nothing is known of {unit}", "")
         ran = await run(self._argv(action), timeout_seconds=10)
         if ran.exit_code != 0:
             raise ActuatorFailed("ACTUATOR_FAILED", f"systemctl answered {ran.exit_code}", ran.output)
         facts = dict(line.split("=", 1) for line in ran.output.splitlines() if "=" in line)
-        state = f"{facts.get('LoadState', '?')}, {facts.get('ActiveState', '?')} ({facts.get('SubState', '?')})"
+        state = (
+            f"{facts.get('LoadState', '?')}, {facts.get('ActiveState', '?')} ({facts.get('SubState', '?')})"
+        )
         return Finding(f"{unit} is {state}, restarted {facts.get('NRestarts', '0')} times", ran.output)
 
     def _argv(self, action: Action) -> list[str]:
         wanted = "Id,LoadState,ActiveState,SubState,Result,NRestarts,ExecMainStatus,ActiveEnterTimestamp"
         return ["systemctl", "show", "--no-pager", f"--property={wanted}", "--", action.parameters["unit"]]
+
+
+def _systemd_runs() -> bool:
+    return shutil.which("systemctl") is not None and Path("/run/systemd/system").exists()
 
 
 def _reading(name: str, what: str, source: str, read: Callable[[], Finding]) -> Reading:

@@ -99,7 +99,9 @@ class Hands:
             return outcome
         if begun and not actuator.offer.read_only:
             summary = "it began and was cut off; look at the target before trying again"
-            return Effect(effect_id, action.action_id, EffectState.UNKNOWN, summary, error_type="EFFECT_OUTCOME_UNKNOWN")
+            return Effect(
+                effect_id, action.action_id, EffectState.UNKNOWN, summary, error_type="EFFECT_OUTCOME_UNKNOWN"
+            )
         effect = await self._act(actuator, effect_id, action)
         self._journal.finish(effect)
         return effect
@@ -125,7 +127,9 @@ class Hands:
         actuator = self.actuators.get(action.name)
         if actuator is None:
             known = ", ".join(sorted(self.actuators))
-            raise Invalid("ACTION_UNKNOWN", f"nothing here can do {action.name[:100]!r}; what can be done: {known}")
+            raise Invalid(
+                "ACTION_UNKNOWN", f"nothing here can do {action.name[:100]!r}; what can be done: {known}"
+            )
         require_fit(action, actuator.offer)
         return actuator
 

@@ -16,8 +16,12 @@ class Journal:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("CREATE TABLE IF NOT EXISTS effect (id TEXT PRIMARY KEY, digest TEXT NOT NULL, outcome TEXT) STRICT")
-        self._db.execute("CREATE TABLE IF NOT EXISTS fence (task TEXT PRIMARY KEY, token INTEGER NOT NULL) STRICT")
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS effect (id TEXT PRIMARY KEY, digest TEXT NOT NULL, outcome TEXT) STRICT"
+        )
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS fence (task TEXT PRIMARY KEY, token INTEGER NOT NULL) STRICT"
+        )
 
     def begin(self, effect_id: str, digest: str) -> tuple[bool, Effect | None]:
         """Note that an effect begins.
@@ -32,7 +36,9 @@ class Journal:
 
     def finish(self, effect: Effect) -> None:
         """Note how it ended."""
-        self._db.execute("UPDATE effect SET outcome = ? WHERE id = ?", (json.dumps(asdict(effect)), effect.effect_id))
+        self._db.execute(
+            "UPDATE effect SET outcome = ? WHERE id = ?", (json.dumps(asdict(effect)), effect.effect_id)
+        )
 
     def newest_fence(self, task: str, token: int) -> int:
         """The highest fencing token seen for a task, `token` included."""

@@ -1,6 +1,5 @@
 """Policy over gRPC: standings, decisions, approvals, revocations, and the keys that verify sessions."""
 
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any
@@ -9,7 +8,7 @@ import grpc.aio
 
 from chassis import process
 from chassis.rpc.client import call
-from chassis.signing import PublicKey, Verifier, public_key
+from chassis.signing import PublicKey, Verifier, public_key_of
 from kernel.events import Cause
 from kernel.faults import Fault, Unauthenticated
 from provost.policy.v1 import policy_pb2 as pb
@@ -99,13 +98,9 @@ class PolicySessions:
             if fault.reason == "TOKEN_EXPIRED":
                 raise
         answer = await call(self._policy.ListSigningKeys, pb.ListSigningKeysRequest(), cause)
-        self._keys.update({key.key_id: public_key(_jwk(key.public_key)) for key in answer.keys})
+        self._keys.update({key.key_id: public_key_of(key.public_key) for key in answer.keys})
         return self._session(token)
 
     def _session(self, token: str) -> Session:
         claims = self._verifier.verify(token, "provost", process.now())
         return Session(str(claims.get("tenant", "")), str(claims.get("agent_id", "")))
-
-
-def _jwk(raw: bytes) -> dict[str, str]:
-    return {"kty": "OKP", "crv": "Ed25519", "x": urlsafe_b64encode(raw).rstrip(b"=").decode()}

@@ -16,7 +16,7 @@ MAX_ACTIONS = 100
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}(\.[a-z][a-z0-9_]{0,63}){1,3}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PLACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@/-]{0,252}")
-_SEVERITIES = frozenset({"info", "low", "medium", "high", "critical"})
+_SEVERITIES = frozenset({"info", "warning", "error", "critical"})
 
 
 def line_hash(line: str) -> str:

@@ -88,8 +88,8 @@ async def test_nobody_else_is_touched_by_it(replicas: list[Service]) -> None:
     await one.sums.handle("a", Add(3), cause("r1"))
     assert one.sums.current("acme", "c") == Sum()
     assert one.sums.current("other", "a") == Sum()
-    assert one.sums.ids("acme") == ["b", "a"]
-    assert (one.sums.ids("other"), one.sums.tenants()) == ([], frozenset({"acme"}))
+    assert [id for id, _ in one.sums.all("acme")] == ["b", "a"]
+    assert (list(one.sums.all("other")), one.sums.tenants()) == ([], frozenset({"acme"}))
 
 
 async def test_the_same_request_is_answered_as_before_by_every_replica(replicas: list[Service]) -> None:
@@ -113,7 +113,7 @@ async def test_a_refusal_leaves_no_trace_not_even_the_id(replicas: list[Service]
     one, _ = replicas
     with pytest.raises(Refused):
         await one.sums.handle("made-up", Add(-1), cause("r1"))
-    assert one.sums.ids("acme") == []
+    assert list(one.sums.all("acme")) == []
     assert "made-up" not in one.sums._held["acme"]
 
 
