@@ -1,6 +1,7 @@
 """What the gateway needs of others. A door raises the faults that the service behind it raised, or Unavailable
 (`PEER_UNREACHABLE`) when it does not answer; asking again with the same request id is always safe."""
 
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 
 from services.gateway.domain.callers import Caller
@@ -80,3 +81,23 @@ class Probe(Protocol):
     async def status(self) -> Status:
         """How everything is, at most a second old. Never raises: what does not answer is not healthy."""
         ...
+
+
+class PassThrough(Protocol):
+    """Hands a call on to the service that its full method name names, unread.
+
+    What the service answers with, status and details included, is raised as the transport raised it; Unavailable
+    (`PEER_UNREACHABLE`) means that it stayed away. A unary call is tried again while the service is away.
+    """
+
+    async def unary(
+        self, method: str, request: bytes, caller: Caller, timeout_seconds: float | None
+    ) -> bytes: ...
+
+    def answers(
+        self, method: str, request: bytes, caller: Caller, timeout_seconds: float | None
+    ) -> AsyncGenerator[bytes, None]: ...
+
+    def exchange(
+        self, method: str, requests: AsyncIterator[bytes], caller: Caller, timeout_seconds: float | None
+    ) -> AsyncGenerator[bytes, None]: ...

@@ -99,7 +99,16 @@ class Keyring:
         if len({key.digest for key in self._keys}) < len(self._keys):
             raise Invalid("FIELD_INVALID", "the same key is configured twice")
         self.open = not self._keys
-        self.weak = tuple(key.caller.actor for key in self._keys if key.weak)
+
+    @property
+    def warning(self) -> str | None:
+        """What whoever set the keys should know."""
+        if self.open:
+            return "No API key is configured: whoever can reach this port may do everything. Set API_KEYS."
+        weak = [key.caller.actor.removeprefix("key:") for key in self._keys if key.weak]
+        if weak:
+            return f"Keys shorter than {STRONG_LENGTH} characters can be guessed: {', '.join(weak)}"
+        return None
 
     def caller(self, presented: str) -> Caller:
         """Whose key `presented` is ("" when none was).

@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from kernel.faults import Fault
+from services.gateway.domain.runs import Run
 from services.gateway.handlers import Gateway
 from services.gateway.web import problems
 from services.gateway.web.auth import admitted
@@ -42,6 +43,8 @@ ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
     ("GET /docs/{asset}", about.docs_asset, {}),
 )
 
+MAY_WAIT = (runs.process_log, runs.start_run, runs.get_run)
+
 
 def build(gateway: Gateway, settings: about.About) -> FastAPI:
     """The application. Its own pages are plain: FastAPI's would load scripts from elsewhere."""
@@ -73,19 +76,24 @@ def _described(
     whys = {400: "not understood", 401: "no key, or an unknown one", 403: "the key's role may not"}
     whys |= {429: "more than the rate allows", 503: "something behind the gateway does not answer"}
     extra: dict[str, Any] = {}
+    answers: dict[int | str, dict[str, Any]] = {
+        status: {"description": why, **problem} for status, why in whys.items()
+    }
     if body is not None:
         content: dict[str, Any] = {
             "application/json": {"schema": {"$ref": f"#/components/schemas/{body.__name__}"}}
         }
         if body is ProcessLogBody:
-            whys[413] = "larger than 32 MiB"
+            answers[413] = {"description": "larger than 32 MiB", **problem}
             content |= {kind: {"schema": {"type": "string"}} for kind in runs.RAW_TYPES}
         extra["requestBody"] = {"required": body is not RevokeBody, "content": content}
+    if endpoint in MAY_WAIT:
+        answers[202] = {"description": "not ended: it works, or waits for a person", "model": Run}
     return {
-        "summary": (endpoint.__doc__ or "").strip().split("\n", 1)[0],
+        "summary": (endpoint.__doc__ or "").strip().split("\n", 1)[0].rstrip("."),
         "deprecated": deprecated or None,
         "response_model_exclude_none": True,
         "openapi_extra": extra,
-        "responses": {status: {"description": why, **problem} for status, why in whys.items()},
+        "responses": answers,
         "name": f"{endpoint.__module__.rpartition('.')[2]}.{endpoint.__name__}",
     }

@@ -19,7 +19,6 @@ from services.gateway.web.shapes import BODIES
 
 PAGE = Path(__file__).parent.parent / "docs_page"
 ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
-OPEN_WARNING = "No API key is configured: everyone who can reach this port may do everything. Set API_KEYS."
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +138,11 @@ def everything(app: FastAPI) -> dict[str, Any]:
             "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             "query": {"type": "apiKey", "in": "query", "name": "api_key"},
         }
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
         for path, methods in schema["paths"].items():
             for method, operation in methods.items():
+                operation["responses"].pop("422", None)  # the framework's own; ours are problem documents
                 right = REST[f"{method.upper()} {path}"]
                 if right.roles:
                     operation["security"] = [{"header": []}, {"query": []}]

@@ -1,0 +1,58 @@
+"""The gateway's composition root."""
+
+import asyncio
+from importlib.metadata import version
+
+from chassis import config, metrics, process, store, telemetry
+from chassis.eventlog.connection import connect
+from chassis.eventlog.jetstream import JetStreamLog
+from chassis.eventlog.stream import ensure_stream
+from services.gateway.adapters.doors import LedgerPeer, OrchestratorPeer, PolicyPeer
+from services.gateway.adapters.meter import StoreMeter
+from services.gateway.adapters.peers import PassThrough, peers_at
+from services.gateway.adapters.probe import Ask, EverythingProbe, watched
+from services.gateway.adapters.refusals import RefusalLog
+from services.gateway.config import GatewaySettings
+from services.gateway.handlers import Gateway
+from services.gateway.rpc.server import front_server
+from services.gateway.web.app import build
+from services.gateway.web.routes.about import About
+from services.gateway.web.server import HttpServer
+from services.gateway.wire.events import CODEC
+
+
+async def main(stopping: process.Stopping) -> None:
+    settings = config.load(GatewaySettings)
+    telemetry.configure("gateway", settings)
+    metrics.serve(settings.metrics_port_of("gateway"))
+    nats = await connect(settings.nats_url, name="gateway")
+    await ensure_stream(nats)
+    log = JetStreamLog(nats, CODEC, source="provost/gateway")
+    rates = store.connect(settings.store_url.get_secret_value(), timeout_seconds=0.25)
+    peers = peers_at(settings.addresses(), settings.internal_key.get_secret_value())
+
+    keyring, refusals = settings.keyring(), RefusalLog(log, process.new_id())
+    meter = StoreMeter(rates, settings.rate_limit_requests, settings.rate_limit_window_seconds)
+    others: dict[str, Ask] = {"nats": log.last_sequence, "store": rates.ping}
+    probe = EverythingProbe(version("provost"), watched(peers, settings.addresses()), others)
+    orchestrator, policy = OrchestratorPeer(peers["orchestrator"]), PolicyPeer(peers["policy"])
+    ledger = LedgerPeer(peers["ledger"])
+    gateway = Gateway(keyring, meter, refusals, probe, orchestrator, policy, ledger)
+
+    front = front_server(settings, gateway, PassThrough(peers))
+    app = build(gateway, About(version=version("provost"), **settings.public()))
+    web = HttpServer(app, settings.listen_host, settings.http_port, settings.shutdown_seconds)
+    if keyring.warning:
+        telemetry.get_logger("gateway").warning(keyring.warning)
+    await refusals.start()
+    await front.start()
+    await web.start()
+    await front.set_serving(True)
+    await stopping.wait()
+    await asyncio.gather(front.stop(), web.stop())
+    await refusals.stop()
+    await asyncio.gather(nats.close(), rates.aclose())
+
+
+if __name__ == "__main__":
+    process.run(main)

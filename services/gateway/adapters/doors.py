@@ -1,0 +1,125 @@
+"""The doors: each service as the ports describe it."""
+
+from provost.ledger.v1 import ledger_pb2
+from provost.ledger.v1.ledger_pb2_grpc import LedgerServiceStub
+from provost.orchestrator.v1 import orchestrator_pb2
+from provost.orchestrator.v1.orchestrator_pb2_grpc import OrchestratorServiceStub
+from provost.policy.v1 import policy_pb2
+from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
+from services.gateway.adapters.peers import Peer
+from services.gateway.domain.callers import Caller
+from services.gateway.domain.records import (
+    ActionFilter,
+    Agent,
+    AgentAction,
+    AgentMetrics,
+    Answer,
+    Approval,
+    ApprovalState,
+    Event,
+    EventFilter,
+    Listing,
+    Page,
+    Revocation,
+    TreeHead,
+    Verification,
+)
+from services.gateway.domain.runs import ProcessLog, Run, RunState, StartRun
+from services.gateway.wire import ledger as ledger_wire
+from services.gateway.wire import policy as policy_wire
+from services.gateway.wire import runs as runs_wire
+
+RUN_SECONDS = 300.0
+VERIFY_SECONDS = 120.0
+
+
+class OrchestratorPeer:
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._stub = OrchestratorServiceStub(peer.channel)
+
+    async def process_log(self, ask: ProcessLog, caller: Caller) -> Run:
+        request = runs_wire.process_log_to_wire(ask)
+        answer = await self._peer.ask(self._stub.ProcessLog, request, caller, RUN_SECONDS)
+        return runs_wire.run_from_wire(answer.run)
+
+    async def start_run(self, ask: StartRun, caller: Caller) -> Run:
+        request = runs_wire.start_run_to_wire(ask)
+        answer = await self._peer.ask(self._stub.StartRun, request, caller, 10.0)
+        return runs_wire.run_from_wire(answer.run)
+
+    async def run(self, run_id: str, wait_seconds: int, caller: Caller) -> Run:
+        request = orchestrator_pb2.GetRunRequest(run_id=run_id, wait_seconds=wait_seconds)
+        answer = await self._peer.ask(self._stub.GetRun, request, caller, wait_seconds + 5.0)
+        return runs_wire.run_from_wire(answer.run)
+
+    async def runs(self, state: RunState | None, page: Page, caller: Caller) -> Listing[Run]:
+        request = orchestrator_pb2.ListRunsRequest(
+            page_size=page.size, page_token=page.token, state=runs_wire.state_to_wire(state)
+        )
+        answer = await self._peer.ask(self._stub.ListRuns, request, caller)
+        return Listing(tuple(runs_wire.run_from_wire(run) for run in answer.runs), answer.next_page_token)
+
+
+class PolicyPeer:
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._stub = PolicyServiceStub(peer.channel)
+
+    async def agents(self, page: Page, caller: Caller) -> Listing[Agent]:
+        request = policy_pb2.ListAgentsRequest(page_size=page.size, page_token=page.token)
+        answer = await self._peer.ask(self._stub.ListAgents, request, caller)
+        agents = tuple(policy_wire.agent_from_wire(agent) for agent in answer.agents)
+        return Listing(agents, answer.next_page_token)
+
+    async def revoke_agent(self, ask: Revocation, caller: Caller) -> Agent:
+        answer = await self._peer.ask(self._stub.RevokeAgent, policy_wire.revocation_to_wire(ask), caller)
+        return policy_wire.agent_from_wire(answer.agent)
+
+    async def approvals(
+        self, state: ApprovalState | None, run_id: str, page: Page, caller: Caller
+    ) -> Listing[Approval]:
+        request = policy_wire.approvals_to_wire(state, run_id, page)
+        answer = await self._peer.ask(self._stub.ListApprovals, request, caller)
+        approvals = tuple(policy_wire.approval_from_wire(each) for each in answer.approvals)
+        return Listing(approvals, answer.next_page_token)
+
+    async def answer_approval(self, answer: Answer, caller: Caller) -> Approval:
+        request = policy_wire.answer_to_wire(answer)
+        answered = await self._peer.ask(self._stub.AnswerApproval, request, caller)
+        return policy_wire.approval_from_wire(answered.approval)
+
+
+class LedgerPeer:
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._stub = LedgerServiceStub(peer.channel)
+
+    async def events(
+        self, events: EventFilter, oldest_first: bool, page: Page, caller: Caller
+    ) -> Listing[Event]:
+        request = ledger_wire.events_to_wire(events, oldest_first, page)
+        answer = await self._peer.ask(self._stub.ListEvents, request, caller)
+        found = tuple(ledger_wire.event_from_wire(event) for event in answer.events)
+        return Listing(found, answer.next_page_token)
+
+    async def agent_actions(self, actions: ActionFilter, page: Page, caller: Caller) -> Listing[AgentAction]:
+        request = ledger_wire.actions_to_wire(actions, page)
+        answer = await self._peer.ask(self._stub.ListAgentActions, request, caller)
+        found = tuple(ledger_wire.action_from_wire(action) for action in answer.actions)
+        return Listing(found, answer.next_page_token)
+
+    async def agent_metrics(self, page: Page, caller: Caller) -> Listing[AgentMetrics]:
+        request = ledger_pb2.ListAgentMetricsRequest(page_size=page.size, page_token=page.token)
+        answer = await self._peer.ask(self._stub.ListAgentMetrics, request, caller)
+        found = tuple(ledger_wire.metrics_from_wire(metrics) for metrics in answer.metrics)
+        return Listing(found, answer.next_page_token)
+
+    async def tree_head(self, caller: Caller) -> TreeHead:
+        answer = await self._peer.ask(self._stub.GetTreeHead, ledger_pb2.GetTreeHeadRequest(), caller)
+        return ledger_wire.tree_head_from_wire(answer)
+
+    async def verify(self, against_log: bool, caller: Caller) -> Verification:
+        request = ledger_pb2.VerifyLedgerRequest(against_log=against_log)
+        answer = await self._peer.ask(self._stub.VerifyLedger, request, caller, VERIFY_SECONDS)
+        return ledger_wire.verification_from_wire(answer)

@@ -1,0 +1,164 @@
+"""The services behind the door, over gRPC. One that is away for a moment, as when it restarts, is waited for."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+
+from chassis import process, tracing
+from chassis.rpc import LARGE_MESSAGES
+from chassis.rpc.cause import Metadata, metadata_of
+from chassis.rpc.client import Unary, channel
+from chassis.rpc.faults import DETAILS_KEY, fault_of
+from kernel.events import Cause
+from kernel.faults import Unavailable
+from services.gateway.domain.callers import Caller
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+PATIENCE_SECONDS = 5.0
+_PAUSE_SECONDS = 0.05
+
+
+class Peer:
+    """One service, at however many replicas. `channel` bears the internal key."""
+
+    def __init__(
+        self, name: str, channel: grpc.aio.Channel, *, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self.name = name
+        self.channel = channel
+        self._patience_seconds = patience_seconds
+
+    async def ask(
+        self,
+        method: Unary[Request, Response],
+        request: Request,
+        caller: Caller,
+        timeout_seconds: float = 5.0,
+    ) -> Response:
+        """What `method` answers on behalf of `caller`.
+
+        Raises:
+            Fault: as raised over there, or Unavailable (`PEER_UNREACHABLE`) when it stays away.
+            PeerFailed: a bug over there.
+        """
+        metadata = metadata_for(caller)
+
+        async def attempt() -> Response:
+            return await method(request, timeout=timeout_seconds, metadata=metadata, wait_for_ready=False)
+
+        try:
+            with tracing.span(f"ask {self.name}", kind="CLIENT"):
+                return await self.patiently(attempt)
+        except grpc.aio.AioRpcError as error:
+            raise fault_of(error) from None
+
+    async def patiently(self, attempt: Callable[[], Awaitable[Response]]) -> Response:
+        """What `attempt` comes to, made again while the service is away: whatever it changes, it changes once.
+
+        Raises:
+            grpc.aio.AioRpcError: what the service answered.
+            Unavailable: it stayed away (`PEER_UNREACHABLE`).
+        """
+        until = process.monotonic() + self._patience_seconds
+        while True:
+            try:
+                return await attempt()
+            except grpc.aio.AioRpcError as error:
+                if not _is_away(error):
+                    raise
+            if process.monotonic() + _PAUSE_SECONDS >= until:
+                raise self.unreachable()
+            await asyncio.sleep(_PAUSE_SECONDS)
+            await self._come_back(until)
+
+    def unreachable(self) -> Unavailable:
+        return Unavailable("PEER_UNREACHABLE", f"{self.name} does not answer; try again", peer=self.name)
+
+    async def _come_back(self, until: float) -> None:
+        state = self.channel.get_state(try_to_connect=True)
+        while state is not grpc.ChannelConnectivity.READY:
+            try:
+                async with asyncio.timeout(until - process.monotonic()):
+                    await self.channel.wait_for_state_change(state)
+            except TimeoutError:
+                return
+            state = self.channel.get_state(try_to_connect=True)
+
+
+def peers_at(addresses: Mapping[str, str], internal_key: str) -> dict[str, Peer]:
+    """A peer for each service, by name; it is connected to when first asked."""
+    return {
+        name: Peer(name, channel(address, internal_key=internal_key, max_message_bytes=LARGE_MESSAGES))
+        for name, address in addresses.items()
+    }
+
+
+def metadata_for(caller: Caller) -> Metadata:
+    """What tells the services on whose behalf a call is made: ours alone, nothing of what the client sent."""
+    cause = Cause(caller.tenant, "", caller.actor, process.now())
+    return metadata_of(cause, roles=sorted(caller.roles))
+
+
+def _is_away(error: grpc.aio.AioRpcError) -> bool:
+    """It cannot be reached or is about to end, as opposed to having answered that it cannot do this now."""
+    if error.code() is not grpc.StatusCode.UNAVAILABLE:
+        return False
+    answered = any(key == DETAILS_KEY for key, _ in error.trailing_metadata() or ())
+    fault = fault_of(error)
+    return not answered or (isinstance(fault, Unavailable) and fault.reason == "SHUTTING_DOWN")
+
+
+class PassThrough:
+    """Implements `ports.PassThrough`: bytes in, bytes out, to the service that the method names."""
+
+    def __init__(self, peers: Mapping[str, Peer]) -> None:
+        self._peers = peers
+        self._unary: dict[str, Any] = {}
+
+    async def unary(
+        self, method: str, request: bytes, caller: Caller, timeout_seconds: float | None
+    ) -> bytes:
+        peer = self._peer(method)
+        call = self._unary.get(method)
+        if call is None:
+            call = self._unary[method] = peer.channel.unary_unary(method)
+        metadata = metadata_for(caller)
+
+        async def attempt() -> bytes:
+            answer: bytes = await call(
+                request, timeout=timeout_seconds, metadata=metadata, wait_for_ready=False
+            )
+            return answer
+
+        return await peer.patiently(attempt)
+
+    async def answers(
+        self, method: str, request: bytes, caller: Caller, timeout_seconds: float | None
+    ) -> AsyncGenerator[bytes, None]:
+        begin: Any = self._peer(method).channel.unary_stream(method)
+        call = begin(request, timeout=timeout_seconds, metadata=metadata_for(caller))
+        try:
+            async for answer in call:
+                yield answer
+        finally:
+            call.cancel()
+
+    async def exchange(
+        self, method: str, requests: AsyncIterator[bytes], caller: Caller, timeout_seconds: float | None
+    ) -> AsyncGenerator[bytes, None]:
+        begin: Any = self._peer(method).channel.stream_stream(method)
+        call = begin(requests, timeout=timeout_seconds, metadata=metadata_for(caller))
+        try:
+            async for answer in call:
+                yield answer
+        finally:
+            call.cancel()
+
+    def _peer(self, method: str) -> Peer:
+        # /provost.<service>.v1.<Service>/<Method>
+        return self._peers[method.split(".", 2)[1]]

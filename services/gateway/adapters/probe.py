@@ -1,0 +1,138 @@
+"""How everything is: each service's own health over gRPC, how far its followers are behind from its metrics."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from chassis import process
+from services.gateway.adapters.peers import Peer
+from services.gateway.domain.records import Component, Status
+
+TIMEOUT_SECONDS = 1.5
+KEPT_SECONDS = 0.5
+MAX_PAGE_BYTES = 1024 * 1024
+# A follower that was at the end of the log so recently is not behind.
+CURRENT_SECONDS = 2.0
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+Ask = Callable[[], Any]
+
+
+# Where a service offers its metrics, counted from its gRPC port.
+METRICS_PORT_OFFSET = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A service and the page of its metrics."""
+
+    peer: Peer
+    metrics_url: str
+
+
+def watched(peers: Mapping[str, Peer], addresses: Mapping[str, str]) -> tuple[Watched, ...]:
+    """Each peer with its metrics, at the first of its addresses, where they are unless somebody moved them."""
+    first = {name: address.split(",", 1)[0].rpartition(":") for name, address in addresses.items()}
+    urls = {
+        name: f"http://{host}:{int(port) + METRICS_PORT_OFFSET}/metrics"
+        for name, (host, _, port) in first.items()
+    }
+    return tuple(Watched(peer, urls[name]) for name, peer in peers.items())
+
+
+class EverythingProbe:
+    """Implements `ports.Probe`. `others` are asked by a call that raises when all is not well."""
+
+    def __init__(self, version: str, watched: tuple[Watched, ...], others: Mapping[str, Ask]) -> None:
+        self._version = version
+        self._watched = watched
+        self._others = others
+        self._kept: Status | None = None
+        self._kept_until = 0.0
+        self._asking = asyncio.Lock()
+
+    async def status(self) -> Status:
+        async with self._asking:  # many who ask at once are answered by one look
+            if self._kept is None or process.monotonic() >= self._kept_until:
+                services = (_service(each) for each in self._watched)
+                others = (_other(name, ask) for name, ask in self._others.items())
+                found = await asyncio.gather(*services, *others)
+                own = Component("gateway", True, 0, "")
+                self._kept = Status((own, *found), self._version)
+                self._kept_until = process.monotonic() + KEPT_SECONDS
+            return self._kept
+
+
+async def _service(watched: Watched) -> Component:
+    name = watched.peer.name
+    healthy, detail = True, ""
+    try:
+        stub: Any = health_pb2_grpc.HealthStub(watched.peer.channel)
+        request = health_pb2.HealthCheckRequest()
+        answer = await stub.Check(request, timeout=TIMEOUT_SECONDS, wait_for_ready=False)
+        if answer.status != _SERVING:
+            healthy, detail = False, "it is up, but not ready: it waits for what it depends on"
+    except grpc.aio.AioRpcError as error:
+        healthy, detail = False, f"it does not answer ({error.code().name})"
+    lag_events = -1
+    if healthy:
+        lag_events, detail = await _lag(watched.metrics_url)
+    return Component(name, healthy, lag_events, detail)
+
+
+async def _other(name: str, ask: Ask) -> Component:
+    try:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            await ask()
+    except Exception as error:  # noqa: BLE001 - however it fails, it is not well, and that is the answer
+        return Component(name, False, -1, f"it does not answer ({type(error).__name__})")
+    return Component(name, True, 0, "")
+
+
+async def _lag(url: str) -> tuple[int, str]:
+    """How many events the follower that is most behind has to read, and what else is known of it."""
+    try:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            page = await _get(url)
+    except (OSError, TimeoutError, ValueError) as error:
+        return -1, f"its metrics cannot be read ({type(error).__name__})"
+    return lag_of(page)
+
+
+def lag_of(page: str) -> tuple[int, str]:
+    """What a page of metrics says about the followers behind it."""
+    events = _values(page, "provost_follower_lag_events")
+    seconds = _values(page, "provost_follower_lag_seconds")
+    if events:
+        return int(max(events)), ""
+    if not seconds:
+        return 0, "it follows nothing"
+    stale_seconds = max(seconds)
+    return (0 if stale_seconds < CURRENT_SECONDS else -1), f"at the end of the log {stale_seconds:.1f} s ago"
+
+
+def _values(page: str, name: str) -> list[float]:
+    lines = (line for line in page.splitlines() if line.startswith((f"{name}{{", f"{name} ")))
+    return [float(line.rpartition(" ")[2]) for line in lines]
+
+
+async def _get(url: str) -> str:
+    """The page at a plain `http://` address of our own: an HTTP client would be a heavy thing to hold for this."""
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    try:
+        writer.write(f"GET {parts.path} HTTP/1.0\r\nHost: {parts.hostname}\r\n\r\n".encode())
+        answer = await reader.read(MAX_PAGE_BYTES)
+        while not reader.at_eof() and len(answer) < MAX_PAGE_BYTES:
+            answer += await reader.read(MAX_PAGE_BYTES)
+    finally:
+        writer.close()
+    head, _, page = answer.partition(b"\r\n\r\n")
+    if b" 200 " not in head.split(b"\r\n", 1)[0]:
+        raise ValueError("not a page of metrics")
+    return page.decode()

@@ -1,0 +1,125 @@
+"""Every other service's methods, offered here: the caller is checked, the bytes pass unread in both directions.
+
+What is offered follows from the protos and the table of rights alone. Metadata of the client's own is dropped: services
+are told who is calling by the gateway, and by nobody else.
+"""
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+
+from chassis.rpc.guard import Handler
+from provost.ledger.v1 import ledger_pb2
+from provost.orchestrator.v1 import orchestrator_pb2
+from provost.policy.v1 import policy_pb2
+from provost.state.v1 import state_pb2
+from services.gateway.domain.callers import Caller
+from services.gateway.domain.rights import GRPC, Right
+from services.gateway.handlers import Gateway, Knock
+from services.gateway.ports import PassThrough
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Guard = Callable[[str, Handler], Handler]
+
+OFFERED: tuple[ServiceDescriptor, ...] = tuple(
+    module.DESCRIPTOR.services_by_name[name]
+    for module, name in (
+        (policy_pb2, "PolicyService"),
+        (state_pb2, "StateService"),
+        (ledger_pb2, "LedgerService"),
+        (orchestrator_pb2, "OrchestratorService"),
+    )
+)
+_PEER = re.compile(r"ipv[46]:(?P<host>.+):\d+")
+
+
+class Front(grpc.GenericRpcHandler):
+    """Finds the handler of a method; each is made once, inside `guard`."""
+
+    def __init__(self, gateway: Gateway, behind: PassThrough, guard: Guard) -> None:
+        self._gateway = gateway
+        self._behind = behind
+        self._handlers: Mapping[str, Handler] = {
+            name: guard(name, self._handler(name, method))
+            for service in OFFERED
+            for method in service.methods
+            for name in (f"/{service.full_name}/{method.name}",)
+        }
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        return self._handlers.get(handler_call_details.method)
+
+    def _handler(self, name: str, method: MethodDescriptor) -> Handler:
+        right = GRPC[name]  # a method without a row is a mistake that shows at once
+        if method.client_streaming and method.server_streaming:
+            return grpc.stream_stream_rpc_method_handler(self._exchange(name, right))
+        if method.server_streaming:
+            return grpc.unary_stream_rpc_method_handler(self._answers(name, right))
+        if method.client_streaming:
+            raise TypeError(f"{name}: nothing passes client streams through yet")
+        return grpc.unary_unary_rpc_method_handler(self._unary(name, right))
+
+    def _unary(self, name: str, right: Right) -> Callable[[bytes, Context], Any]:
+        async def unary(request: bytes, context: Context) -> bytes:
+            caller = await admit(self._gateway, context, name, right)
+            try:
+                return await self._behind.unary(name, request, caller, context.time_remaining())
+            except grpc.aio.AioRpcError as error:
+                await _pass_on(context, error)
+
+        return unary
+
+    def _answers(self, name: str, right: Right) -> Callable[[bytes, Context], AsyncIterator[bytes]]:
+        async def answers(request: bytes, context: Context) -> AsyncIterator[bytes]:
+            caller = await admit(self._gateway, context, name, right)
+            try:
+                passing = self._behind.answers(name, request, caller, context.time_remaining())
+                async with aclosing(passing) as answering:
+                    async for answer in answering:
+                        yield answer
+            except grpc.aio.AioRpcError as error:
+                await _pass_on(context, error)
+
+        return answers
+
+    def _exchange(
+        self, name: str, right: Right
+    ) -> Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]:
+        async def exchange(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+            caller = await admit(self._gateway, context, name, right)
+            try:
+                passing = self._behind.exchange(name, requests, caller, context.time_remaining())
+                async with aclosing(passing) as answering:
+                    async for answer in answering:
+                        yield answer
+            except grpc.aio.AioRpcError as error:
+                await _pass_on(context, error)
+
+        return exchange
+
+
+async def admit(gateway: Gateway, context: Context, method: str, right: Right) -> Caller:
+    """The caller of a gRPC method; raises as `Gateway.admit`.
+
+    `x-tenant` says which tenant's credentials a request carries where no key is asked for.
+    """
+    metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    found = _PEER.fullmatch(context.peer())
+    peer = found["host"] if found else context.peer()
+    if peer.startswith("%5B"):
+        peer = peer.removeprefix("%5B").removesuffix("%5D")
+    key, tenant = metadata.get("x-api-key", ""), metadata.get("x-tenant", "")
+    return await gateway.admit(Knock(key, method, peer, tenant), right)
+
+
+async def _pass_on(context: Context, error: grpc.aio.AioRpcError) -> NoReturn:
+    trailing = tuple((key, value) for key, value in error.trailing_metadata() or () if key in _PASSED_ON)
+    await context.abort(error.code(), error.details() or "", trailing)
+
+
+_PASSED_ON = frozenset({"grpc-status-details-bin"})
