@@ -1,0 +1,1 @@
+"""What plugs into state's ports: the store, the artifact directory, the log's history."""

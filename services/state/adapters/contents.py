@@ -1,0 +1,83 @@
+"""Artifacts as files named by their hash: `<root>/<tenant>/<aa>/<sha256>`.
+
+A file is written beside its place, brought to disk, and only then given its name, so that under a name there is always
+the whole content. What is read is checked against its name: a file that rotted is as good as none.
+"""
+
+import asyncio
+import errno
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from chassis.telemetry import get_logger
+from kernel.faults import Exhausted
+
+_log = get_logger("state.artifacts")
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class ArtifactDirectory:
+    """Implements `services.state.ports.Contents`. `new_name` makes names that nothing else makes."""
+
+    def __init__(self, root: Path, new_name: Callable[[], str]) -> None:
+        self._root = root
+        self._new_name = new_name
+
+    async def hash(self, content: bytes) -> str:
+        return await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
+
+    async def put(self, tenant: str, sha256: str, content: bytes) -> None:
+        try:
+            await asyncio.to_thread(self._put, self._path(tenant, sha256), content)
+        except OSError as problem:
+            if problem.errno not in _FULL:
+                raise
+            raise Exhausted(
+                "ARTIFACTS_FULL",
+                "there is no room for artifacts: nothing was stored; free some and try again",
+            ) from None
+
+    async def get(self, tenant: str, sha256: str) -> bytes | None:
+        return await asyncio.to_thread(self._get, self._path(tenant, sha256))
+
+    def _path(self, tenant: str, sha256: str) -> Path:
+        return self._root / tenant / sha256[:2] / sha256
+
+    def _put(self, path: Path, content: bytes) -> None:
+        if self._get(path) is not None:
+            return
+        made = [each for each in (path.parent, *path.parents) if not each.exists()]
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = path.with_name(f".{self._new_name()}")
+        try:
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+        # A name is on disk once its directory is, and so on upwards for directories that are new.
+        for directory in {path.parent, *(each.parent for each in made)}:
+            _sync(directory)
+
+    def _get(self, path: Path) -> bytes | None:
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        if hashlib.sha256(content).hexdigest() != path.name:
+            _log.error("artifact is damaged", sha256=path.name)
+            return None
+        return content
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

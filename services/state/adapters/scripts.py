@@ -1,0 +1,58 @@
+"""The two scripts that change the store.
+
+Every key is declared, there is no module and no command that Valkey, Redis or DragonflyDB lacks.
+"""
+
+# One call per hash tag. KEYS: the guards of that tag (a hash: part -> sequence of the event it was last written for),
+# then one key per document. ARGV, per document: part, sequence, kind, milliseconds to live (0: for ever, less: gone),
+# how many values, the values. Answers the numbers (from 1) of the lists whose earlier items are missing.
+APPLY = """
+local missing = {}
+local a = 1
+for k = 2, #KEYS do
+  local key, part, sequence, kind = KEYS[k], ARGV[a], ARGV[a + 1], ARGV[a + 2]
+  local ttl, count = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4])
+  local first, last = a + 5, a + 4 + count
+  a = last + 1
+  if kind == 'beat' then
+    local known = redis.call('GET', key)
+    if ttl > 0 and (not known or known < ARGV[first]) then
+      redis.call('SET', key, ARGV[first], 'PX', ttl)
+    end
+  elseif tonumber(sequence) > tonumber(redis.call('HGET', KEYS[1], part) or '0') then
+    local done = true
+    if kind == 'list' then
+      local offset, length = tonumber(ARGV[first]), redis.call('LLEN', key)
+      if length < offset then
+        missing[#missing + 1] = k - 1
+        done = false
+      else
+        for i = first + 1 + length - offset, last do redis.call('RPUSH', key, ARGV[i]) end
+      end
+    elseif kind == 'text' and ttl == 0 then
+      redis.call('SET', key, ARGV[first])
+    elseif kind == 'text' and ttl > 0 then
+      redis.call('SET', key, ARGV[first], 'PX', ttl)
+    else
+      redis.call('DEL', key)
+      if kind == 'hash' then
+        for i = first, last, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+      elseif kind == 'set' then
+        for i = first, last do redis.call('SADD', key, ARGV[i]) end
+      end
+    end
+    if done then redis.call('HSET', KEYS[1], part, sequence) end
+  end
+end
+return missing
+"""
+
+# KEYS: position, mark. ARGV: what the position must at least be (or empty), what the mark must be (or empty), the new
+# position. Answers 1, or 0 when something has been lost and nothing was changed.
+ADVANCE = """
+local position = redis.call('GET', KEYS[1])
+if ARGV[1] ~= '' and (not position or tonumber(position) < tonumber(ARGV[1])) then return 0 end
+if ARGV[2] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[2] then return 0 end
+if not position or tonumber(position) < tonumber(ARGV[3]) then redis.call('SET', KEYS[1], ARGV[3]) end
+return 1
+"""

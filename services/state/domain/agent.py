@@ -1,0 +1,203 @@
+"""An agent at work: its packet, its lock, where it stands, and what went wrong since the packet."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeAlias, assert_never
+
+from kernel.decider import Decider
+from kernel.events import require_token
+from services.state.domain.bounds import require_agent_id, require_name
+from services.state.domain.errors import ErrorCounts, counted
+from services.state.domain.faults import AgentIsRevoked, LockTaken, NoInstructionPacket
+from services.state.domain.lock import (
+    AcquireLock,
+    Advance,
+    AgentAdvanced,
+    Lock,
+    LockAcquired,
+    LockReleased,
+    ReleaseLock,
+    StaleTokenRefused,
+    acquire,
+    advance,
+    release,
+)
+from services.state.domain.packet import Packet, require_sound
+from services.state.domain.sequenced import Sequenced
+
+MAX_MESSAGE_CHARACTERS = 2000
+REFUSALS_KEPT = 64
+
+# wants
+
+
+@dataclass(frozen=True, slots=True)
+class IssuePacket:
+    packet: Packet
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RecordError:
+    agent_id: str
+    task_id: str
+    run_id: str
+    error_type: str
+    message: str
+    procedure_violation: bool
+    at: datetime
+
+
+Command: TypeAlias = IssuePacket | AcquireLock | Advance | ReleaseLock | RecordError
+
+
+# facts
+
+
+@dataclass(frozen=True, slots=True)
+class PacketIssued:
+    packet: Packet
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRecorded:
+    agent_id: str
+    task_id: str
+    run_id: str
+    error_type: str
+    message: str
+    procedure_violation: bool
+    at: datetime
+
+
+Event: TypeAlias = (
+    PacketIssued | LockAcquired | AgentAdvanced | LockReleased | StaleTokenRefused | ErrorRecorded
+)
+
+
+# state
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    agent_id: str = ""
+    packet: Packet | None = None
+    task_id: str = ""
+    run_id: str = ""
+    phase: str = ""
+    step: str = ""
+    errors: ErrorCounts = field(default_factory=ErrorCounts)
+    lock: Lock | None = None
+    advanced_at: datetime | None = None
+    sequence: int = 0
+    """Where its newest event stands in the log."""
+    refusals: tuple[int, ...] = ()
+    """Where the newest `StaleTokenRefused` stand: how one who asks again learns that it was refused."""
+
+
+# decide
+
+
+def decide(agent: Agent, command: Command) -> Event | None:
+    """What happens; `None` when everything is already as wanted. A stale token is an event too.
+
+    Raises:
+        Invalid: a field is out of bounds.
+        LockTaken: another holds the lock and its lease runs.
+        NoInstructionPacket: there is no packet for this task.
+        AgentIsRevoked: a revoked agent takes no lock.
+    """
+    match command:
+        case IssuePacket(packet=packet, at=at):
+            require_sound(packet)
+            _require_idle_elsewhere(agent, packet.task_id, at)
+            return PacketIssued(packet, at)
+        case AcquireLock():
+            if command.revoked:
+                raise AgentIsRevoked(command.agent_id)
+            acquired = acquire(agent.lock, command)
+            if acquired and (agent.packet is None or agent.packet.task_id != command.task_id):
+                raise NoInstructionPacket(command.agent_id, command.task_id)
+            return acquired
+        case Advance():
+            return advance(agent.lock, command)
+        case ReleaseLock():
+            return release(agent.lock, command)
+        case RecordError():
+            return _record(command)
+        case _:
+            assert_never(command)
+
+
+def _require_idle_elsewhere(agent: Agent, task_id: str, at: datetime) -> None:
+    # A packet carries limits and starts the error counts anew: nobody may exchange it under a run at work.
+    lock = agent.lock
+    if lock is not None and lock.alive(at) and lock.task_id != task_id:
+        raise LockTaken(agent.agent_id, lock.holder, lock.expire_time)
+
+
+def _record(command: RecordError) -> ErrorRecorded:
+    require_agent_id(command.agent_id)
+    require_name(command.error_type, "error_type")
+    for name, value in (("task_id", command.task_id), ("run_id", command.run_id)):
+        if value:
+            require_token(value, name)
+    return ErrorRecorded(
+        command.agent_id,
+        command.task_id,
+        command.run_id,
+        command.error_type,
+        # Cut, not refused: an error that is not counted would be a way past the budget.
+        command.message[:MAX_MESSAGE_CHARACTERS],
+        command.procedure_violation,
+        command.at,
+    )
+
+
+# evolve
+
+
+def evolve(agent: Agent, event: Event | Sequenced[Event]) -> Agent:
+    """`agent` after `event`. Only a `Sequenced` one gives a lock its token."""
+    if isinstance(event, Sequenced):
+        return replace(_evolve(agent, event.event, event.sequence), sequence=event.sequence)
+    return _evolve(agent, event, 0)
+
+
+def _evolve(agent: Agent, event: Event, sequence: int) -> Agent:
+    match event:
+        case PacketIssued(packet=packet):
+            return replace(
+                agent,
+                agent_id=packet.agent_id,
+                packet=packet,
+                task_id=packet.task_id,
+                run_id="",
+                phase="",
+                step="",
+                errors=ErrorCounts(),
+            )
+        case LockAcquired(agent_id=agent_id, task_id=task_id, holder=holder, expire_time=expire_time):
+            return replace(agent, agent_id=agent_id, lock=Lock(holder, task_id, sequence, expire_time))
+        case AgentAdvanced():
+            return replace(
+                agent,
+                task_id=event.task_id,
+                run_id=event.run_id,
+                phase=event.phase,
+                step=event.step,
+                lock=agent.lock and replace(agent.lock, expire_time=event.lock_expire_time),
+                advanced_at=event.at,
+            )
+        case LockReleased():
+            return replace(agent, lock=agent.lock and replace(agent.lock, released=True))
+        case StaleTokenRefused(agent_id=agent_id):
+            return replace(agent, agent_id=agent_id, refusals=(*agent.refusals, sequence)[-REFUSALS_KEPT:])
+        case ErrorRecorded(agent_id=agent_id, error_type=error_type, procedure_violation=violation):
+            return replace(agent, agent_id=agent_id, errors=counted(agent.errors, error_type, violation))
+        case _:
+            assert_never(event)
+
+
+AGENT: Decider[Command, Agent, Event | Sequenced[Event]] = Decider("state", "agent", Agent(), decide, evolve)

@@ -1,0 +1,193 @@
+"""How the view lies in the store: key by key, type by type.
+
+The braces in a key are the cluster's hash tag, so that everything of one agent or task lies in one place. Heartbeats
+and locks carry a time to live; a lock's real end is the `expire_time` inside it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from services.state.domain.agent import Agent
+from services.state.domain.crew import Crew
+from services.state.domain.errors import ErrorCounts
+from services.state.domain.plain import iso, to_json
+from services.state.domain.task import Task
+from services.state.domain.view import Part, Place, View
+
+TAIL = 32
+_TYPE = "type:"
+
+Content: TypeAlias = "str | Mapping[str, str] | frozenset[str] | Listing | None"
+"""A string, a hash, a set, a list; `None` when the key must not be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The end of a list that only grows: `items` stand behind `offset` earlier ones."""
+
+    offset: int
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One key as it must be once the events up to `sequence` are applied."""
+
+    place: Place
+    sequence: int
+    content: Content
+    expire_time: datetime | None = None
+
+    @property
+    def key(self) -> str:
+        return key_of(self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class StateDocument:
+    """What `agent:…:state` says."""
+
+    agent_id: str
+    task_id: str
+    run_id: str
+    phase: str
+    step: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class LockDocument:
+    """What `agent:…:lock` says."""
+
+    holder: str
+    task_id: str
+    fencing_token: int
+    expire_time: datetime
+
+
+_KIND = {
+    Part.ACTIVE_AGENT: "task",
+    Part.AGENTS: "task",
+    Part.ARTIFACTS: "task",
+    Part.HANDOFF: "handoff",
+    Part.REVOCATIONS: "revocations",
+}
+
+
+def tag_of(place: Place) -> str:
+    """What stands between the braces of its key."""
+    return f"{place.tenant}/{place.id}" if place.id else place.tenant
+
+
+def key_of(place: Place) -> str:
+    """As `agent:{default/sre-1}:lock`."""
+    return f"{_KIND.get(place.part, 'agent')}:{{{tag_of(place)}}}:{place.part}"
+
+
+def documents(view: View, places: Iterable[Place], *, whole: bool = False) -> list[Document]:
+    """What lies at `places` by this view; of lists the last few items, or all of them when `whole`."""
+    tail = None if whole else TAIL
+    return [_document(view, place, tail) for place in places]
+
+
+def _document(view: View, place: Place, tail: int | None) -> Document:
+    key = (place.tenant, place.id)
+    if place.part is Part.REVOCATIONS:
+        known = view.revocations[place.tenant]
+        return Document(place, known.sequence, _listing(known.event, tail))
+    if place.part in (Part.ARTIFACTS, Part.HANDOFF):
+        return _of_task(view.tasks[key], place, tail)
+    if place.part in (Part.ACTIVE_AGENT, Part.AGENTS):
+        return _of_crew(view.crews[key], place)
+    return _of_agent(view.agents[key], place)
+
+
+def _of_agent(agent: Agent, place: Place) -> Document:
+    content: Content = None
+    expire_time = None
+    match place.part:
+        case Part.PACKET:
+            content = to_json(agent.packet) if agent.packet else None
+        case Part.STATE:
+            content = to_json(_state(agent))
+        case Part.ERRORS:
+            content = _errors_table(agent.errors)
+        case Part.LOCK if agent.lock and not agent.lock.released:
+            expire_time = agent.lock.expire_time
+            lock = agent.lock
+            content = to_json(LockDocument(lock.holder, lock.task_id, lock.fencing_token, expire_time))
+        case Part.HEARTBEAT if agent.advanced_at and agent.lock:
+            expire_time = agent.lock.expire_time
+            content = iso(agent.advanced_at)
+    return Document(place, agent.sequence, content, expire_time)
+
+
+def _state(agent: Agent) -> StateDocument:
+    return StateDocument(agent.agent_id, agent.task_id, agent.run_id, agent.phase, agent.step, agent.sequence)
+
+
+def _of_task(task: Task, place: Place, tail: int | None) -> Document:
+    if place.part is Part.ARTIFACTS:
+        return Document(place, task.sequence, _listing(task.artifacts, tail))
+    return Document(place, task.sequence, to_json(task.handoff) if task.handoff else None)
+
+
+def _of_crew(crew: Crew, place: Place) -> Document:
+    if place.part is Part.AGENTS:
+        return Document(place, crew.sequence, crew.agents)
+    return Document(place, crew.sequence, to_json(crew.lead) if crew.lead else None)
+
+
+def _listing(records: Iterable[object], tail: int | None) -> Listing:
+    every = tuple(records)
+    offset = 0 if tail is None else max(0, len(every) - tail)
+    return Listing(offset, tuple([to_json(record) for record in every[offset:]]))
+
+
+def _errors_table(errors: ErrorCounts) -> dict[str, str]:
+    counts = {
+        "total": errors.total,
+        "same_error_repeats": errors.same_error_repeats,
+        "procedure_violations": errors.procedure_violations,
+    } | {_TYPE + error_type: count for error_type, count in errors.by_type.items()}
+    return {name: str(count) for name, count in counts.items()}
+
+
+def errors_from(table: Mapping[str, str]) -> ErrorCounts:
+    """What `agent:…:errors` says; nothing is no errors."""
+    return ErrorCounts(
+        int(table.get("total", 0)),
+        int(table.get("same_error_repeats", 0)),
+        int(table.get("procedure_violations", 0)),
+        {name.removeprefix(_TYPE): int(count) for name, count in table.items() if name.startswith(_TYPE)},
+    )
+
+
+def comparable(contents: Mapping[str, Content], at: datetime) -> dict[str, object]:
+    """`contents` as plain values, without what time alone takes away: heartbeats, and locks that have run out."""
+    plain = {key: _comparable(key, content, at) for key, content in contents.items()}
+    return {key: value for key, value in plain.items() if value is not None}
+
+
+def _comparable(key: str, content: Content, at: datetime) -> object:
+    part = key.rpartition(":")[2]
+    if not content or part == Part.HEARTBEAT:
+        return None
+    match content:
+        case Listing(items=items):
+            return list(items) or None
+        case frozenset():
+            return sorted(content)
+        case str() if part == Part.LOCK and datetime.fromisoformat(json.loads(content)["expire_time"]) <= at:
+            return None
+        case _:
+            return content
+
+
+def digest(plain: Mapping[str, object]) -> str:
+    """`sha256:<hex>` over every key and value, in the order of the keys."""
+    return "sha256:" + hashlib.sha256(to_json(plain).encode()).hexdigest()

@@ -1,0 +1,60 @@
+"""Pages of a list that only grows: a token is a place in it, and stays right while the list grows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from services.state.domain.faults import FieldInvalid, PageTokenInvalid
+
+DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 500
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    items: tuple[T, ...]
+    next_page_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Items `first` to `last` of a list, both included; negative ones count from its end."""
+
+    first: int
+    last: int
+    backwards: bool
+
+    def page(self, found: Sequence[T], length: int) -> Page[T]:
+        """The page of `found`, in a list that has `length` items by now."""
+        if self.backwards:
+            end = length if self.first < 0 else self.last + 1
+            rest = end - len(found)
+            return Page(tuple(found), str(rest) if rest > 0 and found else "")
+        return Page(tuple(found), str(self.last + 1) if length > self.last + 1 else "")
+
+
+def after_first(page_size: int, page_token: str) -> Window:
+    """From the oldest on. Raises Invalid."""
+    first = _place(page_token) if page_token else 0
+    return Window(first, first + _size(page_size) - 1, backwards=False)
+
+
+def before_last(page_size: int, page_token: str) -> Window:
+    """From the newest back. Raises Invalid."""
+    size = _size(page_size)
+    if not page_token:
+        return Window(-size, -1, backwards=True)
+    end = _place(page_token)
+    return Window(max(0, end - size), end - 1, backwards=True)
+
+
+def _size(page_size: int) -> int:
+    if page_size < 0:
+        raise FieldInvalid("page_size", f"must be 0 (for {DEFAULT_PAGE_SIZE}) to {MAX_PAGE_SIZE}")
+    return min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+
+
+def _place(page_token: str) -> int:
+    if not (page_token.isascii() and page_token.isdigit() and 0 < len(page_token) <= 12 and int(page_token)):
+        raise PageTokenInvalid
+    return int(page_token)

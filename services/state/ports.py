@@ -1,0 +1,178 @@
+"""What state needs of the world: a store to read from, a place for artifacts, the log's history.
+
+What the event log itself must do is said in `kernel.ports`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias
+
+from kernel.events import Recorded
+from services.state.domain.documents import Content, Document
+from services.state.domain.view import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Asks for a string: `str`, or `None`."""
+
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Asks for a hash: `dict[str, str]`, empty when it is not there."""
+
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Asks for items `first` to `last` of a list, both included; negative ones count from the end: `list[str]`."""
+
+    place: Place
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """Asks how long a list is: `int`."""
+
+    place: Place
+
+
+Want: TypeAlias = Text | Table | Items | Length
+Value: TypeAlias = Any
+"""What a want asks for, by its kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was asked for, in that order, and up to where the store had been filled when it was read."""
+
+    values: Sequence[Value]
+    position: int | None
+
+
+class Store(Protocol):
+    """A Redis-protocol store that may lose everything at any moment, and say so by its position.
+
+    Every method raises Unavailable, reason `STORE_UNREACHABLE`, when there is no answer; what it was asked to change
+    may then have been changed, and may be asked again.
+    """
+
+    async def read(self, wants: Sequence[Want]) -> Reading:
+        """The values, in one round trip; the position is read last, so that values lost meanwhile show."""
+        ...
+
+    async def write(self, documents: Sequence[Document], at: datetime) -> Sequence[Place]:
+        """Apply what is newer than what is there, key by key; `at` is now, for what has a time to live.
+
+        Safe to repeat, in any order, by any number of writers. Answers the lists of which earlier items are missing:
+        send those whole.
+        """
+        ...
+
+    async def position(self) -> int | None:
+        """Up to which sequence it is filled; `None` after a loss."""
+        ...
+
+    async def advance(self, known: int, to: int) -> bool:
+        """Say that everything up to `to` is applied; `False`, and nothing said, if the position is behind `known`."""
+        ...
+
+    async def begin_fill(self, mark: str) -> None:
+        """Set a mark of one's own, before the store is filled from nothing."""
+        ...
+
+    async def finish_fill(self, mark: str, to: int) -> bool:
+        """Say that it is filled up to `to`; `False`, and nothing said, if the mark has been lost meanwhile."""
+        ...
+
+    async def wipe(self) -> None:
+        """Remove everything of state, and nothing else."""
+        ...
+
+    async def dump(self) -> Mapping[str, Content]:
+        """Every derived key and what it holds; position, marks and guards aside."""
+        ...
+
+
+class Mirror(Protocol):
+    """The store as it is kept up with the log."""
+
+    async def read(self, wants: Sequence[Want]) -> Sequence[Value]:
+        """Values that contain every event that had been followed before the call.
+
+        Raises Unavailable, reason `STORE_UNREACHABLE`.
+        """
+        ...
+
+    async def beat(self, tenant: str, agent_id: str, at: datetime, expire_time: datetime) -> None:
+        """Note a sign of life. Raises Unavailable, reason `STORE_UNREACHABLE`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    events: int
+    state_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    equal: bool
+    store_hash: str
+    log_hash: str
+    differing_keys: tuple[str, ...]
+    """At most 20."""
+    at_sequence: int
+
+
+class Audit(Protocol):
+    """The store and the log, compared and made equal."""
+
+    async def rebuild(self) -> Rebuilt:
+        """Wipe the store and fill it from the log. Raises Unavailable."""
+        ...
+
+    async def verify(self) -> Verdict:
+        """Compare the store with the log. Raises Unavailable."""
+        ...
+
+
+class History(Protocol):
+    """The log from its beginning, for checking and repair."""
+
+    async def replay(self, take: Callable[[Recorded], None], after: int, upto: int) -> None:
+        """Hand every event that concerns state, behind sequence `after` and up to `upto`, to `take`, oldest first.
+
+        Raises Unavailable when the log does not answer.
+        """
+        ...
+
+    async def last_sequence(self) -> int:
+        """The newest sequence in the log. Raises Unavailable."""
+        ...
+
+
+class Contents(Protocol):
+    """Bytes by their hash, each tenant's apart."""
+
+    async def hash(self, content: bytes) -> str:
+        """The hex SHA-256 of `content`."""
+        ...
+
+    async def put(self, tenant: str, sha256: str, content: bytes) -> None:
+        """Keep `content`, whose hash it is: on disk when this returns, whole or not at all. Safe to repeat.
+
+        Raises:
+            Exhausted: there is no room (reason `ARTIFACTS_FULL`).
+        """
+        ...
+
+    async def get(self, tenant: str, sha256: str) -> bytes | None:
+        """The bytes, checked against the hash; `None` when they are not there, or are not what they were."""
+        ...

@@ -1,0 +1,54 @@
+"""What the follower delivers: folded into the aggregates that decide, and into the view the store is filled from."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from chassis.eventlog.codec import Unreadable
+from chassis.telemetry import get_logger
+from kernel.events import Recorded
+from services.state.domain.view import Place, View
+from services.state.wire import CODEC, FILTERS
+
+__all__ = ["FILTERS", "Reactor", "fold"]
+_log = get_logger("state.reactor")
+
+
+class Fed(Protocol):
+    """Aggregates that are told what was recorded."""
+
+    async def take(self, events: Sequence[Recorded]) -> None: ...
+
+
+class Behind(Protocol):
+    """Told what has changed, so that it can catch up."""
+
+    def changed(self, places: Sequence[Place]) -> None: ...
+
+
+class Reactor:
+    """The one follower of this process delivers to `deliver`."""
+
+    def __init__(self, aggregates: Sequence[Fed], view: View, mirror: Behind) -> None:
+        self._aggregates = aggregates
+        self._view = view
+        self._mirror = mirror
+
+    async def deliver(self, events: Sequence[Recorded]) -> None:
+        """Fold `events`; the store follows by itself, so that it may be down without holding anything up."""
+        changed = [place for recorded in events for place in fold(self._view, recorded)]
+        for aggregates in self._aggregates:
+            await aggregates.take(events)
+        self._mirror.changed(changed)
+
+
+def fold(view: View, recorded: Recorded) -> Sequence[Place]:
+    """Fold one event into `view`; answers what it changed. One that cannot be read is passed over, and said so."""
+    try:
+        found = CODEC.decode(recorded)
+    except Unreadable as problem:
+        _log.error(
+            "event passed over", sequence=recorded.sequence, subject=recorded.subject, problem=problem.text
+        )
+        return ()
+    stream = recorded.stream
+    return view.take(stream.tenant, stream.id, found.event, recorded.sequence)

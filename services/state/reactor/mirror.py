@@ -1,0 +1,175 @@
+"""Keeps the store up with the view, and notices when the store has lost something.
+
+The follower's side writes the store, nobody else: a handler answers as soon as its event is on disk, and a second
+writer would cost every command another call for a millisecond's gain. Readers wait instead until what was followed is
+applied. What changes is gathered meanwhile, so that a burst of events on one agent is written once.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from chassis.telemetry import get_logger
+from kernel.faults import Unavailable
+from services.state.domain.documents import Document, documents
+from services.state.domain.faults import StoreUnreachable
+from services.state.domain.plain import iso
+from services.state.domain.view import Part, Place, View
+from services.state.ports import Store, Value, Want
+
+CHECK_SECONDS = 1.0
+PATIENCE_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 1.0
+_PLACES_AT_ONCE = 2000
+_TRIES = 5
+_log = get_logger("state.mirror")
+
+
+class StoreMirror:
+    """Implements `services.state.ports.Mirror`, as long as `run` is running."""
+
+    def __init__(
+        self, view: View, store: Store, *, now: Callable[[], datetime], new_mark: Callable[[], str]
+    ) -> None:
+        self._view = view
+        self._store = store
+        self._now = now
+        self._new_mark = new_mark
+        self._behind: set[Place] = set()
+        self._known: int | None = None
+        """The position this process last brought the store to, or found it at; `None` when it must be filled."""
+        self._applied = 0
+        self._down = False
+        self._skip_upto = 0
+        self._working = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._moved = asyncio.Event()
+
+    async def open(self, last_sequence: int) -> None:
+        """Before anything is followed: learn how far the store is, for what lies behind that is not written again.
+
+        A store that is ahead of the log, which ends at `last_sequence`, belongs to another log: it is wiped.
+        """
+        try:
+            self._known = await self._store.position()
+            if self._known is not None and self._known > last_sequence:
+                _log.error("store is ahead of the log and is wiped", store=self._known, log=last_sequence)
+                self._known = None
+                await self._store.wipe()
+        except Unavailable:
+            _log.warning("store does not answer: it will be filled when it does")
+        self._skip_upto = self._known or 0
+
+    def changed(self, places: Sequence[Place]) -> None:
+        """The view has moved on, and `places` are no longer what they were."""
+        if self._view.sequence > self._skip_upto:
+            self._behind.update(places)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Keep up, for ever; begin when the view has caught up with the log."""
+        self._wake.set()
+        pause = 0.02
+        while True:
+            try:
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass  # nothing has changed: see whether the store is still what it was
+            self._wake.clear()
+            try:
+                async with self._working:
+                    await self.catch_up()
+                pause = 0.02
+            except Unavailable as problem:
+                if not self._down:
+                    _log.warning("store does not answer: it will be brought up to date when it does")
+                    _log.debug("store does not answer", why=str(problem.__cause__))
+                self._set_down(True)
+                await asyncio.sleep(pause)
+                pause = min(_LONGEST_PAUSE_SECONDS, pause * 2)
+                self._wake.set()
+
+    async def read(self, wants: Sequence[Want]) -> Sequence[Value]:
+        for _ in range(_TRIES):
+            known = await self._settled()
+            reading = await self._store.read(wants)
+            if reading.position is not None and reading.position >= known:
+                return reading.values
+            self._known = None
+            self._wake.set()
+        raise StoreUnreachable
+
+    async def beat(self, tenant: str, agent_id: str, at: datetime, expire_time: datetime) -> None:
+        place = Place(tenant, agent_id, Part.HEARTBEAT)
+        await self._store.write([Document(place, 0, iso(at), expire_time)], at)
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Inside, this process writes nothing to the store by itself."""
+        async with self._working:
+            yield
+        self._wake.set()
+
+    async def catch_up(self) -> None:
+        """Bring the store up to the view, by changes or, after a loss, whole. Only inside `held`.
+
+        Raises:
+            StoreUnreachable: not done.
+        """
+        target = self._view.sequence
+        if self._known is not None and not await self._apply(self._known, target):
+            _log.warning("store has lost something and is filled from the log", known=self._known)
+            self._known = None
+        if self._known is None:
+            await self.fill(self._view, target)
+        self._applied = max(self._applied, target)
+        self._set_down(False)
+
+    async def fill(self, view: View, upto: int) -> None:
+        """Write all of `view`, which is the log's fold up to `upto`. Only inside `held`."""
+        mark = self._new_mark()
+        await self._store.begin_fill(mark)
+        places = list(view.places())
+        for start in range(0, len(places), _PLACES_AT_ONCE):
+            some = places[start : start + _PLACES_AT_ONCE]
+            await self._store.write(documents(view, some, whole=True), self._now())
+        if not await self._store.finish_fill(mark, upto):
+            raise StoreUnreachable  # wiped while it was being filled: again, from the beginning
+        self._known = upto
+
+    async def _apply(self, known: int, target: int) -> bool:
+        """Write what has changed; `False` when the store is no longer what it was at `known`."""
+        if not self._behind and target <= known:
+            position = await self._store.position()
+            return position is not None and position >= known
+        places, self._behind = self._behind, set()
+        try:
+            missing = await self._store.write(documents(self._view, places), self._now())
+            if missing:
+                await self._store.write(documents(self._view, missing, whole=True), self._now())
+            still_there = await self._store.advance(known, max(known, target))
+        except BaseException:
+            self._behind |= places
+            raise
+        self._known = max(known, target)
+        return still_there
+
+    async def _settled(self) -> int:
+        """Wait until everything that has been followed is applied; the position that the store then has, at least."""
+        target = self._view.sequence
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while self._known is None or self._applied < target:
+                    if self._down:
+                        raise StoreUnreachable
+                    await self._moved.wait()
+                return self._known
+        except TimeoutError:
+            raise StoreUnreachable from None
+
+    def _set_down(self, down: bool) -> None:
+        self._down = down
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
