@@ -21,7 +21,8 @@ from kernel.events import Cause
 Request = TypeVar("Request", contravariant=True)
 Response = TypeVar("Response")
 
-# Every call that changes something carries a request id, so trying again is always safe.
+# Every call that changes something carries a request id, so trying again is always safe. CANCELLED from a server is
+# what gRPC answers to calls that reach it while it shuts down; a call cancelled over here is never tried again.
 _SERVICE_CONFIG = json.dumps(
     {
         "loadBalancingConfig": [{"round_robin": {}}],
@@ -33,7 +34,7 @@ _SERVICE_CONFIG = json.dumps(
                     "initialBackoff": "0.05s",
                     "maxBackoff": "1s",
                     "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }
         ],
