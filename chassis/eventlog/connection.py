@@ -27,13 +27,15 @@ async def connect(
 ) -> Connection:
     """A connection that comes back by itself, for ever; `url` may name several servers, separated by commas.
 
+    With `tls`, nothing is ever said to a server that does not speak TLS.
+
     Raises:
         Unavailable: no server within `timeout_seconds`, or it refused the credentials (`LOG_UNREACHABLE`).
     """
     urls = [each.strip() for each in url.split(",")]
     until = monotonic() + timeout_seconds
     await _answering(urls, until)
-    connection = Connection()
+    connection = Connection(require_tls=tls is not None)
     problems: list[str] = []
 
     async def failed(problem: Exception) -> None:

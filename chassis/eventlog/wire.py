@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from itertools import count
 
+from nats import errors
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 
@@ -27,8 +28,9 @@ class AnswerLost(Exception):
 class Connection(Client):
     """A nats-py client with a raw lane beside the usual calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, require_tls: bool = False) -> None:
         super().__init__()
+        self._require_tls = require_tls
         self._sinks: dict[int, Sink] = {}
         self._asked: dict[bytes, asyncio.Future[tuple[bytes | None, bytes]]] = {}
         self._tokens = count(1)
@@ -37,6 +39,12 @@ class Connection(Client):
         """Set while there is a connection."""
         self.on_lost: set[Callable[[], None]] = set()
         """Called when the connection goes away; must not block or raise."""
+
+    def _connect_command(self) -> bytes:
+        # nats-py goes on in the clear, credentials and all, when a server does not ask for TLS.
+        if self._require_tls and not self._server_info.get("tls_required"):
+            raise errors.Error("the server does not offer TLS, which is required here")
+        return super()._connect_command()
 
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None

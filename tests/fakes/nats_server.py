@@ -19,17 +19,18 @@ from tests.fakes.process import ServerProcess, answers, free_port
 _CONFIG = """
 listen: "127.0.0.1:{port}"
 jetstream {{ store_dir: "{store}", sync_interval: always }}
+{extra}
 """
 
 
 class NatsServer(ServerProcess):
-    """nats-server from its wheel, syncing every write."""
+    """nats-server from its wheel, syncing every write; `extra` is added to its configuration."""
 
-    def __init__(self, directory: Path, port: int | None = None) -> None:
+    def __init__(self, directory: Path, port: int | None = None, extra: str = "") -> None:
         port = port or free_port()
         self.store = directory / "jetstream"
         config = directory / "nats.conf"
-        config.write_text(_CONFIG.format(port=port, store=self.store))
+        config.write_text(_CONFIG.format(port=port, store=self.store, extra=extra))
         binary = Path(sys.executable).parent / "nats-server"
         super().__init__(
             [str(binary), "-c", str(config)],
