@@ -88,7 +88,7 @@ async def test_nobody_else_is_touched_by_it(replicas: list[Service]) -> None:
     await one.sums.handle("a", Add(3), cause("r1"))
     assert one.sums.current("acme", "c") == Sum()
     assert one.sums.current("other", "a") == Sum()
-    assert [id for id, _ in one.sums.all("acme")] == ["b", "a"]
+    assert [key for key, _ in one.sums.all("acme")] == ["b", "a"]
     assert (list(one.sums.all("other")), one.sums.tenants()) == ([], frozenset({"acme"}))
 
 

@@ -1,0 +1,124 @@
+"""Events as bytes, headers as lines, subjects as names."""
+
+from dataclasses import dataclass
+
+import pytest
+from google.protobuf.wrappers_pb2 import BoolValue as BoolMessage
+from google.protobuf.wrappers_pb2 import StringValue as StringMessage
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chassis.eventlog.codec import Codec, Unreadable
+from chassis.eventlog.headers import Headers, block, event_lines, inert, raw_headers
+from chassis.eventlog.subjects import event_subject, matching
+from kernel.events import Head, Recorded, Stream
+from kernel.faults import Invalid
+from tests.contract.eventlog.words import CODEC, ONE, SOURCE, Int64Value, StringValue, cause
+
+
+def recorded(
+    payload: bytes, kind: str = "StringValue", name: str = "google.protobuf.StringValue"
+) -> Recorded:
+    return Recorded(1, ONE.subject(kind), Headers(block(f"ce-type: {name}\r\n")), payload)
+
+
+def test_an_event_has_a_short_name_a_full_name_and_bytes() -> None:
+    short, full, payload = CODEC.encode(StringValue("x"))
+    assert (short, full, payload) == ("StringValue", "google.protobuf.StringValue", b"\n\x01x")
+    assert CODEC.decode(recorded(payload)) == StringValue("x")
+
+
+def test_an_event_outside_the_table_is_a_mistake() -> None:
+    with pytest.raises(TypeError, match="not in this codec"):
+        CODEC.encode("x")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        recorded(b"\xff\xff"),
+        recorded(b"", name="acme.Strange"),
+        recorded(b"", kind="Int64Value"),
+        Recorded(1, ONE.subject("StringValue"), Headers(b""), b""),
+    ],
+)
+def test_what_cannot_be_read_says_where_it_stands(bad: Recorded) -> None:
+    with pytest.raises(Unreadable) as caught:
+        CODEC.decode(bad)
+    assert (caught.value.reason, caught.value.facts["sequence"]) == ("UNREADABLE_EVENT", "1")
+
+
+def test_an_old_message_is_brought_up_to_date() -> None:
+    codec = Codec(
+        {StringValue: StringMessage},
+        {BoolMessage: lambda message: StringValue("yes" if message.value else "no")},
+    )
+    payload = BoolMessage(value=True).SerializeToString()
+    old = recorded(payload, "BoolValue", "google.protobuf.BoolValue")
+    assert codec.decode(old) == StringValue("yes")
+    assert codec.event_types == {"StringValue", "BoolValue"}
+
+
+def test_a_table_must_be_consistent() -> None:
+    @dataclass(frozen=True)
+    class Renamed:
+        value: str
+
+    with pytest.raises(TypeError, match="named differently"):
+        Codec({Renamed: StringMessage})
+    with pytest.raises(TypeError, match="given twice"):
+        Codec({StringValue: StringMessage}, {StringMessage: lambda message: message})
+
+
+@given(st.text())
+def test_a_header_value_is_one_plain_line_and_comes_back(value: str) -> None:
+    line = inert(value)
+    assert line.isascii()
+    assert line.isprintable()
+    assert " " not in line
+    headers = Headers(block(f"ce-actor: {line}\r\nce-id: 7\r\n"))
+    assert headers["ce-actor"] == value.encode(errors="replace").decode()
+    assert headers["ce-id"] == "7"
+
+
+def test_optional_headers_are_left_out_and_later_events_follow_the_first() -> None:
+    bare = cause("r")
+    lines = event_lines(ONE, "a.B", "id", 1, after=Head(9, 3), cause=bare, source=SOURCE)
+    headers = Headers(block(lines))
+    assert (headers["ce-aggver"], "ce-prevseq" in headers, "traceparent" in headers) == ("5", False, False)
+    assert len(headers) == len(list(headers))
+
+
+def test_only_what_was_read_from_a_log_has_raw_headers() -> None:
+    assert raw_headers(recorded(b"")) == b"NATS/1.0\r\nce-type: google.protobuf.StringValue\r\n\r\n"
+    with pytest.raises(TypeError):
+        raw_headers(Recorded(1, "a", {}, b""))
+
+
+@pytest.mark.parametrize(
+    ("subject_filter", "subject", "expected"),
+    [
+        ("evt.>", "evt.a", True),
+        ("evt.>", "evt.a.b.c", True),
+        ("evt.>", "evt", False),
+        ("evt.*.b", "evt.a.b", True),
+        ("evt.*.b", "evt.a.c.b", False),
+        ("evt.a", "evtxa", False),
+        ("evt.a", "evt.a", True),
+    ],
+)
+def test_filters_match_as_nats_has_it(subject_filter: str, subject: str, expected: bool) -> None:
+    assert matching(["x.y", subject_filter])(subject) is expected
+
+
+def test_every_event_subject_is_covered_by_its_streams_filter() -> None:
+    assert matching([ONE.filter])(event_subject(ONE, "Happened"))
+    with pytest.raises(Invalid):
+        event_subject(ONE, "Two.Tokens")
+    with pytest.raises(Invalid):
+        event_subject(Stream("a", "b", "c", "d.e"), "Happened")
+
+
+def test_an_integer_event_too() -> None:
+    short, full, payload = CODEC.encode(Int64Value(-5))
+    assert CODEC.decode(recorded(payload, short, full)) == Int64Value(-5)
