@@ -46,8 +46,8 @@ _ROOMS = {
 
 _PROCESS = {
     "__init__.py": "",
-    "config.py": "from chassis.config import ServiceSettings\n",
-    "__main__.py": "from services.orchestrator.{p}.config import Settings\n",
+    "mine.py": "import re\n",
+    "__main__.py": "from services.orchestrator.config import Settings\n",
 }
 
 

@@ -48,7 +48,7 @@ BREAKS = [
     (
         "settings",
         "services/orchestrator/agents/mine.py",
-        "from services.orchestrator.agents.config import Settings",
+        "from services.orchestrator.config import Settings",
     ),
     ("tests", "services/policy/adapters/peers.py", "from tests.fakes import log"),
     ("circles", "kernel/faults.py", "from kernel.events import Stream"),
