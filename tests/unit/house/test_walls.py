@@ -35,7 +35,7 @@ BREAKS = [
     ("rooms", "services/ledger/rpc.py", "from services.ledger.adapters import peers"),
     ("rooms", "services/gateway/utils.py", "import re"),
     ("services", "services/policy/adapters/peers.py", "from services.state.wire import CODEC"),
-    ("processes", "services/orchestrator/agents/mine.py", "from services.orchestrator.domain import agent"),
+    ("agents", "services/orchestrator/agents/mine.py", "from services.orchestrator.domain import agent"),
     (
         "processes",
         "services/orchestrator/actuators/run.py",
