@@ -37,7 +37,7 @@ BREAKS = [
     ("services", "services/policy/adapters/peers.py", "from services.state.wire import CODEC"),
     ("agents", "services/orchestrator/agents/mine.py", "from services.orchestrator.domain import agent"),
     (
-        "processes",
+        "actuators",
         "services/orchestrator/actuators/run.py",
         "from services.orchestrator.handlers import Service",
     ),
