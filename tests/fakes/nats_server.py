@@ -61,7 +61,7 @@ async def events(nats_server: NatsServer) -> AsyncIterator[Connection]:
     await connection.close()
 
 
-async def fresh_stream(connection: Connection) -> None:
+async def fresh_stream(connection: Connection, max_bytes: int = 256 * 1024**2) -> None:
     """Empty the log by making it anew."""
     await call(connection, f"STREAM.DELETE.{EVENTS}")
-    await ensure_stream(connection, max_bytes=256 * 1024**2)
+    await ensure_stream(connection, max_bytes=max_bytes)
