@@ -1,7 +1,7 @@
 """A decider: the pure heart of an aggregate (Chassaing, "Functional Event Sourcing Decider").
 
-`decide` turns a command into at most one event, or raises a fault; `evolve` folds an event into the state. Time, ids and
-verdicts enter as data of the command, so that history replays the same for ever.
+`decide` turns a command into at most one event, or raises a fault; `evolve` folds an event into the state. Time, ids
+and verdicts enter as data of the command, so that history replays the same for ever.
 """
 
 from collections.abc import Callable, Iterable

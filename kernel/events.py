@@ -1,7 +1,7 @@
 """Events, and where they stand in the log.
 
-A `Stream` is one aggregate's place; a `Cause` says who asked for what and why; a `Recorded` is an event as the log keeps
-it. Knows nothing of NATS or protobuf: subjects are names, payloads are bytes.
+A `Stream` is one aggregate's place; a `Cause` says who asked for what and why; a `Recorded` is an event as the log
+keeps it. Knows nothing of NATS or protobuf: subjects are names, payloads are bytes.
 """
 
 import re

@@ -10,8 +10,9 @@
     ├── Exhausted        a limit is reached: rate, size, budget
     └── Unavailable      cannot answer now; trying again may help
 
-Each carries a `reason` from `error/v1/reason.proto`, a text that says what to do, and the facts as metadata. No transport
-codes here: `chassis.rpc.faults` and the gateway's `web.problems` map them. Anything else that is raised is a bug.
+Each carries a `reason` from `error/v1/reason.proto`, a text that says what to do, and the facts as metadata. No
+transport codes here: `chassis.rpc.faults` and the gateway's `web.problems` map them. Anything else that is raised is a
+bug.
 """
 
 

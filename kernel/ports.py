@@ -17,7 +17,9 @@ Command_contra = TypeVar("Command_contra", contravariant=True)
 class EventLog(Protocol):
     """The one source of truth. Append is commit: when it answers, the events are on disk."""
 
-    async def append(self, stream: Stream, events: Sequence[object], *, after: Head, cause: Cause) -> Appended:
+    async def append(
+        self, stream: Stream, events: Sequence[object], *, after: Head, cause: Cause
+    ) -> Appended:
         """Write `events` (domain events, at least one) behind `after`, all or none.
 
         Safe to repeat: the ids follow from `cause.request_id`, so a second try writes nothing and answers `duplicate`.
@@ -39,7 +41,10 @@ class EventLog(Protocol):
 
 
 class Following(Protocol):
-    """A follower at work: delivers in order, without gaps, at least once after a restart, never twice while it lives."""
+    """A follower at work: delivers in order and without gaps.
+
+    At least once after a restart, never twice while it lives.
+    """
 
     @property
     def position(self) -> int:
