@@ -114,6 +114,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_REQUIRED_ARTIFACT_MISSING: _Reason.ValueType  # 172
     REASON_ILLEGAL_TRANSITION: _Reason.ValueType  # 173
     REASON_RUN_ENDED: _Reason.ValueType  # 174
+    REASON_COMPLETED: _Reason.ValueType  # 175
+    REASON_INTERNAL: _Reason.ValueType  # 176
     REASON_PERMIT_INVALID: _Reason.ValueType  # 180
     """Actuators."""
     REASON_PERMIT_EXPIRED: _Reason.ValueType  # 181
@@ -220,6 +222,8 @@ REASON_EFFECT_OUTCOME_UNKNOWN: Reason.ValueType  # 171
 REASON_REQUIRED_ARTIFACT_MISSING: Reason.ValueType  # 172
 REASON_ILLEGAL_TRANSITION: Reason.ValueType  # 173
 REASON_RUN_ENDED: Reason.ValueType  # 174
+REASON_COMPLETED: Reason.ValueType  # 175
+REASON_INTERNAL: Reason.ValueType  # 176
 REASON_PERMIT_INVALID: Reason.ValueType  # 180
 """Actuators."""
 REASON_PERMIT_EXPIRED: Reason.ValueType  # 181

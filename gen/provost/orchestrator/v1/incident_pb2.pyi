@@ -126,7 +126,7 @@ class Incident(_message.Message):
     PATTERNS_FIELD_NUMBER: _builtins.int
     CLAIMS_FIELD_NUMBER: _builtins.int
     severity: _builtins.str
-    """`info`, `low`, `medium`, `high` or `critical`."""
+    """`info`, `warning`, `error` or `critical`."""
     cause: _builtins.str
     """A cause class, as `authentication_attack`; `none` when nothing is wrong."""
     confidence: _builtins.float
