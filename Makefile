@@ -42,7 +42,7 @@ check: setup-dev ## format, lint, types, walls between rooms, protos: exactly wh
 drift: setup-dev ## say whether gen/ is what protos/ render to (part of check)
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(MAKE) -s render OUT="$$fresh" >/dev/null; \
-	diff -r --exclude=__pycache__ gen "$$fresh" || { echo "gen/ is not what protos/ render to: run make gen and commit."; exit 1; }
+	diff -rq --exclude=__pycache__ gen "$$fresh" || { echo "gen/ is not what protos/ render to: run make gen and commit."; exit 1; }
 
 gen: setup-dev ## render protos/ into gen/ (python and type stubs)
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
