@@ -48,6 +48,14 @@ def serve(port: int, host: str = "127.0.0.1") -> "tuple[WSGIServer, Thread] | No
     """Offer the metrics at `http://host:port/metrics`, in a thread; port 0 offers nothing.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is taken; the text names it and the setting.
     """
-    return start_http_server(port, addr=host) if port else None
+    if not port:
+        return None
+    try:
+        return start_http_server(port, addr=host)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"port {port} for metrics cannot be listened on (PROVOST_METRICS_PORT=0 turns them off)",
+        ) from error

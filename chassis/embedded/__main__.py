@@ -27,12 +27,11 @@ class Settings(ServiceSettings):
 say: Callable[[str], None] = partial(print, flush=True)
 
 
-async def supervise(settings: Settings, place: Place, stopping: process.Stopping) -> None:
+async def supervise(settings: Settings, place: Place, made: keys.Keys, stopping: process.Stopping) -> None:
     """Start everything, tell where it is, keep it running, stop it."""
     from chassis.embedded import services
 
     begun = process.monotonic()
-    made = keys.load_or_create(place.home / "keys")
     supervisor = Supervisor(
         [
             [
@@ -116,7 +115,7 @@ def main() -> None:
             taken = list(ports.troubles(settings.listen_host, services.ports(settings)))
             if taken:
                 raise SystemExit("\n".join(["Provost cannot start:", *(f"  {line}" for line in taken)]))
-            process.run(partial(supervise, settings, place))
+            process.run(partial(supervise, settings, place, keys.load_or_create(place.home / "keys")))
     except Occupied as occupied:
         raise SystemExit(str(occupied)) from None
     except (PermissionError, ValueError) as trouble:

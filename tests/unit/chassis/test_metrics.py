@@ -1,6 +1,9 @@
 """Metrics as Prometheus reads them."""
 
+import socket
 import urllib.request
+
+import pytest
 
 from chassis import metrics
 from tests.fakes.process import free_port
@@ -31,3 +34,10 @@ def test_calls_are_counted_by_method_and_code_and_offered_over_http() -> None:
 
 def test_port_zero_offers_nothing() -> None:
     assert metrics.serve(0) is None
+
+
+def test_a_taken_port_is_named_with_its_setting() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        with pytest.raises(OSError, match=rf"port {port} .*PROVOST_METRICS_PORT"):
+            metrics.serve(port)

@@ -1,0 +1,100 @@
+"""`python -m chassis.embedded` when it cannot start: it says why, and leaves nothing behind."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from chassis.config import ServiceSettings
+from chassis.embedded import keys
+from chassis.embedded.place import Place
+from tests.fakes.process import free_port
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def environment(home: Path, **changes: str) -> Mapping[str, str]:
+    """Our settings alone, on ports that are free."""
+    names = [
+        alias
+        for field in ServiceSettings.model_fields.values()
+        if (alias := field.alias or "").endswith("_PORT")
+    ]
+    ports = {name: str(free_port()) for name in names}
+    kept = {"PATH": os.environ["PATH"], "PROVOST_HOME": str(home)}
+    return kept | ports | {"PROVOST_METRICS_PORT": "0"} | changes
+
+
+def start(given: Mapping[str, str], cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "chassis.embedded"],
+        env=given,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_taken_ports_are_all_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = [held.getsockname()[1] for held in (one, other)]
+        done = start(
+            environment(tmp_path, PROVOST_HTTP_PORT=str(ports[0]), PROVOST_NATS_PORT=str(ports[1])),
+        )
+    assert done.returncode == 1
+    assert f"port {ports[0]} for the API is taken by pid {os.getpid()}" in done.stderr
+    assert "set PROVOST_HTTP_PORT to another" in done.stderr
+    assert f"port {ports[1]} for NATS is taken by pid {os.getpid()}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run.json").exists()
+    assert not (tmp_path / "nats.conf").exists()
+
+
+def test_a_second_start_is_refused_and_told_where_the_first_is(tmp_path: Path) -> None:
+    settings = ServiceSettings(_env_file=None, http_port=5999)
+    with Place(tmp_path) as place:
+        starting = start(environment(tmp_path))
+        place.announce(settings, tmp_path / "keys.json", {"gateway": 7})
+        running = start(environment(tmp_path))
+        assert place.run_file.exists(), "the refused one must not remove what is not its own"
+    assert starting.returncode == running.returncode == 1
+    assert f"pid {os.getpid()}" in starting.stderr
+    assert (
+        f"already runs on this data ({tmp_path}) at http://127.0.0.1:5999: pid {os.getpid()}"
+        in running.stderr
+    )
+    assert "PROVOST_HOME" in running.stderr
+    assert not place.run_file.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "told"),
+    [
+        ({"PROVOST_HTTP_PORT": "http", "LOG_FORMAT": "xml"}, 2, ("PROVOST_HTTP_PORT", "LOG_FORMAT")),
+        ({"PROVOST_METRICS_PORT": "9999"}, 1, ("PROVOST_METRICS_PORT can only be 0",)),
+        ({"PROVOST_HTTP_PORT": "7777", "PROVOST_STATE_PORT": "7777"}, 1, ("set for both",)),
+    ],
+)
+def test_settings_that_cannot_work_are_told(
+    tmp_path: Path, changes: dict[str, str], code: int, told: tuple[str, ...]
+) -> None:
+    done = start(environment(tmp_path, **changes))
+    assert done.returncode == code
+    assert all(each in done.stderr for each in told), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_keys_that_others_could_have_read_are_not_used(tmp_path: Path) -> None:
+    keys.load_or_create(tmp_path / "keys")
+    (tmp_path / "keys" / "internal").chmod(0o644)
+    done = start(environment(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("Provost cannot start: ")
+    assert "chmod 600" in done.stderr
+    assert "Traceback" not in done.stderr
