@@ -1,6 +1,6 @@
 """What policy needs from the world. Knows nothing of how it is met."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -105,16 +105,14 @@ class Packets(Protocol):
     def current(self, tenant: str, agent_id: str) -> Packet | None: ...
 
 
-class Directory(Protocol):
-    """Which aggregates there are, as the follower delivered them."""
-
-    def ids(self, tenant: str) -> Iterable[str]:
-        """In the order in which they began."""
-        ...
-
-
 class Clock(Protocol):
     def __call__(self) -> datetime: ...
+
+
+class NewId(Protocol):
+    def __call__(self) -> str:
+        """32 hex digits that nobody had before."""
+        ...
 
 
 class Secrets(Protocol):

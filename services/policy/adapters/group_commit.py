@@ -1,0 +1,166 @@
+"""Decisions that arrive together are committed together, so that a call shares one fsync with its neighbours.
+
+One `DecisionsMade` per tenant and flush, on an aggregate of this replica's own: its id is new with every start, so
+nothing has to be loaded, and new again after a failed append, whose outcome nobody knows. One publish of a tenant is in
+flight at a time. The next leaves when it is acknowledged, but not sooner than 2 ms after it began if the last group had
+more than one: callers who were answered together come back together, and a moment's wait keeps them in one group.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from chassis.process import monotonic, new_id, now
+from chassis.telemetry import get_logger
+from kernel.events import Cause, Head, Stream
+from kernel.faults import Exhausted, Fault, Unavailable
+from kernel.ports import EventLog
+from services.policy.domain.decision import DecisionRecord, DecisionsMade
+
+WAIT_SECONDS = 0.002
+MAX_EVENT_BYTES = 900_000
+ACTOR = "service:policy"
+
+_log = get_logger("policy.group_commit")
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    decisions: Sequence[DecisionRecord]
+    cause: Cause
+    size_bytes: int
+    committed: "asyncio.Future[int]"
+
+
+class GroupCommit:
+    """Implements `Record`."""
+
+    def __init__(self, log: EventLog, monotonic: Callable[[], float] = monotonic) -> None:
+        self._log = log
+        self._monotonic = monotonic
+        self._tenants: dict[str, _Tenant] = {}
+
+    async def commit(self, decisions: Sequence[DecisionRecord], cause: Cause) -> int:
+        if not decisions:
+            raise ValueError("nothing to commit")
+        size_bytes = sum(map(_size_of, decisions))
+        if size_bytes > MAX_EVENT_BYTES:
+            text = f"these decisions take about {size_bytes} bytes, an event {MAX_EVENT_BYTES}: ask for fewer at once"
+            raise Exhausted("MESSAGE_TOO_LARGE", text, max_bytes=str(MAX_EVENT_BYTES))
+        tenant = self._tenants.get(cause.tenant)
+        if tenant is None:
+            tenant = self._tenants[cause.tenant] = _Tenant(cause.tenant, self._log, self._monotonic)
+        return await tenant.commit(
+            _Waiting(decisions, cause, size_bytes, asyncio.get_running_loop().create_future())
+        )
+
+    async def stop(self) -> None:
+        """Wait until whatever was handed over is committed or has failed."""
+        await asyncio.gather(*(tenant.idle() for tenant in self._tenants.values()))
+
+
+class _Tenant:
+    """The groups of one tenant, one after the other."""
+
+    def __init__(self, tenant: str, log: EventLog, monotonic: Callable[[], float]) -> None:
+        self._tenant = tenant
+        self._log = log
+        self._monotonic = monotonic
+        self._waiting: list[_Waiting] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self._last_flush = 0.0
+        self._last_group = 1
+        self._begin()
+
+    def _begin(self) -> None:
+        self._stream = Stream(self._tenant, "policy", "decisions", new_id())
+        self._head = Head()
+
+    async def commit(self, waiting: _Waiting) -> int:
+        self._waiting.append(waiting)
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush(), name=f"group commit {self._tenant}")
+        # A caller that goes away does not take its group along.
+        return await asyncio.shield(waiting.committed)
+
+    async def idle(self) -> None:
+        while self._flushing is not None:
+            await asyncio.wait({self._flushing})
+
+    async def _flush(self) -> None:
+        try:
+            while self._waiting:
+                left = self._last_flush + WAIT_SECONDS - self._monotonic()
+                if self._last_group > 1 and left > 0:
+                    await asyncio.sleep(left)
+                group = self._next_group()
+                self._last_flush, self._last_group = self._monotonic(), len(group)
+                await self._commit(group)
+        finally:
+            self._flushing = None
+
+    def _next_group(self) -> list[_Waiting]:
+        size_bytes, n = 0, 0
+        for waiting in self._waiting:
+            size_bytes += waiting.size_bytes
+            if n and size_bytes > MAX_EVENT_BYTES:
+                break
+            n += 1
+        group, self._waiting = self._waiting[:n], self._waiting[n:]
+        return group
+
+    async def _commit(self, group: Sequence[_Waiting]) -> None:
+        event = DecisionsMade(tuple(decision for each in group for decision in each.decisions))
+        try:
+            appended = await self._log.append(
+                self._stream, (event,), after=self._head, cause=self._cause(group)
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it was, none of them may count on being written
+            self._begin()
+            _fail(group, error)
+            return
+        self._head = Head(appended.sequence, self._head.version + 1)
+        for each in group:
+            if not each.committed.done():
+                each.committed.set_result(appended.sequence)
+
+    def _cause(self, group: Sequence[_Waiting]) -> Cause:
+        """One caller's own cause, or, of several, what they have in common."""
+        if len(group) == 1:
+            cause = group[0].cause
+            return Cause(
+                self._tenant,
+                new_id(),
+                ACTOR,
+                cause.at,
+                cause.correlation_id,
+                cause.causation_id,
+                cause.traceparent,
+            )
+        runs = {each.cause.correlation_id for each in group}
+        return Cause(self._tenant, new_id(), ACTOR, now(), runs.pop() if len(runs) == 1 else "")
+
+
+def _fail(group: Sequence[_Waiting], error: Exception) -> None:
+    if not isinstance(error, Fault):
+        _log.error("group commit failed", exc_info=error)
+    for each in group:
+        fault = error if isinstance(error, Unavailable | Exhausted) else _not_durable()
+        if not each.committed.done():
+            each.committed.set_exception(fault)
+            each.committed.exception()  # its caller may have gone; then nobody asks
+
+
+def _not_durable() -> Unavailable:
+    return Unavailable(
+        "LOG_UNREACHABLE", "the decision could not be made durable, so there is none: try again"
+    )
+
+
+def _size_of(decision: DecisionRecord) -> int:
+    """About how many bytes it takes: ids, digests and tags are 450, texts at most 3 each character."""
+    action = decision.action
+    texts = (
+        len(action.name) + len(action.target) + sum(len(k) + len(v) + 8 for k, v in action.parameters.items())
+    )
+    return 450 + len(decision.explanation) + 3 * texts

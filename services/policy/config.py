@@ -1,0 +1,12 @@
+"""Policy's settings: those that all share, and where its key is."""
+
+from pathlib import Path
+
+from chassis.config import ServiceSettings
+
+
+class PolicySettings(ServiceSettings):
+    @property
+    def signing_key(self) -> Path:
+        """Signs session tokens and permits; readable by policy alone."""
+        return self.within_home(Path("keys/policy.pem"))

@@ -1,0 +1,217 @@
+"""The decision as a use case: find the facts, judge, spend approvals, make it durable, look again, sign permits."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from kernel.events import Cause, derived_id
+from kernel.faults import Fault, NotFound, Refused, Unauthenticated
+from kernel.ports import Aggregates, Following
+from services.policy.domain import decision
+from services.policy.domain.action import Action
+from services.policy.domain.agent import Agent
+from services.policy.domain.agent import Command as AgentCommand
+from services.policy.domain.approval import Approval, UseApproval
+from services.policy.domain.approval import Command as ApprovalCommand
+from services.policy.domain.decision import DecisionRecord, Judgement, Question, Verdict
+from services.policy.domain.faults import ApprovalUnknown, DeciderStale
+from services.policy.handlers.ask import Answer, Ask, Decision
+from services.policy.handlers.policysets import PolicySets
+from services.policy.handlers.recent import Facts, RecentAnswers
+from services.policy.ports import Clock, Digest, Packets, Permit, Record, Signer
+
+MAX_STALE_SECONDS = 1.0
+PERMIT_TTL = timedelta(seconds=60)
+
+
+class Authorization:
+    def __init__(
+        self,
+        agents: Aggregates[Agent, AgentCommand],
+        approvals: Aggregates[Approval, ApprovalCommand],
+        packets: Packets,
+        sets: PolicySets,
+        following: Following,
+        record: Record,
+        signer: Signer,
+        digest: Digest,
+        now: Clock,
+    ) -> None:
+        self._agents = agents
+        self._approvals = approvals
+        self._packets = packets
+        self._sets = sets
+        self._following = following
+        self._record = record
+        self._signer = signer
+        self._digest = digest
+        self._now = now
+        self._recent = RecentAnswers()
+
+    async def decide(self, ask: Ask, session_token: str, cause: Cause, *, trusted: bool) -> Answer:
+        """The decisions, durable. `trusted` callers may speak for an agent without its session token.
+
+        Sent again, it gives the same decision ids, and spends no second approval.
+
+        Raises:
+            DeciderStale: this replica does not know the newest revocations. No DENY is recorded, for another replica
+                may decide.
+            Unauthenticated: the token is missing or no good; a DENY is on record.
+            Unavailable, Exhausted: nothing could be made durable; nobody may act.
+        """
+        context, tenant = ask.context, cause.tenant
+        if context.at_least_sequence > self._following.position:
+            await self._following.reached(context.at_least_sequence)
+        if self._following.stale_seconds > MAX_STALE_SECONDS:
+            raise DeciderStale(self._following.stale_seconds)
+        facts = self._facts(tenant, ask)
+        refusal = self._token_refusal(ask, session_token, cause, trusted=trusted)
+        if refusal is not None:
+            judgement = decision.token_refused(refusal)
+            records = [self._recorded(ask, action, judgement, facts, cause) for action in ask.actions]
+            await self._record.commit(records, cause)
+            raise refusal
+        key = (tenant, context.agent_id, cause.request_id)
+        answer = self._recent.find(key, ask, facts, cause.at)
+        if answer is None:
+            answer = await self._decide(ask, facts, cause)
+            if all(each.judgement.verdict is not Verdict.NEEDS_APPROVAL for each in answer.decisions):
+                self._recent.keep(
+                    key, ask, facts, cause.at, answer
+                )  # what waits for a person may be answered any time
+        return answer
+
+    async def _decide(self, ask: Ask, facts: Facts, cause: Cause) -> Answer:
+        context = ask.context
+        judged: list[tuple[DecisionRecord, Judgement]] = []
+        for action in ask.actions:
+            question = Question(
+                action,
+                context.mode,
+                context.agent_id,
+                context.task_id,
+                facts.agent,
+                facts.packet,
+                facts.policy,
+            )
+            judgement = decision.judge(question)
+            record = self._recorded(ask, action, judgement, facts, cause)
+            if judgement.verdict is Verdict.NEEDS_APPROVAL and record.approval_id:
+                judgement = await self._spend(judgement, record, cause)
+                record = _with(record, judgement)
+            judged.append((record, judgement))
+        sequence = await self._record.commit([record for record, _ in judged], cause)
+        agent = self._agents.current(cause.tenant, context.agent_id)
+        if agent.revoked is not None and facts.agent.revoked is None:
+            judged, sequence = await self._taken_back(judged, agent, cause)
+        return Answer(tuple(self._permitted(ask, each, cause) for each in judged), sequence)
+
+    async def _spend(self, judgement: Judgement, record: DecisionRecord, cause: Cause) -> Judgement:
+        """Use the approval up for this decision, in the log, before the decision itself is recorded."""
+        use = UseApproval(
+            record.approval_id,
+            record.decision_id,
+            record.action_digest,
+            record.run_id,
+            record.agent_id,
+            cause.at,
+        )
+        try:
+            if self._approvals.current(cause.tenant, use.approval_id).requested is None:
+                raise ApprovalUnknown(use.approval_id)
+            await self._approvals.handle(use.approval_id, use, replace(cause, request_id=record.decision_id))
+        except (Refused, NotFound) as fault:
+            return decision.approval_refused(judgement, fault)
+        return decision.approved(judgement, use.approval_id)
+
+    async def _taken_back(
+        self, judged: list[tuple[DecisionRecord, Judgement]], agent: Agent, cause: Cause
+    ) -> tuple[list[tuple[DecisionRecord, Judgement]], int]:
+        """The agent was revoked while its decisions were being written: they are all refused, and that is recorded."""
+        judgement = decision.revoked(agent)
+        refused = [(_with(record, judgement), judgement) for record, _ in judged]
+        return refused, await self._record.commit([record for record, _ in refused], cause)
+
+    def _facts(self, tenant: str, ask: Ask) -> Facts:
+        agent_id = ask.context.agent_id
+        return Facts(
+            self._agents.current(tenant, agent_id),
+            self._packets.current(tenant, agent_id),
+            self._sets.in_force(tenant),
+        )
+
+    def _token_refusal(self, ask: Ask, token: str, cause: Cause, *, trusted: bool) -> Fault | None:
+        if not token:
+            if trusted:
+                return None
+            return Unauthenticated("TOKEN_MISSING", "an agent must show its session token: create a session")
+        try:
+            session = self._signer.session_of(token, cause.at)
+        except Unauthenticated as fault:
+            return fault
+        if session.tenant != cause.tenant:
+            return Unauthenticated("TENANT_MISMATCH", "the session token is another tenant's")
+        if session.agent_id != ask.context.agent_id:
+            return Unauthenticated("TOKEN_INVALID", "the session token is another agent's: create a session")
+        return None
+
+    def _recorded(
+        self, ask: Ask, action: Action, judgement: Judgement, facts: Facts, cause: Cause
+    ) -> DecisionRecord:
+        context, agent = ask.context, facts.agent
+        digest = self._digest(action)
+        # From all that was asked: the same request gives the same id, another one under its name does not.
+        name = (
+            cause.tenant,
+            "decision",
+            context.agent_id,
+            context.run_id,
+            cause.request_id,
+            action.action_id,
+            digest,
+        )
+        return DecisionRecord(
+            decision_id=derived_id(*name).replace("-", ""),
+            agent_id=context.agent_id,
+            run_id=context.run_id,
+            task_id=context.task_id,
+            action=action,
+            mode=context.mode,
+            verdict=judgement.verdict,
+            rule=judgement.rule,
+            reason=judgement.reason,
+            explanation=judgement.explanation,
+            tier=agent.tier if agent.registered is not None else None,
+            policy_version=facts.policy.version if facts.policy is not None else "",
+            action_digest=digest,
+            approval_id=ask.approval_ids.get(action.action_id, ""),
+            agent_version=agent.agent_version,
+            at=cause.at,
+        )
+
+    def _permitted(self, ask: Ask, judged: tuple[DecisionRecord, Judgement], cause: Cause) -> Decision:
+        record, judgement = judged
+        if judgement.verdict is not Verdict.ALLOW or decision.DRY_RUN in judgement.obligations:
+            return Decision(record, judgement)
+        issued = self._now()
+        permit = Permit(
+            record.decision_id,
+            record.action_digest,
+            cause.tenant,
+            record.run_id,
+            record.task_id,
+            record.agent_id,
+            ask.context.fencing_token,
+            issued,
+            issued + PERMIT_TTL,
+        )
+        return Decision(record, judgement, self._signer.sign_permit(permit), permit.expire_time)
+
+
+def _with(record: DecisionRecord, judgement: Judgement) -> DecisionRecord:
+    return replace(
+        record,
+        verdict=judgement.verdict,
+        rule=judgement.rule,
+        reason=judgement.reason,
+        explanation=judgement.explanation,
+    )

@@ -1,0 +1,58 @@
+"""Answers given lately, so that a request sent again is answered as before.
+
+Nothing rests on them: a request that is no longer here is decided anew, under the same decision ids.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from services.policy.domain.action import Packet
+from services.policy.domain.agent import Agent
+from services.policy.domain.policyset import PolicySet
+from services.policy.handlers.ask import Answer, Ask
+
+MAX_DECISIONS = 20_000
+MAX_AGE = timedelta(seconds=30)  # half of what a permit lives, so that the one in the answer is still of use
+
+Key = tuple[str, str, str]
+"""Tenant, agent, request id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a decision rests on. Compared by identity: whatever changed since is another object."""
+
+    agent: Agent
+    packet: Packet | None
+    policy: PolicySet | None
+
+    def same(self, other: "Facts") -> bool:
+        return self.agent is other.agent and self.packet is other.packet and self.policy is other.policy
+
+
+class RecentAnswers:
+    def __init__(self) -> None:
+        self._given: dict[Key, tuple[Ask, Facts, datetime, Answer]] = {}
+        self._decisions = 0
+
+    def find(self, key: Key, ask: Ask, facts: Facts, at: datetime) -> Answer | None:
+        """The answer to the same question under the same facts, if it was given a moment ago."""
+        given = self._given.get(key)
+        if given is None:
+            return None
+        then, resting_on, since, answer = given
+        fresh = at - since <= MAX_AGE and resting_on.same(facts) and then == ask
+        return answer if fresh else None
+
+    def keep(self, key: Key, ask: Ask, facts: Facts, at: datetime, answer: Answer) -> None:
+        """Remember it; the oldest are forgotten once there are more than 20,000 decisions."""
+        self._forget(key)
+        self._given[key] = (ask, facts, at, answer)
+        self._decisions += len(answer.decisions)
+        while self._decisions > MAX_DECISIONS:
+            self._forget(next(iter(self._given)))
+
+    def _forget(self, key: Key) -> None:
+        given = self._given.pop(key, None)
+        if given is not None:
+            self._decisions -= len(given[3].decisions)

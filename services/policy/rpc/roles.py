@@ -1,0 +1,43 @@
+"""Who may call what. Whatever is not in the table may be called by nobody."""
+
+from types import MappingProxyType
+from typing import Final
+
+from chassis.rpc.cause import ALL_ROLES, Caller
+from kernel.faults import Denied
+
+EVERYONE: Final = ALL_ROLES
+
+ROLES: Final = MappingProxyType(
+    {
+        "RegisterAgent": frozenset({"admin", "service"}),
+        "GetAgent": EVERYONE,
+        "ListAgents": EVERYONE,
+        "CreateSecret": frozenset({"admin", "service"}),
+        "CreateSession": frozenset({"operator", "admin", "service"}),
+        "RevokeAgent": frozenset({"operator", "approver", "admin", "service"}),
+        # An agent comes with an operator's key, and its session token says who it is.
+        "Authorize": frozenset({"operator", "admin", "service"}),
+        "BatchAuthorize": frozenset({"operator", "admin", "service"}),
+        "RequestApproval": frozenset({"service"}),
+        "AnswerApproval": frozenset({"approver", "admin"}),
+        "GetApproval": EVERYONE,
+        "ListApprovals": EVERYONE,
+        "GetPolicySet": EVERYONE,
+        "PublishPolicySet": frozenset({"admin", "service"}),
+        "ListSigningKeys": EVERYONE,
+    }
+)
+
+
+def allowed(caller: Caller, method: str) -> Caller:
+    """`caller`, if one of its roles may call `method`.
+
+    Raises:
+        Denied: reason `ROLE_MISSING`; the text names the roles that may.
+    """
+    may = ROLES.get(method, frozenset())
+    if may.isdisjoint(caller.roles):
+        text = f"{method} needs one of the roles {', '.join(sorted(may))}: ask with a key that has one"
+        raise Denied("ROLE_MISSING", text, method=method, actor=caller.actor)
+    return caller

@@ -1,0 +1,154 @@
+"""Policy over a real channel, its log in memory."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import pytest
+from google.protobuf.message import Message
+from pydantic import SecretStr
+
+from chassis import process
+from chassis.config import ServiceSettings
+from chassis.eventlog.aggregates import HeldAggregates
+from chassis.eventlog.follower import Follower
+from chassis.eventlog.memory import MemoryLog
+from chassis.rpc import client
+from chassis.rpc.server import Server
+from kernel.events import Cause
+from provost.policy.v1 import events_pb2
+from provost.policy.v1 import policy_pb2 as pb
+from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub, add_PolicyServiceServicer_to_server
+from provost.state.v1 import events_pb2 as state_events_pb2
+from provost.state.v1 import state_pb2
+from services.policy import reactor
+from services.policy.adapters.group_commit import GroupCommit
+from services.policy.adapters.policyset_yaml import YamlPolicySets
+from services.policy.adapters.signing import FileSigner, action_digest
+from services.policy.domain.agent import AGENT
+from services.policy.domain.approval import APPROVAL
+from services.policy.domain.policyset import POLICY_SET
+from services.policy.handlers import Agents, Approvals, Authorization, Policy, PolicySets
+from services.policy.rpc import PolicyServicer
+from services.policy.wire import CODEC
+
+KEY = "an internal key for tests"
+SERVICE = ("service",)
+
+
+@dataclass
+class Clock:
+    """The time, which a test may move."""
+
+    ahead: timedelta = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+@dataclass
+class Running:
+    """A policy service and what it stands on."""
+
+    log: MemoryLog
+    policy: Policy
+    follower: Follower
+    signer: FileSigner
+    channel: grpc.aio.Channel
+    port: int
+    requests: "count[int]" = field(default_factory=count)
+
+    def __post_init__(self) -> None:
+        self.stub: Any = PolicyServiceStub(self.channel)
+
+    async def call(
+        self,
+        method: str,
+        request: Message,
+        *,
+        actor: str = "service:tests",
+        roles: tuple[str, ...] = SERVICE,
+        tenant: str = "default",
+    ) -> Any:
+        """Call `method` as `actor`; a request without a request id gets one."""
+        if "request_id" in request.DESCRIPTOR.fields_by_name and not request.request_id:  # type: ignore[attr-defined]
+            request.request_id = f"request-{next(self.requests)}"  # type: ignore[attr-defined]
+        cause = Cause(tenant, "", actor, process.now(), "run-1")
+        return await client.call(getattr(self.stub, method), request, cause, roles=roles)
+
+    async def register(
+        self, agent_id: str = "sre-1", tier: int = pb.TIER_T1_OPERATOR, **who: Any
+    ) -> pb.Agent:
+        request = pb.RegisterAgentRequest(agent_id=agent_id, tier=tier, agent_version="1.0")  # type: ignore[arg-type]
+        agent: pb.Agent = (await self.call("RegisterAgent", request, **who)).agent
+        return agent
+
+    async def packet(
+        self, agent_id: str = "sre-1", *, tenant: str = "default", scope: Any = (), forbidden: Any = ()
+    ) -> int:
+        """An instruction packet, as state would announce it; returns its sequence once it has been read."""
+        constraints = state_pb2.Constraints(scope=scope, forbidden=forbidden)
+        packet = state_pb2.Packet(agent_id=agent_id, task_id="task-1", constraints=constraints)
+        event = state_events_pb2.PacketIssued(packet=packet)
+        headers = b"NATS/1.0\r\nce-type: provost.state.v1.PacketIssued\r\n\r\n"
+        subject = f"evt.{tenant}.state.agent.{agent_id}.PacketIssued"
+        sequence = self.log.put(subject, event.SerializeToString(), headers)
+        await self.follower.reached(sequence)
+        return sequence
+
+    async def decisions(self, tenant: str = "default") -> list[events_pb2.DecisionRecord]:
+        """Every decision in the log, oldest first."""
+        found: list[events_pb2.DecisionRecord] = []
+        feed = await self.log.open((f"evt.{tenant}.policy.decisions.*.*",), 0, None)
+        for recorded in (await feed.next()).events:
+            found.extend(events_pb2.DecisionsMade.FromString(recorded.payload).decisions)
+        return found
+
+
+def context(agent_id: str = "sre-1", mode: int = pb.MODE_AUTO, **fields: Any) -> pb.RunContext:
+    made = {"run_id": "run-1", "task_id": "task-1", "fencing_token": 7} | fields
+    return pb.RunContext(agent_id=agent_id, mode=mode, **made)  # type: ignore[arg-type]
+
+
+def action(name: str = "diagnostics.memory", environment: str = "sandbox", **fields: Any) -> pb.Action:
+    return pb.Action(
+        **({"action_id": "a1", "name": name, "target": "localhost", "environment": environment} | fields)
+    )
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def running(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
+    log = MemoryLog(CODEC)
+    agents: Any = HeldAggregates(AGENT, log, CODEC)
+    approvals: Any = HeldAggregates(APPROVAL, log, CODEC)
+    published: Any = HeldAggregates(POLICY_SET, log, CODEC)
+    packets = reactor.HeldPackets(CODEC)
+    events = reactor.Reactor(agents.take, approvals.take, published.take, packets.take)
+    follower = Follower(log, reactor.FILTERS, 0, events.deliver, "policy")
+    signer, groups = FileSigner(tmp_path / "keys" / "policy.pem"), GroupCommit(log)
+    sets = PolicySets(published, YamlPolicySets())
+    policy = Policy(
+        Agents(agents, follower, sets, signer, process.new_secret, process.new_id),
+        Approvals(approvals, follower, action_digest, clock),
+        sets,
+        Authorization(agents, approvals, packets, sets, follower, groups, signer, action_digest, clock),
+    )
+    settings = ServiceSettings(_env_file=None, internal_key=SecretStr(KEY))
+    server = Server(settings, "policy", port=0)
+    server.add(add_PolicyServiceServicer_to_server, PolicyServicer(policy, signer))
+    await follower.start()
+    await server.start()
+    await follower.caught_up()
+    async with client.channel(f"127.0.0.1:{server.port}", internal_key=KEY) as channel:
+        yield Running(log, policy, follower, signer, channel, server.port)
+    await server.stop()
+    await follower.stop()
