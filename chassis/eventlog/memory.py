@@ -93,6 +93,10 @@ class MemoryLog:
     async def last_sequence(self) -> int:
         return len(self._kept.events)
 
+    def recorded(self) -> list[Recorded]:
+        """Everything there is, oldest first."""
+        return list(self._kept.events)
+
     async def open(self, filters: Sequence[str], after: int, last: Recorded | None) -> "MemoryFeed":
         """A feed; implements `chassis.eventlog.feed.Source`."""
         events = self._kept.events

@@ -4,7 +4,6 @@ Plays are files beside this one; parameters reach them as extra variables in JSO
 """
 
 import json
-import os
 import re
 import sys
 import tempfile
@@ -76,10 +75,7 @@ class AnsibleCheck:
             "ANSIBLE_HOME": home,
             "ANSIBLE_LOCAL_TEMP": home,
             "ANSIBLE_REMOTE_TEMP": home,
-            "ANSIBLE_CONFIG": os.devnull,
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_RETRY_FILES_ENABLED": "0",
-            "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
+            "ANSIBLE_CONFIG": str(PLAYS / "ansible.cfg"),
             "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         }
 

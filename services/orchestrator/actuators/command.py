@@ -1,6 +1,7 @@
 """Running a program: no shell, its own process group, a clean environment, limits on time and output."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Mapping, Sequence
@@ -53,7 +54,7 @@ async def run(
             "ACTUATOR_TIMEOUT", f"{argv[0]} took longer than {timeout_seconds:.0f} s"
         ) from None
     finally:
-        _end(process)
+        await _end(process)
     return Ran(exit_code, output.decode("utf-8", "replace"), cut)
 
 
@@ -68,9 +69,9 @@ async def _read(process: asyncio.subprocess.Process) -> tuple[bytes, bool]:
     return bytes(kept), cut
 
 
-def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill it and all it started, and see it gone."""
     if process.returncode is None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
+        await process.wait()

@@ -56,7 +56,7 @@ _EXACT: tuple[_Secret, ...] = (
     _Secret(
         "github_token",
         ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
-        re.compile(_START + r"(?P<secret>g[a-z_]{3,10}_[A-Za-z0-9_]{20,255})"),
+        re.compile(_START + r"(?P<secret>(?:gh[pousr]|github_pat)_[A-Za-z0-9_]{20,255})"),
     ),
     _Secret("gitlab_token", ("glpat-",), re.compile(_START + r"(?P<secret>glpat-[\w-]{16,255})", re.ASCII)),
     _Secret("slack_token", ("xox",), re.compile(_START + r"(?P<secret>xox[abeoprs]-[A-Za-z0-9-]{10,255})")),

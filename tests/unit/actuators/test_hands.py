@@ -1,0 +1,212 @@
+"""The hands refuse without a permit, act once per effect, and never repeat blindly."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from kernel.faults import Denied, Invalid, Unauthenticated
+from services.orchestrator.actuators.actuator import ActuatorFailed, Finding, Offer
+from services.orchestrator.actuators.ansible import AnsibleCheck
+from services.orchestrator.actuators.command import run
+from services.orchestrator.actuators.diagnostics import DIAGNOSTICS
+from services.orchestrator.actuators.hands import Hands, Permit
+from services.orchestrator.actuators.journal import Journal
+from services.orchestrator.domain.records import Action, EffectState, Tier
+
+ACTION = Action("a1", "test.act", "localhost", "sandbox", {})
+PERMIT = Permit("d1", "digest:test.act", "acme", "r1", "t1", "sre-1", 5)
+
+
+class Written:
+    """Permits that are written down: any other text is none."""
+
+    def __init__(self, **permits: Permit) -> None:
+        self.permits = permits
+
+    async def read(self, permit: str) -> Permit:
+        if permit not in self.permits:
+            raise Unauthenticated("PERMIT_INVALID", "no permit")
+        return self.permits[permit]
+
+
+class Counting:
+    """Counts how often it was done; waits for `gate` when there is one."""
+
+    def __init__(self, read_only: bool = False, fails: bool = False) -> None:
+        self.offer = Offer("test.act", Tier.T0_OBSERVER, "counts", read_only)
+        self.done = 0
+        self.fails = fails
+        self.gate: asyncio.Event | None = None
+
+    def unavailable(self) -> str:
+        return ""
+
+    def preview(self, action: Action) -> str:
+        return "count"
+
+    async def perform(self, action: Action) -> Finding:
+        self.done += 1
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.fails:
+            raise ActuatorFailed("ACTUATOR_FAILED", "broken", "out\x1b[31mput")
+        return Finding(f"counted {self.done}", "x" * 10_000)
+
+
+def hands(tmp_path: Path, actuator: Counting, **permits: Permit) -> Hands:
+    journal = Journal(tmp_path / "journal.db")
+    return Hands(
+        (actuator,),
+        Written(**(permits or {"good": PERMIT})),
+        journal,
+        lambda a: f"digest:{a.name}",
+        lambda: 0.0,
+    )
+
+
+async def test_without_a_permit_nothing_is_done(tmp_path: Path) -> None:
+    actuator = Counting()
+    it = hands(tmp_path, actuator, good=PERMIT, other=Permit("d", "digest:other", "acme", "r", "t", "a", 5))
+    with pytest.raises(Unauthenticated):
+        await it.perform("acme", "e1", ACTION, "")
+    with pytest.raises(Denied) as other_action:
+        await it.perform("acme", "e1", ACTION, "other")
+    with pytest.raises(Denied) as other_tenant:
+        await it.perform("rival", "e1", ACTION, "good")
+    assert {other_action.value.reason, other_tenant.value.reason} == {"PERMIT_MISMATCH"}
+    assert actuator.done == 0
+
+
+async def test_an_effect_is_done_once(tmp_path: Path) -> None:
+    actuator = Counting()
+    it = hands(tmp_path, actuator)
+    first = await it.perform("acme", "e1", ACTION, "good")
+    again = await it.perform("acme", "e1", ACTION, "good")
+    assert first == again
+    assert first.state is EffectState.SUCCEEDED
+    assert actuator.done == 1
+    assert len(first.output) == 8192
+    restarted = hands(tmp_path, actuator)
+    assert await restarted.perform("acme", "e1", ACTION, "good") == first
+    assert actuator.done == 1
+
+
+async def test_two_who_ask_at_once_get_one_effect(tmp_path: Path) -> None:
+    actuator = Counting()
+    actuator.gate = asyncio.Event()
+    it = hands(tmp_path, actuator)
+    both = [asyncio.create_task(it.perform("acme", "e1", ACTION, "good")) for _ in range(2)]
+    while actuator.done == 0:
+        await asyncio.sleep(0)
+    actuator.gate.set()
+    one, other = await asyncio.gather(*both)
+    assert one == other
+    assert actuator.done == 1
+
+
+@pytest.mark.parametrize(
+    ("read_only", "state", "times"), [(False, EffectState.UNKNOWN, 0), (True, EffectState.SUCCEEDED, 1)]
+)
+async def test_an_effect_that_was_cut_off_is_not_blindly_repeated(
+    tmp_path: Path, read_only: bool, state: EffectState, times: int
+) -> None:
+    Journal(tmp_path / "journal.db").begin("e1", "digest:test.act")
+    actuator = Counting(read_only)
+    effect = await hands(tmp_path, actuator).perform("acme", "e1", ACTION, "good")
+    assert effect.state is state
+    assert actuator.done == times
+
+
+async def test_a_permit_under_an_older_lock_is_refused(tmp_path: Path) -> None:
+    newer = Permit("d2", PERMIT.action_digest, "acme", "r1", "t1", "sre-1", 6)
+    it = hands(tmp_path, Counting(), good=PERMIT, newer=newer)
+    await it.perform("acme", "e1", ACTION, "newer")
+    with pytest.raises(Denied) as caught:
+        await it.perform("acme", "e2", ACTION, "good")
+    assert caught.value.reason == "FENCING_TOKEN_STALE"
+
+
+async def test_a_revoked_agent_has_no_hands(tmp_path: Path) -> None:
+    actuator = Counting()
+    it = hands(tmp_path, actuator)
+    it.revoke("acme", "sre-1")
+    with pytest.raises(Denied) as caught:
+        await it.perform("acme", "e1", ACTION, "good")
+    assert caught.value.reason == "AGENT_REVOKED"
+    assert actuator.done == 0
+
+
+async def test_a_failure_is_an_outcome_and_its_output_is_inert(tmp_path: Path) -> None:
+    effect = await hands(tmp_path, Counting(fails=True)).perform("acme", "e1", ACTION, "good")
+    assert effect.state is EffectState.FAILED
+    assert effect.error_type == "ACTUATOR_FAILED"
+    assert effect.output == "out\\x1b[31mput"
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        Action("a", "no.such", "localhost", "sandbox"),
+        Action("a", "test.act", "db1.example", "sandbox"),
+        Action("a", "test.act", "localhost", "sandbox", {"x": "1"}),
+    ],
+)
+async def test_what_is_not_offered_is_refused(tmp_path: Path, action: Action) -> None:
+    actuator = Counting()
+    it = hands(tmp_path, actuator)
+    with pytest.raises(Invalid):
+        it.preview(action)
+    with pytest.raises(Invalid):
+        await it.perform("acme", "e1", action, "good")
+    assert actuator.done == 0
+
+
+@pytest.mark.parametrize("actuator", DIAGNOSTICS, ids=lambda each: each.offer.action)
+async def test_diagnostics_really_look(actuator: object) -> None:
+    offer = actuator.offer  # type: ignore[attr-defined]
+    parameters = {"unit": "cron.service"} if "unit" in offer.parameters else {}
+    found = await actuator.perform(Action("a", offer.action, "localhost", "sandbox", parameters))  # type: ignore[attr-defined]
+    assert found.summary
+    assert not found.changed
+
+
+@pytest.mark.parametrize("unit", ["-h", "--version", "a b", "a;b", "$(x)", "../x", ""])
+async def test_no_unit_name_becomes_an_option_or_a_command(tmp_path: Path, unit: str) -> None:
+    it = Hands(DIAGNOSTICS, Written(), Journal(tmp_path / "j.db"), lambda a: "", lambda: 0.0)
+    with pytest.raises(Invalid):
+        it.preview(Action("a", "diagnostics.unit", "localhost", "sandbox", {"unit": unit}))
+
+
+async def test_ansible_checks_and_changes_nothing(tmp_path: Path) -> None:
+    check = AnsibleCheck()
+    assert check.unavailable() == ""
+    action = Action("a", "ansible.check", "localhost", "sandbox", {"play": "disk_space", "path": "/"})
+    found = await check.perform(action)
+    assert found.summary.startswith("disk_space:")
+    assert "PLAY RECAP" in found.output
+    assert not found.changed
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"play": "../x"}, {"play": "disk_space", "path": "/a;b"}, {}, {"play": "x"}]
+)
+async def test_ansible_takes_named_plays_and_shaped_values_only(
+    tmp_path: Path, parameters: dict[str, str]
+) -> None:
+    it = Hands((AnsibleCheck(),), Written(), Journal(tmp_path / "j.db"), lambda a: "", lambda: 0.0)
+    with pytest.raises(Invalid):
+        it.preview(Action("a", "ansible.check", "localhost", "sandbox", parameters))
+
+
+async def test_a_program_that_will_not_end_is_ended() -> None:
+    with pytest.raises(ActuatorFailed) as caught:
+        await run(["/bin/sh", "-c", "sleep 60 & wait"], timeout_seconds=0.2)
+    assert caught.value.error_type == "ACTUATOR_TIMEOUT"
+
+
+async def test_endless_output_is_cut() -> None:
+    ran = await run(["/bin/sh", "-c", "head -c 3000000 /dev/zero"], timeout_seconds=20)
+    assert ran.cut
+    assert len(ran.output) == 256 * 1024
+    assert ran.exit_code == 0

@@ -1,0 +1,254 @@
+"""Peers of the orchestrator in memory: small, honest, and able to be away or to die between two calls."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from kernel.events import Cause
+from kernel.faults import Conflict, Denied, NotFound, Unavailable
+from services.orchestrator.domain.records import (
+    Action,
+    Decision,
+    Effect,
+    EffectState,
+    ErrorCounts,
+    Handoff,
+    Mode,
+    Packet,
+    Tier,
+    Verdict,
+)
+from services.orchestrator.ports import Answer, RunContext, Standing
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Outage:
+    """Counts calls; those whose number is in `at` find nobody."""
+
+    at: set[int] = field(default_factory=set)
+    calls: int = 0
+
+    def pass_by(self) -> None:
+        self.calls += 1
+        if self.calls in self.at:
+            raise Unavailable("PEER_UNREACHABLE", f"call {self.calls} finds nobody")
+
+
+class FakePolicy:
+    """Allows what is in `allowed`, holds everything else in an assisted run, denies the rest."""
+
+    def __init__(self, outage: Outage, allowed: frozenset[str] = frozenset({"diagnostics.memory"})) -> None:
+        self.outage = outage
+        self.allowed = allowed
+        self.forbidden: frozenset[str] = frozenset()
+        self.revoked: dict[str, str] = {}
+        self.known: set[str] = {"sre-1"}
+        self.answers: dict[str, Answer] = {}
+        self.asked: dict[str, tuple[Action, str, str]] = {}
+        self.decided: list[Decision] = []
+
+    async def standing(self, agent_id: str, cause: Cause) -> Standing:
+        self.outage.pass_by()
+        if agent_id not in self.known:
+            raise NotFound("AGENT_UNKNOWN", f"no agent {agent_id}")
+        return Standing(agent_id, agent_id in self.revoked, self.revoked.get(agent_id, ""))
+
+    async def authorize(
+        self,
+        token: str,
+        context: RunContext,
+        actions: Sequence[Action],
+        approval_ids: Mapping[str, str],
+        cause: Cause,
+    ) -> tuple[Decision, ...]:
+        self.outage.pass_by()
+        made = tuple(
+            self._decide(context, action, approval_ids.get(action.action_id, ""), cause) for action in actions
+        )
+        self.decided += made
+        return made
+
+    def _decide(self, context: RunContext, action: Action, approval_id: str, cause: Cause) -> Decision:
+        verdict, reason, permit = Verdict.DENY, "TIER_TOO_LOW", ""
+        if action.name in self.forbidden:
+            reason = "FORBIDDEN_BY_PACKET"
+        elif action.name in self.allowed:
+            verdict, reason = Verdict.ALLOW, "ALLOWED_BY_TIER"
+            if context.mode is Mode.ASSISTED and not approval_id:
+                verdict, reason = Verdict.NEEDS_APPROVAL, "APPROVAL_REQUIRED"
+            elif approval_id and self.answers[approval_id].state != "APPROVED":
+                verdict, reason = Verdict.DENY, "APPROVAL_REJECTED"
+            if verdict is Verdict.ALLOW and context.mode is not Mode.SAFE:
+                permit = f"permit:{action.action_id}:{context.fencing_token}"
+        return Decision(
+            decision_id=f"d-{cause.request_id}-{action.action_id}",
+            action_id=action.action_id,
+            verdict=verdict,
+            rule="tier.T1_OPERATOR",
+            reason=reason,
+            explanation="because",
+            tier=Tier.T1_OPERATOR,
+            policy_version="1",
+            action_digest=f"sha256:{action.name}",
+            permit=permit,
+            permit_expire_time=NOW + timedelta(seconds=60) if permit else None,
+        )
+
+    async def request_approval(
+        self, context: RunContext, action: Action, digest: str, why: str, requested_by: str, cause: Cause
+    ) -> str:
+        self.outage.pass_by()
+        approval_id = f"ap-{action.action_id}"
+        self.asked[approval_id] = (action, digest, requested_by)
+        self.answers.setdefault(approval_id, Answer(approval_id, "PENDING", NOW + timedelta(hours=1)))
+        return approval_id
+
+    async def approval(self, approval_id: str, cause: Cause) -> Answer:
+        self.outage.pass_by()
+        return self.answers[approval_id]
+
+    def answer(self, state: str) -> None:
+        self.answers = {key: replace(each, state=state) for key, each in self.answers.items()}
+
+    async def revoke(self, agent_id: str, kind: str, details: str, cause: Cause) -> None:
+        self.outage.pass_by()
+        self.revoked.setdefault(agent_id, kind)
+
+
+class FakeState:
+    """Locks by holder, counters, artifacts by hash."""
+
+    def __init__(self, outage: Outage) -> None:
+        self.outage = outage
+        self.tokens = 0
+        self.lock: dict[str, tuple[str, int]] = {}
+        self.packets: dict[str, Packet] = {}
+        self.artifacts: dict[str, bytes] = {}
+        self.names: set[str] = set()
+        self.errors: list[tuple[str, bool]] = []
+        self.seen_errors: set[str] = set()
+        self.handoffs: list[Handoff] = []
+        self.advanced: list[str] = []
+        self.beats = 0
+
+    async def issue_packet(self, packet: Packet, cause: Cause) -> int:
+        self.outage.pass_by()
+        self.packets[packet.agent_id] = packet
+        return 1
+
+    async def packet_of(self, agent_id: str, cause: Cause) -> Packet | None:
+        return self.packets.get(agent_id)
+
+    async def acquire_lock(
+        self, agent_id: str, task_id: str, holder: str, lease_seconds: int, cause: Cause
+    ) -> int:
+        self.outage.pass_by()
+        held = self.lock.get(agent_id)
+        if held is not None and held[0] != holder:
+            raise Conflict("CANNOT_ACQUIRE_LOCK", f"{held[0]} holds it")
+        if held is None:
+            self.tokens += 1
+            self.lock[agent_id] = (holder, self.tokens)
+        return self.lock[agent_id][1]
+
+    async def advance(
+        self,
+        agent_id: str,
+        task_id: str,
+        run_id: str,
+        phase: str,
+        fencing_token: int,
+        lease_seconds: int,
+        cause: Cause,
+    ) -> ErrorCounts:
+        self.outage.pass_by()
+        if self.lock.get(agent_id) != (run_id, fencing_token):
+            raise Denied("FENCING_TOKEN_STALE", "somebody else has it")
+        self.advanced.append(phase)
+        return self.counts()
+
+    async def release_lock(
+        self, agent_id: str, task_id: str, holder: str, fencing_token: int, cause: Cause
+    ) -> None:
+        self.outage.pass_by()
+        if self.lock.get(agent_id) == (holder, fencing_token):
+            del self.lock[agent_id]
+
+    async def record_error(
+        self,
+        agent_id: str,
+        task_id: str,
+        run_id: str,
+        error_type: str,
+        message: str,
+        violation: bool,
+        cause: Cause,
+    ) -> ErrorCounts:
+        self.outage.pass_by()
+        if cause.request_id not in self.seen_errors:
+            self.seen_errors.add(cause.request_id)
+            self.errors.append((error_type, violation))
+        return self.counts()
+
+    def counts(self) -> ErrorCounts:
+        by_type: dict[str, int] = {}
+        for kind, _ in self.errors:
+            by_type[kind] = by_type.get(kind, 0) + 1
+        return ErrorCounts(
+            len(self.errors),
+            max(by_type.values(), default=0),
+            sum(violation for _, violation in self.errors),
+            by_type,
+        )
+
+    async def heartbeat(self, agent_id: str, cause: Cause) -> None:
+        self.beats += 1
+
+    async def put_artifact(
+        self, content: bytes, name: str, media_type: str, task_id: str, run_id: str, cause: Cause
+    ) -> str:
+        self.outage.pass_by()
+        sha256 = hashlib.sha256(content).hexdigest()
+        self.artifacts[sha256] = content
+        self.names.add(name)
+        return sha256
+
+    async def get_artifact(self, sha256: str, cause: Cause) -> bytes:
+        self.outage.pass_by()
+        return self.artifacts[sha256]
+
+    async def artifact_names(self, task_id: str, cause: Cause) -> frozenset[str]:
+        return frozenset(self.names)
+
+    async def write_handoff(self, handoff: Handoff, cause: Cause) -> None:
+        self.outage.pass_by()
+        self.handoffs.append(handoff)
+
+
+class FakeActuators:
+    """Does each effect once, and remembers every call."""
+
+    def __init__(self, outage: Outage) -> None:
+        self.outage = outage
+        self.done: dict[str, str] = {}
+        self.previews: list[str] = []
+        self.fails = False
+
+    async def reachable(self) -> bool:
+        return True
+
+    async def preview(self, action: Action, cause: Cause) -> Effect:
+        self.outage.pass_by()
+        self.previews.append(action.name)
+        return Effect("", action.action_id, EffectState.PREVIEWED, "would look")
+
+    async def perform(self, effect_id: str, action: Action, permit: str, cause: Cause) -> Effect:
+        self.done.setdefault(effect_id, permit)
+        self.outage.pass_by()
+        state = EffectState.FAILED if self.fails else EffectState.SUCCEEDED
+        return Effect(
+            effect_id, action.action_id, state, "looked", error_type="ACTUATOR_FAILED" if self.fails else ""
+        )

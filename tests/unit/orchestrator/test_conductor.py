@@ -1,0 +1,392 @@
+"""Runs carried to their end: in every mode, through outages at every call, through crashes at every event."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+
+import pytest
+
+from chassis.eventlog.aggregates import HeldAggregates
+from chassis.eventlog.follower import Follower
+from chassis.eventlog.memory import MemoryLog
+from kernel.events import Cause, Recorded
+from kernel.faults import NotFound, Refused
+from services.orchestrator.domain.faults import LogEmpty, LogTooLarge, RunUnknown
+from services.orchestrator.domain.proposal import line_hash
+from services.orchestrator.domain.records import (
+    Action,
+    Claim,
+    EffectState,
+    Evidence,
+    Incident,
+    Mode,
+    PlannedAction,
+    Proposal,
+    Strategy,
+    Tier,
+)
+from services.orchestrator.domain.run import ORDER, RUN, RunState
+from services.orchestrator.handlers import AttachedCrew, Conductor, Orchestrator, Steps
+from services.orchestrator.handlers.orchestrator import Limits, Reasoning, RunView
+from services.orchestrator.handlers.steps import Limits as StepLimits
+from services.orchestrator.ports import Task
+from services.orchestrator.wire import EVENTS
+from tests.unit.orchestrator.doors import NOW, FakeActuators, FakePolicy, FakeState, Outage
+
+TENANT, AGENT = "acme", "sre-1"
+LOG = b"Jan  1 00:00:01 web kernel: Out of memory: Killed process 4242 (java)\n"
+
+
+def proposal(task: Task) -> Proposal:
+    line = task.log.decode().split("\n")[0]
+    names = ("diagnostics.memory", "service.restart")
+    incident = Incident(
+        "critical",
+        "memory_exhausted",
+        0.9,
+        "the kernel killed java",
+        (Evidence("L1", 1, line, line_hash(line)),),
+        (),
+        (Claim("the kernel killed java", "memory_exhausted", "critical", 0.9, ("L1",)),),
+    )
+    plan = tuple(
+        PlannedAction(Action(f"a{n}", name, "localhost", "sandbox"), Tier.T0_OBSERVER, "to see", ("L1",))
+        for n, name in enumerate(names, 1)
+    )
+    return Proposal(task.run_id, incident if task.log else None, plan, ())
+
+
+@dataclass
+class House:
+    """An orchestrator with peers in memory, and an agent that answers every task with `proposal`."""
+
+    log: MemoryLog
+    runs: HeldAggregates
+    conductor: Conductor
+    orchestrator: Orchestrator
+    crew: AttachedCrew
+
+    async def process(self, mode: Mode, request_id: str = "r1", log: bytes = LOG) -> RunView:
+        return await self.orchestrator.process_log(
+            log, mode, Strategy.CLASSIC, True, "", (), cause(request_id)
+        )
+
+
+def cause(request_id: str = "r1") -> Cause:
+    return Cause(TENANT, request_id, "key:op", NOW)
+
+
+@dataclass
+class Peers:
+    policy: FakePolicy
+    state: FakeState
+    actuators: FakeActuators
+    outage: Outage
+
+
+def peers(outage: Outage | None = None) -> Peers:
+    outage = outage or Outage()
+    return Peers(FakePolicy(outage), FakeState(outage), FakeActuators(outage), outage)
+
+
+@asynccontextmanager
+async def house(
+    at: Peers, log: MemoryLog | None = None, think: Callable[[Task], Proposal] = proposal
+) -> AsyncIterator[House]:
+    log = log or MemoryLog(EVENTS)
+    runs = HeldAggregates(RUN, log, EVENTS)
+    follower = Follower(log, runs.filters, 0, runs.take, "test")
+    await follower.start()
+    await follower.caught_up()
+    crew = AttachedCrew(lambda _tenant, agent: agent == AGENT)
+    ids = (f"{n:032x}" for n in count(1))
+    steps = Steps(runs, at.policy, at.state, at.actuators, crew, lambda: NOW, StepLimits(), lambda: next(ids))
+    conductor = Conductor(runs, steps, at.policy, at.state, crew, lambda: NOW, lambda: next(ids))
+    orchestrator = Orchestrator(
+        runs, conductor, at.policy, at.state, crew, lambda: NOW, Reasoning(), Limits(max_wait_seconds=20)
+    )
+    seat = crew.attach(TENANT, AGENT, "token")
+
+    async def answer() -> None:
+        async for task in seat.tasks():
+            try:
+                seat.propose(think(task))
+            except Refused as fault:
+                seat.fail(task.run_id, fault)
+
+    agent = asyncio.create_task(answer())
+    conductor.resume()
+    try:
+        yield House(log, runs, conductor, orchestrator, crew)
+    finally:
+        agent.cancel()
+        await conductor.close()
+        await follower.stop()
+
+
+def types(log: MemoryLog) -> list[str]:
+    return [recorded.event_type for recorded in events(log)]
+
+
+def events(log: MemoryLog) -> list[Recorded]:
+    return log.recorded()
+
+
+async def test_a_safe_run_changes_nothing_and_ends() -> None:
+    at = peers()
+    async with house(at) as it:
+        view = await it.process(Mode.SAFE)
+    run = view.run
+    assert run.state is RunState.COMPLETED
+    assert [effect.state for effect in run.effects.values()] == [EffectState.PREVIEWED]
+    assert at.actuators.done == {}
+    assert at.actuators.previews == ["diagnostics.memory"]
+    assert at.state.advanced == [phase.value for phase in ORDER[1:]]
+    assert at.state.lock == {}
+    assert run.checks is not None
+    assert all(check.ok for check in run.checks)
+    assert run.report_sha256 in at.state.artifacts
+    assert view.sequence == it.log.recorded()[-1].sequence
+
+
+async def test_an_auto_run_acts_once_with_a_permit_and_an_intent_before() -> None:
+    at = peers()
+    async with house(at) as it:
+        view = await it.process(Mode.AUTO)
+        kinds = types(it.log)
+    assert view.run.state is RunState.COMPLETED
+    assert list(at.actuators.done.values()) == ["permit:a1:1"]
+    assert kinds.index("ActionsDecided") < kinds.index("EffectIntended") < kinds.index("EffectsObserved")
+
+
+async def test_permits_never_reach_the_log() -> None:
+    at = peers()
+    async with house(at) as it:
+        await it.process(Mode.AUTO)
+        assert not any(b"permit:" in recorded.payload for recorded in events(it.log))
+
+
+async def test_an_assisted_run_waits_for_a_person_and_then_acts() -> None:
+    at = peers()
+    async with house(at) as it:
+        view = await it.process(Mode.ASSISTED)
+        assert view.run.state is RunState.WAITING
+        assert at.actuators.done == {}
+        assert at.policy.asked["ap-a1"][2] == "key:op"
+        run_id = view.run.known.run_id
+        at.policy.answer("APPROVED")
+        it.conductor.nudge(TENANT, run_id)
+        await ended(it, run_id)
+        run = it.runs.current(TENANT, run_id)
+    assert run.state is RunState.COMPLETED
+    assert list(at.actuators.done.values()) == ["permit:a1:2"]
+
+
+async def test_while_a_run_waits_its_agent_serves_others() -> None:
+    at = peers()
+    async with house(at) as it:
+        waiting = await it.process(Mode.ASSISTED)
+        other = await it.process(Mode.SAFE, "r2")
+        assert (waiting.run.state, other.run.state) == (RunState.WAITING, RunState.COMPLETED)
+
+
+async def test_a_rejected_run_ends_without_acting() -> None:
+    at = peers()
+    async with house(at) as it:
+        view = await it.process(Mode.ASSISTED)
+        at.policy.answer("REJECTED")
+        it.conductor.nudge(TENANT, view.run.known.run_id)
+        await ended(it, view.run.known.run_id)
+        assert it.runs.current(TENANT, view.run.known.run_id).state is RunState.COMPLETED
+    assert at.actuators.done == {}
+
+
+async def ended(it: House, run_id: str) -> None:
+    async with asyncio.timeout(10):
+        while not it.runs.current(TENANT, run_id).over:
+            await asyncio.sleep(0)
+
+
+async def test_a_forbidden_action_revokes_and_leaves_a_handoff() -> None:
+    at = peers()
+    at.policy.forbidden = frozenset({"service.restart"})
+    async with house(at) as it:
+        view = await it.process(Mode.AUTO)
+    assert view.run.state is RunState.REVOKED
+    assert view.run.reason == "PROCEDURE_VIOLATION"
+    assert at.policy.revoked == {AGENT: "procedure_violation"}
+    assert at.actuators.done == {}
+    (handoff,) = at.state.handoffs
+    assert handoff.previous_agent_id == AGENT
+    assert handoff.revoked
+    assert any("diagnostics.memory" in action for action in handoff.required_next_actions)
+
+
+async def test_a_plain_denial_revokes_nobody() -> None:
+    at = peers()
+    async with house(at) as it:
+        view = await it.process(Mode.AUTO)
+    assert view.run.decisions["a2"].verdict == "DENY"
+    assert at.policy.revoked == {}
+    assert at.state.errors == []
+
+
+async def test_the_same_failure_twice_spends_the_budget() -> None:
+    at = peers()
+
+    def fail(task: Task) -> Proposal:
+        raise Refused("AGENT_FAILED", "no idea")
+
+    async with house(at, think=fail) as it:
+        view = await it.process(Mode.SAFE)
+    assert at.state.errors == [("AGENT_FAILED", False)] * 2
+    assert view.run.state is RunState.REVOKED
+    assert view.run.reason == "ERROR_BUDGET_EXCEEDED"
+    assert at.policy.revoked == {AGENT: "same_error_repeated"}
+
+
+async def test_a_claim_without_a_line_is_no_plan() -> None:
+    at = peers()
+
+    def invent(task: Task) -> Proposal:
+        honest = proposal(task)
+        assert honest.incident is not None
+        forged = replace(honest.incident.evidence[0], sha256="0" * 64)
+        return replace(honest, incident=replace(honest.incident, evidence=(forged,)))
+
+    async with house(at, think=invent) as it:
+        view = await it.process(Mode.AUTO)
+    assert view.run.plan is None
+    assert at.actuators.done == {}
+    assert view.run.state is RunState.REVOKED
+
+
+async def test_a_revoked_agent_does_not_start() -> None:
+    at = peers()
+    at.policy.revoked[AGENT] = "operator"
+    async with house(at) as it:
+        view = await it.process(Mode.SAFE)
+    assert (view.run.state, view.run.reason) == (RunState.REFUSED, "AGENT_PREVIOUSLY_REVOKED")
+    assert at.state.advanced == []
+
+
+async def test_revoked_in_the_middle_ends_the_run_with_a_handoff() -> None:
+    at = peers()
+    thinking = asyncio.Event()
+
+    async with house(at, think=proposal) as it:
+        view = await it.process(Mode.ASSISTED)
+        it.conductor.agent_revoked(TENANT, AGENT, "operator", "taken away")
+        await ended(it, view.run.known.run_id)
+        run = it.runs.current(TENANT, view.run.known.run_id)
+    assert not thinking.is_set()
+    assert run.state is RunState.REVOKED
+    assert len(at.state.handoffs) == 1
+    assert at.actuators.done == {}
+
+
+async def test_without_a_packet_the_run_is_refused() -> None:
+    at = peers()
+    async with house(at) as it:
+        view = await it.orchestrator.start_run(AGENT, "t1", "", Mode.SAFE, None, cause())
+        await ended(it, view.run.known.run_id)
+        run = it.runs.current(TENANT, view.run.known.run_id)
+    assert (run.state, run.reason) == (RunState.REFUSED, "NO_INSTRUCTION_PACKET")
+
+
+async def test_a_lock_somebody_else_holds_refuses_the_run() -> None:
+    at = peers()
+    at.state.lock[AGENT] = ("another-run", 7)
+    async with house(at) as it:
+        view = await it.process(Mode.SAFE)
+    assert (view.run.state, view.run.reason) == (RunState.REFUSED, "CANNOT_ACQUIRE_LOCK")
+
+
+async def test_the_same_request_is_the_same_run() -> None:
+    at = peers()
+    async with house(at) as it:
+        first, second = await it.process(Mode.AUTO), await it.process(Mode.AUTO)
+        assert first == second
+        assert types(it.log).count("RunStarted") == 1
+    assert len(at.actuators.done) == 1
+
+
+@pytest.mark.parametrize("mode", [Mode.SAFE, Mode.AUTO])
+async def test_an_outage_at_any_call_changes_nothing(mode: Mode) -> None:
+    at = peers()
+    async with house(at) as it:
+        whole = await it.process(mode)
+    total = at.outage.calls
+    assert total > 10
+    for n in range(1, total + 1):
+        at = peers(Outage({n}))
+        async with house(at) as it:
+            try:
+                view = await it.process(mode)
+            except Exception:  # before the run began: the caller tries again
+                assert n <= 1
+                view = await it.process(mode)
+        assert view.run.state is whole.run.state, f"outage at call {n}"
+        assert len(at.actuators.done) == (mode is Mode.AUTO), f"outage at call {n}"
+        assert view.run.effects.keys() == whole.run.effects.keys()
+
+
+@pytest.mark.parametrize("mode", [Mode.SAFE, Mode.AUTO])
+async def test_a_crash_after_any_event_does_no_step_twice(mode: Mode) -> None:
+    at = peers()
+    async with house(at) as it:
+        whole = await it.process(mode)
+        length = len(it.log.recorded())
+    for n in range(1, length):
+        at, log = peers(), MemoryLog(EVENTS)
+        async with house(at, log) as it:
+            started = asyncio.create_task(it.process(mode))
+            async with asyncio.timeout(10):
+                while len(log.recorded()) < n:
+                    await asyncio.sleep(0)
+            started.cancel()
+        async with house(at, log) as it:
+            view = await it.process(mode)
+        assert view.run.state is RunState.COMPLETED, f"crash after event {n}"
+        assert view.run.effects.keys() == whole.run.effects.keys(), f"crash after event {n}"
+        assert len(at.actuators.done) == (mode is Mode.AUTO), f"crash after event {n}"
+        kinds = types(log)
+        assert kinds.count("EffectIntended") == (mode is Mode.AUTO)
+        assert kinds.count("RunEnded") == 1
+
+
+async def test_what_cannot_be_a_log_starts_no_run() -> None:
+    at = peers()
+    async with house(at) as it:
+        with pytest.raises(LogEmpty):
+            await it.process(Mode.SAFE, log=b" \n\t\n")
+        with pytest.raises(LogTooLarge):
+            await it.process(Mode.SAFE, log=b"x" * (32 * 1024 * 1024 + 1))
+        with pytest.raises(NotFound):
+            await it.orchestrator.start_run("nobody", "t1", "look", Mode.SAFE, None, cause())
+        with pytest.raises(RunUnknown):
+            await it.orchestrator.get_run(TENANT, "0" * 32, 0)
+        assert it.log.recorded() == []
+
+
+async def test_bytes_that_are_not_text_are_counted_and_secrets_go() -> None:
+    at = peers()
+    async with house(at) as it:
+        view = await it.process(Mode.SAFE, log=LOG + b"\xff\xfe password=hunter2\n")
+    source = view.run.known.source
+    assert source is not None
+    assert source.replaced_bytes == 2
+    assert source.redactions == {"assigned_secret": 1}
+    assert not any(b"hunter2" in content for content in at.state.artifacts.values())
+    assert not any(b"hunter2" in recorded.payload for recorded in events(it.log))
+
+
+async def test_another_tenant_sees_nothing() -> None:
+    at = peers()
+    async with house(at) as it:
+        view = await it.process(Mode.SAFE)
+        with pytest.raises(RunUnknown):
+            await it.orchestrator.get_run("other", view.run.known.run_id, 0)
+        assert it.orchestrator.list_runs("other", None, "", 10) == ([], "")
