@@ -12,21 +12,7 @@ import pytest
 from chassis.config import ServiceSettings
 from chassis.embedded import keys
 from chassis.embedded.place import Place
-from tests.fakes.process import free_port
-
-REPOSITORY = Path(__file__).parents[3]
-
-
-def environment(home: Path, **changes: str) -> Mapping[str, str]:
-    """Our settings alone, on ports that are free."""
-    names = [
-        alias
-        for field in ServiceSettings.model_fields.values()
-        if (alias := field.alias or "").endswith("_PORT")
-    ]
-    ports = {name: str(free_port()) for name in names}
-    kept = {"PATH": os.environ["PATH"], "PROVOST_HOME": str(home)}
-    return kept | ports | {"PROVOST_METRICS_PORT": "0"} | changes
+from tests.e2e.embedded.embedded import REPOSITORY, environment
 
 
 def start(given: Mapping[str, str], cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
