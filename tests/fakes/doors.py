@@ -1,8 +1,9 @@
-"""The doors of the gateway, with somebody honest but simple behind them: what was asked is kept, and answered from memory."""
+"""The doors of the gateway, with somebody honest but simple behind them who keeps what was asked."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 
 from kernel.faults import Denied, Fault, NotFound
 from services.gateway.domain.callers import Caller, Keyring, Role, parse_keys
@@ -227,6 +228,7 @@ VIEWER, APPROVER = "viewer-key-0123456789ab", "approver-key-0123456789"
 OTHER = "operator-of-another-tenant"
 
 
+@cache
 def keyring() -> Keyring:
     """One key of each kind the tests need."""
     entries = f"{OPERATOR},viewer:{VIEWER},approver:{APPROVER},operator@acme:{OTHER}"

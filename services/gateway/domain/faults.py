@@ -46,7 +46,7 @@ class LogTooLarge(Exhausted):
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(
             "LOG_TOO_LARGE",
-            f"larger than {limit_bytes} bytes: send it in parts",
+            f"larger than {limit_bytes // 2**20} MiB: send it in parts",
             field="log",
             limit_bytes=str(limit_bytes),
         )

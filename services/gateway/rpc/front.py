@@ -51,7 +51,7 @@ class Front(grpc.GenericRpcHandler):
             for name in (f"/{service.full_name}/{method.name}",)
         }
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
         return self._handlers.get(handler_call_details.method)
 
     def _handler(self, name: str, method: MethodDescriptor) -> Handler:

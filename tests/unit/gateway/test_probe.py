@@ -1,0 +1,29 @@
+"""What a page of metrics says about lag."""
+
+from services.gateway.adapters.probe import lag_of
+
+PAGE = """# HELP provost_follower_lag_events Events still to be read.
+# TYPE provost_follower_lag_events gauge
+provost_follower_lag_events{follower="policy"} 3.0
+provost_follower_lag_events{follower="other"} 1.2e+04
+provost_follower_lag_seconds{follower="policy"} 0.1
+"""
+
+
+def test_the_follower_that_is_most_behind_counts() -> None:
+    assert lag_of(PAGE) == (12_000, "")
+
+
+def test_without_a_count_the_time_since_the_end_decides() -> None:
+    assert lag_of('provost_follower_lag_seconds{follower="x"} 0.25\n') == (
+        0,
+        "at the end of the log 0.2 s ago",
+    )
+    assert lag_of('provost_follower_lag_seconds{follower="x"} 31\n') == (
+        -1,
+        "at the end of the log 31.0 s ago",
+    )
+
+
+def test_whoever_follows_nothing_is_not_behind() -> None:
+    assert lag_of("process_cpu_seconds_total 1.0\n") == (0, "it follows nothing")
