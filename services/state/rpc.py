@@ -1,7 +1,5 @@
 """Unwrap, ask, wrap: state over gRPC. Writes need the role service; every known role may read."""
 
-# ruff: noqa: N802 - methods are named as in the proto
-
 from chassis.rpc.cause import ALL_ROLES, Context, caller_of, cause_of
 from kernel.events import Cause
 from kernel.faults import Denied

@@ -1,6 +1,7 @@
 """The log from its beginning, read with a follower of its own that ends where it was told to."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from chassis.eventlog.feed import Source
 from chassis.eventlog.follower import Follower
@@ -10,12 +11,15 @@ from kernel.ports import EventLog
 PATIENCE_SECONDS = 600.0
 
 
-class LogHistory:
-    """Implements `services.state.ports.History` over a log and how it is followed."""
+class Followable(EventLog, Source, Protocol):
+    """A log that can also be followed."""
 
-    def __init__(self, log: EventLog, source: Source, filters: Sequence[str]) -> None:
+
+class LogHistory:
+    """Implements `services.state.ports.History`."""
+
+    def __init__(self, log: Followable, filters: Sequence[str]) -> None:
         self._log = log
-        self._source = source
         self._filters = filters
 
     async def replay(self, take: Callable[[Recorded], None], after: int, upto: int) -> None:
@@ -26,7 +30,7 @@ class LogHistory:
 
         if upto <= after:
             return
-        follower = Follower(self._source, self._filters, after, deliver, "state history")
+        follower = Follower(self._log, self._filters, after, deliver, "state history")
         await follower.start()
         try:
             await follower.reached(upto, PATIENCE_SECONDS)

@@ -1,7 +1,7 @@
 """The Redis-protocol store behind the `Store` port: Valkey, Redis or DragonflyDB, unchanged."""
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import wraps
@@ -30,7 +30,7 @@ _DOCUMENTS_AT_ONCE = 500
 _log = get_logger("state.store")
 
 
-def _reaching(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+def _reaching(method: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     @wraps(method)
     async def reaching(*args: P.args, **kwargs: P.kwargs) -> T:
         try:

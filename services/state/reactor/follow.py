@@ -7,9 +7,8 @@ from chassis.eventlog.codec import Unreadable
 from chassis.telemetry import get_logger
 from kernel.events import Recorded
 from services.state.domain.view import Place, View
-from services.state.wire import CODEC, FILTERS
+from services.state.wire import CODEC
 
-__all__ = ["FILTERS", "Reactor", "fold"]
 _log = get_logger("state.reactor")
 
 

@@ -41,10 +41,16 @@ class StoreMirror:
         """The position this process last brought the store to, or found it at; `None` when it must be filled."""
         self._applied = 0
         self._down = False
+        self._filled = False
         self._skip_upto = 0
         self._working = asyncio.Lock()
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
+
+    @property
+    def filled(self) -> bool:
+        """Whether the store has been brought up to the log, once."""
+        return self._filled
 
     async def open(self, last_sequence: int) -> None:
         """Before anything is followed: learn how far the store is, for what lies behind that is not written again.
@@ -125,6 +131,7 @@ class StoreMirror:
         if self._known is None:
             await self.fill(self._view, target)
         self._applied = max(self._applied, target)
+        self._filled = True
         self._set_down(False)
 
     async def fill(self, view: View, upto: int) -> None:

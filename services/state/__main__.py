@@ -1,0 +1,65 @@
+"""State's composition root."""
+
+import asyncio
+
+from chassis import metrics, process, store, telemetry
+from chassis.config import load
+from chassis.eventlog.aggregates import HeldAggregates
+from chassis.eventlog.connection import connect
+from chassis.eventlog.follower import Follower
+from chassis.eventlog.jetstream import JetStreamLog
+from chassis.eventlog.stream import ensure_stream
+from chassis.rpc.server import Server
+from provost.state.v1.state_pb2_grpc import add_StateServiceServicer_to_server
+from services.state.adapters import ArtifactDirectory, LogHistory, RedisStore, SequencingLog
+from services.state.config import StateSettings
+from services.state.domain.agent import AGENT
+from services.state.domain.task import TASK
+from services.state.domain.view import View
+from services.state.handlers import State
+from services.state.reactor import Reactor, StoreAudit, StoreMirror, keep_health
+from services.state.rpc import MAX_MESSAGE_BYTES, StateServicer
+from services.state.wire import CODEC, FILTERS
+
+
+async def main(stopping: process.Stopping) -> None:
+    settings = load(StateSettings)
+    telemetry.configure("state", settings)
+    metrics.serve(settings.metrics_port_of("state"))
+    connection = await connect(settings.nats_url, name="state")
+    await ensure_stream(connection)
+    jetstream = JetStreamLog(connection, CODEC, source="provost/state")
+    log, view = SequencingLog(jetstream), View()
+    agents = HeldAggregates(log.decider(AGENT), log, CODEC)
+    tasks = HeldAggregates(log.decider(TASK), log, CODEC)
+    client = store.connect(settings.store_url.get_secret_value())
+    derived = RedisStore(client)
+    mirror = StoreMirror(view, derived, now=process.now, new_mark=process.new_id)
+    reactor = Reactor((agents, tasks), view, mirror)
+    follower = Follower(connection, FILTERS, 0, reactor.deliver, "state")
+    audit = StoreAudit(view, derived, mirror, LogHistory(jetstream, FILTERS), follower, process.now)
+    contents = ArtifactDirectory(settings.artifacts, process.new_id)
+    state = State(agents, tasks, view, mirror, audit, follower, contents)
+
+    server = Server(settings, "state", max_message_bytes=MAX_MESSAGE_BYTES)
+    server.add(add_StateServiceServicer_to_server, StateServicer(state))
+    await mirror.open(await jetstream.last_sequence())
+    await follower.start()
+    await server.start()
+    await follower.caught_up()
+    async with asyncio.TaskGroup() as group:  # what fails in here ends the process
+        keeping = (
+            group.create_task(mirror.run()),
+            group.create_task(keep_health(follower, mirror, server.set_serving)),
+        )
+        await stopping.wait()
+        await server.stop()
+        for task in keeping:
+            task.cancel()
+    await follower.stop()
+    await client.aclose()
+    await connection.close()
+
+
+if __name__ == "__main__":
+    process.run(main)

@@ -1,0 +1,102 @@
+"""The state service over the log in memory and a real store, and a channel to it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest_asyncio
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from chassis import process, store
+from chassis.config import ServiceSettings
+from chassis.eventlog.aggregates import HeldAggregates
+from chassis.eventlog.follower import Follower
+from chassis.eventlog.memory import MemoryLog
+from chassis.rpc import client
+from chassis.rpc.server import Server
+from kernel.events import Cause
+from provost.state.v1.state_pb2_grpc import StateServiceStub, add_StateServiceServicer_to_server
+from services.state.adapters import ArtifactDirectory, LogHistory, RedisStore, SequencingLog
+from services.state.domain.agent import AGENT
+from services.state.domain.task import TASK
+from services.state.domain.view import View
+from services.state.handlers import State
+from services.state.reactor import Reactor, StoreAudit, StoreMirror, keep_health
+from services.state.rpc import MAX_MESSAGE_BYTES, StateServicer
+from services.state.wire import CODEC, FILTERS
+from tests.fakes.valkey_server import ValkeyServer, valkey_server
+from tests.fakes.wait import until
+
+if TYPE_CHECKING:
+    from provost.state.v1.state_pb2_grpc import StateServiceAsyncStub
+
+__all__ = ["valkey_server"]
+KEY = "an internal key for tests"
+
+
+@dataclass
+class Running:
+    """One process's worth of state, and how to reach it."""
+
+    stub: "StateServiceAsyncStub"
+    log: MemoryLog
+    store: Redis
+    mirror: StoreMirror
+    follower: Follower
+    home: Path
+
+
+def settings() -> ServiceSettings:
+    return ServiceSettings(_env_file=None, internal_key=SecretStr(KEY), shutdown_seconds=1.0)
+
+
+def cause(request_id: str = "", tenant: str = "default", actor: str = "service:orchestrator") -> Cause:
+    return Cause(tenant, request_id, actor, process.now(), "run-1")
+
+
+@contextlib.asynccontextmanager
+async def serving(log: MemoryLog, url: str, home: Path, *, filled: bool = True) -> AsyncIterator[Running]:
+    """A replica of state over `log`, once its store is filled unless told otherwise; several may run at once."""
+    sequencing, view, redis = SequencingLog(log), View(), store.connect(url)
+    agents = HeldAggregates(sequencing.decider(AGENT), sequencing, CODEC)
+    tasks = HeldAggregates(sequencing.decider(TASK), sequencing, CODEC)
+    derived = RedisStore(redis)
+    mirror = StoreMirror(view, derived, now=process.now, new_mark=process.new_id)
+    follower = Follower(log, FILTERS, 0, Reactor((agents, tasks), view, mirror).deliver, "state")
+    audit = StoreAudit(view, derived, mirror, LogHistory(log, FILTERS), follower, process.now)
+    contents = ArtifactDirectory(home / "artifacts", process.new_id)
+    server = Server(settings(), "state", port=0, max_message_bytes=MAX_MESSAGE_BYTES)
+    server.add(
+        add_StateServiceServicer_to_server,
+        StateServicer(State(agents, tasks, view, mirror, audit, follower, contents)),
+    )
+    await mirror.open(await log.last_sequence())
+    await follower.start()
+    await server.start()
+    await follower.caught_up()
+    keeping = asyncio.gather(mirror.run(), keep_health(follower, mirror, server.set_serving))
+    try:
+        await until(lambda: mirror.filled or not filled, "the store was not filled")
+        address = f"127.0.0.1:{server.port}"
+        async with client.channel(address, internal_key=KEY, max_message_bytes=MAX_MESSAGE_BYTES) as channel:
+            yield Running(StateServiceStub(channel), log, redis, mirror, follower, home)
+    finally:
+        await server.stop()
+        keeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeping
+        await follower.stop()
+        await redis.aclose()
+
+
+@pytest_asyncio.fixture
+async def state(valkey_server: ValkeyServer, tmp_path: Path) -> AsyncIterator[Running]:
+    redis = store.connect(valkey_server.url)
+    await redis.flushall()
+    await redis.aclose()
+    async with serving(MemoryLog(CODEC), valkey_server.url, tmp_path) as running:
+        yield running

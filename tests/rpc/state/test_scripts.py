@@ -1,0 +1,163 @@
+"""The store's adapter alone: guards, lists, marks, and writers that come late, twice and out of order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from chassis import store
+from kernel.faults import Fault, Unavailable
+from services.state.adapters import RedisStore
+from services.state.domain.agent import Command, RecordError
+from services.state.domain.documents import Document, Listing, comparable, documents
+from services.state.domain.view import Part, Place, View
+from services.state.ports import Items, Length, Table, Text
+from tests.fakes.process import free_port
+from tests.fakes.valkey_server import ValkeyServer
+from tests.unit.state.worlds import T0, Worked, acquire, advance, at, release
+
+LOCK = Place("default", "sre-1", Part.LOCK)
+LIST = Place("default", "task-1", Part.ARTIFACTS)
+
+
+@pytest_asyncio.fixture
+async def redis(valkey_server: ValkeyServer) -> AsyncIterator[Redis]:
+    made = store.connect(valkey_server.url)
+    await made.flushall()
+    yield made
+    await made.aclose()
+
+
+async def test_what_is_older_or_the_same_changes_nothing(redis: Redis) -> None:
+    place, derived = Place("default", "sre-1", Part.STATE), RedisStore(redis)
+    await derived.write([Document(place, 5, "five")], T0)
+    await derived.write([Document(place, 4, "four"), Document(place, 5, "again")], T0)
+    assert (await derived.read([Text(place)])).values == ["five"]
+    await derived.write([Document(place, 6, None)], T0)
+    assert (await derived.read([Text(place)])).values == [None]
+    await derived.write([Document(place, 5, "late")], T0)
+    assert (await derived.read([Text(place)])).values == [None], "what is gone stays gone"
+
+
+async def test_a_lock_that_has_run_out_is_not_written(redis: Redis) -> None:
+    derived = RedisStore(redis)
+    await derived.write([Document(LOCK, 1, "x", at(10))], at(9))
+    assert 0 < await redis.pttl("agent:{default/sre-1}:lock") <= 6000
+    await derived.write([Document(LOCK, 2, "y", at(10))], at(60))
+    assert not await redis.exists("agent:{default/sre-1}:lock")
+
+
+async def test_a_heartbeat_only_ever_moves_on(redis: Redis) -> None:
+    place, derived = Place("default", "sre-1", Part.HEARTBEAT), RedisStore(redis)
+    for beat in ("2026-03-01T12:00:05", "2026-03-01T12:00:01"):
+        await derived.write([Document(place, 0, beat, at(30))], T0)
+    assert (await derived.read([Text(place)])).values == ["2026-03-01T12:00:05"]
+
+
+async def test_the_end_of_a_list_is_added_once_and_a_gap_is_told(redis: Redis) -> None:
+    derived = RedisStore(redis)
+    assert await derived.write([Document(LIST, 9, Listing(2, ("c",)))], T0) == [LIST]
+    assert await derived.write([Document(LIST, 5, Listing(0, ("a", "b")))], T0) == []
+    assert await derived.write([Document(LIST, 9, Listing(1, ("b", "c")))], T0) == []
+    assert await derived.write([Document(LIST, 9, Listing(0, ("a", "b", "c")))], T0) == []
+    assert (await derived.read([Items(LIST, 0, -1), Length(LIST)])).values == [["a", "b", "c"], 3]
+
+
+async def test_many_documents_of_many_tags_go_in_one_call(redis: Redis) -> None:
+    derived = RedisStore(redis)
+    some = [
+        Document(Place("default", f"a{n}", part), n + 1, content)
+        for n in range(700)
+        for part, content in (
+            (Part.STATE, "s"),
+            (Part.ERRORS, {"total": str(n)}),
+            (Part.AGENTS, frozenset("xy")),
+        )
+    ]
+    await derived.write(some, T0)
+    found = await derived.dump()
+    assert found == {document.key: document.content for document in some}
+    assert (await derived.read([Table(Place("default", "a699", Part.ERRORS))])).values == [{"total": "699"}]
+
+
+async def test_the_position_moves_on_only_from_where_it_is_known_to_be(redis: Redis) -> None:
+    derived = RedisStore(redis)
+    assert not await derived.advance(0, 5), "it is empty: it must be filled"
+    await derived.begin_fill("mine")
+    assert await derived.finish_fill("mine", 5)
+    assert await derived.advance(5, 9)
+    assert await derived.advance(5, 7), "another replica is further"
+    assert await derived.position() == 9
+    await redis.flushall()
+    assert not await derived.advance(9, 12)
+    assert await derived.position() is None
+
+
+async def test_a_fill_that_lost_something_on_the_way_does_not_count(redis: Redis) -> None:
+    derived = RedisStore(redis)
+    await derived.begin_fill("mine")
+    await redis.flushall()
+    assert not await derived.finish_fill("mine", 5)
+    await derived.begin_fill("mine")
+    await derived.begin_fill("another's")
+    assert not await derived.finish_fill("mine", 5)
+    assert await derived.finish_fill("another's", 5)
+
+
+async def test_a_store_that_does_not_answer_is_unavailable() -> None:
+    client = store.connect(f"redis://127.0.0.1:{free_port()}/0", timeout_seconds=0.2)
+    with pytest.raises(Unavailable) as caught:
+        await RedisStore(client).position()
+    assert caught.value.reason == "STORE_UNREACHABLE"
+    await client.aclose()
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> Worked:
+    """Some dozen commands on one agent; those that are refused leave nothing."""
+    worked, seconds = Worked().packed(), 0.0
+    for _ in range(draw(st.integers(1, 15))):
+        seconds += draw(st.floats(0, 40))
+        token = worked.agent.lock.fencing_token if worked.agent.lock else 1
+        commands: list[Command] = [
+            acquire("run-1", seconds),
+            acquire("run-2", seconds),
+            advance(token, seconds, "EXECUTE"),
+            advance(token + 1, seconds),
+            release(token, seconds),
+            RecordError("sre-1", "task-1", "", "TIMEOUT", "", False, at(seconds)),
+        ]
+        command = draw(st.sampled_from(commands))
+        try:
+            worked.does(command)
+        except Fault:
+            continue
+    return worked
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(worked=histories(), data=st.data())
+def test_writers_that_come_late_twice_and_out_of_order_end_with_what_the_log_says(
+    valkey_server: ValkeyServer, worked: Worked, data: st.DataObject
+) -> None:
+    async def scenario() -> None:
+        redis = store.connect(valkey_server.url)
+        await redis.flushall()
+        derived, now = RedisStore(redis), T0 + timedelta(seconds=20)
+        view, writes = View(), list[list[Document]]()
+        for event in worked.events:
+            places = view.take("default", "sre-1", event.event, event.sequence)
+            writes.append(documents(view, places))
+        late = data.draw(st.permutations(writes)) + data.draw(st.lists(st.sampled_from(writes), max_size=5))
+        for write in late:
+            await derived.write(write, now)
+        expected = {each.key: each.content for each in documents(view, view.places(), whole=True)}
+        assert comparable(await derived.dump(), now) == comparable(expected, now)
+        await redis.aclose()
+
+    asyncio.run(scenario())

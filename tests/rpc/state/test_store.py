@@ -1,0 +1,220 @@
+"""The store loses things, and nobody is told anything wrong."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from chassis.eventlog.memory import MemoryLog
+from chassis.rpc import client
+from kernel.faults import Conflict, Unavailable
+from provost.state.v1 import state_pb2 as pb
+from services.state.wire import CODEC
+from tests.fakes.valkey_server import ValkeyServer
+from tests.fakes.wait import until
+from tests.rpc.state.asks import acquire, advance, issue, look, verify
+from tests.rpc.state.conftest import Running, cause, serving
+from tests.rpc.state.test_tasks import put, revoke
+
+POSITION = "applied:{log}:position"
+
+
+async def busy(state: Running) -> int:
+    """Something of everything; the fencing token."""
+    await issue(state)
+    token = (await acquire(state)).lock.fencing_token
+    await advance(state, token, "EXECUTE")
+    error = pb.RecordErrorRequest(agent_id="sre-1", task_id="task-1", error_type="TIMEOUT")
+    await client.call(state.stub.RecordError, error, cause())
+    for n in range(40):
+        await client.call(state.stub.PutArtifact, put(name=f"n{n}"), cause())
+    handoff = pb.Handoff(task_id="task-1", previous_agent_id="sre-0")
+    await client.call(state.stub.WriteHandoff, pb.WriteHandoffRequest(handoff=handoff), cause())
+    await revoke(state, "sre-7")
+    return token
+
+
+async def keys(redis: Redis) -> set[str]:
+    return {str(key) for key in await redis.keys("*")}
+
+
+async def test_keys_and_their_types_are_as_promised(state: Running) -> None:
+    await busy(state)
+    await look(state)
+    types = {
+        "agent:{default/sre-1}:packet": "string",
+        "agent:{default/sre-1}:state": "string",
+        "agent:{default/sre-1}:errors": "hash",
+        "agent:{default/sre-1}:heartbeat": "string",
+        "agent:{default/sre-1}:lock": "string",
+        "task:{default/task-1}:active_agent": "string",
+        "task:{default/task-1}:agents": "set",
+        "task:{default/task-1}:artifacts": "list",
+        "handoff:{default/task-1}:latest": "string",
+        "revocations:{default}:ledger": "list",
+    }
+    assert {key: await state.store.type(key) for key in types} == types
+    assert {key for key in await keys(state.store) if not key.startswith("applied:")} == set(types)
+    for key in ("lock", "heartbeat"):
+        assert await state.store.pttl(f"agent:{{default/sre-1}}:{key}") > 0
+
+
+async def test_after_flushall_reads_are_right_at_once_and_nobody_has_gained_a_lock(state: Running) -> None:
+    token = await busy(state)
+    before = await look(state)
+    await state.store.flushall()
+    after = await look(state)
+    before.ClearField("heartbeat_time")
+    after.ClearField("heartbeat_time")
+    assert after == before
+    with pytest.raises(Conflict):
+        await acquire(state, "a thief".replace(" ", "-"))
+    await advance(state, token, "VERIFY")
+    verdict = await verify(state)
+    assert (verdict.equal, list(verdict.differing_keys)) == (True, [])
+    assert verdict.store_hash == verdict.log_hash
+
+
+async def test_an_idle_store_that_was_flushed_is_filled_without_being_asked(state: Running) -> None:
+    await busy(state)
+    await look(state)
+    before = await keys(state.store)
+    await state.store.flushall()
+
+    async def whole() -> bool:
+        return before - {"agent:{default/sre-1}:heartbeat"} <= await keys(state.store)
+
+    await until(whole, "the store was not filled by itself")
+    assert (await verify(state)).equal
+
+
+async def test_flushed_again_and_again_under_load(state: Running) -> None:
+    token = await busy(state)
+    for n in range(30):
+        if n % 3 == 0:
+            await state.store.flushall()
+        answer = await advance(state, token, f"P{n}")
+        assert (await look(state)).sequence == answer.sequence
+    assert (await verify(state)).equal
+
+
+async def test_what_differs_is_named_and_mended(state: Running) -> None:
+    await busy(state)
+    await look(state)
+    await state.store.delete("agent:{default/sre-1}:errors")
+    await state.store.set("agent:{default/ghost}:packet", "{}")
+    await state.store.rpush("task:{default/task-1}:artifacts", "{}")
+    await state.store.set("somebody:else", "keeps this")
+    verdict = await verify(state)
+    assert not verdict.equal
+    assert list(verdict.differing_keys) == [
+        "agent:{default/ghost}:packet",
+        "agent:{default/sre-1}:errors",
+        "task:{default/task-1}:artifacts",
+    ]
+    assert verdict.at_sequence == await state.log.last_sequence()
+    rebuilt = await client.call(
+        state.stub.RebuildStore, pb.RebuildStoreRequest(), cause(), timeout_seconds=20
+    )
+    assert rebuilt.events == await state.log.last_sequence()
+    verdict = await verify(state)
+    assert verdict.equal
+    assert verdict.log_hash == rebuilt.state_hash
+    assert await state.store.get("somebody:else") == "keeps this"
+
+
+async def test_scripts_that_were_forgotten_are_loaded_again(state: Running) -> None:
+    token = await busy(state)
+    await state.store.script_flush()
+    answer = await advance(state, token, "VERIFY")
+    assert (await look(state)).sequence == answer.sequence
+
+
+async def test_two_replicas_keep_one_store(
+    state: Running, valkey_server: ValkeyServer, tmp_path: Path
+) -> None:
+    token = await busy(state)
+    async with serving(state.log, valkey_server.url, tmp_path / "other") as other:
+        for n in range(10):
+            here, there = (state, other) if n % 2 else (other, state)
+            answer = await advance(here, token, f"P{n}")
+            assert (await look(there, answer.sequence)).phase == f"P{n}"
+        await state.store.flushall()
+        answer = await advance(other, token, "LAST")
+        assert (await look(state, answer.sequence)).phase == "LAST"
+        assert (await verify(other)).equal
+        assert (await verify(state)).equal
+
+
+async def test_a_restart_writes_nothing_that_is_there_and_fills_what_is_not(
+    state: Running, valkey_server: ValkeyServer, tmp_path: Path
+) -> None:
+    await busy(state)
+    await look(state)
+    last = await state.log.last_sequence()
+    async with serving(state.log, valkey_server.url, tmp_path / "again") as again:
+        assert int(await state.store.get(POSITION) or 0) == last
+        assert (await verify(again)).equal
+    await state.store.flushall()
+    async with serving(state.log, valkey_server.url, tmp_path / "once-more") as again:
+        assert (await verify(again)).equal
+
+
+async def test_a_store_that_is_ahead_of_the_log_belongs_to_another_and_is_wiped(
+    valkey_server: ValkeyServer, tmp_path: Path
+) -> None:
+    log = MemoryLog(CODEC)
+    async with serving(log, valkey_server.url, tmp_path) as first:
+        await first.store.set(POSITION, "1000")
+        await first.store.set("agent:{default/ghost}:packet", "{}")
+    async with serving(log, valkey_server.url, tmp_path) as second:
+        await issue(second)
+        assert (await look(second)).packet.task_id == "task-1"
+        assert (await verify(second)).equal
+        assert not await second.store.exists("agent:{default/ghost}:packet")
+
+
+@pytest_asyncio.fixture
+async def own_store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ValkeyServer]:
+    server = ValkeyServer(tmp_path_factory.mktemp("own-valkey"))
+    server.start()
+    yield server
+    server.stop()
+
+
+async def test_while_the_store_is_down_writes_go_on_and_reads_say_why_they_cannot(
+    own_store: ValkeyServer, tmp_path: Path
+) -> None:
+    async with serving(MemoryLog(CODEC), own_store.url, tmp_path) as state:
+        token = await busy(state)
+        await look(state)
+        own_store.kill()
+        answer = await advance(state, token, "VERIFY")
+        with pytest.raises(Unavailable) as caught:
+            await look(state)
+        assert caught.value.reason == "STORE_UNREACHABLE"
+        own_store.start()
+
+        async def back() -> bool:
+            try:
+                return (await look(state)).sequence == answer.sequence
+            except Unavailable:
+                return False
+
+        await until(back, "reads did not come back with the store")
+        assert (await verify(state)).equal
+
+
+async def test_a_store_that_is_not_there_at_the_start_is_filled_when_it_comes(
+    own_store: ValkeyServer, tmp_path: Path
+) -> None:
+    log = MemoryLog(CODEC)
+    own_store.kill()
+    async with serving(log, own_store.url, tmp_path, filled=False) as state:
+        await busy(state)
+        assert not state.mirror.filled
+        own_store.start()
+        await until(lambda: state.mirror.filled, "the store was not filled")
+        assert (await verify(state)).equal

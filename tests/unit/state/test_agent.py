@@ -1,0 +1,92 @@
+"""Packets and error counts."""
+
+from dataclasses import replace
+
+import pytest
+
+from kernel.faults import Fault
+from services.state.domain.agent import AGENT, MAX_MESSAGE_CHARACTERS, ErrorRecorded, IssuePacket, RecordError
+from services.state.domain.errors import MAX_ERROR_TYPES, OTHER_ERRORS
+from services.state.domain.packet import Constraints, ErrorBudget, Packet
+from tests.unit.state.worlds import T0, Worked, at, packet
+
+
+def error(error_type: str, *, violation: bool = False, message: str = "") -> RecordError:
+    return RecordError("sre-1", "task-1", "run-1", error_type, message, violation, at(1))
+
+
+def test_errors_are_counted_by_type_and_violations_apart() -> None:
+    worked = Worked().packed()
+    for error_type in ("TIMEOUT", "TIMEOUT", "EXIT_CODE", "TIMEOUT"):
+        worked.does(error(error_type))
+    worked.does(error("FORBIDDEN", violation=True))
+    errors = worked.agent.errors
+    assert (errors.total, errors.same_error_repeats, errors.procedure_violations) == (4, 3, 1)
+    assert errors.by_type == {"TIMEOUT": 3, "EXIT_CODE": 1}
+
+
+def test_counts_begin_anew_with_a_packet() -> None:
+    worked = Worked().packed()
+    worked.does(error("TIMEOUT"))
+    worked.packed()
+    assert worked.agent.errors == AGENT.initial.errors
+
+
+def test_made_up_types_are_counted_without_end_but_not_kept_without_end() -> None:
+    worked = Worked().packed()
+    for n in range(MAX_ERROR_TYPES + 10):
+        worked.does(error(f"E{n}"))
+    errors = worked.agent.errors
+    assert errors.total == MAX_ERROR_TYPES + 10
+    assert len(errors.by_type) == MAX_ERROR_TYPES + 1
+    assert (errors.by_type[OTHER_ERRORS], errors.same_error_repeats) == (10, 10)
+
+
+def test_a_long_message_is_cut_so_that_its_error_counts() -> None:
+    event = Worked().packed().does(error("TIMEOUT", message="x" * 100_000))
+    assert isinstance(event, ErrorRecorded)
+    assert len(event.message) == MAX_MESSAGE_CHARACTERS
+
+
+@pytest.mark.parametrize("error_type", ["", "two words", "x" * 129, "line\nbreak"])
+def test_an_error_type_is_a_name(error_type: str) -> None:
+    with pytest.raises(Fault) as caught:
+        Worked().packed().does(error(error_type))
+    assert (caught.value.reason, caught.value.facts["field"]) == ("FIELD_INVALID", "error_type")
+
+
+def test_a_packet_has_the_usual_error_budget() -> None:
+    assert packet().error_budget == ErrorBudget(8, 2, 1)
+
+
+SOUND = packet()
+UNSOUND: list[tuple[str, Packet]] = [
+    ("packet.agent_id", replace(SOUND, agent_id="")),
+    ("packet.agent_id", replace(SOUND, agent_id="a" * 65)),
+    ("packet.agent_id", replace(SOUND, agent_id="a.b")),
+    ("packet.task_id", replace(SOUND, task_id="a b")),
+    ("packet.objective", replace(SOUND, objective=" \n")),
+    ("packet.objective", replace(SOUND, objective="x" * 4001)),
+    ("packet.created_for", replace(SOUND, created_for="x" * 201)),
+    ("packet.deliverables", replace(SOUND, deliverables=("x",) * 65)),
+    ("packet.deliverables", replace(SOUND, deliverables=("",))),
+    ("packet.constraints.scope", replace(SOUND, constraints=Constraints(scope=("x" * 201,)))),
+    ("packet.constraints.forbidden", replace(SOUND, constraints=Constraints(forbidden=("a", " ")))),
+    (
+        "packet.constraints.required_steps",
+        replace(SOUND, constraints=Constraints(required_steps=("x" * 129,))),
+    ),
+    ("packet.success_criteria", replace(SOUND, success_criteria=("x" * 1001,))),
+    ("packet.escalation_rules", replace(SOUND, escalation_rules=("x",) * 65)),
+    ("packet.error_budget.max_total_errors", replace(SOUND, error_budget=ErrorBudget(0, 2, 1))),
+    ("packet.error_budget.max_same_error_repeats", replace(SOUND, error_budget=ErrorBudget(8, -1, 1))),
+    ("packet.error_budget.max_procedure_violations", replace(SOUND, error_budget=ErrorBudget(8, 2, 1001))),
+    ("packet.objective", replace(SOUND, deliverables=("x" * 1000,) * 64, success_criteria=("y" * 1000,) * 5)),
+]
+
+
+@pytest.mark.parametrize(("field", "unsound"), UNSOUND, ids=[f"{n} {f}" for n, (f, _) in enumerate(UNSOUND)])
+def test_a_packet_out_of_bounds_names_the_field(field: str, unsound: Packet) -> None:
+    with pytest.raises(Fault) as caught:
+        Worked().does(IssuePacket(unsound, T0))
+    assert (caught.value.reason, caught.value.facts["field"]) == ("PACKET_INVALID", field)

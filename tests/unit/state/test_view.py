@@ -1,0 +1,164 @@
+"""The view, how it lies in the store, and how it is read back."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernel.faults import Fault
+from services.state.domain.agent import RecordError
+from services.state.domain.documents import Listing, comparable, digest, documents, key_of
+from services.state.domain.lock import LockAcquired, LockReleased
+from services.state.domain.page import Page, after_first, before_last
+from services.state.domain.plain import from_json, to_json
+from services.state.domain.revocation import AgentRevoked
+from services.state.domain.snapshot import AgentSnapshot, HeldLock, snapshot
+from services.state.domain.task import ArtifactStored, HandoffWritten
+from services.state.domain.view import Part, Place, View
+from tests.unit.state.worlds import T0, Worked, acquire, advance, artifact, at, handoff, packet
+
+
+def worked_view() -> tuple[View, Worked]:
+    worked = Worked().packed()
+    worked.does(acquire("run-1", 0, lease=30))
+    worked.does(advance(worked.sequence, 5))
+    worked.does(RecordError("sre-1", "task-1", "run-1", "TIMEOUT", "", False, at(6)))
+    view = View()
+    for event in worked.events:
+        view.take("default", "sre-1", event.event, event.sequence)
+    return view, worked
+
+
+def contents(view: View) -> dict[str, Any]:
+    return {document.key: document.content for document in documents(view, view.places(), whole=True)}
+
+
+def test_keys_carry_the_tenant_in_their_hash_tag() -> None:
+    parts = {
+        Place("acme", "sre-1", Part.LOCK): "agent:{acme/sre-1}:lock",
+        Place("acme", "t1", Part.ACTIVE_AGENT): "task:{acme/t1}:active_agent",
+        Place("acme", "t1", Part.ARTIFACTS): "task:{acme/t1}:artifacts",
+        Place("acme", "t1", Part.HANDOFF): "handoff:{acme/t1}:latest",
+        Place("acme", "", Part.REVOCATIONS): "revocations:{acme}:ledger",
+    }
+    assert {place: key_of(place) for place in parts} == parts
+
+
+def test_an_agent_is_read_back_as_it_was_written() -> None:
+    view, worked = worked_view()
+    found = contents(view)
+    packet_text, state, errors, lock, heartbeat = (
+        found[f"agent:{{default/sre-1}}:{part}"]
+        for part in ("packet", "state", "errors", "lock", "heartbeat")
+    )
+    read = snapshot(packet_text, state, errors, lock, heartbeat, at(10))
+    assert read == AgentSnapshot(
+        "sre-1",
+        packet(),
+        "run-1",
+        "PLAN",
+        "",
+        worked.agent.errors,
+        HeldLock("run-1", 6, at(35)),
+        at(5),
+        worked.sequence,
+    )
+
+
+def test_an_event_changes_what_it_says_it_changes_and_nothing_else() -> None:
+    worked = worked_view()[1]
+    view = View()
+    before: dict[str, Any] = {}
+    for event in worked.events:
+        places = view.take("default", "sre-1", event.event, event.sequence)
+        after = contents(view)
+        differing = {key for key in after if after[key] != before.get(key)}
+        assert differing <= {key_of(place) for place in places}
+        before = after
+
+
+def test_an_event_that_was_taken_changes_nothing_more() -> None:
+    view, worked = worked_view()
+    before = contents(view)
+    for event in worked.events:
+        assert view.take("default", "sre-1", event.event, event.sequence) == ()
+    assert contents(view) == before
+
+
+def test_tenants_are_apart() -> None:
+    view = View()
+    view.take("a", "task-1", ArtifactStored(artifact()), 1)
+    view.take("a", "sre-1", AgentRevoked("sre-1", "PERSON", "", "key:x", T0), 2)
+    assert view.artifact("a", artifact().sha256) == artifact()
+    assert view.artifact("b", artifact().sha256) is None
+    assert view.is_revoked("a", "sre-1")
+    assert not view.is_revoked("b", "sre-1")
+
+
+def test_the_lead_of_a_task_is_who_took_a_lock_last_and_holds_it() -> None:
+    view = View()
+    view.take("default", "a", LockAcquired("a", "t", "run-1", T0, at(9)), 1)
+    view.take("default", "b", LockAcquired("b", "t", "run-2", T0, at(9)), 2)
+    lead = Place("default", "t", Part.ACTIVE_AGENT)
+    crew = Place("default", "t", Part.AGENTS)
+    assert [each.content for each in documents(view, [lead, crew])] == ['"b"', frozenset({"a", "b"})]
+    view.take("default", "a", LockReleased("a", "t", "run-1", 1, T0), 3)
+    assert documents(view, [lead])[0].content == '"b"'
+    view.take("default", "b", LockReleased("b", "t", "run-2", 2, T0), 4)
+    assert documents(view, [lead])[0].content is None
+
+
+def test_a_list_is_sent_by_its_tail_unless_it_is_asked_for_whole() -> None:
+    view = View()
+    for n in range(100):
+        view.take("default", "task-1", ArtifactStored(artifact(name=f"n{n}")), n + 1)
+    place = Place("default", "task-1", Part.ARTIFACTS)
+    (tail,), (whole,) = documents(view, [place]), documents(view, [place], whole=True)
+    assert isinstance(tail.content, Listing)
+    assert isinstance(whole.content, Listing)
+    assert (tail.content.offset, len(tail.content.items)) == (68, 32)
+    assert whole.content.items[68:] == tail.content.items
+
+
+def test_time_alone_makes_no_difference() -> None:
+    view = worked_view()[0]
+    found = contents(view)
+    gone = {key: value for key, value in found.items() if not key.endswith((":lock", ":heartbeat"))}
+    late = at(35) + timedelta(microseconds=1)
+    assert comparable(found, late) == comparable(gone, late)
+    early = at(34)
+    assert digest(comparable(found, early)) != digest(comparable(gone, early))
+
+
+def test_records_are_read_back_as_they_were_written() -> None:
+    written = HandoffWritten(handoff(), at(1.5))
+    assert from_json(HandoffWritten, to_json(written)) == written
+
+
+@given(length=st.integers(0, 40), size=st.integers(1, 9), growth=st.integers(0, 5))
+def test_pages_show_every_item_once_also_while_the_list_grows(length: int, size: int, growth: int) -> None:
+    def walk(backwards: bool) -> list[int]:
+        items, seen, token = list(range(length)), list[int](), ""
+        while True:
+            window = before_last(size, token) if backwards else after_first(size, token)
+            end = None if window.last == -1 else window.last + 1
+            found = items[window.first : end]
+            page: Page[int] = window.page(found[::-1] if backwards else found, len(items))
+            seen += page.items
+            token = page.next_page_token
+            if not token:
+                return seen
+            items += range(len(items), len(items) + (growth if backwards else 0))
+
+    assert walk(backwards=False) == list(range(length))
+    assert walk(backwards=True) == list(range(length))[::-1]
+
+
+@pytest.mark.parametrize("token", ["0", "-1", "x", "1.5", "٣", "9" * 13])
+def test_a_page_token_is_one_that_was_given(token: str) -> None:
+    for page in (after_first, before_last):
+        with pytest.raises(Fault) as caught:
+            page(10, token)
+        assert caught.value.reason == "PAGE_TOKEN_INVALID"
