@@ -1,16 +1,18 @@
 """Between records (frozen dataclasses) and protobuf messages, by structure.
 
-A `Mapper` is built once from type hints and checked as it is built: each field of the record must have a
-field of the same name and a fitting type in the message, and the other way round. Knows no service.
+A `Mapper` is built once from type hints and checked as it is built: each field of the record must have a field of the
+same name and a fitting type in the message, and the other way round. Knows no service.
+
+As `dataclasses` does for `__init__`, it writes one expression per direction and compiles it: decisions are mapped tens
+of thousands of times a second. Only names that Python and protobuf accept as identifiers get into it.
 """
 
 import dataclasses
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
@@ -22,10 +24,8 @@ from kernel.faults import Invalid
 
 R = TypeVar("R")
 M = TypeVar("M", bound=Message)
-Convert = Callable[[Any], Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _F = FieldDescriptor
 _INTEGERS = {_F.CPPTYPE_INT32, _F.CPPTYPE_INT64, _F.CPPTYPE_UINT32, _F.CPPTYPE_UINT64}
 _SCALARS: dict[type, set[int]] = {
@@ -34,6 +34,7 @@ _SCALARS: dict[type, set[int]] = {
     bool: {_F.TYPE_BOOL},
     float: {_F.TYPE_DOUBLE, _F.TYPE_FLOAT},
 }
+_DOES_NOT_FIT = (TypeError, ValueError, KeyError, AttributeError)
 
 
 class Mapper(Generic[R, M]):
@@ -59,15 +60,23 @@ class Mapper(Generic[R, M]):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Kind:
-    """How one value crosses; `None` means as it is."""
+class _Way:
+    """One value's way across: expressions over `v`, the value (for a dictionary of fields, or on its own)."""
 
-    to_wire: Convert | None
-    to_record: Convert | None
+    out: str
+    back: str
+    out_alone: str = ""
+
+
+_AS_IT_IS = _Way("v", "v")
 
 
 class _Mapping:
+    """The compiled way across for one pair of types; `out` makes the fields that a message is made of."""
+
     _built: typing.ClassVar[dict[tuple[type, str], "_Mapping"]] = {}
+    out: Callable[[Any], dict[str, Any]]
+    back: Callable[[Any], Any]
 
     @classmethod
     def of(cls, record: type, message: type[Message]) -> "_Mapping":
@@ -83,150 +92,142 @@ class _Mapping:
         return known
 
     def __init__(self, record: type, message: type[Message]) -> None:
-        self._record = record
-        self._message = message
-        self._plain: tuple[str, ...] = ()
-        self._get_plain: Callable[[Any], Sequence[Any]] = lambda _: ()
-        self._converted: tuple[tuple[str, Convert], ...] = ()
-        self._readers: tuple[tuple[str, Convert], ...] = ()
+        self.record = record
+        self.message = message
+        self._names: dict[str, Any] = {"record": record, "stamp": _stamp, "time": _time, "missing": _missing}
+        self._fields: dict[str, tuple[str, str]] = {}
+        self._allowed: dict[str, str] = {}
 
     def _build(self) -> None:
-        descriptor: Descriptor = self._message.DESCRIPTOR  # type: ignore[assignment]
-        where = f"{self._record.__name__} and {descriptor.full_name}"
-        if not dataclasses.is_dataclass(self._record):
-            raise TypeError(f"{self._record.__name__} is not a dataclass")
-        names = [field.name for field in dataclasses.fields(self._record)]
+        descriptor: Descriptor = self.message.DESCRIPTOR  # type: ignore[assignment]
+        where = f"{self.record.__name__} and {descriptor.full_name}"
+        if not dataclasses.is_dataclass(self.record):
+            raise TypeError(f"{self.record.__name__} is not a dataclass")
+        names = [field.name for field in dataclasses.fields(self.record)]
         differ = sorted(set(names) ^ set(descriptor.fields_by_name))
         if differ:
             raise TypeError(f"{where} do not both have: {', '.join(differ)}")
-        hints = typing.get_type_hints(self._record)
-        plain, converted, readers = [], [], []
+        hints = typing.get_type_hints(self.record)
         for name in names:
-            field = descriptor.fields_by_name[name]
             try:
-                kind, read = _field(hints[name], field)
+                self._fields[name] = self._field(hints[name], descriptor.fields_by_name[name])
             except TypeError as error:
                 raise TypeError(f"{where}, field {name}: {error}") from None
-            if kind.to_wire is None:
-                plain.append(name)
-            else:
-                converted.append((name, kind.to_wire))
-            readers.append((name, read))
-        self._plain, self._converted, self._readers = tuple(plain), tuple(converted), tuple(readers)
-        if len(plain) == 1:
-            only = attrgetter(plain[0])
-            self._get_plain = lambda record: (only(record),)
-        elif plain:
-            self._get_plain = attrgetter(*plain)
+        self.out = self._compiled(
+            "{" + ", ".join(f"{name!r}: {each[0]}" for name, each in self._fields.items()) + "}"
+        )
+        self.back = self._compiled(
+            f"record({', '.join(f'{name}={each[1]}' for name, each in self._fields.items())})"
+        )
+
+    def _compiled(self, expression: str) -> Callable[[Any], Any]:
+        made: Callable[[Any], Any] = eval(f"lambda r: {expression}", self._names)  # noqa: S307 - our own text
+        return made
+
+    def _named(self, thing: Any) -> str:
+        name = f"n{len(self._names)}"
+        self._names[name] = thing
+        return name
 
     def to_message(self, record: Any) -> Message:
         try:
-            values = dict(zip(self._plain, self._get_plain(record), strict=True))
-            for name, convert in self._converted:
-                values[name] = convert(getattr(record, name))
-            return self._message(**values)
-        except (TypeError, ValueError, AttributeError):
+            return self.message(**self.out(record))
+        except _DOES_NOT_FIT:
             raise self._blame(record) from None
 
     def to_record(self, message: Any) -> Any:
-        return self._record(**{name: read(message) for name, read in self._readers})
+        try:
+            return self.back(message)
+        except KeyError:
+            for name, (_, back) in self._fields.items():
+                try:
+                    self._compiled(back)(message)
+                except KeyError as unknown:
+                    reason = "FIELD_INVALID" if unknown.args[0] else "FIELD_MISSING"
+                    raise _invalid(reason, name, f"must be one of {self._allowed[name]}") from None
+            raise
 
     def _blame(self, record: Any) -> Exception:
         """The fault that names the first field whose value does not fit."""
-        if not isinstance(record, self._record):
-            return TypeError(f"a {self._record.__name__} was expected, not a {type(record).__name__}")
-        converters = dict(self._converted)
-        for name, _ in self._readers:
-            try:
-                value = getattr(record, name)
-                self._message(**{name: converters[name](value) if name in converters else value})
-            except (TypeError, ValueError, AttributeError):
-                return _invalid("FIELD_INVALID", name, f"a {type(value).__name__} that does not fit")
-        return TypeError(f"{self._record.__name__} does not fit {self._message.DESCRIPTOR.full_name}")
+        if isinstance(record, self.record):
+            for name, (out, _) in self._fields.items():
+                try:
+                    self.message(**{name: self._compiled(out)(record)})
+                except _DOES_NOT_FIT:
+                    kind = type(getattr(record, name)).__name__
+                    return _invalid("FIELD_INVALID", name, f"a {kind} that does not fit")
+        return TypeError(f"a {self.record.__name__} was expected, not a {type(record).__name__}")
 
+    def _field(self, hint: Any, field: FieldDescriptor) -> tuple[str, str]:
+        """Expressions over `r`: the record for the first, the message for the second."""
+        here = f"r.{field.name}"
+        has = f"r.HasField({field.name!r})"
+        origin, args = typing.get_origin(hint), typing.get_args(hint)
+        if field.is_repeated:
+            return self._many(origin, args, field, here)
+        optional = origin in (typing.Union, types.UnionType) and type(None) in args
+        if optional:
+            (hint,) = [each for each in args if each is not type(None)] if len(args) == 2 else [None]
+        way = self._value(hint, field)
+        out, back = _over(way.out, here), _over(way.back, here)
+        if not optional:
+            if field.message_type is not None:
+                back = f"{back} if {has} else missing({field.name!r})"
+            return out, back
+        if way.out != "v":
+            out = f"None if {here} is None else {out}"
+        if field.has_presence:
+            return out, f"{back} if {has} else None"
+        if field.enum_type is not None:
+            return out, f"{back} if {here} else None"
+        raise TypeError("X | None needs a field that can be unset (`optional`)")
 
-def _invalid(reason: str, name: str, problem: str) -> Invalid:
-    return Invalid(reason, f"{name}: {problem}", field=name)
-
-
-def _field(hint: Any, field: FieldDescriptor) -> tuple[_Kind, Convert]:
-    """How `field` is written (a kind) and read (from the whole message)."""
-    name, get = field.name, attrgetter(field.name)
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if field.is_repeated and field.message_type is not None and field.message_type.GetOptions().map_entry:
-        if origin not in (dict, Mapping):
-            raise TypeError("a map needs Mapping[K, V]")
-        return _map(field.message_type, args, name)
-    if field.is_repeated:
+    def _many(self, origin: Any, args: tuple[Any, ...], field: FieldDescriptor, here: str) -> tuple[str, str]:
+        entry = field.message_type
+        if entry is not None and entry.GetOptions().map_entry:
+            if origin not in (dict, Mapping):
+                raise TypeError("a map needs Mapping[K, V]")
+            if self._value(args[0], entry.fields_by_name["key"]) is not _AS_IT_IS:
+                raise TypeError("map keys are str, int or bool")
+            way = self._value(args[1], entry.fields_by_name["value"])
+            if way is _AS_IT_IS:
+                return here, f"dict({here})"
+            out = way.out_alone or way.out
+            return f"{{k: {out} for k, v in {here}.items()}}", f"{{k: {way.back} for k, v in {here}.items()}}"
         if origin is not tuple or args[1:] != (...,):
             raise TypeError("a repeated field needs tuple[X, ...]")
-        item = _value(args[0], field)
-        to_wire, to_record = item.to_wire, item.to_record
-        if to_wire is None or to_record is None:
-            return _Kind(None, tuple), lambda message: tuple(get(message))
-        return (
-            _Kind(lambda values: [to_wire(value) for value in values], tuple),
-            lambda message: tuple([to_record(value) for value in get(message)]),
-        )
-    optional = origin in (typing.Union, types.UnionType) and type(None) in args
-    if optional:
-        (hint,) = [each for each in args if each is not type(None)] if len(args) == 2 else [None]
-    kind = _value(hint, field)
-    back = kind.to_record
-    if not optional:
-        if back is None:
-            return kind, get
+        way = self._value(args[0], field)
+        if way is _AS_IT_IS:
+            return here, f"tuple({here})"
+        return f"[{way.out} for v in {here}]", f"tuple([{way.back} for v in {here}])"
+
+    def _value(self, hint: Any, field: FieldDescriptor) -> _Way:
+        while hasattr(hint, "__supertype__"):
+            hint = hint.__supertype__
+        if (hint is int and field.cpp_type in _INTEGERS) or field.type in _SCALARS.get(hint, ()):
+            return _AS_IT_IS
+        if field.enum_type is not None and isinstance(hint, type) and issubclass(hint, StrEnum):
+            on_wire = _enum(hint, field.enum_type)
+            members = {number: member for member, number in on_wire.items()}
+            self._allowed[field.name] = ", ".join(sorted(on_wire))
+            return _Way(f"{self._named(on_wire)}[v]", f"{self._named(members)}[v]")
         if field.message_type is not None:
-            return kind, lambda message: back(get(message)) if message.HasField(name) else _missing(name)
-        return kind, lambda message: back(get(message))
-    out = kind.to_wire
-    forward = None if out is None else lambda value: None if value is None else out(value)
-    if field.has_presence:
-        if back is None:
-            return _Kind(None, None), lambda message: get(message) if message.HasField(name) else None
-        return _Kind(forward, back), lambda message: back(get(message)) if message.HasField(name) else None
-    if field.enum_type is not None and back is not None:
-        return _Kind(forward, back), lambda message: back(get(message)) if get(message) else None
-    raise TypeError("X | None needs a field that can be unset (`optional`)")
+            if hint is datetime and field.message_type.full_name == Timestamp.DESCRIPTOR.full_name:
+                return _Way("stamp(v)", "time(v)")
+            if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+                nested = self._named(_Mapping.of(hint, GetMessageClass(field.message_type)))
+                return _Way(f"{nested}.out(v)", f"{nested}.to_record(v)", f"{nested}.to_message(v)")
+        raise TypeError(f"{hint} does not fit")
 
 
-def _missing(name: str) -> Any:
-    raise _invalid("FIELD_MISSING", name, "is required")
+def _over(expression: str, value: str) -> str:
+    """The expression with `value` in place of `v`; in those that `_value` writes, `v` stands last or in brackets."""
+    if expression == "v":
+        return value
+    return expression.replace("(v)", f"({value})").replace("[v]", f"[{value}]")
 
 
-def _map(entry: Descriptor, args: tuple[Any, ...], name: str) -> tuple[_Kind, Convert]:
-    get = attrgetter(name)
-    if _value(args[0], entry.fields_by_name["key"]).to_wire is not None:
-        raise TypeError("map keys are str, int or bool")
-    kind = _value(args[1], entry.fields_by_name["value"])
-    out, back = kind.to_wire, kind.to_record
-    if out is None or back is None:
-        return _Kind(None, None), lambda message: dict(get(message))
-    return (
-        _Kind(lambda values: {key: out(value) for key, value in values.items()}, None),
-        lambda message: {key: back(value) for key, value in get(message).items()},
-    )
-
-
-def _value(hint: Any, field: FieldDescriptor) -> _Kind:
-    while hasattr(hint, "__supertype__"):
-        hint = hint.__supertype__
-    if hint is int and field.cpp_type in _INTEGERS:
-        return _Kind(None, None)
-    if hint in _SCALARS and field.type in _SCALARS[hint]:
-        return _Kind(None, None)
-    if field.enum_type is not None and isinstance(hint, type) and issubclass(hint, StrEnum):
-        return _enum(hint, field.enum_type, field.name)
-    if field.message_type is not None:
-        if hint is datetime and field.message_type.full_name == "google.protobuf.Timestamp":
-            return _Kind(_timestamp, _datetime)
-        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-            nested = _Mapping.of(hint, GetMessageClass(field.message_type))
-            return _Kind(nested.to_message, nested.to_record)
-    raise TypeError(f"{hint} does not fit")
-
-
-def _enum(enum: type[StrEnum], descriptor: EnumDescriptor, name: str) -> _Kind:
+def _enum(enum: type[StrEnum], descriptor: EnumDescriptor) -> dict[StrEnum, int]:
     zero = descriptor.values_by_number[0].name
     prefix = zero.removesuffix("UNSPECIFIED")
     if prefix == zero:
@@ -235,27 +236,26 @@ def _enum(enum: type[StrEnum], descriptor: EnumDescriptor, name: str) -> _Kind:
     differ = sorted({member.value for member in enum} ^ set(on_wire))
     if differ:
         raise TypeError(f"{enum.__name__} and {descriptor.full_name} do not both have: {', '.join(differ)}")
-    members = {on_wire[member.value]: member for member in enum}
-
-    def back(number: int) -> StrEnum:
-        member = members.get(number)
-        if member is None:
-            reason = "FIELD_INVALID" if number else "FIELD_MISSING"
-            raise _invalid(reason, name, f"must be one of {', '.join(sorted(on_wire))}")
-        return member
-
-    return _Kind(lambda member: on_wire[enum(member)], back)
+    return {member: on_wire[member.value] for member in enum}
 
 
-def _timestamp(at: datetime) -> Timestamp:
+def _invalid(reason: str, name: str, problem: str) -> Invalid:
+    return Invalid(reason, f"{name}: {problem}", field=name)
+
+
+def _missing(name: str) -> Any:
+    raise _invalid("FIELD_MISSING", name, "is required")
+
+
+def _stamp(at: datetime) -> dict[str, int]:
     if at.tzinfo is None:
         raise ValueError("a time without a zone")
-    seconds, microseconds = divmod((at - _EPOCH) // _MICROSECOND, 1_000_000)
-    return Timestamp(seconds=seconds, nanos=microseconds * 1000)
+    since = at - _EPOCH
+    return {"seconds": since.days * 86400 + since.seconds, "nanos": since.microseconds * 1000}
 
 
-def _datetime(stamp: Timestamp) -> datetime:
+def _time(stamp: Timestamp) -> datetime:
     try:
-        return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
+        return _EPOCH + timedelta(0, stamp.seconds, stamp.nanos // 1000)
     except OverflowError:
         raise Invalid("FIELD_INVALID", "a time out of range (years 1 to 9999)") from None
