@@ -3,6 +3,7 @@
 Nothing is refused: a message whose subject or headers cannot be read has empty columns and is a leaf all the same.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -57,13 +58,17 @@ def entry_of(message: Message) -> Entry:
     """The row and the leaf of a message."""
     sequence, subject, block, payload = message.sequence, message.subject, message.header, message.payload
     lines = leaf.header_lines(block)
-    headers = headers_of(lines or ())
+    raw = {name: value for name, _, value in [line.partition(b":") for line in lines or ()]}
     tokens = subject.split(".")
     if len(tokens) == 6 and tokens[0] == "evt":
         _, tenant, context, aggregate, aggregate_id, event_type = tokens
     else:
         tenant = context = aggregate = aggregate_id = event_type = ""
-    get = headers.get
+
+    def header(name: bytes) -> str:
+        value = raw.get(name)
+        return "" if value is None else _value(name, value)
+
     return Entry(
         sequence,
         leaf.leaf_hash(leaf.leaf_data(subject.encode("utf-8", "replace"), block, lines, payload)),
@@ -72,25 +77,21 @@ def entry_of(message: Message) -> Entry:
         aggregate,
         aggregate_id,
         event_type,
-        get("ce-id", ""),
-        get("ce-correlationid", ""),
-        get("ce-causationid", ""),
-        get("ce-actor", ""),
-        _microseconds(get("ce-time", "")),
+        header(b"ce-id"),
+        header(b"ce-correlationid"),
+        header(b"ce-causationid"),
+        header(b"ce-actor"),
+        _microseconds(header(b"ce-time")),
         subject,
         block,
         payload,
     )
 
 
-def headers_of(lines: "list[bytes] | tuple[()]") -> dict[str, str]:
-    """Headers by name; values of CloudEvents attributes are percent-decoded, as their binding to NATS says."""
-    headers = {}
-    for line in lines:
-        name, _, value = line.decode("utf-8", "replace").partition(":")
-        value = value.strip()
-        headers[name] = unquote(value) if "%" in value and name.startswith("ce-") else value
-    return headers
+def headers_of(lines: Sequence[bytes]) -> dict[str, str]:
+    """Headers by name, the last of each; CloudEvents attributes percent-decoded, as their binding to NATS says."""
+    split = [line.partition(b":") for line in lines]
+    return {_text(name): _value(name, value) for name, _, value in split}
 
 
 def microseconds(at: datetime) -> int:
@@ -109,3 +110,12 @@ def _microseconds(text: str) -> int | None:
     except ValueError:
         return None
     return None if at.tzinfo is None else microseconds(at)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+def _value(name: bytes, raw: bytes) -> str:
+    value = raw.decode("utf-8", "replace").strip()
+    return unquote(value) if "%" in value and name.startswith(b"ce-") else value

@@ -1,7 +1,8 @@
 """Proofs over the tree: which hashes they need, how they are put together, and how they are checked.
 
 Which is pure arithmetic on sizes: a proof is planned as ranges of leaves, a range as slices of tiles. Whoever keeps the
-tiles fetches the slices. Follows RFC 6962, sections 2.1.1 and 2.1.2; checking follows RFC 9162, sections 2.1.3.2 and 2.1.4.2.
+tiles fetches the slices. Follows RFC 6962, sections 2.1.1 and 2.1.2; checking follows RFC 9162, sections 2.1.3.2 and
+2.1.4.2.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,11 +21,11 @@ class Range(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """`count` hashes from `start` on, on tile level `level`: a complete subtree, inside one tile."""
+    """`length` hashes from `start` on, on tile level `level`: a complete subtree, inside one tile."""
 
     level: int
     start: int
-    count: int
+    length: int
 
 
 def slices(leaves: Range) -> list[Slice]:

@@ -1,7 +1,7 @@
 """The Merkle tree of RFC 6962, section 2.1, kept as tiles of 256 hashes (C2SP tlog-tiles).
 
-Tile (level L, index N) holds the hashes of the 256 complete subtrees of 256^L leaves from N·256 on; its root is hash N of
-level L+1. What is not in a full tile yet is the frontier: at most 255 hashes on each level, whatever the size.
+Tile (level L, index N) holds the hashes of the 256 complete subtrees of 256^L leaves from N·256 on; its root is hash N
+of level L+1. What is not in a full tile yet is the frontier: at most 255 hashes on each level, whatever the size.
 
 Hashes of one level are kept concatenated: neighbours to be hashed together are then one slice.
 """

@@ -30,21 +30,30 @@ def test_a_message_without_headers() -> None:
     assert data(block=b"NATS/1.0\r\n\r\n", payload=b"") == plain
 
 
-def test_order_of_names_does_not_matter_but_of_values_of_one_name_it_does() -> None:
+def test_the_order_of_headers_says_nothing() -> None:
     lines = [b"a: 1", b"b: 2", b"a-b: 3", b"a: 0"]
     block = b"NATS/1.0\r\n%b\r\n\r\n"
-    swapped = block % b"\r\n".join([lines[2], lines[1], lines[0], lines[3]])
-    values = block % b"\r\n".join([lines[3], lines[1], lines[2], lines[0]])
-    assert data(block=block % b"\r\n".join(lines)) == data(block=swapped)
-    assert data(block=block % b"\r\n".join(lines)) != data(block=values)
+    assert data(block=block % b"\r\n".join(lines)) == data(block=block % b"\r\n".join(reversed(lines)))
+    assert data(block=block % b"\r\n".join(lines)) != data(block=block % b"\r\n".join(lines[:3]))
+    assert data(block=block % b"\r\n".join(lines)) != data(block=block % b"\r\n".join([*lines, b"a: 0"]))
 
 
 def test_a_block_that_cannot_be_read_is_hashed_as_it_came() -> None:
-    for block in (b"x", b"NATS/1.0", b"NATS/1.0\r\n", b"NATS/1.0\r\nno colon\r\n\r\n", b"NATS/1.0 503\r\n\r\n",
-                  b"NATS/1.0\r\na: 1\r\n\r\nb: 2\r\n\r\n", b"HTTP/1.0\r\na: 1\r\n\r\n", b"NATS/1.0\r\na: 1\r\n"):  # fmt: skip
+    for block in (
+        b"x",
+        b"NATS/1.0",
+        b"NATS/1.0\r\n",
+        b"NATS/1.0 503\r\n\r\n",
+        b"HTTP/1.0\r\na: 1\r\n\r\n",
+        b"NATS/1.0\r\na: 1\r\n",
+    ):
         assert header_lines(block) is None, block
         assert data(block=block) == (
-            b"provost leaf v1 opaque\r\n" + SUBJECT + b"\r\n" + sha256(block).digest() + sha256(b"payload").digest()
+            b"provost leaf v1 opaque\r\n"
+            + SUBJECT
+            + b"\r\n"
+            + sha256(block).digest()
+            + sha256(b"payload").digest()
         )
 
 
@@ -57,7 +66,7 @@ def test_a_leaf_never_outgrows_an_entry_bundle() -> None:
 
 
 TEXT = st.binary(max_size=12).filter(lambda raw: b"\r\n" not in raw and not raw.endswith(b"\r"))
-LINES = st.lists(st.tuples(TEXT.filter(lambda raw: b":" not in raw), TEXT), max_size=4)
+LINES = st.lists(st.tuples(TEXT, TEXT), max_size=4)
 MESSAGES = st.tuples(TEXT, LINES, st.binary(max_size=8))
 
 
@@ -66,7 +75,7 @@ def test_two_messages_share_a_leaf_only_when_they_are_the_same(
     one: tuple[bytes, list[tuple[bytes, bytes]], bytes], other: tuple[bytes, list[tuple[bytes, bytes]], bytes]
 ) -> None:
     def canonical(message: tuple[bytes, list[tuple[bytes, bytes]], bytes]) -> object:
-        return message[0], sorted(message[1], key=lambda each: each[0]), message[2]
+        return message[0], sorted(b"%b:%b" % each for each in message[1]), message[2]
 
     def of(message: tuple[bytes, list[tuple[bytes, bytes]], bytes]) -> bytes:
         block = b"NATS/1.0\r\n" + b"".join(b"%b:%b\r\n" % each for each in message[1]) + b"\r\n"

@@ -86,8 +86,8 @@ class Kept:
         index, offset = divmod(part.start, tree.TILE_WIDTH)
         tile = self.tiles.get((part.level, index))
         row = tile.hashes if tile else self.frontier.levels[part.level]
-        found = row[offset * 32 : (offset + part.count) * 32]
-        assert len(found) == part.count * 32
+        found = row[offset * 32 : (offset + part.length) * 32]
+        assert len(found) == part.length * 32
         return found
 
     def root(self, leaves: Range) -> bytes:
@@ -104,7 +104,9 @@ def test_roots_of_the_published_entries() -> None:
 
 @given(size=st.integers(0, 1500), batches=st.lists(st.integers(0, 600), max_size=6), data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_tiles_roots_and_proofs_are_those_of_the_rfc(size: int, batches: list[int], data: st.DataObject) -> None:
+def test_tiles_roots_and_proofs_are_those_of_the_rfc(
+    size: int, batches: list[int], data: st.DataObject
+) -> None:
     hashes = leaves(size)
     kept = Kept(hashes, batches)
     assert kept.frontier.size == size
@@ -169,7 +171,9 @@ def test_no_bit_of_an_inclusion_proof_may_change(size: int, data: st.DataObject)
             assert not holds(hashes[index], index, size, [*proof[:n], flipped, *proof[n + 1 :]], root)
     assert not any(holds(flipped, index, size, proof, root) for flipped in flips(hashes[index]))
     assert not any(holds(hashes[index], index, size, proof, flipped) for flipped in flips(root))
-    assert not any(holds(hashes[index], other, size, proof, root) for other in range(-1, 80) if other != index)
+    assert not any(
+        holds(hashes[index], other, size, proof, root) for other in range(-1, 80) if other != index
+    )
     assert not holds(hashes[index], index, size, [*proof, root], root)
     for n in range(len(proof)):
         assert not holds(hashes[index], index, size, proof[:n] + proof[n + 1 :], root)

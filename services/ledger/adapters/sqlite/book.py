@@ -1,0 +1,219 @@
+"""The book: one writer on a thread of its own, readers on others, and a draft that can take its place.
+
+The event loop never waits for the disk. While a draft takes the book's place nobody reads or writes; that is the time
+of a rename.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Select, create_engine
+
+from services.ledger.adapters import reading
+from services.ledger.adapters.sqlite.audit import audit
+from services.ledger.adapters.sqlite.draft import SqliteDraft, sync
+from services.ledger.adapters.sqlite.heads import keep_head, read_heads
+from services.ledger.adapters.sqlite.tiles import Run, leaf_hashes, read_slices
+from services.ledger.adapters.sqlite.writer import ReadFact, Writer, explain
+from services.ledger.domain.checkpoint import Checkpoint
+from services.ledger.domain.entry import Entry, Message
+from services.ledger.domain.position import Position
+from services.ledger.domain.projections import ActionRow, AgentRow, ViolationRow
+from services.ledger.domain.proofs import Slice
+from services.ledger.domain.questions import (
+    ActionQuestion,
+    AgentQuestion,
+    EventQuestion,
+    Listed,
+    Page,
+    ViolationQuestion,
+)
+from services.ledger.domain.records import SignedHead
+from services.ledger.ports import Audited
+
+T = TypeVar("T")
+_READERS = 3
+_WAIT_SECONDS = 10.0
+
+
+class SqliteBook:
+    """Implements `ports.Book` with the database in `path`, which is made if it is not there."""
+
+    def __init__(self, path: Path, read_fact: ReadFact) -> None:
+        self._path = path
+        self._read_fact = read_fact
+        self._writing = ThreadPoolExecutor(1, "ledger-writer")
+        self._reading = ThreadPoolExecutor(_READERS, "ledger-reader")
+        self._gate = _Gate()
+        self._writer: Writer | None = None
+        self._engine: Engine | None = None
+
+    async def open(self) -> None:
+        """Open or make the database.
+
+        Raises:
+            LedgerDiverged: it is damaged, or does not add up.
+            Unavailable: it cannot be opened.
+        """
+        await self._on(self._writing, self._open)
+
+    async def close(self) -> None:
+        """Finish what is being written and let go of the file."""
+        async with self._gate.alone():
+            await self._on(self._writing, self._close)
+        self._writing.shutdown()
+        self._reading.shutdown()
+
+    async def position(self) -> Position:
+        return await self._write(lambda writer: writer.position)
+
+    async def append(self, messages: Sequence[Message]) -> Position:
+        return await self._write(lambda writer: writer.append(messages))
+
+    async def keep_head(self, head: SignedHead) -> None:
+        await self._write(lambda writer: keep_head(writer, head))
+
+    async def hashes(self, slices: Sequence[Slice]) -> list[bytes]:
+        return await self._read(lambda run: read_slices(run, slices))
+
+    async def leaf_hashes(self, first: int, last: int) -> list[tuple[int, bytes]]:
+        return await self._read(lambda run: leaf_hashes(run, first, last))
+
+    async def heads(self) -> Sequence[SignedHead]:
+        return await self._read(read_heads)
+
+    async def event(self, tenant: str, event_id: str) -> Entry | None:
+        query = reading.event(tenant, event_id)
+        return await self._select(query, lambda rows: next((Entry(*row) for row in rows), None))
+
+    async def events(self, question: EventQuestion, page: Page) -> Listed[Entry]:
+        query = reading.events(question, page)
+        return await self._select(query, lambda rows: reading.listed_events(rows, page))
+
+    async def actions(self, question: ActionQuestion, page: Page) -> Listed[ActionRow]:
+        query = reading.actions(question, page)
+        return await self._select(query, lambda rows: reading.listed_actions(rows, page))
+
+    async def agents(self, question: AgentQuestion, page: Page) -> Listed[AgentRow]:
+        query = reading.agents(question, page)
+        return await self._select(query, lambda rows: reading.listed_agents(rows, page))
+
+    async def violations(self, question: ViolationQuestion, page: Page) -> Listed[ViolationRow]:
+        query = reading.violations(question, page)
+        return await self._select(query, lambda rows: reading.listed_violations(rows, page))
+
+    async def audit(self, heads: Sequence[Checkpoint]) -> Audited:
+        def run() -> Audited:
+            with closing(sqlite3.connect(self._path, isolation_level=None, timeout=_WAIT_SECONDS)) as db:
+                return audit(db, heads, self._read_fact)
+
+        async with self._gate.shared():
+            return await self._on(self._reading, run)
+
+    async def beside(self) -> SqliteDraft:
+        path = self._path.with_name(self._path.name + ".draft")
+        return SqliteDraft(path, self._read_fact, self._replace_by)
+
+    async def _replace_by(self, fresh: Path) -> None:
+        def replace() -> None:
+            self._close()
+            try:
+                # Closing has put everything into the one file: a log left behind would be another file's.
+                for suffix in ("-wal", "-shm"):
+                    self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+                fresh.replace(self._path)
+                sync(self._path.parent)
+            finally:
+                self._open()
+
+        async with self._gate.alone():
+            await self._on(self._writing, replace)
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._writer = Writer(self._path, self._read_fact)
+        self._engine = create_engine("sqlite://", creator=self._connect, pool_size=_READERS)
+
+    def _close(self) -> None:
+        if self._engine is not None:
+            self._engine.dispose()
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = self._engine = None
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, check_same_thread=False, timeout=_WAIT_SECONDS)
+        db.execute("PRAGMA query_only=ON")
+        return db
+
+    async def _write(self, call: Callable[[Writer], T]) -> T:
+        def run() -> T:
+            assert self._writer is not None, "open() comes first"
+            return call(self._writer)
+
+        async with self._gate.shared():
+            return await self._on(self._writing, run)
+
+    async def _read(self, call: Callable[[Run], T]) -> T:
+        def on(connection: Connection) -> T:
+            return call(lambda text, values: connection.exec_driver_sql(text, tuple(values)).all())
+
+        return await self._connected(on)
+
+    async def _select(self, query: "Select[Any]", call: Callable[[Any], T]) -> T:
+        return await self._connected(lambda connection: call(connection.execute(query)))
+
+    async def _connected(self, call: Callable[[Connection], T]) -> T:
+        def run() -> T:
+            assert self._engine is not None, "open() comes first"
+            with self._engine.connect() as connection:
+                return call(connection)
+
+        async with self._gate.shared():
+            return await self._on(self._reading, run)
+
+    async def _on(self, threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads, call)
+        except sqlite3.Error as problem:
+            explain(problem, self._path)
+
+
+class _Gate:
+    """Many at once, or one alone."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._open = asyncio.Event()
+        self._open.set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @asynccontextmanager
+    async def shared(self) -> AsyncIterator[None]:
+        while not self._open.is_set():
+            await self._open.wait()
+        self._inside += 1
+        self._empty.clear()
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._empty.set()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        while not self._open.is_set():
+            await self._open.wait()
+        self._open.clear()
+        try:
+            await self._empty.wait()
+            yield
+        finally:
+            self._open.set()

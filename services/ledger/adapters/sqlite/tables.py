@@ -1,0 +1,68 @@
+"""Projections in SQLite: rows looked up, facts folded into them, rows written back."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Table
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from services.ledger.adapters.schema import INDEXES, PROJECTIONS
+from services.ledger.domain.projections import Key, Row, Told, fold
+
+_DIALECT = sqlite.dialect()
+
+
+def create_table(table: Table, schema: str) -> str:
+    """The statement that makes `table` in a database of the connection (`main` or `temp`)."""
+    text = str(CreateTable(table).compile(dialect=_DIALECT))
+    return text.replace(f"CREATE TABLE {table.name}", f"CREATE TABLE {schema}.{table.name}")
+
+
+def create_indexes() -> list[str]:
+    """The statements that make every index."""
+    return [str(CreateIndex(index).compile(dialect=_DIALECT)) for index in INDEXES]
+
+
+def insert(table: Table, schema: str, verb: str = "INSERT") -> str:
+    """The statement that writes a whole row."""
+    return f"{verb} INTO {schema}.{table.name} VALUES ({', '.join('?' * len(table.columns))})"
+
+
+class Projections:
+    """The projection tables in one database of a connection."""
+
+    def __init__(self, db: sqlite3.Connection, schema: str) -> None:
+        self._db = db
+        self._upsert = {
+            kind: insert(table, schema, "INSERT OR REPLACE") for kind, table in PROJECTIONS.items()
+        }
+        self._select = {
+            kind: f"SELECT * FROM {schema}.{table.name} WHERE tenant = ? AND {_id(table)} = ?"  # noqa: S608 - names are ours
+            for kind, table in PROJECTIONS.items()
+        }
+
+    def tell(self, told: Sequence[Told]) -> None:
+        """Fold facts into the rows, in the transaction that is open."""
+        for kind, rows in fold(told, self._lookup).items():
+            self._db.executemany(self._upsert[kind], rows.values())
+
+    def _lookup(self, kind: type[Row], key: Key) -> Row | None:
+        row = self._db.execute(self._select[kind], key).fetchone()
+        return None if row is None else kind(*row)
+
+
+def differences(db: sqlite3.Connection) -> Iterator[tuple[str, Key, int]]:
+    """Rows that `main` and `temp` do not both have: table, key, and sequence if the row has one. One for each table."""
+    for table in PROJECTIONS.values():
+        shown = f"tenant, {_id(table)}, {'sequence' if 'sequence' in table.c else 0}"
+        for one, other in (("main", "temp"), ("temp", "main")):
+            extra = f"SELECT * FROM {one}.{table.name} EXCEPT SELECT * FROM {other}.{table.name}"  # noqa: S608
+            row = db.execute(f"SELECT {shown} FROM ({extra}) LIMIT 1").fetchone()  # noqa: S608
+            if row is not None:
+                yield table.name, (row[0], row[1]), row[2]
+                break
+
+
+def _id(table: Table) -> str:
+    return list(table.primary_key)[1].name

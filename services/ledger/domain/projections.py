@@ -1,0 +1,312 @@
+"""What the events add up to: what agents did, what is known of each, what they violated.
+
+Facts are what the ledger understands of an event; `fold` turns facts, in the order of the log, into whole rows. Telling
+the same story twice changes nothing: each row is known by the id of what it is about: a repeated event adds nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar, cast
+
+
+class ActionRow(NamedTuple):
+    """One decision about one action, and what came of it; `position` is its place within its event."""
+
+    tenant: str
+    decision_id: str
+    sequence: int
+    position: int
+    at_us: int
+    agent_id: str
+    agent_version: str
+    tier: str
+    action: str
+    target: str
+    decision: str
+    confidence: float
+    success: bool | None
+    error_type: str
+    error_message: str
+    run_id: str
+    task_id: str
+    rule: str
+    reason: str
+    policy_version: str
+
+
+class EffectRow(NamedTuple):
+    """Which decision an effect was carried out under."""
+
+    tenant: str
+    effect_id: str
+    decision_id: str
+
+
+class RunRow(NamedTuple):
+    """What later events need to know of a run: how sure its plan was, and whether its end is counted."""
+
+    tenant: str
+    run_id: str
+    confidence: float
+    ended: bool
+
+
+class AgentRow(NamedTuple):
+    """One agent's record. Runs refused before they began count for nothing."""
+
+    tenant: str
+    agent_id: str
+    current_tier: str
+    total_runs: int
+    compliant_runs: int
+    consecutive_compliant: int
+    last_active_us: int | None
+    revoked: bool
+
+
+class ViolationRow(NamedTuple):
+    """One breach of procedure."""
+
+    tenant: str
+    event_id: str
+    sequence: int
+    at_us: int
+    agent_id: str
+    run_id: str
+    task_id: str
+    error_type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    decision_id: str
+    agent_id: str
+    agent_version: str
+    tier: str
+    action: str
+    target: str
+    verdict: str
+    run_id: str
+    task_id: str
+    rule: str
+    reason: str
+    policy_version: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    decisions: tuple[Decision, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    run_id: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Intended:
+    effect_id: str
+    decision_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`success` is None when nobody knows, or nothing was done."""
+
+    effect_id: str
+    success: bool | None
+    error_type: str
+    error_message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    agent_id: str
+    tier: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    agent_id: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """`counted` is false for a run that was refused before it did anything."""
+
+    run_id: str
+    agent_id: str
+    counted: bool
+    compliant: bool
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Violated:
+    agent_id: str
+    run_id: str
+    task_id: str
+    error_type: str
+    message: str
+    at_us: int
+
+
+Fact = Decided | Planned | Intended | Observed | Registered | Revoked | Ended | Violated
+
+
+class Told(NamedTuple):
+    """A fact, and the event that told it."""
+
+    tenant: str
+    sequence: int
+    event_id: str
+    fact: Fact
+
+
+Key = tuple[str, str]
+"""Tenant and id: the first two columns of every row."""
+Row = ActionRow | AgentRow | EffectRow | RunRow | ViolationRow
+R = TypeVar("R", ActionRow, AgentRow, EffectRow, RunRow, ViolationRow)
+Lookup = Callable[[type[Row], Key], Row | None]
+"""The row of a kind with a key, as it stood before."""
+Changed = dict[type[Row], dict[Key, Row]]
+
+
+class Rows:
+    """Rows as they stand while facts are folded into them."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self.changed: Changed = {}
+
+    def get(self, kind: type[R], key: Key) -> R | None:
+        row = self.changed.get(kind, {}).get(key) or self._lookup(kind, key)
+        return cast("R | None", row)
+
+    def put(self, row: Row) -> None:
+        self.changed.setdefault(type(row), {})[row[0], row[1]] = row
+
+
+def fold(told: Iterable[Told], lookup: Lookup) -> Changed:
+    """The rows that `told` changes, whole, by kind and key."""
+    rows = Rows(lookup)
+    for each in told:
+        _evolve(rows, each)
+    return rows.changed
+
+
+def _evolve(rows: Rows, told: Told) -> None:
+    tenant = told.tenant
+    match told.fact:
+        case Decided(decisions):
+            for position, decision in enumerate(decisions):
+                _decided(rows, told, position, decision)
+        case Planned(run_id, confidence):
+            rows.put(_run(rows, tenant, run_id)._replace(confidence=confidence))
+        case Intended(effect_id, decision_id):
+            rows.put(EffectRow(tenant, effect_id, decision_id))
+        case Observed(outcomes):
+            for outcome in outcomes:
+                _observed(rows, tenant, outcome)
+        case Registered(agent_id, tier, at_us):
+            rows.put(_active(_agent(rows, tenant, agent_id), at_us)._replace(current_tier=tier))
+        case Revoked(agent_id, at_us):
+            rows.put(_active(_agent(rows, tenant, agent_id), at_us)._replace(revoked=True))
+        case Ended() as ended:
+            _ended(rows, tenant, ended)
+        case Violated() as violated:
+            if rows.get(ViolationRow, (tenant, told.event_id)) is None:
+                rows.put(
+                    ViolationRow(
+                        tenant,
+                        told.event_id,
+                        told.sequence,
+                        violated.at_us,
+                        violated.agent_id,
+                        violated.run_id,
+                        violated.task_id,
+                        violated.error_type,
+                        violated.message,
+                    )
+                )
+
+
+def _decided(rows: Rows, told: Told, position: int, decision: Decision) -> None:
+    if rows.get(ActionRow, (told.tenant, decision.decision_id)) is not None:
+        return
+    rows.put(
+        ActionRow(
+            told.tenant,
+            decision.decision_id,
+            told.sequence,
+            position,
+            decision.at_us,
+            decision.agent_id,
+            decision.agent_version,
+            decision.tier,
+            decision.action,
+            decision.target,
+            decision.verdict,
+            _run(rows, told.tenant, decision.run_id).confidence,
+            None,
+            "",
+            "",
+            decision.run_id,
+            decision.task_id,
+            decision.rule,
+            decision.reason,
+            decision.policy_version,
+        )
+    )
+
+
+def _observed(rows: Rows, tenant: str, outcome: Outcome) -> None:
+    effect = rows.get(EffectRow, (tenant, outcome.effect_id))
+    action = effect and rows.get(ActionRow, (tenant, effect.decision_id))
+    # An outcome that is known stays: an older "nobody knows" may be delivered again.
+    if action and action.success is None:
+        rows.put(
+            action._replace(
+                success=outcome.success, error_type=outcome.error_type, error_message=outcome.error_message
+            )
+        )
+
+
+def _ended(rows: Rows, tenant: str, ended: Ended) -> None:
+    run = _run(rows, tenant, ended.run_id)
+    if run.ended:
+        return
+    rows.put(run._replace(ended=True))
+    if not ended.agent_id or not ended.counted:
+        return
+    agent = _active(_agent(rows, tenant, ended.agent_id), ended.at_us)
+    rows.put(
+        agent._replace(
+            total_runs=agent.total_runs + 1,
+            compliant_runs=agent.compliant_runs + ended.compliant,
+            consecutive_compliant=agent.consecutive_compliant + 1 if ended.compliant else 0,
+        )
+    )
+
+
+def _run(rows: Rows, tenant: str, run_id: str) -> RunRow:
+    return rows.get(RunRow, (tenant, run_id)) or RunRow(tenant, run_id, 0.0, False)
+
+
+def _agent(rows: Rows, tenant: str, agent_id: str) -> AgentRow:
+    known = rows.get(AgentRow, (tenant, agent_id))
+    return known or AgentRow(tenant, agent_id, "", 0, 0, 0, None, False)
+
+
+def _active(agent: AgentRow, at_us: int) -> AgentRow:
+    return agent._replace(last_active_us=max(at_us, agent.last_active_us or 0))

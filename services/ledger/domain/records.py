@@ -1,0 +1,66 @@
+"""What the ledger answers with, besides rows."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.ledger.domain.audit import Finding
+from services.ledger.domain.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHead:
+    """A checkpoint, the signed note it stands in, and when it was signed.
+
+    A head that was computed and never signed has no note and no time.
+    """
+
+    checkpoint: Checkpoint
+    note: str = ""
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """That one event is in a tree."""
+
+    leaf_index: int
+    leaf_hash: bytes
+    path: tuple[bytes, ...]
+    head: SignedHead
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verification found."""
+
+    findings: tuple[Finding, ...]
+    head: SignedHead | None
+
+    @property
+    def ok(self) -> bool:
+        return all(each.ok for each in self.findings)
+
+    @property
+    def first_bad_sequence(self) -> int:
+        """The first sequence that any finding names, 0 when none does."""
+        return min((each.sequence for each in self.findings if each.sequence), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a rebuild is. `swapped` once the new book has taken the old one's place."""
+
+    events: int
+    target: int
+    done: bool = False
+    root: bytes = b""
+    swapped: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """First and last sequence of the event log; 0 and 0 when it is empty."""
+
+    first: int
+    last: int

@@ -1,0 +1,258 @@
+"""The ledger itself: takes what the log brings, signs heads, proves, answers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
+
+from kernel.faults import Fault, Refused
+from services.ledger.domain import proofs
+from services.ledger.domain.checkpoint import Checkpoint
+from services.ledger.domain.entry import Entry, Message
+from services.ledger.domain.faults import (
+    EventUnknown,
+    LedgerBehind,
+    LedgerDiverged,
+    TreeSizeOutOfRange,
+)
+from services.ledger.domain.position import Position
+from services.ledger.domain.projections import ActionRow, AgentRow, ViolationRow
+from services.ledger.domain.proofs import Range
+from services.ledger.domain.questions import (
+    ActionQuestion,
+    AgentQuestion,
+    EventQuestion,
+    Listed,
+    Page,
+    ViolationQuestion,
+)
+from services.ledger.domain.records import Inclusion, Progress, SignedHead, Verdict
+from services.ledger.handlers.divergence import compare_with_log
+from services.ledger.handlers.rebuilding import rebuild
+from services.ledger.handlers.roots import root_at, roots
+from services.ledger.handlers.verifying import verify
+from services.ledger.ports import Book, EventStream, Signer
+
+HEAD_WAIT_SECONDS = 5.0
+
+
+class Ledger:
+    """Keeps what the event log brings and answers from it. `begin` comes first."""
+
+    def __init__(self, book: Book, log: EventStream, signer: Signer) -> None:
+        self._book = book
+        self._log = log
+        self._signer = signer
+        self._position = Position()
+        self._head: SignedHead | None = None
+        self._diverged: Fault | None = None
+        self._moved = asyncio.Event()
+        self._appending = asyncio.Lock()
+        self._rebuilding = asyncio.Lock()
+
+    @property
+    def position(self) -> Position:
+        """How far the ledger is."""
+        return self._position
+
+    @property
+    def diverged(self) -> Fault | None:
+        """Why nothing goes on, if nothing does."""
+        return self._diverged
+
+    @property
+    def verifier_key(self) -> str:
+        """What heads are verified with, as a C2SP vkey."""
+        return self._signer.key.text
+
+    async def begin(self) -> Position:
+        """Find out where the ledger is, and that it, the signer and the event log tell one story.
+
+        Raises:
+            LedgerDiverged, StreamRegression: they do not; also kept as `diverged`.
+            Unavailable: the log or the database does not answer.
+        """
+        self._position = await self._book.position()
+        heads = await self._book.heads()
+        if self._signer.last is None and heads:
+            await self._signer.adopt(heads[-1])
+        last = self._signer.last
+        if last is not None and last.checkpoint.size <= self._position.size:
+            self._head = last
+        try:
+            await self.compare_with_log()
+        except (LedgerDiverged, Refused) as fault:
+            self.diverge(fault)
+            raise
+        return self._position
+
+    async def compare_with_log(self) -> None:
+        """Raises LedgerDiverged or StreamRegression, with the first divergence, unless the log holds all that is kept."""
+        await compare_with_log(self._book, self._log, self._position, self._signer.last)
+
+    def diverge(self, fault: Fault) -> None:
+        """From here on nothing is kept or signed, and whoever waits is told why."""
+        self._diverged = fault
+        self._move()
+
+    async def take(self, messages: Sequence[Message]) -> Position:
+        """Keep what the log brought. Durable when it returns; what is there already is passed over.
+
+        Raises:
+            LedgerDiverged: it does not follow on what is kept.
+            WriterFenced, Unavailable: nothing was written; repeat.
+        """
+        self._go_on()
+        async with self._appending:
+            self._position = await self._book.append(messages)
+        self._move()
+        return self._position
+
+    async def sign(self, at: datetime) -> SignedHead | None:
+        """Sign a head over everything kept, if the tree has grown; None while there is nothing to sign.
+
+        Raises:
+            LedgerDiverged: the signer refuses: the tree does not contain what was signed before.
+            WriterFenced, Unavailable: nothing was signed; repeat.
+        """
+        self._go_on()
+        position, last = self._position, self._signer.last
+        if not position.size or (last is not None and position.size < last.checkpoint.size):
+            return None  # still catching up; that the log is long enough was seen at the beginning
+        head = last
+        new = Checkpoint(self._signer.key.name, position.size, position.root)
+        if last is None or last.checkpoint != new:
+            old = 0 if last is None else last.checkpoint.size
+            path = await roots(self._book, proofs.consistency_ranges(old, new.size))
+            head = await self._signer.sign(new, old, path, at)
+        assert head is not None
+        await self._book.keep_head(head)
+        self._head = head
+        self._move()
+        return head
+
+    async def wait(self, sequence: int, timeout_seconds: float) -> int:
+        """The sequence the ledger has reached, once that is at least `sequence`.
+
+        Raises:
+            LedgerBehind: not in time.
+            LedgerDiverged, StreamRegression: it never will.
+        """
+        await self._until(lambda: self._position.last >= sequence, sequence, timeout_seconds)
+        return self._position.last
+
+    async def tree_head(self, at_least_sequence: int = 0) -> SignedHead:
+        """The newest signed head that covers a sequence.
+
+        Raises:
+            LedgerBehind: there is none yet.
+            LedgerDiverged, StreamRegression: there will be none.
+        """
+
+        def covered() -> bool:
+            if self._head is None:
+                return False
+            return self._position.index_of(at_least_sequence) < self._head.checkpoint.size
+
+        await self._until(covered, at_least_sequence, HEAD_WAIT_SECONDS)
+        assert self._head is not None
+        return self._head
+
+    async def inclusion(self, tenant: str, event_id: str, tree_size: int) -> Inclusion:
+        """The proof that an event is in the tree of `tree_size` leaves; 0 is the newest signed head.
+
+        Raises:
+            EventUnknown: the tenant has no such event.
+            TreeSizeOutOfRange: that tree does not hold it, or there is no such tree yet.
+            LedgerBehind: no signed head covers it yet.
+        """
+        entry = await self.event(tenant, event_id)
+        index = self._position.index_of(entry.sequence)
+        head = (
+            await self.tree_head(entry.sequence) if not tree_size else await self._tree(tree_size, index + 1)
+        )
+        path = await roots(self._book, proofs.inclusion_ranges(index, head.checkpoint.size))
+        return Inclusion(index, entry.leaf_hash, tuple(path), head)
+
+    async def consistency(self, from_size: int, to_size: int) -> tuple[list[bytes], int]:
+        """The proof that the tree of `from_size` leaves is the beginning of `to_size` (0: the newest signed head).
+
+        Raises:
+            TreeSizeOutOfRange: there is no such tree.
+            LedgerBehind: no head is signed yet.
+        """
+        to_size = to_size or (await self.tree_head()).checkpoint.size
+        for name, size, most in (
+            ("to_size", to_size, self._position.size),
+            ("from_size", from_size, to_size),
+        ):
+            if not 1 <= size <= most:
+                raise TreeSizeOutOfRange(name, size, 1, most)
+        return await roots(self._book, proofs.consistency_ranges(from_size, to_size)), to_size
+
+    async def event(self, tenant: str, event_id: str) -> Entry:
+        """Raises EventUnknown: the tenant has no such event."""
+        entry = await self._book.event(tenant, event_id) if event_id else None
+        if entry is None:
+            raise EventUnknown(event_id)
+        return entry
+
+    async def events(self, question: EventQuestion, page: Page) -> Listed[Entry]:
+        return await self._book.events(question, page)
+
+    async def actions(self, question: ActionQuestion, page: Page) -> Listed[ActionRow]:
+        return await self._book.actions(question, page)
+
+    async def agents(self, question: AgentQuestion, page: Page) -> Listed[AgentRow]:
+        return await self._book.agents(question, page)
+
+    async def violations(self, question: ViolationQuestion, page: Page) -> Listed[ViolationRow]:
+        return await self._book.violations(question, page)
+
+    async def verify(self, *, against_log: bool) -> Verdict:
+        """Recompute everything that can be recomputed; with `against_log`, compare every leaf with the log as well."""
+        return await verify(self._book, self._log, self._signer, self._diverged, against_log=against_log)
+
+    async def rebuild(self) -> AsyncIterator[Progress]:
+        """Build the book anew from the log and put it in the old one's place if every signed head agrees.
+
+        Raises:
+            Refused: one is being built already.
+            StreamRegression: the log is no longer whole.
+            Unavailable: no room, or no log.
+        """
+        if self._rebuilding.locked():
+            raise Refused("LEDGER_BEHIND", "a rebuild is going on; wait for it, or try again later")
+        async with self._rebuilding:
+            async for progress in rebuild(self._book, self._log, self._signer, self._appending):
+                if progress.swapped:
+                    self._position = await self._book.position()
+                    self._move()
+                yield progress
+
+    async def _tree(self, size: int, least: int) -> SignedHead:
+        position = self._position
+        if not least <= size <= position.size:
+            raise TreeSizeOutOfRange("tree_size", size, least, position.size)
+        if self._head is not None and self._head.checkpoint.size == size:
+            return self._head
+        root = await root_at(self._book, Range(0, size))
+        return SignedHead(Checkpoint(self._signer.key.name, size, root))
+
+    async def _until(self, there: Callable[[], bool], sequence: int, timeout_seconds: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while True:
+                    self._go_on()
+                    if there():
+                        return
+                    await self._moved.wait()
+        except TimeoutError:
+            raise LedgerBehind(sequence, self._position.last) from None
+
+    def _go_on(self) -> None:
+        if self._diverged is not None:
+            raise self._diverged
+
+    def _move(self) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()

@@ -1,0 +1,75 @@
+"""Verification: the book against itself, against every head that was signed, and against the event log."""
+
+from collections.abc import Sequence
+
+from kernel.faults import Fault
+from services.ledger.domain.audit import Finding
+from services.ledger.domain.checkpoint import MalformedNote
+from services.ledger.domain.entry import entry_of
+from services.ledger.domain.faults import StreamRegression
+from services.ledger.domain.position import Position
+from services.ledger.domain.records import SignedHead, Verdict
+from services.ledger.ports import Book, EventStream, Signer
+
+
+async def verify(
+    book: Book, log: EventStream, signer: Signer, diverged: Fault | None, *, against_log: bool
+) -> Verdict:
+    """Everything that was looked at, and what does not hold. Changes nothing.
+
+    Raises:
+        Unavailable: the log or the database does not answer.
+    """
+    # Read before the audit's snapshot: a head signed later may cover more than the snapshot has.
+    last = signer.last
+    heads = await book.heads()
+    audited = await book.audit([] if last is None else [last.checkpoint])
+    findings = [*audited.findings, _signatures(signer, heads if last is None else [*heads, last])]
+    if against_log:
+        findings.append(await _log(book, log, audited.position))
+    if diverged is not None:
+        sequence = diverged.facts.get("sequence", "0")
+        findings.append(Finding("following", False, diverged.text, int(sequence)))
+    return Verdict(tuple(findings), last)
+
+
+def _signatures(signer: Signer, heads: Sequence[SignedHead]) -> Finding:
+    for head in heads:
+        try:
+            opened = signer.opens(head.note)
+        except MalformedNote as problem:
+            return Finding(
+                "signatures", False, f"the head over {head.checkpoint.size} leaves: {problem.text}"
+            )
+        if opened != head.checkpoint:
+            detail = f"the note over {opened.size} leaves is kept as one over {head.checkpoint.size}"
+            return Finding("signatures", False, detail)
+    return Finding("signatures", True, f"{len(heads)} signed heads verify with {signer.key.text}")
+
+
+async def _log(book: Book, log: EventStream, position: Position) -> Finding:
+    if not position.size:
+        return Finding("log", True, "nothing is kept yet")
+    state = await log.state()
+    if state.last < position.last:
+        detail = f"the event log ends at {state.last}, the ledger at {position.last}"
+        first = await _differs(book, log, position.first, state.last)
+        return Finding("log", False, detail, first or state.last + 1)
+    try:
+        first = await _differs(book, log, position.first, position.last)
+    except StreamRegression as fault:
+        return Finding("log", False, fault.text, int(fault.facts["sequence"]))
+    if first:
+        return Finding("log", False, f"event {first} of the log is not the one the ledger has kept", first)
+    detail = f"events {position.first} to {position.last} of the log are the ones that are kept"
+    return Finding("log", True, detail)
+
+
+async def _differs(book: Book, log: EventStream, first: int, last: int) -> int:
+    """The first sequence whose leaf is not that of the log's message, 0 if there is none."""
+    async for messages in log.read(first - 1, last):
+        kept = dict(await book.leaf_hashes(messages[0].sequence, messages[-1].sequence))
+        for message in messages:
+            if kept.get(message.sequence) != entry_of(message).leaf_hash:
+                return message.sequence
+    return 0

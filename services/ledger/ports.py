@@ -1,0 +1,189 @@
+"""What the ledger needs: a book it writes in, the event log it follows, and a signer it cannot fool.
+
+A book may be SQLite or another database; which one must not show in what it answers, least of all in the root.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from services.ledger.domain.audit import Finding
+from services.ledger.domain.checkpoint import Checkpoint, VerifierKey
+from services.ledger.domain.entry import Entry, Message
+from services.ledger.domain.position import Position
+from services.ledger.domain.projections import ActionRow, AgentRow, ViolationRow
+from services.ledger.domain.proofs import Slice
+from services.ledger.domain.questions import (
+    ActionQuestion,
+    AgentQuestion,
+    EventQuestion,
+    Listed,
+    Page,
+    ViolationQuestion,
+)
+from services.ledger.domain.records import LogState, SignedHead
+
+
+class Book(Protocol):
+    """Everything the ledger keeps. Derived from the event log: may vanish, and comes back equal."""
+
+    async def position(self) -> Position:
+        """How far it is."""
+        ...
+
+    async def append(self, messages: Sequence[Message]) -> Position:
+        """Write what follows the position: rows, tiles, projections and position in one transaction, all or none.
+
+        Safe to repeat: what it has already is passed over. Durable when it returns.
+
+        Raises:
+            LedgerDiverged: the messages leave a gap, or what it holds does not add up.
+            WriterFenced: another writer was quicker; repeat.
+            Unavailable: no room or no database; nothing was written; repeat later.
+        """
+        ...
+
+    async def hashes(self, slices: Sequence[Slice]) -> list[bytes]:
+        """The hashes of each slice, concatenated. A slice beyond the tree is answered short."""
+        ...
+
+    async def leaf_hashes(self, first: int, last: int) -> list[tuple[int, bytes]]:
+        """Sequence and leaf hash of the rows from `first` to `last`, in order; what is missing is left out."""
+        ...
+
+    async def event(self, tenant: str, event_id: str) -> Entry | None:
+        """The first event of the tenant with this id."""
+        ...
+
+    async def events(self, question: EventQuestion, page: Page) -> Listed[Entry]: ...
+
+    async def actions(self, question: ActionQuestion, page: Page) -> Listed[ActionRow]: ...
+
+    async def agents(self, question: AgentQuestion, page: Page) -> Listed[AgentRow]: ...
+
+    async def violations(self, question: ViolationQuestion, page: Page) -> Listed[ViolationRow]: ...
+
+    async def keep_head(self, head: SignedHead) -> None:
+        """Remember a signed head; repeating it changes nothing."""
+        ...
+
+    async def heads(self) -> Sequence[SignedHead]:
+        """Every head it remembers, smallest first."""
+        ...
+
+    async def audit(self, heads: Sequence[Checkpoint]) -> "Audited":
+        """Recompute rows, leaves, tiles, root and projections from what is stored, in one snapshot.
+
+        The tree must agree with every head it remembers, and with `heads`.
+        """
+        ...
+
+    async def beside(self) -> "Draft":
+        """A new, empty book beside this one, made for filling quickly; an earlier draft is thrown away."""
+        ...
+
+
+class Draft(Protocol):
+    """A book that is being rebuilt: nobody reads it yet, and it need not survive a crash."""
+
+    async def position(self) -> Position: ...
+
+    async def append(self, messages: Sequence[Message]) -> Position:
+        """As `Book.append`, but durable only after `finish`."""
+        ...
+
+    async def hashes(self, slices: Sequence[Slice]) -> list[bytes]: ...
+
+    async def keep_head(self, head: SignedHead) -> None: ...
+
+    async def finish(self) -> None:
+        """Build the indexes, check the database's own integrity, make everything durable; `append` still works.
+
+        Raises:
+            LedgerDiverged: the database is damaged.
+            Unavailable: no room.
+        """
+        ...
+
+    async def publish(self) -> None:
+        """Take the place of the book it was made beside, in one step; that one answers from this one then.
+
+        Nobody may append to either meanwhile. Raises Unavailable if that fails; the old book then still stands.
+        """
+        ...
+
+    async def discard(self) -> None:
+        """Remove it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What a book's audit found, and the position it looked at."""
+
+    position: Position
+    findings: tuple[Finding, ...]
+
+
+class EventStream(Protocol):
+    """The event log as the ledger reads it: messages as published."""
+
+    async def state(self) -> LogState:
+        """Raises Unavailable: no answer."""
+        ...
+
+    async def message(self, sequence: int) -> Message | None:
+        """The message at `sequence`; None when there is none. Raises Unavailable: no answer."""
+        ...
+
+    def read(self, after: int, upto: int) -> AsyncIterator[Sequence[Message]]:
+        """Everything behind `after` up to `upto`, in order and without a gap; waits for what is still to come.
+
+        Raises:
+            StreamRegression: something is missing that was there or must have been.
+            Unavailable: no answer.
+        """
+        ...
+
+
+class Signer(Protocol):
+    """Holds the key and the last head it signed, and trusts nobody about the tree."""
+
+    @property
+    def key(self) -> VerifierKey: ...
+
+    @property
+    def last(self) -> SignedHead | None:
+        """The last head it signed."""
+        ...
+
+    async def sign(
+        self, checkpoint: Checkpoint, after: int, path: Sequence[bytes], at: datetime
+    ) -> SignedHead:
+        """Sign `checkpoint`; `path` proves that its tree begins with that of the last head, which has `after` leaves.
+
+        The new head is remembered before it is answered.
+
+        Raises:
+            LedgerDiverged: it is smaller than the last head, or not proved to contain it.
+            WriterFenced: the last head is another one by now: prove it anew.
+            Unavailable: it could not be remembered; nothing was signed.
+        """
+        ...
+
+    async def adopt(self, head: SignedHead) -> None:
+        """Take a head it signed earlier for the last one; for a signer that has lost its own memory and has none.
+
+        Raises:
+            MalformedNote: this key has not signed it.
+        """
+        ...
+
+    def opens(self, note: str) -> Checkpoint:
+        """The checkpoint of a note that this key has signed.
+
+        Raises:
+            MalformedNote: it has not.
+        """
+        ...
