@@ -77,7 +77,9 @@ async def supervise(settings: Settings, place: Place, made: keys.Keys, stopping:
 
 def tell(settings: Settings, made: keys.Keys, place: Place, seconds: float) -> None:
     """What someone who has just started Provost wants to know."""
-    program = os.path.relpath(Path(sys.executable).parent / "provost")
+    program = Path(sys.executable).parent / "provost"
+    if program.is_relative_to(Path.cwd()):
+        program = program.relative_to(Path.cwd())
     example = next(iter(sorted(Path("examples").glob("*.log"))), Path("FILE.log"))
     say(
         f"""

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import hmac
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
@@ -86,8 +86,7 @@ class Guard:
                 admit(context)
                 request = parse(raw)
                 if context.time_remaining() is None:
-                    async with asyncio.timeout(seconds):
-                        answer = await behaviour(request, context)
+                    answer = await _within(seconds, behaviour(request, context))
                 else:
                     answer = await behaviour(request, context)
             except BaseException as error:  # noqa: BLE001 - whatever it is, no text of it may reach the caller
@@ -173,14 +172,28 @@ class Guard:
             case grpc.aio.AbortError() | asyncio.CancelledError() | KeyboardInterrupt() | SystemExit():
                 calls.done("CANCELLED", process.monotonic() - started)
                 raise error
-            case TimeoutError() if context.time_remaining() is None:
-                code, text = grpc.StatusCode.DEADLINE_EXCEEDED, f"not done in {self._unary_seconds:g} s"
+            case _TookTooLong():
+                code, text = grpc.StatusCode.DEADLINE_EXCEEDED, str(error)
             case _:
                 trouble = process.new_id()
                 text = f"internal error; the server's log has more under {trouble}"
                 _log.error("call failed", method=method, trouble=trouble, exc_info=error)
         calls.done(code.name, process.monotonic() - started)
         await context.abort(code, text, trailing)
+
+
+class _TookTooLong(Exception):
+    """A call without a deadline took longer than we let it."""
+
+
+async def _within(seconds: float, work: Awaitable[Any]) -> Any:
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await work
+    except TimeoutError:
+        if limit.expired():
+            raise _TookTooLong(f"not done in {seconds:g} s; set a deadline to allow more") from None
+        raise  # the work's own, and then a bug
 
 
 def _parsing(parse: Parse | None) -> Parse:

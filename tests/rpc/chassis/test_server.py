@@ -238,6 +238,17 @@ async def test_a_call_without_a_deadline_gets_one() -> None:
     assert (type(fault), fault.reason) == (Unavailable, "DEADLINE_EXCEEDED")  # type: ignore[union-attr]
 
 
+async def test_a_handlers_own_timeout_is_a_bug_like_any_other(running: Running) -> None:
+    async def say(request: StringValue, context: Any) -> StringValue:
+        raise TimeoutError("hunter2")
+
+    running.echo.on_say = say
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await running.stub.Say(StringValue())
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert "hunter2" not in str(caught.value.details())
+
+
 async def test_a_taken_port_is_named_with_its_setting() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
