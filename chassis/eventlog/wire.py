@@ -13,6 +13,8 @@ from nats import errors
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 
+from chassis.eventlog.parser import RawParser
+
 Sink = Callable[[bytes, bytes, bytes, bytes | None], None]
 """Takes subject, reply subject, payload and header block of one message; must not block or raise."""
 
@@ -32,6 +34,7 @@ class Connection(Client):
         super().__init__()
         self._require_tls = require_tls
         self._sinks: dict[int, Sink] = {}
+        self._ps = RawParser(self, self._sinks)
         self._asked: dict[bytes, asyncio.Future[tuple[bytes | None, bytes]]] = {}
         self._tokens = count(1)
         self._inbox = b""

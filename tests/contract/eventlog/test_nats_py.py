@@ -58,3 +58,13 @@ async def test_messages_reach_the_sink_with_raw_headers(events: Connection) -> N
         (b"raw.a", b"reply.to", b"payload", b"NATS/1.0\r\nA: b\r\n\r\n"),
         (b"raw.b", b"", b"", None),
     ]
+
+
+def test_the_parser_can_be_taken_over_from() -> None:
+    assert "self._ps: Parser = Parser(self)" in inspect.getsource(Client.__init__)
+    assert "await self._ps.parse(b)" in inspect.getsource(Client._read_loop)
+    source = inspect.getsource(Parser.parse)
+    assert "if len(self.buf) >= self.needed + CRLF_SIZE:" in source
+    assert source.index("del self.buf[: self.needed + CRLF_SIZE]") < source.index(
+        "await self.nc._process_msg("
+    )
