@@ -15,7 +15,7 @@ from provost.policy.v1.policy_pb2_grpc import add_PolicyServiceServicer_to_serve
 from services.policy import reactor
 from services.policy.adapters.group_commit import ACTOR, GroupCommit
 from services.policy.adapters.policyset_yaml import YamlPolicySets
-from services.policy.adapters.signing import FileSigner, action_digest
+from services.policy.adapters.signing import FileSigner, digest_of
 from services.policy.config import PolicySettings
 from services.policy.domain.agent import AGENT
 from services.policy.domain.approval import APPROVAL
@@ -44,9 +44,9 @@ async def main(stopping: process.Stopping) -> None:
     sets = PolicySets(published, YamlPolicySets())
     policy = Policy(
         Agents(agents, follower, sets, signer, process.new_secret, process.new_id),
-        Approvals(approvals, follower, action_digest, now),
+        Approvals(approvals, follower, digest_of, now),
         sets,
-        Authorization(agents, approvals, packets, sets, follower, groups, signer, action_digest, now),
+        Authorization(agents, approvals, packets, sets, follower, groups, signer, digest_of, now),
     )
 
     server = Server(settings, "policy")

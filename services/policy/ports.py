@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from kernel.events import Cause
 from services.policy.domain.action import Action, Packet
@@ -22,6 +22,13 @@ class Session:
     tier: Tier
     issue_time: datetime
     expire_time: datetime
+
+
+class Bearer(NamedTuple):
+    """Who shows a session token."""
+
+    tenant: str
+    agent_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +53,8 @@ class Signer(Protocol):
 
     def sign_permit(self, permit: Permit) -> str: ...
 
-    def session_of(self, token: str, at: datetime) -> Session:
-        """The session behind a token of ours.
+    def bearer_of(self, token: str, at: datetime) -> Bearer:
+        """Whose session token of ours this is.
 
         Raises:
             Unauthenticated: `TOKEN_INVALID` or `TOKEN_EXPIRED`.

@@ -80,8 +80,7 @@ class _Tenant:
         self._waiting.append(waiting)
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush(), name=f"group commit {self._tenant}")
-        # A caller that goes away does not take its group along.
-        return await asyncio.shield(waiting.committed)
+        return await waiting.committed  # each caller has its own: one that goes away takes nobody along
 
     async def idle(self) -> None:
         while self._flushing is not None:

@@ -2,15 +2,16 @@
 
 from base64 import urlsafe_b64decode
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
+from hashlib import sha256
+from json import JSONEncoder
 from pathlib import Path
 
-from chassis.digest import action_digest as digest_of
+from chassis.digest import action_digest
 from chassis.signing import SigningKey, Verifier, public_key
 from kernel.faults import Unauthenticated
 from services.policy.domain.action import Action
-from services.policy.domain.tier import Tier
-from services.policy.ports import Permit, Session
+from services.policy.ports import Bearer, Permit, Session
 
 ISSUER = "provost/policy"
 SESSIONS = "provost"
@@ -60,25 +61,32 @@ class FileSigner:
             }
         )
 
-    def session_of(self, token: str, at: datetime) -> Session:
+    def bearer_of(self, token: str, at: datetime) -> Bearer:
         claims = self._verifier.verify(token, SESSIONS, at)
-        try:
-            return Session(
-                str(claims["jti"]),
-                str(claims["tenant"]),
-                str(claims["agent_id"]),
-                Tier(claims["tier"]),
-                datetime.fromtimestamp(claims["iat"], UTC),
-                datetime.fromtimestamp(claims["exp"], UTC),
-            )
-        except (KeyError, ValueError, OverflowError):
-            raise Unauthenticated("TOKEN_INVALID", "the token was refused: it is no session token") from None
+        tenant, agent_id = claims.get("tenant"), claims.get("agent_id")
+        if not isinstance(tenant, str) or not isinstance(agent_id, str):
+            raise Unauthenticated("TOKEN_INVALID", "the token was refused: it is no session token")
+        return Bearer(tenant, agent_id)
 
     def public_keys(self) -> Sequence[tuple[str, bytes]]:
         x = self._key.public_jwk()["x"]
         return ((self._key.kid, urlsafe_b64decode(x + "=" * (-len(x) % 4))),)
 
 
-def action_digest(action: Action) -> str:
-    """`sha256:<hex>` over the RFC 8785 form of what is to be done, and of nothing else."""
-    return digest_of(action.name, action.target, action.environment, action.parameters)
+def digest_of(action: Action) -> str:
+    """Implements `Digest`: what `chassis.digest.action_digest` gives, faster for nearly everything that comes.
+
+    RFC 8785 writes strings as JSON does and sorts names by UTF-16 units, which for ASCII names is plain order.
+    """
+    parameters = action.parameters
+    if not all(map(str.isascii, parameters)):
+        return action_digest(action.name, action.target, action.environment, parameters)
+    value = {
+        "action": action.name, "environment": action.environment, "parameters": parameters, "target": action.target,
+    }  # fmt: skip
+    return "sha256:" + sha256(_canonical(value).encode()).hexdigest()
+
+
+_canonical = JSONEncoder(
+    ensure_ascii=False, check_circular=False, separators=(",", ":"), sort_keys=True
+).encode

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import blake2b
 
-from kernel.events import Cause, derived_id
+from kernel.events import Cause
 from kernel.faults import Fault, NotFound, Refused, Unauthenticated
 from kernel.ports import Aggregates, Following
 from services.policy.domain import decision
@@ -145,12 +146,12 @@ class Authorization:
                 return None
             return Unauthenticated("TOKEN_MISSING", "an agent must show its session token: create a session")
         try:
-            session = self._signer.session_of(token, cause.at)
+            bearer = self._signer.bearer_of(token, cause.at)
         except Unauthenticated as fault:
             return fault
-        if session.tenant != cause.tenant:
+        if bearer.tenant != cause.tenant:
             return Unauthenticated("TENANT_MISMATCH", "the session token is another tenant's")
-        if session.agent_id != ask.context.agent_id:
+        if bearer.agent_id != ask.context.agent_id:
             return Unauthenticated("TOKEN_INVALID", "the session token is another agent's: create a session")
         return None
 
@@ -159,18 +160,8 @@ class Authorization:
     ) -> DecisionRecord:
         context, agent = ask.context, facts.agent
         digest = self._digest(action)
-        # From all that was asked: the same request gives the same id, another one under its name does not.
-        name = (
-            cause.tenant,
-            "decision",
-            context.agent_id,
-            context.run_id,
-            cause.request_id,
-            action.action_id,
-            digest,
-        )
         return DecisionRecord(
-            decision_id=derived_id(*name).replace("-", ""),
+            decision_id=_decision_id(ask, action.action_id, digest, cause),
             agent_id=context.agent_id,
             run_id=context.run_id,
             task_id=context.task_id,
@@ -205,6 +196,15 @@ class Authorization:
             issued + PERMIT_TTL,
         )
         return Decision(record, judgement, self._signer.sign_permit(permit), permit.expire_time)
+
+
+def _decision_id(ask: Ask, action_id: str, digest: str, cause: Cause) -> str:
+    """From all that was asked: the same request gives the same id, another one under its name does not."""
+    context = ask.context
+    parts = (cause.tenant, context.agent_id, context.run_id, cause.request_id, action_id, digest)
+    # Parts are told apart by their lengths, so that none can pass for another.
+    name = "".join(f"{len(part)}:{part}" for part in parts)
+    return blake2b(name.encode(), digest_size=16, person=b"provost.decision").hexdigest()
 
 
 def _with(record: DecisionRecord, judgement: Judgement) -> DecisionRecord:

@@ -1,5 +1,4 @@
 """Policy over gRPC: unwrap, ask, wrap."""
-# ruff: noqa: N802 - methods are named by the proto
 
 from typing import Any, TypeAlias
 

@@ -40,13 +40,13 @@ class Caller:
         )
 
 
-async def put_packet(connection: Connection, agent_id: str) -> int:
+async def put_packet(connection: Connection, agent_id: str, tenant: str = "default") -> int:
     """As state would announce it."""
     packet = state_pb2.Packet(agent_id=agent_id, task_id="task-1")
     payload = state_events_pb2.PacketIssued(packet=packet).SerializeToString()
     header = b"NATS/1.0\r\nce-type: provost.state.v1.PacketIssued\r\n\r\n"
     _, answer = await connection.ask(
-        f"evt.default.state.agent.{agent_id}.PacketIssued", payload, header=header
+        f"evt.{tenant}.state.agent.{agent_id}.PacketIssued", payload, header=header
     )
     assert b'"seq"' in answer, answer
     return int(answer.split(b'"seq":')[1].split(b",")[0].rstrip(b"}").strip())

@@ -28,7 +28,7 @@ from provost.state.v1 import state_pb2
 from services.policy import reactor
 from services.policy.adapters.group_commit import GroupCommit
 from services.policy.adapters.policyset_yaml import YamlPolicySets
-from services.policy.adapters.signing import FileSigner, action_digest
+from services.policy.adapters.signing import FileSigner, digest_of
 from services.policy.domain.agent import AGENT
 from services.policy.domain.approval import APPROVAL
 from services.policy.domain.policyset import POLICY_SET
@@ -138,9 +138,9 @@ async def running(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
     sets = PolicySets(published, YamlPolicySets())
     policy = Policy(
         Agents(agents, follower, sets, signer, process.new_secret, process.new_id),
-        Approvals(approvals, follower, action_digest, clock),
+        Approvals(approvals, follower, digest_of, clock),
         sets,
-        Authorization(agents, approvals, packets, sets, follower, groups, signer, action_digest, clock),
+        Authorization(agents, approvals, packets, sets, follower, groups, signer, digest_of, clock),
     )
     settings = ServiceSettings(_env_file=None, internal_key=SecretStr(KEY))
     server = Server(settings, "policy", port=0)

@@ -8,7 +8,7 @@ import pytest
 from chassis.signing import Verifier, public_key
 from kernel.faults import Denied, Exhausted, Invalid, Unauthenticated, Unavailable
 from provost.policy.v1 import policy_pb2 as pb
-from services.policy.adapters.signing import action_digest
+from services.policy.adapters.signing import digest_of
 from services.policy.domain.action import Action
 from tests.rpc.policy.conftest import Running, action, context
 
@@ -40,7 +40,7 @@ async def test_an_allowed_action_gets_a_permit_for_exactly_that(running: Running
     assert decision.verdict == pb.VERDICT_ALLOW
     assert (decision.rule, decision.reason) == ("tier.T0_OBSERVER", "ALLOWED_BY_TIER")
     assert (decision.tier, decision.policy_version) == (pb.TIER_T1_OPERATOR, "1")
-    digest = action_digest(Action("other", "diagnostics.memory", "localhost", "sandbox", {"top": "5"}))
+    digest = digest_of(Action("other", "diagnostics.memory", "localhost", "sandbox", {"top": "5"}))
     assert decision.action_digest == digest
     claims = claims_of(running, decision.permit)
     expected = {
