@@ -20,7 +20,6 @@ FOLLOWER_POSITION = Gauge("provost_follower_position", "Stream sequence delivere
 FOLLOWER_LAG = Gauge(
     "provost_follower_lag_seconds", "Time since it last was at the end of the log.", ("follower",)
 )
-RESTARTS = Counter("provost_child_restarts", "Children started again after they died.", ("child",))
 
 
 class Calls:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from chassis import metrics, process
+from chassis import process
 from chassis.embedded.children import Child, Ended, Program
 
 READY_SECONDS = 60.0
@@ -110,7 +110,6 @@ class Supervisor:
                 pause = FIRST_PAUSE_SECONDS
             words = child.last_lines(1)
             self._say(f"! {name} ended: {how}{f'; it said: {words[-1]}' if words else ''}")
-            metrics.RESTARTS.labels(name).inc()
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             begun = process.monotonic()

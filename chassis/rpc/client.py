@@ -99,7 +99,7 @@ async def call(
         PeerFailed: a bug over there.
     """
     try:
-        with tracing.span("call", kind="CLIENT", traceparent=cause.traceparent):
+        with tracing.span(getattr(method, "__name__", "call"), kind="CLIENT", traceparent=cause.traceparent):
             return await method(
                 request,
                 timeout=timeout_seconds,
@@ -155,24 +155,25 @@ class _KeyedChannel(grpc.aio.Channel):
         self._inner = inner
         self._key = key
 
-    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
-        return self._keyed(self._inner.unary_unary(*args, **kwargs))
+    def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return self._keyed(method, self._inner.unary_unary(method, *args, **kwargs))
 
-    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
-        return self._keyed(self._inner.unary_stream(*args, **kwargs))
+    def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return self._keyed(method, self._inner.unary_stream(method, *args, **kwargs))
 
-    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
-        return self._keyed(self._inner.stream_unary(*args, **kwargs))
+    def stream_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return self._keyed(method, self._inner.stream_unary(method, *args, **kwargs))
 
-    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
-        return self._keyed(self._inner.stream_stream(*args, **kwargs))
+    def stream_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return self._keyed(method, self._inner.stream_stream(method, *args, **kwargs))
 
-    def _keyed(self, method: Any) -> Any:
+    def _keyed(self, method: str, inner: Any) -> Any:
         key = self._key
 
         def keyed(*args: Any, metadata: Any = None, **kwargs: Any) -> Any:
-            return method(*args, metadata=(*key, *(metadata or ())), **kwargs)
+            return inner(*args, metadata=(*key, *(metadata or ())), **kwargs)
 
+        keyed.__name__ = method.lstrip("/")  # what spans are named after
         return keyed
 
     async def close(self, grace: float | None = None) -> None:

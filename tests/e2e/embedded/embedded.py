@@ -40,6 +40,15 @@ class Embedded:
     def start(self) -> float:
         """Start it; returns the seconds until it said that it is up."""
         begun = time.monotonic()
+        self.begin()
+        self.until(lambda: "Provost is up" in self.output or self._process_ended(), "it is up")
+        if "Provost is up" not in self.output:
+            self.kill()
+            raise AssertionError(self.output)
+        return time.monotonic() - begun
+
+    def begin(self) -> None:
+        """Start it and wait for nothing."""
         self.said = []
         self._process = subprocess.Popen(
             [sys.executable, "-m", "chassis.embedded"],
@@ -52,11 +61,6 @@ class Embedded:
         )
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reader.start()
-        self.until(lambda: "Provost is up" in self.output or self._process_ended(), "it is up")
-        if "Provost is up" not in self.output:
-            self.kill()
-            raise AssertionError(self.output)
-        return time.monotonic() - begun
 
     @property
     def output(self) -> str:

@@ -80,3 +80,22 @@ def test_a_killed_supervisor_leaves_nothing_behind(provost: Embedded) -> None:
     provost.until(lambda: not provost.processes(), "all processes are gone")
     provost.start()
     assert provost.stop() == 0
+
+
+@pytest.mark.slow
+def test_asked_to_stop_while_it_starts_it_stops(provost: Embedded) -> None:
+    provost.begin()
+    provost.until(lambda: "starting ledger" in provost.output, "services are starting")
+    assert provost.stop() == 0
+    assert "Stopped." in provost.output
+    provost.until(lambda: not provost.processes(), "no process is left behind")
+
+
+@pytest.mark.slow
+def test_asked_twice_it_does_not_wait_for_one_that_hangs(provost: Embedded) -> None:
+    provost.start()
+    os.kill(provost.run_json()["pids"]["gateway"], signal.SIGSTOP)
+    os.kill(provost.pid, signal.SIGINT)
+    provost.until(lambda: "Provost stops" in provost.output, "it stops")
+    assert provost.stop() != 0
+    provost.until(lambda: not provost.processes(), "no process is left behind")

@@ -1,5 +1,4 @@
 """A small service of well-known types, so that the chassis is tested without any service's protos."""
-# ruff: noqa: N802 - methods are named as the proto would name them
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
