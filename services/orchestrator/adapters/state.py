@@ -1,5 +1,6 @@
 """State over gRPC: packets, locks, phases, errors, artifacts, handoffs."""
 
+from contextlib import suppress
 from typing import Any
 
 import grpc.aio
@@ -106,7 +107,9 @@ class GrpcState:
 
     async def heartbeat(self, agent_id: str, cause: Cause) -> None:
         request = pb.HeartbeatRequest(agent_id=agent_id, ttl_seconds=HEARTBEAT_TTL_SECONDS)
-        await call(self._state.Heartbeat, request, cause)
+        # State knows an agent from its first packet on; one that waits for work has nothing to be watched for.
+        with suppress(NotFound):
+            await call(self._state.Heartbeat, request, cause)
 
     async def put_artifact(
         self, content: bytes, name: str, media_type: str, task_id: str, run_id: str, cause: Cause

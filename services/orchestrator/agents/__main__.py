@@ -10,6 +10,7 @@ from chassis.rpc.client import channel
 from provost.orchestrator.v1.orchestrator_pb2_grpc import OrchestratorServiceStub
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
 from services.orchestrator.agents.attach import BuiltInAgent
+from services.orchestrator.agents.rulebook import packaged
 from services.orchestrator.agents.wire import think
 from services.orchestrator.config import OrchestratorSettings
 
@@ -24,6 +25,7 @@ async def main(stopping: process.Stopping) -> None:
     orchestrator: Any = OrchestratorServiceStub(
         channel(settings.orchestrator_address, internal_key=key, max_message_bytes=LARGE_MESSAGES)
     )
+    packaged()  # the rules are read and compiled now, not while the first run waits
     agents = [BuiltInAgent(agent_id, TENANT, policy, orchestrator, think) for agent_id in sorted(settings.crew)]
     working = [asyncio.create_task(agent.work()) for agent in agents]
     await stopping.wait()

@@ -25,7 +25,7 @@ _BAD = frozenset({EffectState.FAILED, EffectState.REFUSED, EffectState.UNKNOWN})
 
 
 def checks_of(run: Run, artifact_names: Iterable[str]) -> tuple[Check, ...]:
-    """What VERIFY looks at: effects against decisions and intents, claims against evidence, deliverables against artifacts."""
+    """What VERIFY looks at: effects against decisions and intents, claims against evidence, deliverables."""
     plan = run.plan or ()
     allowed = [p.action.action_id for p in plan if verdict_of(run, p.action.action_id) is Verdict.ALLOW]
     missing = [a for a in allowed if effect_id(run, a) not in run.effects]

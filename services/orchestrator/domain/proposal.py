@@ -1,7 +1,7 @@
 """What an agent may propose: claims must rest on lines that are there (row M5), actions must be of a sane shape.
 
-Agents are not trusted. A claim that cites nothing, or cites what the log does not say, is dropped; a proposal that cannot be
-understood is refused whole and counts as the agent's error.
+Agents are not trusted. A claim that cites nothing, or cites what the log does not say, is dropped; a proposal that
+cannot be understood is refused whole and counts as the agent's error.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ _SEVERITIES = frozenset({"info", "warning", "error", "critical"})
 
 
 def line_hash(line: str) -> str:
-    """Hex SHA-256 of one line of the redacted log, without its line break."""
-    return hashlib.sha256(line.encode("utf-8", "surrogatepass")).hexdigest()
+    """Hex SHA-256 of one line of the redacted log, without its line break (LF or CRLF)."""
+    return hashlib.sha256(line.removesuffix("\r").encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def checked(proposal: Proposal, lines: Sequence[str]) -> Proposal:

@@ -1,8 +1,8 @@
 """Secrets out of a log, before anything of it is stored, shown or logged (row A11, section 7 of the architecture).
 
-Line numbers stay what they were: a block of several lines is replaced line by line. Every pattern begins at a literal, so
-the text is searched for literals (as fast as memory is read) and a pattern is tried only where one stands: one endless
-line costs no more than many short ones.
+Line numbers stay what they were: a block of several lines is replaced line by line. Every pattern begins at a literal,
+so the text is searched for literals (as fast as memory is read) and a pattern is tried only where one stands: one
+endless line costs no more than many short ones.
 """
 
 import re
@@ -39,7 +39,8 @@ _EXACT: tuple[_Secret, ...] = (
         "private_key",
         ("-----BEGIN ",),
         re.compile(
-            r"(?P<secret>-----BEGIN (?P<label>[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----(?:[^-]|-(?!----(?:BEGIN|END) )){0,20000}"
+            r"(?P<secret>-----BEGIN (?P<label>[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----"
+            r"(?:[^-]|-(?!----(?:BEGIN|END) )){0,20000}"
             r"(?:-----END (?P=label)-----)?)"
         ),
     ),

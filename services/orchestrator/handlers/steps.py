@@ -1,7 +1,7 @@
 """How each step of a run is taken: ask the doors, then append what came of it.
 
-Every request id follows from the run and the step, so that a step taken again after a crash has one effect. What goes wrong
-is raised; the conductor decides what it means.
+Every request id follows from the run and the step, so that a step taken again after a crash has one effect. What goes
+wrong is raised; the conductor decides what it means.
 """
 
 import asyncio
