@@ -1,4 +1,4 @@
-"""The ledger's tables: one definition for every database. What a row means stands with the row's class in the domain."""
+"""The ledger's tables: one definition for every database. What a row means stands with its class in the domain."""
 
 from sqlalchemy import (
     BigInteger,

@@ -1,8 +1,8 @@
 """The leaf: what of a message the tree commits to, byte for byte.
 
 A leaf holds the subject, every header line as published and the SHA-256 of the payload, and nothing the server added
-(no sequence, no timestamp), so that a stream repaired from its own messages gives the same tree. The order of headers says
-nothing, so their lines are sorted as bytes:
+(no sequence, no timestamp), so that a stream repaired from its own messages gives the same tree. The order of headers
+says nothing, so their lines are sorted as bytes:
 
     provost leaf v1 CRLF  subject CRLF  { header-line CRLF }  CRLF  SHA-256(payload)
 

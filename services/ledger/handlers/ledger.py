@@ -7,25 +7,16 @@ from datetime import datetime
 from kernel.faults import Fault, Refused
 from services.ledger.domain import proofs
 from services.ledger.domain.checkpoint import Checkpoint
-from services.ledger.domain.entry import Entry, Message
+from services.ledger.domain.entry import Message
 from services.ledger.domain.faults import (
-    EventUnknown,
     LedgerBehind,
     LedgerDiverged,
     TreeSizeOutOfRange,
 )
 from services.ledger.domain.position import Position
-from services.ledger.domain.projections import ActionRow, AgentRow, ViolationRow
 from services.ledger.domain.proofs import Range
-from services.ledger.domain.questions import (
-    ActionQuestion,
-    AgentQuestion,
-    EventQuestion,
-    Listed,
-    Page,
-    ViolationQuestion,
-)
 from services.ledger.domain.records import Inclusion, Progress, SignedHead, Verdict
+from services.ledger.handlers.answers import Answers
 from services.ledger.handlers.divergence import compare_with_log
 from services.ledger.handlers.rebuilding import rebuild
 from services.ledger.handlers.roots import root_at, roots
@@ -39,6 +30,7 @@ class Ledger:
     """Keeps what the event log brings and answers from it. `begin` comes first."""
 
     def __init__(self, book: Book, log: EventStream, signer: Signer) -> None:
+        self.answers = Answers(book)
         self._book = book
         self._log = log
         self._signer = signer
@@ -86,7 +78,7 @@ class Ledger:
         return self._position
 
     async def compare_with_log(self) -> None:
-        """Raises LedgerDiverged or StreamRegression, with the first divergence, unless the log holds all that is kept."""
+        """Raises LedgerDiverged or StreamRegression, naming where, unless the log holds all that is kept."""
         await compare_with_log(self._book, self._log, self._position, self._signer.last)
 
     def diverge(self, fault: Fault) -> None:
@@ -140,6 +132,14 @@ class Ledger:
         await self._until(lambda: self._position.last >= sequence, sequence, timeout_seconds)
         return self._position.last
 
+    async def grown(self, beyond: int) -> None:
+        """Wait until something behind sequence `beyond` is kept. Raises as `wait`, but is never late."""
+        await self._until(lambda: self._position.last > beyond, beyond, None)
+
+    async def backlog(self) -> int:
+        """How many events the log has that the ledger has not. Raises Unavailable: no answer."""
+        return max(0, (await self._log.state()).last - self._position.last)
+
     async def tree_head(self, at_least_sequence: int = 0) -> SignedHead:
         """The newest signed head that covers a sequence.
 
@@ -165,7 +165,7 @@ class Ledger:
             TreeSizeOutOfRange: that tree does not hold it, or there is no such tree yet.
             LedgerBehind: no signed head covers it yet.
         """
-        entry = await self.event(tenant, event_id)
+        entry = await self.answers.event(tenant, event_id)
         index = self._position.index_of(entry.sequence)
         head = (
             await self.tree_head(entry.sequence) if not tree_size else await self._tree(tree_size, index + 1)
@@ -188,25 +188,6 @@ class Ledger:
             if not 1 <= size <= most:
                 raise TreeSizeOutOfRange(name, size, 1, most)
         return await roots(self._book, proofs.consistency_ranges(from_size, to_size)), to_size
-
-    async def event(self, tenant: str, event_id: str) -> Entry:
-        """Raises EventUnknown: the tenant has no such event."""
-        entry = await self._book.event(tenant, event_id) if event_id else None
-        if entry is None:
-            raise EventUnknown(event_id)
-        return entry
-
-    async def events(self, question: EventQuestion, page: Page) -> Listed[Entry]:
-        return await self._book.events(question, page)
-
-    async def actions(self, question: ActionQuestion, page: Page) -> Listed[ActionRow]:
-        return await self._book.actions(question, page)
-
-    async def agents(self, question: AgentQuestion, page: Page) -> Listed[AgentRow]:
-        return await self._book.agents(question, page)
-
-    async def violations(self, question: ViolationQuestion, page: Page) -> Listed[ViolationRow]:
-        return await self._book.violations(question, page)
 
     async def verify(self, *, against_log: bool) -> Verdict:
         """Recompute everything that can be recomputed; with `against_log`, compare every leaf with the log as well."""
@@ -238,7 +219,7 @@ class Ledger:
         root = await root_at(self._book, Range(0, size))
         return SignedHead(Checkpoint(self._signer.key.name, size, root))
 
-    async def _until(self, there: Callable[[], bool], sequence: int, timeout_seconds: float) -> None:
+    async def _until(self, there: Callable[[], bool], sequence: int, timeout_seconds: float | None) -> None:
         try:
             async with asyncio.timeout(timeout_seconds):
                 while True:

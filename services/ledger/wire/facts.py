@@ -14,7 +14,7 @@ from provost.policy.v1 import events_pb2 as policy
 from provost.policy.v1 import policy_pb2
 from provost.state.v1 import events_pb2 as state
 from services.ledger.domain.entry import Entry
-from services.ledger.domain.projections import (
+from services.ledger.domain.facts import (
     Decided,
     Decision,
     Ended,

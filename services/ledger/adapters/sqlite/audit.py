@@ -12,8 +12,8 @@ from services.ledger.adapters.sqlite.writer import ReadFact
 from services.ledger.domain.audit import Audit, Finding
 from services.ledger.domain.checkpoint import Checkpoint
 from services.ledger.domain.entry import Entry
+from services.ledger.domain.facts import Told
 from services.ledger.domain.position import Position
-from services.ledger.domain.projections import Told
 from services.ledger.domain.tree import Tile
 from services.ledger.ports import Audited
 

@@ -8,7 +8,8 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from services.ledger.adapters.schema import INDEXES, PROJECTIONS
-from services.ledger.domain.projections import Key, Row, Told, fold
+from services.ledger.domain.facts import Told
+from services.ledger.domain.projections import Key, Row, fold
 
 _DIALECT = sqlite.dialect()
 

@@ -13,9 +13,9 @@ from services.ledger.adapters.schema import EVENTS, METADATA, POSITION, TILES
 from services.ledger.adapters.sqlite.tables import Projections, create_indexes, create_table, insert
 from services.ledger.domain import tree
 from services.ledger.domain.entry import Entry, Message, entry_of
+from services.ledger.domain.facts import Fact, Told
 from services.ledger.domain.faults import LedgerDiverged, WriterFenced
 from services.ledger.domain.position import Position
-from services.ledger.domain.projections import Fact, Told
 from services.ledger.domain.tree import HASH_BYTES, TILE_WIDTH, Frontier
 
 ReadFact = Callable[[Entry], Fact | None]

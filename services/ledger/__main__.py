@@ -1,0 +1,59 @@
+"""The ledger's composition root."""
+
+import asyncio
+
+from chassis import metrics, process, telemetry
+from chassis.config import load
+from chassis.eventlog.connection import connect
+from chassis.eventlog.follower import Follower
+from chassis.eventlog.stream import ensure_stream
+from chassis.rpc.server import Server
+from kernel.ports import Deliver
+from provost.ledger.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
+from services.ledger.adapters.signer import FileSigner
+from services.ledger.adapters.sqlite.book import SqliteBook
+from services.ledger.adapters.stream import JetStreamEvents
+from services.ledger.config import LedgerSettings
+from services.ledger.handlers import Ledger
+from services.ledger.reactor import FILTERS, Reactor
+from services.ledger.rpc import LedgerServicer
+from services.ledger.wire.facts import read_fact
+
+ORIGIN = "provost.local/main"  # one shard: one stream, one tree
+
+
+async def main(stopping: process.Stopping) -> None:
+    settings = load(LedgerSettings)
+    telemetry.configure("ledger", settings)
+    metrics.serve(settings.metrics_port_of("ledger"))
+    connection = await connect(settings.nats_url, name="ledger")
+    await ensure_stream(connection)
+
+    signer = FileSigner(ORIGIN, settings.signing_key, settings.signed_head)
+    book = SqliteBook(settings.database, read_fact)
+    await book.open()
+    ledger = Ledger(book, JetStreamEvents(connection), signer)
+
+    def follow(after: int, deliver: Deliver) -> Follower:
+        return Follower(connection, FILTERS, after, deliver, "ledger")
+
+    server = Server(settings, "ledger")
+    server.add(add_LedgerServiceServicer_to_server, LedgerServicer(ledger))
+    await server.start()
+    reactor = Reactor(ledger, follow, server.set_serving)
+    following = asyncio.create_task(reactor.run())
+    await asyncio.wait(
+        {following, asyncio.ensure_future(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED
+    )
+    if following.done():
+        following.result()  # an error that nobody handled ends the process; a divergence leaves it answering
+        await stopping.wait()
+    following.cancel()
+    await asyncio.wait({following})
+    await server.stop()
+    await book.close()
+    await connection.close()
+
+
+if __name__ == "__main__":
+    process.run(main)

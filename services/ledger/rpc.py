@@ -1,0 +1,124 @@
+"""The ledger over gRPC: unwrap, ask, wrap. A caller sees the events of its own tenant."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from chassis.rpc.cause import caller_of
+from kernel.faults import Denied
+from provost.ledger.v1 import ledger_pb2 as pb
+from provost.ledger.v1.ledger_pb2_grpc import LedgerServiceServicer
+from services.ledger.domain.questions import AgentQuestion, ViolationQuestion, token_of
+from services.ledger.handlers import Ledger
+from services.ledger.wire import answers as wire
+
+READERS = frozenset({"viewer", "operator", "approver", "auditor", "admin", "service"})
+# Verifying and rebuilding look across tenants and cost minutes of a disk; neither shows anyone's events.
+KEEPERS = frozenset({"operator", "auditor", "admin", "service"})
+REBUILDERS = frozenset({"operator", "admin", "service"})
+MAX_WAIT_SECONDS = 25
+
+
+class LedgerServicer(LedgerServiceServicer):
+    """Shows, proves, verifies, rebuilds."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def ListEvents(self, request: pb.ListEventsRequest, context: Any) -> pb.ListEventsResponse:
+        question = wire.event_question(_tenant(context, READERS), request)
+        found = await self._ledger.answers.events(question, request.page_size, request.page_token)
+        position = self._ledger.position
+        return pb.ListEventsResponse(
+            events=[wire.event_to_wire(each, position) for each in found.rows],
+            next_page_token=token_of(question, found.end),
+        )
+
+    async def GetEvent(self, request: pb.GetEventRequest, context: Any) -> pb.GetEventResponse:
+        entry = await self._ledger.answers.event(_tenant(context, READERS), request.event_id)
+        return pb.GetEventResponse(event=wire.event_to_wire(entry, self._ledger.position))
+
+    async def ListAgentActions(
+        self, request: pb.ListAgentActionsRequest, context: Any
+    ) -> pb.ListAgentActionsResponse:
+        question = wire.action_question(_tenant(context, READERS), request)
+        found = await self._ledger.answers.actions(question, request.page_size, request.page_token)
+        return pb.ListAgentActionsResponse(
+            actions=[wire.action_to_wire(each) for each in found.rows],
+            next_page_token=token_of(question, found.end),
+        )
+
+    async def ListAgentMetrics(
+        self, request: pb.ListAgentMetricsRequest, context: Any
+    ) -> pb.ListAgentMetricsResponse:
+        question = AgentQuestion(_tenant(context, READERS))
+        found = await self._ledger.answers.agents(question, request.page_size, request.page_token)
+        return pb.ListAgentMetricsResponse(
+            metrics=[wire.agent_to_wire(each) for each in found.rows],
+            next_page_token=token_of(question, found.end),
+        )
+
+    async def ListViolations(
+        self, request: pb.ListViolationsRequest, context: Any
+    ) -> pb.ListViolationsResponse:
+        question = ViolationQuestion(_tenant(context, READERS), request.agent_id)
+        found = await self._ledger.answers.violations(question, request.page_size, request.page_token)
+        return pb.ListViolationsResponse(
+            violations=[wire.violation_to_wire(each) for each in found.rows],
+            next_page_token=token_of(question, found.end),
+        )
+
+    async def GetTreeHead(self, request: pb.GetTreeHeadRequest, context: Any) -> pb.GetTreeHeadResponse:
+        _tenant(context, READERS)
+        head = await self._ledger.tree_head(request.at_least_sequence)
+        return pb.GetTreeHeadResponse(
+            tree_head=wire.head_to_wire(head), verifier_key=self._ledger.verifier_key
+        )
+
+    async def GetInclusionProof(
+        self, request: pb.GetInclusionProofRequest, context: Any
+    ) -> pb.GetInclusionProofResponse:
+        tenant = _tenant(context, READERS)
+        proof = await self._ledger.inclusion(tenant, request.event_id, request.tree_size)
+        return pb.GetInclusionProofResponse(
+            leaf_index=proof.leaf_index,
+            leaf_hash=proof.leaf_hash,
+            path=proof.path,
+            tree_head=wire.head_to_wire(proof.head),
+        )
+
+    async def GetConsistencyProof(
+        self, request: pb.GetConsistencyProofRequest, context: Any
+    ) -> pb.GetConsistencyProofResponse:
+        _tenant(context, READERS)
+        path, to_size = await self._ledger.consistency(request.from_size, request.to_size)
+        return pb.GetConsistencyProofResponse(path=path, to_size=to_size)
+
+    async def AwaitSequence(self, request: pb.AwaitSequenceRequest, context: Any) -> pb.AwaitSequenceResponse:
+        _tenant(context, READERS)
+        seconds = min(max(request.timeout_seconds, 0), MAX_WAIT_SECONDS)
+        return pb.AwaitSequenceResponse(sequence=await self._ledger.wait(request.sequence, seconds))
+
+    async def VerifyLedger(self, request: pb.VerifyLedgerRequest, context: Any) -> pb.VerifyLedgerResponse:
+        _tenant(context, KEEPERS)
+        return wire.verdict_to_wire(await self._ledger.verify(against_log=request.against_log))
+
+    async def RebuildLedger(
+        self, request: pb.RebuildLedgerRequest, context: Any
+    ) -> AsyncIterator[pb.RebuildLedgerResponse]:
+        _tenant(context, REBUILDERS)
+        async for progress in self._ledger.rebuild():
+            yield wire.progress_to_wire(progress)
+
+
+def _tenant(context: Any, roles: frozenset[str]) -> str:
+    """Whose events the caller may see.
+
+    Raises:
+        Denied: it has none of `roles`.
+    """
+    caller = caller_of(context)
+    if not caller.roles & roles:
+        raise Denied(
+            "ROLE_MISSING", f"this needs one of the roles {', '.join(sorted(roles))}", actor=caller.actor
+        )
+    return caller.tenant
