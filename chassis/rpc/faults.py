@@ -1,7 +1,8 @@
 """The one place where faults become gRPC statuses and statuses become faults again.
 
 A fault travels as `google.rpc.Status` with one `ErrorInfo` (domain `provost`) in `grpc-status-details-bin`. Texts and
-facts are clipped, because trailers that outgrow the peer's header limit (8 KiB) would lose the whole answer.
+facts are clipped: trailers past 8 KiB (the text twice, once percent-encoded, and the rest in base64) lose the whole
+answer, by chance from there on and always from 16 KiB.
 """
 
 from typing import NamedTuple
@@ -27,9 +28,9 @@ from kernel.faults import (
 
 DOMAIN = "provost"
 DETAILS_KEY = "grpc-status-details-bin"
-MAX_TEXT = 1000
-MAX_FACTS = 16
-MAX_FACT = 200
+MAX_TEXT_BYTES = 800
+MAX_FACT_BYTES = 200
+MAX_FACTS_BYTES = 2000
 
 _Code = grpc.StatusCode
 
@@ -80,8 +81,13 @@ def code_of(fault: Fault) -> grpc.StatusCode:
 
 def answer_of(fault: Fault) -> Answer:
     """How `fault` is answered over gRPC."""
-    code, text = code_of(fault), fault.text[:MAX_TEXT]
-    facts = {key: value[:MAX_FACT] for key, value in list(fault.facts.items())[:MAX_FACTS]}
+    code, text, facts, room = code_of(fault), _clip(fault.text, MAX_TEXT_BYTES), {}, MAX_FACTS_BYTES
+    for key, value in fault.facts.items():
+        clipped = _clip(value, MAX_FACT_BYTES)
+        room -= len(key.encode()) + len(clipped.encode())
+        if room < 0:
+            break
+        facts[key] = clipped
     status = status_pb2.Status(code=code.value[0], message=text)
     detail = any_pb2.Any()
     detail.Pack(error_details_pb2.ErrorInfo(reason=fault.reason, domain=DOMAIN, metadata=facts))
@@ -105,6 +111,13 @@ def fault_of(error: grpc.aio.AioRpcError) -> Fault | PeerFailed:
     fault = _CLASSES.get(code, Refused)(info.reason, text)
     fault.facts = dict(info.metadata)
     return fault
+
+
+def _clip(text: str, max_bytes: int) -> str:
+    raw = text.encode(
+        "utf-8", "replace"
+    )  # lone surrogates stand for bytes of a log, and no header carries them
+    return raw[:max_bytes].decode("utf-8", "ignore")
 
 
 def _info_of(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:

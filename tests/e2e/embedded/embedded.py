@@ -91,17 +91,18 @@ class Embedded:
             self._process.wait()
 
     def processes(self) -> dict[int, str]:
-        """Every process that has to do with this data, by pid: it was told of it, or has it on its command line."""
+        """Every process that has to do with this data, by pid: it was told of it, or works in it."""
         found = {}
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 command = (entry / "cmdline").read_bytes()
-                told = (entry / "environ").read_bytes().split(b"\0")
+                told = os.fsencode(f"PROVOST_HOME={self.home}") in (entry / "environ").read_bytes().split(
+                    b"\0"
+                )
+                works_in = (entry / "cwd").readlink().is_relative_to(self.home)
             except OSError:
                 continue
-            if command and (
-                os.fsencode(f"PROVOST_HOME={self.home}") in told or os.fsencode(self.home) in command
-            ):
+            if command and (told or works_in or os.fsencode(self.home) in command):
                 found[int(entry.name)] = command.replace(b"\0", b" ").decode()
         return found
 
