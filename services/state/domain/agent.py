@@ -161,12 +161,34 @@ def _record(command: RecordError) -> ErrorRecorded:
 def evolve(agent: Agent, event: Event | Sequenced[Event]) -> Agent:
     """`agent` after `event`. Only a `Sequenced` one gives a lock its token."""
     if isinstance(event, Sequenced):
-        return replace(_evolve(agent, event.event, event.sequence), sequence=event.sequence)
+        return _evolve(agent, event.event, event.sequence)
     return _evolve(agent, event, 0)
 
 
 def _evolve(agent: Agent, event: Event, sequence: int) -> Agent:
     match event:
+        case AgentAdvanced():
+            return replace(
+                agent,
+                task_id=event.task_id,
+                run_id=event.run_id,
+                phase=event.phase,
+                step=event.step,
+                lock=agent.lock and replace(agent.lock, expire_time=event.lock_expire_time),
+                advanced_at=event.at,
+                sequence=sequence,
+            )
+        case LockAcquired(agent_id=agent_id, task_id=task_id, holder=holder, expire_time=expire_time):
+            lock = Lock(holder, task_id, sequence, expire_time)
+            return replace(agent, agent_id=agent_id, lock=lock, sequence=sequence)
+        case LockReleased():
+            return replace(agent, lock=agent.lock and replace(agent.lock, released=True), sequence=sequence)
+        case StaleTokenRefused(agent_id=agent_id):
+            refusals = (*agent.refusals, sequence)[-REFUSALS_KEPT:]
+            return replace(agent, agent_id=agent_id, refusals=refusals, sequence=sequence)
+        case ErrorRecorded(agent_id=agent_id, error_type=error_type, procedure_violation=violation):
+            errors = counted(agent.errors, error_type, violation)
+            return replace(agent, agent_id=agent_id, errors=errors, sequence=sequence)
         case PacketIssued(packet=packet):
             return replace(
                 agent,
@@ -177,25 +199,8 @@ def _evolve(agent: Agent, event: Event, sequence: int) -> Agent:
                 phase="",
                 step="",
                 errors=ErrorCounts(),
+                sequence=sequence,
             )
-        case LockAcquired(agent_id=agent_id, task_id=task_id, holder=holder, expire_time=expire_time):
-            return replace(agent, agent_id=agent_id, lock=Lock(holder, task_id, sequence, expire_time))
-        case AgentAdvanced():
-            return replace(
-                agent,
-                task_id=event.task_id,
-                run_id=event.run_id,
-                phase=event.phase,
-                step=event.step,
-                lock=agent.lock and replace(agent.lock, expire_time=event.lock_expire_time),
-                advanced_at=event.at,
-            )
-        case LockReleased():
-            return replace(agent, lock=agent.lock and replace(agent.lock, released=True))
-        case StaleTokenRefused(agent_id=agent_id):
-            return replace(agent, agent_id=agent_id, refusals=(*agent.refusals, sequence)[-REFUSALS_KEPT:])
-        case ErrorRecorded(agent_id=agent_id, error_type=error_type, procedure_violation=violation):
-            return replace(agent, agent_id=agent_id, errors=counted(agent.errors, error_type, violation))
         case _:
             assert_never(event)
 

@@ -2,13 +2,15 @@
 
 The follower's side writes the store, nobody else: a handler answers as soon as its event is on disk, and a second
 writer would cost every command another call for a millisecond's gain. Readers wait instead until what was followed is
-applied. What changes is gathered meanwhile, so that a burst of events on one agent is written once.
+applied. What changes is gathered for some milliseconds, unless somebody reads, so that a burst of events on one agent
+is written once.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Any
 
 from chassis.telemetry import get_logger
 from kernel.faults import Unavailable
@@ -19,6 +21,8 @@ from services.state.domain.view import Part, Place, View
 from services.state.ports import Store, Value, Want
 
 CHECK_SECONDS = 1.0
+GATHER_SECONDS = 0.02
+"""How long the store may be behind the log while nobody reads: one call then writes what many events changed."""
 PATIENCE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 1.0
 _PLACES_AT_ONCE = 2000
@@ -45,6 +49,7 @@ class StoreMirror:
         self._skip_upto = 0
         self._working = asyncio.Lock()
         self._wake = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._moved = asyncio.Event()
 
     @property
@@ -78,16 +83,14 @@ class StoreMirror:
         self._wake.set()
         pause = 0.02
         while True:
-            try:
-                async with asyncio.timeout(CHECK_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass  # nothing has changed: see whether the store is still what it was
+            await _within(self._wake.wait(), CHECK_SECONDS)  # else see whether the store is still what it was
             self._wake.clear()
+            self._hurry.clear()
             try:
                 async with self._working:
                     await self.catch_up()
                 pause = 0.02
+                await _within(self._hurry.wait(), GATHER_SECONDS)
             except Unavailable as problem:
                 if not self._down:
                     _log.warning("store does not answer: it will be brought up to date when it does")
@@ -171,6 +174,7 @@ class StoreMirror:
                 while self._known is None or self._applied < target:
                     if self._down:
                         raise StoreUnreachable
+                    self._hurry.set()
                     await self._moved.wait()
                 return self._known
         except TimeoutError:
@@ -180,3 +184,12 @@ class StoreMirror:
         self._down = down
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
+
+
+async def _within(fact: Coroutine[Any, Any, Any], seconds: float) -> None:
+    """Wait for `fact`, but no longer than `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            await fact
+    except TimeoutError:
+        pass  # long enough
