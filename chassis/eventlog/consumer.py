@@ -13,6 +13,7 @@ from nats.aio.subscription import Subscription
 from chassis.eventlog.feed import Batch, Feed, FeedBroken, LogDiverged
 from chassis.eventlog.headers import Headers
 from chassis.eventlog.stream import EVENTS, SUBJECTS, call, read_at, stream_state, unreachable
+from chassis.eventlog.subjects import widest
 from chassis.eventlog.wire import Connection, NotConnected
 from chassis.process import new_id
 from kernel.events import Recorded
@@ -59,7 +60,7 @@ async def end_of_log(connection: Connection, after: int, last: Recorded | None) 
 class JetStreamFeed:
     def __init__(self, connection: Connection, filters: Sequence[str], after: int) -> None:
         self._connection = connection
-        self._filters = list(filters)
+        self._filters = widest(filters)
         self._whole = self._filters == [SUBJECTS]
         self._name = new_id()
         self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS}.{self._name}"

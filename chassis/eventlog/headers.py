@@ -14,10 +14,14 @@ from kernel.events import Cause, Head, Recorded, Stream
 _PLAIN = re.compile(r"[!#$&-~]*")
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 _FIRST_LINE = b"NATS/1.0"
+_END = b"\r\n"
 
 
 class Headers(Mapping[str, str]):
-    """The headers of one event, over their bytes as published (`raw`); parsed when first asked for."""
+    """The headers of one event, over their bytes as published (`raw`).
+
+    Looked up in the bytes, parsed only when that does not find it. Of two with the same name the first counts.
+    """
 
     __slots__ = ("_parsed", "raw")
 
@@ -31,6 +35,12 @@ class Headers(Mapping[str, str]):
         return self._parsed
 
     def __getitem__(self, name: str) -> str:
+        if self._parsed is None:
+            mark = f"\r\n{name}: ".encode()
+            at = self.raw.find(mark)
+            if at >= 0:
+                at += len(mark)
+                return _value(name, self.raw[at : self.raw.find(_END, at)].decode("utf-8", "replace"))
         return self._all()[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -52,13 +62,18 @@ def raw_headers(recorded: Recorded) -> bytes:
 
 
 def _parse(raw: bytes) -> dict[str, str]:
-    parsed = {}
+    parsed: dict[str, str] = {}
     for line in raw.decode("utf-8", "replace").split("\r\n")[1:]:
         name, colon, value = line.partition(":")
-        if colon:
-            value = value.strip()
-            parsed[name.strip()] = unquote(value) if "%" in value and name.startswith("ce-") else value
+        name = name.strip()
+        if colon and name not in parsed:
+            parsed[name] = _value(name, value)
     return parsed
+
+
+def _value(name: str, text: str) -> str:
+    text = text.strip()
+    return unquote(text) if "%" in text and name.startswith("ce-") else text
 
 
 def inert(value: str) -> str:

@@ -29,6 +29,18 @@ def matching(filters: Iterable[str]) -> Callable[[str], bool]:
     return lambda subject: pattern.fullmatch(subject) is not None
 
 
+def widest(filters: Iterable[str]) -> list[str]:
+    """The filters without those that another one covers: a consumer with both is refused by the server."""
+    once = list(dict.fromkeys(filters))
+    return [each for each in once if not any(_covers(other, each) for other in once if other != each)]
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    if narrow.endswith(">") and not wide.endswith(">"):
+        return False
+    return re.fullmatch(_pattern(wide), narrow) is not None
+
+
 def _pattern(subject_filter: str) -> str:
     known = {"*": r"[^.]+", ">": r"[^.]+(?:\.[^.]+)*"}
     return r"\.".join(known.get(token, re.escape(token)) for token in subject_filter.split("."))

@@ -86,7 +86,9 @@ async def test_it_begins_behind_where_it_is_told(subject: Subject) -> None:
 
 async def test_filters_choose_and_position_passes_what_they_leave_out(subject: Subject) -> None:
     reader = Reader()
-    async with following(subject, reader, ("evt.*.policy.agent.two.>", "evt.*.*.*.*.Int64Value")) as follower:
+    async with following(
+        subject, reader, ("evt.*.policy.agent.two.>", "evt.*.*.*.*.Int64Value", "evt.acme.policy.agent.two.*")
+    ) as follower:
         await write(subject, 1, 3)
         await subject.log.append(TWO, [StringValue("x")], after=Head(), cause=cause("r"))
         await subject.log.append(ONE, [Int64Value(5)], after=Head(3, 3), cause=cause("r"))

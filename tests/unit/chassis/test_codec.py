@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chassis.eventlog.codec import Codec, Unreadable
 from chassis.eventlog.headers import Headers, block, event_lines, inert, raw_headers
-from chassis.eventlog.subjects import event_subject, matching
+from chassis.eventlog.subjects import event_subject, matching, widest
 from kernel.events import Head, Recorded, Stream
 from kernel.faults import Invalid
 from tests.contract.eventlog.words import CODEC, ONE, SOURCE, Int64Value, StringValue, cause
@@ -89,6 +89,16 @@ def test_optional_headers_are_left_out_and_later_events_follow_the_first() -> No
     assert len(headers) == len(list(headers))
 
 
+@given(st.lists(st.tuples(st.sampled_from(["a", "ce-a", "b"]), st.text("x%2 :\t", max_size=6)), max_size=5))
+def test_a_header_is_the_same_looked_up_or_listed(lines: list[tuple[str, str]]) -> None:
+    raw = block("".join(f"{name}: {value}\r\n" for name, value in lines))
+    listed = dict(Headers(raw).items())
+    assert {name: Headers(raw)[name] for name in listed} == listed
+    assert set(listed) == {name for name, _ in lines}
+    assert "c" not in Headers(raw)
+    assert Headers(b"NATS/1.0\r\na:b\r\n\r\n")["a"] == "b"
+
+
 def test_only_what_was_read_from_a_log_has_raw_headers() -> None:
     assert raw_headers(recorded(b"")) == b"NATS/1.0\r\nce-type: google.protobuf.StringValue\r\n\r\n"
     with pytest.raises(TypeError):
@@ -109,6 +119,14 @@ def test_only_what_was_read_from_a_log_has_raw_headers() -> None:
 )
 def test_filters_match_as_nats_has_it(subject_filter: str, subject: str, expected: bool) -> None:
     assert matching(["x.y", subject_filter])(subject) is expected
+
+
+def test_filters_that_others_cover_are_left_out() -> None:
+    policy, agents, revoked = "evt.*.policy.>", "evt.*.policy.agent.*.*", "evt.*.*.*.*.AgentRevoked"
+    assert widest([agents, policy, policy, revoked]) == [policy, revoked]
+    assert widest(["evt.>", agents, policy]) == ["evt.>"]
+    assert widest(["evt.*", "evt.>"]) == ["evt.>"]
+    assert widest(["evt.a.*", "evt.*.b"]) == ["evt.a.*", "evt.*.b"]
 
 
 def test_every_event_subject_is_covered_by_its_streams_filter() -> None:
