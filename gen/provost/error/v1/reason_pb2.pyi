@@ -98,6 +98,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_ARTIFACT_HASH_MISMATCH: _Reason.ValueType  # 145
     REASON_ARTIFACT_UNKNOWN: _Reason.ValueType  # 146
     REASON_HANDOFF_UNKNOWN: _Reason.ValueType  # 147
+    REASON_ARTIFACTS_FULL: _Reason.ValueType  # 148
     REASON_BOOTSTRAP_COMPLETE: _Reason.ValueType  # 160
     """Runs."""
     REASON_AGENT_PREVIOUSLY_REVOKED: _Reason.ValueType  # 161
@@ -206,6 +207,7 @@ REASON_ARTIFACT_TOO_LARGE: Reason.ValueType  # 144
 REASON_ARTIFACT_HASH_MISMATCH: Reason.ValueType  # 145
 REASON_ARTIFACT_UNKNOWN: Reason.ValueType  # 146
 REASON_HANDOFF_UNKNOWN: Reason.ValueType  # 147
+REASON_ARTIFACTS_FULL: Reason.ValueType  # 148
 REASON_BOOTSTRAP_COMPLETE: Reason.ValueType  # 160
 """Runs."""
 REASON_AGENT_PREVIOUSLY_REVOKED: Reason.ValueType  # 161

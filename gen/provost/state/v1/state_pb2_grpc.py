@@ -117,8 +117,8 @@ class StateServiceServicer:
     """
 
     def IssuePacket(self, request, context):
-        """Hands an agent its instructions; a new packet supersedes the last. Changes state; safe to retry.
-        Reasons: PACKET_INVALID.
+        """Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew. Refused while the
+        agent's lock is held for another task. Changes state; safe to retry. Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,7 +126,7 @@ class StateServiceServicer:
 
     def AcquireLock(self, request, context):
         """Takes the agent's lock for a holder. The holder itself gets its token again. Changes state; safe to retry.
-        Reasons: CANNOT_ACQUIRE_LOCK, NO_INSTRUCTION_PACKET.
+        Reasons: CANNOT_ACQUIRE_LOCK, NO_INSTRUCTION_PACKET, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -169,7 +169,8 @@ class StateServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PutArtifact(self, request, context):
-        """Stores content under its hash. Changes state; safe to retry. Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH.
+        """Stores content under its hash. Changes state; safe to retry.
+        Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

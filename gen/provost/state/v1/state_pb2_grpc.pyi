@@ -34,12 +34,12 @@ class StateServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> StateServiceAsyncStub: ...
     IssuePacket: _grpc.UnaryUnaryMultiCallable[_state_pb2.IssuePacketRequest, _state_pb2.IssuePacketResponse]
-    """Hands an agent its instructions; a new packet supersedes the last. Changes state; safe to retry.
-    Reasons: PACKET_INVALID.
+    """Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew. Refused while the
+    agent's lock is held for another task. Changes state; safe to retry. Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
     """
     AcquireLock: _grpc.UnaryUnaryMultiCallable[_state_pb2.AcquireLockRequest, _state_pb2.AcquireLockResponse]
     """Takes the agent's lock for a holder. The holder itself gets its token again. Changes state; safe to retry.
-    Reasons: CANNOT_ACQUIRE_LOCK, NO_INSTRUCTION_PACKET.
+    Reasons: CANNOT_ACQUIRE_LOCK, NO_INSTRUCTION_PACKET, AGENT_REVOKED.
     """
     Advance: _grpc.UnaryUnaryMultiCallable[_state_pb2.AdvanceRequest, _state_pb2.AdvanceResponse]
     """Moves an agent to a phase and step: heartbeat, lock renewal and position in one event. Changes state; safe to retry.
@@ -54,7 +54,9 @@ class StateServiceStub:
     GetAgentState: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetAgentStateRequest, _state_pb2.GetAgentStateResponse]
     """Reads an agent as it is now. Reasons: AGENT_STATE_UNKNOWN."""
     PutArtifact: _grpc.UnaryUnaryMultiCallable[_state_pb2.PutArtifactRequest, _state_pb2.PutArtifactResponse]
-    """Stores content under its hash. Changes state; safe to retry. Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH."""
+    """Stores content under its hash. Changes state; safe to retry.
+    Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL.
+    """
     GetArtifact: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetArtifactRequest, _state_pb2.GetArtifactResponse]
     """Reads content by hash. Reasons: ARTIFACT_UNKNOWN."""
     ListArtifacts: _grpc.UnaryUnaryMultiCallable[_state_pb2.ListArtifactsRequest, _state_pb2.ListArtifactsResponse]
@@ -76,12 +78,12 @@ class StateServiceAsyncStub(StateServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     IssuePacket: _aio.UnaryUnaryMultiCallable[_state_pb2.IssuePacketRequest, _state_pb2.IssuePacketResponse]  # type: ignore[assignment]
-    """Hands an agent its instructions; a new packet supersedes the last. Changes state; safe to retry.
-    Reasons: PACKET_INVALID.
+    """Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew. Refused while the
+    agent's lock is held for another task. Changes state; safe to retry. Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
     """
     AcquireLock: _aio.UnaryUnaryMultiCallable[_state_pb2.AcquireLockRequest, _state_pb2.AcquireLockResponse]  # type: ignore[assignment]
     """Takes the agent's lock for a holder. The holder itself gets its token again. Changes state; safe to retry.
-    Reasons: CANNOT_ACQUIRE_LOCK, NO_INSTRUCTION_PACKET.
+    Reasons: CANNOT_ACQUIRE_LOCK, NO_INSTRUCTION_PACKET, AGENT_REVOKED.
     """
     Advance: _aio.UnaryUnaryMultiCallable[_state_pb2.AdvanceRequest, _state_pb2.AdvanceResponse]  # type: ignore[assignment]
     """Moves an agent to a phase and step: heartbeat, lock renewal and position in one event. Changes state; safe to retry.
@@ -96,7 +98,9 @@ class StateServiceAsyncStub(StateServiceStub):
     GetAgentState: _aio.UnaryUnaryMultiCallable[_state_pb2.GetAgentStateRequest, _state_pb2.GetAgentStateResponse]  # type: ignore[assignment]
     """Reads an agent as it is now. Reasons: AGENT_STATE_UNKNOWN."""
     PutArtifact: _aio.UnaryUnaryMultiCallable[_state_pb2.PutArtifactRequest, _state_pb2.PutArtifactResponse]  # type: ignore[assignment]
-    """Stores content under its hash. Changes state; safe to retry. Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH."""
+    """Stores content under its hash. Changes state; safe to retry.
+    Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL.
+    """
     GetArtifact: _aio.UnaryUnaryMultiCallable[_state_pb2.GetArtifactRequest, _state_pb2.GetArtifactResponse]  # type: ignore[assignment]
     """Reads content by hash. Reasons: ARTIFACT_UNKNOWN."""
     ListArtifacts: _aio.UnaryUnaryMultiCallable[_state_pb2.ListArtifactsRequest, _state_pb2.ListArtifactsResponse]  # type: ignore[assignment]
@@ -121,8 +125,8 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _state_pb2.IssuePacketRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.IssuePacketResponse, _abc.Awaitable[_state_pb2.IssuePacketResponse]]:
-        """Hands an agent its instructions; a new packet supersedes the last. Changes state; safe to retry.
-        Reasons: PACKET_INVALID.
+        """Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew. Refused while the
+        agent's lock is held for another task. Changes state; safe to retry. Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
         """
 
     @_abc_1.abstractmethod
@@ -132,7 +136,7 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.AcquireLockResponse, _abc.Awaitable[_state_pb2.AcquireLockResponse]]:
         """Takes the agent's lock for a holder. The holder itself gets its token again. Changes state; safe to retry.
-        Reasons: CANNOT_ACQUIRE_LOCK, NO_INSTRUCTION_PACKET.
+        Reasons: CANNOT_ACQUIRE_LOCK, NO_INSTRUCTION_PACKET, AGENT_REVOKED.
         """
 
     @_abc_1.abstractmethod
@@ -183,7 +187,9 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _state_pb2.PutArtifactRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.PutArtifactResponse, _abc.Awaitable[_state_pb2.PutArtifactResponse]]:
-        """Stores content under its hash. Changes state; safe to retry. Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH."""
+        """Stores content under its hash. Changes state; safe to retry.
+        Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL.
+        """
 
     @_abc_1.abstractmethod
     def GetArtifact(
