@@ -1,6 +1,7 @@
 """The vocabulary of actions that a plan may use, and the strict forms of their parameters.
 
-Nothing here acts. A value that comes out of a log reaches a parameter only if it has the parameter's strict form; free text never does.
+Nothing here acts. A value that comes out of a log reaches a parameter only if it has the parameter's strict
+form; free text never does.
 """
 
 from __future__ import annotations
@@ -26,11 +27,15 @@ _UNIT = r"[A-Za-z0-9][A-Za-z0-9_@-]{0,62}(?:\.[A-Za-z0-9_@-]{1,40}){0,4}"
 
 # Parameter → the whole of what it may be. Also what `extract` in a rule may take from a line.
 FORMS: Mapping[str, re.Pattern[str]] = {
-    "source": re.compile(rf"(?:\d{{1,3}}(?:\.\d{{1,3}}){{3}}|[0-9a-fA-F]{{0,4}}(?::[0-9a-fA-F]{{0,4}}){{2,7}}|{_HOST})"),
+    "source": re.compile(
+        rf"(?:\d{{1,3}}(?:\.\d{{1,3}}){{3}}|[0-9a-fA-F]{{0,4}}(?::[0-9a-fA-F]{{0,4}}){{2,7}}|{_HOST})"
+    ),
     "unit": re.compile(_UNIT),
     "service": re.compile(_UNIT),
     "package": re.compile(r"[a-z0-9][a-z0-9+.-]{0,62}"),
-    "path": re.compile(r"/(?:[A-Za-z0-9_-][A-Za-z0-9._-]{0,62}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,62}){0,8}/?)?"),
+    "path": re.compile(
+        r"/(?:[A-Za-z0-9_-][A-Za-z0-9._-]{0,62}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,62}){0,8}/?)?"
+    ),
     "device": re.compile(r"[a-z]{2,6}\d{0,3}(?:n\d{1,3})?(?:p\d{1,3})?"),
     "node": re.compile(_HOST),
     "play": re.compile("service_running|disk_space|time_synchronised|package_present|sshd_hardened"),
@@ -39,7 +44,9 @@ FORMS: Mapping[str, re.Pattern[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One action of the vocabulary: the least tier that may take it, whether it changes anything, and its parameters."""
+    """One action of the vocabulary: the least tier that may take it, whether it changes anything, and its
+    parameters.
+    """
 
     name: str
     tier: Tier

@@ -1,4 +1,6 @@
-"""One pass over a log: what the findings are worth, what is believed to be the cause, and the claims that say so."""
+"""One pass over a log: what the findings are worth, what is believed to be the cause, and the claims that say
+so.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from services.orchestrator.agents.findings import ADDRESSED, Finding, find
+from services.orchestrator.agents.finding import ADDRESSED, Finding
+from services.orchestrator.agents.findings import find
 from services.orchestrator.agents.incident import NO_CAUSE, Claim, Evidence, Severity
 from services.orchestrator.agents.inert import inert, plain
 from services.orchestrator.agents.matching import Shown, match
@@ -44,6 +47,7 @@ class Belief:
 
     cause: str
     findings: tuple[int, ...]
+    cited_per_claim: int = MAX_CITED_PER_CLAIM
 
 
 def survey(text: str, rules: Rules) -> Survey:
@@ -58,7 +62,9 @@ def survey(text: str, rules: Rules) -> Survey:
 
 
 def first_belief(seen: Survey) -> Belief:
-    """The plain reading: the cause is what is loudest in all, and what is nearly as loud is claimed beside it."""
+    """The plain reading: the cause is what is loudest in all, and what is nearly as loud is claimed beside
+    it.
+    """
     if not seen.findings:
         return Belief(NO_CAUSE, ())
     weights = [loudness(f, seen.bursting) for f in seen.findings]
@@ -69,7 +75,9 @@ def first_belief(seen: Survey) -> Belief:
 
 
 def loudest(seen: Survey, weights: list[float]) -> str:
-    """The cause whose findings weigh most together; words to a reader are never it while there is anything else."""
+    """The cause whose findings weigh most together; words to a reader are never it while there is anything
+    else.
+    """
     sums: dict[str, float] = {}
     for finding, weight in zip(seen.findings, weights, strict=True):
         sums[finding.cause] = sums.get(finding.cause, 0.0) + (weight if finding.rule != ADDRESSED else 1e-9)
@@ -88,10 +96,10 @@ def ranked(seen: Survey, cause: str, numbers: Iterable[int], weights: list[float
 
 def claims_of(seen: Survey, belief: Belief) -> tuple[Claim, ...]:
     """The claims of a belief, each with the lines it rests on."""
-    return tuple(_claim(seen, seen.findings[number]) for number in belief.findings)
+    return tuple(_claim(seen, seen.findings[number], belief.cited_per_claim) for number in belief.findings)
 
 
-def _claim(seen: Survey, finding: Finding) -> Claim:
+def _claim(seen: Survey, finding: Finding, most: int) -> Claim:
     subjects = finding.subjects[:MAX_SUBJECTS]
     sure = {1: 0.9, 2: 0.95}.get(finding.count, 1.0)
     statement = _statement(seen, finding)
@@ -102,7 +110,9 @@ def _claim(seen: Survey, finding: Finding) -> Claim:
         cause=finding.cause,
         severity=finding.severity,
         confidence=round(finding.confidence * sure, 2),
-        evidence=cite(finding, [finding.marked[s.value] for s in subjects[:_NAMED] if s.value in finding.marked]),
+        evidence=cite(
+            finding, [finding.marked[s.value] for s in subjects[:_NAMED] if s.value in finding.marked], most
+        ),
         rule=finding.rule,
         count=finding.count,
         first_line=finding.lines[0],
@@ -112,7 +122,9 @@ def _claim(seen: Survey, finding: Finding) -> Claim:
 
 
 def _statement(seen: Survey, finding: Finding) -> str:
-    """A rule's sentence with its slots filled; values out of the log are of a strict form, templates inert and quoted."""
+    """A rule's sentence with its slots filled; values out of the log are of a strict form, templates inert
+    and quoted.
+    """
     by_kind: dict[str, list[str]] = {}
     for subject in finding.subjects[:MAX_SUBJECTS]:
         by_kind.setdefault(subject.kind, []).append(subject.value)
@@ -127,8 +139,11 @@ def _statement(seen: Survey, finding: Finding) -> str:
     return finding.says.format(
         count=f"{finding.count:,}",
         attempts=f"{finding.attempts or finding.count:,}",
-        sources=f"{len(sources):,} source{'s' * (len(sources) != 1)}" if sources else "sources that are not named",
-        worst=", ".join(f"{s.value} ({s.count:,})" for s in (sources if per or sources else [])[:_NAMED]) or "unknown",
+        sources=f"{len(sources):,} source{'s' * (len(sources) != 1)}"
+        if sources
+        else "sources that are not named",
+        worst=", ".join(f"{s.value} ({s.count:,})" for s in (sources if per or sources else [])[:_NAMED])
+        or "unknown",
         units=named("unit"),
         paths=named("path"),
         devices=named("device"),
@@ -137,13 +152,18 @@ def _statement(seen: Survey, finding: Finding) -> str:
     )
 
 
-def cite(finding: Finding, marked: Collection[int] = ()) -> tuple[int, ...]:
-    """The lines to cite: first and last, those that name the subjects, then of each template in turn, at most 20."""
+def cite(finding: Finding, marked: Collection[int] = (), most: int = MAX_CITED_PER_CLAIM) -> tuple[int, ...]:
+    """The lines to cite: first and last, those that name the subjects, then of each template in turn, at most
+    `most`.
+    """
     cited: dict[int, None] = dict.fromkeys((finding.lines[0], finding.lines[-1], *marked))
-    turns = [list(_spread(lines)) for _, lines in sorted(finding.groups.items(), key=lambda item: (-len(item[1]), item[0]))]
-    for turn in range(MAX_CITED_PER_CLAIM):
+    turns = [
+        list(_spread(lines))
+        for _, lines in sorted(finding.groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]
+    for turn in range(most):
         for lines in turns:
-            if len(cited) >= MAX_CITED_PER_CLAIM:
+            if len(cited) >= most:
                 return tuple(sorted(cited))
             if turn < len(lines):
                 cited[lines[turn]] = None
@@ -162,7 +182,8 @@ def _spread(lines: Collection[int]) -> Iterable[int]:
 def evidence_of(reading: Reading, lines: Iterable[int]) -> tuple[Evidence, ...]:
     """Lines as evidence, in order: text inert and cut, hash of the whole line."""
     return tuple(
-        Evidence(line, inert(reading.lines[line - 1]), hash_of(reading.lines[line - 1])) for line in sorted(set(lines))
+        Evidence(line, inert(reading.lines[line - 1]), hash_of(reading.lines[line - 1]))
+        for line in sorted(set(lines))
     )
 
 

@@ -1,11 +1,13 @@
-"""Holds claims against the log itself and drops what does not hold: no claim without lines, no line that does not say it."""
+"""Holds claims against the log itself and drops what does not hold: no claim without lines, no line that does
+not say it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from services.orchestrator.agents.analyst import Survey
-from services.orchestrator.agents.findings import ADDRESSED
+from services.orchestrator.agents.finding import ADDRESSED
 from services.orchestrator.agents.incident import Claim
 from services.orchestrator.agents.matching import Sign
 
@@ -21,7 +23,11 @@ def check(seen: Survey, claims: tuple[Claim, ...]) -> tuple[tuple[Claim, ...], t
             dropped.append(f"dropped {claim.rule}: none of the lines it cites says so")
         else:
             texts = [seen.reading.lines[line - 1] for line in lines]
-            named = tuple(s for s in claim.subjects if any(s.value in text for text in texts) or s.value not in claim.statement)
+            named = tuple(
+                s
+                for s in claim.subjects
+                if any(s.value in text for text in texts) or s.value not in claim.statement
+            )
             kept.append(replace(claim, evidence=lines, subjects=named))
     return tuple(kept), tuple(dropped)
 

@@ -1,10 +1,13 @@
-"""A log template miner after Drain (He et al., "Drain: an online log parsing approach with fixed depth tree", ICWS 2017).
+"""A log template miner after Drain (He et al., "Drain: an online log parsing approach with fixed depth tree",
+ICWS 2017).
 
-A message is masked word by word (numbers, addresses, paths), then placed in a prefix tree of fixed depth: number of words, first
-words, and below that a list of groups, of which the most similar takes it. It knows no log format and no meaning of words.
+A message is masked word by word (numbers, addresses, paths), then placed in a prefix tree of fixed depth:
+number of words, first words, and below that a list of groups, of which the most similar takes it. It knows no
+log format and no meaning of words.
 
-Bounded: a message counts for `MAX_CHARS` characters and `MAX_WORDS` words, the tree for `max_groups` groups, a leaf for
-`MAX_PER_LEAF`; whatever comes after that joins its nearest group, or the last one, which stands for the rest.
+Bounded: a message counts for `MAX_CHARS` characters and `MAX_WORDS` words, the tree for `max_groups` groups,
+a leaf for `MAX_PER_LEAF`; whatever comes after that joins its nearest group, or the last one, which stands
+for the rest.
 """
 
 from __future__ import annotations
@@ -18,8 +21,8 @@ MAX_PER_LEAF = 50
 MAX_WORDS_REMEMBERED = 50_000
 MAX_MESSAGES_REMEMBERED = 50_000
 
-# What varies inside a word: a path; the name after `user=`; whatever contains a digit (numbers, hexadecimal, addresses, ids, times),
-# together with the pieces that punctuation joins to it.
+# What varies inside a word: a path; the name after `user=`; whatever contains a digit (numbers, hexadecimal,
+# addresses, ids, times), together with the pieces that punctuation joins to it.
 MASK = re.compile(
     r"""(?:(?<=[\s=\[("',:])|^)/[^\s,:;()\[\]"']*"""
     r"""|(?<=user=)[\w.@-]+"""
@@ -28,7 +31,9 @@ MASK = re.compile(
 
 
 class _Words(dict[str, str]):
-    """Word → masked word, each worked out once. Forgets everything when full: cheaper than deciding what to keep."""
+    """Word → masked word, each worked out once. Forgets everything when full: cheaper than deciding what to
+    keep.
+    """
 
     def __missing__(self, word: str) -> str:
         masked = word if word.isalpha() else MASK.sub(WILD, word)
@@ -56,8 +61,9 @@ class Group:
 class Miner:
     """Groups messages by template, one at a time. The same messages in the same order give the same groups.
 
-    `similarity` is the share of equal words that two messages need to be one template, `depth` the number of leading words that the
-    tree looks at, `max_children` how many different words one step of the tree tells apart.
+    `similarity` is the share of equal words that two messages need to be one template, `depth` the number of
+    leading words that the tree looks at, `max_children` how many different words one step of the tree tells
+    apart.
     """
 
     def __init__(
@@ -79,7 +85,9 @@ class Miner:
         self._children: dict[tuple[int, str], set[str]] = {}
 
     def mask(self, message: str) -> str:
-        """The message with what varies masked and runs of white space made one space; cut to the limits above."""
+        """The message with what varies masked and runs of white space made one space; cut to the limits
+        above.
+        """
         words = message[:MAX_CHARS].split(None, MAX_WORDS)
         if len(words) > MAX_WORDS:
             words[MAX_WORDS] = WILD
@@ -98,7 +106,9 @@ class Miner:
         return found
 
     def place(self, masked: str) -> int:
-        """The index of the group that a masked message belongs to, made or widened when needed; does not count it."""
+        """The index of the group that a masked message belongs to, made or widened when needed; does not
+        count it.
+        """
         words = masked.split(" ")
         leaf = self._leaves.setdefault(self._leaf(words), [])
         best, most = -1, -1
@@ -120,7 +130,9 @@ class Miner:
         return len(self.groups) - 1
 
     def _leaf(self, words: list[str]) -> tuple[int | str, ...]:
-        """Where the tree leads: the number of words and the first of them, wild where they vary too much to branch on."""
+        """Where the tree leads: the number of words and the first of them, wild where they vary too much to
+        branch on.
+        """
         path = [WILD if WILD in word else word for word in words[: self._depth]]
         above = ""
         for step, word in enumerate(path):

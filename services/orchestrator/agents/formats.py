@@ -1,7 +1,7 @@
 """The formats that logs come in: each takes the head of a line apart and says where the message starts.
 
-A format is a function from a line to `Head` or None when the line is not of that format. It reads times, levels and sources, and
-nothing of what a message means. Lines in no format are all message.
+A format is a function from a line to `Head` or None when the line is not of that format. It reads times,
+levels and sources, and nothing of what a message means. Lines in no format are all message.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from services.orchestrator.agents.levels import AT_START, LEVELS, SYSLOG, TENS, 
 
 
 class Head(NamedTuple):
-    """What stands before the message: seconds (see `moments`) or None, level, source (program, component), where the message starts."""
+    """What stands before the message: seconds (see `moments`) or None, level, source (program, component),
+    where the message starts.
+    """
 
     seconds: float | None
     level: Level
@@ -27,37 +29,50 @@ Format = Callable[[str], Head | None]
 
 _CLOCK = r"\d\d:\d\d:\d\d"
 _BSD = re.compile(
-    rf"(?:<(\d{{1,3}})>)?([A-Z][a-z]{{2}} [ \d]?\d {_CLOCK})(?:\.\d+)? (?:(\S+) )?(?:\s*([^:\[\]]{{1,48}}?)(?:\[\w*\])?: ?)?(?:\[ *\d+\.\d+\] )?"
+    rf"(?:<(\d{{1,3}})>)?([A-Z][a-z]{{2}} [ \d]?\d {_CLOCK})(?:\.\d+)? (?:(\S+) )?"
+    r"(?:\s*([^:\[\]]{1,48}?)(?:\[\w*\])?: ?)?(?:\[ *\d+\.\d+\] )?"
 )
 _ISO = re.compile(
-    r"(?:[^\s\[{\d][^\s]{0,80}:?\s)?[\[\"']?(\d{4}[-/.]\d\d[-/.]\d\d[T ]\d\d:\d\d:\d\d)(?:[.,:]\d+)?((?:Z| ?[+-]\d\d:?\d\d)?)(?: (?:UTC|GMT|[A-Z]{1,3}S?T)\b)?[\]\"']?,?\s*(?:-\s)?"
+    r"(?:[^\s\[{\d][^\s]{0,80}:?\s)?[\[\"']?(\d{4}[-/.]\d\d[-/.]\d\d[T ]\d\d:\d\d:\d\d)(?:[.,:]\d+)?"
+    r"((?:Z| ?[+-]\d\d:?\d\d)?)(?: (?:UTC|GMT|[A-Z]{1,3}S?T)\b)?[\]\"']?,?\s*(?:-\s)?"
 )
-_RFC5424 = re.compile(r"<(\d{1,3})>\d (\S+) \S+ (\S+) \S+ \S+ (?:-|(?:\[(?:[^\]\"]|\"[^\"]*\")*\])+) ?(?:\ufeff)?")
+_RFC5424 = re.compile(
+    r"<(\d{1,3})>\d (\S+) \S+ (\S+) \S+ \S+ (?:-|(?:\[(?:[^\]\"]|\"[^\"]*\")*\])+) ?(?:\ufeff)?"
+)
 _HOST_UNIT = re.compile(r"([\w.-]+) ([\w()@./-]{1,48})(?:\[\d+\])?: ")
 _APACHE = re.compile(
     r"\[([A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:]{8}(?:\.\d+)? \d{4})\] \[(?:(\w*):)?(\w+)\] (?:\[pid [^\]]*\] )?"
 )
 _ACCESS = re.compile(
-    r"(?:\S+ )?(\S+) \S+ [^\[\"]{0,60}\[(\d\d/[A-Z][a-z]{2}/\d{4}:[\d:]{8} [+-]\d{4})\] (?=\"(?:[^\"\\]|\\.)*\" (\d{3})\b)"
+    r"(?:\S+ )?(\S+) \S+ [^\[\"]{0,60}\[(\d\d/[A-Z][a-z]{2}/\d{4}:[\d:]{8} [+-]\d{4})\] "
+    r"(?=\"(?:[^\"\\]|\\.)*\" (\d{3})\b)"
 )
 _KLOG = re.compile(rf"([IWEFD])(\d{{4}} {_CLOCK})(?:\.\d+)?\s+\d+ ([\w./-]+):\d+\] ")
 _HDFS = re.compile(r"(\d{6} \d{6}) \d+ ([A-Z]+) (\S+?): ")
 _SHORT_DATE = re.compile(rf"(\d\d/\d\d/\d\d {_CLOCK})(?:[.,]\d+)? ([A-Z]+) (?:(\S+?): )?")
 _RAS = re.compile(
-    rf"(?:\S+ )?(\d{{10}}) \d{{4}}\.\d\d\.\d\d (\S+) (?:(\d{{4}}-\d\d-\d\d-[\d.]{{8}})\S* \S+ (\S+) (\S+) (\S+) |[A-Z][a-z]{{2}} +\d+ {_CLOCK} \S+ (?:([^:\[\]]{{1,48}}?)(?:\[\d+\])?: )?)"
+    r"(?:\S+ )?(\d{10}) \d{4}\.\d\d\.\d\d (\S+) "
+    r"(?:(\d{4}-\d\d-\d\d-[\d.]{8})\S* \S+ (\S+) (\S+) (\S+) "
+    rf"|[A-Z][a-z]{{2}} +\d+ {_CLOCK} \S+ (?:([^:\[\]]{{1,48}}?)(?:\[\d+\])?: )?)"
 )
 _REDIS = re.compile(rf"\d+:[A-Z] (\d\d [A-Z][a-z]{{2}}(?: \d{{4}})? {_CLOCK})(?:\.\d+)? ([.\-*#]) ")
 _REDIS_MARKS = {".": Level.DEBUG, "-": Level.INFO, "*": Level.NOTICE, "#": Level.WARNING}
 _DMESG = re.compile(r"\[ *(\d+)\.\d+\] ?")
 _LOGCAT = re.compile(rf"(\d\d-\d\d {_CLOCK})\.\d+ +\d+ +\d+ ([VDIWEFA]) (\S+?)\s*: ")
-_JSON_LEVEL = re.compile(r'"(?:level|severity|lvl|levelname|log\.level|loglevel|@level)"\s*:\s*"?(\w+)', re.IGNORECASE)
-_JSON_TIME = re.compile(r'"(?:time|timestamp|ts|@timestamp|t|date|eventTime)"\s*:\s*(?:\{"\$date":)?"?([^",}]{6,40})')
+_JSON_LEVEL = re.compile(
+    r'"(?:level|severity|lvl|levelname|log\.level|loglevel|@level)"\s*:\s*"?(\w+)', re.IGNORECASE
+)
+_JSON_TIME = re.compile(
+    r'"(?:time|timestamp|ts|@timestamp|t|date|eventTime)"\s*:\s*(?:\{"\$date":)?"?([^",}]{6,40})'
+)
 _JSON_MONGO = re.compile(r'"s"\s*:\s*"([DIWEF])\d?"')
 _PAIR_LEVEL = re.compile(r'(?:^|\s)(?:level|lvl|severity|loglevel)="?(\w+)', re.IGNORECASE)
 _PAIR_TIME = re.compile(r'(?:^|\s)(?:time|ts|t|timestamp)="?([^"\s]{6,40})')
 _EVENT = re.compile(r"\s*(?:<?\w+>?\s+)?(Normal|Warning)\s+([A-Z]\w+)\s+")
 _COMPONENT = re.compile(
-    r"(?:\d+ --- )?(?:\[[^\]\n]{0,80}\]:? *){0,3}(?:- )?(?:([A-Za-z_][\w$-]*(?:[./][\w$-]+)+(?<!Error)(?<!Exception))(?::\d+|@\d+)?\]?(?: *:| -)?\s+(?:\[[^\]\n]{0,120}\] *)?|([\w$]{2,60}): +(?=\S))?"
+    r"(?:\d+ --- )?(?:\[[^\]\n]{0,80}\]:? *){0,3}(?:- )?"
+    r"(?:([A-Za-z_][\w$-]*(?:[./][\w$-]+)+(?<!Error)(?<!Exception))(?::\d+|@\d+)?\]?(?: *:| -)?\s+"
+    r"(?:\[[^\]\n]{0,120}\] *)?|([\w$]{2,60}): +(?=\S))?"
 )
 _GAP = re.compile(r"[\s|:\]>-]*")
 
@@ -80,7 +95,9 @@ def _rfc5424(line: str) -> Head | None:
 
 
 def _iso(line: str) -> Head | None:
-    """Whatever begins with a date in digits, year first: log4j, logback, Python, OpenStack, PostgreSQL, MySQL, nginx, Kafka, …"""
+    """Whatever begins with a date in digits, year first: log4j, logback, Python, OpenStack, PostgreSQL,
+    MySQL, nginx, Kafka, …
+    """
     if (m := _ISO.match(line)) is None:
         return None
     seconds = moments.numeric(m[1] + m[2].strip().rstrip("Z"))
@@ -106,7 +123,9 @@ def _apache(line: str) -> Head | None:
 
 
 def _access(line: str) -> Head | None:
-    """Common and combined log format; a status of 500 and above makes the line an error, any other makes it ordinary."""
+    """Common and combined log format; a status of 500 and above makes the line an error, any other makes it
+    ordinary.
+    """
     if (m := _ACCESS.match(line)) is None:
         return None
     return Head(moments.worded(m[2]), Level.ERROR if m[3] >= "500" else Level.INFO, "access", m.end())
@@ -131,7 +150,9 @@ def _short_date(line: str) -> Head | None:
 
 
 def _ras(line: str) -> Head | None:
-    """Event logs of large clusters: epoch, date, node, then a RAS record or a syslog line. A label before the epoch is left out."""
+    """Event logs of large clusters: epoch, date, node, then a RAS record or a syslog line. A label before the
+    epoch is left out.
+    """
     if (m := _RAS.match(line)) is None:
         return None
     return Head(float(m[1]), level_of(m[6] or ""), (m[5] or m[7] or "").strip(), m.end())
@@ -210,21 +231,31 @@ _BY_FIRST: dict[str, tuple[Format, ...]] = {
 _BY_FIRST |= dict.fromkeys("0123456789", _DIGIT)
 
 
+_NO_HEAD = Head(None, Level.UNKNOWN, "", 0)
+_MANY_MISSES = 1_000
+
+
 class Reader:
-    """Takes the heads of lines apart, trying first the format that the last line was in."""
+    """Takes the heads of lines apart, trying first the format that the last line was in.
+
+    After a thousand lines in no format it looks at one line of eight until one has a head again.
+    """
 
     def __init__(self) -> None:
         self._last: Format = _bsd
+        self._missed = 0
 
     def head(self, line: str) -> Head:
         """The head of a line; one with nothing but `start` 0 when the line is in no known format."""
+        if self._missed > _MANY_MISSES and self._missed & 7:
+            self._missed += 1
+            return _NO_HEAD
         if (found := self._last(line)) is not None:
+            self._missed = 0
             return found
         for form in _BY_FIRST.get(line[:1], _LETTER):
             if form is not self._last and (found := form(line)) is not None:
-                self._last = form
+                self._last, self._missed = form, 0
                 return found
+        self._missed += 1
         return _NO_HEAD
-
-
-_NO_HEAD = Head(None, Level.UNKNOWN, "", 0)

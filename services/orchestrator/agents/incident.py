@@ -1,4 +1,6 @@
-"""What an analysis comes to: evidence, claims, incident, plan, and the cycles of thought that led there. Values only."""
+"""What an analysis comes to: evidence, claims, incident, plan, and the cycles of thought that led there.
+Values only.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ NO_CAUSE = "none"
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A cited line: its number (from 1), its text made inert and cut, and the SHA-256 (hex) of the whole line's UTF-8 without its end."""
+    """A cited line: its number (from 1), its text made inert and cut, and the SHA-256 (hex) of the whole
+    line's UTF-8 without its end.
+    """
 
     line: int
     text: str
@@ -53,7 +57,9 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Someone or something that a claim is about: `kind` is a parameter's name (source, unit, …), `value` has its strict form."""
+    """Someone or something that a claim is about: `kind` is a parameter's name (source, unit, …), `value` has
+    its strict form.
+    """
 
     kind: str
     value: str
@@ -62,7 +68,9 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One thing said to be so, and the numbers of the lines that say it. `count` lines in all bear it out, from first to last."""
+    """One thing said to be so, and the numbers of the lines that say it. `count` lines in all bear it out,
+    from first to last.
+    """
 
     statement: str
     cause: str
@@ -91,7 +99,9 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A proposal: one action of the vocabulary, resting on evidence (ids). Proposing does nothing; policy decides."""
+    """A proposal: one action of the vocabulary, resting on evidence (ids). Proposing does nothing; policy
+    decides.
+    """
 
     name: str
     target: str
@@ -111,7 +121,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """One round of reasoning: what was believed, on which lines, the score (0 to 1), what was criticised, what changed since the last."""
+    """One round of reasoning: what was believed, on which lines, the score (0 to 1), what was criticised,
+    what changed since the last.
+    """
 
     number: int
     belief: str

@@ -28,7 +28,14 @@ _WORDS = {
 }
 LEVELS = {word: level for level, words in _WORDS.items() for word in words.split()}
 # Pino and bunyan count in tens; syslog's severities count the other way round (RFC 5424, table 2).
-TENS = {"10": Level.DEBUG, "20": Level.DEBUG, "30": Level.INFO, "40": Level.WARNING, "50": Level.ERROR, "60": Level.CRITICAL}
+TENS = {
+    "10": Level.DEBUG,
+    "20": Level.DEBUG,
+    "30": Level.INFO,
+    "40": Level.WARNING,
+    "50": Level.ERROR,
+    "60": Level.CRITICAL,
+}
 SYSLOG = (
     Level.CRITICAL,
     Level.CRITICAL,
@@ -40,13 +47,13 @@ SYSLOG = (
     Level.DEBUG,
 )
 
-# A level within a line: in capitals anywhere, or in any case where brackets, a key or a colon at the start make it one.
-_ANY = (
-    r"trace|debug\d?|info(?:rmation)?|notice|warn(?:ing)?|err(?:or)?|crit(?:ical)?|fatal|alert|emerg(?:ency)?|severe|panic"
-)
+# A level within a line: in capitals anywhere, or in any case where brackets, a key or a colon at the start
+# make it one.
+_ANY = r"trace|debug\d?|info(?:rmation)?|notice|warn(?:ing)?|err(?:or)?|crit(?:ical)?|fatal|alert|emerg(?:ency)?|severe|panic"
 WITHIN = re.compile(
-    r"(?<![\w./=-])(?:(TRACE|DEBUG\d?|INFO|NOTICE|WARN(?:ING)?|ERR(?:OR)?|CRIT(?:ICAL)?|FATAL|ALERT|EMERG|SEVERE|PANIC|LOG(?=:)|FAILURE|Info|Warning|Error)"
-    rf"(?![\w/=.-])|[\[<(]((?i:{_ANY})) ?[\]>)]|\[\w+:((?i:{_ANY}))\])"
+    r"(?<![\w./=-])(?:(TRACE|DEBUG\d?|INFO|NOTICE|WARN(?:ING)?|ERR(?:OR)?|CRIT(?:ICAL)?|FATAL|ALERT|EMERG|SEVERE"
+    r"|PANIC|LOG(?=:)|FAILURE|Info|Warning|Error)(?![\w/=.-])"
+    rf"|[\[<(]((?i:{_ANY})) ?[\]>)]|\[\w+:((?i:{_ANY}))\])"
 )
 AT_START = re.compile(rf"[\[<(]?((?i:{_ANY}))[\]>)]?(?::|\]| -)\s")
 

@@ -1,7 +1,8 @@
 """What each kind of line shows, if anything: the known failures held against a log that has been read.
 
-A message is looked at once per kind. Where a rule depends on numbers (a status, a percentage), its kind's lines are looked at one by one,
-and those that match become a kind of their own; so do those of a kind that only holds the rest.
+A message is looked at once per kind. Where a rule depends on numbers (a status, a percentage), its kind's
+lines are looked at one by one, and those that match become a kind of their own; so do those of a kind that
+only holds the rest.
 """
 
 from __future__ import annotations
@@ -11,16 +12,24 @@ from array import array
 from enum import Enum
 from typing import NamedTuple
 
+from services.orchestrator.agents.levels import Level
 from services.orchestrator.agents.reading import Kind, Reading
 from services.orchestrator.agents.rules import Rules, words_of
 
 # What a client wrote into a request: its words are not the server's.
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-_FAILING = re.compile(
-    r"\b(?:fail(?:ed|s|ure|ures|ing)?|errors?|\w*exceptions?|fatal|unable|cannot|can't|could not|couldn't|denied|refused|time(?:d )?-?out"
-    r"|lost|corrupt\w*|abort\w*|crash\w*|panic\w*|unavailable|unreachable|dead|broken|critical|rejected|exceed(?:ed|s)|expired"
-    r"|overflow\w*|killed|abnormal\w*|not responding|alert|emergency|unexpected\w*|unhealthy|invalid|missing|illegal|violation)\b"
+_FAILING = frozenset(
+    (
+        "fail failed fails failure failures failing error errors exception exceptions fatal unable cannot "
+        "couldn denied refused timeout timedout timed lost corrupt corrupted corruption abort aborted "
+        "aborting aborts crash crashed crashes crashing panic panicked unavailable unreachable dead broken "
+        "critical rejected exceed exceeded exceeds expired overflow overflowed killed abnormal abnormally "
+        "alert emergency unexpected unexpectedly unhealthy invalid missing illegal violation violates "
+        "unresponsive "
+    ).split()
 )
+_FAILING_PHRASES = re.compile(r"exception\b|\b(?:could not|can't|not responding|time out)\b")
+_LEADER = re.compile(r"\.\.\.|[:=] ?(?:0x)?[0-9a-f]{4}|^\s|:\s*$")  # what every detail has
 
 
 class Sign(Enum):
@@ -45,14 +54,16 @@ _NOTHING, _FAILS = Shown(Sign.NOTHING), Shown(Sign.FAILING)
 
 
 def match(reading: Reading, rules: Rules) -> list[Shown]:
-    """What each kind of `reading.kinds` shows. May split kinds of `reading`; every line keeps exactly one kind."""
+    """What each kind of `reading.kinds` shows. May split kinds of `reading`; every line keeps exactly one
+    kind.
+    """
     shown: list[Shown] = []
     by_line: dict[int, list[int]] = {}
     for number, kind in enumerate(reading.kinds):
-        sees, values = _NOTHING, []
+        sees = _NOTHING
         if number in reading.mixed:
             by_line[number] = []
-        else:
+        elif kind.level is not Level.INFO or reading.source(kind.first) != "access":  # else: a request served
             sees, values = _judge(_seen(reading, kind.first), rules)
             if values:
                 by_line[number] = values
@@ -66,15 +77,17 @@ def _seen(reading: Reading, line: int) -> str:
     """What the rules see of a line: its message in lower case, a request's words left out."""
     text = reading.message(line)
     if reading.source(line) == "access":
-        text = _QUOTED.sub('""', text)
+        text = _QUOTED.sub('"http"', text)
     return text.lower()
 
 
 def _judge(text: str, rules: Rules) -> tuple[Shown, list[int]]:
     """What a message shows, and the rules that have to see each line of its kind."""
+    words = words_of(text)
+    if not rules.tell(words):
+        return _loose(text, words, rules), []
     if rules.detail.match(text):
         return Shown(Sign.DETAIL), []
-    words = words_of(text)
     if not rules.addressed_words.isdisjoint(words) and rules.addressed.search(text):
         return Shown(Sign.ADDRESSED), []
     benign = not rules.benign_words.isdisjoint(words) and rules.benign.search(text) is not None
@@ -88,9 +101,14 @@ def _judge(text: str, rules: Rules) -> tuple[Shown, list[int]]:
                 return Shown(Sign.RULE, candidate), values
         elif rule.shape.search(text):
             values.append(candidate)
-    if benign:
-        return Shown(Sign.BENIGN), values
-    return (_FAILS if _FAILING.search(text) else _NOTHING), values
+    return (Shown(Sign.BENIGN) if benign else _loose(text, words, rules)), values
+
+
+def _loose(text: str, words: set[str], rules: Rules) -> Shown:
+    """What a message shows that no rule is about."""
+    if not words.isdisjoint(_FAILING) or _FAILING_PHRASES.search(text):
+        return Shown(Sign.DETAIL) if rules.detail.match(text) else _FAILS
+    return Shown(Sign.DETAIL) if _LEADER.search(text) and rules.detail.match(text) else _NOTHING
 
 
 def _matches(number: int, text: str, rules: Rules) -> bool:

@@ -1,4 +1,5 @@
-"""Times as logs write them, turned into seconds. No clock: a time without a year is counted from the year 2000, a leap year.
+"""Times as logs write them, turned into seconds. No clock: a time without a year is counted from the year
+2000, a leap year.
 
 What comes back orders and spaces the lines of one log; it is not meant to name a day to a person.
 """
@@ -15,9 +16,15 @@ _ZONE = re.compile(r"([+-])(\d\d):?(\d\d)$")
 _remembered: dict[str, float | None] = {}
 
 
-def _seconds(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0) -> float | None:
-    """Seconds since 1970 of a proleptic Gregorian time (days by Howard Hinnant's `days_from_civil`), None when there is none."""
-    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 25 and minute < 60 and second < 62 and year < 10_000):
+def _seconds(
+    year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0
+) -> float | None:
+    """Seconds since 1970 of a proleptic Gregorian time (days by Howard Hinnant's `days_from_civil`), None
+    when there is none.
+    """
+    if not (
+        1 <= month <= 12 and 1 <= day <= 31 and hour < 25 and minute < 60 and second < 62 and year < 10_000
+    ):
         return None
     year -= month <= 2
     era, of_era = divmod(year, 400)
@@ -27,7 +34,9 @@ def _seconds(year: int, month: int, day: int, hour: int = 0, minute: int = 0, se
 
 
 def _numeric(text: str) -> float | None:
-    """`2024-05-01T10:00:00`, `2024/05/01 10:00:00`, `2005-06-03-15.42.50`, `17/06/09 20:10:40`, `081109 203615`, with or without zone."""
+    """`2024-05-01T10:00:00`, `2024/05/01 10:00:00`, `2005-06-03-15.42.50`, `17/06/09 20:10:40`, `081109
+    203615`, with or without zone.
+    """
     zone = 0
     if (offset := _ZONE.search(text, 16)) is not None:
         zone = (int(offset[2]) * 3_600 + int(offset[3]) * 60) * (-1 if offset[1] == "-" else 1)
@@ -45,8 +54,12 @@ def _numeric(text: str) -> float | None:
 
 
 def _worded(text: str) -> float | None:
-    """`Jun 14 15:16:01`, `Sun Dec 04 04:47:44 2005`, `10/Oct/2023:13:55:36 +0000`, `01 Jan 2024 12:00:00`: in whatever order."""
-    month = next((found for word in re.findall(r"[A-Za-z]{3}", text) if (found := _MONTHS.get(word.lower()))), 0)
+    """`Jun 14 15:16:01`, `Sun Dec 04 04:47:44 2005`, `10/Oct/2023:13:55:36 +0000`, `01 Jan 2024 12:00:00`: in
+    whatever order.
+    """
+    month = next(
+        (found for word in re.findall(r"[A-Za-z]{3}", text) if (found := _MONTHS.get(word.lower()))), 0
+    )
     clock = re.search(r"(?<!\d)(\d\d):(\d\d):(\d\d)", text)
     if not month or clock is None:
         return None

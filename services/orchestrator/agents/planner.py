@@ -1,4 +1,6 @@
-"""From claims to a plan. No claim, no action; and nothing of a log's text gets into an action but values of a strict form."""
+"""From claims to a plan. No claim, no action; and nothing of a log's text gets into an action but values of a
+strict form.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _LOCAL = "localhost"
 
 
 def plan(claims: tuple[Claim, ...], rules: Rules) -> Plan:
-    """What may help against the claims, the least that has to be trusted first; at most twelve actions, each once."""
+    """What may help against the claims, the least that has to be trusted first; at most twelve actions, each
+    once.
+    """
     found: dict[tuple[str, str, tuple[tuple[str, str], ...]], Action] = {}
     remedies_of = {rule.id: rule.remedies for rule in rules.rules}
     for claim in claims:
@@ -28,7 +32,9 @@ def plan(claims: tuple[Claim, ...], rules: Rules) -> Plan:
                 key = (action.name, action.target, tuple(sorted(action.parameters.items())))
                 found[key] = _joined(found[key], action) if key in found else action
     order = {action: n for n, action in enumerate(VOCABULARY)}
-    ranked = sorted(enumerate(found.values()), key=lambda item: (item[1].least_tier, item[0], order[item[1].name]))
+    ranked = sorted(
+        enumerate(found.values()), key=lambda item: (item[1].least_tier, item[0], order[item[1].name])
+    )
     return Plan(tuple(action for _, action in ranked[:MAX_ACTIONS]))
 
 
@@ -38,7 +44,9 @@ def _grave(claim: Claim) -> bool:
 
 
 def _actions(remedy: Remedy, claim: Claim) -> list[Action]:
-    """A remedy for one claim: one action, or one for each subject; none when a value is missing or not of its form."""
+    """A remedy for one claim: one action, or one for each subject; none when a value is missing or not of its
+    form.
+    """
     if remedy.each:
         values = [s.value for s in claim.subjects if s.kind == remedy.each and not _own(s.value)][:MAX_EACH]
         chosen: list[Mapping[str, str]] = [{remedy.each: value} for value in values]
@@ -51,7 +59,7 @@ def _actions(remedy: Remedy, claim: Claim) -> list[Action]:
         if target is None or any(value is None for value in parameters.values()):
             continue
         strict = {key: value for key, value in parameters.items() if value is not None}
-        if mistake_in(remedy.action, strict) or not well_formed("node", target.strip(":") or "-") and target != _LOCAL:
+        if mistake_in(remedy.action, strict) or not (target == _LOCAL or well_formed("source", target)):
             continue
         form = VOCABULARY[remedy.action]
         actions.append(
@@ -86,5 +94,11 @@ def _joined(first: Action, second: Action) -> Action:
     """One action for two claims: it rests on the lines of both."""
     both = dict.fromkeys((*first.evidence, *second.evidence))
     return Action(
-        first.name, first.target, first.environment, first.parameters, first.least_tier, first.why, tuple(both)
+        first.name,
+        first.target,
+        first.environment,
+        first.parameters,
+        first.least_tier,
+        first.why,
+        tuple(both),
     )

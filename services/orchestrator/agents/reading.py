@@ -1,7 +1,8 @@
 """A log, read once: lines, their heads, and which of them say the same thing.
 
-What comes back is in columns, so that a million lines fit: one number per line for time, level, start of message and kind. A *kind* is
-all lines with the same level and the same masked message; whatever is costly is done once per kind, not once per line.
+What comes back is in columns, so that a million lines fit: one number per line for time, level, start of
+message and kind. A *kind* is all lines with the same level and the same masked message; whatever is costly is
+done once per kind, not once per line.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from services.orchestrator.agents.drain import MAX_CHARS, Miner
 from services.orchestrator.agents.formats import Reader
 from services.orchestrator.agents.levels import Level
 
-MAX_KINDS = 40_000
+MAX_KINDS = 15_000
+MAX_LINES = 1_200_000
 NO_TIME = float("nan")
 _HALF_YEAR_SECONDS = 180 * 86_400
 _LEAP_YEAR_SECONDS = 366 * 86_400
@@ -34,7 +36,9 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One line, taken apart: where it is, when (seconds, see `moments`) or None, how grave, from whom, and the message's span."""
+    """One line, taken apart: where it is, when (seconds, see `moments`) or None, how grave, from whom, and
+    the message's span.
+    """
 
     line: int
     seconds: float | None
@@ -91,11 +95,15 @@ class Reading:
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of a log, without their ends (LF or CRLF); a last empty one is none. Other separators are part of a line."""
-    lines = text.split("\n")
-    if lines[-1] == "":
+    """The lines of a log, without their ends (LF or CRLF); a last empty one is none. Other separators are
+    part of a line.
+
+    At most `MAX_LINES`: what comes after is not looked at.
+    """
+    lines = text.split("\n", MAX_LINES)
+    if lines[-1] == "" or len(lines) > MAX_LINES:
         lines.pop()
-    return [line[:-1] if line.endswith("\r") else line for line in lines] if "\r" in text else lines
+    return [line.removesuffix("\r") for line in lines] if "\r" in text else lines
 
 
 def read(text: str) -> Reading:
@@ -113,6 +121,8 @@ def read(text: str) -> Reading:
     before, years = NO_TIME, 0.0
 
     for index, line in enumerate(lines):
+        if not line:
+            continue
         cut = line if len(line) <= MAX_CHARS + 400 else line[: MAX_CHARS + 400]
         when, level, source, start = reader.head(cut)
         message = cut[start:]

@@ -1,4 +1,5 @@
-"""Reads the known failures from `known/*.yaml`, refuses whatever is not exactly as it should be, and compiles them once.
+"""Reads the known failures from `known/*.yaml`, refuses whatever is not exactly as it should be, and compiles
+them once.
 
 The files are part of the package; they are read once, when first asked for.
 """
@@ -80,7 +81,9 @@ def _pattern(where: str, alternatives: Iterable[str], *, lowered: bool = True) -
     """One expression for several; those that see lower-cased messages must not ask for capitals."""
     joined = "|".join(f"(?:{a})" for a in alternatives)
     if lowered and re.search(r"(?<!\\)[A-Z]", joined):
-        raise RulesAreWrong(f"{where}: messages are lower-cased before they are matched, and this has capitals: {joined}")
+        raise RulesAreWrong(
+            f"{where}: messages are lower-cased before they are matched, and this has capitals: {joined}"
+        )
     try:
         return re.compile(joined)
     except re.error as fault:
@@ -88,7 +91,9 @@ def _pattern(where: str, alternatives: Iterable[str], *, lowered: bool = True) -
 
 
 def _literal_words(patterns: Iterable[str]) -> frozenset[str]:
-    """The longer words that stand in patterns: a message without any of a rule's words is not tried against it."""
+    """The longer words that stand in patterns: a message without any of a rule's words is not tried against
+    it.
+    """
     bare = re.sub(r"\\.|\(\?\w|[^a-z]", " ", " ".join(patterns))
     return frozenset(word for word in bare.split() if len(word) > 3) - _COMMON
 
@@ -99,7 +104,11 @@ def _remedies(tables: list[_Table]) -> tuple[Remedy, ...]:
         parameters = table.table("parameters")
         values = {key: parameters.text(key) for key in parameters.keys()}  # noqa: SIM118 (not a dict)
         remedy = Remedy(
-            table.text("action"), table.text("target", "localhost"), values, table.text("why"), table.text("each", "")
+            table.text("action"),
+            table.text("target", "localhost"),
+            values,
+            table.text("why"),
+            table.text("each", ""),
         )
         table.done()
         filled = {
@@ -205,15 +214,19 @@ def load(contents: Mapping[str, object]) -> Rules:
     for number, rule in enumerate(rules):
         for word in rule.words:
             by_word.setdefault(word, []).append(number)
+    benign_words, addressed_words = (
+        frozenset(table.texts("words", needed=True)) for table in (benign, addressed)
+    )
     made = Rules(
         rules=tuple(rules),
         causes=causes,
         by_word={word: tuple(numbers) for word, numbers in by_word.items()},
         benign=_pattern("benign", benign.texts("patterns", needed=True)),
-        benign_words=frozenset(benign.texts("words", needed=True)),
+        benign_words=benign_words,
         detail=_pattern("detail", detail.texts("patterns", needed=True)),
         addressed=_pattern("addressed", addressed.texts("patterns", needed=True)),
-        addressed_words=frozenset(addressed.texts("words", needed=True)),
+        addressed_words=addressed_words,
+        telling=benign_words | addressed_words | by_word.keys(),
     )
     for used in (benign, detail, addressed):
         used.texts("examples")

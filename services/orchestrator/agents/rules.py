@@ -1,10 +1,13 @@
-"""What a known failure is: its patterns, its thresholds, what it says and what may help. Values only; `rulebook` reads them from files."""
+"""What a known failure is: its patterns, its thresholds, what it says and what may help. Values only;
+`rulebook` reads them from files.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
 from services.orchestrator.agents.incident import Severity
 
 _WORD = re.compile(r"[a-z]+")
@@ -13,7 +16,9 @@ SLOT = re.compile(r"\{(\w+)(?:\|([^}]*))?\}")  # `{name}` or `{name|otherwise}` 
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What may help: an action, its target and parameters (with `{slots}`), why; `each` asks for one action per value of a slot."""
+    """What may help: an action, its target and parameters (with `{slots}`), why; `each` asks for one action
+    per value of a slot.
+    """
 
     action: str
     target: str
@@ -73,6 +78,11 @@ class Rules:
     detail: re.Pattern[str]
     addressed: re.Pattern[str]
     addressed_words: frozenset[str]
+    telling: frozenset[str]  # all of the words together
+
+    def tell(self, words: set[str]) -> bool:
+        """Whether a message with these words can show anything at all."""
+        return not words.isdisjoint(self.telling)
 
     def candidates(self, words: Iterable[str]) -> list[int]:
         """The rules that share a word with a message, most telling first."""

@@ -15,7 +15,9 @@ _DEVIATIONS = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """`count` lines of one template (`group`) in one stretch of the log, where `usual` is ordinary; `first` is where it starts."""
+    """`count` lines of one template (`group`) in one stretch of the log, where `usual` is ordinary; `first`
+    is where it starts.
+    """
 
     group: int
     count: int
@@ -26,10 +28,12 @@ class Burst:
 def bursts(reading: Reading, groups: Iterable[int]) -> list[Burst]:
     """The bursts of some templates, the strongest first.
 
-    Time is cut into at most 60 equal stretches (lines instead of seconds where most lines have no time); a stretch is a burst when its
-    count exceeds the template's median by six median absolute deviations (at least one each) and ten lines.
+    Time is cut into at most 60 equal stretches (lines instead of seconds where most lines have no time); a
+    stretch is a burst when its count exceeds the template's median by six median absolute deviations (at
+    least one each) and ten lines.
     """
-    wanted = set(groups)
+    often = reading.miner.groups
+    wanted = {group for group in groups if often[group].count >= _LEAST_BURST}
     if not wanted or len(reading.lines) < _LEAST_BURST:
         return []
     timed = [s for s in reading.seconds if s == s]  # noqa: PLR0124 (only NaN differs from itself)
