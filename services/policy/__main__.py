@@ -10,18 +10,16 @@ from chassis.eventlog.follower import Follower
 from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.stream import ensure_stream
 from chassis.rpc.server import Server
-from kernel.events import Cause
 from provost.policy.v1.policy_pb2_grpc import add_PolicyServiceServicer_to_server
-from services.policy import reactor
-from services.policy.adapters.group_commit import ACTOR, GroupCommit
+from services.policy.adapters.group_commit import GroupCommit
 from services.policy.adapters.policyset_yaml import YamlPolicySets
 from services.policy.adapters.signing import FileSigner, digest_of
 from services.policy.config import PolicySettings
 from services.policy.domain.agent import AGENT
 from services.policy.domain.approval import APPROVAL
 from services.policy.domain.policyset import POLICY_SET
-from services.policy.handlers import Agents, Approvals, Authorization, Policy, PolicySets
-from services.policy.handlers.policysets import FIRST_TENANT
+from services.policy.handlers import Policy
+from services.policy.reactor import FILTERS, HeldPackets, Reactor, keep_health
 from services.policy.rpc import PolicyServicer
 from services.policy.wire import CODEC
 
@@ -33,31 +31,25 @@ async def main(stopping: process.Stopping) -> None:
     connection = await connect(settings.nats_url, name="policy")
     await ensure_stream(connection)
     log = JetStreamLog(connection, CODEC, source="provost/policy")
-
-    agents, approvals, published = (
-        HeldAggregates(AGENT, log, CODEC), HeldAggregates(APPROVAL, log, CODEC), HeldAggregates(POLICY_SET, log, CODEC)
-    )  # fmt: skip
-    packets = reactor.HeldPackets(CODEC)
-    events = reactor.Reactor(agents.take, approvals.take, published.take, packets.take)
-    follower = Follower(connection, reactor.FILTERS, 0, events.deliver, "policy")
-    signer, groups, now = FileSigner(settings.signing_key), GroupCommit(log), process.now
-    sets = PolicySets(published, YamlPolicySets())
+    agents, approvals = HeldAggregates(AGENT, log, CODEC), HeldAggregates(APPROVAL, log, CODEC)
+    published, packets = HeldAggregates(POLICY_SET, log, CODEC), HeldPackets(CODEC)
+    reactor = Reactor(agents.take, approvals.take, published.take, packets.take)
+    follower = Follower(connection, FILTERS, 0, reactor.deliver, "policy")
+    signer, groups = FileSigner(settings.signing_key), GroupCommit(log)
     policy = Policy(
-        Agents(agents, follower, sets, signer, process.new_secret, process.new_id),
-        Approvals(approvals, follower, digest_of, now),
-        sets,
-        Authorization(agents, approvals, packets, sets, follower, groups, signer, digest_of, now),
-    )
-
+        agents, approvals, published, packets, follower, record=groups, signer=signer, reader=YamlPolicySets(),
+        digest=digest_of, now=process.now, new_id=process.new_id, new_secret=process.new_secret,
+    )  # fmt: skip
     server = Server(settings, "policy")
     server.add(add_PolicyServiceServicer_to_server, PolicyServicer(policy, signer))
     await follower.start()
     await server.start()
     await follower.caught_up()
-    await sets.publish_default(Cause(FIRST_TENANT, process.new_id(), ACTOR, now()))
-    health = asyncio.create_task(reactor.keep_health(follower, server.set_serving))
-    await stopping.wait()
-    health.cancel()
+    await policy.policy_sets.publish_default(process.now())
+    async with asyncio.TaskGroup() as group:  # what fails in here ends the process
+        health = group.create_task(keep_health(follower, server.set_serving))
+        await stopping.wait()
+        health.cancel()
     await server.stop()
     await groups.stop()
     await follower.stop()

@@ -1,8 +1,9 @@
 """The policy set in force, per tenant, and how another replaces it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from kernel.events import Cause
+from kernel.events import Cause, derived_id
 from kernel.faults import Invalid, Unavailable
 from kernel.ports import Aggregates
 from services.policy.domain.faults import PolicySetInvalid
@@ -11,6 +12,7 @@ from services.policy.ports import PolicySetReader
 
 CURRENT = "current"
 FIRST_TENANT = "default"
+ACTOR = "service:policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +75,13 @@ class PolicySets:
         appended = await self._published.handle(CURRENT, command, cause)
         return checked.version, appended.sequence
 
-    async def publish_default(self, cause: Cause) -> None:
-        """Write the built-in set into the log of a tenant that has never published one, so that it is on record."""
-        if self._published.current(cause.tenant, CURRENT).version:
+    async def publish_default(self, at: datetime) -> None:
+        """Put the built-in set on record for the first tenant, unless it has published one. Any replica may."""
+        if self._published.current(FIRST_TENANT, CURRENT).version:
             return
         version = self._default.version
-        command = PublishPolicySet(
-            version, self._reader.default_document, version, version, cause.actor, cause.at
-        )
+        cause = Cause(FIRST_TENANT, derived_id(FIRST_TENANT, "policyset", version), ACTOR, at)
+        command = PublishPolicySet(version, self._reader.default_document, version, version, ACTOR, at)
         await self._published.handle(CURRENT, command, cause)
 
     def _compile(self, published: PublishedSet) -> PolicySet | None:

@@ -32,7 +32,7 @@ from services.policy.adapters.signing import FileSigner, digest_of
 from services.policy.domain.agent import AGENT
 from services.policy.domain.approval import APPROVAL
 from services.policy.domain.policyset import POLICY_SET
-from services.policy.handlers import Agents, Approvals, Authorization, Policy, PolicySets
+from services.policy.handlers import Policy
 from services.policy.rpc import PolicyServicer
 from services.policy.wire import CODEC
 
@@ -135,13 +135,10 @@ async def running(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
     events = reactor.Reactor(agents.take, approvals.take, published.take, packets.take)
     follower = Follower(log, reactor.FILTERS, 0, events.deliver, "policy")
     signer, groups = FileSigner(tmp_path / "keys" / "policy.pem"), GroupCommit(log)
-    sets = PolicySets(published, YamlPolicySets())
     policy = Policy(
-        Agents(agents, follower, sets, signer, process.new_secret, process.new_id),
-        Approvals(approvals, follower, digest_of, clock),
-        sets,
-        Authorization(agents, approvals, packets, sets, follower, groups, signer, digest_of, clock),
-    )
+        agents, approvals, published, packets, follower, record=groups, signer=signer, reader=YamlPolicySets(),
+        digest=digest_of, now=clock, new_id=process.new_id, new_secret=process.new_secret,
+    )  # fmt: skip
     settings = ServiceSettings(_env_file=None, internal_key=SecretStr(KEY))
     server = Server(settings, "policy", port=0)
     server.add(add_PolicyServiceServicer_to_server, PolicyServicer(policy, signer))

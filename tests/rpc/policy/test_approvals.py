@@ -1,7 +1,7 @@
 """Approvals over gRPC: one person, one action, one decision; and policy sets."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -231,3 +231,13 @@ async def test_a_set_that_cannot_be_read_denies_everything(running: Running) -> 
     decision = await decided(running, context=context())
     assert (decision.verdict, decision.reason) == (pb.VERDICT_DENY, "POLICY_SET_INVALID")
     assert (await decided(running, context=context(task_id="other"))).reason == "NO_PACKET"
+
+
+async def test_the_default_set_is_put_on_record_once(running: Running) -> None:
+    before = await running.log.last_sequence()
+    for _ in range(2):
+        await running.policy.policy_sets.publish_default(datetime.now(UTC))
+    assert await running.log.last_sequence() == before + 1
+    shown = await running.call("GetPolicySet", pb.GetPolicySetRequest())
+    assert (shown.version, shown.sequence) == ("1", before + 1)
+    assert (await decided(running, context=context())).policy_version == "1"
