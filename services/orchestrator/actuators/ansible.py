@@ -50,7 +50,8 @@ class AnsibleCheck:
 
     def preview(self, action: Action) -> str:
         variables = {name: value for name, value in sorted(action.parameters.items()) if name != "play"}
-        return f"ansible-playbook --check --diff --connection=local {action.parameters['play']}.yml {json.dumps(variables)}"
+        play = action.parameters["play"]
+        return f"ansible-playbook --check --diff --connection=local {play}.yml {json.dumps(variables)}"
 
     async def perform(self, action: Action) -> Finding:
         play = action.parameters["play"]

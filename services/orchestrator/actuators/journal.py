@@ -1,4 +1,4 @@
-"""What has been done: each effect's beginning and end on disk, so that nothing is done twice, not even after kill -9."""
+"""What has been done: each effect's beginning and end on disk, so that nothing is done twice, even after kill -9."""
 
 import json
 import sqlite3
@@ -43,7 +43,8 @@ class Journal:
     def newest_fence(self, task: str, token: int) -> int:
         """The highest fencing token seen for a task, `token` included."""
         self._db.execute(
-            "INSERT INTO fence (task, token) VALUES (?, ?) ON CONFLICT (task) DO UPDATE SET token = max(token, excluded.token)",
+            "INSERT INTO fence (task, token) VALUES (?, ?) "
+            "ON CONFLICT (task) DO UPDATE SET token = max(token, excluded.token)",
             (task, token),
         )
         return int(self._db.execute("SELECT token FROM fence WHERE task = ?", (task,)).fetchone()[0])

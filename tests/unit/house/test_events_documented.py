@@ -14,5 +14,5 @@ def test_every_event_is_documented() -> None:
         names = re.findall(r"^message (\w+) \{", text, re.MULTILINE)
         defined.update(names)
         parts.update(name for name in names if re.search(rf"^  repeated {name} ", text, re.MULTILINE))
-    documented = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "events.md").read_text(), re.MULTILINE))
+    documented = set(re.findall(r"^\| `([A-Z]\w+)` \|", (ROOT / "docs" / "events.md").read_text(), re.MULTILINE))
     assert documented == defined - parts

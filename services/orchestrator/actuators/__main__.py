@@ -1,0 +1,62 @@
+"""The actuators' composition root."""
+
+from collections.abc import Sequence
+
+from chassis import metrics, process, telemetry
+from chassis.config import load
+from chassis.digest import action_digest
+from chassis.eventlog.connection import connect
+from chassis.eventlog.follower import Follower
+from chassis.eventlog.stream import ensure_stream
+from chassis.rpc.client import channel
+from chassis.rpc.server import Server
+from kernel.events import Cause, Recorded
+from provost.orchestrator.v1.actuator_pb2_grpc import add_ActuatorServiceServicer_to_server
+from provost.policy.v1.events_pb2 import AgentRevoked
+from services.orchestrator.actuators.ansible import AnsibleCheck
+from services.orchestrator.actuators.diagnostics import DIAGNOSTICS
+from services.orchestrator.actuators.hands import Hands
+from services.orchestrator.actuators.journal import Journal
+from services.orchestrator.actuators.permits import PolicyPermits
+from services.orchestrator.actuators.rpc import ActuatorServicer
+from services.orchestrator.config import OrchestratorSettings
+from services.orchestrator.domain.records import Action
+
+
+def digest(action: Action) -> str:
+    """The digest that a permit must bear for this action."""
+    return action_digest(action.name, action.target, action.environment, action.parameters)
+
+
+async def main(stopping: process.Stopping) -> None:
+    settings = load(OrchestratorSettings)
+    telemetry.configure("actuators", settings)
+    metrics.serve(settings.metrics_port_of("actuators"))
+    ask = Cause("default", "", "service:actuators", process.now())
+    key = settings.internal_key.get_secret_value()
+    permits = PolicyPermits(channel(settings.policy_address, internal_key=key), ask)
+    journal = Journal(settings.home / "actuators" / "journal.db")
+    hands = Hands((*DIAGNOSTICS, AnsibleCheck()), permits, journal, digest, process.monotonic)
+
+    async def heed(events: Sequence[Recorded]) -> None:
+        for recorded in events:
+            hands.revoke(recorded.stream.tenant, AgentRevoked.FromString(recorded.payload).agent_id)
+
+    connection = await connect(settings.nats_url, name="actuators")
+    await ensure_stream(connection)
+    follower = Follower(connection, ("evt.*.policy.agent.*.AgentRevoked",), 0, heed, "actuators")
+    server = Server(settings, "actuators", unary_seconds=200.0)
+    server.add(add_ActuatorServiceServicer_to_server, ActuatorServicer(hands))
+    await follower.start()
+    await server.start()
+    await follower.caught_up()
+    await server.set_serving(True)
+    await stopping.wait()
+    await server.stop()
+    await follower.stop()
+    await connection.close()
+    journal.close()
+
+
+if __name__ == "__main__":
+    process.run(main)

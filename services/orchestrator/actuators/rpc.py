@@ -1,0 +1,45 @@
+"""The actuators over gRPC: unwrap, ask, wrap."""
+
+from typing import Any
+
+from chassis.rpc.cause import caller_of
+from kernel.faults import Denied, Invalid
+from provost.orchestrator.v1 import actuator_pb2 as pb
+from provost.orchestrator.v1.actuator_pb2_grpc import ActuatorServiceServicer
+from provost.policy.v1 import policy_pb2
+from services.orchestrator.actuators.hands import Hands
+from services.orchestrator.wire import ACTION, EFFECT
+
+
+class ActuatorServicer(ActuatorServiceServicer):
+    def __init__(self, hands: Hands) -> None:
+        self._hands = hands
+
+    async def PreviewAction(self, request: pb.PreviewActionRequest, context: Any) -> pb.PreviewActionResponse:
+        return pb.PreviewActionResponse(
+            effect=EFFECT.to_message(self._hands.preview(ACTION.to_record(request.action)))
+        )
+
+    async def PerformAction(self, request: pb.PerformActionRequest, context: Any) -> pb.PerformActionResponse:
+        caller = caller_of(context)
+        if "service" not in caller.roles:
+            raise Denied("ROLE_MISSING", "only the orchestrator hands permits to the actuators")
+        if not request.effect_id:
+            raise Invalid("FIELD_MISSING", "effect_id is required", field="effect_id")
+        action = ACTION.to_record(request.action)
+        effect = await self._hands.perform(caller.tenant, request.effect_id, action, request.permit)
+        return pb.PerformActionResponse(effect=EFFECT.to_message(effect))
+
+    async def ListActuators(self, request: pb.ListActuatorsRequest, context: Any) -> pb.ListActuatorsResponse:
+        answer = pb.ListActuatorsResponse()
+        for actuator in self._hands.actuators.values():
+            offer, reason = actuator.offer, actuator.unavailable()
+            answer.actuators.add(
+                action=offer.action,
+                least_tier=policy_pb2.Tier.Value(f"TIER_{offer.least_tier}"),
+                description=offer.description,
+                parameters={name: parameter.words for name, parameter in offer.parameters.items()},
+                available=not reason,
+                unavailable_reason=reason,
+            )
+        return answer
