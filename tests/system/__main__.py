@@ -26,7 +26,10 @@ def main(arguments: list[str]) -> int:
 
     missing = [package for package, program in packages.items() if shutil.which(program) is None]
     if missing:
-        print("These tests need system packages that are not here. Install them and run this again:", file=sys.stderr)
+        print(
+            "These tests need system packages that are not here. Install them and run this again:",
+            file=sys.stderr,
+        )
         print(f"  sudo apt-get install --no-install-recommends {' '.join(missing)}", file=sys.stderr)
         return 1
 
