@@ -25,7 +25,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Parse = Callable[[bytes], Any]
 
 _log = telemetry.get_logger("chassis.rpc")
-_SHUTTING_DOWN = Unavailable("SHUTTING_DOWN", "this server is stopping; try again")
+LAST_WORDS_SECONDS = 1.0  # for a stream whose reader does not read
 
 
 class Guard:
@@ -40,6 +40,7 @@ class Guard:
         self._unary_seconds = unary_seconds
         self._streams: set[asyncio.Task[Any]] = set()
         self._draining = False
+        self._in_flight = 0
 
     def handler(self, method: str, handler: Handler) -> Handler:
         """`handler`, guarded; `method` is the full one, as `/provost.policy.v1.Policy/Authorize`."""
@@ -76,12 +77,18 @@ class Guard:
         for task in self._streams:
             task.cancel()
 
+    async def answered(self) -> None:
+        """Wait until no call is in flight, streamed answers apart."""
+        while self._in_flight:  # noqa: ASYNC110 - a counter costs each call less than an event would
+            await asyncio.sleep(0.01)
+
     def _unary(self, method: str, behaviour: Callable[..., Any], parse: Parse) -> Callable[..., Any]:
         calls, admit, seconds = metrics.calls(method), self._admit, self._unary_seconds
         monotonic = process.monotonic
 
         async def unary(raw: bytes, context: Context) -> Any:
             started = monotonic()
+            self._in_flight += 1
             try:
                 admit(context)
                 request = parse(raw)
@@ -91,6 +98,8 @@ class Guard:
                     answer = await behaviour(request, context)
             except BaseException as error:  # noqa: BLE001 - whatever it is, no text of it may reach the caller
                 await self._refuse(method, context, error, calls, started)
+            finally:
+                self._in_flight -= 1
             calls.done("OK", monotonic() - started)
             return answer
 
@@ -101,11 +110,14 @@ class Guard:
 
         async def collecting(requests: Any, context: Context) -> Any:
             started = monotonic()
+            self._in_flight += 1
             try:
                 self._admit(context)
                 answer = await behaviour(requests, context)
             except BaseException as error:  # noqa: BLE001
                 await self._refuse(method, context, error, calls, started)
+            finally:
+                self._in_flight -= 1
             calls.done("OK", monotonic() - started)
             return answer
 
@@ -125,7 +137,7 @@ class Guard:
             try:
                 self._admit(context)
                 if self._draining:
-                    raise _SHUTTING_DOWN
+                    raise _shutting_down()
                 request = given if parse is None else parse(given)
                 if yields:
                     async with contextlib.aclosing(behaviour(request, context)) as answers:
@@ -150,7 +162,8 @@ class Guard:
                     "INTERNAL_KEY_REFUSED",
                     "only Provost's own processes may call this port; clients call the gateway",
                 )
-        telemetry.enter_call(str(metadata.get(TENANT, "")), str(metadata.get(CORRELATION, "")))
+            # Without a key they are whatever a stranger has put there.
+            telemetry.enter_call(str(metadata.get(TENANT, "")), str(metadata.get(CORRELATION, "")))
 
     async def _refuse(
         self,
@@ -163,13 +176,17 @@ class Guard:
         stream: bool = False,
     ) -> NoReturn:
         """End the call as `error` deserves."""
-        if stream and self._draining and isinstance(error, asyncio.CancelledError) and not context.done():
-            error = _SHUTTING_DOWN
+        ending = stream and self._draining
+        if ending and isinstance(error, asyncio.CancelledError) and not context.done():
+            error = _shutting_down()
         code, text, trailing = Answer(grpc.StatusCode.INTERNAL, "", ())
         match error:
             case Fault():
                 code, text, trailing = answer_of(error)
-            case grpc.aio.AbortError() | asyncio.CancelledError() | KeyboardInterrupt() | SystemExit():
+            case grpc.aio.AbortError():
+                calls.done(context.code().name, process.monotonic() - started)
+                raise error
+            case asyncio.CancelledError() | KeyboardInterrupt() | SystemExit():
                 calls.done("CANCELLED", process.monotonic() - started)
                 raise error
             case _TookTooLong():
@@ -179,7 +196,15 @@ class Guard:
                 text = f"internal error; the server's log has more under {trouble}"
                 _log.error("call failed", method=method, trouble=trouble, exc_info=error)
         calls.done(code.name, process.monotonic() - started)
-        await context.abort(code, text, trailing)
+        try:
+            async with asyncio.timeout(LAST_WORDS_SECONDS if ending else None):
+                await context.abort(code, text, trailing)
+        except TimeoutError:
+            raise asyncio.CancelledError from None
+
+
+def _shutting_down() -> Unavailable:
+    return Unavailable("SHUTTING_DOWN", "this server is stopping; try again")
 
 
 class _TookTooLong(Exception):

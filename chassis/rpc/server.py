@@ -8,6 +8,7 @@ await stopping.wait()
 await server.stop()
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -18,7 +19,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from chassis import telemetry
 from chassis.config import ServiceSettings
 from chassis.rpc import SMALL_MESSAGES
-from chassis.rpc.guard import Guard, Handler
+from chassis.rpc.guard import LAST_WORDS_SECONDS, Guard, Handler
 
 Servicer = TypeVar("Servicer")
 _log = telemetry.get_logger("chassis.rpc")
@@ -103,10 +104,20 @@ class Server:
             await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
 
     async def stop(self) -> None:
-        """Drain: health NOT_SERVING, streams ended, no new calls, `PROVOST_SHUTDOWN_SECONDS` for those in flight."""
+        """Drain: health NOT_SERVING, streams ended, no new calls, `PROVOST_SHUTDOWN_SECONDS` for those in flight.
+
+        A stream whose reader does not read is cut off: it would use up all that time for nothing.
+        """
         await self._health.enter_graceful_shutdown()
         self._guard.end_streams()
-        await self._server.stop(self._grace_seconds)
+        stopping = asyncio.ensure_future(self._server.stop(self._grace_seconds))
+        answered = asyncio.ensure_future(self._guard.answered())
+        await asyncio.wait({stopping, answered}, return_when=asyncio.FIRST_COMPLETED)
+        answered.cancel()
+        await asyncio.wait({stopping}, timeout=2 * LAST_WORDS_SECONDS)
+        if not stopping.done():
+            await self._server.stop(None)
+        await stopping
 
     def _add_methods(self, service: str, handlers: Mapping[str, Handler]) -> None:
         self._services.append(service)

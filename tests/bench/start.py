@@ -69,6 +69,7 @@ def main() -> None:
                 provost.stop()
                 seconds.append(provost.start())
                 memory = pss_mib(provost)
+            slowest = "".join(line for line in provost.said if " ready " in line)
             provost.stop()
         finally:
             provost.kill()
@@ -77,6 +78,7 @@ def main() -> None:
     print(
         f"start, {events:,} events {second:6.2f} s   (limit {MAX_SECONDS}) {'ok' if second <= MAX_SECONDS else 'SHORT'}"
     )
+    print(slowest)
     for name, mib in sorted(memory.items(), key=lambda pair: -pair[1]):
         print(f"  {name:<18}{mib:7.1f} MiB")
     print(

@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from chassis.config import ServiceSettings
 from chassis.rpc import client
-from chassis.rpc.cause import caller_of, cause_of
+from chassis.rpc.cause import caller_of, cause_of, metadata_of
 from chassis.rpc.faults import PeerFailed, fault_of
 from chassis.rpc.server import PortTaken, Server
 from kernel.events import Cause
@@ -305,6 +305,30 @@ async def test_draining_finishes_calls_and_ends_streams(running: Running, cause:
     release.set()
     assert (await in_flight).value == "kept"
     await stopping
+
+
+async def test_a_reader_that_does_not_read_does_not_hold_up_the_stop(cause: Cause) -> None:
+    server, echo = Server(settings(shutdown_seconds=60.0), "policy", port=0), Echo()
+    written = 0
+
+    async def watch(request: StringValue, context: Any) -> AsyncIterator[StringValue]:
+        nonlocal written
+        while True:
+            yield StringValue(value="x" * MIB)
+            written += 1
+
+    echo.on_watch = watch
+    server.add(add_echo_to_server, echo)
+    await server.start()
+    async with client.channel(f"127.0.0.1:{server.port}", internal_key=KEY) as channel:
+        unread = EchoStub(channel).Watch(StringValue(value="go"), metadata=metadata_of(cause))
+        await unread.read()
+        before = -1
+        while before != written:  # until flow control holds it up
+            before = written
+            await asyncio.sleep(0.1)
+        await asyncio.wait_for(server.stop(), 10)
+        unread.cancel()
 
 
 async def test_a_client_that_leaves_cancels_its_call(running: Running, cause: Cause) -> None:
