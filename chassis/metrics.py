@@ -1,6 +1,6 @@
 """Prometheus metrics of this process, and the port where they are read."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
@@ -17,9 +17,30 @@ APPENDS = Counter(
 )
 APPEND_SECONDS = Histogram("provost_append_seconds", "How long appends took.", ("context",), buckets=_SECONDS)
 FOLLOWER_POSITION = Gauge("provost_follower_position", "Stream sequence delivered up to.", ("follower",))
-FOLLOWER_LAG = Gauge(
+FOLLOWER_LAG_EVENTS = Gauge("provost_follower_lag_events", "Events it has still to read.", ("follower",))
+FOLLOWER_LAG_SECONDS = Gauge(
     "provost_follower_lag_seconds", "Time since it last was at the end of the log.", ("follower",)
 )
+
+
+class Follows(Protocol):
+    """What can be said of a follower at any moment."""
+
+    @property
+    def position(self) -> int: ...
+
+    @property
+    def lag(self) -> int: ...
+
+    @property
+    def stale_seconds(self) -> float: ...
+
+
+def follow(name: str, follower: Follows) -> None:
+    """Show where a follower stands, whenever somebody looks."""
+    FOLLOWER_POSITION.labels(name).set_function(lambda: follower.position)
+    FOLLOWER_LAG_EVENTS.labels(name).set_function(lambda: follower.lag)
+    FOLLOWER_LAG_SECONDS.labels(name).set_function(lambda: follower.stale_seconds)
 
 
 class Calls:

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 import structlog
 
+from chassis import metrics
 from chassis.eventlog.consumer import JetStreamSource
 from chassis.eventlog.feed import Feed, FeedBroken, LogDiverged, Source
 from chassis.eventlog.wire import Connection, NotConnected
@@ -66,6 +67,7 @@ class Follower:
 
     async def start(self) -> None:
         """Begin to follow, in a task of its own."""
+        metrics.follow(self._name, self)
         self._task = asyncio.create_task(self._run(), name=f"follower {self._name}")
 
     async def stop(self) -> None:
