@@ -9,6 +9,7 @@ import pytest
 
 from kernel.faults import Conflict, Denied, Invalid, NotFound, Refused, Unauthenticated
 from provost.policy.v1 import policy_pb2 as pb
+from services.policy.rpc.roles import ROLES
 from tests.rpc.policy.conftest import Clock, Running, action, context
 
 AGENT: dict[str, Any] = {"actor": "key:edge", "roles": ("operator",)}
@@ -46,6 +47,13 @@ async def test_an_agent_with_its_token_is_answered(running: Running) -> None:
     await running.packet()
     opened = await session(running)
     assert (await authorize(running, opened.session_token)).verdict == pb.VERDICT_ALLOW
+
+
+async def test_a_session_needs_the_secret_and_no_role(running: Running) -> None:
+    await running.register()
+    made = await running.call("CreateSecret", pb.CreateSecretRequest(agent_id="sre-1"))
+    request = pb.CreateSessionRequest(role_id=made.role_id, secret_id=made.secret_id)
+    assert (await running.call("CreateSession", request, actor="key:nobody", roles=())).session_token
 
 
 async def test_the_same_session_request_opens_one_session(running: Running) -> None:
@@ -210,7 +218,6 @@ async def test_agents_are_listed_in_pages_by_id_and_tenant(running: Running) -> 
             ("operator", "approver"),
         ),
         ("CreateSecret", pb.CreateSecretRequest(agent_id="sre-1"), ("operator", "auditor")),
-        ("CreateSession", pb.CreateSessionRequest(), ("viewer",)),
         ("RevokeAgent", pb.RevokeAgentRequest(agent_id="sre-1"), ("viewer", "auditor")),
         ("PublishPolicySet", pb.PublishPolicySetRequest(document="x"), ("operator", "approver")),
         ("RequestApproval", pb.RequestApprovalRequest(), ("operator", "admin")),
@@ -224,6 +231,11 @@ async def test_who_may_not(running: Running, method: str, request_: Any, roles: 
         with pytest.raises(Denied) as refused:
             await running.call(method, request_, actor="key:x", roles=(role,))
         assert refused.value.reason == "ROLE_MISSING"
+
+
+def test_every_method_is_in_the_table() -> None:
+    methods = pb.DESCRIPTOR.services_by_name["PolicyService"].methods_by_name
+    assert set(ROLES) == set(methods)
 
 
 async def test_public_keys_are_offered(running: Running, clock: Clock) -> None:
