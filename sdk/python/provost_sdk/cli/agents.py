@@ -1,0 +1,102 @@
+"""`provost agents`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provost_sdk.cli.session import Address, AsJson, Key, ask, misused, print_json
+
+if TYPE_CHECKING:
+    from provost.policy.v1 import policy_pb2
+    from provost_sdk.client import Provost
+
+app = typer.Typer(no_args_is_help=True)
+AgentId = Annotated[str, typer.Argument(metavar="AGENT", help="Its id.")]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False, address: Address = None, key: Key = None) -> None:
+    """Agents, their tiers, and whether they still have any power."""
+    from provost_sdk.models import as_dict, word
+
+    answer = ask("operator", address, key, lambda provost: provost.list_agents(page_size=1000))
+    if as_json:
+        print_json([as_dict(each) for each in answer.agents])
+        return
+    from provost_sdk.cli.show import plain, table
+
+    table(
+        ("agent", "tier", "state", "version", "revoked because"),
+        (
+            (
+                each.agent_id,
+                word(each, "tier"),
+                plain(word(each, "state"), "red" if each.revoke_reason else ""),
+                each.agent_version,
+                f"{each.revoke_reason} (by {each.revoked_by})" if each.revoke_reason else "",
+            )
+            for each in answer.agents
+        ),
+        empty="No agents: provost agents register AGENT --tier T1",
+    )
+
+
+@app.command()
+def register(
+    agent_id: AgentId,
+    tier: Annotated[str, typer.Option("--tier", help="T0 to T4.")] = "T0",
+    version: Annotated[str, typer.Option("--version", help="Of the agent's program.")] = "",
+    secret: Annotated[
+        bool, typer.Option("--secret/--no-secret", help="Make credentials for it; shown this once.")
+    ] = True,
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Make an agent known. Needs an admin's key."""
+    from provost_sdk.client import tier_of
+    from provost_sdk.models import as_dict, word
+
+    try:
+        tier_of(tier)
+    except ValueError as error:
+        misused(str(error))
+
+    async def question(
+        provost: "Provost",
+    ) -> "tuple[policy_pb2.Agent, policy_pb2.CreateSecretResponse | None]":
+        agent = await provost.register_agent(agent_id, tier, version=version)
+        return agent, await provost.create_secret(agent_id) if secret else None
+
+    agent, made = ask("admin", address, key, question)
+    if as_json:
+        shown = {"role_id": made.role_id, "secret_id": made.secret_id} if made else {}
+        print_json(as_dict(agent) | shown)
+        return
+    from provost_sdk.cli.show import console, plain
+
+    console().print(plain(f"{agent.agent_id} is registered at {word(agent, 'tier')}.", "bold"))
+    if made:
+        console().print(plain(f"  role_id    {made.role_id}\n".rstrip("\n")))
+        console().print(plain(f"  secret_id  {made.secret_id}"))
+        console().print(plain("  The secret is shown this once; only its hash is kept.", "dim"))
+
+
+@app.command()
+def revoke(
+    agent_id: AgentId,
+    reason: Annotated[str, typer.Option("--reason", help="Kept with the revocation.")] = "",
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Take all power from an agent, at once and for good."""
+    from provost_sdk.models import as_dict
+
+    agent = ask("operator", address, key, lambda provost: provost.revoke_agent(agent_id, reason=reason))
+    if as_json:
+        print_json(as_dict(agent))
+        return
+    from provost_sdk.cli.show import console, plain
+
+    console().print(plain(f"{agent.agent_id} is revoked: it may do nothing from now on.", "bold red"))

@@ -1,0 +1,25 @@
+"""All commands, on one screen."""
+
+import typer
+
+from provost_sdk.cli import agents, approvals, ledger, policy, process, runs, state, status
+
+app = typer.Typer(
+    name="provost",
+    help="Govern agents that operate infrastructure: what they found, what they may, what they did.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    epilog="Exit codes: 0 all well · 1 it was answered, and not well · 2 misused · 3 nobody answers · "
+    "4 a run waits for a person · 5 a run was refused, failed or revoked.",
+)
+app.command("status")(status.status)
+app.command("process")(process.process)
+app.command("run")(process.run)
+app.add_typer(runs.app, name="runs", help="Runs: what came of them.")
+app.add_typer(approvals.app, name="approvals", help="What waits for a person, and the answer to it.")
+app.add_typer(agents.app, name="agents", help="Agents: who they are, and the end of their power.")
+app.add_typer(ledger.app, name="ledger", help="What happened, provably.")
+app.add_typer(state.app, name="state", help="What is true now, compared with what happened.")
+app.add_typer(policy.app, name="policy", help="The rules in force.")

@@ -1,0 +1,130 @@
+"""`provost ledger`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provost_sdk.cli.session import Address, AsJson, Exit, Key, ask, print_json
+
+if TYPE_CHECKING:
+    from provost.ledger.v1 import ledger_pb2
+    from provost_sdk.client import Provost
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    run: Annotated[str, typer.Option("--run", help="Only of this run.")] = "",
+    event_type: Annotated[str, typer.Option("--type", help="Only these, as AgentRevoked.")] = "",
+    actor: Annotated[str, typer.Option("--actor", help="Only caused by, as agent:sre-1.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 30,
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Events, newest first."""
+    from provost.ledger.v1 import ledger_pb2
+    from provost_sdk.models import as_dict
+
+    events = ledger_pb2.EventFilter(correlation_id=run, event_type=event_type, actor=actor)
+    answer = ask("operator", address, key, lambda provost: provost.list_events(events, page_size=limit))
+    if as_json:
+        print_json([as_dict(each) for each in answer.events])
+        return
+    from provost_sdk.cli.show import table
+
+    table(
+        ("seq", "at", "event", "of", "by"),
+        (
+            (
+                each.sequence,
+                each.at.ToDatetime().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
+                each.event_type,
+                ".".join(each.subject.split(".")[2:5]),
+                each.actor,
+            )
+            for each in answer.events
+        ),
+        empty="No events.",
+    )
+
+
+@app.command()
+def head(as_json: AsJson = False, address: Address = None, key: Key = None) -> None:
+    """The newest signed tree head, as a C2SP checkpoint."""
+    from provost_sdk.models import as_dict
+
+    answer = ask("operator", address, key, lambda provost: provost.tree_head())
+    if as_json:
+        print_json(as_dict(answer))
+        return
+    from provost_sdk.cli.show import console, plain
+
+    for line in answer.tree_head.checkpoint.splitlines():
+        console().print(plain(line))
+    console().print(plain(f"verifier key {answer.verifier_key}", "dim"))
+
+
+@app.command()
+def verify(
+    against_log: Annotated[
+        bool, typer.Option("--against-log/--rows-only", help="Compare with the event log itself too.")
+    ] = True,
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Recompute everything that can be recomputed; exit code 0 only if it holds."""
+    from provost_sdk.models import as_dict
+
+    answer = ask("operator", address, key, lambda provost: provost.verify_ledger(against_log=against_log))
+    if as_json:
+        print_json(as_dict(answer))
+    else:
+        from provost_sdk.cli.show import console, plain
+
+        for check in answer.checks:
+            mark = plain("✓ ", "green") if check.ok else plain("✗ ", "bold red")
+            console().print(mark + plain(check.name) + plain(f"  {check.detail}", "dim"))
+        if answer.ok:
+            root = answer.tree_head.root_hash.hex()
+            console().print(
+                plain(f"All holds: {answer.tree_head.tree_size} events, root {root}", "bold green")
+            )
+        else:
+            where = f" from sequence {answer.first_bad_sequence}" if answer.first_bad_sequence else ""
+            console().print(plain(f"It does not hold{where}.", "bold red"))
+    raise typer.Exit(Exit.OK if answer.ok else Exit.NOT_WELL)
+
+
+@app.command()
+def rebuild(as_json: AsJson = False, address: Address = None, key: Key = None) -> None:
+    """Build the database anew from the event log. Needs an admin's key; exit code 0 only if it was swapped in."""
+    from provost_sdk.models import as_dict
+
+    async def question(provost: "Provost") -> "ledger_pb2.RebuildLedgerResponse | None":
+        last: ledger_pb2.RebuildLedgerResponse | None = None
+        async for step in provost.rebuild_ledger():
+            last = step
+            if not as_json:
+                _tell(step)
+        return last
+
+    last = ask("admin", address, key, question)
+    if as_json and last is not None:
+        print_json(as_dict(last))
+    raise typer.Exit(Exit.OK if last is not None and last.swapped else Exit.NOT_WELL)
+
+
+def _tell(step: "ledger_pb2.RebuildLedgerResponse") -> None:
+    from provost_sdk.cli.show import console, plain
+
+    if not step.done:
+        console().print(plain(f"{step.events} of {step.target} events  {step.detail}", "dim"))
+    elif step.swapped:
+        console().print(
+            plain(f"Rebuilt from {step.events} events, root {step.root_hash.hex()}", "bold green")
+        )
+    else:
+        console().print(plain(f"Not swapped in: {step.detail}", "bold red"))

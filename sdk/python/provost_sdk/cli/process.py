@@ -1,0 +1,120 @@
+"""`provost process` and `provost run`: work for an agent, and what came of it."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provost_sdk.cli.session import Address, AsJson, Exit, Key, ask, misused, print_json
+
+if TYPE_CHECKING:
+    from provost.orchestrator.v1 import orchestrator_pb2
+
+MAX_LOG_BYTES = 32 * 1024 * 1024
+
+
+class ModeName(StrEnum):
+    safe = "safe"
+    assisted = "assisted"
+    auto = "auto"
+
+
+class StrategyName(StrEnum):
+    classic = "classic"
+    reflective = "reflective"
+
+
+Mode = Annotated[
+    ModeName,
+    typer.Option(
+        "--mode", help="safe: touch nothing; assisted: act after approval; auto: act where allowed."
+    ),
+]
+
+
+def process(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="The log; - is standard input.")],
+    mode: Mode = ModeName.safe,
+    agent: Annotated[str, typer.Option("--agent", help="This agent, not a free one of the crew.")] = "",
+    strategy: Annotated[
+        StrategyName | None, typer.Option("--strategy", help="classic: one pass of reasoning.")
+    ] = None,
+    trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Show the reasoning too.")] = True,
+    request_id: Annotated[str, typer.Option("--request-id", help="Sent again, it is the same run.")] = "",
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Take a log through a governed run. Exit code 0: done; 4: it waits for a person; 5: refused, failed or revoked."""
+    log = _read(file)
+    run = ask(
+        "operator",
+        address,
+        key,
+        lambda provost: provost.process_log(
+            log,
+            mode=mode,
+            strategy=strategy or "",
+            include_trace=trace,
+            agent=agent,
+            request_id=request_id,
+        ),
+    )
+    finish(run, as_json)
+
+
+def run(
+    agent: Annotated[str, typer.Argument(help="Which agent.")],
+    task: Annotated[str, typer.Argument(help="An id for the task.")],
+    objective: Annotated[str, typer.Argument(help="What it is to do, in words.")],
+    mode: Mode = ModeName.safe,
+    wait: Annotated[
+        int, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long for the end.")
+    ] = 60,
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Start a governed run without a log. Exit codes as for `process`; 4 too when it goes on after the wait."""
+    from provost_sdk.client import Provost
+
+    async def question(provost: Provost) -> "orchestrator_pb2.Run":
+        started = await provost.start_run(agent, task, objective, mode=mode)
+        return await provost.get_run(started.run_id, wait_seconds=wait) if wait else started
+
+    finish(ask("operator", address, key, question), as_json)
+
+
+def finish(made: "orchestrator_pb2.Run", as_json: bool) -> None:
+    """Show a run, and end with the exit code that fits its state."""
+    from provost_sdk.models import run_as_dict, word
+
+    if as_json:
+        print_json(run_as_dict(made))
+    else:
+        from provost_sdk.cli.show_run import show_run
+
+        show_run(made)
+    state = word(made, "state")
+    if state == "COMPLETED":
+        raise typer.Exit(Exit.OK)
+    raise typer.Exit(Exit.WAITING if state in ("WAITING", "RUNNING") else Exit.NOT_DONE)
+
+
+def _read(file: str) -> bytes:
+    try:
+        log = sys.stdin.buffer.read(MAX_LOG_BYTES + 1) if file == "-" else _head(Path(file))
+    except OSError as error:
+        misused(f"{file} cannot be read: {error.strerror}")
+    if len(log) > MAX_LOG_BYTES:
+        misused(f"{file} is larger than 32 MiB: send it in parts")
+    if not log.strip():
+        misused(f"{file} is empty: there is nothing to look into")
+    return log
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as opened:
+        return opened.read(MAX_LOG_BYTES + 1)

@@ -1,0 +1,98 @@
+"""One question to the gateway, asked from the command line: whom, in whose name, and what to say when it fails."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from enum import IntEnum
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from provost_sdk.place import Place, find
+
+if TYPE_CHECKING:
+    from provost_sdk.client import Provost
+    from provost_sdk.errors import ProvostError
+
+Answer = TypeVar("Answer")
+
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address", metavar="HOST:PORT", help="The gateway (else PROVOST_ADDRESS, else the run here)."
+    ),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--key", metavar="KEY", help="API key (else PROVOST_API_KEY, else the key of the run here)."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
+
+
+class Exit(IntEnum):
+    """What the exit code says."""
+
+    OK = 0
+    NOT_WELL = 1
+    MISUSED = 2
+    NOBODY_ANSWERS = 3
+    WAITING = 4
+    NOT_DONE = 5
+
+
+def ask(
+    role: str, address: str | None, key: str | None, question: "Callable[[Provost], Awaitable[Answer]]"
+) -> Answer:
+    """What `question` comes to; what went wrong is told, and ends the command with its exit code."""
+    from provost_sdk.errors import ProvostError
+
+    place = find(role, address, key)
+    try:
+        return asyncio.run(_asked(place, question))
+    except ProvostError as error:
+        complain(error, place)
+
+
+async def _asked(place: Place, question: "Callable[[Provost], Awaitable[Answer]]") -> Answer:
+    from provost_sdk.client import Provost
+
+    async with Provost(place.address, place.key) as provost:
+        return await question(provost)
+
+
+def complain(error: "ProvostError", place: Place) -> NoReturn:
+    """Say what is wrong and what to do about it, and end."""
+    from provost_sdk.cli.show import inert
+    from provost_sdk.errors import GATEWAY_UNREACHABLE, Unreachable
+
+    text = inert(str(error))
+    if error.reason == GATEWAY_UNREACHABLE:
+        text = f"Nobody answers at {place.address}. "
+        text += (
+            "Start Provost with `make run`"
+            if not place.local
+            else "It says it runs here: `provost status --wait 10`"
+        )
+        text += ", or name another place with --address or PROVOST_ADDRESS."
+    elif error.reason in ("KEY_MISSING", "KEY_UNKNOWN"):
+        text += "\nGive a key with --key or PROVOST_API_KEY."
+    elif isinstance(error, Unreachable):
+        text += "\n`provost status` says what is not well."
+    print(
+        f"{text}\n({inert(error.reason)})" if error.reason != GATEWAY_UNREACHABLE else text, file=sys.stderr
+    )
+    raise typer.Exit(Exit.NOBODY_ANSWERS if isinstance(error, Unreachable) else Exit.NOT_WELL)
+
+
+def misused(text: str) -> NoReturn:
+    """Say how the command was misused, and end."""
+    print(text, file=sys.stderr)
+    raise typer.Exit(Exit.MISUSED)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document; nothing in it can act on a terminal."""
+    print(json.dumps(value, indent=2, ensure_ascii=True))

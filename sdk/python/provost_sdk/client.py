@@ -1,0 +1,231 @@
+"""The client: every offer of the gRPC front as an awaitable call that answers with messages of the protos.
+
+Every call that changes something bears a request id, made here unless given, so that it is safe to send again; calls
+that find nobody are sent again a few times by themselves.
+"""
+
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from provost.gateway.v1 import gateway_pb2
+from provost.gateway.v1.gateway_pb2_grpc import GatewayServiceStub
+from provost.ledger.v1 import ledger_pb2
+from provost.ledger.v1.ledger_pb2_grpc import LedgerServiceStub
+from provost.orchestrator.v1 import orchestrator_pb2
+from provost.orchestrator.v1.orchestrator_pb2_grpc import OrchestratorServiceStub
+from provost.policy.v1 import policy_pb2
+from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
+from provost.state.v1 import state_pb2
+from provost.state.v1.state_pb2_grpc import StateServiceStub
+from provost_sdk.transport import REPAIR_SECONDS, Connection
+
+MODES: "Mapping[str, policy_pb2.Mode.ValueType]" = {
+    "safe": policy_pb2.MODE_SAFE,
+    "assisted": policy_pb2.MODE_ASSISTED,
+    "auto": policy_pb2.MODE_AUTO,
+}
+STRATEGIES: "Mapping[str, orchestrator_pb2.Strategy.ValueType]" = {
+    "": orchestrator_pb2.STRATEGY_UNSPECIFIED,
+    "classic": orchestrator_pb2.STRATEGY_CLASSIC,
+    "reflective": orchestrator_pb2.STRATEGY_REFLECTIVE,
+}
+RUN_SECONDS = 300.0
+
+
+class Provost(Connection):
+    """A connection to the gateway at `address` (`host:port`), in the name of `key`; close it, or use `async with`.
+
+    Every method raises `ProvostError`; see `provost_sdk.errors`.
+    """
+
+    def __init__(
+        self, address: str = "127.0.0.1:7000", key: str = "", *, timeout_seconds: float = 30.0
+    ) -> None:
+        super().__init__(address, key, timeout_seconds)
+        self._gateway = GatewayServiceStub(self._channel)
+        self._orchestrator = OrchestratorServiceStub(self._channel)
+        self._policy = PolicyServiceStub(self._channel)
+        self._state = StateServiceStub(self._channel)
+        self._ledger = LedgerServiceStub(self._channel)
+
+    async def status(self) -> gateway_pb2.GetStatusResponse:
+        """What is healthy, what lags and by how much; needs no key."""
+        return await self._call(self._gateway.GetStatus, gateway_pb2.GetStatusRequest())
+
+    async def process_log(
+        self,
+        log: bytes | str,
+        *,
+        mode: str = "safe",
+        strategy: str = "",
+        include_trace: bool = True,
+        agent: str = "",
+        forbidden: Sequence[str] = (),
+        request_id: str = "",
+    ) -> orchestrator_pb2.Run:
+        """Take a log through a governed run; returns when it has ended or waits for a person."""
+        request = orchestrator_pb2.ProcessLogRequest(
+            request_id=request_id or new_request_id(),
+            log=log.encode() if isinstance(log, str) else log,
+            mode=MODES[mode],
+            strategy=STRATEGIES[strategy],
+            include_trace=include_trace,
+            agent_id=agent,
+            forbidden=forbidden,
+        )
+        return (await self._call(self._orchestrator.ProcessLog, request, RUN_SECONDS)).run
+
+    async def start_run(
+        self, agent: str, task: str, objective: str, *, mode: str = "safe", request_id: str = ""
+    ) -> orchestrator_pb2.Run:
+        """Start a run without a log; returns at once."""
+        request = orchestrator_pb2.StartRunRequest(
+            request_id=request_id or new_request_id(),
+            agent_id=agent,
+            task_id=task,
+            objective=objective,
+            mode=MODES[mode],
+        )
+        return (await self._call(self._orchestrator.StartRun, request)).run
+
+    async def get_run(self, run_id: str, *, wait_seconds: int = 0) -> orchestrator_pb2.Run:
+        """A run as it is; with `wait_seconds`, once it has ended or waits for a person, if it does in time."""
+        request = orchestrator_pb2.GetRunRequest(run_id=run_id, wait_seconds=wait_seconds)
+        answer = await self._call(self._orchestrator.GetRun, request, self._timeout_seconds + wait_seconds)
+        return answer.run
+
+    async def list_runs(
+        self, *, state: str = "", page_size: int = 0, page_token: str = ""
+    ) -> orchestrator_pb2.ListRunsResponse:
+        """Runs, newest first; `state` as `WAITING`."""
+        request = orchestrator_pb2.ListRunsRequest(
+            page_size=page_size,
+            page_token=page_token,
+            state=orchestrator_pb2.RunState.Value(f"RUN_STATE_{state or 'UNSPECIFIED'}"),
+        )
+        return await self._call(self._orchestrator.ListRuns, request)
+
+    async def list_approvals(
+        self, *, state: str = "", run_id: str = "", page_size: int = 0, page_token: str = ""
+    ) -> policy_pb2.ListApprovalsResponse:
+        """Requests for approval, newest first; without `state`, those that wait."""
+        request = policy_pb2.ListApprovalsRequest(
+            page_size=page_size,
+            page_token=page_token,
+            state=policy_pb2.ApprovalState.Value(f"APPROVAL_STATE_{state or 'UNSPECIFIED'}"),
+            run_id=run_id,
+        )
+        return await self._call(self._policy.ListApprovals, request)
+
+    async def answer_approval(
+        self, approval_id: str, *, approve: bool, comment: str = "", request_id: str = ""
+    ) -> policy_pb2.Approval:
+        """Approve or reject one exact action; needs an approver's key, and not that of who asked."""
+        request = policy_pb2.AnswerApprovalRequest(
+            request_id=request_id or new_request_id(),
+            approval_id=approval_id,
+            approve=approve,
+            comment=comment,
+        )
+        return (await self._call(self._policy.AnswerApproval, request)).approval
+
+    async def list_agents(self, *, page_size: int = 0, page_token: str = "") -> policy_pb2.ListAgentsResponse:
+        request = policy_pb2.ListAgentsRequest(page_size=page_size, page_token=page_token)
+        return await self._call(self._policy.ListAgents, request)
+
+    async def register_agent(
+        self, agent_id: str, tier: str, *, version: str = "", request_id: str = ""
+    ) -> policy_pb2.Agent:
+        """Make an agent known at a tier, as `T1` or `T1_OPERATOR`; needs an admin's key."""
+        request = policy_pb2.RegisterAgentRequest(
+            request_id=request_id or new_request_id(),
+            agent_id=agent_id,
+            tier=tier_of(tier),
+            agent_version=version,
+        )
+        return (await self._call(self._policy.RegisterAgent, request)).agent
+
+    async def create_secret(self, agent_id: str, *, request_id: str = "") -> policy_pb2.CreateSecretResponse:
+        """A new secret for an agent; the answer is the only time it is shown. Needs an admin's key."""
+        request = policy_pb2.CreateSecretRequest(request_id=request_id or new_request_id(), agent_id=agent_id)
+        return await self._call(self._policy.CreateSecret, request)
+
+    async def revoke_agent(
+        self, agent_id: str, *, reason: str = "", request_id: str = ""
+    ) -> policy_pb2.Agent:
+        """Take all power from an agent, for good."""
+        request = policy_pb2.RevokeAgentRequest(
+            request_id=request_id or new_request_id(), agent_id=agent_id, kind="operator", details=reason
+        )
+        return (await self._call(self._policy.RevokeAgent, request)).agent
+
+    async def get_policy_set(self) -> policy_pb2.GetPolicySetResponse:
+        return await self._call(self._policy.GetPolicySet, policy_pb2.GetPolicySetRequest())
+
+    async def list_events(
+        self, events: ledger_pb2.EventFilter | None = None, *, page_size: int = 0, page_token: str = ""
+    ) -> ledger_pb2.ListEventsResponse:
+        """Events of this tenant, newest first."""
+        request = ledger_pb2.ListEventsRequest(page_size=page_size, page_token=page_token, filter=events)
+        return await self._call(self._ledger.ListEvents, request)
+
+    async def list_agent_actions(
+        self,
+        *,
+        agent: str = "",
+        run_id: str = "",
+        decision: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> ledger_pb2.ListAgentActionsResponse:
+        """What agents did or tried, one row for each decision."""
+        request = ledger_pb2.ListAgentActionsRequest(
+            page_size=page_size, page_token=page_token, agent_id=agent, run_id=run_id, decision=decision
+        )
+        return await self._call(self._ledger.ListAgentActions, request)
+
+    async def tree_head(self, *, at_least_sequence: int = 0) -> ledger_pb2.GetTreeHeadResponse:
+        """The newest signed tree head, of a ledger that has come as far as `at_least_sequence`."""
+        request = ledger_pb2.GetTreeHeadRequest(at_least_sequence=at_least_sequence)
+        return await self._call(self._ledger.GetTreeHead, request)
+
+    async def verify_ledger(self, *, against_log: bool = True) -> ledger_pb2.VerifyLedgerResponse:
+        """Recompute the ledger and say what does not hold."""
+        request = ledger_pb2.VerifyLedgerRequest(against_log=against_log)
+        return await self._call(self._ledger.VerifyLedger, request, REPAIR_SECONDS)
+
+    async def rebuild_ledger(self) -> AsyncIterator[ledger_pb2.RebuildLedgerResponse]:
+        """Rebuild the ledger's database from the event log, told step by step. Needs an admin's key."""
+        async for answer in self._answers(self._ledger.RebuildLedger, ledger_pb2.RebuildLedgerRequest()):
+            yield answer
+
+    async def verify_store(self) -> state_pb2.VerifyStoreResponse:
+        """Compare the store with the event log."""
+        return await self._call(self._state.VerifyStore, state_pb2.VerifyStoreRequest(), REPAIR_SECONDS)
+
+    async def rebuild_store(self) -> state_pb2.RebuildStoreResponse:
+        """Wipe the store and fill it from the event log again. Needs an admin's key."""
+        return await self._call(self._state.RebuildStore, state_pb2.RebuildStoreRequest(), REPAIR_SECONDS)
+
+    async def get_artifact(self, sha256: str) -> state_pb2.GetArtifactResponse:
+        """Content by its hash: a run's redacted log, or its report."""
+        return await self._call(self._state.GetArtifact, state_pb2.GetArtifactRequest(sha256=sha256))
+
+
+def new_request_id() -> str:
+    """An id under which a request has one effect, however often it is sent."""
+    return uuid.uuid4().hex
+
+
+def tier_of(name: str) -> "policy_pb2.Tier.ValueType":
+    """The tier called `name`, as `T1` or `T1_OPERATOR`.
+
+    Raises:
+        ValueError: there is none.
+    """
+    wanted = name.upper()
+    for known, number in policy_pb2.Tier.items():
+        short = known.removeprefix("TIER_")
+        if wanted in (short, short.partition("_")[0]) and number:
+            return number
+    raise ValueError(f"no tier is called {name!r}: T0, T1, T2, T3 and T4 are")

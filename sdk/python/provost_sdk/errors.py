@@ -1,0 +1,103 @@
+"""What can go wrong, as exceptions with a reason to switch on: `google.rpc.ErrorInfo`, domain `provost`.
+
+    ProvostError
+    ├── InvalidRequest    the request cannot be understood
+    ├── NotAuthenticated  no key, or an unknown one
+    ├── NotAllowed        the key's role may not
+    ├── NotFound          there is no such thing
+    ├── InConflict        taken, or somebody was quicker
+    ├── NotNow            not in this state
+    ├── LimitReached      rate, size or budget
+    └── Unreachable       no answer; trying again may help
+
+Reasons are those of `provost.error.v1.Reason`, without their prefix.
+"""
+
+from collections.abc import Mapping
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+
+# Nobody answered at the address: the one reason that only the client can give.
+GATEWAY_UNREACHABLE = "GATEWAY_UNREACHABLE"
+_DETAILS_KEY = "grpc-status-details-bin"
+_DOMAIN = "provost"
+
+
+class ProvostError(Exception):
+    """`reason` is for programs, the text for people, `facts` say more."""
+
+    def __init__(self, reason: str, text: str, facts: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.facts = dict(facts or {})
+
+
+class InvalidRequest(ProvostError):
+    pass
+
+
+class NotAuthenticated(ProvostError):
+    pass
+
+
+class NotAllowed(ProvostError):
+    pass
+
+
+class NotFound(ProvostError):
+    pass
+
+
+class InConflict(ProvostError):
+    pass
+
+
+class NotNow(ProvostError):
+    pass
+
+
+class LimitReached(ProvostError):
+    pass
+
+
+class Unreachable(ProvostError):
+    pass
+
+
+_KINDS: Mapping[grpc.StatusCode, tuple[type[ProvostError], str]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: (InvalidRequest, "MALFORMED_MESSAGE"),
+    grpc.StatusCode.UNAUTHENTICATED: (NotAuthenticated, "KEY_UNKNOWN"),
+    grpc.StatusCode.PERMISSION_DENIED: (NotAllowed, "ROLE_MISSING"),
+    grpc.StatusCode.NOT_FOUND: (NotFound, "NOT_FOUND"),
+    grpc.StatusCode.ALREADY_EXISTS: (InConflict, "ALREADY_EXISTS"),
+    grpc.StatusCode.ABORTED: (InConflict, "APPEND_CONFLICT"),
+    grpc.StatusCode.FAILED_PRECONDITION: (NotNow, "FAILED_PRECONDITION"),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: (LimitReached, "MESSAGE_TOO_LARGE"),
+    grpc.StatusCode.UNAVAILABLE: (Unreachable, GATEWAY_UNREACHABLE),
+    grpc.StatusCode.DEADLINE_EXCEEDED: (Unreachable, "DEADLINE_EXCEEDED"),
+}
+
+
+def error_of(error: grpc.aio.AioRpcError) -> ProvostError:
+    """The exception that a failed call amounts to."""
+    kind, reason = _KINDS.get(error.code(), (ProvostError, "INTERNAL"))
+    text = error.details() or f"the call ended with {error.code().name}"
+    info = _info_of(error)
+    return kind(info.reason, text, info.metadata) if info else kind(reason, text)
+
+
+def _info_of(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:
+    for key, value in error.trailing_metadata() or ():
+        if key != _DETAILS_KEY or not isinstance(value, bytes):
+            continue
+        info = error_details_pb2.ErrorInfo()
+        try:
+            for detail in status_pb2.Status.FromString(value).details:
+                if detail.Unpack(info) and info.domain == _DOMAIN:
+                    return info
+        except DecodeError:
+            return None  # not one of ours: the bare status says enough
+    return None

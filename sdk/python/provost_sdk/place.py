@@ -1,0 +1,42 @@
+"""Where Provost is, and which key to show: flags, then the environment, then what a local run wrote into its home."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DEFAULT_PORT = "7000"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """`key` is empty when none was found. `local` says that a run on this machine has announced itself."""
+
+    address: str
+    key: str
+    local: bool
+
+
+def find(role: str, address: str | None = None, key: str | None = None) -> Place:
+    """The gateway to call, and a key of `role` for it.
+
+    A key on this machine is only shown to the run it belongs to: with an address of your own, give a key too.
+    """
+    home = Path(os.environ.get("PROVOST_HOME", ".provost"))
+    run = _read(home / "run.json")
+    wanted = address or os.environ.get("PROVOST_ADDRESS", "")
+    here = str(run.get("grpc") or f"127.0.0.1:{os.environ.get('PROVOST_GATEWAY_PORT', DEFAULT_PORT)}")
+    shown = key or os.environ.get("PROVOST_API_KEY", "")
+    if not shown and wanted in ("", here):
+        keys = _read(Path(str(run.get("api_keys_file") or home / "keys" / "api-keys.json")))
+        shown = str(keys.get(role, ""))
+    return Place(wanted or here, shown, bool(run))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}  # not there, not ours to read, or being written: the same as none
+    return found if isinstance(found, dict) else {}

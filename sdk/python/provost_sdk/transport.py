@@ -1,0 +1,81 @@
+"""A connection to the gateway's front: a deadline on every call, a few tries when nobody answers, telling errors."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Self, TypeVar
+
+import grpc.aio
+
+from provost_sdk.errors import error_of
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+MAX_MESSAGE_BYTES = 34 * 1024 * 1024
+REPAIR_SECONDS = 600.0
+
+_SERVICE_CONFIG = {
+    "methodConfig": [
+        {
+            "name": [{}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+
+
+class Connection:
+    """To `address` (`host:port`), in the name of `key`."""
+
+    def __init__(self, address: str, key: str, timeout_seconds: float) -> None:
+        self._channel = grpc.aio.insecure_channel(
+            address,
+            options=[
+                ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+                ("grpc.per_rpc_retry_buffer_size", MAX_MESSAGE_BYTES + 65_536),
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ],
+        )
+        self._metadata = (("x-api-key", key),) if key else ()
+        self._timeout_seconds = timeout_seconds
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    async def _call(
+        self,
+        method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]",
+        request: Request,
+        timeout_seconds: float | None = None,
+    ) -> Response:
+        try:
+            return await method(
+                request, metadata=self._metadata, timeout=timeout_seconds or self._timeout_seconds
+            )
+        except grpc.aio.AioRpcError as error:
+            raise error_of(error) from None
+
+    async def _answers(
+        self, method: "grpc.aio.UnaryStreamMultiCallable[Request, Response]", request: Request
+    ) -> AsyncIterator[Response]:
+        answers = method(request, metadata=self._metadata, timeout=REPAIR_SECONDS)
+        try:
+            async for answer in answers:
+                yield answer
+        except grpc.aio.AioRpcError as error:
+            raise error_of(error) from None
+        finally:
+            answers.cancel()
