@@ -3,7 +3,7 @@
 A book may be SQLite or another database; which one must not show in what it answers, least of all in the root.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -137,7 +137,7 @@ class EventStream(Protocol):
         """The message at `sequence`; None when there is none. Raises Unavailable: no answer."""
         ...
 
-    def read(self, after: int, upto: int) -> AsyncIterator[Sequence[Message]]:
+    def read(self, after: int, upto: int) -> AsyncGenerator[Sequence[Message], None]:
         """Everything behind `after` up to `upto`, in order and without a gap; waits for what is still to come.
 
         Raises:

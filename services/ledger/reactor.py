@@ -7,6 +7,7 @@ does not fit stops everything but reading, for good.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from itertools import islice
 
 from chassis.eventlog.follower import Follower, FollowerState
@@ -95,10 +96,11 @@ class Reactor:
                 pause = await _wait(pause)
 
     async def _fill(self) -> None:
-        async for progress in self._ledger.rebuild():
-            _log.info("ledger is filled", events=progress.events, of=progress.target)
-            if progress.done and not progress.swapped:
-                raise LedgerDiverged(progress.detail)
+        async with aclosing(self._ledger.rebuild()) as built:
+            async for progress in built:
+                _log.info("ledger is filled", events=progress.events, of=progress.target)
+                if progress.done and not progress.swapped:
+                    raise LedgerDiverged(progress.detail)
 
     async def _keep(self) -> None:
         pause = _PAUSE_SECONDS

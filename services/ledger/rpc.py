@@ -1,6 +1,7 @@
 """The ledger over gRPC: unwrap, ask, wrap. A caller sees the events of its own tenant."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from chassis.rpc.cause import caller_of
@@ -106,8 +107,9 @@ class LedgerServicer(LedgerServiceServicer):
         self, request: pb.RebuildLedgerRequest, context: Any
     ) -> AsyncIterator[pb.RebuildLedgerResponse]:
         _tenant(context, REBUILDERS)
-        async for progress in self._ledger.rebuild():
-            yield wire.progress_to_wire(progress)
+        async with aclosing(self._ledger.rebuild()) as built:
+            async for progress in built:
+                yield wire.progress_to_wire(progress)
 
 
 def _tenant(context: Any, roles: frozenset[str]) -> str:

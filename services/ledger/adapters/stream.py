@@ -1,7 +1,7 @@
 """The event log as the ledger reads it, over JetStream: every message as it was published."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from chassis.eventlog.consumer import JetStreamSource
 from chassis.eventlog.feed import FeedBroken, LogDiverged
@@ -36,7 +36,7 @@ class JetStreamEvents:
         recorded = await read_at(self._connection, sequence)
         return None if recorded is None else message_of(recorded)
 
-    async def read(self, after: int, upto: int) -> AsyncIterator[Sequence[Message]]:
+    async def read(self, after: int, upto: int) -> AsyncGenerator[Sequence[Message], None]:
         last: Recorded | None = None
         while after < upto:
             try:

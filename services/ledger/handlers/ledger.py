@@ -1,7 +1,8 @@
 """The ledger itself: takes what the log brings, signs heads, proves, answers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from datetime import datetime
 
 from kernel.faults import Fault, Refused
@@ -193,7 +194,7 @@ class Ledger:
         """Recompute everything that can be recomputed; with `against_log`, compare every leaf with the log as well."""
         return await verify(self._book, self._log, self._signer, self._diverged, against_log=against_log)
 
-    async def rebuild(self) -> AsyncIterator[Progress]:
+    async def rebuild(self) -> AsyncGenerator[Progress, None]:
         """Build the book anew from the log and put it in the old one's place if every signed head agrees.
 
         Raises:
@@ -203,8 +204,9 @@ class Ledger:
         """
         if self._rebuilding.locked():
             raise Refused("LEDGER_BEHIND", "a rebuild is going on; wait for it, or try again later")
-        async with self._rebuilding:
-            async for progress in rebuild(self._book, self._log, self._signer, self._appending):
+        built = rebuild(self._book, self._log, self._signer, self._appending)
+        async with self._rebuilding, aclosing(built):
+            async for progress in built:
                 if progress.swapped:
                     self._position = await self._book.position()
                     self._move()

@@ -1,7 +1,8 @@
 """Rebuilding: a new book beside the old one, from the event log alone, that may take its place if it proves equal."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 from services.ledger.domain.entry import Message
 from services.ledger.domain.proofs import Range
@@ -15,7 +16,7 @@ _REPORT_EVERY = 20_000
 
 async def rebuild(
     book: Book, log: EventStream, signer: Signer, appending: asyncio.Lock
-) -> AsyncIterator[Progress]:
+) -> AsyncGenerator[Progress, None]:
     """Report while it is built; the last report says whether it was swapped in, and if not, why.
 
     Live events are kept meanwhile; `appending` is held only while the last of them are copied and the books change
@@ -27,12 +28,13 @@ async def rebuild(
         target = state.last
         events = reported = 0
         yield Progress(0, target)
-        async for messages in _read(log, max(0, state.first - 1), target):
-            await draft.append(messages)
-            events += len(messages)
-            if events - reported >= _REPORT_EVERY:
-                reported = events
-                yield Progress(events, target)
+        async with aclosing(_read(log, max(0, state.first - 1), target)) as read:
+            async for messages in read:
+                await draft.append(messages)
+                events += len(messages)
+                if events - reported >= _REPORT_EVERY:
+                    reported = events
+                    yield Progress(events, target)
         await draft.finish()
         async with appending:
             last = await _take_place(book, log, signer, draft)
@@ -68,13 +70,14 @@ async def _problem(draft: Draft, size: int, head: SignedHead) -> str:
     return ""
 
 
-async def _read(log: EventStream, after: int, upto: int) -> AsyncIterator[Sequence[Message]]:
+async def _read(log: EventStream, after: int, upto: int) -> AsyncGenerator[Sequence[Message], None]:
     """What the log brings, in larger helpings."""
     gathered: list[Message] = []
-    async for messages in log.read(after, upto):
-        gathered.extend(messages)
-        if len(gathered) >= _AT_ONCE:
-            yield gathered
-            gathered = []
+    async with aclosing(log.read(after, upto)) as read:
+        async for messages in read:
+            gathered.extend(messages)
+            if len(gathered) >= _AT_ONCE:
+                yield gathered
+                gathered = []
     if gathered:
         yield gathered

@@ -1,6 +1,7 @@
 """Verification: the book against itself, against every head that was signed, and against the event log."""
 
 from collections.abc import Sequence
+from contextlib import aclosing
 
 from kernel.faults import Fault
 from services.ledger.domain.audit import Finding
@@ -67,9 +68,10 @@ async def _log(book: Book, log: EventStream, position: Position) -> Finding:
 
 async def _differs(book: Book, log: EventStream, first: int, last: int) -> int:
     """The first sequence whose leaf is not that of the log's message, 0 if there is none."""
-    async for messages in log.read(first - 1, last):
-        kept = dict(await book.leaf_hashes(messages[0].sequence, messages[-1].sequence))
-        for message in messages:
-            if kept.get(message.sequence) != entry_of(message).leaf_hash:
-                return message.sequence
+    async with aclosing(log.read(first - 1, last)) as read:
+        async for messages in read:
+            kept = dict(await book.leaf_hashes(messages[0].sequence, messages[-1].sequence))
+            for message in messages:
+                if kept.get(message.sequence) != entry_of(message).leaf_hash:
+                    return message.sequence
     return 0
