@@ -6,59 +6,33 @@ memory. A consumer that is lost (server restart, leader change) costs a new one,
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Sequence
 
 from nats.aio.subscription import Subscription
 
-from chassis.eventlog.feed import Batch, Feed, FeedBroken, LogDiverged
+from chassis.eventlog.feed import Batch, FeedBroken, LogDiverged
 from chassis.eventlog.headers import Headers
-from chassis.eventlog.stream import EVENTS, SUBJECTS, call, read_at, stream_state, unreachable
+from chassis.eventlog.stream import EVENTS, SUBJECTS, call, stream_state, unreachable
 from chassis.eventlog.subjects import widest
 from chassis.eventlog.wire import Connection, NotConnected
-from chassis.process import new_id
+from chassis.process import monotonic, new_id
 from kernel.events import Recorded
+from kernel.faults import Unavailable
 
 BATCH = 500
 HEARTBEAT_SECONDS = 0.4
 SILENCE_SECONDS = 2.5
 EXPIRES_SECONDS = 30.0
 INACTIVE_SECONDS = 60
-_LOOKS, _LOOK_AGAIN_SECONDS = 6, 0.5
+_KICK_SECONDS = 0.2
 _NS = 10**9
 
 
-async def end_of_log(connection: Connection, after: int, last: Recorded | None) -> int:
-    """Where the log ends, once it is sure that it still holds what was read up to `after` and what follows.
-
-    Raises:
-        LogDiverged: it does not. (A new leader may know less for a moment: looked at several times.)
-        Unavailable: no answer.
-    """
-    for look in range(_LOOKS):
-        if look:
-            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-        state = await stream_state(connection)
-        problem = None
-        if state.last < after:
-            problem = LogDiverged(
-                "STREAM_REGRESSION", f"the log ends at {state.last}; events up to {after} were read from it"
-            )
-        elif after and state.first > after + 1:
-            problem = LogDiverged("GAP", f"events {after + 1} to {state.first - 1} are no longer in the log")
-        elif last is not None:
-            kept = await read_at(connection, last.sequence)
-            if kept is None:
-                problem = LogDiverged("GAP", f"event {last.sequence} is no longer in the log")
-            elif kept != last:
-                text = f"event {last.sequence} is another one than was read before"
-                problem = LogDiverged("STREAM_REGRESSION", text)
-        if problem is None:
-            return state.last
-    raise problem  # type: ignore[misc]  # the loop runs at least once
-
-
 class JetStreamFeed:
-    def __init__(self, connection: Connection, filters: Sequence[str], after: int) -> None:
+    def __init__(
+        self, connection: Connection, filters: Sequence[str], after: int, *, replicated: bool = False
+    ) -> None:
         self._connection = connection
         self._filters = widest(filters)
         self._whole = self._filters == [SUBJECTS]
@@ -76,9 +50,12 @@ class JetStreamFeed:
         self._news = False
         self._broken: Exception | None = None
         self._waiting: asyncio.Future[None] | None = None
+        self._replicated = replicated
+        self._watching: asyncio.Task[None] | None = None
+        self._ends: deque[tuple[float, int]] = deque(maxlen=64)
 
-    async def start(self, end: int) -> None:
-        """Make the consumer and begin to pull; `end` is where the log ended a moment ago.
+    async def start(self) -> None:
+        """Make the consumer and begin to pull.
 
         Raises:
             Unavailable: no answer.
@@ -101,9 +78,11 @@ class JetStreamFeed:
             raise unreachable(answer["error"]["description"])
         self._lag = answer["num_pending"]
         if self._lag == 0:
-            self._reach(end)
+            self._wake()
         self._pull()
         self._pull()
+        if self._replicated:
+            self._watching = asyncio.create_task(self._watch())
 
     async def next(self) -> Batch:
         while True:
@@ -113,12 +92,12 @@ class JetStreamFeed:
                 events, self._events = self._events[:BATCH], self._events[BATCH:]
                 upto = events[-1].sequence if self._events else max(events[-1].sequence, self._upto)
                 self._news = bool(self._events)
-                return Batch(events, upto, self._lag + len(self._events))
+                return self._batch(events, upto)
             if self._broken is not None:
                 raise self._broken
             if self._news:
                 self._news = False
-                return Batch([], self._upto, self._lag)
+                return self._batch([], self._upto)
             self._waiting = asyncio.get_running_loop().create_future()
             try:
                 async with asyncio.timeout(SILENCE_SECONDS):
@@ -128,17 +107,43 @@ class JetStreamFeed:
             finally:
                 self._waiting = None
 
+    def _batch(self, events: list[Recorded], upto: int) -> Batch:
+        lag = self._lag + len(self._events)
+        if not self._replicated:
+            return Batch(events, upto, lag, monotonic() if lag == 0 else None)
+        at_end = None
+        while self._ends and self._ends[0][1] <= upto:
+            at_end, _ = self._ends.popleft()
+        return Batch(events, upto, lag, at_end)
+
+    async def _watch(self) -> None:
+        """In a cluster the consumer may read from a replica that is cut off and believes itself at the end: only the
+        stream's leader knows where that is."""
+        while True:
+            asked = monotonic()
+            try:
+                end = (await stream_state(self._connection, patience_seconds=HEARTBEAT_SECONDS)).last
+                self._ends.append((asked, end))
+                await self.probe()
+            except Unavailable:
+                continue  # nothing is confirmed, so `stale_seconds` grows
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
     async def probe(self) -> None:
-        last = (await stream_state(self._connection)).last
+        # Another pull makes the consumer look past what does not match. How far the log goes is asked of the consumer
+        # and not of the stream's leader: in a cluster it may read from a replica that does not know all of it yet.
+        self._pull(1, _KICK_SECONDS)
         info = await call(self._connection, f"CONSUMER.INFO.{EVENTS}.{self._name}")
         if "error" in info:
             self._break("consumer is gone")
-        elif info["num_pending"] == 0 and info["delivered"]["consumer_seq"] == self._consumed:
-            # All that matched when `last` was read has been sent, and all that was sent has come.
-            self._lag = 0
-            self._reach(last)
+        elif info["delivered"]["consumer_seq"] == self._consumed:
+            # All that was sent has come.
+            self._lag = info["num_pending"]
+            self._reach(info["delivered"]["stream_seq"])
 
     async def close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
         self._connection.on_lost.discard(self._lost)
         if self._subscription is not None:
             await self._connection.unlisten(self._subscription)
@@ -147,21 +152,22 @@ class JetStreamFeed:
         except NotConnected:
             return  # the server forgets it by itself, INACTIVE_SECONDS later
 
-    def _pull(self) -> None:
+    def _pull(self, batch: int = BATCH, expires_seconds: float = EXPIRES_SECONDS) -> None:
         self._pulls += 1
         request = {
-            "batch": BATCH,
-            "expires": int(EXPIRES_SECONDS * _NS),
-            "idle_heartbeat": int(HEARTBEAT_SECONDS * _NS),
+            "batch": batch,
+            "expires": int(expires_seconds * _NS),
             "max_bytes": max(8 * 1024**2, 2 * self._connection.max_payload),
         }
+        if expires_seconds > 2 * HEARTBEAT_SECONDS:
+            request["idle_heartbeat"] = int(HEARTBEAT_SECONDS * _NS)
         reply = self._inbox + b"%d" % self._pulls
         try:
             self._connection.write(self._next_subject, reply, b"", json.dumps(request).encode())
         except NotConnected:
             self._break("not connected")
         else:
-            self._outstanding += BATCH
+            self._outstanding += batch
 
     def _take(self, subject: bytes, reply: bytes, payload: bytes, header: bytes | None) -> None:
         if self._broken is not None:
@@ -229,20 +235,3 @@ class JetStreamFeed:
         self._news = True
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
-
-
-class JetStreamSource:
-    """The stream behind a connection, as something to follow."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    async def open(self, filters: Sequence[str], after: int, last: Recorded | None) -> Feed:
-        end = await end_of_log(self._connection, after, last)
-        feed = JetStreamFeed(self._connection, filters, after)
-        try:
-            await feed.start(end)
-        except BaseException:
-            await feed.close()
-            raise
-        return feed

@@ -31,6 +31,8 @@ class Batch:
     upto: int
     lag: int
     """How many matching events were still to come when the last of these was sent."""
+    at_end: float | None
+    """When (`chassis.process.monotonic`) the log was known to end at `upto` or before; None when it is not known."""
 
 
 class Feed(Protocol):

@@ -11,8 +11,8 @@ from enum import StrEnum
 import structlog
 
 from chassis import metrics
-from chassis.eventlog.consumer import JetStreamSource
 from chassis.eventlog.feed import Feed, FeedBroken, LogDiverged, Source
+from chassis.eventlog.source import JetStreamSource
 from chassis.eventlog.wire import Connection, NotConnected
 from chassis.process import jitter, monotonic
 from kernel.events import Recorded
@@ -174,8 +174,8 @@ class Follower:
                 self._last = batch.events[-1]
             self._position = max(self._position, batch.upto)
             self._lag = batch.lag
-            if batch.lag == 0:
-                self._at_end = monotonic()
+            if batch.at_end is not None:
+                self._at_end = batch.at_end
             self._move()
 
     async def _hand_over(self, events: list[Recorded]) -> bool:

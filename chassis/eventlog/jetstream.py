@@ -4,15 +4,17 @@ The header block is built as bytes and sent on the raw lane, so that an append c
 publish. An answer that got lost is not guessed at: the log is asked whether the event is there.
 """
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from chassis.eventlog.append import Message, conflict, messages, written_before
 from chassis.eventlog.codec import Codec
-from chassis.eventlog.consumer import JetStreamFeed, JetStreamSource
+from chassis.eventlog.consumer import JetStreamFeed
 from chassis.eventlog.feed import Feed, FeedBroken
 from chassis.eventlog.headers import block
+from chassis.eventlog.source import JetStreamSource
 from chassis.eventlog.stream import PATIENCE_SECONDS, Patience, read_at, read_last, stream_state, unreachable
 from chassis.eventlog.wire import AnswerLost, Connection, NotConnected
 from chassis.process import new_id
@@ -25,6 +27,7 @@ TOO_LARGE = frozenset({10054, 10199})
 AGAIN = frozenset({10008, 10158, 10176, 10210})
 """Nothing was written, and the same may be accepted next: no leader, id in flight, batch cut short."""
 STORE_FAILED = 10077
+LOAD_SECONDS = 60.0
 _STEPS_BACK = 64
 
 
@@ -77,17 +80,19 @@ class JetStreamLog:
             await patience.wait(self._connection, None)
 
     async def load(self, stream: Stream) -> Sequence[Recorded]:
-        feed = JetStreamFeed(self._connection, (stream.filter,), 0)
+        last = await read_last(self._connection, stream.filter)
         events: list[Recorded] = []
+        if last is None:
+            return events
+        feed = JetStreamFeed(self._connection, (stream.filter,), 0)
         try:
-            await feed.start(await self.last_sequence())
-            while True:
-                batch = await feed.next()
-                events += batch.events
-                if batch.lag == 0:
-                    return events
-        except FeedBroken as problem:
-            raise unreachable(str(problem)) from None
+            async with asyncio.timeout(LOAD_SECONDS):
+                await feed.start()
+                while not events or events[-1].sequence < last.sequence:
+                    events += (await feed.next()).events
+            return events
+        except (FeedBroken, TimeoutError) as problem:
+            raise unreachable(str(problem) or "too slow") from None
         finally:
             await feed.close()
 

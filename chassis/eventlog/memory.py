@@ -8,6 +8,7 @@ from chassis.eventlog.codec import Codec
 from chassis.eventlog.feed import Batch, FeedBroken, LogDiverged
 from chassis.eventlog.headers import Headers, block
 from chassis.eventlog.subjects import matching
+from chassis.process import monotonic
 from kernel.events import Appended, Cause, Head, Recorded, Stream
 from kernel.faults import Exhausted, Unavailable
 
@@ -161,7 +162,7 @@ class MemoryFeed:
                 async with asyncio.timeout(_HEARTBEAT_SECONDS):
                     await self._kept.news.wait()
             except TimeoutError:
-                return Batch([], self._position, 0)
+                return Batch([], self._position, 0, monotonic())
         if self._generation != self._kept.generation:
             raise FeedBroken("broken on demand")
         self._told = True
@@ -171,7 +172,8 @@ class MemoryFeed:
             self._position = recorded.sequence
             if self._matches(recorded.subject):
                 found.append(recorded)
-        return Batch(found, self._position, len(self._kept.events) - self._position)
+        lag = len(self._kept.events) - self._position
+        return Batch(found, self._position, lag, monotonic() if lag == 0 else None)
 
     async def probe(self) -> None:
         """Nothing to ask: `next` always knows."""

@@ -85,10 +85,11 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """First and last sequence (0 and 0 when it never held anything)."""
+    """First and last sequence (0 and 0 when it never held anything), and on how many servers it is kept."""
 
     first: int
     last: int
+    replicas: int
 
 
 async def stream_state(connection: Connection, *, patience_seconds: float = PATIENCE_SECONDS) -> StreamState:
@@ -100,7 +101,8 @@ async def stream_state(connection: Connection, *, patience_seconds: float = PATI
     answer = await call(connection, f"STREAM.INFO.{EVENTS}", patience_seconds=patience_seconds)
     if "error" in answer:
         raise unreachable(answer["error"]["description"])
-    return StreamState(answer["state"]["first_seq"], answer["state"]["last_seq"])
+    state = answer["state"]
+    return StreamState(state["first_seq"], state["last_seq"], answer["config"]["num_replicas"])
 
 
 async def read_at(connection: Connection, sequence: int) -> Recorded | None:

@@ -146,7 +146,7 @@ async def test_a_reader_that_stands_still_holds_two_batches_at_most(real: JetStr
         after = Head(BATCH * n, BATCH * n)
         await real.log.append(ONE, several, after=after, cause=cause(f"r{n}"))
     feed = JetStreamFeed(real.connection, ("evt.>",), 0)
-    await feed.start(6 * BATCH)
+    await feed.start()
     first = await feed.next()
     await until(lambda: len(feed._events) + len(first.events) == 2 * BATCH, "two batches never came")
     assert feed._outstanding == 0
