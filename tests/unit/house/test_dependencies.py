@@ -11,6 +11,7 @@ import pytest
 from tests.unit.house.skeleton import REPOSITORY
 
 BUILD = {"hatchling", "editables"}
+OURS = {"kernel", "chassis", "services", "provost", "provost_sdk", "tests"}
 
 
 def direct(*files: str) -> set[str]:
@@ -32,16 +33,43 @@ def test_every_dependency_has_its_line() -> None:
 def test_pure_rooms_are_closed_to_every_dependency(contract: str) -> None:
     config = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]
     forbidden = next(set(c["forbidden_modules"]) for c in config["contracts"] if c["id"] == contract)
-    wanted = direct("run") - BUILD
-    importable = {
-        module
-        for module, distributions in packages_distributions().items()
-        if {name.lower().replace("_", "-").replace(".", "-") for name in distributions}
-        & {name.replace(".", "-") for name in wanted}
+    assert importable(direct("run") - BUILD) - forbidden == set()
+
+
+@pytest.mark.parametrize(
+    ("folder", "locks"),
+    [
+        ("kernel", ["run"]),
+        ("chassis", ["run"]),
+        ("services", ["run"]),
+        ("sdk", ["run"]),
+        ("tests", ["run", "dev"]),
+    ],
+)
+def test_whatever_is_imported_is_named(folder: str, locks: list[str]) -> None:
+    """What only comes along with something else may stop coming."""
+    known = importable(direct(*locks)) | set(sys.stdlib_module_names) | OURS
+    imported = {
+        (str(path.relative_to(REPOSITORY)), name.partition(".")[0])
+        for path in (REPOSITORY / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _imported(node)
     }
-    assert importable
-    private = {module for module in importable if module.startswith("_")}
-    assert importable - private - forbidden == set()
+    assert not sorted((path, name) for path, name in imported if name not in known)
+
+
+def importable(distributions: set[str]) -> set[str]:
+    """The top-level modules that these distributions bring."""
+    wanted = {canonical(name) for name in distributions}
+    return {
+        module
+        for module, owners in packages_distributions().items()
+        if wanted & {canonical(owner) for owner in owners} and not module.startswith("_")
+    }
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_pure_rooms_import_nothing_that_has_to_be_installed() -> None:
