@@ -1,10 +1,15 @@
 """Policy sets: the default, what is refused and where, and how one replaces another."""
 
+import json
+
 import pytest
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
 
 from services.policy.domain.faults import PolicySetInvalid, PolicySetStale
 from services.policy.domain.policyset import POLICY_SET, PolicySetPublished, PublishedSet, PublishPolicySet
 from services.policy.domain.tier import Tier
+from tests.unit.house.skeleton import REPOSITORY
 from tests.unit.policy.words import AT, DEFAULT, SETS
 
 DOCUMENT = SETS.default_document
@@ -116,3 +121,10 @@ def test_a_set_replaces_the_one_it_names() -> None:
         POLICY_SET.decide(state, publish("3", "three", "1"))
     with pytest.raises(PolicySetInvalid):
         POLICY_SET.decide(state, publish("2", "other", "2"))
+
+
+def test_the_published_schema_is_a_schema_and_the_default_set_keeps_to_it() -> None:
+    schema = json.loads((REPOSITORY / "services/policy/sets/schema.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    loaded = YAML(typ="safe", pure=True).load(DOCUMENT)
+    assert list(Draft202012Validator(schema).iter_errors(loaded)) == []
