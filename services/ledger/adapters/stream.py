@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
-from chassis.eventlog.consumer import JetStreamSource
 from chassis.eventlog.feed import FeedBroken, LogDiverged
 from chassis.eventlog.headers import raw_headers
+from chassis.eventlog.source import JetStreamSource
 from chassis.eventlog.stream import SUBJECTS, read_at, stream_state
 from chassis.eventlog.wire import Connection, NotConnected
 from kernel.events import Recorded

@@ -57,6 +57,11 @@ class Entry(NamedTuple):
 def entry_of(message: Message) -> Entry:
     """The row and the leaf of a message."""
     sequence, subject, block, payload = message.sequence, message.subject, message.header, message.payload
+    try:
+        raw_subject = subject.encode()
+    except UnicodeEncodeError:  # lone surrogates: no database keeps them as text
+        raw_subject = subject.encode("utf-8", "backslashreplace")
+        subject = raw_subject.decode()
     lines = leaf.header_lines(block)
     raw = {name: value for name, _, value in [line.partition(b":") for line in lines or ()]}
     tokens = subject.split(".")
@@ -71,7 +76,7 @@ def entry_of(message: Message) -> Entry:
 
     return Entry(
         sequence,
-        leaf.leaf_hash(leaf.leaf_data(subject.encode("utf-8", "replace"), block, lines, payload)),
+        leaf.leaf_hash(leaf.leaf_data(raw_subject, block, lines, payload)),
         tenant,
         context,
         aggregate,

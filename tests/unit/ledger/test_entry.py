@@ -39,6 +39,12 @@ def test_what_cannot_be_read_has_empty_columns() -> None:
         assert (entry.sequence, len(entry.leaf_hash), entry.headers) == (7, 32, {})
 
 
+def test_a_subject_that_is_no_text_is_kept_readably() -> None:
+    entry = entry_of(Message(1, "evt.\udcff.b", b"", b""))
+    assert entry.subject == "evt.\\udcff.b"
+    assert entry_of(Message(1, entry.subject, b"", b"")) == entry
+
+
 @given(st.text(max_size=40), st.binary(max_size=80), st.binary(max_size=80))
 def test_no_message_is_refused(subject: str, lines: bytes, payload: bytes) -> None:
     for header in (
