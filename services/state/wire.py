@@ -1,7 +1,10 @@
 """Between state's records and its messages; the table of events that it reads and writes."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+
+from google.protobuf.message import Message
 
 from chassis.eventlog.codec import Codec
 from chassis.mapping import Mapper
@@ -22,15 +25,30 @@ FILTERS = ("evt.*.state.>", "evt.*.policy.agent.*.AgentRevoked")
 """What state follows."""
 
 _BUDGET = ErrorBudget()
+_RECENT = 512
 
 
 class SequencedCodec(Codec):
-    """Reads every event together with where it stands."""
+    """Reads every event together with where it stands.
+
+    The aggregates and the view read the same batch one after the other, so what was read last is kept for a moment.
+    """
+
+    def __init__(self, events: Mapping[type, type[Message]]) -> None:
+        super().__init__(events)
+        self._recent: dict[int, tuple[Recorded, Sequenced[Event]]] = {}
 
     def decode(self, recorded: Recorded) -> Sequenced[Event]:
         """Raises Unreadable."""
+        known = self._recent.get(recorded.sequence)
+        if known is not None and known[0] is recorded:
+            return known[1]
         event: Any = super().decode(recorded)
-        return Sequenced(event, recorded.sequence)
+        found = Sequenced(event, recorded.sequence)
+        if len(self._recent) >= _RECENT:
+            self._recent.clear()
+        self._recent[recorded.sequence] = (recorded, found)
+        return found
 
 
 CODEC = SequencedCodec(

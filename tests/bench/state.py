@@ -1,7 +1,9 @@
 """What a durable Advance through the state service costs, against bare publishes to the same nats-server.
 
-python -m tests.bench.state [--advances 2000] [--rounds 3] [--json FILE]
+python -m tests.bench.state [--advances 2000] [--rounds 3] [--events 100000] [--json FILE]
 
+Then how long the store takes to come back from a log of so many events: after FLUSHALL, by RebuildStore, and when state
+itself starts anew.
 Everything is real: state as a process, nats-server syncing every write, a store that state keeps up meanwhile.
 """
 
@@ -18,22 +20,29 @@ from typing import Any
 
 import uvloop
 
-from chassis import process
+from chassis import process, store
 from chassis.eventlog.connection import connect
+from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.stream import ensure_stream
 from chassis.eventlog.wire import Connection
 from chassis.rpc import client
 from chassis.rpc.cause import metadata_of
-from kernel.events import Cause
+from kernel.events import Cause, Head, Stream
 from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceStub
+from services.state.domain.agent import PacketIssued
+from services.state.domain.lock import AgentAdvanced
+from services.state.domain.packet import Packet
+from services.state.wire import CODEC
 from tests.bench.echo import cpu_seconds
+from tests.fakes import process as process_fakes
 from tests.fakes.nats_server import NatsServer
 from tests.fakes.valkey_server import ValkeyServer
 from tests.integration.state.process import KEY, StateProcess
 
 TARGETS = {1: 0.28, 32: 0.35}
 PAYLOAD = b"x" * 90
+AGENTS = 1000
 ROLES: Any = metadata_of(Cause("default", "", "service:bench", process.now(), "run-1"))
 
 
@@ -99,7 +108,50 @@ async def advances(
     return found
 
 
-async def measure(count: int, rounds: int) -> dict[str, Any]:
+async def history(connection: Connection, count: int) -> int:
+    """`count` events of a thousand agents that go through runs; the last sequence."""
+    log = JetStreamLog(connection, CODEC, "provost/bench")
+    now, sequence = process.now(), 0
+    for number in range(AGENTS):
+        agent_id, per_agent = f"old-{number}", count // AGENTS
+        packet = Packet(agent_id, f"task-{number}", "bench", "advance", now)
+        events: list[object] = [PacketIssued(packet, now)]
+        events += [
+            AgentAdvanced(agent_id, f"task-{number}", "run-1", "EXECUTE", f"s{n}", 0, now, now)
+            for n in range(per_agent - 1)
+        ]
+        stream = Stream("default", "state", "agent", agent_id)
+        cause = Cause("default", process.new_id(), "service:bench", now)
+        sequence = (await log.append(stream, events, after=Head(), cause=cause)).sequence
+    return sequence
+
+
+async def comebacks(state: StateProcess, stub: Any, store_url: str, sequence: int) -> dict[str, float]:
+    """Seconds until the store holds what the log of `sequence` events says."""
+    look = pb.GetAgentStateRequest(agent_id="old-0", at_least_sequence=sequence)
+    await stub.GetAgentState(look, metadata=ROLES, timeout=120)
+    found: dict[str, float] = {"events": sequence}
+
+    began = time.perf_counter()
+    redis = store.connect(store_url)
+    await redis.flushall()
+    await redis.aclose()
+    await stub.GetAgentState(look, metadata=ROLES, timeout=120)
+    found["after FLUSHALL"] = time.perf_counter() - began
+
+    began = time.perf_counter()
+    await stub.RebuildStore(pb.RebuildStoreRequest(), metadata=ROLES, timeout=120)
+    found["RebuildStore"] = time.perf_counter() - began
+
+    state.kill()
+    process_fakes.READY_SECONDS = 300.0  # how long it takes is what is measured
+    began = time.perf_counter()
+    await asyncio.to_thread(state.start)
+    found["start anew"] = time.perf_counter() - began
+    return found
+
+
+async def measure(count: int, rounds: int, events: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
         nats, valkey = NatsServer(home), ValkeyServer(home)
@@ -118,13 +170,15 @@ async def measure(count: int, rounds: int) -> dict[str, Any]:
                 verify: Any = pb.VerifyStoreRequest()
                 verdict = await stub.VerifyStore(verify, metadata=ROLES, timeout=60)
                 assert verdict.equal, verdict
+                back = await comebacks(state, stub, valkey.url, await history(connection, events))
         finally:
             await connection.close()
             state.stop()
             valkey.stop()
             nats.stop()
     print(f"{time.perf_counter() - began:.0f} s; the store was equal to the log afterwards")
-    return {"cpu_us_per_advance": cpu, **{f"{each} in flight": table(both) for each, both in found.items()}}
+    rates = {f"{each} in flight": table(both) for each, both in found.items()}
+    return {"cpu_us_per_advance": cpu, "comes back in seconds": back, **rates}
 
 
 def table(both: dict[str, Rounds]) -> dict[str, float]:
@@ -143,9 +197,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--advances", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    measured = uvloop.run(measure(options.advances, options.rounds))
+    measured = uvloop.run(measure(options.advances, options.rounds, options.events))
     print(f"{'':<16}{'bare/s':>10}{'Advance/s':>11}{'share':>8}{'goal':>7}{'p50 ms':>9}{'p99 ms':>9}")
     for in_flight, goal in TARGETS.items():
         row = measured[f"{in_flight} in flight"]
@@ -156,6 +211,8 @@ def main() -> None:
     print(
         f"CPU of the state process: {measured['cpu_us_per_advance']:.0f} µs per Advance, following and store included"
     )
+    back = measured["comes back in seconds"]
+    print(", ".join(f"{what}: {value:,.1f}" for what, value in back.items()), "(seconds)")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(measured, indent=2) + "\n")

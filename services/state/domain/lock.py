@@ -106,6 +106,9 @@ class Lock:
     def alive(self, at: datetime) -> bool:
         return not self.released and at < self.expire_time
 
+    def renewed(self, expire_time: datetime) -> "Lock":
+        return Lock(self.holder, self.task_id, self.fencing_token, expire_time, self.released)
+
 
 # decide
 

@@ -218,3 +218,18 @@ async def test_a_store_that_is_not_there_at_the_start_is_filled_when_it_comes(
         own_store.start()
         await until(lambda: state.mirror.filled, "the store was not filled")
         assert (await verify(state)).equal
+
+
+async def test_an_event_nobody_can_read_closes_its_agent_and_nothing_else(state: Running) -> None:
+    await issue(state)
+    state.log.put("evt.default.state.agent.sre-2.PacketIssued", b"\xff\xff")
+    state.log.put("evt.default.state.agent.sre-3.InventedTomorrow", b"")
+    token = (await acquire(state)).lock.fencing_token
+    answer = await advance(state, token, "PLAN")
+    assert (await look(state)).sequence == answer.sequence
+    for agent_id in ("sre-2", "sre-3"):
+        request = pb.GetAgentStateRequest(agent_id=agent_id)
+        with pytest.raises(Unavailable) as caught:
+            await client.call(state.stub.GetAgentState, request, cause())
+        assert caught.value.reason == "UNREADABLE_EVENT"
+    assert (await verify(state)).equal
