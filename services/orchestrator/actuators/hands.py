@@ -82,6 +82,8 @@ class Hands:
                 "FENCING_TOKEN_STALE",
                 f"the lock this permit was given under is gone (token {read.fencing_token}, now {newest})",
             )
+        if not self._journal.spend(read.decision_id, effect_id):
+            raise Denied("PERMIT_MISMATCH", "this permit was used for another effect; ask policy again")
         working = self._at_work.get(effect_id)
         if working is None:
             working = asyncio.create_task(self._once(actuator, effect_id, action, digest))

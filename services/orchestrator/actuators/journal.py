@@ -7,6 +7,12 @@ from pathlib import Path
 
 from services.orchestrator.domain.records import Effect, EffectState
 
+_TABLES = (
+    "effect (id TEXT PRIMARY KEY, digest TEXT NOT NULL, outcome TEXT)",
+    "decision (id TEXT PRIMARY KEY, effect TEXT NOT NULL)",
+    "fence (task TEXT PRIMARY KEY, token INTEGER NOT NULL)",
+)
+
 
 class Journal:
     """One row per effect id. Every write is on disk when it returns."""
@@ -16,12 +22,8 @@ class Journal:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute(
-            "CREATE TABLE IF NOT EXISTS effect (id TEXT PRIMARY KEY, digest TEXT NOT NULL, outcome TEXT) STRICT"
-        )
-        self._db.execute(
-            "CREATE TABLE IF NOT EXISTS fence (task TEXT PRIMARY KEY, token INTEGER NOT NULL) STRICT"
-        )
+        for table in _TABLES:
+            self._db.execute(f"CREATE TABLE IF NOT EXISTS {table} STRICT")
 
     def begin(self, effect_id: str, digest: str) -> tuple[bool, Effect | None]:
         """Note that an effect begins.
@@ -33,6 +35,14 @@ class Journal:
             self._db.execute("INSERT INTO effect (id, digest) VALUES (?, ?)", (effect_id, digest))
             return False, None
         return True, _effect(row[0]) if row[0] else None
+
+    def spend(self, decision_id: str, effect_id: str) -> bool:
+        """Bind a decision to the one effect it is good for; False if it was spent on another."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO decision (id, effect) VALUES (?, ?)", (decision_id, effect_id)
+        )
+        spent = self._db.execute("SELECT effect FROM decision WHERE id = ?", (decision_id,)).fetchone()[0]
+        return bool(spent == effect_id)
 
     def finish(self, effect: Effect) -> None:
         """Note how it ended."""

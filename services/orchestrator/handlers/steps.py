@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from kernel.events import Cause, derived_id
-from kernel.faults import Refused, Unavailable
+from kernel.faults import Refused, Unauthenticated, Unavailable
 from services.orchestrator.domain import lifecycle as go
 from services.orchestrator.domain import run as life
 from services.orchestrator.domain.outcome import (
@@ -34,7 +34,6 @@ from services.orchestrator.ports import (
 )
 
 ACTOR = "service:orchestrator"
-_TOKEN_REASONS = frozenset({"TOKEN_EXPIRED", "TOKEN_INVALID", "TOKEN_MISSING"})
 
 
 class RequiredArtifactMissing(Exception):
@@ -270,19 +269,19 @@ class Steps:
         names = ",".join(action.action_id for action in actions)
         answered = ",".join(sorted(approval_ids.values()))
         attempt = str(carried.tries)
-        decisions = await self._policy.authorize(
-            token,
-            self._context(run, carried),
-            actions,
-            approval_ids,
-            self.cause(carried, "authorize", names, answered, str(run.fencing_token), attempt),
-        )
-        if any(decision.reason in _TOKEN_REASONS for decision in decisions):
-            carried.tries += 1
-            raise Unavailable(
-                "TOKEN_EXPIRED", f"the session of agent {run.agent_id} has ended; waiting for a fresh one"
+        try:
+            return await self._policy.authorize(
+                token,
+                self._context(run, carried),
+                actions,
+                approval_ids,
+                self.cause(carried, "authorize", names, answered, str(run.fencing_token), attempt),
             )
-        return decisions
+        except Unauthenticated as fault:
+            # The agent renews its session by itself; that its old one ended in between is nobody's error.
+            carried.tries += 1
+            text = f"the session of agent {run.agent_id} is over ({fault.reason}); waiting for a fresh one"
+            raise Unavailable("TOKEN_EXPIRED", text) from None
 
     def _context(self, run: Run, carried: Carried) -> RunContext:
         return RunContext(

@@ -92,6 +92,16 @@ async def test_an_effect_is_done_once(tmp_path: Path) -> None:
     assert actuator.done == 1
 
 
+async def test_a_permit_is_good_for_one_effect(tmp_path: Path) -> None:
+    actuator = Counting()
+    it = hands(tmp_path, actuator)
+    await it.perform("acme", "e1", ACTION, "good")
+    with pytest.raises(Denied) as caught:
+        await it.perform("acme", "e2", ACTION, "good")
+    assert caught.value.reason == "PERMIT_MISMATCH"
+    assert actuator.done == 1
+
+
 async def test_two_who_ask_at_once_get_one_effect(tmp_path: Path) -> None:
     actuator = Counting()
     actuator.gate = asyncio.Event()

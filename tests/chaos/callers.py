@@ -1,0 +1,103 @@
+"""Callers that do not give up: each asks for runs over REST, again with the same request id until it is answered."""
+
+import asyncio
+import itertools
+import time
+from dataclasses import dataclass, field
+
+import httpx2 as httpx
+
+LOG = "\n".join(
+    [
+        *(f"Jan 10 10:00:{n:02d} web app[7]: request {n} served in {n} ms" for n in range(40)),
+        "Jan 10 10:01:00 web kernel: Out of memory: Killed process 4242 (java) total-vm:8123456kB",
+        "Jan 10 10:01:01 web systemd[1]: app.service: Main process exited, code=killed, status=9/KILL",
+        "",
+    ]
+)
+
+
+@dataclass
+class Callers:
+    """How many of them ask at once, and what they were answered."""
+
+    base_url: str
+    key: str
+    at_once: int = 4
+    acknowledged: dict[str, int] = field(default_factory=dict)
+    longest_gap_seconds: float = 0.0
+    unexpected: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._numbers = itertools.count()
+        self._done = asyncio.Event()
+        self._news = asyncio.Event()
+        self._last_answer = time.monotonic()
+
+    async def ask(self) -> None:
+        """Until told to finish; then every run that was begun is seen to its end."""
+        async with httpx.AsyncClient(
+            base_url=self.base_url, headers={"X-API-Key": self.key}, timeout=60
+        ) as client:
+            await asyncio.gather(*(self._one_after_the_other(client) for _ in range(self.at_once)))
+
+    def finish(self) -> None:
+        self._done.set()
+
+    async def more(self, count: int, timeout_seconds: float) -> float:
+        """Wait until `count` more runs have been answered; how long that took, seconds."""
+        begun, wanted = time.monotonic(), len(self.acknowledged) + count
+        async with asyncio.timeout(timeout_seconds):
+            while len(self.acknowledged) < wanted:
+                news = self._news
+                await news.wait()
+        return time.monotonic() - begun
+
+    async def _one_after_the_other(self, client: httpx.AsyncClient) -> None:
+        while not self._done.is_set():
+            n = next(self._numbers)
+            await (self._process(client, n) if n % 2 else self._start(client, n))
+
+    async def _process(self, client: httpx.AsyncClient, n: int) -> None:
+        body = {"log": LOG, "mode": "safe", "llm_config": {"strategy": "classic"}, "request_id": f"log-{n}"}
+        await self._until_over(client, "POST", "/api/process_log", body)
+
+    async def _start(self, client: httpx.AsyncClient, n: int) -> None:
+        body = {
+            "agent": f"sre-{n % 4 + 1}",
+            "task": f"task-{n}",
+            "objective": "memory and disk",
+            "mode": "auto",
+            "request_id": f"run-{n}",
+        }
+        await self._until_over(client, "POST", "/api/runs", body)
+
+    async def _until_over(
+        self, client: httpx.AsyncClient, method: str, path: str, body: dict[str, object]
+    ) -> None:
+        while True:
+            try:
+                answer = await client.request(method, path, json=body)
+            except httpx.TransportError:
+                await asyncio.sleep(0.05)  # nobody there: ask again
+                continue
+            if answer.status_code == 202:
+                method, path, body = "GET", f"/api/runs/{answer.json()['run_id']}?wait_seconds=20", {}
+                continue
+            if answer.status_code == 200:
+                self._acknowledge(answer.json())
+                return
+            if answer.status_code not in (502, 503, 504):
+                self.unexpected.append(f"{answer.status_code} {answer.text[:500]}")
+                return
+            await asyncio.sleep(0.05)
+
+    def _acknowledge(self, run: dict[str, object]) -> None:
+        now = time.monotonic()
+        self.longest_gap_seconds = max(self.longest_gap_seconds, now - self._last_answer)
+        self._last_answer = now
+        if run["state"] != "COMPLETED":
+            self.unexpected.append(f"run {run['run_id']} is {run['state']}: {run['outcome']}")
+        self.acknowledged[str(run["run_id"])] = int(str(run["sequence"]))
+        news, self._news = self._news, asyncio.Event()
+        news.set()
