@@ -20,7 +20,7 @@ def inert(text: str, limit: int = MAX_SHOWN) -> str:
     `limit` characters.
     """
     shown = _ACTIVE.sub(_written_out, text[: limit + 1])
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+    return shown if len(shown) <= limit else shown[: max(0, limit - 1)] + "…"
 
 
 def _written_out(found: re.Match[str]) -> str:

@@ -49,7 +49,8 @@ SYSLOG = (
 
 # A level within a line: in capitals anywhere, or in any case where brackets, a key or a colon at the start
 # make it one.
-_ANY = r"trace|debug\d?|info(?:rmation)?|notice|warn(?:ing)?|err(?:or)?|crit(?:ical)?|fatal|alert|emerg(?:ency)?|severe|panic"
+_ORDINARY = r"trace|debug\d?|info(?:rmation)?|notice"
+_ANY = rf"{_ORDINARY}|warn(?:ing)?|err(?:or)?|crit(?:ical)?|fatal|alert|emerg(?:ency)?|severe|panic"
 WITHIN = re.compile(
     r"(?<![\w./=-])(?:(TRACE|DEBUG\d?|INFO|NOTICE|WARN(?:ING)?|ERR(?:OR)?|CRIT(?:ICAL)?|FATAL|ALERT|EMERG|SEVERE"
     r"|PANIC|LOG(?=:)|FAILURE|Info|Warning|Error)(?![\w/=.-])"

@@ -81,8 +81,10 @@ def _filled(text: str, values: Mapping[str, str]) -> str | None:
     found = SLOT.fullmatch(text)
     if found is None:
         return text
-    value = values.get(found[1], found[2])
-    return value if value is not None and (value == found[2] or well_formed(found[1], value)) else None
+    if found[1] in values:
+        return values[found[1]] if well_formed(found[1], values[found[1]]) else None
+    otherwise: str | None = found[2]
+    return otherwise
 
 
 def _own(address: str) -> bool:

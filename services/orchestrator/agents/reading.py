@@ -60,6 +60,7 @@ class Reading:
     names: list[str]
     kind_of: array[int]
     kinds: list[Kind]
+    whole: bool  # whether all of the log was read (see `split_lines`)
     mixed: set[int]  # kinds that hold the rest, when there are too many different messages
     miner: Miner
 
@@ -110,6 +111,7 @@ def read(text: str) -> Reading:
     """Reads a whole log. Empty lines are lines, but of no kind that counts (-1)."""
     lines = split_lines(text)
     count = len(lines)
+    whole = count < MAX_LINES or text.count("\n") <= MAX_LINES
     miner, reader = Miner(), Reader()
     seconds, starts = array("d", [NO_TIME]) * count, array("i", [0]) * count
     sources, kind_of = array("i", [0]) * count, array("i", [-1]) * count
@@ -163,7 +165,7 @@ def read(text: str) -> Reading:
 
     for kept in kinds:
         miner.groups[kept.group].count += kept.count
-    return Reading(lines, seconds, levels, starts, sources, names, kind_of, kinds, mixed, miner)
+    return Reading(lines, seconds, levels, starts, sources, names, kind_of, kinds, whole, mixed, miner)
 
 
 def _number(source: str, names: list[str], numbers: dict[str, int]) -> int:

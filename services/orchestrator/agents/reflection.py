@@ -203,9 +203,9 @@ def _looked_at(seen: Survey) -> str:
         f"{count:,} {level.name.lower()}" for level, count in sorted(levels.items(), reverse=True) if level
     )
     groups = sum(1 for group in seen.reading.miner.groups if group.count)
-    return (
-        f"{len(seen.reading.lines):,} lines in {groups:,} templates{'; ' + said if said else '; no levels'}"
-    )
+    first = "" if seen.reading.whole else "the first "
+    told = f"{first}{len(seen.reading.lines):,} lines in {groups:,} templates"
+    return f"{told}{'; ' + said if said else '; no levels'}"
 
 
 def patterns_of(seen: Survey, claims: tuple[Claim, ...]) -> tuple[Pattern, ...]:

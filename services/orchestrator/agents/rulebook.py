@@ -214,9 +214,9 @@ def load(contents: Mapping[str, object]) -> Rules:
     for number, rule in enumerate(rules):
         for word in rule.words:
             by_word.setdefault(word, []).append(number)
-    benign_words, addressed_words = (
-        frozenset(table.texts("words", needed=True)) for table in (benign, addressed)
-    )
+    benign_words = frozenset(benign.texts("words", needed=True))
+    speaking = addressed.texts("patterns", needed=True)
+    addressed_words = frozenset(addressed.texts("words", needed=True)) | _literal_words(speaking)
     made = Rules(
         rules=tuple(rules),
         causes=causes,
@@ -224,7 +224,7 @@ def load(contents: Mapping[str, object]) -> Rules:
         benign=_pattern("benign", benign.texts("patterns", needed=True)),
         benign_words=benign_words,
         detail=_pattern("detail", detail.texts("patterns", needed=True)),
-        addressed=_pattern("addressed", addressed.texts("patterns", needed=True)),
+        addressed=_pattern("addressed", speaking),
         addressed_words=addressed_words,
         telling=benign_words | addressed_words | by_word.keys(),
     )
