@@ -51,13 +51,26 @@ fi
 total=$(grep -c '^[a-z0-9].*==' "$lock")
 echo "Installing up to $total packages from $lock into $venv (once; takes a minute) …"
 rm -f "$stamp"
-# pip writes one line a package; shown as a counter, so that a slow network does not look like a hang.
-"$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off --require-hashes -r "$lock" |
-  awk -v tty="$([ -t 1 ] && echo 1)" '
-    /^(Collecting|Requirement already satisfied)/ { n++; name = ($1 == "Collecting") ? $2 : $4; sub(/[=<>;].*/, "", name)
-      if (tty) printf "\r\033[K  %3d  %s", n, name; else if (n % 20 == 0) printf "  %3d packages\n", n; fflush() }
-    /^Installing collected/ { if (tty) printf "\r\033[K"; print "  unpacking …"; fflush() }
-    END { if (tty) printf "\r\033[K" }'
+# pip writes some lines a package; shown as a counter, so that a slow network does not look like a hang.
+show() {
+  local verb rest count=0
+  while read -r verb rest; do
+    case $verb in
+      Collecting | Requirement) count=$((count + 1)) ;;
+      Installing) printf '%s  unpacking …\n' "${clear:-}" && continue ;;
+      *) continue ;;
+    esac
+    rest=${rest#already satisfied: }
+    if [ -n "${clear:-}" ]; then
+      printf '%s  %s/%s %s' "$clear" "$count" "$total" "${rest%%[=<>; ]*}"
+    elif [ $((count % 20)) = 0 ]; then
+      printf '  %s/%s\n' "$count" "$total"
+    fi
+  done
+  printf '%s' "${clear:-}"
+}
+[ ! -t 1 ] || clear=$'\r\e[K'
+PYTHONUNBUFFERED=1 "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off --require-hashes -r "$lock" | show
 
 if [ "$1" != bench ]; then
   # Provost itself, editable: one .pth file naming the import roots. Its build backend is in the lock, so nothing is fetched.
