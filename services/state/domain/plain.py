@@ -13,11 +13,12 @@ from functools import cache
 from typing import Any, TypeVar
 
 R = TypeVar("R")
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
 
 def to_json(value: object) -> str:
     """`value` (a record, or anything JSON knows) as one line."""
-    return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return _encode(_plain(value))
 
 
 def from_json(record: type[R], text: str) -> R:
