@@ -62,13 +62,18 @@ class Policy(policy_pb2_grpc.PolicyServiceServicer):
 
 
 class Orchestrator(orchestrator_pb2_grpc.OrchestratorServiceServicer):
-    """ProcessLog answers how long the log was; AttachAgent welcomes every hello under the name it bears."""
+    """ProcessLog answers how long the log was, not before `go`; AttachAgent welcomes each hello by its token."""
 
     def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.go.set()
+        self.at_work = 0
         self.heard: list[dict[str, str | bytes]] = []
         self.left = asyncio.Event()
 
     async def ProcessLog(self, request: orchestrator_pb2.ProcessLogRequest, context: Context) -> Any:
+        self.at_work += 1
+        await self.go.wait()
         source = orchestrator_pb2.Source(size_bytes=len(request.log))
         state = orchestrator_pb2.RUN_STATE_COMPLETED
         run = orchestrator_pb2.Run(run_id=request.request_id, state=state, source=source)

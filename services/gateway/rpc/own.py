@@ -19,7 +19,7 @@ class GatewayServicer(GatewayServiceServicer):
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    async def GetStatus(  # noqa: N802 - named by the proto
+    async def GetStatus(
         self, request: gateway_pb2.GetStatusRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> gateway_pb2.GetStatusResponse:
         await admit(self._gateway, context, _STATUS, GRPC[_STATUS])

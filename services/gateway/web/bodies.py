@@ -55,6 +55,7 @@ class Bodies:
                 async for chunk in request.stream():
                     total += len(chunk)
                     if total > limit_bytes:
+                        chunks.clear()  # the fault's traceback would hold on to them while the rest is thrown away
                         raise LogTooLarge(limit_bytes)
                     if total > SMALL_BODY_BYTES and not placed:
                         await self._place()

@@ -1,5 +1,6 @@
 """The outermost layer of REST: security headers on every answer, metrics, and no text of a bug to anyone."""
 
+import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -28,6 +29,9 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
 REQUESTS = Counter("provost_http_requests", "Requests answered, by route and status.", ("route", "status"))
 SECONDS = Histogram("provost_http_seconds", "How long requests took, by route.", ("route",))
 
+MAX_THROWN_AWAY_BYTES = 256 * 1024 * 1024
+PAUSE_SECONDS = 1.0
+
 _log = telemetry.get_logger("gateway.web")
 
 
@@ -43,16 +47,18 @@ class Edge:
             return
         started = process.monotonic()
         status = 0
+        body = _Body(scope, receive)
 
         async def answering(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
+                await body.throw_away()
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *HEADERS]
             await send(message)
 
         try:
-            await self._app(scope, receive, answering)
+            await self._app(scope, body.receive, answering)
         except ClientDisconnect:
             status = status or 499  # nobody is there to be answered
         except PeerFailed as failure:
@@ -68,6 +74,37 @@ class Edge:
             route = _route(scope)
             REQUESTS.labels(route, str(status)).inc()
             SECONDS.labels(route).observe(process.monotonic() - started)
+
+
+class _Body:
+    """The request's body as it is read."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        headers = dict(scope["headers"])
+        declared = int(headers.get(b"content-length", b"0"))
+        chunked = b"transfer-encoding" in headers
+        self._ended = declared == 0 and not chunked
+        # A client that asks first, or has very much to send, is answered at once.
+        self._left = 0 if b"expect" in headers or declared > MAX_THROWN_AWAY_BYTES else MAX_THROWN_AWAY_BYTES
+        self._receive = receive
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._ended = not message.get("more_body", False)
+        return message
+
+    async def throw_away(self) -> None:
+        """Read what is still on its way into nothing, before an answer that did not wait for it.
+
+        The server closes such a connection, and a client that is still sending would be cut off before it reads why.
+        One that pauses is answered at once.
+        """
+        try:
+            while self._left > 0 and not self._ended:
+                async with asyncio.timeout(PAUSE_SECONDS):
+                    self._left -= len((await self.receive()).get("body", b""))
+        except TimeoutError:
+            self._ended = True
 
 
 def _route(scope: MutableMapping[str, Any]) -> str:

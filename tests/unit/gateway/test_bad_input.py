@@ -1,12 +1,13 @@
 """Bad input over REST: each is answered with a problem document that names what is wrong, and starts no run."""
 
+import asyncio
 from typing import Any
 
 import httpx2
 import pytest
 
 from services.gateway.domain.runs import ProcessLog
-from services.gateway.web import bodies
+from services.gateway.web import bodies, edge
 from tests.fakes.doors import VIEWER, FakeMeter, House
 from tests.unit.gateway.conftest import client_of
 
@@ -110,8 +111,15 @@ async def test_more_than_the_rate_is_429_with_a_time() -> None:
             assert (await rest.get(path)).status_code == 200, path
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-length": str(10 * 2**30)},
+        {"content-length": str(bodies.MAX_BODY_BYTES + 1), "expect": "100-continue"},
+    ],
+)
 async def test_a_declared_length_beyond_the_limit_is_413_before_anything_is_read(
-    rest: httpx2.AsyncClient, house: House
+    rest: httpx2.AsyncClient, house: House, headers: dict[str, str]
 ) -> None:
     read: list[int] = []
 
@@ -120,11 +128,27 @@ async def test_a_declared_length_beyond_the_limit_is_413_before_anything_is_read
             read.append(1)
             yield b"x" * 65536
 
-    headers = {"content-length": str(bodies.MAX_BODY_BYTES + 1)}
     document = problem(await rest.post(PATH, content=endless(), headers=headers), 413)
     assert (document["reason"], fields(document)) == ("LOG_TOO_LARGE", ["log"])
     assert read == []
     assert house.orchestrator.asked == []
+
+
+async def test_a_client_that_pauses_is_answered_and_one_that_goes_on_is_heard_out(
+    rest: httpx2.AsyncClient,
+) -> None:
+    read: list[int] = []
+
+    async def pausing() -> Any:
+        for _ in range(100):
+            read.append(1)
+            yield b"x" * 65536
+        await asyncio.Event().wait()
+
+    headers = {"content-length": str(bodies.MAX_BODY_BYTES + 1)}
+    async with asyncio.timeout(10):
+        problem(await rest.post(PATH, content=pausing(), headers=headers), 413)
+    assert len(read) == 100
 
 
 async def test_an_undeclared_length_is_counted_and_ends_at_the_limit(rest: httpx2.AsyncClient) -> None:
@@ -137,7 +161,7 @@ async def test_an_undeclared_length_is_counted_and_ends_at_the_limit(rest: httpx
 
     headers = {"content-type": "application/octet-stream"}
     problem(await rest.post(PATH, content=endless(), headers=headers), 413)
-    assert sum(read) <= bodies.MAX_BODY_BYTES + (2 << 20)
+    assert sum(read) <= bodies.MAX_BODY_BYTES + edge.MAX_THROWN_AWAY_BYTES + (2 << 20)
 
 
 async def test_small_bodies_have_a_small_limit(rest: httpx2.AsyncClient) -> None:

@@ -65,7 +65,7 @@ async def test_what_is_noted_is_written_soon(monkeypatch: pytest.MonkeyPatch) ->
     for n in (1, 2):
         flood(kept, 1)
         async with asyncio.timeout(5):
-            while len(await recorded(log)) < n:  # noqa: ASYNC110 - the log announces nothing to wait for
+            while len(await recorded(log)) < n:
                 await asyncio.sleep(0.005)
     await kept.stop()
     assert len(await log.load(STREAM)) == 2

@@ -1,0 +1,259 @@
+"""The command line: what it asks, what it says, how it ends. Behind it a client that answers from memory."""
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import pytest
+from typer.testing import CliRunner
+
+from provost.gateway.v1 import gateway_pb2
+from provost.ledger.v1 import ledger_pb2
+from provost.orchestrator.v1 import orchestrator_pb2
+from provost.policy.v1 import policy_pb2
+from provost.state.v1 import state_pb2
+from provost_sdk import errors
+from provost_sdk.cli.app import app
+from provost_sdk.client import tier_of
+from tests.unit.gateway.test_wire import full_run
+
+STATES = orchestrator_pb2.RunState
+
+
+class FakeProvost:
+    """Answers what it was set to; says with which address and key it was made, and what it was asked."""
+
+    answers: ClassVar[dict[str, Any]] = {}
+    asked: ClassVar[list[tuple[str, tuple[Any, ...], dict[str, Any]]]] = []
+    made: ClassVar[list[tuple[str, str]]] = []
+
+    def __init__(self, address: str, key: str = "", *, timeout_seconds: float = 30.0) -> None:
+        self.made.append((address, key))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self.asked.append((name, args, kwargs))
+            answer = self.answers[name]
+            if isinstance(answer, list):
+                answer = answer.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        async def steps(*args: Any, **kwargs: Any) -> Any:
+            for each in self.answers[name]:
+                yield each
+
+        return steps if name == "rebuild_ledger" else call
+
+
+@pytest.fixture
+def provost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeProvost]:
+    for name in ("PROVOST_ADDRESS", "PROVOST_API_KEY", "PROVOST_GATEWAY_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PROVOST_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "200")
+    fresh = type("FreshProvost", (FakeProvost,), {"answers": {}, "asked": [], "made": []})
+    monkeypatch.setattr("provost_sdk.client.Provost", fresh)
+    return fresh
+
+
+def invoke(*arguments: str, stdin: bytes | None = None) -> Any:
+    return CliRunner().invoke(app, list(arguments), input=stdin)
+
+
+def run_in(state: str) -> orchestrator_pb2.Run:
+    run = full_run()
+    run.state = STATES.Value(f"RUN_STATE_{state}")
+    return run
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [("COMPLETED", 0), ("WAITING", 4), ("RUNNING", 4), ("REFUSED", 5), ("FAILED", 5), ("REVOKED", 5)],
+)
+def test_the_exit_code_says_what_came_of_the_run(
+    provost: type[FakeProvost], tmp_path: Path, state: str, code: int
+) -> None:
+    log = tmp_path / "x.log"
+    log.write_bytes(b"boom \xff\n")
+    provost.answers["process_log"] = run_in(state)
+    result = invoke("process", str(log), "--mode", "auto", "--agent", "sre-2")
+    assert result.exit_code == code
+    assert state in result.output
+    ((name, (sent,), options),) = provost.asked
+    assert (name, sent) == ("process_log", b"boom \xff\n")
+    assert (str(options["mode"]), options["agent"]) == ("auto", "sre-2")
+
+
+def test_a_log_may_come_from_standard_input_and_the_answer_be_json(provost: type[FakeProvost]) -> None:
+    provost.answers["process_log"] = run_in("COMPLETED")
+    result = invoke("process", "-", "--json", stdin=b"boom\n")
+    assert result.exit_code == 0
+    made = json.loads(result.stdout)
+    assert made["incident"]["cause"] == "disk_full"
+    assert made["outcome"]["state"] == "COMPLETED"
+    assert result.stdout.isascii()
+
+
+@pytest.mark.parametrize(("name", "content"), [("none.log", None), ("empty.log", b" \n"), (".", None)])
+def test_a_file_that_is_no_log_is_said_so_before_anyone_is_asked(
+    provost: type[FakeProvost], tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    result = invoke("process", str(tmp_path / name))
+    assert result.exit_code == 2
+    assert str(tmp_path) in result.stderr
+    assert provost.asked == []
+
+
+def test_misuse_is_exit_code_two(provost: type[FakeProvost]) -> None:
+    assert invoke("process", "-", "--mode", "yolo").exit_code == 2
+    assert invoke("runs", "list", "--state", "done").exit_code == 2
+    assert invoke("agents", "register", "a", "--tier", "T9").exit_code == 2
+    assert invoke("no-such-command").exit_code == 2
+
+
+def test_when_nothing_runs_it_says_how_to_start(provost: type[FakeProvost]) -> None:
+    provost.answers["process_log"] = errors.Unreachable(errors.GATEWAY_UNREACHABLE, "refused")
+    result = invoke("process", "-", stdin=b"x")
+    assert result.exit_code == 3
+    assert "make run" in result.stderr
+    assert "127.0.0.1:7000" in result.stderr
+
+
+def test_what_the_gateway_refuses_is_told_with_its_reason(provost: type[FakeProvost]) -> None:
+    provost.answers["process_log"] = errors.NotAuthenticated("KEY_UNKNOWN", "not one of ours\x1b[2J")
+    result = invoke("process", "-", "--key", "s3cret-canary", stdin=b"x")
+    assert result.exit_code == 1
+    assert "KEY_UNKNOWN" in result.stderr
+    assert "\x1b" not in result.stderr
+    assert "canary" not in result.output
+    provost.answers["process_log"] = errors.Unreachable("PEER_UNREACHABLE", "orchestrator is away")
+    result = invoke("process", "-", stdin=b"x")
+    assert result.exit_code == 3
+    assert "provost status" in result.stderr
+
+
+def status_of(healthy: bool) -> gateway_pb2.GetStatusResponse:
+    component = gateway_pb2.ComponentStatus(name="ledger", healthy=healthy, lag_events=12, detail="d\x1b[1m")
+    return gateway_pb2.GetStatusResponse(healthy=healthy, components=[component], version="0.1.0")
+
+
+def test_status_is_zero_only_if_all_is_well(provost: type[FakeProvost]) -> None:
+    provost.answers["status"] = status_of(True)
+    result = invoke("status")
+    assert result.exit_code == 0
+    assert "12 events" in result.output
+    assert "All is well" in result.output
+    provost.answers["status"] = status_of(False)
+    assert invoke("status").exit_code == 1
+    assert json.loads(invoke("status", "--json").stdout)["components"][0]["lag_events"] == 12
+
+
+def test_status_waits_until_all_is_well(provost: type[FakeProvost]) -> None:
+    away = errors.Unreachable(errors.GATEWAY_UNREACHABLE, "")
+    provost.answers["status"] = [away, status_of(False), status_of(True)]
+    assert invoke("status", "--wait", "30").exit_code == 0
+    provost.answers["status"] = away
+    assert invoke("status").exit_code == 3
+    result = invoke("status", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["healthy"]) == (3, False)
+
+
+def test_each_command_shows_the_key_that_fits_it(provost: type[FakeProvost], tmp_path: Path) -> None:
+    keys = tmp_path / "home" / "keys" / "api-keys.json"
+    keys.parent.mkdir(parents=True)
+    keys.write_text(json.dumps({role: f"{role}-key" for role in ("operator", "approver", "admin")}))
+    provost.answers |= {
+        "list_agents": policy_pb2.ListAgentsResponse(),
+        "list_approvals": policy_pb2.ListApprovalsResponse(),
+        "answer_approval": policy_pb2.Approval(state=policy_pb2.APPROVAL_STATE_APPROVED, run_id="r-1"),
+        "register_agent": policy_pb2.Agent(agent_id="new", tier=policy_pb2.TIER_T1_OPERATOR),
+        "create_secret": policy_pb2.CreateSecretResponse(role_id="r", secret_id="s"),
+        "rebuild_ledger": [ledger_pb2.RebuildLedgerResponse(events=2, done=True, swapped=True)],
+        "rebuild_store": state_pb2.RebuildStoreResponse(events=2),
+        "verify_ledger": ledger_pb2.VerifyLedgerResponse(ok=True),
+    }
+    for arguments, key in (
+        (("agents", "list"), "operator-key"),
+        (("approvals", "list"), "approver-key"),
+        (("approvals", "approve", "a-1", "--comment", "go"), "approver-key"),
+        (("agents", "register", "new", "--tier", "t1"), "admin-key"),
+        (("ledger", "rebuild"), "admin-key"),
+        (("ledger", "verify"), "operator-key"),
+        (("state", "rebuild"), "admin-key"),
+    ):
+        result = invoke(*arguments)
+        assert result.exit_code == 0, (arguments, result.output)
+        assert provost.made[-1] == ("127.0.0.1:7000", key), arguments
+    assert ("answer_approval", ("a-1",), {"approve": True, "comment": "go"}) in provost.asked
+
+
+def test_what_does_not_hold_ends_with_one(provost: type[FakeProvost]) -> None:
+    provost.answers |= {
+        "verify_ledger": ledger_pb2.VerifyLedgerResponse(
+            checks=[ledger_pb2.VerifyLedgerResponse.Check(name="root", detail="differs")],
+            first_bad_sequence=7,
+        ),
+        "rebuild_ledger": [ledger_pb2.RebuildLedgerResponse(done=True, detail="root differs")],
+        "verify_store": state_pb2.VerifyStoreResponse(differing_keys=["agent:{default/x}:state"]),
+    }
+    verified = invoke("ledger", "verify")
+    assert (verified.exit_code, "sequence 7" in verified.output) == (1, True)
+    assert invoke("ledger", "rebuild").exit_code == 1
+    store = invoke("state", "verify")
+    assert (store.exit_code, "agent:{default/x}:state" in store.output) == (1, True)
+
+
+def test_a_run_without_a_log_is_started_and_waited_for(provost: type[FakeProvost]) -> None:
+    provost.answers |= {"start_run": run_in("RUNNING"), "get_run": run_in("COMPLETED")}
+    assert invoke("run", "sre-1", "task-1", "look at the disks", "--wait", "5").exit_code == 0
+    assert [name for name, _, _ in provost.asked] == ["start_run", "get_run"]
+    assert provost.asked[1][2] == {"wait_seconds": 5}
+
+
+def test_lists_show_what_there_is_or_that_there_is_nothing(provost: type[FakeProvost]) -> None:
+    provost.answers |= {
+        "list_runs": orchestrator_pb2.ListRunsResponse(runs=[full_run()]),
+        "list_events": ledger_pb2.ListEventsResponse(
+            events=[ledger_pb2.LedgerEvent(sequence=5, subject="evt.default.policy.agent.sre-1.AgentRevoked")]
+        ),
+        "list_approvals": policy_pb2.ListApprovalsResponse(),
+        "get_policy_set": policy_pb2.GetPolicySetResponse(version="v1", document="tiers:\n  T0: \x1b[2J\n"),
+        "tree_head": ledger_pb2.GetTreeHeadResponse(
+            tree_head=ledger_pb2.TreeHead(checkpoint="provost\n5\nroot\n"), verifier_key="provost+1+k"
+        ),
+    }
+    assert "disk_full" in invoke("runs", "list").output
+    assert json.loads(invoke("runs", "list", "--json").stdout)[0]["run_id"] == "r"
+    assert "policy.agent.sre-1" in invoke("ledger", "list", "--run", "r").output
+    assert "Nothing waits" in invoke("approvals", "list").output
+    assert "provost+1+k" in invoke("ledger", "head").output
+    shown = invoke("policy", "show").output
+    assert r"T0: \x1b[2J" in shown
+    assert "\x1b[2J" not in shown
+
+
+def test_tiers_have_short_and_long_names() -> None:
+    assert tier_of("T1") == tier_of("t1_operator") == policy_pb2.TIER_T1_OPERATOR
+    with pytest.raises(ValueError, match="no tier"):
+        tier_of("UNSPECIFIED")
+
+
+def test_help_needs_neither_grpc_nor_rich() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, provost_sdk.cli.app; print([m for m in ('grpc', 'rich', 'google') if m in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"

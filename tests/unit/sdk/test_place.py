@@ -1,0 +1,61 @@
+"""Where the command line looks for a gateway and a key."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from provost_sdk.place import find
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home in which a run has announced itself; nothing else in the environment."""
+    for name in ("PROVOST_ADDRESS", "PROVOST_API_KEY", "PROVOST_GATEWAY_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PROVOST_HOME", str(tmp_path))
+    keys = tmp_path / "keys" / "api-keys.json"
+    keys.parent.mkdir()
+    keys.write_text(json.dumps({"operator": "the-operators", "approver": "the-approvers"}))
+    run = {"grpc": "127.0.0.1:7077", "api_keys_file": str(keys)}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    return tmp_path
+
+
+def test_the_run_here_is_found_with_the_key_of_the_role(home: Path) -> None:
+    found = find("approver")
+    assert (found.address, found.key, found.local) == ("127.0.0.1:7077", "the-approvers", True)
+    assert find("auditor").key == ""
+
+
+def test_flags_come_before_the_environment_and_that_before_the_home(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROVOST_ADDRESS", "env:1")
+    monkeypatch.setenv("PROVOST_API_KEY", "env-key")
+    assert find("operator", None, None).address == "env:1"
+    assert find("operator", None, None).key == "env-key"
+    assert find("operator", "flag:2", "flag-key").address == "flag:2"
+    assert find("operator", "flag:2", "flag-key").key == "flag-key"
+
+
+def test_a_key_of_this_machine_is_not_shown_to_another(home: Path) -> None:
+    assert find("operator", "elsewhere.example:7000").key == ""
+    assert find("operator", "127.0.0.1:7077").key == "the-operators"
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '"x"'])
+def test_a_home_that_says_nothing_is_none(home: Path, content: str | None) -> None:
+    (home / "run.json").unlink()
+    if content is not None:
+        (home / "run.json").write_text(content)
+    found = find("operator")
+    assert (found.address, found.local) == ("127.0.0.1:7000", False)
+
+
+def test_before_a_run_announces_itself_its_port_is_known_from_the_setting(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "run.json").unlink()
+    monkeypatch.setenv("PROVOST_GATEWAY_PORT", "7123")
+    assert find("operator").address == "127.0.0.1:7123"

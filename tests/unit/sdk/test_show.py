@@ -1,0 +1,101 @@
+"""What a person sees: complete, and inert whatever stands in it."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from provost.orchestrator.v1 import incident_pb2, orchestrator_pb2
+from provost_sdk.cli import show, show_run
+from provost_sdk.cli.show import inert
+from tests.unit.gateway.test_wire import full_run
+
+HOSTILE = (
+    "\x1b[2J\x1b]0;owned\x07[bold red]pay[/bold red] :smile: \r\nroot# rm -rf /\u202egnp.exe\x9b31m\x00\u2028"
+)
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """A terminal, as far as rich can tell."""
+    out = io.StringIO()
+    made = Console(
+        file=out,
+        force_terminal=True,
+        width=200,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        color_system="standard",
+    )
+    monkeypatch.setattr(show_run, "console", lambda: made)
+    monkeypatch.setattr(show, "console", lambda: made)
+    return out
+
+
+def shown(screen: io.StringIO) -> str:
+    return screen.getvalue()
+
+
+@given(st.text())
+def test_inert_text_has_nothing_that_acts_and_is_one_line(text: str) -> None:
+    made = inert(text)
+    assert not [
+        each for each in made if ord(each) < 32 or 127 <= ord(each) < 160 or 0xD800 <= ord(each) < 0xE000
+    ]
+    assert len(made.splitlines()) <= 1
+    assert not set(made) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200b\ufeff")
+
+
+@given(st.text(alphabet=st.characters(categories=("L", "N", "P", "S"))))
+def test_ordinary_text_is_left_as_it_is(text: str) -> None:
+    assert inert(text) == text
+
+
+def test_a_run_shows_everything_that_matters(screen: io.StringIO) -> None:
+    show_run.show_run(full_run())
+    text = shown(screen)
+    for wanted in (
+        "HIGH", "disk_full", "0.50", "line 2", "full", "×4", "<*> full", "ansible.check", "localhost", "T1_OPERATOR",
+        "ALLOW", "tier.T1_OPERATOR", "WAITING", "provost approvals approve p1", "aws_key ×1", "2 bytes", "sequence 99",
+        "score 0.75",
+    ):  # fmt: skip
+        assert wanted in text, wanted
+    assert "SECRET-PERMIT" not in text
+
+
+def test_hostile_text_in_every_field_of_a_run_acts_on_nothing(screen: io.StringIO) -> None:
+    run = full_run()
+    for message in (run, run.incident, *run.incident.evidence, *run.incident.patterns, *run.plan, *run.decisions,
+                    *run.effects, *run.cycles, *run.checks, run.plan[0].action):  # fmt: skip
+        for field in message.DESCRIPTOR.fields:
+            if field.type == field.TYPE_STRING and not field.is_repeated:
+                setattr(message, field.name, HOSTILE)
+    run.effects[0].action_id = run.decisions[0].action_id = run.plan[0].action.action_id
+    show_run.show_run(run)
+    text = shown(screen)
+    assert r"\x1b[2J" in text
+    assert "[bold red]pay[/bold red] :smile:" in text
+    for active in ("\x1b[2J", "\x1b]0;", "\x07", "\r", "\x9b", "\x00", "\u202e", "\u2028"):
+        assert active not in text
+    assert not [line for line in text.split("\n") if line.startswith("root#")]
+
+
+def test_a_healthy_log_says_so(screen: io.StringIO) -> None:
+    incident = incident_pb2.Incident(
+        severity="info", cause="none", confidence=0.9, summary="Nothing is wrong."
+    )
+    run = orchestrator_pb2.Run(run_id="r", state=orchestrator_pb2.RUN_STATE_COMPLETED, incident=incident)
+    show_run.show_run(run)
+    assert "Nothing is wrong." in shown(screen)
+    assert "nothing to do" in shown(screen)
+
+
+def test_many_lines_are_cut_and_it_says_so(screen: io.StringIO) -> None:
+    run = full_run()
+    for n in range(100):
+        run.incident.evidence.add(evidence_id=f"e{n}", line=n + 1, text=f"line-text-{n}")
+    show_run.show_run(run)
+    assert "and 89 more lines" in shown(screen)
