@@ -7,11 +7,12 @@ from typing import TypeAlias, assert_never
 
 from kernel.decider import Decider
 from kernel.events import require_token
-from services.state.domain.bounds import require_agent_id, require_text, require_texts
+from services.state.domain.bounds import require_agent_id, require_text
 from services.state.domain.faults import FieldInvalid
 from services.state.domain.sequenced import Sequenced
 
 MAX_CONTENT_BYTES = 32 * 1024 * 1024
+MAX_HANDOFF_ENTRIES, MAX_HANDOFF_CHARACTERS = 64, 1000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,64}/[A-Za-z0-9.+-]{1,64}(; ?[a-z-]{1,32}=[A-Za-z0-9._-]{1,64})?")
 
@@ -109,8 +110,7 @@ def decide(task: Task, command: Command) -> Event | None:
             require_sound_artifact(artifact)
             return None if find(task, artifact) else ArtifactStored(artifact)
         case WriteHandoff(handoff=handoff, at=at):
-            _require_sound_handoff(handoff)
-            return HandoffWritten(handoff, at)
+            return HandoffWritten(_cut(handoff), at)
         case _:
             assert_never(command)
 
@@ -136,29 +136,35 @@ def require_sound_artifact(artifact: Artifact) -> None:
         raise FieldInvalid("media_type", "must be a media type, as text/plain")
 
 
-def _require_sound_handoff(handoff: Handoff) -> None:
+def _cut(handoff: Handoff) -> Handoff:
+    """`handoff` within bounds. Cut, not refused: one that is refused for its length leaves the next agent nothing.
+
+    Raises:
+        Invalid: it does not say whose it is, or names an artifact that cannot be one.
+    """
     require_token(handoff.task_id, "handoff.task_id")
     require_agent_id(handoff.previous_agent_id, "handoff.previous_agent_id")
-    reason, state = handoff.revocation_reason, handoff.last_known_state
-    texts = {
-        "revocation_reason.type": (reason.type, 128),
-        "revocation_reason.details": (reason.details, 4000),
-        "last_known_state.phase": (state.phase, 128),
-        "last_known_state.step": (state.step, 128),
-        "blocking_issue": (handoff.blocking_issue, 4000),
-    }
-    for name, (text, max_characters) in texts.items():
-        require_text(text, f"handoff.{name}", max_characters)
-    lists = {
-        "what_was_tried": handoff.what_was_tried,
-        "required_next_actions": handoff.required_next_actions,
-        "constraints_reminder": handoff.constraints_reminder,
-    }
-    for name, values in lists.items():
-        require_texts(values, f"handoff.{name}", 64, 2000)
-    require_texts(handoff.artifacts, "handoff.artifacts", 256, 64)
     for sha256 in handoff.artifacts:
         require_sha256(sha256, "handoff.artifacts")
+    reason, state = handoff.revocation_reason, handoff.last_known_state
+    return replace(
+        handoff,
+        revocation_reason=RevocationReason(_text(reason.type), _text(reason.details)),
+        last_known_state=LastKnownState(_text(state.phase), _text(state.step)),
+        what_was_tried=_texts(handoff.what_was_tried),
+        blocking_issue=_text(handoff.blocking_issue),
+        required_next_actions=_texts(handoff.required_next_actions),
+        constraints_reminder=_texts(handoff.constraints_reminder),
+        artifacts=handoff.artifacts[:MAX_HANDOFF_ENTRIES],
+    )
+
+
+def _text(value: str) -> str:
+    return value if len(value) <= MAX_HANDOFF_CHARACTERS else value[: MAX_HANDOFF_CHARACTERS - 1] + "…"
+
+
+def _texts(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_text(value) for value in values if value.strip())[:MAX_HANDOFF_ENTRIES]
 
 
 def evolve(task: Task, event: Event | Sequenced[Event]) -> Task:
