@@ -60,39 +60,45 @@ class JetStreamLog:
             max_payload_bytes=self._connection.max_payload,
         )
         patience = Patience(self._patience_seconds)
+        unclear = False
         while True:
             try:
                 answer = await self._publish(made, patience.try_seconds())
             except (NotConnected, AnswerLost) as problem:
+                unclear = unclear or isinstance(problem, AnswerLost)
                 await patience.wait(self._connection, problem)
                 continue
-            if answer is None:
-                await patience.wait(self._connection, None)
-                continue
-            error = answer.get("error")
-            if error is None and not answer.get("duplicate"):
-                return Appended(answer["seq"], tuple(each.event_id for each in made))
-            if error is None or error["err_code"] in CONFLICTS or error["err_code"] == REPEATED_ID:
-                return await self._what_was_written(stream, made, after, answer)
-            fault = refusal(error)
-            if fault is not None:
-                raise fault
+            if answer is not None:
+                if "error" not in answer and not answer.get("duplicate"):
+                    return Appended(answer["seq"], tuple(each.event_id for each in made))
+                settled = await self._settled(stream, made, after, answer, unclear=unclear)
+                if settled is not None:
+                    return settled
             await patience.wait(self._connection, None)
 
     async def load(self, stream: Stream) -> Sequence[Recorded]:
         last = await read_last(self._connection, stream.filter)
-        events: list[Recorded] = []
         if last is None:
-            return events
-        feed = JetStreamFeed(self._connection, (stream.filter,), 0)
+            return []
+        patience = Patience(LOAD_SECONDS)
+        while True:
+            try:
+                return await self._load(stream.filter, last.sequence)
+            except FeedBroken:
+                # A new consumer's first pull can come before its leader listens.
+                await patience.wait(self._connection, None)
+
+    async def _load(self, subject_filter: str, last_sequence: int) -> list[Recorded]:
+        feed = JetStreamFeed(self._connection, (subject_filter,), 0)
+        events: list[Recorded] = []
         try:
             async with asyncio.timeout(LOAD_SECONDS):
                 await feed.start()
-                while not events or events[-1].sequence < last.sequence:
+                while not events or events[-1].sequence < last_sequence:
                     events += (await feed.next()).events
             return events
-        except (FeedBroken, TimeoutError) as problem:
-            raise unreachable(str(problem) or "too slow") from None
+        except TimeoutError:
+            raise unreachable("too slow") from None
         finally:
             await feed.close()
 
@@ -127,28 +133,51 @@ class JetStreamLog:
                 return None if header else json.loads(payload)
         return None
 
-    async def _what_was_written(
-        self, stream: Stream, made: Sequence[Message], after: Head, answer: dict[str, Any]
-    ) -> Appended:
-        """After a refusal by sequence or a repeated id: ours, if it is there, or else a conflict.
+    async def _settled(
+        self, stream: Stream, made: Sequence[Message], after: Head, answer: dict[str, Any], *, unclear: bool
+    ) -> Appended | None:
+        """What an answer other than success comes to; None when it has to be tried again.
 
-        Walks back from the aggregate's last event, for others may have written since our answer was lost.
+        Raises:
+            Fault: what `append` raises.
         """
-        wanted = made[-1].event_id
+        error = answer.get("error", {"err_code": 0})
+        by_sequence = error["err_code"] in CONFLICTS
+        known_id = not error["err_code"] or error["err_code"] == REPEATED_ID
+        fault = None if by_sequence or known_id else refusal(error)
+        if not (by_sequence or known_id or (unclear and fault is not None)):
+            if fault is not None:
+                raise fault
+            return None
+        # Behind `after` there is nothing of ours, unless the server says that it knows the id.
+        found, actual = await self._find(stream, made[-1].event_id, 0 if known_id else after.sequence)
+        if found:
+            return written_before(made, found)
+        if answer.get("duplicate") and answer["seq"]:
+            return written_before(made, answer["seq"])
+        if fault is not None:
+            raise fault
+        if actual == after.sequence or (unclear and actual < after.sequence):
+            # Nobody has moved past it: what stands in the way is our own earlier try, still on its way to a
+            # majority, or a leader that does not know all of it yet.
+            return None
+        raise conflict(stream, after, actual)
+
+    async def _find(self, stream: Stream, event_id: str, floor: int) -> tuple[int, int]:
+        """The sequence of the event with this id (0 when it is not there) and of the aggregate's last event.
+
+        Walks back from the last event to `floor`, for others may have written since our answer was lost.
+        """
         found = await read_last(self._connection, stream.filter)
         actual = found.sequence if found is not None else 0
-        # Behind `after` there is nothing of this try, unless the server says that it knows the id.
-        floor = after.sequence if answer.get("error", {}).get("err_code") in CONFLICTS else 0
         for _ in range(_STEPS_BACK):
             if found is None or found.sequence <= floor:
                 break
-            if found.event_id == wanted:
-                return written_before(made, found.sequence)
+            if found.event_id == event_id:
+                return found.sequence, actual
             previous = int(found.headers.get("ce-prevseq", found.sequence - 1))
             found = await read_at(self._connection, previous) if previous > floor else None
-        if answer.get("duplicate") and answer["seq"]:
-            return written_before(made, answer["seq"])
-        raise conflict(stream, after, actual)
+        return 0, actual
 
 
 def refusal(error: dict[str, Any]) -> Fault | None:

@@ -1,5 +1,6 @@
 """Real servers as child processes: on a free loopback port, in a directory of their own, ended by their own id."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -48,8 +49,10 @@ class ServerProcess:
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """It keeps its port and connections, and does nothing."""
-        self._running().send_signal(signal.SIGSTOP)
+        """It keeps its port and connections, and does nothing; returns once it stands still."""
+        child = self._running()
+        child.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         self._running().send_signal(signal.SIGCONT)

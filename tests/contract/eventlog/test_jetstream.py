@@ -193,12 +193,15 @@ async def test_both_refusals_by_sequence_are_conflicts(events: Connection, code:
             return await ask(subject, payload, **rest)
         return None, json.dumps({"error": {"code": 400, "err_code": code, "description": "no"}}).encode()
 
+    log = JetStreamLog(events, CODEC, SOURCE, patience_seconds=0.3)
+    await log.append(ONE, [StringValue("a")], after=Head(), cause=cause("r1"))
     ask = events.ask
     events.ask = refusing  # type: ignore[method-assign]
     with pytest.raises(AppendConflict):
-        await JetStreamLog(events, CODEC, SOURCE).append(
-            ONE, [StringValue("a")], after=Head(), cause=cause("r1")
-        )
+        await log.append(ONE, [StringValue("b")], after=Head(), cause=cause("r2"))
+    with pytest.raises(Unavailable):
+        # Nobody has moved past 1: it is an earlier try of ours that stands in the way, and its end is not known.
+        await log.append(ONE, [StringValue("b")], after=Head(1, 1), cause=cause("r2"))
     assert code in CONFLICTS
 
 
