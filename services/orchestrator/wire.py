@@ -37,6 +37,7 @@ TASK = Mapper(Task, orchestrator_pb2.Task)
 _INCIDENT = Mapper(records.Incident, incident_pb2.Incident)
 _PLANNED = Mapper(records.PlannedAction, incident_pb2.PlannedAction)
 _CYCLE = Mapper(records.ReasoningCycle, incident_pb2.ReasoningCycle)
+_PAST = Mapper(records.PastIncident, orchestrator_pb2.PastIncident)
 _SOURCE = Mapper(records.Source, orchestrator_pb2.Source)
 _CHECK = Mapper(records.Check, orchestrator_pb2.Check)
 
@@ -67,6 +68,7 @@ def run_to_wire(view: run.Run, sequence: int) -> orchestrator_pb2.Run:
         strategy=orchestrator_pb2.Strategy.Value(f"STRATEGY_{started.strategy}"),
         include_trace=started.include_trace,
         checks=[_CHECK.to_message(check) for check in view.checks or ()],
+        past=[_PAST.to_message(past) for past in view.past],
     )
     message.start_time.FromDatetime(started.at)
     if view.ended_at is not None:

@@ -110,6 +110,7 @@ def report_of(run: Run) -> bytes:
         "decisions": [asdict(run.decisions[key]) for key in sorted(run.decisions)],
         "effects": [asdict(run.effects[key]) for key in sorted(run.effects)],
         "cycles": [asdict(cycle) for cycle in run.cycles],
+        "past_incidents": [asdict(past) for past in run.past],
         "checks": [asdict(check) for check in run.checks or ()],
         "outcome": outcome_of(run),
     }

@@ -155,6 +155,30 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class PastAction:
+    """What came of one kind of action over all runs that met an incident; `helped`: succeeded in compliant runs."""
+
+    name: str
+    previewed: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    helped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PastIncident:
+    """An incident that earlier runs met: same cause, similar templates. Told to people; nothing follows from it."""
+
+    similarity: float
+    seen: int
+    last_run_id: str
+    last_time: datetime
+    last_reason: str
+    last_outcome: str
+    tried: tuple[PastAction, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Where the run's log is kept, and what was done to it before."""
 

@@ -17,6 +17,7 @@ from services.orchestrator.domain.records import (
     Incident,
     Mode,
     Packet,
+    PastIncident,
     PlannedAction,
     ReasoningCycle,
     Source,
@@ -88,6 +89,7 @@ class RecordPlan:
     incident: Incident | None
     plan: tuple[PlannedAction, ...]
     cycles: tuple[ReasoningCycle, ...]
+    past: tuple[PastIncident, ...]
     at: datetime
 
 
@@ -195,6 +197,7 @@ class PlanRecorded:
     incident: Incident | None
     plan: tuple[PlannedAction, ...]
     cycles: tuple[ReasoningCycle, ...]
+    past: tuple[PastIncident, ...]
     at: datetime
 
 
@@ -289,6 +292,7 @@ class Run:
     incident: Incident | None = None
     plan: tuple[PlannedAction, ...] | None = None
     cycles: tuple[ReasoningCycle, ...] = ()
+    past: tuple[PastIncident, ...] = ()
     decisions: Mapping[str, Decision] = field(default_factory=dict)
     decided: bool = False
     approval_ids: Mapping[str, str] = field(default_factory=dict)
@@ -352,11 +356,11 @@ def decide(run: Run, command: Command) -> Event | None:
             if not _may_enter(run, phase):
                 raise IllegalTransition(run_id, run.phase or "the start", phase)
             return RunPhaseEntered(run_id, run.agent_id, phase, token, at)
-        case RecordPlan(incident=incident, plan=plan, cycles=cycles, at=at):
+        case RecordPlan(incident=incident, plan=plan, cycles=cycles, past=past, at=at):
             return (
                 None
                 if run.plan is not None
-                else PlanRecorded(run_id, run.agent_id, incident, plan, cycles, at)
+                else PlanRecorded(run_id, run.agent_id, incident, plan, cycles, past, at)
             )
         case RecordDecisions(decisions=decisions, at=at):
             kept = tuple(replace(decision, permit="", permit_expire_time=None) for decision in decisions)
@@ -416,8 +420,8 @@ def evolve(run: Run, event: Event) -> Run:
         case RunPhaseEntered(phase=phase, fencing_token=token):
             reason = "BOOTSTRAP_COMPLETE" if phase is Phase.BOOTSTRAP else run.reason
             return replace(run, phase=phase, fencing_token=token, state=RunState.RUNNING, reason=reason)
-        case PlanRecorded(incident=incident, plan=plan, cycles=cycles):
-            return replace(run, incident=incident, plan=plan, cycles=cycles)
+        case PlanRecorded(incident=incident, plan=plan, cycles=cycles, past=past):
+            return replace(run, incident=incident, plan=plan, cycles=cycles, past=past)
         case ActionsDecided(decisions=decisions):
             merged = {**run.decisions, **{decision.action_id: decision for decision in decisions}}
             return replace(run, decisions=merged, decided=True, approvals_settled=bool(run.approval_ids))

@@ -229,7 +229,7 @@ class Steps:
             raise Refused("PROPOSAL_INVALID", "the run has a log, so its proposal needs an incident")
         proposal = await asyncio.to_thread(checked, proposal, text.split("\n"))
         await self.append(
-            carried, life.RecordPlan(proposal.incident, proposal.plan, proposal.cycles, self._clock()), "plan"
+            carried, life.RecordPlan(proposal.incident, proposal.plan, proposal.cycles, (), self._clock()), "plan"
         )
         carried.log_text = None
 

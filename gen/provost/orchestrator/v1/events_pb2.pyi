@@ -152,6 +152,7 @@ class PlanRecorded(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     CYCLES_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    PAST_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     agent_id: _builtins.str
     @_builtins.property
@@ -162,6 +163,10 @@ class PlanRecorded(_message.Message):
     def cycles(self) -> _containers.RepeatedCompositeFieldContainer[_incident_pb2.ReasoningCycle]: ...
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def past(self) -> _containers.RepeatedCompositeFieldContainer[_orchestrator_pb2.PastIncident]:
+        """What was known of the same cause when the plan was recorded."""
+
     def __init__(
         self,
         *,
@@ -171,10 +176,11 @@ class PlanRecorded(_message.Message):
         plan: _abc.Iterable[_incident_pb2.PlannedAction] | None = ...,
         cycles: _abc.Iterable[_incident_pb2.ReasoningCycle] | None = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        past: _abc.Iterable[_orchestrator_pb2.PastIncident] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "incident", b"incident"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "cycles", b"cycles", "incident", b"incident", "plan", b"plan", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "cycles", b"cycles", "incident", b"incident", "past", b"past", "plan", b"plan", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -266,6 +266,7 @@ class Run(_message.Message):
     STRATEGY_FIELD_NUMBER: _builtins.int
     INCLUDE_TRACE_FIELD_NUMBER: _builtins.int
     CHECKS_FIELD_NUMBER: _builtins.int
+    PAST_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     task_id: _builtins.str
     agent_id: _builtins.str
@@ -304,6 +305,10 @@ class Run(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Check]: ...
+    @_builtins.property
+    def past(self) -> _containers.RepeatedCompositeFieldContainer[Global___PastIncident]:
+        """What earlier runs knew of the same cause, most similar first; at most five."""
+
     def __init__(
         self,
         *,
@@ -331,14 +336,97 @@ class Run(_message.Message):
         strategy: Global___Strategy.ValueType = ...,
         include_trace: _builtins.bool = ...,
         checks: _abc.Iterable[Global___Check] | None = ...,
+        past: _abc.Iterable[Global___PastIncident] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "incident", b"incident", "source", b"source", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "checks", b"checks", "cycles", b"cycles", "decisions", b"decisions", "effects", b"effects", "end_time", b"end_time", "incident", b"incident", "include_trace", b"include_trace", "mode", b"mode", "objective", b"objective", "outcome", b"outcome", "phase", b"phase", "plan", b"plan", "reason", b"reason", "report_sha256", b"report_sha256", "requested_by", b"requested_by", "run_id", b"run_id", "sequence", b"sequence", "source", b"source", "start_time", b"start_time", "state", b"state", "strategy", b"strategy", "task_id", b"task_id", "waiting_for", b"waiting_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "checks", b"checks", "cycles", b"cycles", "decisions", b"decisions", "effects", b"effects", "end_time", b"end_time", "incident", b"incident", "include_trace", b"include_trace", "mode", b"mode", "objective", b"objective", "outcome", b"outcome", "past", b"past", "phase", b"phase", "plan", b"plan", "reason", b"reason", "report_sha256", b"report_sha256", "requested_by", b"requested_by", "run_id", b"run_id", "sequence", b"sequence", "source", b"source", "start_time", b"start_time", "state", b"state", "strategy", b"strategy", "task_id", b"task_id", "waiting_for", b"waiting_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Run: _TypeAlias = Run  # noqa: Y015
+
+@_typing.final
+class PastIncident(_message.Message):
+    """An incident that earlier runs of the same tenant met: same cause, similar templates. It is told to people and changes
+    nothing: neither confidence nor plan. Fields hold names, numbers and inert text, nothing to be obeyed.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    SEEN_FIELD_NUMBER: _builtins.int
+    LAST_RUN_ID_FIELD_NUMBER: _builtins.int
+    LAST_TIME_FIELD_NUMBER: _builtins.int
+    LAST_REASON_FIELD_NUMBER: _builtins.int
+    LAST_OUTCOME_FIELD_NUMBER: _builtins.int
+    TRIED_FIELD_NUMBER: _builtins.int
+    similarity: _builtins.float
+    """Share of templates that both logs have (Jaccard index), 0 to 1."""
+    seen: _builtins.int
+    """How many runs met it and are over."""
+    last_run_id: _builtins.str
+    last_reason: _builtins.str
+    """`COMPLETED`, or why the last one ended otherwise; then the same in words."""
+    last_outcome: _builtins.str
+    @_builtins.property
+    def last_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def tried(self) -> _containers.RepeatedCompositeFieldContainer[Global___PastAction]: ...
+    def __init__(
+        self,
+        *,
+        similarity: _builtins.float = ...,
+        seen: _builtins.int = ...,
+        last_run_id: _builtins.str = ...,
+        last_time: _timestamp_pb2.Timestamp | None = ...,
+        last_reason: _builtins.str = ...,
+        last_outcome: _builtins.str = ...,
+        tried: _abc.Iterable[Global___PastAction] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_time", b"last_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_outcome", b"last_outcome", "last_reason", b"last_reason", "last_run_id", b"last_run_id", "last_time", b"last_time", "seen", b"seen", "similarity", b"similarity", "tried", b"tried"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PastIncident: _TypeAlias = PastIncident  # noqa: Y015
+
+@_typing.final
+class PastAction(_message.Message):
+    """What came of one kind of action, over all runs that met the incident."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PREVIEWED_FIELD_NUMBER: _builtins.int
+    SUCCEEDED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    HELPED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As `diagnostics.memory`."""
+    previewed: _builtins.int
+    succeeded: _builtins.int
+    failed: _builtins.int
+    """Failed, was refused, or nobody knows."""
+    helped: _builtins.int
+    """How many of those that succeeded did so in runs that ended compliant: what helped."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        previewed: _builtins.int = ...,
+        succeeded: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        helped: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed", b"failed", "helped", b"helped", "name", b"name", "previewed", b"previewed", "succeeded", b"succeeded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PastAction: _TypeAlias = PastAction  # noqa: Y015
 
 @_typing.final
 class Check(_message.Message):
