@@ -111,6 +111,8 @@ def decide(agent: Agent, command: Command) -> Event | None:
     match command:
         case IssuePacket(packet=packet, at=at):
             require_sound(packet)
+            if packet == agent.packet:
+                return None  # a run that takes its agent again goes on with the same counts
             _require_idle_elsewhere(agent, packet.task_id, at)
             return PacketIssued(packet, at)
         case AcquireLock():

@@ -28,7 +28,9 @@ def test_errors_are_counted_by_type_and_violations_apart() -> None:
 def test_counts_begin_anew_with_a_packet() -> None:
     worked = Worked().packed()
     worked.does(error("TIMEOUT"))
-    worked.packed()
+    assert worked.does(IssuePacket(packet(), at(2))) is None, "the same packet again is no new one"
+    assert worked.agent.errors.total == 1
+    worked.does(IssuePacket(replace(packet(), created_at=at(3)), at(3)))
     assert worked.agent.errors == AGENT.initial.errors
 
 

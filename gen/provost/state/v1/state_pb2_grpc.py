@@ -117,8 +117,9 @@ class StateServiceServicer:
     """
 
     def IssuePacket(self, request, context):
-        """Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew. Refused while the
-        agent's lock is held for another task. Changes state; safe to retry. Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
+        """Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew (the very same packet
+        changes nothing). Refused while the agent's lock is held for another task. Changes state; safe to retry.
+        Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

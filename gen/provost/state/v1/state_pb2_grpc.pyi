@@ -34,8 +34,9 @@ class StateServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> StateServiceAsyncStub: ...
     IssuePacket: _grpc.UnaryUnaryMultiCallable[_state_pb2.IssuePacketRequest, _state_pb2.IssuePacketResponse]
-    """Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew. Refused while the
-    agent's lock is held for another task. Changes state; safe to retry. Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
+    """Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew (the very same packet
+    changes nothing). Refused while the agent's lock is held for another task. Changes state; safe to retry.
+    Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
     """
     AcquireLock: _grpc.UnaryUnaryMultiCallable[_state_pb2.AcquireLockRequest, _state_pb2.AcquireLockResponse]
     """Takes the agent's lock for a holder. The holder itself gets its token again. Changes state; safe to retry.
@@ -78,8 +79,9 @@ class StateServiceAsyncStub(StateServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     IssuePacket: _aio.UnaryUnaryMultiCallable[_state_pb2.IssuePacketRequest, _state_pb2.IssuePacketResponse]  # type: ignore[assignment]
-    """Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew. Refused while the
-    agent's lock is held for another task. Changes state; safe to retry. Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
+    """Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew (the very same packet
+    changes nothing). Refused while the agent's lock is held for another task. Changes state; safe to retry.
+    Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
     """
     AcquireLock: _aio.UnaryUnaryMultiCallable[_state_pb2.AcquireLockRequest, _state_pb2.AcquireLockResponse]  # type: ignore[assignment]
     """Takes the agent's lock for a holder. The holder itself gets its token again. Changes state; safe to retry.
@@ -125,8 +127,9 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _state_pb2.IssuePacketRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.IssuePacketResponse, _abc.Awaitable[_state_pb2.IssuePacketResponse]]:
-        """Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew. Refused while the
-        agent's lock is held for another task. Changes state; safe to retry. Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
+        """Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew (the very same packet
+        changes nothing). Refused while the agent's lock is held for another task. Changes state; safe to retry.
+        Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
         """
 
     @_abc_1.abstractmethod
