@@ -1,0 +1,1 @@
+"""How good and how quick the analysis is, measured on published logs: `python -m tests.bench.analysis`."""
