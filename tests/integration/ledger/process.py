@@ -87,14 +87,20 @@ class LedgerProcess(ServerProcess):
     async def ask(self, method: str, request: Any, *, timeout_seconds: float = 60) -> Any:
         """Call in the name of an administrator of tenant `default`."""
         async with client.channel(self.address, internal_key=KEY) as channel:
-            call = getattr(LedgerServiceStub(channel), method)
-            return await call(request, metadata=_METADATA, timeout=timeout_seconds)
+            return await self.call(channel, method, request, timeout_seconds)
 
-    async def ask_all(self, method: str, request: Any) -> list[Any]:
+    async def call(
+        self, channel: grpc.aio.Channel, method: str, request: Any, timeout_seconds: float = 60
+    ) -> Any:
+        """As `ask`, over a channel that is there already."""
+        call = getattr(LedgerServiceStub(channel), method)
+        return await call(request, metadata=_METADATA, timeout=timeout_seconds)
+
+    async def ask_all(self, method: str, request: Any, *, timeout_seconds: float = 60) -> list[Any]:
         """Every answer of a stream."""
         async with client.channel(self.address, internal_key=KEY) as channel:
             call = getattr(LedgerServiceStub(channel), method)
-            return [each async for each in call(request, metadata=_METADATA, timeout=60)]
+            return [each async for each in call(request, metadata=_METADATA, timeout=timeout_seconds)]
 
     def _ready(self) -> bool:
         return self.serving() if self.expected_to_serve else answers(self.port, b"", b"")

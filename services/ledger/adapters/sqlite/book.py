@@ -161,7 +161,10 @@ class SqliteBook:
 
     async def _read(self, call: Callable[[Run], T]) -> T:
         def on(connection: Connection) -> T:
-            return call(lambda text, values: connection.exec_driver_sql(text, tuple(values)).all())
+            # Past SQLAlchemy: a proof asks some twenty small questions, and they must not cost more than their answers.
+            db = connection.connection.driver_connection
+            assert isinstance(db, sqlite3.Connection)
+            return call(lambda text, values: db.execute(text, values).fetchall())
 
         return await self._connected(on)
 
