@@ -46,6 +46,9 @@ def run_as_dict(run: orchestrator_pb2.Run) -> dict[str, Any]:
         "effects": made.pop("effects"),
         "checks": made.pop("checks"),
     }
+    for past in made["past"]:
+        for tried in past["tried"]:
+            tried["action"] = tried.pop("name")
     cycles = made.pop("cycles")
     for cycle in cycles:
         cycle["cycle"] = cycle.pop("number")

@@ -26,6 +26,7 @@ BEARER = Right()
 VIEWER = Right(frozenset({Role.VIEWER}))
 OPERATOR = Right(frozenset({Role.OPERATOR}))
 APPROVER = Right(frozenset({Role.APPROVER}))
+AUDITOR = Right(frozenset({Role.AUDITOR}))
 CHECKER = Right(frozenset({Role.OPERATOR, Role.AUDITOR}))
 ADMIN = Right(frozenset({Role.ADMIN}))
 
@@ -91,7 +92,7 @@ GRPC: Mapping[str, Right] = {
     "/provost.state.v1.StateService/GetHandoff": VIEWER,
     "/provost.state.v1.StateService/ListRevocations": VIEWER,
     "/provost.state.v1.StateService/RebuildStore": ADMIN,
-    "/provost.state.v1.StateService/VerifyStore": CHECKER,
+    "/provost.state.v1.StateService/VerifyStore": AUDITOR,
     "/provost.ledger.v1.LedgerService/ListEvents": VIEWER,
     "/provost.ledger.v1.LedgerService/GetEvent": VIEWER,
     "/provost.ledger.v1.LedgerService/ListAgentActions": VIEWER,

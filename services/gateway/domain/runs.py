@@ -168,6 +168,30 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class PastAction:
+    """What came of one kind of action in earlier runs; `helped` counts successes in runs that ended compliant."""
+
+    action: str
+    previewed: int
+    succeeded: int
+    failed: int
+    helped: int
+
+
+@dataclass(frozen=True, slots=True)
+class PastIncident:
+    """An incident with the same cause that earlier runs met. Told to people; it changes nothing."""
+
+    similarity: float
+    seen: int
+    last_run_id: str
+    last_time: datetime | None
+    last_reason: str
+    last_outcome: str
+    tried: tuple[PastAction, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """`incident` and `source` are there once known; `trace` unless it was not asked for."""
 
@@ -186,6 +210,7 @@ class Run:
     decisions: tuple[Decision, ...]
     outcome: Outcome
     trace: tuple[Cycle, ...] | None
+    past: tuple[PastIncident, ...]
     waiting_for: tuple[str, ...]
     report_sha256: str
     start_time: datetime | None

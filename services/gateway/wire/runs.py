@@ -12,6 +12,8 @@ from services.gateway.domain.runs import (
     Incident,
     Mode,
     Outcome,
+    PastAction,
+    PastIncident,
     Pattern,
     PlannedAction,
     ProcessLog,
@@ -85,6 +87,7 @@ def run_from_wire(run: orchestrator_pb2.Run) -> Run:
             checks=tuple(Check(each.name, each.ok, each.detail) for each in run.checks),
         ),
         trace=tuple(_cycle(each) for each in run.cycles) if run.include_trace else None,
+        past=tuple(_past(each) for each in run.past),
         waiting_for=tuple(run.waiting_for),
         report_sha256=run.report_sha256,
         start_time=time_of(run, "start_time"),
@@ -178,4 +181,19 @@ def _cycle(cycle: incident_pb2.ReasoningCycle) -> Cycle:
         score=cycle.score,
         criticism=cycle.criticism,
         changed=cycle.changed,
+    )
+
+
+def _past(past: orchestrator_pb2.PastIncident) -> PastIncident:
+    return PastIncident(
+        similarity=past.similarity,
+        seen=past.seen,
+        last_run_id=past.last_run_id,
+        last_time=time_of(past, "last_time"),
+        last_reason=past.last_reason,
+        last_outcome=past.last_outcome,
+        tried=tuple(
+            PastAction(each.name, each.previewed, each.succeeded, each.failed, each.helped)
+            for each in past.tried
+        ),
     )

@@ -53,6 +53,15 @@ def full_run() -> orchestrator_pb2.Run:
         effects=[orchestrator_pb2.Effect(effect_id="f", state=orchestrator_pb2.EFFECT_STATE_SUCCEEDED)],
         checks=[orchestrator_pb2.Check(name="c", ok=True)],
         cycles=[incident_pb2.ReasoningCycle(number=1, belief="b", score=0.75)],
+        past=[
+            orchestrator_pb2.PastIncident(
+                similarity=0.8,
+                seen=3,
+                last_run_id="r-0",
+                last_outcome="looked",
+                tried=[orchestrator_pb2.PastAction(name="diagnostics.disk", succeeded=2, helped=1)],
+            )
+        ],
         include_trace=True,
         waiting_for=["p1"],
         sequence=99,
@@ -71,6 +80,7 @@ def test_a_run_crosses_whole_but_for_its_permits() -> None:
     assert run.plan[0].parameters == {"play": "x"}
     assert run.decisions[0].decision == "ALLOW"
     assert run.outcome.effects[0].state == "SUCCEEDED"
+    assert (run.past[0].seen, run.past[0].tried[0].helped) == (3, 1)
     assert run.source is not None
     assert run.source.redactions == {"aws_key": 1}
     assert run.start_time == datetime(2026, 1, 1, tzinfo=UTC)

@@ -171,7 +171,9 @@ def test_status_waits_until_all_is_well(provost: type[FakeProvost]) -> None:
 def test_each_command_shows_the_key_that_fits_it(provost: type[FakeProvost], tmp_path: Path) -> None:
     keys = tmp_path / "home" / "keys" / "api-keys.json"
     keys.parent.mkdir(parents=True)
-    keys.write_text(json.dumps({role: f"{role}-key" for role in ("operator", "approver", "admin")}))
+    keys.write_text(
+        json.dumps({role: f"{role}-key" for role in ("operator", "approver", "auditor", "admin")})
+    )
     provost.answers |= {
         "list_agents": policy_pb2.ListAgentsResponse(),
         "list_approvals": policy_pb2.ListApprovalsResponse(),
@@ -180,6 +182,7 @@ def test_each_command_shows_the_key_that_fits_it(provost: type[FakeProvost], tmp
         "create_secret": policy_pb2.CreateSecretResponse(role_id="r", secret_id="s"),
         "rebuild_ledger": [ledger_pb2.RebuildLedgerResponse(events=2, done=True, swapped=True)],
         "rebuild_store": state_pb2.RebuildStoreResponse(events=2),
+        "verify_store": state_pb2.VerifyStoreResponse(equal=True),
         "verify_ledger": ledger_pb2.VerifyLedgerResponse(ok=True),
     }
     for arguments, key in (
@@ -190,6 +193,7 @@ def test_each_command_shows_the_key_that_fits_it(provost: type[FakeProvost], tmp
         (("ledger", "rebuild"), "admin-key"),
         (("ledger", "verify"), "operator-key"),
         (("state", "rebuild"), "admin-key"),
+        (("state", "verify"), "auditor-key"),
     ):
         result = invoke(*arguments)
         assert result.exit_code == 0, (arguments, result.output)

@@ -58,9 +58,9 @@ def test_a_run_shows_everything_that_matters(screen: io.StringIO) -> None:
     show_run.show_run(full_run())
     text = shown(screen)
     for wanted in (
-        "HIGH", "disk_full", "0.50", "line 2", "full", "×4", "<*> full", "ansible.check", "localhost", "T1_OPERATOR",
+        "HIGH", "disk_full", "0.50", "e1 ", "L2 ", "×4", "<*> full", "ansible.check", "localhost", "T1_OPERATOR",
         "ALLOW", "tier.T1_OPERATOR", "WAITING", "provost approvals approve p1", "aws_key ×1", "2 bytes", "sequence 99",
-        "score 0.75",
+        "score 0.75", "80% alike, 3 times", "diagnostics.disk: helped 1 of 2",
     ):  # fmt: skip
         assert wanted in text, wanted
     assert "SECRET-PERMIT" not in text
@@ -69,7 +69,7 @@ def test_a_run_shows_everything_that_matters(screen: io.StringIO) -> None:
 def test_hostile_text_in_every_field_of_a_run_acts_on_nothing(screen: io.StringIO) -> None:
     run = full_run()
     for message in (run, run.incident, *run.incident.evidence, *run.incident.patterns, *run.plan, *run.decisions,
-                    *run.effects, *run.cycles, *run.checks, run.plan[0].action):  # fmt: skip
+                    *run.effects, *run.cycles, *run.checks, *run.past, run.plan[0].action):  # fmt: skip
         for field in message.DESCRIPTOR.fields:
             if field.type == field.TYPE_STRING and not field.is_repeated:
                 setattr(message, field.name, HOSTILE)

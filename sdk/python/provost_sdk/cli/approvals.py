@@ -33,7 +33,7 @@ def list_(as_json: AsJson = False, address: Address = None, key: Key = None) -> 
                 f"{each.action.target} ({each.action.environment})",
                 each.agent_id,
                 each.requested_by,
-                each.expire_time.ToDatetime().strftime("%H:%M:%S"),
+                each.expire_time.ToDatetime().strftime("%H:%M:%S UTC"),
                 each.why,
             )
             for each in answer.approvals

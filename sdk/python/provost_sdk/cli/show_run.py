@@ -1,6 +1,6 @@
 """A run, readable at three in the morning: what is wrong, by which lines, what to do, what may be and what was done."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from provost_sdk.cli.show import console, plain
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 SEVERITIES = {
     "critical": "bold white on red",
     "high": "bold red",
+    "error": "bold red",
     "medium": "bold yellow",
+    "warning": "bold yellow",
     "low": "yellow",
     "info": "green",
 }
@@ -29,12 +31,13 @@ STATES = {
 }
 MAX_EVIDENCE = 12
 MAX_PATTERNS = 8
+MAX_CITED = 6
 
 
 def show_run(run: "orchestrator_pb2.Run") -> None:
     """Print it."""
     out = console()
-    for part in (_headline, _evidence, _patterns, _plan, _outcome, _trace, _footer):
+    for part in (_headline, _evidence, _patterns, _past, _plan, _outcome, _trace, _footer):
         for line in part(run):
             out.print(line)
 
@@ -59,11 +62,9 @@ def _evidence(run: "orchestrator_pb2.Run") -> "Iterator[Text]":
     yield _title("Evidence")
     width = len(str(max(each.line for each in found)))
     for each in found[:MAX_EVIDENCE]:
-        yield (
-            plain(f"  {each.evidence_id:<4}", "dim")
-            + plain(f"line {each.line:>{width}}  ", "cyan")
-            + plain(each.text)
-        )
+        # The built-in agents call line 24 L24: that says it once.
+        name = "" if each.evidence_id == f"L{each.line}" else f"{each.evidence_id:<5}"
+        yield plain(f"  {name}", "dim") + plain(f"L{each.line:<{width}}  ", "cyan") + plain(each.text)
     yield from _more(len(found) - MAX_EVIDENCE, "lines")
 
 
@@ -76,6 +77,26 @@ def _patterns(run: "orchestrator_pb2.Run") -> "Iterator[Text]":
         lines = f"lines {each.first_line}–{each.last_line}"
         yield plain(f"  ×{each.count:<6}", "cyan") + plain(f"{lines:<16} ", "dim") + plain(each.template)
     yield from _more(len(found) - MAX_PATTERNS, "patterns")
+
+
+def _past(run: "orchestrator_pb2.Run") -> "Iterator[Text]":
+    if not run.past:
+        return
+    yield _title("Seen before")
+    for each in run.past:
+        last = each.last_time.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")
+        times = f"{each.seen} time{'s' if each.seen != 1 else ''}"
+        yield (
+            plain(f"  {each.similarity:.0%} alike, {times}; last {last}: ")
+            + plain(each.last_outcome or each.last_reason)
+            + plain(f"   provost runs show {each.last_run_id}", "dim")
+        )
+        for tried in each.tried:
+            counts = f"helped {tried.helped} of {tried.succeeded + tried.failed}"
+            yield plain(
+                f"      {tried.name}: {counts}"
+                + (f", previewed {tried.previewed}" if tried.previewed else "")
+            )
 
 
 def _plan(run: "orchestrator_pb2.Run") -> "Iterator[Text]":
@@ -97,8 +118,7 @@ def _plan(run: "orchestrator_pb2.Run") -> "Iterator[Text]":
             + plain(f" on {action.target} ({action.environment})" + (f" {parameters}" if parameters else ""))
             + plain(f"   at least {word(planned, 'least_tier')}", "dim")
         )
-        rests_on = f" [{', '.join(planned.evidence)}]" if planned.evidence else ""
-        yield plain(f"      {planned.why}") + plain(rests_on, "dim")
+        yield plain(f"      {planned.why}") + plain(_cited(planned.evidence), "dim")
         decision = decisions.get(action.action_id)
         if decision is not None:
             verdict = word(decision, "verdict")
@@ -124,7 +144,7 @@ def _outcome(run: "orchestrator_pb2.Run") -> "Iterator[Text]":
         plain("  ")
         + plain(state, STATES.get(state, "bold"))
         + plain(f"  {run.outcome or run.reason}")
-        + plain(f"   {run.reason}" if run.outcome and run.reason else "", "dim")
+        + plain(f"   {run.reason}" if run.outcome and run.reason != state else "", "dim")
     )
     for check in run.checks:
         mark = plain("  ✓ ", "green") if check.ok else plain("  ✗ ", "red")
@@ -163,8 +183,14 @@ def _footer(run: "orchestrator_pb2.Run") -> "Iterator[Text]":
     )
 
 
+def _cited(evidence: "Sequence[str]") -> str:
+    shown = ", ".join(evidence[:MAX_CITED])
+    left = len(evidence) - MAX_CITED
+    return f" [{shown}{f' and {left} more' if left > 0 else ''}]" if evidence else ""
+
+
 def _title(text: str) -> "Text":
-    return plain("\n") if not text else plain(text, "bold underline")
+    return plain("").append("\n").append(text, style="bold underline")
 
 
 def _more(left: int, what: str) -> "Iterator[Text]":

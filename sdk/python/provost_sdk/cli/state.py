@@ -9,10 +9,10 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command()
 def verify(as_json: AsJson = False, address: Address = None, key: Key = None) -> None:
-    """Compare the store with the event log, heartbeats and remaining TTLs aside; exit code 0 only if they are equal."""
+    """Compare the store with the event log, heartbeats and TTLs aside; exit code 0 only if equal. An auditor's key."""
     from provost_sdk.models import as_dict
 
-    answer = ask("operator", address, key, lambda provost: provost.verify_store())
+    answer = ask("auditor", address, key, lambda provost: provost.verify_store())
     if as_json:
         print_json(as_dict(answer))
     else:
