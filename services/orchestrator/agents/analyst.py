@@ -5,6 +5,7 @@ so.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from services.orchestrator.agents.statistics import Burst, bursts
 MAX_CITED_PER_CLAIM = 20
 MAX_SUBJECTS = 10
 _NAMED = 5
+_ONE = re.compile(r"(?<![\d,])1 (line|time|login)s\b")
 _LEAST_SHARE = 0.05  # of the loudest finding, for a claim in the first pass
 
 
@@ -136,7 +138,7 @@ def _statement(seen: Survey, finding: Finding) -> str:
         values = by_kind.get(kind, [])
         return f": {', '.join(values[:_NAMED])}" if values else ""
 
-    return finding.says.format(
+    told = finding.says.format(
         count=f"{finding.count:,}",
         attempts=f"{finding.attempts or finding.count:,}",
         sources=f"{len(sources):,} source{'s' * (len(sources) != 1)}"
@@ -150,6 +152,7 @@ def _statement(seen: Survey, finding: Finding) -> str:
         nodes=named("node"),
         template=f"“{plain(seen.reading.miner.groups[commonest].template, 120)}”",
     )
+    return _ONE.sub(r"1 \1", told)
 
 
 def cite(finding: Finding, marked: Collection[int] = (), most: int = MAX_CITED_PER_CLAIM) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from services.orchestrator.agents.rules import Rule, Rules
 
 UNEXPLAINED = "unexplained"
 ADDRESSED = "addressed"
+_SURE = 0.75  # how sure a rule has to be to doubt a line that calls itself ordinary
 _OF_LEVEL = {Level.WARNING: Severity.WARNING, Level.ERROR: Severity.ERROR, Level.CRITICAL: Severity.CRITICAL}
 
 
@@ -50,8 +51,13 @@ def severity_of(shown: Shown, level: Level, rules: Rules) -> Severity:
     if shown.sign is Sign.RULE:
         rule = rules.rules[shown.rule]
         if level in {Level.INFO, Level.NOTICE} and not rule.despite_level:
-            return min(rule.severity, Severity.WARNING, key=lambda s: s.rank)
-        return rule.severity if rule.overrides_level else max(rule.severity, said, key=lambda s: s.rank)
+            most = Severity.INFO if rule.confidence < _SURE else Severity.WARNING
+            return min(rule.severity, most, key=lambda s: s.rank)
+        if rule.overrides_level:
+            return rule.severity
+        if rule.tempered and said is Severity.WARNING:
+            return said
+        return max(rule.severity, said, key=lambda s: s.rank)
     if said is Severity.WARNING and shown.sign is not Sign.FAILING:
         return Severity.INFO
     return said

@@ -34,11 +34,13 @@ def find(reading: Reading, shown: list[Shown], rules: Rules) -> list[Finding]:
     for number, sees in enumerate(shown):
         if reading.kinds[number].level is Level.DEBUG or not reading.kinds[number].count:
             continue
+        grave = severity_of(sees, reading.kinds[number].level, rules) is not Severity.INFO
         if sees.sign is Sign.RULE:
-            kinds_of.setdefault(sees.rule, []).append(number)
+            if grave:
+                kinds_of.setdefault(sees.rule, []).append(number)
         elif sees.sign is Sign.ADDRESSED:
             addressed.append(number)
-        elif severity_of(sees, reading.kinds[number].level, rules) is not Severity.INFO:
+        elif grave:
             loose.append(number)
         elif sees.sign is Sign.FAILING and reading.kinds[number].level is Level.UNKNOWN:
             suspect.append(number)

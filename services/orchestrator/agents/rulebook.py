@@ -161,6 +161,7 @@ def _rule(table: _Table, causes: Mapping[str, Cause]) -> Rule:
         shape=_pattern(where, [shape]) if shape else None,
         despite_level=table.flag("despite_level"),
         overrides_level=table.flag("overrides_level"),
+        tempered=table.flag("tempered"),
         over_benign=table.flag("over_benign"),
         least_count=int(least.number("count", 1)),
         least_total=int(least.number("total", 0)),

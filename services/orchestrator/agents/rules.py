@@ -51,6 +51,7 @@ class Rule:
     shape: re.Pattern[str] | None
     despite_level: bool
     overrides_level: bool
+    tempered: bool
     over_benign: bool
     least_count: int
     least_total: int

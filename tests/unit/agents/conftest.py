@@ -32,6 +32,34 @@ CAUSES = {
     "tls": "tls",
 }
 
+# More systems, without a twin: `<name>.other.txt`.
+OTHERS = {
+    "ok_boot": "none",
+    "ok_cassandra": "none",
+    "ok_ci": "none",
+    "ok_docker": "none",
+    "ok_etcd": "none",
+    "ok_java": "none",
+    "ok_postfix": "none",
+    "ok_sshd": "none",
+    "sick_cassandra": "network",
+    "sick_celery": "queue",
+    "sick_ceph": "cluster",
+    "sick_iis": "http_errors",
+    "sick_node_app": "network",
+    "sick_pg_disk": "disk_full",
+    "sick_rdp": "password_guessing",
+    "sick_s3_perm": "permission",
+    "sick_slurm": "cluster",
+    "sick_vault": "dependency",
+    "sick_windows_event": "disk_io",
+}
+
+
+def other(name: str) -> str:
+    """The log of one of the systems without a twin."""
+    return (LOGS / f"{name}.other.txt").read_text("utf-8")
+
 
 def sick(name: str) -> str:
     """The log of a system in trouble."""

@@ -4,13 +4,14 @@ are there.
 
 import hashlib
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.orchestrator.agents.incident import Analysis, Severity
 from services.orchestrator.agents.reading import split_lines
 from services.orchestrator.agents.reflection import MAX_PATTERNS, analyse
-from tests.unit.agents.conftest import CAUSES, sick, well
+from tests.unit.agents.conftest import CAUSES, OTHERS, other, sick, well
 
 
 def test_the_cause_is_found(system: str) -> None:
@@ -33,6 +34,13 @@ def test_the_healthy_twin_is_found_healthy(system: str) -> None:
         assert found.plan.actions == ()
         assert "Nothing is wrong" in found.incident.summary
         assert f"{len(split_lines(well(system))):,} lines" in found.incident.summary
+
+
+@pytest.mark.parametrize("name", sorted(OTHERS))
+def test_more_systems_in_and_out_of_order(name: str) -> None:
+    found = analyse(other(name))
+    assert found.incident.cause == OTHERS[name], found.incident.summary
+    assert_sound(other(name), found)
 
 
 def assert_sound(text: str, found: Analysis) -> None:

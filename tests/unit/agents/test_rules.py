@@ -60,6 +60,26 @@ def test_words_of_trouble_are_not_yet_trouble(line: str) -> None:
     assert analyse(text).incident.cause == "none"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "connection to the agent closed",
+        "handed over to the operator console",
+        "<Event><System><Provider Name='x'/></System></Event>",
+        "<user>bob</user>",
+        "ping: you are not root",
+        "starting as an agent of cluster a",
+        "policy override for host a loaded",
+        "firewall: bypass rule 12 matched",
+        "HINT: please run VACUUM",
+        "user: eve logged in",
+    ],
+)
+def test_not_everyone_who_says_please_speaks_to_a_model(line: str) -> None:
+    found = analyse(f"2024-01-01T12:00:00Z host app[1]: {line}\n").incident
+    assert found.cause == "none", found.summary
+
+
 def test_every_action_of_the_vocabulary_can_be_proposed() -> None:
     remedies = [r for c in packaged().causes.values() for r in c.remedies] + [
         r for k in packaged().rules for r in k.remedies
