@@ -1,7 +1,5 @@
 """State's composition root."""
 
-import asyncio
-
 from chassis import metrics, process, store, telemetry
 from chassis.config import load
 from chassis.eventlog.aggregates import HeldAggregates
@@ -17,7 +15,7 @@ from services.state.domain.agent import AGENT
 from services.state.domain.task import TASK
 from services.state.domain.view import View
 from services.state.handlers import State
-from services.state.reactor import Reactor, StoreAudit, StoreMirror, keep_health
+from services.state.reactor import Reactor, StoreAudit, StoreMirror, kept_up
 from services.state.rpc import MAX_MESSAGE_BYTES, StateServicer
 from services.state.wire import CODEC, FILTERS
 
@@ -47,15 +45,9 @@ async def main(stopping: process.Stopping) -> None:
     await follower.start()
     await server.start()
     await follower.caught_up()
-    async with asyncio.TaskGroup() as group:  # what fails in here ends the process
-        keeping = (
-            group.create_task(mirror.run()),
-            group.create_task(keep_health(follower, mirror, server.set_serving)),
-        )
+    async with kept_up(follower, mirror, server.set_serving):
         await stopping.wait()
         await server.stop()
-        for task in keeping:
-            task.cancel()
     await follower.stop()
     await client.aclose()
     await connection.close()

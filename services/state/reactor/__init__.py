@@ -2,7 +2,7 @@
 
 from services.state.reactor.audit import StoreAudit
 from services.state.reactor.follow import Reactor
-from services.state.reactor.health import keep_health
+from services.state.reactor.health import kept_up
 from services.state.reactor.mirror import StoreMirror
 
-__all__ = ["Reactor", "StoreAudit", "StoreMirror", "keep_health"]
+__all__ = ["Reactor", "StoreAudit", "StoreMirror", "kept_up"]

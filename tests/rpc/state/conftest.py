@@ -1,6 +1,5 @@
 """The state service over the log in memory and a real store, and a channel to it."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from services.state.domain.agent import AGENT
 from services.state.domain.task import TASK
 from services.state.domain.view import View
 from services.state.handlers import State
-from services.state.reactor import Reactor, StoreAudit, StoreMirror, keep_health
+from services.state.reactor import Reactor, StoreAudit, StoreMirror, kept_up
 from services.state.rpc import MAX_MESSAGE_BYTES, StateServicer
 from services.state.wire import CODEC, FILTERS
 from tests.fakes.valkey_server import ValkeyServer, valkey_server
@@ -78,17 +77,16 @@ async def serving(log: MemoryLog, url: str, home: Path, *, filled: bool = True) 
     await follower.start()
     await server.start()
     await follower.caught_up()
-    keeping = asyncio.gather(mirror.run(), keep_health(follower, mirror, server.set_serving))
+    address = f"127.0.0.1:{server.port}"
     try:
-        await until(lambda: mirror.filled or not filled, "the store was not filled")
-        address = f"127.0.0.1:{server.port}"
-        async with client.channel(address, internal_key=KEY, max_message_bytes=MAX_MESSAGE_BYTES) as channel:
+        async with (
+            kept_up(follower, mirror, server.set_serving),
+            client.channel(address, internal_key=KEY, max_message_bytes=MAX_MESSAGE_BYTES) as channel,
+        ):
+            await until(lambda: mirror.filled or not filled, "the store was not filled")
             yield Running(StateServiceStub(channel), log, redis, mirror, follower, home)
     finally:
         await server.stop()
-        keeping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeping
         await follower.stop()
         await redis.aclose()
 
