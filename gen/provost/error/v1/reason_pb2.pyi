@@ -45,6 +45,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_SHUTTING_DOWN: _Reason.ValueType  # 27
     REASON_DEADLINE_EXCEEDED: _Reason.ValueType  # 28
     REASON_PEER_UNREACHABLE: _Reason.ValueType  # 29
+    REASON_LOG_UNSAFE: _Reason.ValueType  # 30
     REASON_ROUTE_UNKNOWN: _Reason.ValueType  # 34
     """The door."""
     REASON_METHOD_NOT_ALLOWED: _Reason.ValueType  # 35
@@ -158,6 +159,7 @@ REASON_STORE_UNREACHABLE: Reason.ValueType  # 26
 REASON_SHUTTING_DOWN: Reason.ValueType  # 27
 REASON_DEADLINE_EXCEEDED: Reason.ValueType  # 28
 REASON_PEER_UNREACHABLE: Reason.ValueType  # 29
+REASON_LOG_UNSAFE: Reason.ValueType  # 30
 REASON_ROUTE_UNKNOWN: Reason.ValueType  # 34
 """The door."""
 REASON_METHOD_NOT_ALLOWED: Reason.ValueType  # 35
