@@ -18,6 +18,7 @@ DUPLICATE_WINDOW_SECONDS = 300
 PATIENCE_SECONDS = 5.0
 """How long a call is tried again before the log counts as unreachable."""
 TRY_SECONDS = 2.0
+MAX_BYTES = 4 * 1024**3
 
 _NO_MESSAGE, _NO_STREAM, _NAME_IN_USE, _NO_STORAGE = 10037, 10059, 10058, 10047
 _KEPT_FOR_EVER = {"storage": "file", "retention": "limits", "discard": "new", "max_age": 0, "max_msgs": -1}
@@ -131,8 +132,10 @@ async def _read(connection: Connection, what: dict[str, Any]) -> Recorded | None
     )
 
 
-async def ensure_stream(connection: Connection, *, replicas: int = 1, max_bytes: int = 4 * 1024**3) -> None:
-    """Make the stream, or bring replicas and size of the one that is there up to what is asked.
+async def ensure_stream(
+    connection: Connection, *, replicas: int | None = None, max_bytes: int | None = None
+) -> None:
+    """Make the stream (on one server, 4 GiB, unless told), or give the one that is there what is told.
 
     Raises:
         Exhausted: there is no room for `max_bytes` (reason `LOG_FULL`).
@@ -142,8 +145,8 @@ async def ensure_stream(connection: Connection, *, replicas: int = 1, max_bytes:
     wanted = {
         "name": EVENTS,
         "subjects": [SUBJECTS],
-        "num_replicas": replicas,
-        "max_bytes": max_bytes,
+        "num_replicas": replicas or 1,
+        "max_bytes": max_bytes or MAX_BYTES,
         "duplicate_window": DUPLICATE_WINDOW_SECONDS * 10**9,
         **_KEPT_FOR_EVER,
         **_GUARDS,
@@ -154,7 +157,7 @@ async def ensure_stream(connection: Connection, *, replicas: int = 1, max_bytes:
         found = await call(connection, f"STREAM.CREATE.{EVENTS}", wanted)
         if found.get("error", {}).get("err_code") == _NAME_IN_USE:
             found = await call(connection, f"STREAM.INFO.{EVENTS}")
-    _check(found, max_bytes)
+    _check(found)
     config = found["config"]
     unsafe = [name for name, value in (_KEPT_FOR_EVER | _GUARDS).items() if config.get(name) != value]
     if config["subjects"] != [SUBJECTS]:
@@ -165,16 +168,16 @@ async def ensure_stream(connection: Connection, *, replicas: int = 1, max_bytes:
             f"stream {EVENTS} exists with other {', '.join(unsafe)}: it would not keep events for ever",
             settings=",".join(unsafe),
         )
-    if (config["num_replicas"], config["max_bytes"]) != (replicas, max_bytes):
-        changed = config | {"num_replicas": replicas, "max_bytes": max_bytes}
-        _check(await call(connection, f"STREAM.UPDATE.{EVENTS}", changed), max_bytes)
+    told = {"num_replicas": replicas, "max_bytes": max_bytes}
+    changed = config | {name: value for name, value in told.items() if value is not None}
+    if changed != config:
+        _check(await call(connection, f"STREAM.UPDATE.{EVENTS}", changed))
 
 
-def _check(answer: dict[str, Any], max_bytes: int) -> None:
+def _check(answer: dict[str, Any]) -> None:
     error = answer.get("error")
     if error is None:
         return
     if error["err_code"] == _NO_STORAGE:
-        text = f"no room for an event log of {max_bytes} bytes: free some, or ask for less"
-        raise Exhausted("LOG_FULL", text)
+        raise Exhausted("LOG_FULL", "no room for an event log of this size: free some, or ask for less")
     raise unreachable(error["description"])

@@ -168,6 +168,8 @@ async def test_the_stream_keeps_everything_for_ever(events: Connection) -> None:
     await ensure_stream(events, max_bytes=512 * 1024**2)
     config = (await call(events, f"STREAM.INFO.{EVENTS}"))["config"]
     assert (config["max_bytes"], config["deny_purge"]) == (512 * 1024**2, True)
+    await ensure_stream(events)
+    assert (await call(events, f"STREAM.INFO.{EVENTS}"))["config"]["max_bytes"] == 512 * 1024**2
     assert (await stream_state(events)).last == 1
 
 
