@@ -38,6 +38,8 @@ class Bodies:
             LogTooLarge: more than `limit_bytes`; by its declared length before any of it is read, else while it is.
             Unavailable: too many large ones at the moment.
         """
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise HTTPException(415, "send the body as it is, without Content-Encoding")
         declared = request.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > limit_bytes:
             raise LogTooLarge(limit_bytes)

@@ -221,6 +221,15 @@ async def test_a_log_of_the_largest_size_passes_and_a_larger_message_does_not(fr
     assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+async def test_a_message_that_swells_when_it_is_unpacked_is_refused(front: Front) -> None:
+    bomb = orchestrator_pb2.ProcessLogRequest(log=bytes(60 * 2**20))
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await OrchestratorServiceStub(front.channel).ProcessLog(
+            bomb, metadata=AS_OPERATOR, compression=grpc.Compression.Gzip
+        )
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 @pytest.mark.parametrize("garbage", [b"\xff\xff\xff", b"\x0a\x7f", b"\x0b" * 5000])
 async def test_what_is_no_message_is_an_invalid_argument(front: Front, garbage: bytes) -> None:
     call: Any = front.channel.unary_unary("/provost.policy.v1.PolicyService/GetAgent")

@@ -1,17 +1,27 @@
 """Bad input over REST: each is answered with a problem document that names what is wrong, and starts no run."""
 
 import asyncio
+import gzip
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from provost.error.v1 import reason_pb2
 from services.gateway.domain.runs import ProcessLog
 from services.gateway.web import bodies, edge
 from tests.fakes.doors import VIEWER, FakeMeter, House
 from tests.unit.gateway.conftest import client_of
 
 PATH = "/api/process_log"
+DOOR = Path(bodies.__file__).parents[1]
+# Reasons as they are written in code: words in capitals with an underscore, or INTERNAL.
+REASON = re.compile(r'(?<=[(\s])"([A-Z]+(?:_[A-Z]+)+|INTERNAL)"(?=,)')
 
 
 def problem(response: httpx2.Response, status: int) -> dict[str, Any]:
@@ -219,3 +229,44 @@ async def test_what_does_not_exist_is_a_problem_document_too(rest: httpx2.AsyncC
     assert problem(await rest.delete("/api/runs"), 405)["reason"] == "METHOD_NOT_ALLOWED"
     assert problem(await rest.get("/api/runs/unknown"), 404)["reason"] == "RUN_UNKNOWN"
     assert problem(await rest.get("/docs/page.html"), 404)["reason"] == "ROUTE_UNKNOWN"
+
+
+async def test_a_compressed_body_is_not_unpacked(rest: httpx2.AsyncClient, house: House) -> None:
+    bomb = gzip.compress(bytes(50 * 2**20))
+    headers = {"content-type": "text/plain", "content-encoding": "gzip"}
+    problem(await rest.post(PATH, content=bomb, headers=headers), 415)
+    assert house.orchestrator.asked == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+FIELDS = ("log", "mode", "include_trace", "llm_config", "agent", "request_id", "forbidden", "other")
+
+
+@given(
+    st.binary(max_size=200)
+    | st.dictionaries(st.sampled_from(FIELDS), JSON).map(lambda value: json.dumps(value).encode())
+    | st.text(max_size=80).map(
+        lambda log: json.dumps({"log": log, "llm_config": {}}, ensure_ascii=False).encode()
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_whatever_is_sent_is_answered_with_a_run_or_a_problem(body: bytes) -> None:
+    async def send() -> httpx2.Response:
+        async with client_of(House()) as rest:
+            return await rest.post(PATH, content=body)
+
+    answer = asyncio.run(send())
+    assert answer.status_code in (200, 202, 400)
+    if answer.status_code == 400:
+        assert problem(answer, 400)["errors"]
+
+
+def test_every_reason_of_the_door_is_in_the_list() -> None:
+    known = {name.removeprefix("REASON_") for name, _ in reason_pb2.Reason.items()}
+    given_here = set(REASON.findall("".join(path.read_text() for path in DOOR.rglob("*.py"))))
+    assert given_here - known == set()
+    assert {"LOG_TOO_LARGE", "KEY_MISSING", "RATE_LIMITED", "ROUTE_UNKNOWN"} <= given_here
