@@ -31,7 +31,6 @@ async def main(stopping: process.Stopping) -> None:
 
     signer = FileSigner(ORIGIN, settings.signing_key, settings.signed_head)
     book = SqliteBook(settings.database, read_fact)
-    await book.open()
     ledger = Ledger(book, JetStreamEvents(connection), signer)
 
     def follow(after: int, deliver: Deliver) -> Follower:

@@ -28,6 +28,15 @@ from services.ledger.domain.records import LogState, SignedHead
 class Book(Protocol):
     """Everything the ledger keeps. Derived from the event log: may vanish, and comes back equal."""
 
+    async def open(self) -> None:
+        """Open it, or make it if it is not there; until then everything else is Unavailable. Safe to repeat.
+
+        Raises:
+            LedgerDiverged: it is damaged, or does not add up.
+            Unavailable: it cannot be opened now.
+        """
+        ...
+
     async def position(self) -> Position:
         """How far it is."""
         ...
@@ -155,7 +164,7 @@ class Signer(Protocol):
 
     @property
     def last(self) -> SignedHead | None:
-        """The last head it signed."""
+        """The last head it signed. Raises LedgerDiverged: what it remembers is no head of its own."""
         ...
 
     async def sign(

@@ -28,11 +28,7 @@ class LedgerServicer(LedgerServiceServicer):
     async def ListEvents(self, request: pb.ListEventsRequest, context: Any) -> pb.ListEventsResponse:
         question = wire.event_question(_tenant(context, READERS), request)
         found = await self._ledger.answers.events(question, request.page_size, request.page_token)
-        position = self._ledger.position
-        return pb.ListEventsResponse(
-            events=[wire.event_to_wire(each, position) for each in found.rows],
-            next_page_token=token_of(question, found.end),
-        )
+        return wire.events_to_wire(question, found, self._ledger.position)
 
     async def GetEvent(self, request: pb.GetEventRequest, context: Any) -> pb.GetEventResponse:
         entry = await self._ledger.answers.event(_tenant(context, READERS), request.event_id)

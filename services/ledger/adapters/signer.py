@@ -37,7 +37,6 @@ class FileSigner:
     """Implements `ports.Signer`; `origin` is the log's name and the key's.
 
     Raises:
-        LedgerDiverged: the head in `head_path` is not one that this key has signed.
         PermissionError, ValueError: the key file is readable by others, or holds no Ed25519 key.
     """
 
@@ -46,7 +45,6 @@ class FileSigner:
         self._key = VerifierKey(origin, self._private.public_key().public_bytes_raw())
         self._path = head_path
         files.private_directory(head_path.parent)
-        self._read()
 
     @property
     def key(self) -> VerifierKey:

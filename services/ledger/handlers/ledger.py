@@ -11,7 +11,6 @@ from services.ledger.domain.checkpoint import Checkpoint
 from services.ledger.domain.entry import Message
 from services.ledger.domain.faults import (
     LedgerBehind,
-    LedgerDiverged,
     TreeSizeOutOfRange,
 )
 from services.ledger.domain.position import Position
@@ -64,6 +63,15 @@ class Ledger:
             LedgerDiverged, StreamRegression: they do not; also kept as `diverged`.
             Unavailable: the log or the database does not answer.
         """
+        try:
+            await self._begin()
+        except Refused as fault:
+            self.diverge(fault)
+            raise
+        return self._position
+
+    async def _begin(self) -> None:
+        await self._book.open()
         self._position = await self._book.position()
         heads = await self._book.heads()
         if self._signer.last is None and heads:
@@ -71,12 +79,7 @@ class Ledger:
         last = self._signer.last
         if last is not None and last.checkpoint.size <= self._position.size:
             self._head = last
-        try:
-            await self.compare_with_log()
-        except (LedgerDiverged, Refused) as fault:
-            self.diverge(fault)
-            raise
-        return self._position
+        await self.compare_with_log()
 
     async def compare_with_log(self) -> None:
         """Raises LedgerDiverged or StreamRegression, naming where, unless the log holds all that is kept."""

@@ -11,6 +11,7 @@ from services.ledger.handlers.roots import root_at
 from services.ledger.ports import Book, Draft, EventStream, Signer
 
 _AT_ONCE = 5000
+_MAX_BYTES_AT_ONCE = 16 * 1024 * 1024
 _REPORT_EVERY = 20_000
 
 
@@ -73,11 +74,13 @@ async def _problem(draft: Draft, size: int, head: SignedHead) -> str:
 async def _read(log: EventStream, after: int, upto: int) -> AsyncGenerator[Sequence[Message], None]:
     """What the log brings, in larger helpings."""
     gathered: list[Message] = []
+    n_bytes = 0
     async with aclosing(log.read(after, upto)) as read:
         async for messages in read:
             gathered.extend(messages)
-            if len(gathered) >= _AT_ONCE:
+            n_bytes += sum(len(each.header) + len(each.payload) for each in messages)
+            if len(gathered) >= _AT_ONCE or n_bytes > _MAX_BYTES_AT_ONCE:
                 yield gathered
-                gathered = []
+                gathered, n_bytes = [], 0
     if gathered:
         yield gathered

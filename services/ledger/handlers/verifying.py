@@ -7,7 +7,7 @@ from kernel.faults import Fault
 from services.ledger.domain.audit import Finding
 from services.ledger.domain.checkpoint import MalformedNote
 from services.ledger.domain.entry import entry_of
-from services.ledger.domain.faults import StreamRegression
+from services.ledger.domain.faults import LedgerDiverged, StreamRegression
 from services.ledger.domain.position import Position
 from services.ledger.domain.records import SignedHead, Verdict
 from services.ledger.ports import Book, EventStream, Signer
@@ -22,16 +22,23 @@ async def verify(
         Unavailable: the log or the database does not answer.
     """
     # Read before the audit's snapshot: a head signed later may cover more than the snapshot has.
-    last = signer.last
-    heads = await book.heads()
+    last, findings = _last(signer)
+    heads = [*await book.heads(), *([] if last is None else [last])]
     audited = await book.audit([] if last is None else [last.checkpoint])
-    findings = [*audited.findings, _signatures(signer, heads if last is None else [*heads, last])]
+    findings = [*audited.findings, *findings, _signatures(signer, heads)]
     if against_log:
         findings.append(await _log(book, log, audited.position))
     if diverged is not None:
         sequence = diverged.facts.get("sequence", "0")
         findings.append(Finding("following", False, diverged.text, int(sequence)))
     return Verdict(tuple(findings), last)
+
+
+def _last(signer: Signer) -> tuple[SignedHead | None, list[Finding]]:
+    try:
+        return signer.last, []
+    except LedgerDiverged as fault:
+        return None, [Finding("signer", False, fault.text)]
 
 
 def _signatures(signer: Signer, heads: Sequence[SignedHead]) -> Finding:

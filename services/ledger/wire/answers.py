@@ -13,7 +13,7 @@ from provost.ledger.v1 import ledger_pb2 as pb
 from services.ledger.domain.entry import Entry, microseconds
 from services.ledger.domain.position import Position
 from services.ledger.domain.projections import ActionRow, AgentRow, ViolationRow
-from services.ledger.domain.questions import ActionQuestion, EventQuestion
+from services.ledger.domain.questions import ActionQuestion, EventQuestion, Listed, token_of
 from services.ledger.domain.records import Progress, SignedHead, Verdict
 
 _CONTEXTS = ("gateway", "orchestrator", "policy", "state")
@@ -22,7 +22,8 @@ _EVENTS = frozenset(
     for context in _CONTEXTS
     for name in importlib.import_module(f"provost.{context}.v1.events_pb2").DESCRIPTOR.message_types_by_name
 )
-_MAX_JSON_BYTES = 256 * 1024
+_MAX_JSON_BYTES = 512 * 1024
+MAX_ANSWER_BYTES = 3 * 1024 * 1024
 
 
 def event_question(tenant: str, request: pb.ListEventsRequest) -> EventQuestion:
@@ -74,15 +75,32 @@ def event_to_wire(entry: Entry, position: Position) -> pb.LedgerEvent:
     )
 
 
+def events_to_wire(
+    question: EventQuestion, found: Listed[Entry], position: Position
+) -> pb.ListEventsResponse:
+    """A page that fits into one message: it ends earlier when events are large once they are spelled out."""
+    answer = pb.ListEventsResponse(next_page_token=token_of(question, found.end))
+    n_bytes = 0
+    for row in found.rows:
+        event = event_to_wire(row, position)
+        n_bytes += event.ByteSize()
+        if answer.events and n_bytes > MAX_ANSWER_BYTES:
+            answer.next_page_token = token_of(question, (answer.events[-1].sequence,))
+            return answer
+        answer.events.append(event)
+    return answer
+
+
 def payload_json(type_name: str, payload: bytes) -> str:
     """The payload as JSON with the protos' field names; empty when it cannot be read, or is large."""
     if type_name not in _EVENTS or len(payload) > _MAX_JSON_BYTES:
         return ""
     message = GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(type_name))
     try:
-        return json_format.MessageToJson(
+        text: str = json_format.MessageToJson(
             message.FromString(payload), preserving_proto_field_name=True, indent=None
         )
+        return text if len(text) <= _MAX_JSON_BYTES else ""
     except (DecodeError, json_format.SerializeToJsonError, ValueError):
         return ""
 

@@ -9,7 +9,7 @@ from services.ledger.domain.entry import Message
 from services.ledger.domain.faults import StreamRegression
 from services.ledger.domain.records import LogState
 from services.ledger.handlers import Ledger
-from tests.unit.ledger.story import opened
+from services.ledger.wire.facts import read_fact
 
 ORIGIN = "provost.local/main"
 
@@ -51,10 +51,14 @@ class Bench:
         return self.home / "ledger.db"
 
     async def start(self) -> "Bench":
-        self.signer = FileSigner(ORIGIN, self.home / "keys" / "ledger.key", self.home / "signer" / "head")
-        self.book = await opened(self.database)
-        self.ledger = Ledger(self.book, self.log, self.signer)
+        self.make()
+        await self.book.open()
         return self
+
+    def make(self) -> None:
+        self.signer = FileSigner(ORIGIN, self.home / "keys" / "ledger.key", self.home / "signer" / "head")
+        self.book = SqliteBook(self.database, read_fact)
+        self.ledger = Ledger(self.book, self.log, self.signer)
 
     async def restart(self) -> "Bench":
         await self.book.close()

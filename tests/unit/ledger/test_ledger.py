@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel.faults import Refused
+from kernel.faults import Refused, Unavailable
 from services.ledger.domain import proofs
 from services.ledger.domain.entry import entry_of
 from services.ledger.domain.faults import (
@@ -232,6 +232,29 @@ async def test_a_rebuild_that_is_given_up_leaves_nothing(bench: Bench) -> None:
     assert not bench.database.with_name("ledger.db.draft").exists()
     assert (await bench.ledger.verify(against_log=True)).ok
     assert [each async for each in bench.ledger.rebuild()][-1].swapped
+
+
+async def test_a_head_file_that_was_touched_stops_everything_but_reading(bench: Bench) -> None:
+    await bench.catch_up()
+    await bench.ledger.sign(BEGIN)
+    head = bench.home / "signer" / "head"
+    head.write_text(head.read_text().replace("309", "308"))
+    await bench.restart()
+    with pytest.raises(LedgerDiverged, match="does not verify"):
+        await bench.ledger.begin()
+    verdict = await bench.ledger.verify(against_log=True)
+    assert {each.name for each in verdict.findings if not each.ok} == {"signer", "following"}
+
+
+async def test_a_damaged_database_stops_everything(bench: Bench) -> None:
+    await bench.catch_up()
+    await bench.book.close()
+    bench.database.write_bytes(b"no database" * 500)
+    bench.make()
+    with pytest.raises(LedgerDiverged, match="move it away"):
+        await bench.ledger.begin()
+    with pytest.raises(Unavailable, match="not open"):
+        await bench.ledger.answers.event("default", "any")
 
 
 async def test_a_signer_that_forgot_takes_over_from_the_book(bench: Bench) -> None:

@@ -112,14 +112,17 @@ async def test_a_lost_memory_is_taken_over_from_the_book(signer: FileSigner, hea
 @pytest.mark.parametrize("content", ["", "provost.local/main\n8\n", "\xff", "x" * 200])
 async def test_a_head_that_is_none_is_refused(signer: FileSigner, head_file: Path, content: str) -> None:
     head_file.write_text(content, encoding="latin-1")
+    later = again(signer, head_file)
     with pytest.raises(LedgerDiverged):
-        again(signer, head_file)
+        last(later)
+    with pytest.raises(LedgerDiverged):
+        await later.sign(head(8), 0, [], BEGIN)
 
 
 async def test_a_head_of_another_key_is_refused(signer: FileSigner, head_file: Path, tmp_path: Path) -> None:
     await signer.sign(head(8), 0, [], BEGIN)
     with pytest.raises(LedgerDiverged, match="not signed by"):
-        FileSigner(ORIGIN, tmp_path / "other.key", head_file)
+        last(FileSigner(ORIGIN, tmp_path / "other.key", head_file))
 
 
 async def test_without_a_place_for_the_head_nothing_is_signed(signer: FileSigner, head_file: Path) -> None:

@@ -17,7 +17,7 @@ from services.ledger.domain.position import Position
 from services.ledger.domain.tree import Tile
 from services.ledger.ports import Audited
 
-_AT_ONCE = 1000
+_AT_ONCE = 200  # payloads may be large
 
 
 def audit(db: sqlite3.Connection, heads: Sequence[Checkpoint], read_fact: ReadFact) -> Audited:

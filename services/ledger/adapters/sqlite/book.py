@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, create_engine
 
+from kernel.faults import Unavailable
 from services.ledger.adapters import reading
 from services.ledger.adapters.sqlite.audit import audit
-from services.ledger.adapters.sqlite.draft import SqliteDraft, sync
+from services.ledger.adapters.sqlite.draft import SqliteDraft, remove, sync
 from services.ledger.adapters.sqlite.heads import keep_head, read_heads
 from services.ledger.adapters.sqlite.tiles import Run, leaf_hashes, read_slices
 from services.ledger.adapters.sqlite.writer import ReadFact, Writer, explain
@@ -46,6 +47,7 @@ class SqliteBook:
 
     def __init__(self, path: Path, read_fact: ReadFact) -> None:
         self._path = path
+        self._draft_path = path.with_name(path.name + ".draft")
         self._read_fact = read_fact
         self._writing = ThreadPoolExecutor(1, "ledger-writer")
         self._reading = ThreadPoolExecutor(_READERS, "ledger-reader")
@@ -54,13 +56,12 @@ class SqliteBook:
         self._engine: Engine | None = None
 
     async def open(self) -> None:
-        """Open or make the database.
+        def open_once() -> None:
+            if self._writer is None:
+                remove(self._draft_path)  # what a rebuild that was killed has left
+                self._open()
 
-        Raises:
-            LedgerDiverged: it is damaged, or does not add up.
-            Unavailable: it cannot be opened.
-        """
-        await self._on(self._writing, self._open)
+        await self._on(self._writing, open_once)
 
     async def close(self) -> None:
         """Finish what is being written and let go of the file."""
@@ -116,8 +117,7 @@ class SqliteBook:
             return await self._on(self._reading, run)
 
     async def beside(self) -> SqliteDraft:
-        path = self._path.with_name(self._path.name + ".draft")
-        return SqliteDraft(path, self._read_fact, self._replace_by)
+        return SqliteDraft(self._draft_path, self._read_fact, self._replace_by)
 
     async def _replace_by(self, fresh: Path) -> None:
         def replace() -> None:
@@ -153,7 +153,8 @@ class SqliteBook:
 
     async def _write(self, call: Callable[[Writer], T]) -> T:
         def run() -> T:
-            assert self._writer is not None, "open() comes first"
+            if self._writer is None:
+                raise _not_open()
             return call(self._writer)
 
         async with self._gate.shared():
@@ -173,7 +174,8 @@ class SqliteBook:
 
     async def _connected(self, call: Callable[[Connection], T]) -> T:
         def run() -> T:
-            assert self._engine is not None, "open() comes first"
+            if self._engine is None:
+                raise _not_open()
             with self._engine.connect() as connection:
                 return call(connection)
 
@@ -185,6 +187,10 @@ class SqliteBook:
             return await asyncio.get_running_loop().run_in_executor(threads, call)
         except sqlite3.Error as problem:
             explain(problem, self._path)
+
+
+def _not_open() -> Unavailable:
+    return Unavailable("STORE_UNREACHABLE", "the ledger's database is not open; the ledger's log says why")
 
 
 class _Gate:
