@@ -106,14 +106,14 @@ async def _lag(url: str) -> tuple[int, str]:
 
 def lag_of(page: str) -> tuple[int, str]:
     """What a page of metrics says about the followers behind it."""
-    events = _values(page, "provost_follower_lag_events")
     seconds = _values(page, "provost_follower_lag_seconds")
-    if events:
-        return int(max(events)), ""
     if not seconds:
         return 0, "it follows nothing"
-    stale_seconds = max(seconds)
-    return (0 if stale_seconds < CURRENT_SECONDS else -1), f"at the end of the log {stale_seconds:.1f} s ago"
+    behind, stale_seconds = int(max(_values(page, "provost_follower_lag_events"), default=0)), max(seconds)
+    if stale_seconds < CURRENT_SECONDS:
+        return behind, ""
+    # It may not know by itself that there is more to read.
+    return behind or -1, f"last at the end of the log {stale_seconds:.1f} s ago"
 
 
 def _values(page: str, name: str) -> list[float]:

@@ -14,15 +14,10 @@ def test_the_follower_that_is_most_behind_counts() -> None:
     assert lag_of(PAGE) == (12_000, "")
 
 
-def test_without_a_count_the_time_since_the_end_decides() -> None:
-    assert lag_of('provost_follower_lag_seconds{follower="x"} 0.25\n') == (
-        0,
-        "at the end of the log 0.2 s ago",
-    )
-    assert lag_of('provost_follower_lag_seconds{follower="x"} 31\n') == (
-        -1,
-        "at the end of the log 31.0 s ago",
-    )
+def test_a_follower_that_has_not_been_at_the_end_for_long_does_not_know() -> None:
+    page = 'provost_follower_lag_events{{follower="x"}} {}\nprovost_follower_lag_seconds{{follower="x"}} 31\n'
+    assert lag_of(page.format(0)) == (-1, "last at the end of the log 31.0 s ago")
+    assert lag_of(page.format(9)) == (9, "last at the end of the log 31.0 s ago")
 
 
 def test_whoever_follows_nothing_is_not_behind() -> None:
