@@ -14,7 +14,7 @@ from nats.aio.subscription import Subscription
 from chassis.eventlog.feed import Batch, FeedBroken, LogDiverged
 from chassis.eventlog.headers import Headers
 from chassis.eventlog.stream import EVENTS, SUBJECTS, call, stream_state, unreachable
-from chassis.eventlog.subjects import widest
+from chassis.eventlog.subjects import matching, together, widest
 from chassis.eventlog.wire import Connection, NotConnected
 from chassis.process import monotonic, new_id
 from kernel.events import Recorded
@@ -34,8 +34,12 @@ class JetStreamFeed:
         self, connection: Connection, filters: Sequence[str], after: int, *, replicated: bool = False
     ) -> None:
         self._connection = connection
-        self._filters = widest(filters)
-        self._whole = self._filters == [SUBJECTS]
+        wanted = widest(filters)
+        # The server is slow at several filters (1.4 ms an event were seen, against 0.03 for one): it is given one that
+        # covers them all, and the rest is passed over here.
+        self._filter = together(wanted)
+        self._wants = matching(wanted) if len(wanted) > 1 else None
+        self._whole = self._filter == SUBJECTS
         self._name = new_id()
         self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS}.{self._name}"
         self._inbox = connection.new_inbox().encode() + b"."
@@ -65,7 +69,7 @@ class JetStreamFeed:
             "ack_policy": "none",
             "deliver_policy": "by_start_sequence",
             "opt_start_seq": self._read + 1,
-            "filter_subjects": self._filters,
+            "filter_subject": self._filter,
             "mem_storage": True,
             "num_replicas": 1,
             "inactive_threshold": INACTIVE_SECONDS * _NS,
@@ -190,7 +194,12 @@ class JetStreamFeed:
         self._read = self._upto = sequence
         self._lag = int(tokens[at + 3])
         self._outstanding -= 1
-        self._events.append(Recorded(sequence, subject.decode(), Headers(header or b""), payload))
+        name = subject.decode()
+        if self._wants is not None and not self._wants(name):
+            if self._lag == 0 or self._outstanding <= BATCH:
+                self._wake()
+            return
+        self._events.append(Recorded(sequence, name, Headers(header or b""), payload))
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 

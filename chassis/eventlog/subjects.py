@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from itertools import zip_longest
 
 from kernel.events import Stream
 from kernel.faults import Invalid
@@ -33,6 +34,17 @@ def widest(filters: Iterable[str]) -> list[str]:
     """The filters without those that another one covers: a consumer with both is refused by the server."""
     once = list(dict.fromkeys(filters))
     return [each for each in once if not any(_covers(other, each) for other in once if other != each)]
+
+
+def together(filters: Iterable[str]) -> str:
+    """One filter that covers all of them, as narrow as one can be."""
+    rows = [each.split(".") for each in filters]
+    shared: list[str] = []
+    for tokens in zip_longest(*rows, fillvalue=""):
+        if "" in tokens or ">" in tokens:
+            return ".".join([*shared, ">"])
+        shared.append(tokens[0] if len(set(tokens)) == 1 else "*")
+    return ".".join(shared)
 
 
 def _covers(wide: str, narrow: str) -> bool:

@@ -43,8 +43,8 @@ async def main(stopping: process.Stopping) -> None:
     server = Server(settings, "policy")
     server.add(add_PolicyServiceServicer_to_server, PolicyServicer(policy, signer))
     await follower.start()
-    await server.start()
     await follower.caught_up()
+    await server.start()
     await policy.policy_sets.publish_default(process.now())
     async with asyncio.TaskGroup() as group:  # what fails in here ends the process
         health = group.create_task(keep_health(follower, server.set_serving))

@@ -43,8 +43,8 @@ async def main(stopping: process.Stopping) -> None:
     server.add(add_StateServiceServicer_to_server, StateServicer(state))
     await mirror.open(await jetstream.last_sequence())
     await follower.start()
-    await server.start()
     await follower.caught_up()
+    await server.start()
     async with kept_up(follower, mirror, server.set_serving):
         await stopping.wait()
         await server.stop()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from chassis.embedded import servers
 from tests.chaos.callers import Callers
 from tests.chaos.invariants import check, everything
 from tests.e2e.embedded.embedded import Embedded
@@ -56,7 +57,8 @@ def must(provost: Embedded, *words: str) -> str:
 
 
 def nats_url(provost: Embedded) -> str:
-    return f"nats://127.0.0.1:{provost.environment['PROVOST_NATS_PORT']}"
+    secret = (provost.home / "keys" / "nats").read_text().strip()
+    return servers.nats_url(int(provost.environment["PROVOST_NATS_PORT"]), secret)
 
 
 def callers_of(provost: Embedded) -> Callers:
