@@ -12,7 +12,6 @@ from services.orchestrator.agents.rules import Rule, Rules
 
 UNEXPLAINED = "unexplained"
 ADDRESSED = "addressed"
-_SURE = 0.75  # how sure a rule has to be to doubt a line that calls itself ordinary
 _OF_LEVEL = {Level.WARNING: Severity.WARNING, Level.ERROR: Severity.ERROR, Level.CRITICAL: Severity.CRITICAL}
 
 
@@ -51,7 +50,7 @@ def severity_of(shown: Shown, level: Level, rules: Rules) -> Severity:
     if shown.sign is Sign.RULE:
         rule = rules.rules[shown.rule]
         if level in {Level.INFO, Level.NOTICE} and not rule.despite_level:
-            most = Severity.INFO if rule.confidence < _SURE else Severity.WARNING
+            most = Severity.WARNING if rule.doubts_ordinary else Severity.INFO
             return min(rule.severity, most, key=lambda s: s.rank)
         if rule.overrides_level:
             return rule.severity

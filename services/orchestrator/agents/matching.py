@@ -64,7 +64,7 @@ def match(reading: Reading, rules: Rules) -> list[Shown]:
         if number in reading.mixed:
             by_line[number] = []
         elif kind.level is not Level.INFO or reading.source(kind.first) != "access":  # else: a request served
-            sees, values = _judge(_seen(reading, kind.first), rules)
+            sees, values = _judge(_seen(reading, kind.first), kind.level, rules)
             if values:
                 by_line[number] = values
         shown.append(sees)
@@ -81,8 +81,10 @@ def _seen(reading: Reading, line: int) -> str:
     return text.lower()
 
 
-def _judge(text: str, rules: Rules) -> tuple[Shown, list[int]]:
+def _judge(text: str, level: Level, rules: Rules) -> tuple[Shown, list[int]]:
     """What a message shows, and the rules that have to see each line of its kind."""
+    if level is Level.DEBUG:
+        return _NOTHING, []
     words = words_of(text)
     if not rules.tell(words):
         return _loose(text, words, rules), []
@@ -92,9 +94,10 @@ def _judge(text: str, rules: Rules) -> tuple[Shown, list[int]]:
         return Shown(Sign.ADDRESSED), []
     benign = not rules.benign_words.isdisjoint(words) and rules.benign.search(text) is not None
     values: list[int] = []
+    ordinary = level in {Level.INFO, Level.NOTICE}
     for candidate in rules.candidates(words):
         rule = rules.rules[candidate]
-        if benign and not rule.over_benign:
+        if (benign and not rule.over_benign) or (ordinary and not rule.doubts_ordinary):
             continue
         if rule.shape is None:
             if _matches(candidate, text, rules):
@@ -128,7 +131,7 @@ def _split(
         text = _seen(reading, line)
         sees = shown[number]
         if mixed:
-            sees, values = _judge(text, rules)
+            sees, values = _judge(text, kind.level, rules)
         better = next((rule for rule in values if _matches(rule, text, rules)), -1)
         if better >= 0 and (sees.sign is not Sign.RULE or better < sees.rule):
             sees = Shown(Sign.RULE, better)

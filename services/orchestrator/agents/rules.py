@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from services.orchestrator.agents.incident import Severity
 
+_SURE = 0.75
 _WORD = re.compile(r"[a-z]+")
 SLOT = re.compile(r"\{(\w+)(?:\|([^}]*))?\}")  # `{name}` or `{name|otherwise}` in a remedy
 
@@ -65,6 +66,11 @@ class Rule:
     says: str
     remedies: tuple[Remedy, ...]
     examples: tuple[str, ...]
+
+    @property
+    def doubts_ordinary(self) -> bool:
+        """Whether it is sure enough to doubt a line that calls itself ordinary."""
+        return self.despite_level or self.confidence >= _SURE
 
 
 @dataclass(frozen=True, slots=True)
