@@ -1,3 +1,8 @@
+"""One filter for several: what a consumer is asked for."""
+
+import pytest
+
+from chassis.eventlog.subjects import matching, together
 
 
 @pytest.mark.parametrize(
