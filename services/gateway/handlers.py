@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from kernel.faults import Fault, Unauthenticated
 from services.gateway.domain.callers import Caller, Keyring, without_key
-from services.gateway.domain.faults import RateLimited, RoleMissing
+from services.gateway.domain.faults import OriginRefused, RateLimited, RoleMissing
 from services.gateway.domain.records import Status
 from services.gateway.domain.rights import Right
 from services.gateway.ports import LedgerDoor, Meter, OrchestratorDoor, PolicyDoor, Probe, Refusals
@@ -12,12 +12,16 @@ from services.gateway.ports import LedgerDoor, Meter, OrchestratorDoor, PolicyDo
 
 @dataclass(frozen=True, slots=True)
 class Knock:
-    """A request at the door. `method` is its row in the table of rights; `tenant` counts where no key is asked for."""
+    """A request at the door. `method` is its row in the table of rights; `tenant` counts where no key is asked for.
+
+    `from_elsewhere` says that a page of another site makes it, in the name of whoever looks at that page.
+    """
 
     key: str
     method: str
     peer: str
     tenant: str = ""
+    from_elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Gateway:
         """On whose behalf the request is made.
 
         Raises:
-            KeyMissing, KeyUnknown, RoleMissing, RateLimited: it is turned away, and that is written down.
+            KeyMissing, KeyUnknown, OriginRefused, RoleMissing, RateLimited: turned away, which is written down.
         """
         caller: Caller | None = None
         try:
@@ -59,6 +63,8 @@ class Gateway:
     async def _known(self, knock: Knock, right: Right) -> Caller:
         if not right.roles and not (right.metered and knock.key):
             return without_key(knock.tenant)
+        if self.keyring.open and knock.from_elsewhere:
+            raise OriginRefused
         try:
             return self.keyring.caller(knock.key)
         except Unauthenticated:

@@ -28,7 +28,7 @@ class OriginRefused(Denied):
 
     def __init__(self) -> None:
         super().__init__(
-            "ROLE_MISSING",
+            "ORIGIN_REFUSED",
             "no API key is configured, and then requests from other sites' pages are refused: configure API_KEYS",
         )
 

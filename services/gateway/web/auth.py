@@ -1,12 +1,12 @@
 """Who is calling, over HTTP: the key from its header or query, the row of the route in the table of rights."""
 
+from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
 from services.gateway.domain.callers import Caller
-from services.gateway.domain.faults import OriginRefused
 from services.gateway.domain.rights import REST
 from services.gateway.handlers import Gateway, Knock
 
@@ -23,23 +23,33 @@ async def admitted(request: Request, gateway: Doors) -> Caller:
     """The caller, once admitted. Stands before every route; a route without a row in the table is a bug, not a hole.
 
     Raises:
-        Fault: as `Gateway.admit`, or OriginRefused for another site's page while no key is configured.
+        Fault: as `Gateway.admit`.
     """
     row = f"{request.method} {request.scope['route'].path}"
     right = REST[row]
-    if gateway.keyring.open and right.roles and _from_elsewhere(request):
-        raise OriginRefused
     key = request.headers.get("x-api-key") or request.query_params.get("api_key", "")
     peer = request.client.host if request.client else ""
-    return await gateway.admit(Knock(key, row, peer), right)
+    return await gateway.admit(Knock(key, row, peer, from_elsewhere=_from_elsewhere(request)), right)
 
 
 Who = Annotated[Caller, Depends(admitted)]
 
 
 def _from_elsewhere(request: Request) -> bool:
-    # Browsers send these by themselves and let no page change them.
-    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+    # Browsers send these by themselves and let no page change them; programs send neither.
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is None and origin is None:
+        return False
+    host = request.headers.get("host", "")
+    if site not in (None, "none", "same-origin") or (origin is not None and urlsplit(origin).netloc != host):
         return True
-    origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    # A page of another site can be of the same origin when its name has been made to point here (DNS rebinding).
+    return not _is_no_name(urlsplit(f"//{host}").hostname or "")
+
+
+def _is_no_name(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return True

@@ -237,11 +237,23 @@ async def test_a_bug_is_told_by_a_number_and_nothing_else(rest: httpx2.AsyncClie
     assert "canary" not in answer.text
 
 
-@pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
+REBOUND = {"Host": "evil.example:5000", "Origin": "http://evil.example:5000", "Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}, REBOUND],
+)
 async def test_an_open_door_is_closed_to_other_sites_pages(headers: dict[str, str]) -> None:
-    async with client_of(House(keys=Keyring(())), key="") as browser:
+    house = House(keys=Keyring(()))
+    async with client_of(house, key="") as browser:
         raw = {"content-type": "text/plain"}
         assert (await browser.post("/api/process_log", content=LOG, headers=raw)).status_code == 200
-        own = raw | {"Origin": "http://gateway", "Sec-Fetch-Site": "same-origin"}
-        assert (await browser.post("/api/process_log", content=LOG, headers=own)).status_code == 200
-        assert (await browser.post("/api/process_log", content=LOG, headers=raw | headers)).status_code == 403
+        for host in ("127.0.0.1:5000", "localhost:5000", "[::1]:5000"):
+            own = raw | {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
+            assert (await browser.post("/api/process_log", content=LOG, headers=own)).status_code == 200
+        refused = await browser.post("/api/process_log", content=LOG, headers=raw | headers)
+        assert (refused.status_code, refused.json()["reason"]) == (403, "ORIGIN_REFUSED")
+    assert [noted["reason"] for noted in house.refusals.noted] == ["ORIGIN_REFUSED"]
+    async with client_of(House()) as known:
+        assert (await known.post("/api/process_log", content=LOG, headers=raw | headers)).status_code == 200

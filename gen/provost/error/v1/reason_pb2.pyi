@@ -50,6 +50,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The door."""
     REASON_METHOD_NOT_ALLOWED: _Reason.ValueType  # 35
     REASON_GATEWAY_BUSY: _Reason.ValueType  # 36
+    REASON_ORIGIN_REFUSED: _Reason.ValueType  # 37
     REASON_KEY_MISSING: _Reason.ValueType  # 40
     """Who is it."""
     REASON_KEY_UNKNOWN: _Reason.ValueType  # 41
@@ -164,6 +165,7 @@ REASON_ROUTE_UNKNOWN: Reason.ValueType  # 34
 """The door."""
 REASON_METHOD_NOT_ALLOWED: Reason.ValueType  # 35
 REASON_GATEWAY_BUSY: Reason.ValueType  # 36
+REASON_ORIGIN_REFUSED: Reason.ValueType  # 37
 REASON_KEY_MISSING: Reason.ValueType  # 40
 """Who is it."""
 REASON_KEY_UNKNOWN: Reason.ValueType  # 41
