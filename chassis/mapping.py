@@ -144,7 +144,9 @@ class _Mapping:
                     self._compiled(back)(message)
                 except KeyError as unknown:
                     reason = "FIELD_INVALID" if unknown.args[0] else "FIELD_MISSING"
-                    raise _invalid(reason, name, f"must be one of {self._allowed.get(name, 'the known values')}") from None
+                    raise _invalid(
+                        reason, name, f"must be one of {self._allowed.get(name, 'the known values')}"
+                    ) from None
             raise
 
     def _blame(self, record: Any) -> Exception:

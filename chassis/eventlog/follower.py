@@ -66,7 +66,8 @@ class Follower:
         """`STREAM_REGRESSION`, `GAP`, `DELIVERY_FAILED` or `FOLLOWER_FAILED`, once it has halted."""
 
     async def start(self) -> None:
-        """Begin to follow, in a task of its own."""
+        """Begin to follow, in a task of its own; after `stop`, from where it was."""
+        self.state, self.halt_reason = FollowerState.OPENING, ""
         metrics.follow(self._name, self)
         self._task = asyncio.create_task(self._run(), name=f"follower {self._name}")
 
