@@ -16,8 +16,10 @@ from services.orchestrator.domain.records import (
     Effect,
     ErrorCounts,
     Handoff,
+    Incident,
     Mode,
     Packet,
+    PastIncident,
     Proposal,
     Strategy,
 )
@@ -188,6 +190,14 @@ class ActuatorDoor(Protocol):
         ...
 
     async def reachable(self) -> bool: ...
+
+
+class Knowledge(Protocol):
+    """What is remembered of runs that are over, each tenant's for itself. May be some events behind the log."""
+
+    async def similar(self, tenant: str, incident: Incident) -> tuple[PastIncident, ...]:
+        """What is known of the same cause, the most similar first; nothing when it cannot be read. Quick."""
+        ...
 
 
 class Crew(Protocol):

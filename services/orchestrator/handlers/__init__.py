@@ -2,7 +2,18 @@
 
 from services.orchestrator.handlers.conductor import Conductor
 from services.orchestrator.handlers.crew import AttachedCrew, Seat
-from services.orchestrator.handlers.orchestrator import Orchestrator
-from services.orchestrator.handlers.steps import Steps
+from services.orchestrator.handlers.orchestrator import Limits, Orchestrator, Reasoning
+from services.orchestrator.handlers.steps import ACTOR, Steps
+from services.orchestrator.handlers.steps import Limits as StepLimits
 
-__all__ = ["AttachedCrew", "Conductor", "Orchestrator", "Seat", "Steps"]
+__all__ = [
+    "ACTOR",
+    "AttachedCrew",
+    "Conductor",
+    "Limits",
+    "Orchestrator",
+    "Reasoning",
+    "Seat",
+    "StepLimits",
+    "Steps",
+]

@@ -26,6 +26,7 @@ from services.orchestrator.ports import (
     ActuatorDoor,
     Clock,
     Crew,
+    Knowledge,
     PolicyDoor,
     RunContext,
     Runs,
@@ -80,6 +81,7 @@ class Steps:
         state: StateDoor,
         actuators: ActuatorDoor,
         crew: Crew,
+        knowledge: Knowledge,
         clock: Clock,
         limits: Limits,
         new_id: Callable[[], str],
@@ -89,6 +91,7 @@ class Steps:
         self._state = state
         self._actuators = actuators
         self._crew = crew
+        self._knowledge = knowledge
         self._clock = clock
         self._limits = limits
         self._new_id = new_id
@@ -228,8 +231,10 @@ class Steps:
         if started.source is not None and proposal.incident is None:
             raise Refused("PROPOSAL_INVALID", "the run has a log, so its proposal needs an incident")
         proposal = await asyncio.to_thread(checked, proposal, text.split("\n"))
+        incident = proposal.incident
+        past = await self._knowledge.similar(carried.tenant, incident) if incident else ()
         await self.append(
-            carried, life.RecordPlan(proposal.incident, proposal.plan, proposal.cycles, (), self._clock()), "plan"
+            carried, life.RecordPlan(incident, proposal.plan, proposal.cycles, past, self._clock()), "plan"
         )
         carried.log_text = None
 

@@ -14,8 +14,10 @@ from services.orchestrator.domain.records import (
     EffectState,
     ErrorCounts,
     Handoff,
+    Incident,
     Mode,
     Packet,
+    PastIncident,
     Tier,
     Verdict,
 )
@@ -252,3 +254,10 @@ class FakeActuators:
         return Effect(
             effect_id, action.action_id, state, "looked", error_type="ACTUATOR_FAILED" if self.fails else ""
         )
+
+
+class NothingKnown:
+    """Knowledge of somebody who begins."""
+
+    async def similar(self, tenant: str, incident: Incident) -> tuple[PastIncident, ...]:
+        return ()

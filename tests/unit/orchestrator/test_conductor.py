@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 import pytest
@@ -27,13 +27,13 @@ from services.orchestrator.domain.records import (
     Strategy,
     Tier,
 )
-from services.orchestrator.domain.run import ORDER, RUN, RunState
+from services.orchestrator.domain.run import ORDER, RUN, Command, Event, Run, RunState
 from services.orchestrator.handlers import AttachedCrew, Conductor, Orchestrator, Steps
 from services.orchestrator.handlers.orchestrator import Limits, Reasoning, RunView
 from services.orchestrator.handlers.steps import Limits as StepLimits
-from services.orchestrator.ports import Task
+from services.orchestrator.ports import Knowledge, Task
 from services.orchestrator.wire import EVENTS
-from tests.unit.orchestrator.doors import NOW, FakeActuators, FakePolicy, FakeState, Outage
+from tests.unit.orchestrator.doors import NOW, FakeActuators, FakePolicy, FakeState, NothingKnown, Outage
 
 TENANT, AGENT = "acme", "sre-1"
 LOG = b"Jan  1 00:00:01 web kernel: Out of memory: Killed process 4242 (java)\n"
@@ -63,7 +63,7 @@ class House:
     """An orchestrator with peers in memory, and an agent that answers every task with `proposal`."""
 
     log: MemoryLog
-    runs: HeldAggregates
+    runs: HeldAggregates[Command, Run, Event]
     conductor: Conductor
     orchestrator: Orchestrator
     crew: AttachedCrew
@@ -84,6 +84,7 @@ class Peers:
     state: FakeState
     actuators: FakeActuators
     outage: Outage
+    knowledge: Knowledge = field(default_factory=NothingKnown)
 
 
 def peers(outage: Outage | None = None) -> Peers:
@@ -102,7 +103,17 @@ async def house(
     await follower.caught_up()
     crew = AttachedCrew(lambda _tenant, agent: agent == AGENT)
     ids = (f"{n:032x}" for n in count(1))
-    steps = Steps(runs, at.policy, at.state, at.actuators, crew, lambda: NOW, StepLimits(), lambda: next(ids))
+    steps = Steps(
+        runs,
+        at.policy,
+        at.state,
+        at.actuators,
+        crew,
+        at.knowledge,
+        lambda: NOW,
+        StepLimits(),
+        lambda: next(ids),
+    )
     conductor = Conductor(runs, steps, at.policy, at.state, crew, lambda: NOW, lambda: next(ids))
     orchestrator = Orchestrator(
         runs, conductor, at.policy, at.state, crew, lambda: NOW, Reasoning(), Limits(max_wait_seconds=20)

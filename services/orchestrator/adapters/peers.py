@@ -1,0 +1,35 @@
+"""The peers that the orchestrator asks, each behind its port. A channel connects when it is first used."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chassis.process import now
+from chassis.rpc import LARGE_MESSAGES
+from chassis.rpc.client import channel
+from kernel.events import Cause
+from services.orchestrator.adapters.actuators import GrpcActuators
+from services.orchestrator.adapters.policy import GrpcPolicy, PolicySessions
+from services.orchestrator.adapters.state import GrpcState
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """Doors to all of them."""
+
+    policy: GrpcPolicy
+    sessions: PolicySessions
+    state: GrpcState
+    actuators: GrpcActuators
+
+
+def peers_at(address: Callable[[str], str], *, internal_key: str, actor: str) -> Peers:
+    """Doors to what is at the `address` of each (`host:port`); questions that belong to no run are asked by `actor`."""
+    to_policy = channel(address("policy"), internal_key=internal_key)
+    to_state = channel(address("state"), internal_key=internal_key, max_message_bytes=LARGE_MESSAGES)
+    to_actuators = channel(address("actuators"), internal_key=internal_key)
+    return Peers(
+        GrpcPolicy(to_policy),
+        PolicySessions(to_policy),
+        GrpcState(to_state),
+        GrpcActuators(to_actuators, Cause("default", "", actor, now())),
+    )
