@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote, unquote
 
+from chassis import tracing
 from kernel.events import Cause, Head, Recorded, Stream
 
 _PLAIN = re.compile(r"[!#$&-~]*")
@@ -106,8 +107,9 @@ def event_lines(
         lines += f"ce-correlationid: {inert(cause.correlation_id)}\r\n"
     if cause.causation_id:
         lines += f"ce-causationid: {inert(cause.causation_id)}\r\n"
-    if cause.traceparent:
-        lines += f"traceparent: {inert(cause.traceparent)}\r\n"
+    traceparent = tracing.current_traceparent() or cause.traceparent
+    if traceparent:
+        lines += f"traceparent: {inert(traceparent)}\r\n"
     return lines
 
 

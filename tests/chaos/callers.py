@@ -27,6 +27,11 @@ class Callers:
     acknowledged: dict[str, int] = field(default_factory=dict)
     longest_gap_seconds: float = 0.0
     unexpected: list[str] = field(default_factory=list)
+    """Answers that no caller should get, whatever happens."""
+    cut_off: list[str] = field(default_factory=list)
+    """Requests that were sent and got no answer: asked again."""
+    turned_away: list[str] = field(default_factory=list)
+    """Requests that were answered 502, 503 or 504: asked again."""
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count()
@@ -78,8 +83,11 @@ class Callers:
         while True:
             try:
                 answer = await client.request(method, path, json=body)
-            except httpx.TransportError:
+            except httpx.ConnectError:
                 await asyncio.sleep(0.05)  # nobody there: ask again
+                continue
+            except httpx.TransportError as error:
+                self.cut_off.append(f"{method} {path}: {type(error).__name__} {error}")
                 continue
             if answer.status_code == 202:
                 method, path, body = "GET", f"/api/runs/{answer.json()['run_id']}?wait_seconds=20", {}
@@ -90,6 +98,7 @@ class Callers:
             if answer.status_code not in (502, 503, 504):
                 self.unexpected.append(f"{answer.status_code} {answer.text[:500]}")
                 return
+            self.turned_away.append(f"{answer.status_code} {answer.text[:300]}")
             await asyncio.sleep(0.05)
 
     def _acknowledge(self, run: dict[str, object]) -> None:

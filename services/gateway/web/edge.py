@@ -8,7 +8,7 @@ from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis import process, telemetry
+from chassis import process, telemetry, tracing
 from chassis.rpc.faults import PeerFailed
 from services.gateway.web import problems
 
@@ -58,7 +58,8 @@ class Edge:
             await send(message)
 
         try:
-            await self._app(scope, body.receive, answering)
+            with tracing.span(f"{scope['method']} {scope['path']}", kind="SERVER", traceparent=_traceparent(scope)):
+                await self._app(scope, body.receive, answering)
         except ClientDisconnect:
             status = status or 499  # nobody is there to be answered
         except PeerFailed as failure:
@@ -74,6 +75,14 @@ class Edge:
             route = _route(scope)
             REQUESTS.labels(route, str(status)).inc()
             SECONDS.labels(route).observe(process.monotonic() - started)
+
+
+def _traceparent(scope: Scope) -> str:
+    """What the caller says of its trace; what cannot be read begins a new one."""
+    for name, value in scope["headers"]:
+        if name == b"traceparent":
+            return str(value.decode("ascii", "replace"))
+    return ""
 
 
 class _Body:
