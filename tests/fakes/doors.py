@@ -73,7 +73,7 @@ def run_of(ask: ProcessLog, caller: Caller, run_id: str) -> Run:
         decisions=(),
         outcome=Outcome(state, "BOOTSTRAP_COMPLETE", "looked, touched nothing", (), ()),
         trace=(Cycle(1, "memory", "memory", ("e1",), 0.8, "", ""),) if ask.include_trace else None,
-        past=(),
+        past_incidents=(),
         waiting_for=("approval-1",) if waits else (),
         report_sha256="ef" * 32,
         start_time=AT,

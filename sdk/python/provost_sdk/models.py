@@ -46,7 +46,8 @@ def run_as_dict(run: orchestrator_pb2.Run) -> dict[str, Any]:
         "effects": made.pop("effects"),
         "checks": made.pop("checks"),
     }
-    for past in made["past"]:
+    made["past_incidents"] = made.pop("past")
+    for past in made["past_incidents"]:
         for tried in past["tried"]:
             tried["action"] = tried.pop("name")
     cycles = made.pop("cycles")

@@ -210,7 +210,7 @@ class Run:
     decisions: tuple[Decision, ...]
     outcome: Outcome
     trace: tuple[Cycle, ...] | None
-    past: tuple[PastIncident, ...]
+    past_incidents: tuple[PastIncident, ...]
     waiting_for: tuple[str, ...]
     report_sha256: str
     start_time: datetime | None

@@ -87,7 +87,7 @@ def run_from_wire(run: orchestrator_pb2.Run) -> Run:
             checks=tuple(Check(each.name, each.ok, each.detail) for each in run.checks),
         ),
         trace=tuple(_cycle(each) for each in run.cycles) if run.include_trace else None,
-        past=tuple(_past(each) for each in run.past),
+        past_incidents=tuple(_past(each) for each in run.past),
         waiting_for=tuple(run.waiting_for),
         report_sha256=run.report_sha256,
         start_time=time_of(run, "start_time"),

@@ -80,7 +80,7 @@ def test_a_run_crosses_whole_but_for_its_permits() -> None:
     assert run.plan[0].parameters == {"play": "x"}
     assert run.decisions[0].decision == "ALLOW"
     assert run.outcome.effects[0].state == "SUCCEEDED"
-    assert (run.past[0].seen, run.past[0].tried[0].helped) == (3, 1)
+    assert (run.past_incidents[0].seen, run.past_incidents[0].tried[0].helped) == (3, 1)
     assert run.source is not None
     assert run.source.redactions == {"aws_key": 1}
     assert run.start_time == datetime(2026, 1, 1, tzinfo=UTC)

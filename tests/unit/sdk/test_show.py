@@ -69,7 +69,8 @@ def test_a_run_shows_everything_that_matters(screen: io.StringIO) -> None:
 def test_hostile_text_in_every_field_of_a_run_acts_on_nothing(screen: io.StringIO) -> None:
     run = full_run()
     for message in (run, run.incident, *run.incident.evidence, *run.incident.patterns, *run.plan, *run.decisions,
-                    *run.effects, *run.cycles, *run.checks, *run.past, run.plan[0].action):  # fmt: skip
+                    *run.effects, *run.cycles, *run.checks, *run.past, *run.past[0].tried,
+                    run.plan[0].action):  # fmt: skip
         for field in message.DESCRIPTOR.fields:
             if field.type == field.TYPE_STRING and not field.is_repeated:
                 setattr(message, field.name, HOSTILE)
