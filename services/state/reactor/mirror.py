@@ -79,10 +79,13 @@ class StoreMirror:
         self._wake.set()
 
     async def run(self) -> None:
-        """Keep up, for ever; begin when the view has caught up with the log."""
+        """Keep up until cancelled; begin when the view has caught up with the log."""
         self._wake.set()
         pause = 0.02
-        while True:
+        task = asyncio.current_task()
+        # `asyncio.wait_for`, which the store's client uses, swallows a cancellation that comes together with an answer
+        # (until Python 3.12): so it is also looked for.
+        while task is None or not task.cancelling():
             await _within(self._wake.wait(), CHECK_SECONDS)  # else see whether the store is still what it was
             self._wake.clear()
             self._hurry.clear()
