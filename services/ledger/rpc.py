@@ -15,7 +15,7 @@ from services.ledger.wire import answers as wire
 READERS = frozenset({"viewer", "operator", "approver", "auditor", "admin", "service"})
 # Verifying and rebuilding look across tenants and cost minutes of a disk; neither shows anyone's events.
 KEEPERS = frozenset({"operator", "auditor", "admin", "service"})
-REBUILDERS = frozenset({"operator", "admin", "service"})
+REBUILDERS = frozenset({"admin", "service"})
 MAX_WAIT_SECONDS = 25
 
 

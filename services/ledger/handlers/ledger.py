@@ -23,7 +23,7 @@ from services.ledger.handlers.roots import root_at, roots
 from services.ledger.handlers.verifying import verify
 from services.ledger.ports import Book, EventStream, Signer
 
-HEAD_WAIT_SECONDS = 5.0
+HEAD_WAIT_SECONDS = 3.0
 
 
 class Ledger:

@@ -188,7 +188,7 @@ async def test_waiting_answers_the_sequence(viewer: Caller) -> None:
 
 
 async def test_the_ledger_is_verified_and_rebuilt(viewer: Caller) -> None:
-    auditor, operator = viewer.as_("auditor"), viewer.as_("operator")
+    auditor, admin = viewer.as_("auditor"), viewer.as_("admin")
     answer = await auditor.ask("VerifyLedger", pb.VerifyLedgerRequest(against_log=True))
     assert answer.ok
     assert {each.name for each in answer.checks} >= {"continuity", "leaves", "tiles", "root", "heads", "log"}
@@ -197,7 +197,7 @@ async def test_the_ledger_is_verified_and_rebuilt(viewer: Caller) -> None:
     from provost.ledger.v1.ledger_pb2_grpc import LedgerServiceStub
 
     call = LedgerServiceStub(viewer.channel).RebuildLedger(
-        pb.RebuildLedgerRequest(), metadata=operator.metadata
+        pb.RebuildLedgerRequest(), metadata=admin.metadata
     )
     *_, last = [each async for each in call]
     assert (last.done, last.swapped, last.events) == (True, True, 58)
