@@ -196,9 +196,7 @@ async def test_the_ledger_is_verified_and_rebuilt(viewer: Caller) -> None:
     assert (answer.tree_head.tree_size, answer.first_bad_sequence) == (58, 0)
     from provost.ledger.v1.ledger_pb2_grpc import LedgerServiceStub
 
-    call = LedgerServiceStub(viewer.channel).RebuildLedger(
-        pb.RebuildLedgerRequest(), metadata=admin.metadata
-    )
+    call = LedgerServiceStub(viewer.channel).RebuildLedger(pb.RebuildLedgerRequest(), metadata=admin.metadata)
     *_, last = [each async for each in call]
     assert (last.done, last.swapped, last.events) == (True, True, 58)
     assert last.root_hash == answer.tree_head.root_hash
