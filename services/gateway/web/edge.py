@@ -58,7 +58,9 @@ class Edge:
             await send(message)
 
         try:
-            with tracing.span(f"{scope['method']} {scope['path']}", kind="SERVER", traceparent=_traceparent(scope)):
+            with tracing.span(
+                f"{scope['method']} {scope['path']}", kind="SERVER", traceparent=_traceparent(scope)
+            ):
                 await self._app(scope, body.receive, answering)
         except ClientDisconnect:
             status = status or 499  # nobody is there to be answered
