@@ -34,10 +34,11 @@ class Reactor:
 
     async def deliver(self, events: Sequence[Recorded]) -> None:
         """Fold `events`; the store follows by itself, so that it may be down without holding anything up."""
-        changed = [place for recorded in events for place in fold(self._view, recorded)]
+        for recorded in events:
+            # Told one by one: should the next one fail, this one is known and will not be told again.
+            self._mirror.changed(fold(self._view, recorded))
         for aggregates in self._aggregates:
             await aggregates.take(events)
-        self._mirror.changed(changed)
 
 
 def fold(view: View, recorded: Recorded) -> Sequence[Place]:
