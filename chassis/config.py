@@ -10,9 +10,9 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_core.core_schema import ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
@@ -21,7 +21,23 @@ from chassis import process
 Port = int
 S = TypeVar("S", bound="ServiceSettings")
 
-_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|STORE_URL", re.IGNORECASE)
+_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|ENDPOINT|_URL", re.IGNORECASE)
+
+
+def _unhonoured(why: str) -> AfterValidator:
+    def refuse(value: object) -> object:
+        if value:
+            raise ValueError(f"this version cannot honour it ({why}): unset it, or nothing starts")
+        return value
+
+    return AfterValidator(refuse)
+
+
+# Set means: must be honoured. What a version does not do yet is refused, never left out in silence.
+LlmEndpoint = Annotated[str, Field(alias="LLM_ENDPOINT"), _unhonoured("it asks no language model")]
+OpaEndpoint = Annotated[str, Field(alias="OPA_ENDPOINT"), _unhonoured("it asks no OPA")]
+VaultUrl = Annotated[str, Field(alias="VAULT_URL"), _unhonoured("it reads no secrets from a Vault")]
+RequireLicense = Annotated[bool, Field(alias="REQUIRE_LICENSE"), _unhonoured("it checks no licences")]
 
 
 def _port(name: str, default: int) -> Any:
@@ -33,6 +49,7 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_file=".env",
+        env_ignore_empty=True,
         extra="ignore",
         case_sensitive=True,
         frozen=True,
@@ -122,6 +139,9 @@ class ServiceSettings(BaseSettings):
         return self.home / path
 
 
+# What the command line reads from the environment, and no process.
+CLIENT_NAMES: frozenset[str] = frozenset({"PROVOST_ADDRESS", "PROVOST_API_KEY"})
+
 # Every PROVOST_ name that means something to some process, so that a misspelt one is noticed. A test holds this
 # against all settings classes.
 KNOWN_NAMES: frozenset[str] = frozenset(
@@ -181,13 +201,13 @@ def mistakes(error: Exception) -> Iterator[str]:
     for each in error.errors(include_url=False):
         name = ".".join(str(part) for part in each["loc"])
         shown = "" if _SECRET.search(name) else f" is {str(each['input'])[:80]!r}"
-        yield f"{name}{shown}: {each['msg']}"
+        yield f"{name}{shown}: {each['msg'].removeprefix('Value error, ')}"
 
 
 def unknown_names(given: Iterable[str]) -> Iterator[str]:
     """One line for each `PROVOST_` name in `given` that no setting has, with the nearest one that exists."""
     for name in sorted(set(given)):
-        if name.startswith("PROVOST_") and name not in KNOWN_NAMES:
+        if name.startswith("PROVOST_") and name not in KNOWN_NAMES | CLIENT_NAMES:
             near = difflib.get_close_matches(name, KNOWN_NAMES, n=1)
             yield f"{name} is not a setting" + (
                 f": did you mean {near[0]}?" if near else " and has no effect"

@@ -11,17 +11,22 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 
 from chassis import config, process, telemetry
-from chassis.config import ServiceSettings
+from chassis.config import LlmEndpoint, OpaEndpoint, RequireLicense, ServiceSettings, VaultUrl
 from chassis.embedded import keys, ports, servers
 from chassis.embedded.place import Occupied, Place
 from chassis.embedded.supervisor import StartFailed, Supervisor
 
 
 class Settings(ServiceSettings):
-    """Of the gateway's settings, those to which an embedded run adds its own keys."""
+    """Of the services' settings, those to which an embedded run adds its own keys, and those that this version
+    does not honour: they are refused here, before anything is started."""
 
     api_keys: SecretStr = Field(SecretStr(""), alias="API_KEYS")
     admin_keys: SecretStr = Field(SecretStr(""), alias="ADMIN_KEYS")
+    llm_endpoint: LlmEndpoint = ""
+    opa_endpoint: OpaEndpoint = ""
+    vault_url: VaultUrl = ""
+    require_license: RequireLicense = False
 
 
 say: Callable[[str], None] = partial(print, flush=True)

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field, SecretStr, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
-from chassis.config import ServiceSettings
+from chassis.config import RequireLicense, ServiceSettings
 from kernel.faults import Invalid
 from services.gateway.domain.callers import Keyring, Role, parse_keys
 
@@ -17,6 +17,8 @@ class GatewaySettings(ServiceSettings):
     admin_keys: SecretStr = Field(SecretStr(""), alias="ADMIN_KEYS")
     rate_limit_requests: int = Field(100, alias="RATE_LIMIT_REQUESTS", ge=0)
     rate_limit_window_seconds: float = Field(60.0, alias="RATE_LIMIT_WINDOW_SEC", gt=0, le=86_400)
+
+    require_license: RequireLicense = False
 
     # What the analysis is set to: told to callers, used by the orchestrator.
     enable_reflection: bool = Field(True, alias="ENABLE_REFLECTION")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from chassis.config import ServiceSettings
+from chassis.config import LlmEndpoint, ServiceSettings
 
 
 class OrchestratorSettings(ServiceSettings):
@@ -13,6 +13,7 @@ class OrchestratorSettings(ServiceSettings):
     target_reasoning_score: float = Field(0.7, alias="TARGET_REASONING_SCORE", ge=0.0, le=1.0)
     crew_size: int = Field(8, alias="PROVOST_CREW_SIZE", ge=1, le=64)
 
+    llm_endpoint: LlmEndpoint = ""
     db_path: Path = Field(Path("devops_knowledge.db"), alias="DB_PATH")
 
     @property

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
-from chassis.config import ServiceSettings
+from chassis.config import OpaEndpoint, ServiceSettings, VaultUrl
 
 
 class PolicySettings(ServiceSettings):
+    opa_endpoint: OpaEndpoint = ""
+    vault_url: VaultUrl = ""
+
     @property
     def signing_key(self) -> Path:
         """Signs session tokens and permits; readable by policy alone."""

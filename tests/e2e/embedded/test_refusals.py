@@ -63,6 +63,11 @@ def test_a_second_start_is_refused_and_told_where_the_first_is(tmp_path: Path) -
     ("changes", "code", "told"),
     [
         ({"PROVOST_HTTP_PORT": "http", "LOG_FORMAT": "xml"}, 2, ("PROVOST_HTTP_PORT", "LOG_FORMAT")),
+        (
+            {"LLM_ENDPOINT": "http://x", "REQUIRE_LICENSE": "true", "PROVOST_HTTP_PORT": "http"},
+            2,
+            ("LLM_ENDPOINT: this version cannot", "REQUIRE_LICENSE", "PROVOST_HTTP_PORT"),
+        ),
         ({"PROVOST_METRICS_PORT": "9999"}, 1, ("PROVOST_METRICS_PORT can only be 0",)),
         ({"PROVOST_HTTP_PORT": "7777", "PROVOST_STATE_PORT": "7777"}, 1, ("set for both",)),
     ],
