@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from services.ledger.domain.entry import Message
+from services.ledger.domain.position import Position
 from services.ledger.domain.proofs import Range
 from services.ledger.domain.records import Progress, SignedHead
 from services.ledger.handlers.roots import root_at
@@ -24,6 +25,7 @@ async def rebuild(
     places.
     """
     draft = await book.beside()
+    writing: asyncio.Future[Position] | None = None
     try:
         state = await log.state()
         target = state.last
@@ -31,16 +33,25 @@ async def rebuild(
         yield Progress(0, target)
         async with aclosing(_read(log, max(0, state.first - 1), target)) as read:
             async for messages in read:
-                await draft.append(messages)
+                if writing is not None:
+                    await writing
+                # The next helping is read while this one is written.
+                writing = asyncio.ensure_future(draft.append(messages))
                 events += len(messages)
                 if events - reported >= _REPORT_EVERY:
                     reported = events
                     yield Progress(events, target)
+        if writing is not None:
+            await writing
         await draft.finish()
         async with appending:
             last = await _take_place(book, log, signer, draft)
         yield last
     finally:
+        if writing is not None:
+            await asyncio.gather(
+                writing, return_exceptions=True
+            )  # what it raised was raised above, or is moot
         await draft.discard()
 
 

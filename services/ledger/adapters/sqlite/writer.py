@@ -24,7 +24,7 @@ ReadFact = Callable[[Entry], Fact | None]
 _LIVE = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
-    "PRAGMA cache_size=-65536",
+    "PRAGMA cache_size=-32768",
     "PRAGMA wal_autocheckpoint=8192",
     "PRAGMA journal_size_limit=67108864",
 )
