@@ -194,7 +194,7 @@ class JetStreamFeed:
         self._read = self._upto = sequence
         self._lag = int(tokens[at + 3])
         self._outstanding -= 1
-        name = subject.decode()
+        name = subject.decode("utf-8", "replace")
         if self._wants is not None and not self._wants(name):
             if self._lag == 0 or self._outstanding <= BATCH:
                 self._wake()

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import httpx2 as httpx
@@ -78,7 +79,7 @@ class Callers:
         await self._until_over(client, "POST", "/api/runs", body)
 
     async def _until_over(
-        self, client: httpx.AsyncClient, method: str, path: str, body: dict[str, object]
+        self, client: httpx.AsyncClient, method: str, path: str, body: Mapping[str, object]
     ) -> None:
         while True:
             try:

@@ -1,11 +1,12 @@
 """What must hold whatever happened: the invariants, written once, over the log as it is on disk.
 
-Numbers are those of the design: 1 acknowledged implies stored, 2 one effect per request, 3 versions without holes or twins,
-5 no effect without a stored ALLOW before it, 7 one holder per lock, 8 every run ends.
+1 acknowledged implies stored, 2 one effect per request, 3 versions without holes or twins, 5 no effect without a stored
+ALLOW before it, 7 one holder per lock, 8 every run ends.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from chassis.eventlog.connection import connect
 from chassis.eventlog.follower import Follower
@@ -87,15 +88,14 @@ def no_effect_without_an_allow(events: Sequence[Recorded]) -> None:
 
 
 def one_holder_per_lock(events: Sequence[Recorded]) -> None:
-    holder: dict[str, tuple[str, object]] = {}
+    holder: dict[str, tuple[str, datetime]] = {}
     for event in events:
         agent = f"{event.stream.tenant}/{event.stream.id}"
         if event.event_type == "LockAcquired":
             taken = state.LockAcquired.FromString(event.payload)
             before = holder.get(agent)
-            assert before is None or before[1] <= taken.at.ToDatetime(), (
-                f"{agent} was held at {event.sequence}"
-            )  # type: ignore[operator]
+            free = before is None or before[1] <= taken.at.ToDatetime()
+            assert free, f"{agent} was held at {event.sequence}"
             holder[agent] = (taken.holder, taken.expire_time.ToDatetime())
         elif event.event_type == "AgentAdvanced":
             moved = state.AgentAdvanced.FromString(event.payload)

@@ -21,7 +21,7 @@ SEED = 20
 SERVICES = ("policy", "state", "ledger", "orchestrator", "gateway")
 SERVERS = ("nats-server", "valkey-server")
 SERVING_AGAIN_SECONDS = 30.0
-"""10 s are what a person may notice; a busy machine with two cores is given three times as much before the test fails."""
+"""10 s is the limit on a machine of its own; one that is busy with other things is given three times as much."""
 
 
 @pytest.fixture
@@ -76,11 +76,7 @@ async def test_twenty_kills_lose_nothing_acknowledged(provost: Embedded) -> None
         os.kill(provost.run_json()["pids"][victim], signal.SIGKILL)
         took = await callers.more(callers.at_once + 1, SERVING_AGAIN_SECONDS + 30)
         assert took < SERVING_AGAIN_SECONDS, f"kill {n}: {victim}: {took:.1f} s without serving"
-        await asyncio.to_thread(
-            provost.until,
-            lambda v=victim, r=restarts: provost.restarts_of(v) > r,
-            f"{victim} is started again",
-        )
+        await asyncio.to_thread(provost.until_restarted, victim, restarts)
     callers.finish()
     await asking
     assert callers.unexpected == []
@@ -103,9 +99,11 @@ async def test_store_and_ledger_come_back_equal_after_everything_was_killed(prov
     wiped = [provost.home / "ledger" / "ledger.db", provost.home / "store"]
     for place in wiped:
         assert place.exists(), f"{place} was not there: nothing was wiped"
-        shutil.rmtree(place) if place.is_dir() else [
-            each.unlink() for each in place.parent.glob("ledger.db*")
-        ]
+        if place.is_dir():
+            shutil.rmtree(place)
+            continue
+        for each in place.parent.glob(f"{place.name}*"):
+            each.unlink()
     await asyncio.to_thread(provost.start)
     again = callers_of(provost)
     asking = asyncio.create_task(again.ask())

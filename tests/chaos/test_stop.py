@@ -31,9 +31,7 @@ async def test_sigterm_under_load_fails_no_call(provost: Embedded) -> None:
         restarts = provost.restarts_of(victim)
         os.kill(provost.run_json()["pids"][victim], signal.SIGTERM)
         await callers.more(callers.at_once + 1, 60)
-        await asyncio.to_thread(
-            provost.until, lambda v=victim, r=restarts: provost.restarts_of(v) > r, f"{victim} is started again"
-        )
+        await asyncio.to_thread(provost.until_restarted, victim, restarts)
         assert (callers.cut_off, callers.turned_away) == ([], []), f"while {victim} stopped"
     callers.finish()
     await asking

@@ -57,13 +57,15 @@ def test_a_safe_run_names_cause_evidence_plan_and_decisions(operator: httpx.Clie
         for decision in run["decisions"]
     )
     assert {effect["state"] for effect in run["outcome"]["effects"]} == {"PREVIEWED"}
-    assert run["trace"] and run["sequence"] > 0
+    assert run["trace"]
+    assert run["sequence"] > 0
 
 
 def test_a_quiet_log_has_nothing_wrong(operator: httpx.Client) -> None:
     run = process(operator, "\n".join(QUIET)).json()
     assert run["incident"]["cause"] == "none"
-    assert run["plan"] == [] and run["incident"]["evidence"] == []
+    assert run["plan"] == []
+    assert run["incident"]["evidence"] == []
 
 
 def test_without_a_trace(operator: httpx.Client) -> None:
@@ -122,7 +124,8 @@ def test_a_rejected_run_does_nothing(operator: httpx.Client, approver: httpx.Cli
     answered = approver.post(f"/api/approvals/{waiting_for(operator, run_id)}", json={"approve": False})
     assert answered.status_code == 200, answered.text
     run = until_over(operator, run_id)
-    assert run["state"] == "COMPLETED" and run["outcome"]["effects"] == []
+    assert run["state"] == "COMPLETED"
+    assert run["outcome"]["effects"] == []
     assert [decision["decision"] for decision in run["decisions"]] == ["DENY"]
 
 
@@ -212,7 +215,8 @@ def test_instructions_inside_a_log_change_no_action(operator: httpx.Client) -> N
 def test_the_same_request_is_the_same_run(operator: httpx.Client) -> None:
     first = process(operator, LOG, request_id="only-once").json()
     second = process(operator, LOG, request_id="only-once").json()
-    assert first["run_id"] == second["run_id"] and first["sequence"] == second["sequence"]
+    assert first["run_id"] == second["run_id"]
+    assert first["sequence"] == second["sequence"]
 
 
 def test_another_key_is_refused_and_the_attempt_is_recorded(

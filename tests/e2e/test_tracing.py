@@ -30,7 +30,9 @@ def provost(tmp_path: Path) -> Iterator[Embedded]:
 async def test_a_callers_trace_reaches_every_service_and_every_event_of_the_run(provost: Embedded) -> None:
     with client(provost, "operator") as api:
         headers = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
-        run = api.post("/api/process_log", json={"log": "ERROR disk full\n", "mode": "safe"}, headers=headers).json()
+        run = api.post(
+            "/api/process_log", json={"log": "ERROR disk full\n", "mode": "safe"}, headers=headers
+        ).json()
     events = [
         event
         for event in await everything(nats_url(provost))
@@ -42,5 +44,7 @@ async def test_a_callers_trace_reaches_every_service_and_every_event_of_the_run(
     provost.stop()  # what is still buffered is exported when a process ends
     for name in BY:
         lines = (provost.home / "logs" / f"{name}.log").read_text().splitlines()
-        spans = [json.loads(line) for line in lines if line.startswith("{") and re.search(r'"trace_id"', line)]
+        spans = [
+            json.loads(line) for line in lines if line.startswith("{") and re.search(r'"trace_id"', line)
+        ]
         assert any(TRACE in span["context"]["trace_id"] for span in spans), f"{name} has no span of the trace"

@@ -177,7 +177,7 @@ class FakeLedger:
     ) -> Listing[Event]:
         self.filters.append(events)
         subject = f"evt.{caller.tenant}.orchestrator.run.run-1.RunStarted"
-        event = Event(7, 6, "id-7", subject, "RunStarted", "key:x", "run-1", "", AT, "{}", "aa" * 32)
+        event = Event(7, 6, "id-7", subject, "RunStarted", "key:x", "run-1", "", AT, {}, "aa" * 32)
         return Listing((event,), "")
 
     async def agent_actions(self, actions: ActionFilter, page: Page, caller: Caller) -> Listing[AgentAction]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 
@@ -97,7 +97,7 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`payload` is the event as JSON text, empty when it cannot be read."""
+    """`payload` is the event as JSON, None when it cannot be read."""
 
     sequence: int
     leaf_index: int
@@ -108,7 +108,7 @@ class Event:
     correlation_id: str
     causation_id: str
     at: datetime | None
-    payload: str
+    payload: Mapping[str, Any] | None
     leaf_hash: str
 
 

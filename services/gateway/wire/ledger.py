@@ -1,5 +1,7 @@
 """The ledger's rows."""
 
+import json
+
 from provost.ledger.v1 import ledger_pb2
 from services.gateway.domain.records import (
     ActionFilter,
@@ -58,7 +60,7 @@ def event_from_wire(event: ledger_pb2.LedgerEvent) -> Event:
         correlation_id=event.correlation_id,
         causation_id=event.causation_id,
         at=time_of(event, "at"),
-        payload=event.payload_json,
+        payload=json.loads(event.payload_json) if event.payload_json else None,
         leaf_hash=event.leaf_hash.hex(),
     )
 

@@ -20,23 +20,16 @@ from services.orchestrator.actuators.journal import Journal
 from services.orchestrator.actuators.permits import PolicyPermits
 from services.orchestrator.actuators.rpc import ActuatorServicer
 from services.orchestrator.config import OrchestratorSettings
-from services.orchestrator.domain.records import Action
-
-
-def digest(action: Action) -> str:
-    """The digest that a permit must bear for this action."""
-    return action_digest(action.name, action.target, action.environment, action.parameters)
 
 
 async def main(stopping: process.Stopping) -> None:
     settings = load(OrchestratorSettings)
     telemetry.configure("actuators", settings)
     metrics.serve(settings.metrics_port_of("actuators"))
-    ask = Cause("default", "", "service:actuators", process.now())
-    key = settings.internal_key.get_secret_value()
-    permits = PolicyPermits(channel(settings.policy_address, internal_key=key), ask)
+    to_policy = channel(settings.policy_address, internal_key=settings.internal_key.get_secret_value())
+    permits = PolicyPermits(to_policy, Cause("default", "", "service:actuators", process.now()))
     journal = Journal(settings.home / "actuators" / "journal.db")
-    hands = Hands((*DIAGNOSTICS, AnsibleCheck()), permits, journal, digest, process.monotonic)
+    hands = Hands((*DIAGNOSTICS, AnsibleCheck()), permits, journal, action_digest, process.monotonic)
 
     async def heed(events: Sequence[Recorded]) -> None:
         for recorded in events:
@@ -48,14 +41,13 @@ async def main(stopping: process.Stopping) -> None:
     server = Server(settings, "actuators", unary_seconds=200.0)
     server.add(add_ActuatorServiceServicer_to_server, ActuatorServicer(hands))
     await follower.start()
-    await server.start()
     await follower.caught_up()
+    await server.start()
     await server.set_serving(True)
     await stopping.wait()
     await server.stop()
     await follower.stop()
     await connection.close()
-    journal.close()
 
 
 if __name__ == "__main__":

@@ -34,6 +34,12 @@ class Permits(Protocol):
         ...
 
 
+class Digest(Protocol):
+    """`sha256:<hex>` of what exactly is to be done; the permit must bear the same."""
+
+    def __call__(self, name: str, target: str, environment: str, parameters: Mapping[str, str]) -> str: ...
+
+
 class Hands:
     """All that can be done here."""
 
@@ -42,7 +48,7 @@ class Hands:
         actuators: Iterable[Actuator],
         permits: Permits,
         journal: Journal,
-        digest: Callable[[Action], str],
+        digest: Digest,
         monotonic: Callable[[], float],
     ) -> None:
         self.actuators: Mapping[str, Actuator] = {each.offer.action: each for each in actuators}
@@ -71,7 +77,7 @@ class Hands:
         """
         actuator = self._fit(action)
         read = await self._permits.read(permit)
-        digest = self._digest(action)
+        digest = self._digest(action.name, action.target, action.environment, action.parameters)
         if read.tenant != tenant or read.action_digest != digest:
             raise Denied("PERMIT_MISMATCH", "the permit is for another action; ask policy about this one")
         if (read.tenant, read.agent_id) in self._revoked:

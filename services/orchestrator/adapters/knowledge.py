@@ -31,7 +31,7 @@ FILTERS = tuple(
 )
 AGAIN_SECONDS = 1.0
 _OURS, _SCHEMA_VERSION = 0x50564B31, 1
-_NEWEST = 50
+_NEWEST, _MOST_WAITING = 50, 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STATES = {
     number: EffectState(name.removeprefix("EFFECT_STATE_"))
@@ -75,6 +75,7 @@ class SqliteKnowledge:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="knowledge")
         self._db: sqlite3.Connection
         self._follower: Follower | None = None
+        self._waiting: list[Recorded] = []
 
     async def follow(self, nats: Connection) -> None:
         """Open the file, and learn from the log from where it was left.
@@ -100,9 +101,15 @@ class SqliteKnowledge:
 
     async def take(self, events: Sequence[Recorded]) -> None:
         """Learn from `events`; while there is no room on disk, wait for it."""
-        while True:
+        self._waiting += events
+        # One transaction when a run has ended, not one for each of its events; what is lost here is read again.
+        ends = [n for n, each in enumerate(self._waiting, 1) if each.event_type == "RunEnded"]
+        upto = len(self._waiting) if len(self._waiting) > _MOST_WAITING else max(ends, default=0)
+        while upto:
             try:
-                return await self._do(self._keep, events)
+                await self._do(self._keep, self._waiting[:upto])
+                del self._waiting[:upto]
+                return
             except sqlite3.OperationalError as problem:
                 log.warning("knowledge not kept yet", why=str(problem))
                 await asyncio.sleep(AGAIN_SECONDS)

@@ -26,7 +26,9 @@ async def main(stopping: process.Stopping) -> None:
         channel(settings.orchestrator_address, internal_key=key, max_message_bytes=LARGE_MESSAGES)
     )
     packaged()  # the rules are read and compiled now, not while the first run waits
-    agents = [BuiltInAgent(agent_id, TENANT, policy, orchestrator, think) for agent_id in sorted(settings.crew)]
+    agents = [
+        BuiltInAgent(agent_id, TENANT, policy, orchestrator, think) for agent_id in sorted(settings.crew)
+    ]
     working = [asyncio.create_task(agent.work()) for agent in agents]
     await stopping.wait()
     for task in working:

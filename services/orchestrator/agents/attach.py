@@ -104,7 +104,9 @@ class BuiltInAgent:
                 match message.WhichOneof("message"):
                     case "welcome":
                         log.info("agent attached", agent=self._agent_id)
-                        beating = asyncio.create_task(self._beat(outbox, login, message.welcome.heartbeat_seconds))
+                        beating = asyncio.create_task(
+                            self._beat(outbox, login, message.welcome.heartbeat_seconds)
+                        )
                     case "task":
                         task = asyncio.create_task(self._answer(message.task, outbox))
                         thinking.add(task)
@@ -136,7 +138,9 @@ class BuiltInAgent:
         except Exception as error:
             log.exception("analysis failed", agent=self._agent_id, run=task.run_id)
             failure = pb.AttachAgentRequest.Failure(
-                run_id=task.run_id, error_type=type(error).__name__, message="the analysis failed; see the agents' log"
+                run_id=task.run_id,
+                error_type=type(error).__name__,
+                message="the analysis failed; see the agents' log",
             )
             outbox.put_nowait(pb.AttachAgentRequest(failure=failure))
 

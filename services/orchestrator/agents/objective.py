@@ -29,17 +29,38 @@ def _words(*stems: str) -> re.Pattern[str]:
 
 
 _LOOKS = (
-    Look("diagnostics.memory", _words("memory", "ram", "oom", "swap", "leak", "heap"), "how much memory is in use"),
-    Look("diagnostics.disk", _words("disk", "space", "inode", "file ?system", "storage", "volume"), "how full the disks are"),
-    Look("diagnostics.processes", _words("process", "cpu", "load", "zombie", "slow", "hang"), "what runs, and how much of it"),
-    Look("diagnostics.sockets", _words("socket", "port", "network", "connect", "listen", "traffic"), "who listens and who is connected"),
+    Look(
+        "diagnostics.memory",
+        _words("memory", "ram", "oom", "swap", "leak", "heap"),
+        "how much memory is in use",
+    ),
+    Look(
+        "diagnostics.disk",
+        _words("disk", "space", "inode", "file ?system", "storage", "volume"),
+        "how full the disks are",
+    ),
+    Look(
+        "diagnostics.processes",
+        _words("process", "cpu", "load", "zombie", "slow", "hang"),
+        "what runs, and how much of it",
+    ),
+    Look(
+        "diagnostics.sockets",
+        _words("socket", "port", "network", "connect", "listen", "traffic"),
+        "who listens and who is connected",
+    ),
     Look(
         "ansible.check",
         _words("time", "clock", "ntp", "chrony"),
         "whether the clock is kept",
         {"play": "time_synchronised"},
     ),
-    Look("ansible.check", _words("ssh", "login", "password"), "whether sshd is strict", {"play": "sshd_hardened"}),
+    Look(
+        "ansible.check",
+        _words("ssh", "login", "password"),
+        "whether sshd is strict",
+        {"play": "sshd_hardened"},
+    ),
 )
 _GENERAL = 4
 

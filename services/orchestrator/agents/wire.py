@@ -82,7 +82,11 @@ def _planned(n: int, action: Action) -> incident_pb2.PlannedAction:
 
 def _look(n: int, look: Look) -> incident_pb2.PlannedAction:
     action = policy_pb2.Action(
-        action_id=f"a{n}", name=look.action, target=TARGET, environment=ENVIRONMENT, parameters=look.parameters
+        action_id=f"a{n}",
+        name=look.action,
+        target=TARGET,
+        environment=ENVIRONMENT,
+        parameters=look.parameters,
     )
     return incident_pb2.PlannedAction(action=action, least_tier=_tier(look.least_tier), why=look.why)
 

@@ -116,6 +116,10 @@ class Embedded:
     def restarts_of(self, name: str) -> int:
         return len(re.findall(rf"^  {name} is ready again", self.output, re.MULTILINE))
 
+    def until_restarted(self, name: str, restarts: int) -> None:
+        """Wait until `name` was started again more often than `restarts` times."""
+        self.until(lambda: self.restarts_of(name) > restarts, f"{name} is started again")
+
     def _process_ended(self) -> bool:
         return self._process is not None and self._process.poll() is not None
 

@@ -60,7 +60,7 @@ def hands(tmp_path: Path, actuator: Counting, **permits: Permit) -> Hands:
         (actuator,),
         Written(**(permits or {"good": PERMIT})),
         journal,
-        lambda a: f"digest:{a.name}",
+        lambda name, *_: f"digest:{name}",
         lambda: 0.0,
     )
 
@@ -183,7 +183,7 @@ async def test_diagnostics_really_look(actuator: object) -> None:
 
 @pytest.mark.parametrize("unit", ["-h", "--version", "a b", "a;b", "$(x)", "../x", ""])
 async def test_no_unit_name_becomes_an_option_or_a_command(tmp_path: Path, unit: str) -> None:
-    it = Hands(DIAGNOSTICS, Written(), Journal(tmp_path / "j.db"), lambda a: "", lambda: 0.0)
+    it = Hands(DIAGNOSTICS, Written(), Journal(tmp_path / "j.db"), lambda *_: "", lambda: 0.0)
     with pytest.raises(Invalid):
         it.preview(Action("a", "diagnostics.unit", "localhost", "sandbox", {"unit": unit}))
 
@@ -204,7 +204,7 @@ async def test_ansible_checks_and_changes_nothing(tmp_path: Path) -> None:
 async def test_ansible_takes_named_plays_and_shaped_values_only(
     tmp_path: Path, parameters: dict[str, str]
 ) -> None:
-    it = Hands((AnsibleCheck(),), Written(), Journal(tmp_path / "j.db"), lambda a: "", lambda: 0.0)
+    it = Hands((AnsibleCheck(),), Written(), Journal(tmp_path / "j.db"), lambda *_: "", lambda: 0.0)
     with pytest.raises(Invalid):
         it.preview(Action("a", "ansible.check", "localhost", "sandbox", parameters))
 

@@ -43,7 +43,7 @@ def test_pure_rooms_are_closed_to_every_dependency(contract: str) -> None:
         ("chassis", ["run"]),
         ("services", ["run"]),
         ("sdk", ["run"]),
-        ("tests", ["run", "dev"]),
+        ("tests", ["run", "dev", "bench"]),
     ],
 )
 def test_whatever_is_imported_is_named(folder: str, locks: list[str]) -> None:

@@ -162,7 +162,7 @@ async def test_the_next_run_says_what_was_tried_and_what_helped(tmp_path: Path) 
 async def test_a_deleted_file_comes_back_equal(tmp_path: Path) -> None:
     log, path = MemoryLog(EVENTS), tmp_path / "deep" / "k.db"
     async with house_that_learns(log, path) as (it, learner):
-        for n, mode in enumerate([Mode.AUTO, Mode.SAFE, Mode.ASSISTED]):
+        for n, mode in enumerate([Mode.AUTO, Mode.ASSISTED, Mode.SAFE]):
             await it.process(mode, f"r{n}")
         before = await learner.rows()
     assert len(before[1]) == 1, "the run that waits for a person is under way"
@@ -242,12 +242,12 @@ async def test_without_room_it_waits_and_goes_on(tmp_path: Path, monkeypatch: py
         db = learner.knowledge._db
         await learner.knowledge._do(lambda: db.execute("PRAGMA max_page_count = 1").fetchall())
         log.put(f"evt.{TENANT}.orchestrator.run.large.PlanRecorded", large.SerializeToString())
+        run = (await it.process(Mode.SAFE)).run
+        assert run.state is RunState.COMPLETED, "no run waits for what is remembered"
         async with asyncio.timeout(10):
             while len(told.warnings) < 2:
                 await asyncio.sleep(0.01)
         assert "full" in told.warnings[0]
-        run = (await it.process(Mode.SAFE)).run
-        assert run.state is RunState.COMPLETED, "no run waits for what is remembered"
         await learner.knowledge._do(lambda: db.execute("PRAGMA max_page_count = 1000000").fetchall())
         position, running, incidents = await learner.rows()
     ended = [each.sequence for each in log.recorded() if each.event_type == "RunEnded"]
