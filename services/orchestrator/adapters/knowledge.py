@@ -156,16 +156,17 @@ class SqliteKnowledge:
         with self._db as db:
             db.execute("BEGIN IMMEDIATE")
             position = db.execute("SELECT coalesce(max(sequence), 0) FROM position").fetchone()[0]
+            row: tuple[int, str] | None = None
             for recorded in events:
-                if recorded.sequence > position:
-                    try:
-                        self._learn(recorded)
-                    except DecodeError:
-                        log.error(
-                            "event cannot be read", subject=recorded.subject, sequence=recorded.sequence
-                        )
-            if events[-1].sequence > position:
-                row = (events[-1].sequence, events[-1].event_id)
+                if recorded.sequence <= position:
+                    continue
+                position = recorded.sequence
+                try:
+                    self._learn(recorded)
+                except DecodeError:
+                    log.error("event cannot be read", subject=recorded.subject, sequence=position)
+                row = (position, recorded.event_id)
+            if row:
                 db.execute("INSERT OR REPLACE INTO position VALUES (1, ?, ?)", row)
 
     def _learn(self, recorded: Recorded) -> None:
