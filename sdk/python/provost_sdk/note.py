@@ -1,0 +1,152 @@
+"""Signed notes and checkpoints, read and verified with a public key alone: C2SP signed-note, tlog-checkpoint, Ed25519.
+
+Written from the specifications and not from the ledger's own code, which it is there to check. Needs no service.
+"""
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+
+MAX_NOTE_CHARACTERS = 1_000_000
+MAX_SIGNATURES = 100
+MAX_TREE_SIZE = 2**63 - 1
+_ED25519 = b"\x01"
+_DIGITS = frozenset("0123456789")
+
+
+class NotProved(Exception):
+    """What was given proves nothing; the text says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Whose signature is asked for: the name and public key of a log, and the id that its signatures bear."""
+
+    name: str
+    key_id: bytes
+    public: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A tree head that its log has signed."""
+
+    origin: str
+    size: int
+    root: bytes
+
+
+def read_key(text: str) -> Key:
+    """The key in a verifier key, `<name>+<8 hex digits>+<base64>`.
+
+    Raises:
+        NotProved: it is none, not of Ed25519, or its id belongs to another name or key.
+    """
+    parts = text.strip().split("+", 2)
+    if len(parts) != 3 or not is_name(parts[0]):
+        raise NotProved("not a verifier key: it is written <name>+<8 hex digits>+<base64>")
+    name, shown_id, encoded = parts
+    material = from_base64(encoded, "the verifier key")
+    if material[:1] != _ED25519 or len(material) != 33:
+        raise NotProved("not a verifier key of Ed25519")
+    key_id = hashlib.sha256(name.encode() + b"\n" + material).digest()[:4]
+    if shown_id != key_id.hex():
+        raise NotProved("the verifier key is damaged: its id belongs to another name or key")
+    return Key(name, key_id, material[1:])
+
+
+def open_note(note: str, key: Key) -> str:
+    """The text that `key` has signed, its last newline included. Signatures by others are passed over.
+
+    Raises:
+        NotProved: it is no note, `key` has not signed it, or a signature in its name does not verify.
+    """
+    if len(note) > MAX_NOTE_CHARACTERS:
+        raise NotProved("the note is too long")
+    if any(each < " " and each != "\n" for each in note):
+        raise NotProved("the note holds control characters")
+    at = note.rfind("\n\n")
+    if at < 0 or not note.endswith("\n") or len(note) == at + 2:
+        raise NotProved("not a signed note: no signatures behind an empty line")
+    text, lines = note[: at + 1], note[at + 2 : -1].split("\n")
+    if len(lines) > MAX_SIGNATURES:
+        raise NotProved("the note bears too many signatures")
+    ours = [raw[4:] for name, raw in map(_signature, lines) if (name, raw[:4]) == (key.name, key.key_id)]
+    if not ours:
+        signers = ", ".join(sorted({line.split(" ")[1] for line in lines}))
+        raise NotProved(f"not signed with the key {key.name}+{key.key_id.hex()}; it names {signers}")
+    for signature in ours:
+        if not _verifies(key.public, text.encode(), signature):
+            raise NotProved(f"the signature in the name of {key.name} does not verify")
+    return text
+
+
+def open_checkpoint(note: str, key: Key) -> Checkpoint:
+    """The tree head in a checkpoint that `key` has signed for the log it is named after.
+
+    Raises:
+        NotProved: as `open_note`; or what is signed is no checkpoint, or that of another log.
+    """
+    lines = open_note(note, key)[:-1].split("\n")
+    if len(lines) < 3 or "" in lines:
+        raise NotProved("what is signed is no checkpoint: three lines at least, none of them empty")
+    origin, size, root = lines[:3]
+    if origin != key.name:
+        raise NotProved(f"it is the checkpoint of {origin}, not of {key.name}")
+    return Checkpoint(origin, read_number(size, "the tree size"), read_hash(root, "the root"))
+
+
+def read_number(text: str, what: str) -> int:
+    """A decimal number in its one spelling, at most 2^63 - 1. Raises NotProved, naming `what`."""
+    if not text or not _DIGITS.issuperset(text) or (text[0] == "0" and text != "0") or len(text) > 19:
+        raise NotProved(f"{what} is no plain decimal number")
+    number = int(text)
+    if number > MAX_TREE_SIZE:
+        raise NotProved(f"{what} is too large")
+    return number
+
+
+def read_hash(text: str, what: str) -> bytes:
+    """A SHA-256 hash in base64. Raises NotProved, naming `what`."""
+    raw = from_base64(text, what)
+    if len(raw) != 32:
+        raise NotProved(f"{what} is not 32 bytes")
+    return raw
+
+
+def from_base64(text: str, what: str) -> bytes:
+    """Bytes in their one spelling (RFC 4648, section 4). Raises NotProved, naming `what`."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise NotProved(f"{what} is not base64") from None
+    if base64.b64encode(raw).decode() != text:
+        raise NotProved(f"{what} is not in the one spelling of base64")
+    return raw
+
+
+def is_name(name: str) -> bool:
+    """Whether `name` may name a key."""
+    return name != "" and not any(each.isspace() or each == "+" or each < " " for each in name)
+
+
+def _signature(line: str) -> tuple[str, bytes]:
+    parts = line.split(" ")
+    if len(parts) != 3 or parts[0] != "\u2014" or not is_name(parts[1]):
+        raise NotProved("a signature line of the note is not an em dash, a name and base64")
+    raw = from_base64(parts[2], "a signature")
+    if len(raw) < 5:
+        raise NotProved("a signature line of the note holds no signature")
+    return parts[1], raw
+
+
+def _verifies(public: bytes, message: bytes, signature: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
