@@ -51,7 +51,7 @@ class Authorization:
     async def decide(self, ask: Ask, session_token: str, cause: Cause, *, trusted: bool) -> Answer:
         """The decisions, durable. `trusted` callers may speak for an agent without its session token.
 
-        Sent again, it gives the same decision ids, and spends no second approval.
+        Sent again, it spends no second approval, and the same verdict has the same decision id.
 
         Raises:
             DeciderStale: this replica does not know the newest revocations. No DENY is recorded, for another replica
@@ -129,7 +129,13 @@ class Authorization:
     ) -> tuple[list[tuple[DecisionRecord, Judgement]], int]:
         """The agent was revoked while its decisions were being written: they are all refused, and that is recorded."""
         judgement = decision.revoked(agent)
-        refused = [(_with(record, judgement), judgement) for record, _ in judged]
+        refused = [
+            (
+                replace(_with(record, judgement), decision_id=_denial_id(record.decision_id, judgement)),
+                judgement,
+            )
+            for record, _ in judged
+        ]
         return refused, await self._record.commit([record for record, _ in refused], cause)
 
     def _facts(self, tenant: str, ask: Ask) -> Facts:
@@ -160,8 +166,11 @@ class Authorization:
     ) -> DecisionRecord:
         context, agent = ask.context, facts.agent
         digest = self._digest(action)
+        decision_id = _decision_id(ask, action.action_id, digest, cause)
+        if judgement.verdict is Verdict.DENY:
+            decision_id = _denial_id(decision_id, judgement)
         return DecisionRecord(
-            decision_id=_decision_id(ask, action.action_id, digest, cause),
+            decision_id=decision_id,
             agent_id=context.agent_id,
             run_id=context.run_id,
             task_id=context.task_id,
@@ -205,6 +214,12 @@ def _decision_id(ask: Ask, action_id: str, digest: str, cause: Cause) -> str:
     # Parts are told apart by their lengths, so that none can pass for another.
     name = "".join(f"{len(part)}:{part}" for part in parts)
     return blake2b(name.encode(), digest_size=16, person=b"provost.decision").hexdigest()
+
+
+def _denial_id(decision_id: str, judgement: Judgement) -> str:
+    """Not the id under which the same request was, or will be, allowed: one row of the ledger holds one verdict."""
+    name = f"{decision_id}:{judgement.reason}"
+    return blake2b(name.encode(), digest_size=16, person=b"provost.denial").hexdigest()
 
 
 def _with(record: DecisionRecord, judgement: Judgement) -> DecisionRecord:
