@@ -29,6 +29,7 @@ def checks_of(run: Run, artifact_names: Iterable[str]) -> tuple[Check, ...]:
     plan = run.plan or ()
     allowed = [p.action.action_id for p in plan if verdict_of(run, p.action.action_id) is Verdict.ALLOW]
     missing = [a for a in allowed if effect_id(run, a) not in run.effects]
+    missing += [a for a in unobserved(run) if a not in missing]
     unasked = [e.effect_id for e in run.effects.values() if verdict_of(run, e.action_id) is not Verdict.ALLOW]
     failed = [f"{e.action_id} {e.state}" for e in run.effects.values() if e.state in _BAD]
     acted = [e.effect_id for e in run.effects.values() if e.state is not EffectState.PREVIEWED]
@@ -52,6 +53,11 @@ def checks_of(run: Run, artifact_names: Iterable[str]) -> tuple[Check, ...]:
         _check("every claim cites lines of the log", unfounded, f"{len(claims)} claims, {len(cited)} lines"),
         _check("required artifacts are there", absent, f"{len(names)} artifacts"),
     )
+
+
+def unobserved(run: Run) -> tuple[str, ...]:
+    """The actions that may have been done, for they were intended, and of which nobody knows what came."""
+    return tuple(action_id for effect, action_id in run.intents.items() if effect not in run.effects)
 
 
 def _check(name: str, offenders: list[str], otherwise: str) -> Check:
@@ -88,7 +94,7 @@ def outcome_of(run: Run) -> str:
         ("previewed", states[EffectState.PREVIEWED]),
         ("done", states[EffectState.SUCCEEDED]),
         ("failed", states[EffectState.FAILED] + states[EffectState.REFUSED]),
-        ("of unknown outcome", states[EffectState.UNKNOWN]),
+        ("of unknown outcome", states[EffectState.UNKNOWN] + len(unobserved(run))),
         ("denied", verdicts[Verdict.DENY]),
         ("not approved", verdicts[Verdict.NEEDS_APPROVAL]),
     ) if count]  # fmt: skip
@@ -128,14 +134,23 @@ def handoff_of(run: Run, kind: str, details: str) -> Handoff:
     packet = run.known.packet
     constraints = packet.constraints if packet else None
     source, done = run.known.source, run.effects.values()
-    undone = [p for p in run.plan or () if effect_id(run, p.action.action_id) not in run.effects]
+    unclear = unobserved(run)
+    undone = [
+        p
+        for p in run.plan or ()
+        if effect_id(run, p.action.action_id) not in run.effects and p.action.action_id not in unclear
+    ]
+    tried = [f"{e.action_id}: {e.summary} ({e.state})" for e in done]
+    tried += [
+        f"{a}: it began and was cut off; look at the target before trying again (UNKNOWN)" for a in unclear
+    ]
     return Handoff(
         task_id=run.known.task_id,
         previous_agent_id=run.agent_id,
         revoked=True,
         revocation_reason=RevocationReason(kind, details),
         last_known_state=LastKnownState(run.phase or "", run.state),
-        what_was_tried=tuple(f"{e.action_id}: {e.summary} ({e.state})" for e in done),
+        what_was_tried=tuple(tried),
         blocking_issue=details,
         required_next_actions=tuple(f"{p.action.name} on {p.action.target}: {p.why}" for p in undone),
         constraints_reminder=tuple(

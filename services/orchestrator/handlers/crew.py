@@ -110,6 +110,9 @@ class AttachedCrew:
         return True
 
     def reserve_any(self, tenant: str, run_id: str) -> str:
+        for (of_tenant, agent_id), busy_with in self._busy.items():
+            if (of_tenant, busy_with) == (tenant, run_id):
+                return agent_id  # asked again: a second one would never be given back
         free = [
             key for key in self._seats if key[0] == tenant and key not in self._busy and self._is_crew(*key)
         ]

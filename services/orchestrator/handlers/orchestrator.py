@@ -130,7 +130,13 @@ class Orchestrator:
             created_at=cause.at,
         )
         command = self._start(run_id, task_id, agent_id, mode, strategy, packet, source, include_trace, cause)
-        await self._runs.handle(run_id, command, _of_run(cause, run_id, "start"))
+        try:
+            await self._runs.handle(run_id, command, _of_run(cause, run_id, "start"))
+        except BaseException:
+            if self._runs.current(cause.tenant, run_id).started is None:
+                # No run, or one that takes its agent anew when it is carried: until then the agent is free.
+                self._crew.release(cause.tenant, command.agent_id, run_id)
+            raise
         self._conductor.carry(cause.tenant, run_id, read.text)
 
     async def start_run(

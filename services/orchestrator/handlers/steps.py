@@ -271,16 +271,20 @@ class Steps:
         token = self._crew.token(carried.tenant, run.agent_id)
         if not token:
             raise Unavailable("PEER_UNREACHABLE", f"agent {run.agent_id} is not attached")
-        names = ",".join(action.action_id for action in actions)
-        answered = ",".join(sorted(approval_ids.values()))
-        attempt = str(carried.tries)
+        step: tuple[str, ...]
+        if approval_ids:
+            # Always the same request: an approval is good for one decision, so whoever asks again has to get that one.
+            step = ("approved", ",".join(sorted(run.approval_ids.values())))
+        else:
+            names = ",".join(action.action_id for action in actions)
+            step = ("authorize", names, "", str(run.fencing_token), str(carried.tries))
         try:
             return await self._policy.authorize(
                 token,
                 self._context(run, carried),
                 actions,
                 approval_ids,
-                self.cause(carried, "authorize", names, answered, str(run.fencing_token), attempt),
+                self.cause(carried, *step),
             )
         except Unauthenticated as fault:
             # The agent renews its session by itself; that its old one ended in between is nobody's error.

@@ -1,5 +1,6 @@
 """Peers of the orchestrator in memory: small, honest, and able to be away or to die between two calls."""
 
+import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -51,6 +52,8 @@ class FakePolicy:
         self.answers: dict[str, Answer] = {}
         self.asked: dict[str, tuple[Action, str, str]] = {}
         self.decided: list[Decision] = []
+        self.used: dict[str, str] = {}
+        """Approvals, and the one decision each was good for."""
 
     async def standing(self, agent_id: str, cause: Cause) -> Standing:
         self.outage.pass_by()
@@ -75,6 +78,7 @@ class FakePolicy:
 
     def _decide(self, context: RunContext, action: Action, approval_id: str, cause: Cause) -> Decision:
         verdict, reason, permit = Verdict.DENY, "TIER_TOO_LOW", ""
+        decision_id = f"d-{cause.request_id}-{action.action_id}"
         if action.name in self.forbidden:
             reason = "FORBIDDEN_BY_PACKET"
         elif action.name in self.allowed:
@@ -83,10 +87,12 @@ class FakePolicy:
                 verdict, reason = Verdict.NEEDS_APPROVAL, "APPROVAL_REQUIRED"
             elif approval_id and self.answers[approval_id].state != "APPROVED":
                 verdict, reason = Verdict.DENY, "APPROVAL_REJECTED"
+            elif approval_id and self.used.setdefault(approval_id, decision_id) != decision_id:
+                verdict, reason = Verdict.DENY, "APPROVAL_USED"
             if verdict is Verdict.ALLOW and context.mode is not Mode.SAFE:
                 permit = f"permit:{action.action_id}:{context.fencing_token}"
         return Decision(
-            decision_id=f"d-{cause.request_id}-{action.action_id}",
+            decision_id=decision_id,
             action_id=action.action_id,
             verdict=verdict,
             rule="tier.T1_OPERATOR",
@@ -238,6 +244,8 @@ class FakeActuators:
         self.done: dict[str, str] = {}
         self.previews: list[str] = []
         self.fails = False
+        self.gate: asyncio.Event | None = None
+        """When there is one, an effect begins and does not end before it is set."""
 
     async def reachable(self) -> bool:
         return True
@@ -249,6 +257,8 @@ class FakeActuators:
 
     async def perform(self, effect_id: str, action: Action, permit: str, cause: Cause) -> Effect:
         self.done.setdefault(effect_id, permit)
+        if self.gate is not None:
+            await self.gate.wait()
         self.outage.pass_by()
         state = EffectState.FAILED if self.fails else EffectState.SUCCEEDED
         return Effect(

@@ -195,6 +195,86 @@ async def test_an_assisted_run_waits_for_a_person_and_then_acts() -> None:
     assert list(at.actuators.done.values()) == ["permit:a1:2"]
 
 
+async def test_an_approved_action_is_done_whatever_is_away_in_between() -> None:
+    at = peers()
+    async with house(at) as it:
+        await approved(at, it)
+        total = at.outage.calls
+    for n in range(2, total + 1):
+        at = peers(Outage({n}))
+        async with house(at) as it:
+            run = await approved(at, it)
+        assert run.state is RunState.COMPLETED, f"outage at call {n}"
+        assert [effect.state for effect in run.effects.values()] == [EffectState.SUCCEEDED], f"outage at {n}"
+        assert run.decisions["a1"].verdict == "ALLOW", f"outage at call {n}"
+        assert len(at.actuators.done) == 1, f"outage at call {n}"
+
+
+async def approved(at: Peers, it: House) -> Run:
+    """An assisted run, a person's yes, and its end."""
+    run_id = (await it.process(Mode.ASSISTED)).run.known.run_id
+    at.policy.answer("APPROVED")
+    it.conductor.nudge(TENANT, run_id)
+    await ended(it, run_id)
+    return it.runs.current(TENANT, run_id)
+
+
+async def test_a_crash_after_the_approval_was_spent_loses_nothing() -> None:
+    at, log = peers(), MemoryLog(EVENTS)
+    async with house(at, log) as it:
+        run = await approved(at, it)
+        kinds = types(log)
+    first, last = kinds.index("ApprovalsAwaited") + 2, len(kinds)
+    for n in range(first, last):
+        at, log = peers(), MemoryLog(EVENTS)
+        async with house(at, log) as it:
+            run_id = (await it.process(Mode.ASSISTED)).run.known.run_id
+            at.policy.answer("APPROVED")
+            it.conductor.nudge(TENANT, run_id)
+            async with asyncio.timeout(10):
+                while len(log.recorded()) < n:
+                    await asyncio.sleep(0)
+        async with house(at, log) as it:
+            await ended(it, run_id)
+            run = it.runs.current(TENANT, run_id)
+        assert run.state is RunState.COMPLETED, f"crash after event {n}"
+        assert [effect.state for effect in run.effects.values()] == [EffectState.SUCCEEDED], (
+            f"crash after {n}"
+        )
+        assert len(at.actuators.done) == 1, f"crash after event {n}"
+
+
+async def test_an_agent_is_booked_once_for_a_run_and_free_when_none_began() -> None:
+    crew = AttachedCrew(lambda *_: True)
+    for agent in ("sre-1", "sre-2"):
+        crew.attach(TENANT, agent, "token")
+    assert crew.reserve_any(TENANT, "r1") == crew.reserve_any(TENANT, "r1")
+    assert crew.reserve_any(TENANT, "r2")
+    at, log = peers(), MemoryLog(EVENTS)
+    async with house(at, log) as it:
+        log.fail_next()
+        with pytest.raises(Unavailable):
+            await it.process(Mode.SAFE)
+        assert (await it.process(Mode.SAFE, "another")).run.state is RunState.COMPLETED
+
+
+async def test_revoked_between_intent_and_outcome_is_not_left_to_the_next_to_do_again() -> None:
+    at = peers()
+    at.actuators.gate = asyncio.Event()
+    async with house(at) as it:
+        asking = asyncio.create_task(it.process(Mode.AUTO))
+        async with asyncio.timeout(10):
+            while not at.actuators.done:
+                await asyncio.sleep(0)
+        it.conductor.agent_revoked(TENANT, AGENT, "operator", "taken away")
+        run = (await asking).run
+    assert run.state is RunState.REVOKED
+    assert "1 of unknown outcome" in run.outcome
+    (handoff,) = at.state.handoffs
+    assert any(tried.startswith("a1: ") and "UNKNOWN" in tried for tried in handoff.what_was_tried)
+    assert not any("diagnostics.memory" in action for action in handoff.required_next_actions)
+
+
 async def test_while_a_run_waits_its_agent_serves_others() -> None:
     at = peers()
     async with house(at) as it:
