@@ -82,7 +82,7 @@ class Hands:
             raise Denied("PERMIT_MISMATCH", "the permit is for another action; ask policy about this one")
         if (read.tenant, read.agent_id) in self._revoked:
             raise Denied("AGENT_REVOKED", f"agent {read.agent_id} was revoked", agent_id=read.agent_id)
-        newest = self._journal.newest_fence(f"{tenant}/{read.task_id}", read.fencing_token)
+        newest = self._journal.newest_fence(f"{tenant}/{read.agent_id}", read.fencing_token)
         if read.fencing_token < newest:
             raise Denied(
                 "FENCING_TOKEN_STALE",
@@ -90,6 +90,10 @@ class Hands:
             )
         if not self._journal.spend(read.decision_id, effect_id):
             raise Denied("PERMIT_MISMATCH", "this permit was used for another effect; ask policy again")
+        if not self._journal.begun_as(effect_id, digest):
+            raise Denied(
+                "PERMIT_MISMATCH", "this effect was begun for another action; give the new one its own id"
+            )
         working = self._at_work.get(effect_id)
         if working is None:
             working = asyncio.create_task(self._once(actuator, effect_id, action, digest))

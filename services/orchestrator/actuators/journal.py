@@ -10,7 +10,7 @@ from services.orchestrator.domain.records import Effect, EffectState
 _TABLES = (
     "effect (id TEXT PRIMARY KEY, digest TEXT NOT NULL, outcome TEXT)",
     "decision (id TEXT PRIMARY KEY, effect TEXT NOT NULL)",
-    "fence (task TEXT PRIMARY KEY, token INTEGER NOT NULL)",
+    "agent_fence (agent TEXT PRIMARY KEY, token INTEGER NOT NULL)",
 )
 
 
@@ -36,6 +36,11 @@ class Journal:
             return False, None
         return True, _effect(row[0]) if row[0] else None
 
+    def begun_as(self, effect_id: str, digest: str) -> bool:
+        """Whether it has not begun, or has for exactly the action of this digest."""
+        row = self._db.execute("SELECT digest FROM effect WHERE id = ?", (effect_id,)).fetchone()
+        return row is None or bool(row[0] == digest)
+
     def spend(self, decision_id: str, effect_id: str) -> bool:
         """Bind a decision to the one effect it is good for; False if it was spent on another."""
         self._db.execute(
@@ -50,14 +55,15 @@ class Journal:
             "UPDATE effect SET outcome = ? WHERE id = ?", (json.dumps(asdict(effect)), effect.effect_id)
         )
 
-    def newest_fence(self, task: str, token: int) -> int:
-        """The highest fencing token seen for a task, `token` included."""
+    def newest_fence(self, agent: str, token: int) -> int:
+        """The highest fencing token seen of an agent's lock, `token` included."""
         self._db.execute(
-            "INSERT INTO fence (task, token) VALUES (?, ?) "
-            "ON CONFLICT (task) DO UPDATE SET token = max(token, excluded.token)",
-            (task, token),
+            "INSERT INTO agent_fence (agent, token) VALUES (?, ?) "
+            "ON CONFLICT (agent) DO UPDATE SET token = max(token, excluded.token)",
+            (agent, token),
         )
-        return int(self._db.execute("SELECT token FROM fence WHERE task = ?", (task,)).fetchone()[0])
+        found = self._db.execute("SELECT token FROM agent_fence WHERE agent = ?", (agent,)).fetchone()
+        return int(found[0])
 
     def close(self) -> None:
         self._db.close()

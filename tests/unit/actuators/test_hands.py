@@ -1,6 +1,8 @@
 """The hands refuse without a permit, act once per effect, and never repeat blindly."""
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,33 @@ async def test_a_permit_under_an_older_lock_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Denied) as caught:
         await it.perform("acme", "e2", ACTION, "good")
     assert caught.value.reason == "FENCING_TOKEN_STALE"
+
+
+async def test_two_agents_at_one_task_do_not_fence_each_other(tmp_path: Path) -> None:
+    other = Permit("d2", PERMIT.action_digest, "acme", "r2", "t1", "sre-2", 6)
+    actuator = Counting()
+    it = hands(tmp_path, actuator, good=PERMIT, other=other)
+    await it.perform("acme", "e2", ACTION, "other")
+    assert (await it.perform("acme", "e1", ACTION, "good")).state is EffectState.SUCCEEDED
+    assert actuator.done == 2
+
+
+async def test_an_effect_id_means_one_action(tmp_path: Path) -> None:
+    another = replace(ACTION, target="127.0.0.1")
+    permit = Permit("d2", "digest:test.act on 127.0.0.1", "acme", "r1", "t1", "sre-1", 5)
+    journal = Journal(tmp_path / "journal.db")
+    permits = Written(good=PERMIT, another=permit)
+
+    def digest(name: str, target: str, environment: str, parameters: Mapping[str, str]) -> str:
+        return f"digest:{name}" + ("" if target == "localhost" else f" on {target}")
+
+    actuator = Counting()
+    it = Hands((actuator,), permits, journal, digest, lambda: 0.0)
+    await it.perform("acme", "e1", ACTION, "good")
+    with pytest.raises(Denied) as caught:
+        await it.perform("acme", "e1", another, "another")
+    assert caught.value.reason == "PERMIT_MISMATCH"
+    assert actuator.done == 1
 
 
 async def test_a_revoked_agent_has_no_hands(tmp_path: Path) -> None:
