@@ -32,7 +32,7 @@ def refused(check: Callable[..., object], *given: object) -> bool:
 
 def flips(raw: bytes) -> Iterator[bytes]:
     number = int.from_bytes(raw, "big")
-    return ((number ^ (1  bit).to_bytes(len(raw), "big") for bit in range(len(raw) * 8))
+    return ((number ^ (1 << bit)).to_bytes(len(raw), "big") for bit in range(len(raw) * 8))
 
 
 def changed(path: list[bytes]) -> Iterator[list[bytes]]:
@@ -63,9 +63,7 @@ def test_inclusion_and_every_change_of_it() -> None:
         assert all(refused(check_inclusion, leaf, index, p, head) for p in changed(path))
         assert all(refused(check_inclusion, f, index, path, head) for f in flips(leaf))
         for root in flips(head.root):
-            assert refused(
-                check_inclusion, leaf, index, path, Checkpoint("log", size, root)
-            )
+            assert refused(check_inclusion, leaf, index, path, Checkpoint("log", size, root))
         for other in range(-1, 10):
             if other != index:
                 assert refused(check_inclusion, leaf, other, path, head)
