@@ -19,7 +19,7 @@ from services.gateway.domain.callers import Caller
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 20.0  # a service that is asked to stop drains for 10 s and is back a few seconds later
 _PAUSE_SECONDS = 0.05
 
 

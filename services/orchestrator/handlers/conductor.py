@@ -6,6 +6,7 @@ A run needs nobody's memory: `resume` after a restart goes on where its events e
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from kernel.faults import Fault, Unavailable
 from services.orchestrator.domain import run as life
@@ -48,6 +49,7 @@ class Conductor:
         self._carried: dict[tuple[str, str], tuple[Carried, asyncio.Task[None]]] = {}
         self._settled: dict[tuple[str, str], asyncio.Event] = {}
         self._revoked: dict[tuple[str, str], Breach] = {}
+        self.stopping = False
 
     def carry(self, tenant: str, run_id: str, log_text: str | None = None) -> None:
         """Begin to carry a run, or nudge it if it is being carried."""
@@ -92,17 +94,22 @@ class Conductor:
             ):
                 task.cancel()
 
+    def let_waiters_go(self) -> None:
+        """Nobody waits here for a run any more: this process is about to stop, and another will know how it ended."""
+        self.stopping = True
+        for event in self._settled.values():
+            event.set()
+
     async def settled(self, tenant: str, run_id: str, timeout_seconds: float) -> bool:
-        """Wait until a run is over or waits for a person; False if it took too long."""
+        """Wait until a run is over or waits for a person; False if it took too long, or this process stops."""
         event = self._settled.setdefault((tenant, run_id), asyncio.Event())
         if self._rests(tenant, run_id):
             return True
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                await event.wait()
-            return True
-        except TimeoutError:
-            return False
+        if not self.stopping:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_seconds):
+                    await event.wait()
+        return self._rests(tenant, run_id)
 
     async def close(self) -> None:
         """Stop carrying. Nothing is lost: what is not over is carried on after the next start."""

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from kernel.events import Cause, derived_id, require_token
-from kernel.faults import Invalid
+from kernel.faults import Invalid, Unavailable
 from services.orchestrator.domain import run as life
 from services.orchestrator.domain.faults import LogEmpty, LogTooLarge, RunUnknown
 from services.orchestrator.domain.records import Constraints, ErrorBudget, Mode, Packet, Source, Strategy
@@ -91,7 +91,12 @@ class Orchestrator:
         if self._runs.current(cause.tenant, run_id).started is None:
             await self._begin(run_id, log, mode, strategy, include_trace, agent_id, forbidden, cause)
         self._conductor.carry(cause.tenant, run_id)
-        await self._conductor.settled(cause.tenant, run_id, self._limits.max_wait_seconds)
+        rests = await self._conductor.settled(cause.tenant, run_id, self._limits.max_wait_seconds)
+        if not rests and self._conductor.stopping:
+            raise Unavailable(
+                "SHUTTING_DOWN",
+                "this server is stopping; the run goes on, ask again with the same request id",
+            )
         return self._view(cause.tenant, run_id)
 
     async def _begin(
