@@ -29,8 +29,14 @@ class _Secret:
     pattern: re.Pattern[str]
 
 
-_BARE = r"[^\s\"'&,;<>{}\[\]()|]{1,512}"
-_VALUE = rf"(?P<secret>\"[^\"\r\n]{{1,512}}\"|'[^'\r\n]{{1,512}}'|{_BARE})"
+# A value without quotes goes on past punctuation unless that ends it: what follows is nothing, or the next name.
+_BARE = r"(?:[^\s\"'&,;<>{}\[\]()|\\]|[&,;{}\[\]()|\\](?![\s\"'&,;<>{}\[\]()|\\]|$|[\w.-]{1,64}[=:])){1,8192}"
+# In quotes that are closed, cut off, or escaped because the line stands inside another string.
+_VALUE = (
+    r"(?P<secret>\"(?:[^\"\\\r\n]|\\[^\r\n]){1,8192}\"?|'(?:[^'\\\r\n]|\\[^\r\n]){1,8192}'?"
+    rf"|\\{{1,7}}[\"'][^\"'\\\r\n]{{1,8192}}|{_BARE})"
+)
+_QUOTE = r"\\{0,7}[\"']?"
 _START = r"(?<![A-Za-z0-9])"
 _UNLESS = r"(?!\[REDACTED|(?:bearer|basic|digest)\s)"
 
@@ -72,7 +78,7 @@ _EXACT: tuple[_Secret, ...] = (
     _Secret("google_key", ("AIza",), re.compile(_START + r"(?P<secret>AIza[\w-]{35})", re.ASCII)),
     _Secret("llm_key", ("sk-",), re.compile(_START + r"(?P<secret>sk-[\w-]{20,255})", re.ASCII)),
     _Secret("npm_token", ("npm_",), re.compile(_START + r"(?P<secret>npm_[A-Za-z0-9]{36})")),
-    _Secret("url_password", ("://",), re.compile(r"://[^\s:/@\"']{0,255}:(?P<secret>[^\s/@\"']{1,512})@")),
+    _Secret("url_password", ("://",), re.compile(r"://[^\s:/@\"']{0,255}:(?P<secret>[^\s/\"']{1,512})@")),
 )
 
 # These are found whatever their case.
@@ -87,10 +93,11 @@ _FOLDED: tuple[_Secret, ...] = (
         (
             "passwd", "password", "passphrase", "pwd", "secret", "token", "credential", "authorization",
             "api_key", "api-key", "apikey", "access_key", "access-key", "accesskey",
-            "private_key", "private-key", "privatekey",
+            "private_key", "private-key", "privatekey", "account_key", "accountkey", "pass=", "_pass",
         ),
         re.compile(
-            rf"[a-z_-]{{3,13}}s?(?:[_-](?:id|key|value|access|hash)){{0,2}}[\"']?\s{{0,4}}(?:[=:]|:=|=>)\s{{0,4}}{_UNLESS}{_VALUE}",
+            rf"[a-z_-]{{3,13}}s?(?:[_-](?:id|key|value|access|hash)){{0,2}}"
+            rf"(?:{_QUOTE}\s{{0,4}}(?:[=:]|:=|=>)\s{{0,4}}|>){_UNLESS}{_VALUE}",
             re.IGNORECASE,
         ),
     ),
@@ -98,6 +105,24 @@ _FOLDED: tuple[_Secret, ...] = (
         "flag_secret",
         ("--password", "--passwd", "--passphrase", "--token", "--secret", "--api-key", "--apikey", "--access-key"),
         re.compile(rf"--[a-z-]{{5,20}}\s{{1,4}}{_UNLESS}{_VALUE}", re.IGNORECASE),
+    ),
+    _Secret(
+        "flag_secret",
+        ("sshpass -p", "identified by "),
+        re.compile(rf"(?:sshpass -p|identified by)\s{{0,4}}{_UNLESS}{_VALUE}", re.IGNORECASE),
+    ),
+    _Secret(
+        "flag_secret",
+        ("-u ", "--user "),
+        re.compile(r"-{1,2}u(?:ser)?\s{1,4}(?!\d+:\d+\b)[^\s:]{1,128}:(?P<secret>[^\s\"']{1,512})", re.IGNORECASE),
+    ),
+    _Secret(
+        "cookie",
+        ("cookie",),
+        re.compile(
+            rf"cookie2?{_QUOTE}\s{{0,4}}:\s{{0,4}}{_QUOTE}(?P<secret>(?=[^\s\"'=]{{1,256}}=)[^\r\n\"'\\]{{1,8192}})",
+            re.IGNORECASE,
+        ),
     ),
 )  # fmt: skip
 

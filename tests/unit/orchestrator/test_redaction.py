@@ -22,6 +22,19 @@ SECRETS = [
     ("sent eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.c2lnbmF0dXJl on", "eyJzdWIiOiIxMjM0", "jwt"),
     ("mysql --password hunter2 -h db", "hunter2", "flag_secret"),
     ("key sk-proj-abcdefghijklmnopqrstuvwx", "sk-proj-abcdefghijklmnopqrstuvwx", "llm_key"),
+    (r'{"log": "{\"password\": \"pwd-in-json\"}"}', "pwd-in-json", "assigned_secret"),
+    (r"{\\\"api_key\\\":\\\"twice-escaped\\\"}", "twice-escaped", "assigned_secret"),
+    (r'password = "half\"other-half" ok', "other-half", "assigned_secret"),
+    ('token="' + "a" * 3000 + 'tail"', "tail", "assigned_secret"),
+    ("token=" + "a" * 3000 + "tail", "tail", "assigned_secret"),
+    ("passwd=ab&cd,tail ok", "tail", "assigned_secret"),
+    ("db_pass: hunter2", "hunter2", "assigned_secret"),
+    ("<password>hunter2</password>", "hunter2", "assigned_secret"),
+    ("AccountName=a;AccountKey=bm90IGEga2V5==;", "bm90IGEga2V5", "assigned_secret"),
+    ("GET postgres://bob:p@ss-tail@db/x", "ss-tail", "url_password"),
+    ("Set-Cookie: sid=hunter2; Path=/", "hunter2", "cookie"),
+    ("curl -u admin:hunter2 http://x", "hunter2", "flag_secret"),
+    ("CREATE USER bob IDENTIFIED BY 'hunter2'", "hunter2", "flag_secret"),
 ]
 
 HARMLESS = [
@@ -32,6 +45,8 @@ HARMLESS = [
     "token bucket refilled",
     "the secret of good logs is brevity",
     "-----BEGIN CERTIFICATE-----",
+    "docker run -u 1000:1000 image",
+    "cookie: disabled",
 ]
 
 
@@ -46,6 +61,12 @@ def test_a_secret_goes(line: str, secret: str, kind: str) -> None:
 @pytest.mark.parametrize("line", HARMLESS)
 def test_what_is_no_secret_stays(line: str) -> None:
     assert redact(line).text == line
+
+
+def test_what_follows_a_secret_stays() -> None:
+    assert redact("GET /x?token=abc&user=bob").text == "GET /x?token=[REDACTED:assigned_secret]&user=bob"
+    assert redact("(token=abc) (user=bob)").text == "(token=[REDACTED:assigned_secret]) (user=bob)"
+    assert redact("token=abc, user=bob").text == "token=[REDACTED:assigned_secret], user=bob"
 
 
 def test_a_private_key_goes_line_by_line() -> None:
