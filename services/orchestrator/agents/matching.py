@@ -64,8 +64,9 @@ def match(reading: Reading, rules: Rules) -> list[Shown]:
         if number in reading.mixed:
             by_line[number] = []
         elif kind.level is not Level.INFO or reading.source(kind.first) != "access":  # else: a request served
-            sees, values = _judge(_seen(reading, kind.first), kind.level, rules)
-            if values:
+            text = _seen(reading, kind.first)
+            sees, values = _judge(text, kind.level, rules)
+            if values or (kind.count > 1 and rules.counts.search(text)):
                 by_line[number] = values
         shown.append(sees)
     for number, lines in reading.lines_of(by_line).items():
@@ -92,7 +93,7 @@ def _judge(text: str, level: Level, rules: Rules) -> tuple[Shown, list[int]]:
         return Shown(Sign.DETAIL), []
     if not rules.addressed_words.isdisjoint(words) and rules.addressed.search(text):
         return Shown(Sign.ADDRESSED), []
-    benign = not rules.benign_words.isdisjoint(words) and rules.benign.search(text) is not None
+    benign = rules.calm(text, words)
     values: list[int] = []
     ordinary = level in {Level.INFO, Level.NOTICE}
     for candidate in rules.candidates(words):
@@ -125,6 +126,8 @@ def _split(
     """Moves the lines of one kind that show more than the kind does to kinds of their own."""
     kind = reading.kinds[number]
     mixed = number in reading.mixed
+    counting = not mixed and rules.counts.search(_seen(reading, kind.first)) is not None
+    judged: dict[bool, tuple[Shown, list[int]]] = {}  # by whether the line's number says that all is well
     moved: dict[Shown, int] = {}
     first = last = 0
     for line in lines:
@@ -132,6 +135,11 @@ def _split(
         sees = shown[number]
         if mixed:
             sees, values = _judge(text, kind.level, rules)
+        elif counting:
+            calm = rules.benign.search(text) is not None
+            if calm not in judged:
+                judged[calm] = _judge(text, kind.level, rules)
+            sees, values = judged[calm]
         better = next((rule for rule in values if _matches(rule, text, rules)), -1)
         if better >= 0 and (sees.sign is not Sign.RULE or better < sees.rule):
             sees = Shown(Sign.RULE, better)

@@ -224,6 +224,7 @@ def load(contents: Mapping[str, object]) -> Rules:
         by_word={word: tuple(numbers) for word, numbers in by_word.items()},
         benign=_pattern("benign", benign.texts("patterns", needed=True)),
         benign_words=benign_words,
+        counts=_pattern("benign", [benign.text("counts")]),
         detail=_pattern("detail", detail.texts("patterns", needed=True)),
         addressed=_pattern("addressed", speaking),
         addressed_words=addressed_words,

@@ -82,6 +82,7 @@ class Rules:
     by_word: Mapping[str, tuple[int, ...]]
     benign: re.Pattern[str]
     benign_words: frozenset[str]
+    counts: re.Pattern[str]  # what is benign with one number and not with another
     detail: re.Pattern[str]
     addressed: re.Pattern[str]
     addressed_words: frozenset[str]
@@ -90,6 +91,10 @@ class Rules:
     def tell(self, words: set[str]) -> bool:
         """Whether a message with these words can show anything at all."""
         return not words.isdisjoint(self.telling)
+
+    def calm(self, text: str, words: set[str]) -> bool:
+        """Whether a lower-cased message says that all is well, or well again."""
+        return not self.benign_words.isdisjoint(words) and self.benign.search(text) is not None
 
     def candidates(self, words: Iterable[str]) -> list[int]:
         """The rules that share a word with a message, most telling first."""

@@ -158,6 +158,14 @@ def test_trouble_that_is_over_is_said_to_be_over() -> None:
     assert analyse(up + down).incident.severity is Severity.ERROR
 
 
+@pytest.mark.parametrize("numbers", [[0, *range(1, 50)], [*range(1, 50), 0]])
+def test_a_count_of_nothing_says_nothing_about_the_other_counts(numbers: list[int]) -> None:
+    found = analyse("\n".join(f"ERROR nightly copy: {number} failed" for number in numbers))
+    assert found.incident.cause == "application", found.incident.summary
+    assert found.incident.claims[0].count == 49
+    assert numbers.index(0) + 1 not in {evidence.line for evidence in found.incident.evidence}
+
+
 def test_errors_that_no_rule_knows_are_still_reported() -> None:
     text = "".join(f"2024-01-01 12:00:0{i} ERROR frobnicator: the gromet is bent by {i}\n" for i in range(5))
     found = analyse(text).incident
