@@ -80,12 +80,20 @@ def test_an_auto_run_acts_and_the_ledger_has_every_step(operator: httpx.Client) 
     run = until_over(operator, begun.json()["run_id"])
     assert run["state"] == "COMPLETED"
     assert {effect["state"] for effect in run["outcome"]["effects"]} == {"SUCCEEDED"}
-    events = operator.get("/api/events", params={"correlation_id": run["run_id"], "page_size": 200}).json()[
-        "items"
-    ]
-    kinds = [event["event_type"] for event in reversed(events)]
+    kinds = kinds_of(operator, run["run_id"])
     assert kinds.index("DecisionsMade") < kinds.index("EffectIntended") < kinds.index("EffectsObserved")
     assert kinds[-1] == "RunEnded"
+
+
+def kinds_of(api: httpx.Client, run_id: str) -> list[str]:
+    """The types of a run's events, oldest first, once the ledger has its last one."""
+    end = time.monotonic() + 20
+    while True:
+        answer = api.get("/api/events", params={"correlation_id": run_id, "page_size": 200})
+        kinds = [event["event_type"] for event in reversed(answer.json()["items"])]
+        if "RunEnded" in kinds:
+            return kinds
+        assert time.monotonic() < end, kinds
 
 
 def test_an_assisted_run_waits_for_somebody_else(
