@@ -46,8 +46,7 @@ class PolicyPermits:
                 fencing_token=int(claims["fencing_token"]),
             )
         except Unauthenticated as fault:
-            raise Unauthenticated(
-                fault.reason.replace("TOKEN", "PERMIT"), f"the permit was refused: {fault.text}"
-            ) from None
+            reason = "PERMIT_EXPIRED" if fault.reason == "TOKEN_EXPIRED" else "PERMIT_INVALID"
+            raise Unauthenticated(reason, f"the permit was refused: {fault.text}") from None
         except (KeyError, ValueError, TypeError):
             raise Unauthenticated("PERMIT_INVALID", "the permit was refused: it is no permit") from None

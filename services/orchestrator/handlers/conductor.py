@@ -21,7 +21,7 @@ from services.orchestrator.ports import Clock, PolicyDoor, Runs, StateDoor
 
 log = logging.getLogger(__name__)
 
-_LOCK_LOST = frozenset({"FENCING_TOKEN_STALE", "LOCK_EXPIRED"})
+_LOCK_LOST = "FENCING_TOKEN_STALE"
 _AGENT_GONE = frozenset({"AGENT_REVOKED", "AGENT_ALREADY_REVOKED"})
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 1.0
 
@@ -203,7 +203,7 @@ class Conductor:
 
     async def _trouble(self, run: Run, carried: Carried, fault: Fault) -> None:
         """A step was refused: what that means for the run."""
-        if fault.reason in _LOCK_LOST:
+        if fault.reason == _LOCK_LOST:
             await self._insist(lambda: self._steps.regain(run, carried), carried)
         elif fault.reason in _AGENT_GONE:
             self._revoked.setdefault(
