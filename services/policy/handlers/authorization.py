@@ -54,16 +54,15 @@ class Authorization:
         Sent again, it spends no second approval, and the same verdict has the same decision id.
 
         Raises:
-            DeciderStale: this replica does not know the newest revocations. No DENY is recorded, for another replica
-                may decide.
+            DeciderStale: this replica does not know the newest revocations, or no longer did when the decisions were
+                durable. No DENY is recorded, for another replica may decide.
             Unauthenticated: the token is missing or no good; a DENY is on record.
             Unavailable, Exhausted: nothing could be made durable; nobody may act.
         """
         context, tenant = ask.context, cause.tenant
         if context.at_least_sequence > self._following.position:
             await self._following.reached(context.at_least_sequence)
-        if self._following.stale_seconds > MAX_STALE_SECONDS:
-            raise DeciderStale(self._following.stale_seconds)
+        self._require_fresh()
         facts = self._facts(tenant, ask)
         refusal = self._token_refusal(ask, session_token, cause, trusted=trusted)
         if refusal is not None:
@@ -101,6 +100,7 @@ class Authorization:
                 record = _with(record, judgement)
             judged.append((record, judgement))
         sequence = await self._record.commit([record for record, _ in judged], cause)
+        self._require_fresh()  # the log may have been away for longer than a revocation may stay unknown
         agent = self._agents.current(cause.tenant, context.agent_id)
         if agent.revoked is not None and facts.agent.revoked is None:
             judged, sequence = await self._taken_back(judged, agent, cause)
@@ -137,6 +137,10 @@ class Authorization:
             for record, _ in judged
         ]
         return refused, await self._record.commit([record for record, _ in refused], cause)
+
+    def _require_fresh(self) -> None:
+        if self._following.stale_seconds > MAX_STALE_SECONDS:
+            raise DeciderStale(self._following.stale_seconds)
 
     def _facts(self, tenant: str, ask: Ask) -> Facts:
         agent_id = ask.context.agent_id

@@ -214,6 +214,22 @@ async def test_a_replica_that_does_not_know_the_newest_decides_nothing(running: 
     assert await running.decisions() == []
 
 
+async def test_a_replica_that_lost_touch_while_it_wrote_gives_no_permit(running: Running) -> None:
+    await ready(running)
+    append = running.log.append
+
+    async def slowly(stream: Any, events: Any, **rest: Any) -> Any:
+        appended = await append(stream, events, **rest)
+        await running.follower.stop()
+        running.follower._at_end = -10.0
+        return appended
+
+    running.log.append = slowly  # type: ignore[method-assign]
+    with pytest.raises(Unavailable) as refused:
+        await running.policy.authorization.decide(*await _as_asked(running), trusted=True)
+    assert refused.value.reason == "DECIDER_STALE"
+
+
 @pytest.mark.parametrize(
     "request_",
     [
