@@ -36,7 +36,9 @@ class Reactor:
 
     def _heed(self, recorded: Recorded) -> None:
         tenant = recorded.stream.tenant
-        if recorded.subject.endswith(".AgentRevoked"):
+        if recorded.subject.endswith(".RunStarted"):
+            self._conductor.begun(tenant, recorded.stream.id)
+        elif recorded.subject.endswith(".AgentRevoked"):
             revoked = policy_events.AgentRevoked.FromString(recorded.payload)
             self._conductor.agent_revoked(tenant, revoked.agent_id, revoked.kind, revoked.details)
         elif recorded.subject.endswith(".ApprovalAnswered"):

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 _LOCK_LOST = "FENCING_TOKEN_STALE"
 _AGENT_GONE = frozenset({"AGENT_REVOKED", "AGENT_ALREADY_REVOKED"})
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 1.0
+_MOST_EXPECTED = 10_000
 
 
 class Conductor:
@@ -49,6 +50,7 @@ class Conductor:
         self._carried: dict[tuple[str, str], tuple[Carried, asyncio.Task[None]]] = {}
         self._settled: dict[tuple[str, str], asyncio.Event] = {}
         self._revoked: dict[tuple[str, str], Breach] = {}
+        self._expected: dict[tuple[str, str], None] = {}
         self.stopping = False
 
     def carry(self, tenant: str, run_id: str, log_text: str | None = None) -> None:
@@ -60,6 +62,19 @@ class Conductor:
         carried = Carried(tenant, run_id, log_text=log_text)
         task = asyncio.create_task(self._carry(carried), name=f"run {run_id}")
         self._carried[tenant, run_id] = (carried, task)
+
+    def expect(self, tenant: str, run_id: str) -> None:
+        """A run whose beginning may be in the log though nobody was told so: carried as soon as it shows."""
+        self._expected[tenant, run_id] = None
+        if len(self._expected) > _MOST_EXPECTED:
+            del self._expected[next(iter(self._expected))]
+        self.begun(tenant, run_id)
+
+    def begun(self, tenant: str, run_id: str) -> None:
+        """Called when a run has begun; those that somebody here began without an answer are carried."""
+        if (tenant, run_id) in self._expected and self._runs.current(tenant, run_id).started is not None:
+            del self._expected[tenant, run_id]
+            self.carry(tenant, run_id)
 
     def resume(self) -> int:
         """Carry on every run that is not over; how many there are."""

@@ -135,13 +135,7 @@ class Orchestrator:
             created_at=cause.at,
         )
         command = self._start(run_id, task_id, agent_id, mode, strategy, packet, source, include_trace, cause)
-        try:
-            await self._runs.handle(run_id, command, _of_run(cause, run_id, "start"))
-        except BaseException:
-            if self._runs.current(cause.tenant, run_id).started is None:
-                # No run, or one that takes its agent anew when it is carried: until then the agent is free.
-                self._crew.release(cause.tenant, command.agent_id, run_id)
-            raise
+        await self._record_start(command, cause)
         self._conductor.carry(cause.tenant, run_id, read.text)
 
     async def start_run(
@@ -171,9 +165,21 @@ class Orchestrator:
         if packet is not None:
             _require_phases(packet)
         command = self._start(run_id, task_id, agent_id, mode, Strategy.REFLECTIVE, packet, None, True, cause)
-        await self._runs.handle(run_id, command, _of_run(cause, run_id, "start"))
+        await self._record_start(command, cause)
         self._conductor.carry(cause.tenant, run_id)
         return self._view(cause.tenant, run_id)
+
+    async def _record_start(self, command: life.StartRun, cause: Cause) -> None:
+        tenant, run_id = cause.tenant, command.run_id
+        try:
+            await self._runs.handle(run_id, command, _of_run(cause, run_id, "start"))
+        except BaseException:
+            # The caller may have gone, or the answer of the log: whether there is a run shows later. Until it is
+            # carried, and takes its agent anew, the agent is free.
+            if self._runs.current(tenant, run_id).started is None:
+                self._crew.release(tenant, command.agent_id, run_id)
+            self._conductor.expect(tenant, run_id)
+            raise
 
     def _start(
         self,

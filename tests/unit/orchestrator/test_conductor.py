@@ -32,6 +32,7 @@ from services.orchestrator.handlers import AttachedCrew, Conductor, Orchestrator
 from services.orchestrator.handlers.orchestrator import Limits, Reasoning, RunView
 from services.orchestrator.handlers.steps import Limits as StepLimits
 from services.orchestrator.ports import Knowledge, Task
+from services.orchestrator.reactor import Reactor
 from services.orchestrator.wire import EVENTS
 from tests.unit.orchestrator.doors import NOW, FakeActuators, FakePolicy, FakeState, NothingKnown, Outage
 
@@ -98,9 +99,6 @@ async def house(
 ) -> AsyncIterator[House]:
     log = log or MemoryLog(EVENTS)
     runs = HeldAggregates(RUN, log, EVENTS)
-    follower = Follower(log, runs.filters, 0, runs.take, "test")
-    await follower.start()
-    await follower.caught_up()
     crew = AttachedCrew(lambda _tenant, agent: agent == AGENT)
     ids = (f"{n:032x}" for n in count(1))
     steps = Steps(
@@ -115,6 +113,10 @@ async def house(
         lambda: next(ids),
     )
     conductor = Conductor(runs, steps, at.policy, at.state, crew, lambda: NOW, lambda: next(ids))
+    reactor = Reactor(runs, conductor)
+    follower = Follower(log, reactor.filters, 0, reactor.take, "test")
+    await follower.start()
+    await follower.caught_up()
     orchestrator = Orchestrator(
         runs, conductor, at.policy, at.state, crew, lambda: NOW, Reasoning(), Limits(max_wait_seconds=20)
     )
@@ -256,6 +258,17 @@ async def test_an_agent_is_booked_once_for_a_run_and_free_when_none_began() -> N
         with pytest.raises(Unavailable):
             await it.process(Mode.SAFE)
         assert (await it.process(Mode.SAFE, "another")).run.state is RunState.COMPLETED
+
+
+async def test_a_run_whose_beginning_was_not_answered_is_carried_all_the_same() -> None:
+    at, log = peers(), MemoryLog(EVENTS)
+    async with house(at, log) as it:
+        log.lose_next_answer()
+        with pytest.raises(Unavailable):
+            await it.process(Mode.SAFE)
+        (run_id,) = {recorded.stream.id for recorded in log.recorded()}
+        await ended(it, run_id)
+        assert it.runs.current(TENANT, run_id).state is RunState.COMPLETED
 
 
 async def test_revoked_between_intent_and_outcome_is_not_left_to_the_next_to_do_again() -> None:
