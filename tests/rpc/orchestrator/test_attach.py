@@ -17,7 +17,7 @@ from chassis.rpc.cause import metadata_of
 from chassis.rpc.faults import fault_of
 from chassis.rpc.server import Server
 from kernel.events import Cause
-from kernel.faults import Denied, Fault, Invalid, Unauthenticated
+from kernel.faults import Denied, Fault, Invalid, NotFound, Unauthenticated
 from provost.orchestrator.v1 import orchestrator_pb2 as pb
 from provost.orchestrator.v1.orchestrator_pb2_grpc import (
     OrchestratorServiceStub,
@@ -215,3 +215,17 @@ async def test_a_log_over_grpc_is_the_same_run(tmp_path: Path) -> None:
     assert first == second
     assert first.state == pb.RUN_STATE_COMPLETED
     assert first.mode == policy_pb2.MODE_SAFE
+
+
+async def test_runs_are_shown_to_their_own_tenant_alone(tmp_path: Path) -> None:
+    async with served(tmp_path) as it:
+        cause = Cause(TENANT, "r1", "key:op", process.now())
+        request = pb.ProcessLogRequest(request_id="r1", log=LOG, mode=policy_pb2.MODE_SAFE)
+        run_id = (await client.call(it.stub.ProcessLog, request, cause, 30)).run.run_id
+        for tenant, seen in ((TENANT, [run_id]), ("other", [])):
+            asking = Cause(tenant, "", "key:op", process.now())
+            listed = await client.call(it.stub.ListRuns, pb.ListRunsRequest(), asking)
+            assert [run.run_id for run in listed.runs] == seen
+        asking = Cause("other", "", "key:op", process.now())
+        with pytest.raises(NotFound):
+            await client.call(it.stub.GetRun, pb.GetRunRequest(run_id=run_id), asking)

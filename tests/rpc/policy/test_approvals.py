@@ -115,6 +115,13 @@ async def test_not_for_another_agent_or_tenant(running: Running) -> None:
     assert other.reason == "DIGEST_MISMATCH"
     with pytest.raises(NotFound):
         await answered(running, approval.approval_id, tenant="other")
+    with pytest.raises(NotFound):
+        await running.call(
+            "GetApproval", pb.GetApprovalRequest(approval_id=approval.approval_id), tenant="other"
+        )
+    approved = pb.ListApprovalsRequest(state=pb.APPROVAL_STATE_APPROVED)
+    assert len((await running.call("ListApprovals", approved)).approvals) == 1
+    assert not (await running.call("ListApprovals", approved, tenant="other")).approvals
     assert (await decided(running, "nothing")).reason == "APPROVAL_UNKNOWN"
 
 

@@ -203,8 +203,11 @@ async def test_agents_are_listed_in_pages_by_id_and_tenant(running: Running) -> 
     )
     assert [agent.agent_id for agent in (*first.agents, *rest.agents)] == ["sre-1", "sre-2", "sre-3"]
     assert rest.next_page_token == ""
-    with pytest.raises(NotFound):
-        await running.call("GetAgent", pb.GetAgentRequest(agent_id="stranger"))
+    others = await running.call("ListAgents", pb.ListAgentsRequest(), tenant="other")
+    assert [agent.agent_id for agent in others.agents] == ["stranger"]
+    for agent_id, tenant in (("stranger", "default"), ("sre-1", "other")):
+        with pytest.raises(NotFound):
+            await running.call("GetAgent", pb.GetAgentRequest(agent_id=agent_id), tenant=tenant)
     with pytest.raises(Invalid):
         await running.call("ListAgents", pb.ListAgentsRequest(page_size=-1))
 

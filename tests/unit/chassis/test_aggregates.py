@@ -102,6 +102,16 @@ async def test_the_same_request_is_answered_as_before_by_every_replica(replicas:
     assert other.sums.current("acme", "a").total == 7
 
 
+async def test_the_same_request_is_answered_as_before_when_the_log_has_forgotten_its_id(
+    replicas: list[Service], log: MemoryLog
+) -> None:
+    first = await replicas[0].sums.handle("s1", Add(2), cause("r1"))
+    log.forget_ids()
+    again = await replicas[0].sums.handle("s1", Add(2), cause("r1"))
+    assert (again.sequence, again.duplicate) == (first.sequence, True)
+    assert len(log.recorded()) == 1
+
+
 async def test_what_changes_nothing_writes_nothing(replicas: list[Service], log: MemoryLog) -> None:
     one, _ = replicas
     await one.sums.handle("a", Add(3), cause("r1"))

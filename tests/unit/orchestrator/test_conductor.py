@@ -18,10 +18,13 @@ from services.orchestrator.domain.proposal import line_hash
 from services.orchestrator.domain.records import (
     Action,
     Claim,
+    Constraints,
     EffectState,
+    ErrorBudget,
     Evidence,
     Incident,
     Mode,
+    Packet,
     PlannedAction,
     Proposal,
     Strategy,
@@ -398,6 +401,29 @@ async def test_without_a_packet_the_run_is_refused() -> None:
         await ended(it, view.run.known.run_id)
         run = it.runs.current(TENANT, view.run.known.run_id)
     assert (run.state, run.reason) == (RunState.REFUSED, "NO_INSTRUCTION_PACKET")
+
+
+async def test_without_an_artifact_that_its_packet_demands_the_agent_is_revoked() -> None:
+    at = peers()
+    demanding = Packet(
+        agent_id=AGENT,
+        task_id="t1",
+        created_for="key:op",
+        objective="patch it",
+        deliverables=("plan", "artifact:patch.diff"),
+        constraints=Constraints(),
+        success_criteria=(),
+        error_budget=ErrorBudget(),
+        escalation_rules=(),
+        created_at=NOW,
+    )
+    async with house(at) as it:
+        view = await it.orchestrator.start_run(AGENT, "t1", "", Mode.SAFE, demanding, cause())
+        await ended(it, view.run.known.run_id)
+        run = it.runs.current(TENANT, view.run.known.run_id)
+    assert (run.state, run.reason) == (RunState.REVOKED, "REQUIRED_ARTIFACT_MISSING")
+    assert at.policy.revoked == {AGENT: "required_artifact_missing"}
+    assert len(at.state.handoffs) == 1
 
 
 async def test_a_lock_somebody_else_holds_refuses_the_run() -> None:
