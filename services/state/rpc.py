@@ -6,6 +6,7 @@ from kernel.faults import Denied
 from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.agent import IssuePacket, RecordError
+from services.state.domain.documents import tenant_of
 from services.state.domain.lock import AcquireLock, Advance, ReleaseLock
 from services.state.domain.snapshot import HeldLock
 from services.state.domain.task import WriteHandoff
@@ -175,13 +176,14 @@ class StateServicer(StateServiceServicer):
         return pb.RebuildStoreResponse(events=rebuilt.events, state_hash=rebuilt.state_hash)
 
     async def VerifyStore(self, request: pb.VerifyStoreRequest, context: Context) -> pb.VerifyStoreResponse:
-        _admitted(context, CHECKERS)
+        cause = _admitted(context, CHECKERS)
         verdict = await self._state.verify_store()
         return pb.VerifyStoreResponse(
             equal=verdict.equal,
             store_hash=verdict.store_hash,
             log_hash=verdict.log_hash,
-            differing_keys=verdict.differing_keys,
+            # The store is compared whole; of what differs, a caller is told its own tenant's names.
+            differing_keys=[key for key in verdict.differing_keys if tenant_of(key) == cause.tenant],
             at_sequence=verdict.at_sequence,
         )
 

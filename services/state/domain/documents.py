@@ -88,6 +88,11 @@ def key_of(place: Place) -> str:
     return f"{_KIND.get(place.part, 'agent')}:{{{tag_of(place)}}}:{place.part}"
 
 
+def tenant_of(key: str) -> str:
+    """Whose key it is."""
+    return key.partition("{")[2].partition("}")[0].partition("/")[0]
+
+
 def documents(view: View, places: Iterable[Place], *, whole: bool = False) -> list[Document]:
     """What lies at `places` by this view; of lists the last few items, or all of them when `whole`."""
     tail = None if whole else TAIL

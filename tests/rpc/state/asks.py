@@ -39,5 +39,6 @@ async def look(state: Running, at_least_sequence: int = 0, tenant: str = "defaul
     ).agent
 
 
-async def verify(state: Running) -> pb.VerifyStoreResponse:
-    return await client.call(state.stub.VerifyStore, pb.VerifyStoreRequest(), cause(), timeout_seconds=20)
+async def verify(state: Running, tenant: str = "default") -> pb.VerifyStoreResponse:
+    request = pb.VerifyStoreRequest()
+    return await client.call(state.stub.VerifyStore, request, cause(tenant=tenant), timeout_seconds=20)

@@ -114,6 +114,8 @@ async def test_what_differs_is_named_and_mended(state: Running) -> None:
         "agent:{default/sre-1}:errors",
         "task:{default/task-1}:artifacts",
     ]
+    other = await verify(state, tenant="other")
+    assert (other.equal, list(other.differing_keys)) == (False, [])  # whose names they are not
     assert verdict.at_sequence == await state.log.last_sequence()
     rebuilt = await client.call(
         state.stub.RebuildStore, pb.RebuildStoreRequest(), cause(), timeout_seconds=20

@@ -1138,7 +1138,7 @@ class VerifyStoreResponse(_message.Message):
     at_sequence: _builtins.int
     @_builtins.property
     def differing_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Keys that differ, at most 20."""
+        """Keys of the caller's tenant that differ, of the first 20 of all."""
 
     def __init__(
         self,
