@@ -18,7 +18,7 @@ from tests.chaos.invariants import check, everything
 from tests.e2e.embedded.embedded import Embedded
 
 SEED = 20
-SERVICES = ("policy", "state", "ledger", "orchestrator", "gateway")
+SERVICES = ("policy", "state", "ledger", "orchestrator", "actuators", "agents", "gateway")
 SERVERS = ("nats-server", "valkey-server")
 SERVING_AGAIN_SECONDS = 30.0
 """10 s is the limit on a machine of its own; one that is busy with other things is given three times as much."""
