@@ -2,6 +2,9 @@
 
 Two pulls are outstanding, so that one is filled while the other is delivered, and at most two batches are in
 memory. A consumer that is lost (server restart, leader change) costs a new one, never an event.
+
+With `gather_seconds` it pulls in bursts: what is there now, and then what has come together meanwhile. The first event
+after a silence comes at once; under load, server and reader wake up once a burst and not once an event.
 """
 
 import asyncio
@@ -31,7 +34,13 @@ _NS = 10**9
 
 class JetStreamFeed:
     def __init__(
-        self, connection: Connection, filters: Sequence[str], after: int, *, replicated: bool = False
+        self,
+        connection: Connection,
+        filters: Sequence[str],
+        after: int,
+        *,
+        replicated: bool = False,
+        gather_seconds: float = 0.0,
     ) -> None:
         self._connection = connection
         wanted = widest(filters)
@@ -51,6 +60,11 @@ class JetStreamFeed:
         self._lag = 0
         self._outstanding = 0
         self._pulls = 0
+        self._gather_seconds = gather_seconds
+        self._gathering: asyncio.TimerHandle | None = None
+        self._request = self._pull_request(BATCH, EXPIRES_SECONDS, no_wait=gather_seconds > 0)
+        self._burst = b""
+        self._burst_left = 0
         self._news = False
         self._broken: Exception | None = None
         self._waiting: asyncio.Future[None] | None = None
@@ -83,17 +97,16 @@ class JetStreamFeed:
         self._lag = answer["num_pending"]
         if self._lag == 0:
             self._wake()
-        self._pull()
-        self._pull()
+        self._more()
         if self._replicated:
             self._watching = asyncio.create_task(self._watch())
 
     async def next(self) -> Batch:
         while True:
-            while self._outstanding + len(self._events) <= BATCH and self._broken is None:
-                self._pull()
+            self._more()
             if self._events:
                 events, self._events = self._events[:BATCH], self._events[BATCH:]
+                self._more()
                 upto = events[-1].sequence if self._events else max(events[-1].sequence, self._upto)
                 self._news = bool(self._events)
                 return self._batch(events, upto)
@@ -136,7 +149,7 @@ class JetStreamFeed:
     async def probe(self) -> None:
         # Another pull makes the consumer look past what does not match. How far the log goes is asked of the consumer
         # and not of the stream's leader: in a cluster it may read from a replica that does not know all of it yet.
-        self._pull(1, _KICK_SECONDS)
+        self._pull(1, self._pull_request(1, _KICK_SECONDS))
         info = await call(self._connection, f"CONSUMER.INFO.{EVENTS}.{self._name}")
         if "error" in info:
             self._break("consumer is gone")
@@ -145,7 +158,14 @@ class JetStreamFeed:
             self._lag = info["num_pending"]
             self._reach(info["delivered"]["stream_seq"])
 
+    def hurry(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathered()
+
     async def close(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
         if self._watching is not None:
             self._watching.cancel()
         self._connection.on_lost.discard(self._lost)
@@ -156,22 +176,40 @@ class JetStreamFeed:
         except NotConnected:
             return  # the server forgets it by itself, INACTIVE_SECONDS later
 
-    def _pull(self, batch: int = BATCH, expires_seconds: float = EXPIRES_SECONDS) -> None:
-        self._pulls += 1
-        request = {
+    def _more(self) -> None:
+        """Pull as far as there is room; a burst only when the one before is over and time has passed."""
+        if self._broken is not None:
+            return
+        if not self._gather_seconds:
+            while self._outstanding + len(self._events) <= BATCH and self._broken is None:
+                self._pull(BATCH, self._request)
+        elif self._burst_left <= 0 and self._gathering is None and len(self._events) <= BATCH:
+            self._burst, self._burst_left = self._pull(BATCH, self._request), BATCH
+
+    def _pull_request(self, batch: int, expires_seconds: float, *, no_wait: bool = False) -> bytes:
+        request: dict[str, int | bool] = {
             "batch": batch,
             "expires": int(expires_seconds * _NS),
             "max_bytes": max(8 * 1024**2, 2 * self._connection.max_payload),
         }
+        if no_wait:
+            # Together with `expires`: waits for the first event, gives what is there, and is over.
+            request["no_wait"] = True
         if expires_seconds > 2 * HEARTBEAT_SECONDS:
             request["idle_heartbeat"] = int(HEARTBEAT_SECONDS * _NS)
+        return json.dumps(request).encode()
+
+    def _pull(self, batch: int, request: bytes) -> bytes:
+        """Ask for up to `batch` events; answers where word about this request will come to."""
+        self._pulls += 1
         reply = self._inbox + b"%d" % self._pulls
         try:
-            self._connection.write(self._next_subject, reply, b"", json.dumps(request).encode())
+            self._connection.write(self._next_subject, reply, b"", request)
         except NotConnected:
             self._break("not connected")
         else:
             self._outstanding += batch
+        return reply
 
     def _take(self, subject: bytes, reply: bytes, payload: bytes, header: bytes | None) -> None:
         if self._broken is not None:
@@ -180,7 +218,7 @@ class JetStreamFeed:
         # (domain, account) behind ACK, and then perhaps one at the end.
         tokens = reply.split(b".")
         if len(tokens) < 9:
-            self._status(header or b"")
+            self._status(subject, header or b"")
             return
         at = 5 if len(tokens) == 9 else 7
         sequence, consumed = int(tokens[at]), int(tokens[at + 1])
@@ -194,6 +232,7 @@ class JetStreamFeed:
         self._read = self._upto = sequence
         self._lag = int(tokens[at + 3])
         self._outstanding -= 1
+        self._burst_left -= 1
         name = subject.decode("utf-8", "replace")
         if self._wants is not None and not self._wants(name):
             if self._lag == 0 or self._outstanding <= BATCH:
@@ -203,7 +242,7 @@ class JetStreamFeed:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 
-    def _status(self, header: bytes) -> None:
+    def _status(self, subject: bytes, header: bytes) -> None:
         """A message about the consumer: a heartbeat, the end of a pull, or the end of everything."""
         code = header[9:12]
         fields = Headers(header)
@@ -213,11 +252,26 @@ class JetStreamFeed:
             else:
                 self._lag = 0
                 self._reach(int(fields.get("Nats-Last-Stream", "0")))
-        elif code == b"408" or (code == b"409" and (b"MaxBytes" in header or b"Batch Completed" in header)):
+        elif code not in (b"404", b"408") and b"MaxBytes" not in header and b"Batch Completed" not in header:
+            self._break(header[9:].partition(b"\r\n")[0].decode("ascii", "replace"))
+        elif subject == self._burst:
+            self._burst_over()
+        else:
             self._outstanding -= int(fields.get("Nats-Pending-Messages", "0"))
             self._wake()
-        else:
-            self._break(header[9:].partition(b"\r\n")[0].decode("ascii", "replace"))
+
+    def _burst_over(self) -> None:
+        """All that there was has come, or as much as one request may bring."""
+        self._burst_left = self._outstanding = 0
+        if self._lag:
+            self._more()
+        elif self._gathering is None:
+            loop = asyncio.get_running_loop()
+            self._gathering = loop.call_later(self._gather_seconds, self._gathered)
+
+    def _gathered(self) -> None:
+        self._gathering = None
+        self._more()
 
     def _reach(self, sequence: int) -> None:
         self._upto = max(self._upto, sequence)

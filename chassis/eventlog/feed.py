@@ -50,14 +50,22 @@ class Feed(Protocol):
         """Make `next` answer soon how far it is to the end."""
         ...
 
+    def hurry(self) -> None:
+        """Somebody waits: what is being gathered comes now."""
+        ...
+
     async def close(self) -> None: ...
 
 
 class Source(Protocol):
     """A log that can be followed."""
 
-    async def open(self, filters: Sequence[str], after: int, last: Recorded | None) -> Feed:
+    async def open(
+        self, filters: Sequence[str], after: int, last: Recorded | None, *, gather_seconds: float = 0.0
+    ) -> Feed:
         """A feed of what matches any of `filters` behind sequence `after`; `last` is what was read last.
+
+        Events may be held back for `gather_seconds`, so that they come together.
 
         Raises:
             FeedBroken, Unavailable: try again later.

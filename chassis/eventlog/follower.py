@@ -37,7 +37,8 @@ class FollowerState(StrEnum):
 class Follower:
     """Follows what matches any of `filters` behind sequence `after`; implements `kernel.ports.Following`.
 
-    `deliver` is awaited with at most 500 events at a time; the next ones come when it has returned.
+    `deliver` is awaited with at most 500 events at a time; the next ones come when it has returned. Under load they may
+    be held back for up to `gather_seconds` unless somebody waits for one: the more come at once, the less they cost.
     """
 
     def __init__(
@@ -47,11 +48,14 @@ class Follower:
         after: int,
         deliver: Deliver,
         name: str,
+        *,
+        gather_seconds: float = 0.0,
     ) -> None:
         self._source: Source = JetStreamSource(log) if isinstance(log, Connection) else log
         self._filters = tuple(filters)
         self._deliver = deliver
         self._name = name
+        self._gather_seconds = gather_seconds
         self._position = after
         self._last: Recorded | None = None
         self._at_end: float | None = None
@@ -123,6 +127,8 @@ class Follower:
                     f"follower {self._name} is at {self._position}, not yet at {what}; try again",
                     follower=self._name,
                 )
+            if self._feed is not None:
+                self._feed.hurry()
             try:
                 async with asyncio.timeout(min(left, pause)):
                     await self._moved.wait()
@@ -143,7 +149,9 @@ class Follower:
         pause = 0.02
         while True:
             try:
-                self._feed = await self._source.open(self._filters, self._position, self._last)
+                self._feed = await self._source.open(
+                    self._filters, self._position, self._last, gather_seconds=self._gather_seconds
+                )
                 self.state = FollowerState.FOLLOWING
                 pause = 0.02
                 await self._read(self._feed)

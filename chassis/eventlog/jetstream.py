@@ -105,9 +105,12 @@ class JetStreamLog:
     async def last_sequence(self) -> int:
         return (await stream_state(self._connection)).last
 
-    async def open(self, filters: Sequence[str], after: int, last: Recorded | None) -> Feed:
+    async def open(
+        self, filters: Sequence[str], after: int, last: Recorded | None, *, gather_seconds: float = 0.0
+    ) -> Feed:
         """A feed; implements `chassis.eventlog.feed.Source`."""
-        return await JetStreamSource(self._connection).open(filters, after, last)
+        source = JetStreamSource(self._connection)
+        return await source.open(filters, after, last, gather_seconds=gather_seconds)
 
     async def _publish(self, made: Sequence[Message], timeout_seconds: float) -> dict[str, Any] | None:
         """The server's answer; None when nobody was there to answer."""

@@ -98,8 +98,10 @@ class MemoryLog:
         """Everything there is, oldest first."""
         return list(self._kept.events)
 
-    async def open(self, filters: Sequence[str], after: int, last: Recorded | None) -> "MemoryFeed":
-        """A feed; implements `chassis.eventlog.feed.Source`."""
+    async def open(
+        self, filters: Sequence[str], after: int, last: Recorded | None, *, gather_seconds: float = 0.0
+    ) -> "MemoryFeed":
+        """A feed; implements `chassis.eventlog.feed.Source`. It costs nothing to read, so it holds nothing back."""
         events = self._kept.events
         if len(events) < after or (last is not None and events[last.sequence - 1] != last):
             raise LogDiverged("STREAM_REGRESSION", f"the log is no longer what was read up to {after}")
@@ -177,6 +179,9 @@ class MemoryFeed:
 
     async def probe(self) -> None:
         """Nothing to ask: `next` always knows."""
+
+    def hurry(self) -> None:
+        """Nothing is held back."""
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -18,9 +18,17 @@ class JetStreamSource:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def open(self, filters: Sequence[str], after: int, last: Recorded | None) -> Feed:
+    async def open(
+        self, filters: Sequence[str], after: int, last: Recorded | None, *, gather_seconds: float = 0.0
+    ) -> Feed:
         state = await check_continues(self._connection, after, last)
-        feed = JetStreamFeed(self._connection, filters, after, replicated=state.replicas > 1)
+        feed = JetStreamFeed(
+            self._connection,
+            filters,
+            after,
+            replicated=state.replicas > 1,
+            gather_seconds=gather_seconds,
+        )
         try:
             await feed.start()
         except BaseException:

@@ -10,6 +10,8 @@ from tests.fakes.nats_server import NatsServer, events, nats_server
 
 __all__ = ["events", "nats_server"]
 
+IN_BURSTS = "jetstream, in bursts"
+
 
 @pytest_asyncio.fixture(params=["memory", "jetstream"])
 async def subject(request: pytest.FixtureRequest, nats_server: NatsServer) -> AsyncIterator[Subject]:
@@ -17,6 +19,7 @@ async def subject(request: pytest.FixtureRequest, nats_server: NatsServer) -> As
         yield Memory()
         return
     made = await jetstream(nats_server)
+    made.gather_seconds = 0.02 if request.param == IN_BURSTS else 0.0
     yield made
     await close(made)
 

@@ -32,6 +32,7 @@ class Subject(Protocol):
     log: EventLog
     other: EventLog
     source: Source
+    gather_seconds: float
 
     async def append_losing_the_answer(
         self,
@@ -75,6 +76,7 @@ class Memory:
         self.log: EventLog = self.memory
         self.other: EventLog = self.memory.for_service(CODEC, SOURCE)
         self.source: Source = self.memory
+        self.gather_seconds = 0.0
         self._copied = 0
 
     async def append_losing_the_answer(
@@ -119,6 +121,7 @@ class JetStream:
 
     def __init__(self, server: NatsServer, connection: Connection, second: Connection) -> None:
         self.server = server
+        self.gather_seconds = 0.0
         self.second = second
         self.connection = connection
         self.log: EventLog = JetStreamLog(connection, CODEC, SOURCE, patience_seconds=5.0)

@@ -11,11 +11,13 @@ from chassis.eventlog.follower import TRIES, Follower, FollowerState
 from chassis.eventlog.headers import raw_headers
 from kernel.events import Head, Recorded
 from kernel.faults import Unavailable
+from tests.contract.eventlog.conftest import IN_BURSTS
 from tests.contract.eventlog.subject import Subject
 from tests.contract.eventlog.words import CODEC, ONE, TWO, Int64Value, StringValue, cause, words
 from tests.fakes.wait import until
 
 EVERYTHING = ("evt.>",)
+pytestmark = pytest.mark.parametrize("subject", ["memory", "jetstream", IN_BURSTS], indirect=True)
 
 
 class Reader:
@@ -41,7 +43,9 @@ class Reader:
 async def following(
     subject: Subject, reader: Reader, filters: Sequence[str] = EVERYTHING, after: int = 0
 ) -> AsyncIterator[Follower]:
-    follower = Follower(subject.source, filters, after, reader.take, "test")
+    follower = Follower(
+        subject.source, filters, after, reader.take, "test", gather_seconds=subject.gather_seconds
+    )
     await follower.start()
     yield follower
     await follower.stop()
@@ -159,7 +163,7 @@ async def test_a_delivery_that_fails_is_tried_again_with_the_same_events(subject
         if len(tries) < TRIES:
             raise RuntimeError("not yet")
 
-    follower = Follower(subject.source, EVERYTHING, 0, take, "test")
+    follower = Follower(subject.source, EVERYTHING, 0, take, "test", gather_seconds=subject.gather_seconds)
     await follower.start()
     await follower.reached(3)
     await follower.stop()
@@ -176,7 +180,7 @@ async def test_a_delivery_that_never_succeeds_halts_it(subject: Subject) -> None
         tries += 1
         raise RuntimeError("never")
 
-    follower = Follower(subject.source, EVERYTHING, 0, take, "test")
+    follower = Follower(subject.source, EVERYTHING, 0, take, "test", gather_seconds=subject.gather_seconds)
     await follower.start()
     with pytest.raises(Unavailable) as caught:
         await follower.reached(1, timeout_seconds=10)

@@ -157,6 +157,47 @@ async def test_a_reader_that_stands_still_holds_two_batches_at_most(real: JetStr
     await feed.close()
 
 
+async def test_what_comes_meanwhile_is_held_back_and_comes_together(real: JetStream) -> None:
+    deliveries: list[list[int]] = []
+
+    async def take(events: Sequence[Recorded]) -> None:
+        deliveries.append([each.sequence for each in events])
+
+    follower = Follower(real.source, ("evt.>",), 0, take, "test", gather_seconds=2.0)
+    await follower.start()
+    await follower.caught_up()
+    await write(real, 1, 1)
+    await until(lambda: deliveries == [[1]], "the first one never came")
+    await write(real, 2, 20)
+    await until(lambda: follower.position == 21, "what was held back never came")
+    assert deliveries == [[1], list(range(2, 22))]
+    await follower.stop()
+
+
+async def test_what_somebody_waits_for_is_not_held_back(real: JetStream) -> None:
+    reader = Reader()
+    follower = Follower(real.source, ("evt.>",), 0, reader.take, "test", gather_seconds=60.0)
+    await follower.start()
+    await follower.caught_up()
+    for n in range(1, 6):
+        await write(real, n, 1)
+        await follower.reached(n)
+    assert reader.sequences == [1, 2, 3, 4, 5]
+    await follower.stop()
+
+
+async def test_far_behind_nothing_is_held_back(real: JetStream) -> None:
+    several = [StringValue(f"{n}") for n in range(BATCH)]
+    for n in range(5):
+        await real.log.append(ONE, several, after=Head(BATCH * n, BATCH * n), cause=cause(f"r{n}"))
+    reader = Reader()
+    follower = Follower(real.source, ("evt.>",), 0, reader.take, "test", gather_seconds=60.0)
+    await follower.start()
+    await follower.reached(5 * BATCH)
+    assert reader.sequences == list(range(1, 5 * BATCH + 1))
+    await follower.stop()
+
+
 async def test_the_stream_keeps_everything_for_ever(events: Connection) -> None:
     await JetStreamLog(events, CODEC, SOURCE).append(ONE, [StringValue("a")], after=Head(), cause=cause("r1"))
     config = (await call(events, f"STREAM.INFO.{EVENTS}"))["config"]
