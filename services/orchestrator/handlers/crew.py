@@ -132,6 +132,9 @@ class AttachedCrew:
             self._rested[tenant, agent_id] = next(self._order)
             self._notify()
 
+    def present(self, tenant: str) -> bool:
+        return any(key[0] == tenant and self._is_crew(*key) for key in self._seats)
+
     async def freed(self, timeout_seconds: float) -> None:
         changed = self._changed
         try:

@@ -12,6 +12,7 @@ from kernel.events import Cause, derived_id
 from kernel.faults import Refused, Unauthenticated, Unavailable
 from services.orchestrator.domain import lifecycle as go
 from services.orchestrator.domain import run as life
+from services.orchestrator.domain.faults import NoAgentFree
 from services.orchestrator.domain.outcome import (
     checks_of,
     compliant,
@@ -68,6 +69,7 @@ class Carried:
 class Limits:
     lease_seconds: int = 60
     think_seconds: float = 300.0
+    crew_seconds: float = 30.0  # how long a run waits for a crew of which nobody is there
     permit_margin_seconds: float = 5.0
 
 
@@ -140,7 +142,15 @@ class Steps:
         await self._runs.handle(carried.run_id, command, self.cause(carried, "run", *step))
 
     async def _find_agent(self, carried: Carried) -> None:
+        clock = asyncio.get_running_loop().time
+        seen = clock()
         while not (agent_id := self._crew.reserve_any(carried.tenant, carried.run_id)):
+            if self._crew.present(carried.tenant):
+                seen = clock()  # all are busy: one will be free
+            elif clock() - seen >= self._limits.crew_seconds:
+                raise NoAgentFree(
+                    f"no built-in agent of tenant {carried.tenant} is attached: name an agent that is"
+                )
             await self._crew.freed(1.0)
         await self.append(carried, life.AssignAgent(agent_id, self._clock()), "assign")
 
@@ -204,6 +214,20 @@ class Steps:
 
     async def _enter(self, run: Run, carried: Carried, phase: Phase) -> None:
         token = run.fencing_token
+        await self._advance(run, carried, phase)
+        await self.append(carried, life.EnterPhase(phase, token, self._clock()), phase, str(token))
+
+    async def _conclude(self, run: Run, carried: Carried, result: life.Result, *step: str) -> None:
+        """Append what came of a step; if it was the last of its phase, the run is in the next with the same event."""
+        phase = go.completes(run, result)
+        if phase is not None:
+            await self._advance(run, carried, phase)
+            result = replace(result, entry=life.Entry(phase, run.fencing_token))
+        await self.append(carried, result, *step)
+
+    async def _advance(self, run: Run, carried: Carried, phase: Phase) -> None:
+        """Every transition: heartbeat, renewed lock, position; the conductor then looks at the budget."""
+        token = run.fencing_token
         carried.counts = await self._state.advance(
             run.agent_id,
             run.known.task_id,
@@ -213,7 +237,6 @@ class Steps:
             self._limits.lease_seconds,
             self.cause(carried, "advance", phase, str(token)),
         )
-        await self.append(carried, life.EnterPhase(phase, token, self._clock()), phase, str(token))
 
     async def _ask_agent(self, run: Run, carried: Carried) -> None:
         started = run.known
@@ -252,18 +275,16 @@ class Steps:
         self, run: Run, carried: Carried, actions: tuple[Action, ...], approval_ids: dict[str, str]
     ) -> None:
         decisions = await self._decided(run, carried, actions, approval_ids)
-        await self.append(
-            carried,
-            life.RecordDecisions(decisions, self._clock()),
-            "decisions",
-            ",".join(sorted(approval_ids.values())),
-        )
-        carried.permits.update({d.action_id: d for d in decisions if d.permit})
+        result = life.RecordDecisions(decisions, self._clock())
+        step = ("decisions", ",".join(sorted(approval_ids.values())))
         broken = tuple(
             d for d in decisions if d.verdict is Verdict.DENY and d.reason == "FORBIDDEN_BY_PACKET"
         )
         if broken:
+            await self.append(carried, result, *step)
             raise Violation(broken)
+        await self._conclude(run, carried, result, *step)
+        carried.permits.update({d.action_id: d for d in decisions if d.permit})
 
     async def _decided(
         self, run: Run, carried: Carried, actions: tuple[Action, ...], approval_ids: dict[str, str]
@@ -351,7 +372,7 @@ class Steps:
             replace(effect, effect_id=go.effect_id(run, action.action_id), action_id=action.action_id)
             for effect, action in zip(effects, actions, strict=True)
         )
-        await self.append(carried, life.ObserveEffects(named, self._clock()), "preview")
+        await self._conclude(run, carried, life.ObserveEffects(named, self._clock()), "preview")
 
     async def _perform(self, run: Run, carried: Carried, effect_id: str, action: Action) -> None:
         decision = await self._permit(run, carried, action)
@@ -393,7 +414,8 @@ class Steps:
             missing = [name for name in wanted if name not in names]
             if missing:
                 raise RequiredArtifactMissing(", ".join(missing))
-        await self.append(carried, life.RecordVerification(checks_of(run, names), self._clock()), "verify")
+        result = life.RecordVerification(checks_of(run, names), self._clock())
+        await self._conclude(run, carried, result, "verify")
 
     async def _package(self, run: Run, carried: Carried) -> None:
         sha256 = await self._state.put_artifact(
@@ -404,7 +426,7 @@ class Steps:
             carried.run_id,
             self.cause(carried, "report"),
         )
-        await self.append(carried, life.RecordPackage(sha256, self._clock()), "package")
+        await self._conclude(run, carried, life.RecordPackage(sha256, self._clock()), "package")
 
     async def _exit(self, run: Run, carried: Carried) -> None:
         await self._let_go(run, carried)

@@ -112,7 +112,7 @@ async def house(
         crew,
         at.knowledge,
         lambda: NOW,
-        StepLimits(),
+        StepLimits(crew_seconds=0.2),
         lambda: next(ids),
     )
     conductor = Conductor(runs, steps, at.policy, at.state, crew, lambda: NOW, lambda: next(ids))
@@ -511,6 +511,13 @@ async def test_bytes_that_are_not_text_are_counted_and_secrets_go() -> None:
     assert source.redactions == {"assigned_secret": 1}
     assert not any(b"hunter2" in content for content in at.state.artifacts.values())
     assert not any(b"hunter2" in recorded.payload for recorded in events(it.log))
+
+
+async def test_a_run_that_no_agent_will_ever_take_ends() -> None:
+    async with house(peers()) as at:
+        asked = Cause("elsewhere", "r1", "key:op", NOW)
+        view = await at.orchestrator.process_log(LOG, Mode.SAFE, Strategy.CLASSIC, True, "", (), asked)
+        assert (view.run.state, view.run.reason) == (RunState.REFUSED, "NO_AGENT_FREE")
 
 
 async def test_another_tenant_sees_nothing() -> None:
