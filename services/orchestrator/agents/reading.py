@@ -7,6 +7,7 @@ done once per kind, not once per line.
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ MAX_LINES = 1_200_000
 NO_TIME = float("nan")
 _HALF_YEAR_SECONDS = 180 * 86_400
 _LEAP_YEAR_SECONDS = 366 * 86_400
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")  # what terminals are sent to paint words; it says nothing
 _RECENT_YEARS = 1_000_000_000  # below this a time has no year of its own (see `moments`) or none at all
 
 
@@ -67,7 +69,7 @@ class Reading:
     def message(self, line: int) -> str:
         """What a line says after its head, cut to what is looked at."""
         start = self.starts[line - 1]
-        return self.lines[line - 1][start : start + MAX_CHARS]
+        return _unpainted(self.lines[line - 1][start : start + MAX_CHARS])
 
     def source(self, line: int) -> str:
         """The program or component that wrote a line; empty when the line does not say."""
@@ -126,7 +128,11 @@ def read(text: str) -> Reading:
         if not line:
             continue
         cut = line if len(line) <= MAX_CHARS + 400 else line[: MAX_CHARS + 400]
-        when, level, source, start = reader.head(cut)
+        bare = _unpainted(cut).lstrip() if "\x1b" in cut else cut
+        when, level, source, start = reader.head(bare)
+        if bare is not cut:  # colours became spaces, so that places in the line stay what they were
+            start += len(cut) - len(bare)
+            cut = _unpainted(cut)
         message = cut[start:]
         if not message or message.isspace():
             continue
@@ -166,6 +172,11 @@ def read(text: str) -> Reading:
     for kept in kinds:
         miner.groups[kept.group].count += kept.count
     return Reading(lines, seconds, levels, starts, sources, names, kind_of, kinds, whole, mixed, miner)
+
+
+def _unpainted(text: str) -> str:
+    """A text with its colours as spaces: as long as before."""
+    return _COLOUR.sub(lambda found: " " * len(found[0]), text) if "\x1b" in text else text
 
 
 def _number(source: str, names: list[str], numbers: dict[str, int]) -> int:

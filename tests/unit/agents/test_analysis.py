@@ -158,6 +158,20 @@ def test_trouble_that_is_over_is_said_to_be_over() -> None:
     assert analyse(up + down).incident.severity is Severity.ERROR
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "\x1b[31mOut of memory: Killed process 12 (java)\x1b[0m",
+        "\x1b[90m2026-03-01 10:00:00\x1b[0m \x1b[1;31mERROR\x1b[0m Out of memory: Killed process 12 (java)",
+    ],
+)
+def test_colours_hide_nothing(line: str) -> None:
+    found = analyse(line)
+    assert found.incident.cause == "memory", found.incident.summary
+    assert "\x1b" not in found.incident.summary
+    assert_sound(line, found)
+
+
 @pytest.mark.parametrize("numbers", [[0, *range(1, 50)], [*range(1, 50), 0]])
 def test_a_count_of_nothing_says_nothing_about_the_other_counts(numbers: list[int]) -> None:
     found = analyse("\n".join(f"ERROR nightly copy: {number} failed" for number in numbers))
