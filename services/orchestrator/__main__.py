@@ -30,10 +30,9 @@ async def main(stopping: process.Stopping) -> None:
     key = settings.internal_key.get_secret_value()
     at = peers_at(settings.address, internal_key=key, actor=handlers.ACTOR)
 
-    now, new_id = process.now, process.new_id
+    now, new_id, limits = process.now, process.new_id, handlers.Limits()
     crew = handlers.AttachedCrew(lambda _tenant, agent_id: agent_id in settings.crew)
-    limits, of_steps = handlers.Limits(), handlers.StepLimits()
-    thinking = handlers.Reasoning(*settings.reasoning)
+    of_steps, thinking = handlers.StepLimits(), handlers.Reasoning(*settings.reasoning)
     steps = handlers.Steps(runs, at.policy, at.state, at.actuators, crew, knowledge, now, of_steps, new_id)
     conductor = handlers.Conductor(runs, steps, at.policy, at.state, crew, now, new_id)
     service = handlers.Orchestrator(runs, conductor, at.policy, at.state, crew, now, thinking, limits)
