@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kernel.events import derived_id
 from services.orchestrator.domain.records import Action, Decision, Mode, Verdict
-from services.orchestrator.domain.run import Phase, Run, RunState
+from services.orchestrator.domain.run import Phase, Result, Run, RunState, decide, evolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +137,13 @@ def next_step(run: Run) -> Step | None:
             return Enter(Phase.EXIT)
         case Phase.EXIT:
             return Exit()
+
+
+def completes(run: Run, result: Result) -> Phase | None:
+    """The phase to enter together with `result`, when nothing else is left to do in this one."""
+    event = decide(run, result)
+    after = next_step(evolve(run, event)) if event is not None else None
+    return after.phase if isinstance(after, Enter) else None
 
 
 def _plan(run: Run) -> Step:

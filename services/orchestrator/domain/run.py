@@ -51,6 +51,14 @@ class RunState(StrEnum):
 OVER = frozenset({RunState.COMPLETED, RunState.REFUSED, RunState.FAILED, RunState.REVOKED})
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The phase that a run goes into, and the lock under which it does."""
+
+    phase: Phase
+    fencing_token: int
+
+
 # Wants
 
 
@@ -97,6 +105,7 @@ class RecordPlan:
 class RecordDecisions:
     decisions: tuple[Decision, ...]
     at: datetime
+    entry: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +125,21 @@ class IntendEffect:
 class ObserveEffects:
     effects: tuple[Effect, ...]
     at: datetime
+    entry: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RecordVerification:
     checks: tuple[Check, ...]
     at: datetime
+    entry: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RecordPackage:
     report_sha256: str
     at: datetime
+    entry: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,19 +151,10 @@ class EndRun:
     at: datetime
 
 
-Command = (
-    StartRun
-    | AssignAgent
-    | EnterPhase
-    | RecordPlan
-    | RecordDecisions
-    | AwaitApprovals
-    | IntendEffect
-    | ObserveEffects
-    | RecordVerification
-    | RecordPackage
-    | EndRun
-)
+Result = RecordDecisions | ObserveEffects | RecordVerification | RecordPackage
+"""What may be the last of its phase, and then says with `entry` which one the run is in now."""
+
+Command = StartRun | AssignAgent | EnterPhase | RecordPlan | AwaitApprovals | IntendEffect | Result | EndRun
 
 
 # Facts
@@ -207,6 +210,7 @@ class ActionsDecided:
     agent_id: str
     decisions: tuple[Decision, ...]
     at: datetime
+    entered: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +237,7 @@ class EffectsObserved:
     agent_id: str
     effects: tuple[Effect, ...]
     at: datetime
+    entered: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +246,7 @@ class RunVerified:
     agent_id: str
     checks: tuple[Check, ...]
     at: datetime
+    entered: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +254,7 @@ class RunPackaged:
     run_id: str
     report_sha256: str
     at: datetime
+    entered: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +352,8 @@ def decide(run: Run, command: Command) -> Event | None:
         if isinstance(command, EndRun):
             return None
         raise RunOver(run_id, run.state)
+    if isinstance(command, Result) and command.entry and not _may_enter(run, command.entry.phase):
+        raise IllegalTransition(run_id, run.phase or "the start", command.entry.phase)
     match command:
         case AssignAgent(agent_id=agent_id, at=at):
             return None if run.agent_id else RunAssigned(run_id, agent_id, at)
@@ -362,9 +371,9 @@ def decide(run: Run, command: Command) -> Event | None:
                 if run.plan is not None
                 else PlanRecorded(run_id, run.agent_id, incident, plan, cycles, past, at)
             )
-        case RecordDecisions(decisions=decisions, at=at):
+        case RecordDecisions(decisions=decisions, at=at, entry=entry):
             kept = tuple(replace(decision, permit="", permit_expire_time=None) for decision in decisions)
-            return ActionsDecided(run_id, run.agent_id, kept, at)
+            return ActionsDecided(run_id, run.agent_id, kept, at, entry)
         case AwaitApprovals(approval_ids=ids, at=at):
             return None if run.approval_ids else ApprovalsAwaited(run_id, ids, at)
         case IntendEffect(effect_id=effect_id) if effect_id in run.intents:
@@ -376,13 +385,13 @@ def decide(run: Run, command: Command) -> Event | None:
             return EffectIntended(
                 run_id, run.agent_id, effect_id, action_id, decision.decision_id, decision.action_digest, at
             )
-        case ObserveEffects(effects=effects, at=at):
+        case ObserveEffects(effects=effects, at=at, entry=entry):
             new = tuple(effect for effect in effects if effect.effect_id not in run.effects)
-            return EffectsObserved(run_id, run.agent_id, new, at) if new else None
-        case RecordVerification(checks=checks, at=at):
-            return None if run.checks is not None else RunVerified(run_id, run.agent_id, checks, at)
-        case RecordPackage(report_sha256=sha256, at=at):
-            return None if run.report_sha256 else RunPackaged(run_id, sha256, at)
+            return EffectsObserved(run_id, run.agent_id, new, at, entry) if new else None
+        case RecordVerification(checks=checks, at=at, entry=entry):
+            return None if run.checks is not None else RunVerified(run_id, run.agent_id, checks, at, entry)
+        case RecordPackage(report_sha256=sha256, at=at, entry=entry):
+            return None if run.report_sha256 else RunPackaged(run_id, sha256, at, entry)
         case EndRun(state=state, reason=reason, outcome=outcome, compliant=compliant, at=at):
             return RunEnded(run_id, started.task_id, run.agent_id, state, reason, outcome, compliant, at)
 
@@ -422,21 +431,30 @@ def evolve(run: Run, event: Event) -> Run:
             return replace(run, phase=phase, fencing_token=token, state=RunState.RUNNING, reason=reason)
         case PlanRecorded(incident=incident, plan=plan, cycles=cycles, past=past):
             return replace(run, incident=incident, plan=plan, cycles=cycles, past=past)
-        case ActionsDecided(decisions=decisions):
+        case ActionsDecided(decisions=decisions, entered=entered):
             merged = {**run.decisions, **{decision.action_id: decision for decision in decisions}}
-            return replace(run, decisions=merged, decided=True, approvals_settled=bool(run.approval_ids))
+            settled = bool(run.approval_ids)
+            return _in(entered, replace(run, decisions=merged, decided=True, approvals_settled=settled))
         case ApprovalsAwaited(approval_ids=ids):
             return replace(run, approval_ids=ids, state=RunState.WAITING)
         case EffectIntended(effect_id=effect_id, action_id=action_id):
             return replace(run, intents={**run.intents, effect_id: action_id})
-        case EffectsObserved(effects=effects):
-            return replace(run, effects={**run.effects, **{effect.effect_id: effect for effect in effects}})
-        case RunVerified(checks=checks):
-            return replace(run, checks=checks)
-        case RunPackaged(report_sha256=sha256):
-            return replace(run, report_sha256=sha256)
+        case EffectsObserved(effects=effects, entered=entered):
+            merged_effects = {**run.effects, **{effect.effect_id: effect for effect in effects}}
+            return _in(entered, replace(run, effects=merged_effects))
+        case RunVerified(checks=checks, entered=entered):
+            return _in(entered, replace(run, checks=checks))
+        case RunPackaged(report_sha256=sha256, entered=entered):
+            return _in(entered, replace(run, report_sha256=sha256))
         case RunEnded(state=state, reason=reason, outcome=outcome, at=at):
             return replace(run, state=state, reason=reason, outcome=outcome, ended_at=at)
+
+
+def _in(entered: Entry | None, run: Run) -> Run:
+    """`run`, in the phase it has entered, if it has."""
+    if entered is None:
+        return run
+    return replace(run, phase=entered.phase, fencing_token=entered.fencing_token, state=RunState.RUNNING)
 
 
 RUN: Decider[Command, Run, Event] = Decider("orchestrator", "run", Run(), decide, evolve)

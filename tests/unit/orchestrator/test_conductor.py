@@ -167,6 +167,21 @@ async def test_a_safe_run_changes_nothing_and_ends() -> None:
     assert view.sequence == it.log.recorded()[-1].sequence
 
 
+async def test_what_ends_a_phase_and_the_entry_into_the_next_are_one_event() -> None:
+    at = peers()
+    async with house(at) as it:
+        view = await it.process(Mode.SAFE)
+        safe = types(it.log)
+        await it.process(Mode.AUTO, "r2")
+        auto = types(it.log)[len(safe) :]
+    entered = ["RunPhaseEntered"] * 3  # BOOTSTRAP, PREFLIGHT, PLAN
+    package_on = ["RunVerified", "RunPackaged", "RunPhaseEntered", "RunEnded"]  # … EXIT
+    assert safe == ["RunStarted", *entered, "PlanRecorded", "ActionsDecided", "EffectsObserved", *package_on]
+    act = ["EffectIntended", "EffectsObserved", "RunPhaseEntered"]  # … VERIFY: an outcome waits for nothing
+    assert auto == ["RunStarted", *entered, "PlanRecorded", "ActionsDecided", *act, *package_on]
+    assert view.run.phase is ORDER[-1]
+
+
 async def test_an_auto_run_acts_once_with_a_permit_and_an_intent_before() -> None:
     at = peers()
     async with house(at) as it:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from services.orchestrator.domain import run as life
 from services.orchestrator.domain.budget import breach
 from services.orchestrator.domain.faults import IllegalTransition, ProposalInvalid, RunOver, RunUnknown
-from services.orchestrator.domain.lifecycle import Exit, next_step
+from services.orchestrator.domain.lifecycle import Enter, Exit, completes, next_step
 from services.orchestrator.domain.proposal import MAX_ACTIONS, checked, line_hash
 from services.orchestrator.domain.records import (
     Action,
@@ -60,6 +60,30 @@ def test_the_same_phase_is_entered_again_only_under_a_new_lock() -> None:
     run = after(START, *phases(Phase.PLAN))
     assert RUN.decide(run, EnterPhase(Phase.PLAN, 7, NOW)) is None
     assert RUN.decide(run, EnterPhase(Phase.PLAN, 8, NOW)) is not None
+
+
+def test_what_is_left_to_do_in_a_phase_decides_whether_its_result_ends_it() -> None:
+    action = Action("a1", "diagnostics.memory", "localhost", "sandbox")
+    plan = (PlannedAction(action, Tier.T0_OBSERVER, "w", ()),)
+    planned_run = after(START, *phases(Phase.PLAN), life.RecordPlan(None, plan, (), (), NOW))
+    assert completes(planned_run, life.RecordDecisions((), NOW)) is Phase.EXECUTE
+    verifying = after(START, *phases(Phase.VERIFY))
+    result = life.RecordVerification((), NOW)
+    assert completes(verifying, result) is Phase.PACKAGE
+    with_entry = replace(result, entry=life.Entry(Phase.PACKAGE, 9))
+    entered = RUN.evolve(verifying, RUN.decide(verifying, with_entry))  # type: ignore[arg-type]
+    assert (entered.phase, entered.fencing_token, entered.checks) == (Phase.PACKAGE, 9, ())
+
+
+def test_a_result_that_is_recorded_alone_leaves_the_entry_to_the_next_step() -> None:
+    run = after(START, *phases(Phase.VERIFY), life.RecordVerification((), NOW))
+    assert (run.phase, next_step(run)) == (Phase.VERIFY, Enter(Phase.PACKAGE))
+
+
+def test_a_result_skips_no_phase() -> None:
+    run = after(START, *phases(Phase.VERIFY))
+    with pytest.raises(IllegalTransition):
+        RUN.decide(run, life.RecordVerification((), NOW, life.Entry(Phase.REPORT, 7)))
 
 
 def test_nothing_happens_after_the_end() -> None:

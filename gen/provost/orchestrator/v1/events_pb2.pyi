@@ -196,12 +196,15 @@ class ActionsDecided(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     DECISIONS_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    ENTERED_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     agent_id: _builtins.str
     @_builtins.property
     def decisions(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.Decision]: ...
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def entered(self) -> _orchestrator_pb2.Entry: ...
     def __init__(
         self,
         *,
@@ -209,10 +212,11 @@ class ActionsDecided(_message.Message):
         agent_id: _builtins.str = ...,
         decisions: _abc.Iterable[_policy_pb2.Decision] | None = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        entered: _orchestrator_pb2.Entry | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "entered", b"entered"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "decisions", b"decisions", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "decisions", b"decisions", "entered", b"entered", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -319,12 +323,15 @@ class EffectsObserved(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     EFFECTS_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    ENTERED_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     agent_id: _builtins.str
     @_builtins.property
     def effects(self) -> _containers.RepeatedCompositeFieldContainer[_orchestrator_pb2.Effect]: ...
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def entered(self) -> _orchestrator_pb2.Entry: ...
     def __init__(
         self,
         *,
@@ -332,10 +339,11 @@ class EffectsObserved(_message.Message):
         agent_id: _builtins.str = ...,
         effects: _abc.Iterable[_orchestrator_pb2.Effect] | None = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        entered: _orchestrator_pb2.Entry | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "entered", b"entered"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "effects", b"effects", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "effects", b"effects", "entered", b"entered", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -349,12 +357,15 @@ class RunVerified(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     CHECKS_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    ENTERED_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     agent_id: _builtins.str
     @_builtins.property
     def checks(self) -> _containers.RepeatedCompositeFieldContainer[_orchestrator_pb2.Check]: ...
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def entered(self) -> _orchestrator_pb2.Entry: ...
     def __init__(
         self,
         *,
@@ -362,10 +373,11 @@ class RunVerified(_message.Message):
         agent_id: _builtins.str = ...,
         checks: _abc.Iterable[_orchestrator_pb2.Check] | None = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        entered: _orchestrator_pb2.Entry | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "entered", b"entered"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "checks", b"checks", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "checks", b"checks", "entered", b"entered", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -378,20 +390,24 @@ class RunPackaged(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     REPORT_SHA256_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    ENTERED_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     report_sha256: _builtins.str
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def entered(self) -> _orchestrator_pb2.Entry: ...
     def __init__(
         self,
         *,
         run_id: _builtins.str = ...,
         report_sha256: _builtins.str = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        entered: _orchestrator_pb2.Entry | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "entered", b"entered"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "report_sha256", b"report_sha256", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "entered", b"entered", "report_sha256", b"report_sha256", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -138,6 +138,30 @@ EFFECT_STATE_UNKNOWN: EffectState.ValueType  # 5
 Global___EffectState: _TypeAlias = EffectState  # noqa: Y015
 
 @_typing.final
+class Entry(_message.Message):
+    """What came of a step may be the last of its phase: then the same event says which phase the run is in now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHASE_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
+    phase: Global___Phase.ValueType
+    fencing_token: _builtins.int
+    def __init__(
+        self,
+        *,
+        phase: Global___Phase.ValueType = ...,
+        fencing_token: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "phase", b"phase"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Entry: _TypeAlias = Entry  # noqa: Y015
+
+@_typing.final
 class Source(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
