@@ -4,6 +4,7 @@ A `Stream` is one aggregate's place; a `Cause` says who asked for what and why; 
 keeps it. Knows nothing of NATS or protobuf: subjects are names, payloads are bytes.
 """
 
+import hashlib
 import re
 import uuid
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from datetime import datetime
 from kernel.faults import Invalid
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_NAMESPACE = uuid.UUID("6f0b1a52-6c3e-5d0e-9a53-70726f766f73")
+_NAMESPACE = uuid.UUID("6f0b1a52-6c3e-5d0e-9a53-70726f766f73").bytes
 
 
 def require_token(value: str, field: str) -> str:
@@ -51,13 +52,21 @@ class Stream:
 
     def event_id(self, request_id: str, n: int = 0) -> str:
         """The id of the n-th event that `request_id` causes here: UUIDv5, so that a retry bears the same id."""
-        name = f"{self.tenant}/{self.context}/{self.aggregate}/{self.id}/{request_id}/{n}"
-        return str(uuid.uuid5(_NAMESPACE, name))
+        return _uuid5(f"{self.tenant}/{self.context}/{self.aggregate}/{self.id}/{request_id}/{n}")
 
 
 def derived_id(*parts: str) -> str:
     """A request id that is the same whenever the same step is tried again: UUIDv5 over `parts`."""
-    return str(uuid.uuid5(_NAMESPACE, "/".join(parts)))
+    return _uuid5("/".join(parts))
+
+
+def _uuid5(name: str) -> str:
+    """As `uuid.uuid5` (RFC 9562, section 5.5) in our namespace, at a quarter of its cost: every event needs some."""
+    raw = bytearray(hashlib.sha1(_NAMESPACE + name.encode(), usedforsecurity=False).digest()[:16])
+    raw[6] = raw[6] & 0x0F | 0x50
+    raw[8] = raw[8] & 0x3F | 0x80
+    digits = raw.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 @dataclass(frozen=True, slots=True)
