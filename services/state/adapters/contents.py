@@ -15,6 +15,7 @@ from chassis.telemetry import get_logger
 from kernel.faults import Exhausted
 
 _log = get_logger("state.artifacts")
+_HASHED_AT_ONCE = 256 * 1024  # bytes: a thread would cost more than the hash
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -26,6 +27,8 @@ class ArtifactDirectory:
         self._new_name = new_name
 
     async def hash(self, content: bytes) -> str:
+        if len(content) <= _HASHED_AT_ONCE:
+            return hashlib.sha256(content).hexdigest()
         return await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
 
     async def put(self, tenant: str, sha256: str, content: bytes) -> None:

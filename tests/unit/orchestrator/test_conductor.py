@@ -1,9 +1,10 @@
 """Runs carried to their end: in every mode, through outages at every call, through crashes at every event."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 
 import pytest
@@ -165,6 +166,19 @@ async def test_a_safe_run_changes_nothing_and_ends() -> None:
     assert all(check.ok for check in run.checks)
     assert run.report_sha256 in at.state.artifacts
     assert view.sequence == it.log.recorded()[-1].sequence
+
+
+async def test_the_report_holds_the_whole_run() -> None:
+    at = peers()
+    async with house(at) as it:
+        run = (await it.process(Mode.SAFE)).run
+    report = json.loads(at.state.artifacts[run.report_sha256])
+    assert run.incident is not None
+    assert report["incident"] == json.loads(json.dumps(asdict(run.incident)))
+    assert [each["verdict"] for each in report["decisions"]] == ["ALLOW", "DENY"]
+    assert report["plan"][0]["action"]["name"] == "diagnostics.memory"
+    assert report["run"]["at"] == NOW.isoformat()
+    assert report["run"]["packet"]["constraints"]["forbidden"] == []
 
 
 async def test_what_ends_a_phase_and_the_entry_into_the_next_are_one_event() -> None:
