@@ -59,7 +59,9 @@ def nats(home: Path, port: int, password: str) -> Program:
     )
     files.replace(config, text.encode())
     command = (str(Path(sys.executable).parent / "nats-server"), "-c", str(config))
-    return Program("nats-server", command, _nats_ready(port), bare_environment(GOMEMLIMIT=NATS_MEMORY))
+    # One processor is enough for what it does here, and threads that look for work would take it from everyone else.
+    environment = bare_environment(GOMEMLIMIT=NATS_MEMORY, GOMAXPROCS="1")
+    return Program("nats-server", command, _nats_ready(port), environment)
 
 
 def store(home: Path, port: int, password: str) -> Program:
