@@ -4,7 +4,8 @@ It goes through the same doors as any agent in any language: a session from poli
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -96,7 +97,8 @@ class BuiltInAgent:
     async def _attached(self, login: _Login) -> None:
         outbox: asyncio.Queue[pb.AttachAgentRequest] = asyncio.Queue()
         outbox.put_nowait(_hello(login))
-        stream = self._orchestrator.AttachAgent(_drain(outbox), metadata=metadata_of(self._cause()))
+        stream = self._orchestrator.AttachAgent(metadata=metadata_of(self._cause()))
+        saying = asyncio.create_task(_say(outbox, stream))
         thinking: set[asyncio.Task[None]] = set()
         beating: asyncio.Task[None] | None = None
         try:
@@ -115,8 +117,10 @@ class BuiltInAgent:
                         log.warning("message not understood", agent=self._agent_id, kind=str(unknown))
         finally:
             stream.cancel()
-            for each in (*thinking, *([beating] if beating else [])):
+            ending = [saying, *thinking, *([beating] if beating else [])]
+            for each in ending:
                 each.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
 
     async def _beat(self, outbox: asyncio.Queue[pb.AttachAgentRequest], login: _Login, seconds: int) -> None:
         """Say that it lives, and renew the session before it ends."""
@@ -151,6 +155,8 @@ def _hello(login: _Login) -> pb.AttachAgentRequest:
     )
 
 
-async def _drain(outbox: asyncio.Queue[pb.AttachAgentRequest]) -> AsyncIterator[pb.AttachAgentRequest]:
-    while True:
-        yield await outbox.get()
+async def _say(outbox: asyncio.Queue[pb.AttachAgentRequest], stream: Any) -> None:
+    """What is in the outbox goes out, until the stream has ended; why it did is for the reader to see."""
+    with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        while True:
+            await stream.write(await outbox.get())

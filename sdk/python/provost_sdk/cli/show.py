@@ -1,7 +1,9 @@
 """Text on a terminal. What comes from a log, an agent or a person is shown inert: it cannot move a cursor, change a
 colour, start a line of its own or be taken for markup."""
 
+import os
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -9,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
+
+PIPE_WIDTH = 10_000
 
 # C0 (tabs too), DEL, C1, line and paragraph separators, bidirectional and invisible controls, surrogates.
 _ACTIVE = re.compile(
@@ -30,21 +34,22 @@ def plain(text: object, style: str = "") -> "Text":
 
 @cache
 def console() -> "Console":
-    """Where answers go."""
+    """Where answers go. In a pipe nothing is wrapped, so that what is printed can be searched and copied."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False)
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
-    """Rows under headings, or `empty` when there are none."""
+    """Rows under headings, or `empty` when there are none. The first column is what is copied: it is never folded."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
-    for column in columns:
-        made.add_column(column, overflow="fold")
+    for n, column in enumerate(columns):
+        made.add_column(column, overflow="fold", no_wrap=n == 0)
     for row in rows:
         made.add_row(*(each if isinstance(each, Text) else plain(each) for each in row))
     console().print(made if made.row_count else plain(empty, "dim"))
