@@ -34,7 +34,7 @@ async def main(stopping: process.Stopping) -> None:
     ledger = Ledger(book, JetStreamEvents(connection), signer)
 
     def follow(after: int, deliver: Deliver) -> Follower:
-        return Follower(connection, FILTERS, after, deliver, "ledger", gather_seconds=0.02)
+        return Follower(connection, FILTERS, after, deliver, "ledger", gather_seconds=0.03)
 
     server = Server(settings, "ledger")
     server.add(add_LedgerServiceServicer_to_server, LedgerServicer(ledger))

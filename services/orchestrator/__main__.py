@@ -37,7 +37,7 @@ async def main(stopping: process.Stopping) -> None:
     conductor = handlers.Conductor(runs, steps, at.policy, at.state, crew, now, new_id)
     service = handlers.Orchestrator(runs, conductor, at.policy, at.state, crew, now, thinking, limits)
     reactor = Reactor(runs, conductor)
-    follower = Follower(nats, reactor.filters, 0, reactor.take, "orchestrator", gather_seconds=0.01)
+    follower = Follower(nats, reactor.filters, 0, reactor.take, "orchestrator", gather_seconds=0.02)
     server = Server(settings, "orchestrator", max_message_bytes=LARGE_MESSAGES, unary_seconds=360.0)
     servicer = OrchestratorServicer(service, crew, at.sessions, at.state)
     server.add(add_OrchestratorServiceServicer_to_server, servicer)

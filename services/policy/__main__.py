@@ -34,7 +34,7 @@ async def main(stopping: process.Stopping) -> None:
     agents, approvals = HeldAggregates(AGENT, log, CODEC), HeldAggregates(APPROVAL, log, CODEC)
     published, packets = HeldAggregates(POLICY_SET, log, CODEC), HeldPackets(CODEC)
     reactor = Reactor(agents.take, approvals.take, published.take, packets.take)
-    follower = Follower(connection, FILTERS, 0, reactor.deliver, "policy", gather_seconds=0.005)
+    follower = Follower(connection, FILTERS, 0, reactor.deliver, "policy", gather_seconds=0.01)
     signer, groups = FileSigner(settings.signing_key), GroupCommit(log)
     policy = Policy(
         agents, approvals, published, packets, follower, record=groups, signer=signer, reader=YamlPolicySets(),

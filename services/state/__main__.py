@@ -34,7 +34,7 @@ async def main(stopping: process.Stopping) -> None:
     derived = RedisStore(client)
     mirror = StoreMirror(view, derived, now=process.now, new_mark=process.new_id)
     reactor = Reactor((agents, tasks), view, mirror)
-    follower = Follower(connection, FILTERS, 0, reactor.deliver, "state", gather_seconds=0.02)
+    follower = Follower(connection, FILTERS, 0, reactor.deliver, "state", gather_seconds=0.03)
     audit = StoreAudit(view, derived, mirror, LogHistory(jetstream, FILTERS), follower, process.now)
     contents = ArtifactDirectory(settings.artifacts, process.new_id)
     state = State(agents, tasks, view, mirror, audit, follower, contents)

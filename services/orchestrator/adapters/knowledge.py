@@ -84,7 +84,7 @@ class SqliteKnowledge:
             ValueError: the file cannot be used, or is somebody else's.
         """
         known = await self.begin(partial(read_at, nats))
-        self._follower = Follower(nats, FILTERS, known, self.take, "knowledge", gather_seconds=0.02)
+        self._follower = Follower(nats, FILTERS, known, self.take, "knowledge", gather_seconds=0.05)
         await self._follower.start()
 
     async def begin(self, event_at: Callable[[int], Awaitable[Recorded | None]]) -> int:

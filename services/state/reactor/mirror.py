@@ -21,7 +21,7 @@ from services.state.domain.view import Part, Place, View
 from services.state.ports import Store, Value, Want
 
 CHECK_SECONDS = 1.0
-GATHER_SECONDS = 0.05
+GATHER_SECONDS = 0.1
 """How long the store may be behind the log while nobody reads: one call then writes what many events changed."""
 PATIENCE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 1.0
