@@ -23,7 +23,8 @@ from services.orchestrator.domain.records import (
     Proposal,
     Strategy,
 )
-from services.orchestrator.domain.run import Command, Run
+from services.orchestrator.domain.run import Run
+from services.orchestrator.domain.wants import Command
 
 Runs = Aggregates[Run, Command]
 

@@ -8,7 +8,9 @@ from google.protobuf.message import DecodeError
 from chassis.eventlog.aggregates import HeldAggregates
 from kernel.events import Recorded
 from provost.policy.v1 import events_pb2 as policy_events
-from services.orchestrator.domain.run import Command, Event, Run
+from services.orchestrator.domain.facts import Event
+from services.orchestrator.domain.run import Run
+from services.orchestrator.domain.wants import Command
 from services.orchestrator.handlers import Conductor
 
 REVOKED = "evt.*.policy.agent.*.AgentRevoked"

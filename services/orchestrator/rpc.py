@@ -10,8 +10,8 @@ from kernel.faults import Denied, Fault, Invalid, Refused, Unauthenticated, Unav
 from provost.orchestrator.v1 import orchestrator_pb2 as pb
 from provost.orchestrator.v1.orchestrator_pb2_grpc import OrchestratorServiceServicer
 from provost.policy.v1 import policy_pb2
+from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Mode, Strategy
-from services.orchestrator.domain.run import RunState
 from services.orchestrator.handlers import AttachedCrew, Orchestrator, Seat
 from services.orchestrator.ports import Sessions, StateDoor
 from services.orchestrator.wire import PACKET, PROPOSAL, TASK, run_to_wire

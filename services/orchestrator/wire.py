@@ -6,22 +6,22 @@ from provost.orchestrator.v1 import events_pb2 as events
 from provost.orchestrator.v1 import incident_pb2, orchestrator_pb2
 from provost.policy.v1 import policy_pb2
 from provost.state.v1 import state_pb2
-from services.orchestrator.domain import records, run
+from services.orchestrator.domain import facts, phases, records, run
 from services.orchestrator.ports import RunContext, Task
 
 EVENTS = Codec(
     {
-        run.RunStarted: events.RunStarted,
-        run.RunAssigned: events.RunAssigned,
-        run.RunPhaseEntered: events.RunPhaseEntered,
-        run.PlanRecorded: events.PlanRecorded,
-        run.ActionsDecided: events.ActionsDecided,
-        run.ApprovalsAwaited: events.ApprovalsAwaited,
-        run.EffectIntended: events.EffectIntended,
-        run.EffectsObserved: events.EffectsObserved,
-        run.RunVerified: events.RunVerified,
-        run.RunPackaged: events.RunPackaged,
-        run.RunEnded: events.RunEnded,
+        facts.RunStarted: events.RunStarted,
+        facts.RunAssigned: events.RunAssigned,
+        facts.RunPhaseEntered: events.RunPhaseEntered,
+        facts.PlanRecorded: events.PlanRecorded,
+        facts.ActionsDecided: events.ActionsDecided,
+        facts.ApprovalsAwaited: events.ApprovalsAwaited,
+        facts.EffectIntended: events.EffectIntended,
+        facts.EffectsObserved: events.EffectsObserved,
+        facts.RunVerified: events.RunVerified,
+        facts.RunPackaged: events.RunPackaged,
+        facts.RunEnded: events.RunEnded,
     }
 )
 
@@ -59,7 +59,7 @@ def run_to_wire(view: run.Run, sequence: int) -> orchestrator_pb2.Run:
         decisions=[DECISION.to_message(decision) for decision in view.decisions.values()],
         effects=[EFFECT.to_message(effect) for effect in view.effects.values()],
         cycles=[_CYCLE.to_message(cycle) for cycle in view.cycles] if started.include_trace else [],
-        waiting_for=list(view.approval_ids.values()) if view.state is run.RunState.WAITING else [],
+        waiting_for=list(view.approval_ids.values()) if view.state is phases.RunState.WAITING else [],
         reason=view.reason,
         outcome=view.outcome,
         requested_by=started.requested_by,

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kernel.events import derived_id
+from services.orchestrator.domain.phases import Phase, RunState
 from services.orchestrator.domain.records import Action, Decision, Mode, Verdict
-from services.orchestrator.domain.run import Phase, Result, Run, RunState, decide, evolve
+from services.orchestrator.domain.run import Run, decide, evolve
+from services.orchestrator.domain.wants import Result
 
 
 @dataclass(frozen=True, slots=True)

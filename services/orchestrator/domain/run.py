@@ -1,4 +1,6 @@
-"""A run: one agent, one task, from BOOTSTRAP to EXIT. Wants, facts, state, decide, evolve.
+"""A run: one agent, one task, from BOOTSTRAP to EXIT. State, decide, evolve.
+
+Commands are in `wants`, events in `facts`, phases and states in `phases`.
 
 What a run may do next is in `lifecycle`; here is what it remembers, and which memories contradict each other.
 """
@@ -6,285 +8,48 @@ What a run may do next is in `lifecycle`; here is what it remembers, and which m
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import StrEnum
 
 from kernel.decider import Decider
+from services.orchestrator.domain.facts import (
+    ActionsDecided,
+    ApprovalsAwaited,
+    EffectIntended,
+    EffectsObserved,
+    Event,
+    PlanRecorded,
+    RunAssigned,
+    RunEnded,
+    RunPackaged,
+    RunPhaseEntered,
+    RunStarted,
+    RunVerified,
+)
 from services.orchestrator.domain.faults import IllegalTransition, RunOver, RunUnknown
+from services.orchestrator.domain.phases import ORDER, OVER, Entry, Phase, RunState
 from services.orchestrator.domain.records import (
     Check,
     Decision,
     Effect,
     Incident,
-    Mode,
-    Packet,
     PastIncident,
     PlannedAction,
     ReasoningCycle,
-    Source,
-    Strategy,
 )
-
-
-class Phase(StrEnum):
-    BOOTSTRAP = "BOOTSTRAP"
-    PREFLIGHT = "PREFLIGHT"
-    PLAN = "PLAN"
-    EXECUTE = "EXECUTE"
-    VERIFY = "VERIFY"
-    PACKAGE = "PACKAGE"
-    REPORT = "REPORT"
-    EXIT = "EXIT"
-
-
-ORDER = tuple(Phase)
-
-
-class RunState(StrEnum):
-    RUNNING = "RUNNING"
-    WAITING = "WAITING"
-    COMPLETED = "COMPLETED"
-    REFUSED = "REFUSED"
-    FAILED = "FAILED"
-    REVOKED = "REVOKED"
-
-
-OVER = frozenset({RunState.COMPLETED, RunState.REFUSED, RunState.FAILED, RunState.REVOKED})
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """The phase that a run goes into, and the lock under which it does."""
-
-    phase: Phase
-    fencing_token: int
-
-
-# Wants
-
-
-@dataclass(frozen=True, slots=True)
-class StartRun:
-    run_id: str
-    task_id: str
-    agent_id: str
-    mode: Mode
-    strategy: Strategy
-    objective: str
-    source: Source | None
-    packet: Packet | None
-    requested_by: str
-    include_trace: bool
-    max_reasoning_cycles: int
-    target_reasoning_score: float
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class AssignAgent:
-    agent_id: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class EnterPhase:
-    phase: Phase
-    fencing_token: int
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class RecordPlan:
-    incident: Incident | None
-    plan: tuple[PlannedAction, ...]
-    cycles: tuple[ReasoningCycle, ...]
-    past: tuple[PastIncident, ...]
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class RecordDecisions:
-    decisions: tuple[Decision, ...]
-    at: datetime
-    entry: Entry | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AwaitApprovals:
-    approval_ids: Mapping[str, str]
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class IntendEffect:
-    effect_id: str
-    action_id: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ObserveEffects:
-    effects: tuple[Effect, ...]
-    at: datetime
-    entry: Entry | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordVerification:
-    checks: tuple[Check, ...]
-    at: datetime
-    entry: Entry | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordPackage:
-    report_sha256: str
-    at: datetime
-    entry: Entry | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EndRun:
-    state: RunState
-    reason: str
-    outcome: str
-    compliant: bool
-    at: datetime
-
-
-Result = RecordDecisions | ObserveEffects | RecordVerification | RecordPackage
-"""What may be the last of its phase, and then says with `entry` which one the run is in now."""
-
-Command = StartRun | AssignAgent | EnterPhase | RecordPlan | AwaitApprovals | IntendEffect | Result | EndRun
-
-
-# Facts
-
-
-@dataclass(frozen=True, slots=True)
-class RunStarted:
-    run_id: str
-    task_id: str
-    agent_id: str
-    mode: Mode
-    strategy: Strategy
-    objective: str
-    source: Source | None
-    packet: Packet | None
-    requested_by: str
-    include_trace: bool
-    max_reasoning_cycles: int
-    target_reasoning_score: float
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class RunAssigned:
-    run_id: str
-    agent_id: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class RunPhaseEntered:
-    run_id: str
-    agent_id: str
-    phase: Phase
-    fencing_token: int
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class PlanRecorded:
-    run_id: str
-    agent_id: str
-    incident: Incident | None
-    plan: tuple[PlannedAction, ...]
-    cycles: tuple[ReasoningCycle, ...]
-    past: tuple[PastIncident, ...]
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ActionsDecided:
-    run_id: str
-    agent_id: str
-    decisions: tuple[Decision, ...]
-    at: datetime
-    entered: Entry | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalsAwaited:
-    run_id: str
-    approval_ids: Mapping[str, str]
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class EffectIntended:
-    run_id: str
-    agent_id: str
-    effect_id: str
-    action_id: str
-    decision_id: str
-    action_digest: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class EffectsObserved:
-    run_id: str
-    agent_id: str
-    effects: tuple[Effect, ...]
-    at: datetime
-    entered: Entry | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunVerified:
-    run_id: str
-    agent_id: str
-    checks: tuple[Check, ...]
-    at: datetime
-    entered: Entry | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunPackaged:
-    run_id: str
-    report_sha256: str
-    at: datetime
-    entered: Entry | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunEnded:
-    run_id: str
-    task_id: str
-    agent_id: str
-    state: RunState
-    reason: str
-    outcome: str
-    compliant: bool
-    at: datetime
-
-
-Event = (
-    RunStarted
-    | RunAssigned
-    | RunPhaseEntered
-    | PlanRecorded
-    | ActionsDecided
-    | ApprovalsAwaited
-    | EffectIntended
-    | EffectsObserved
-    | RunVerified
-    | RunPackaged
-    | RunEnded
+from services.orchestrator.domain.wants import (
+    AssignAgent,
+    AwaitApprovals,
+    Command,
+    EndRun,
+    EnterPhase,
+    IntendEffect,
+    ObserveEffects,
+    RecordDecisions,
+    RecordPackage,
+    RecordPlan,
+    RecordVerification,
+    Result,
+    StartRun,
 )
-
-
-# State
 
 
 @dataclass(frozen=True, slots=True)

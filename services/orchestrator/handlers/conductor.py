@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from kernel.faults import Fault, Unavailable
-from services.orchestrator.domain import run as life
+from services.orchestrator.domain import wants
 from services.orchestrator.domain.budget import Breach, breach
 from services.orchestrator.domain.lifecycle import next_step
 from services.orchestrator.domain.outcome import handoff_of, outcome_of
+from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import ErrorBudget
-from services.orchestrator.domain.run import Run, RunState
+from services.orchestrator.domain.run import Run
 from services.orchestrator.handlers.crew import AttachedCrew
 from services.orchestrator.handlers.steps import Carried, RequiredArtifactMissing, Steps, Violation
 from services.orchestrator.ports import Clock, PolicyDoor, Runs, StateDoor
@@ -259,7 +260,7 @@ class Conductor:
 
     async def _end(self, run: Run, carried: Carried, state: RunState, reason: str, outcome: str) -> None:
         carried.ending = True
-        command = life.EndRun(state, reason, outcome, False, self._clock())
+        command = wants.EndRun(state, reason, outcome, False, self._clock())
         if run.fencing_token:
             cause = self._steps.cause(carried, "release", str(run.fencing_token))
             await self._insist(

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from kernel.events import Cause, derived_id, require_token
 from kernel.faults import Invalid, Unavailable
-from services.orchestrator.domain import run as life
+from services.orchestrator.domain import wants
 from services.orchestrator.domain.faults import LogEmpty, LogTooLarge, RunUnknown
+from services.orchestrator.domain.phases import Phase, RunState
 from services.orchestrator.domain.records import Constraints, ErrorBudget, Mode, Packet, Source, Strategy
 from services.orchestrator.domain.redaction import redact
-from services.orchestrator.domain.run import Phase, Run, RunState
+from services.orchestrator.domain.run import Run
 from services.orchestrator.handlers.conductor import Conductor
 from services.orchestrator.ports import Clock, Crew, PolicyDoor, Runs, StateDoor
 
@@ -169,7 +170,7 @@ class Orchestrator:
         self._conductor.carry(cause.tenant, run_id)
         return self._view(cause.tenant, run_id)
 
-    async def _record_start(self, command: life.StartRun, cause: Cause) -> None:
+    async def _record_start(self, command: wants.StartRun, cause: Cause) -> None:
         tenant, run_id = cause.tenant, command.run_id
         try:
             await self._runs.handle(run_id, command, _of_run(cause, run_id, "start"))
@@ -192,9 +193,9 @@ class Orchestrator:
         source: Source | None,
         include_trace: bool,
         cause: Cause,
-    ) -> life.StartRun:
+    ) -> wants.StartRun:
         reflective = self._reasoning.enabled and strategy is Strategy.REFLECTIVE
-        return life.StartRun(
+        return wants.StartRun(
             run_id=run_id,
             task_id=task_id,
             agent_id=agent_id or self._crew.reserve_any(cause.tenant, run_id),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from kernel.events import Cause, derived_id
 from kernel.faults import Refused, Unauthenticated, Unavailable
 from services.orchestrator.domain import lifecycle as go
-from services.orchestrator.domain import run as life
+from services.orchestrator.domain import phases, wants
 from services.orchestrator.domain.faults import NoAgentFree
 from services.orchestrator.domain.outcome import (
     checks_of,
@@ -20,9 +20,10 @@ from services.orchestrator.domain.outcome import (
     report_of,
     required_artifacts,
 )
+from services.orchestrator.domain.phases import Phase, RunState
 from services.orchestrator.domain.proposal import checked
 from services.orchestrator.domain.records import Action, Decision, EffectState, ErrorCounts, Packet, Verdict
-from services.orchestrator.domain.run import Phase, Run, RunState
+from services.orchestrator.domain.run import Run
 from services.orchestrator.ports import (
     ActuatorDoor,
     Clock,
@@ -139,7 +140,7 @@ class Steps:
             case go.Exit():
                 await self._exit(run, carried)
 
-    async def append(self, carried: Carried, command: life.Command, *step: str) -> None:
+    async def append(self, carried: Carried, command: wants.Command, *step: str) -> None:
         await self._runs.handle(carried.run_id, command, self.cause(carried, "run", *step))
 
     async def _find_agent(self, carried: Carried) -> None:
@@ -153,7 +154,7 @@ class Steps:
                     f"no built-in agent of tenant {carried.tenant} is attached: name an agent that is"
                 )
             await self._crew.freed(1.0)
-        await self.append(carried, life.AssignAgent(agent_id, self._clock()), "assign")
+        await self.append(carried, wants.AssignAgent(agent_id, self._clock()), "assign")
 
     async def _bootstrap(self, run: Run, carried: Carried) -> None:
         standing = await self._policy.standing(run.agent_id, self.cause(carried, "standing"))
@@ -161,7 +162,7 @@ class Steps:
             raise Refused("AGENT_PREVIOUSLY_REVOKED", f"agent {run.agent_id} was revoked: {standing.why}")
         token = await self._take_agent(run, carried, "bootstrap")
         await self.append(
-            carried, life.EnterPhase(Phase.BOOTSTRAP, token, self._clock()), Phase.BOOTSTRAP, str(token)
+            carried, wants.EnterPhase(Phase.BOOTSTRAP, token, self._clock()), Phase.BOOTSTRAP, str(token)
         )
 
     async def _take_agent(self, run: Run, carried: Carried, why: str) -> int:
@@ -203,7 +204,7 @@ class Steps:
         token = await self._take_agent(run, carried, why)
         if run.phase is not None:
             await self.append(
-                carried, life.EnterPhase(run.phase, token, self._clock()), run.phase, str(token)
+                carried, wants.EnterPhase(run.phase, token, self._clock()), run.phase, str(token)
             )
 
     async def _preflight(self, run: Run, carried: Carried) -> None:
@@ -216,14 +217,14 @@ class Steps:
     async def _enter(self, run: Run, carried: Carried, phase: Phase) -> None:
         token = run.fencing_token
         await self._advance(run, carried, phase)
-        await self.append(carried, life.EnterPhase(phase, token, self._clock()), phase, str(token))
+        await self.append(carried, wants.EnterPhase(phase, token, self._clock()), phase, str(token))
 
-    async def _conclude(self, run: Run, carried: Carried, result: life.Result, *step: str) -> None:
+    async def _conclude(self, run: Run, carried: Carried, result: wants.Result, *step: str) -> None:
         """Append what came of a step; if it was the last of its phase, the run is in the next with the same event."""
         phase = go.completes(run, result)
         if phase is not None:
             await self._advance(run, carried, phase)
-            result = replace(result, entry=life.Entry(phase, run.fencing_token))
+            result = replace(result, entry=phases.Entry(phase, run.fencing_token))
         await self.append(carried, result, *step)
 
     async def _advance(self, run: Run, carried: Carried, phase: Phase) -> None:
@@ -261,7 +262,7 @@ class Steps:
         incident = proposal.incident
         past = await self._knowledge.similar(carried.tenant, incident) if incident else ()
         await self.append(
-            carried, life.RecordPlan(incident, proposal.plan, proposal.cycles, past, self._clock()), "plan"
+            carried, wants.RecordPlan(incident, proposal.plan, proposal.cycles, past, self._clock()), "plan"
         )
         carried.log_text = None
 
@@ -279,7 +280,7 @@ class Steps:
         self, run: Run, carried: Carried, actions: tuple[Action, ...], approval_ids: dict[str, str]
     ) -> None:
         decisions = await self._decided(run, carried, actions, approval_ids)
-        result = life.RecordDecisions(decisions, self._clock())
+        result = wants.RecordDecisions(decisions, self._clock())
         step = ("decisions", ",".join(sorted(approval_ids.values())))
         broken = tuple(
             d for d in decisions if d.verdict is Verdict.DENY and d.reason == "FORBIDDEN_BY_PACKET"
@@ -339,7 +340,7 @@ class Steps:
                 run.known.requested_by,
                 self.cause(carried, "approval", action.action_id),
             )
-        await self.append(carried, life.AwaitApprovals(asked, self._clock()), "await")
+        await self.append(carried, wants.AwaitApprovals(asked, self._clock()), "await")
 
     async def _await_answers(self, run: Run, carried: Carried, approval_ids: tuple[str, ...]) -> None:
         await self._let_go(run, carried)
@@ -352,7 +353,9 @@ class Steps:
                 left = (answer.expires_at - self._clock()).total_seconds() if answer.expires_at else 60.0
                 await _nudged(carried.nudge, min(max(left, 0.05), 60.0))
         token = await self._take_agent(run, carried, "resume")
-        await self.append(carried, life.EnterPhase(Phase.EXECUTE, token, self._clock()), "resume", str(token))
+        await self.append(
+            carried, wants.EnterPhase(Phase.EXECUTE, token, self._clock()), "resume", str(token)
+        )
 
     async def _let_go(self, run: Run, carried: Carried) -> None:
         """While people think, the agent is free for other work; its lock is taken anew afterwards."""
@@ -376,23 +379,23 @@ class Steps:
             replace(effect, effect_id=go.effect_id(run, action.action_id), action_id=action.action_id)
             for effect, action in zip(effects, actions, strict=True)
         )
-        await self._conclude(run, carried, life.ObserveEffects(named, self._clock()), "preview")
+        await self._conclude(run, carried, wants.ObserveEffects(named, self._clock()), "preview")
 
     async def _perform(self, run: Run, carried: Carried, effect_id: str, action: Action) -> None:
         decision = await self._permit(run, carried, action)
         if not decision.permit:
             await self.append(
-                carried, life.RecordDecisions((decision,), self._clock()), "denied", decision.decision_id
+                carried, wants.RecordDecisions((decision,), self._clock()), "denied", decision.decision_id
             )
             return
         await self.append(
-            carried, life.IntendEffect(effect_id, action.action_id, self._clock()), "intend", effect_id
+            carried, wants.IntendEffect(effect_id, action.action_id, self._clock()), "intend", effect_id
         )
         effect = await self._actuators.perform(
             effect_id, action, decision.permit, self.cause(carried, "perform", effect_id)
         )
         effect = replace(effect, effect_id=effect_id, action_id=action.action_id)
-        await self.append(carried, life.ObserveEffects((effect,), self._clock()), "outcome", effect_id)
+        await self.append(carried, wants.ObserveEffects((effect,), self._clock()), "outcome", effect_id)
         if effect.state is not EffectState.SUCCEEDED:
             raise Refused(effect.error_type or "ACTUATOR_FAILED", effect.error_message or effect.summary)
 
@@ -418,7 +421,7 @@ class Steps:
             missing = [name for name in wanted if name not in names]
             if missing:
                 raise RequiredArtifactMissing(", ".join(missing))
-        result = life.RecordVerification(checks_of(run, names), self._clock())
+        result = wants.RecordVerification(checks_of(run, names), self._clock())
         await self._conclude(run, carried, result, "verify")
 
     async def _package(self, run: Run, carried: Carried) -> None:
@@ -430,11 +433,11 @@ class Steps:
             carried.run_id,
             self.cause(carried, "report"),
         )
-        await self._conclude(run, carried, life.RecordPackage(sha256, self._clock()), "package")
+        await self._conclude(run, carried, wants.RecordPackage(sha256, self._clock()), "package")
 
     async def _exit(self, run: Run, carried: Carried) -> None:
         await self._let_go(run, carried)
-        done = life.EndRun(RunState.COMPLETED, "COMPLETED", outcome_of(run), compliant(run), self._clock())
+        done = wants.EndRun(RunState.COMPLETED, "COMPLETED", outcome_of(run), compliant(run), self._clock())
         await self.append(carried, done, "end")
 
     async def count(

@@ -14,7 +14,9 @@ from chassis.eventlog.follower import Follower
 from chassis.eventlog.memory import MemoryLog
 from kernel.events import Cause, Recorded
 from kernel.faults import NotFound, Refused, Unavailable
+from services.orchestrator.domain.facts import Event
 from services.orchestrator.domain.faults import LogEmpty, LogTooLarge, RunUnknown
+from services.orchestrator.domain.phases import ORDER, RunState
 from services.orchestrator.domain.proposal import line_hash
 from services.orchestrator.domain.records import (
     Action,
@@ -31,7 +33,8 @@ from services.orchestrator.domain.records import (
     Strategy,
     Tier,
 )
-from services.orchestrator.domain.run import ORDER, RUN, Command, Event, Run, RunState
+from services.orchestrator.domain.run import RUN, Run
+from services.orchestrator.domain.wants import Command
 from services.orchestrator.handlers import AttachedCrew, Conductor, Orchestrator, Steps
 from services.orchestrator.handlers.orchestrator import Limits, Reasoning, RunView
 from services.orchestrator.handlers.steps import Limits as StepLimits

@@ -19,9 +19,10 @@ from provost.orchestrator.v1 import events_pb2
 from services.orchestrator.adapters import knowledge as adapter
 from services.orchestrator.adapters.knowledge import FILTERS, SqliteKnowledge
 from services.orchestrator.domain import knowledge
+from services.orchestrator.domain.facts import RunEnded
 from services.orchestrator.domain.knowledge import closest, inert, similarity, template_hashes, tried
+from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import EffectState, Incident, Mode, PastAction, Pattern, Proposal
-from services.orchestrator.domain.run import RunEnded, RunState
 from services.orchestrator.ports import Task
 from services.orchestrator.wire import EVENTS, run_to_wire
 from tests.unit.orchestrator.doors import NOW

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.orchestrator.domain import run as life
+from services.orchestrator.domain import phases, wants
 from services.orchestrator.domain.budget import breach
 from services.orchestrator.domain.faults import IllegalTransition, ProposalInvalid, RunOver, RunUnknown
 from services.orchestrator.domain.lifecycle import Enter, Exit, completes, next_step
+from services.orchestrator.domain.phases import ORDER, Phase, RunState
 from services.orchestrator.domain.proposal import MAX_ACTIONS, checked, line_hash
 from services.orchestrator.domain.records import (
     Action,
@@ -24,15 +25,16 @@ from services.orchestrator.domain.records import (
     Strategy,
     Tier,
 )
-from services.orchestrator.domain.run import ORDER, RUN, EndRun, EnterPhase, Phase, Run, RunState
+from services.orchestrator.domain.run import RUN, Run
+from services.orchestrator.domain.wants import EndRun, EnterPhase
 from tests.unit.orchestrator.doors import NOW
 
-START = life.StartRun(
+START = wants.StartRun(
     "r", "t", "sre-1", Mode.SAFE, Strategy.CLASSIC, "look", None, None, "key:op", True, 1, 0.7, NOW
 )
 
 
-def after(*commands: life.Command) -> Run:
+def after(*commands: wants.Command) -> Run:
     run = Run()
     for command in commands:
         event = RUN.decide(run, command)
@@ -41,13 +43,13 @@ def after(*commands: life.Command) -> Run:
     return run
 
 
-def phases(upto: Phase) -> list[life.Command]:
+def up_to(upto: Phase) -> list[wants.Command]:
     return [EnterPhase(phase, 7, NOW) for phase in ORDER[: ORDER.index(upto) + 1]]
 
 
 @pytest.mark.parametrize("phase", ORDER)
 def test_no_phase_is_skipped_or_gone_back_to(phase: Phase) -> None:
-    run = after(START, *phases(phase))
+    run = after(START, *up_to(phase))
     for wanted in ORDER:
         step = ORDER.index(wanted) - ORDER.index(phase)
         if step in (0, 1):
@@ -57,7 +59,7 @@ def test_no_phase_is_skipped_or_gone_back_to(phase: Phase) -> None:
 
 
 def test_the_same_phase_is_entered_again_only_under_a_new_lock() -> None:
-    run = after(START, *phases(Phase.PLAN))
+    run = after(START, *up_to(Phase.PLAN))
     assert RUN.decide(run, EnterPhase(Phase.PLAN, 7, NOW)) is None
     assert RUN.decide(run, EnterPhase(Phase.PLAN, 8, NOW)) is not None
 
@@ -65,25 +67,25 @@ def test_the_same_phase_is_entered_again_only_under_a_new_lock() -> None:
 def test_what_is_left_to_do_in_a_phase_decides_whether_its_result_ends_it() -> None:
     action = Action("a1", "diagnostics.memory", "localhost", "sandbox")
     plan = (PlannedAction(action, Tier.T0_OBSERVER, "w", ()),)
-    planned_run = after(START, *phases(Phase.PLAN), life.RecordPlan(None, plan, (), (), NOW))
-    assert completes(planned_run, life.RecordDecisions((), NOW)) is Phase.EXECUTE
-    verifying = after(START, *phases(Phase.VERIFY))
-    result = life.RecordVerification((), NOW)
+    planned_run = after(START, *up_to(Phase.PLAN), wants.RecordPlan(None, plan, (), (), NOW))
+    assert completes(planned_run, wants.RecordDecisions((), NOW)) is Phase.EXECUTE
+    verifying = after(START, *up_to(Phase.VERIFY))
+    result = wants.RecordVerification((), NOW)
     assert completes(verifying, result) is Phase.PACKAGE
-    with_entry = replace(result, entry=life.Entry(Phase.PACKAGE, 9))
+    with_entry = replace(result, entry=phases.Entry(Phase.PACKAGE, 9))
     entered = RUN.evolve(verifying, RUN.decide(verifying, with_entry))  # type: ignore[arg-type]
     assert (entered.phase, entered.fencing_token, entered.checks) == (Phase.PACKAGE, 9, ())
 
 
 def test_a_result_that_is_recorded_alone_leaves_the_entry_to_the_next_step() -> None:
-    run = after(START, *phases(Phase.VERIFY), life.RecordVerification((), NOW))
+    run = after(START, *up_to(Phase.VERIFY), wants.RecordVerification((), NOW))
     assert (run.phase, next_step(run)) == (Phase.VERIFY, Enter(Phase.PACKAGE))
 
 
 def test_a_result_skips_no_phase() -> None:
-    run = after(START, *phases(Phase.VERIFY))
+    run = after(START, *up_to(Phase.VERIFY))
     with pytest.raises(IllegalTransition):
-        RUN.decide(run, life.RecordVerification((), NOW, life.Entry(Phase.REPORT, 7)))
+        RUN.decide(run, wants.RecordVerification((), NOW, phases.Entry(Phase.REPORT, 7)))
 
 
 def test_nothing_happens_after_the_end() -> None:
@@ -100,13 +102,13 @@ def test_nothing_happens_before_the_start() -> None:
 
 
 def test_no_effect_is_intended_without_an_allow() -> None:
-    run = after(START, *phases(Phase.EXECUTE))
+    run = after(START, *up_to(Phase.EXECUTE))
     with pytest.raises(IllegalTransition):
-        RUN.decide(run, life.IntendEffect("e1", "a1", NOW))
+        RUN.decide(run, wants.IntendEffect("e1", "a1", NOW))
 
 
 def test_a_run_at_exit_only_exits() -> None:
-    assert next_step(after(START, *phases(Phase.EXIT))) == Exit()
+    assert next_step(after(START, *up_to(Phase.EXIT))) == Exit()
 
 
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 5))
