@@ -16,8 +16,9 @@ from services.orchestrator.domain.outcome import handoff_of, outcome_of
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import ErrorBudget
 from services.orchestrator.domain.run import Run
+from services.orchestrator.handlers.carrying import Carried, RequiredArtifactMissing, Violation
 from services.orchestrator.handlers.crew import AttachedCrew
-from services.orchestrator.handlers.steps import Carried, RequiredArtifactMissing, Steps, Violation
+from services.orchestrator.handlers.steps import Steps
 from services.orchestrator.ports import Clock, PolicyDoor, Runs, StateDoor
 
 log = logging.getLogger(__name__)

@@ -6,13 +6,12 @@ wrong is raised; the conductor decides what it means.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from kernel.events import Cause, derived_id
+from kernel.events import Cause
 from kernel.faults import Refused, Unauthenticated, Unavailable
 from services.orchestrator.domain import lifecycle as go
 from services.orchestrator.domain import phases, wants
-from services.orchestrator.domain.faults import NoAgentFree
 from services.orchestrator.domain.outcome import (
     checks_of,
     compliant,
@@ -22,8 +21,10 @@ from services.orchestrator.domain.outcome import (
 )
 from services.orchestrator.domain.phases import Phase, RunState
 from services.orchestrator.domain.proposal import checked
-from services.orchestrator.domain.records import Action, Decision, EffectState, ErrorCounts, Packet, Verdict
+from services.orchestrator.domain.records import Action, Decision, EffectState, Verdict
 from services.orchestrator.domain.run import Run
+from services.orchestrator.handlers.booking import Booking
+from services.orchestrator.handlers.carrying import Carried, Limits, RequiredArtifactMissing, Violation
 from services.orchestrator.ports import (
     ActuatorDoor,
     Clock,
@@ -36,43 +37,7 @@ from services.orchestrator.ports import (
     Task,
 )
 
-ACTOR = "service:orchestrator"
 _CHECKED_AT_ONCE = 256 * 1024  # characters of a log: a thread would cost more than the looking
-
-
-class RequiredArtifactMissing(Exception):
-    """After EXECUTE an artifact is missing that the packet demands."""
-
-
-class Violation(Exception):
-    """Decisions among which there are breaches of procedure; they are recorded, now they must be counted."""
-
-    def __init__(self, decisions: tuple[Decision, ...]) -> None:
-        super().__init__()
-        self.decisions = decisions
-
-
-@dataclass(slots=True)
-class Carried:
-    """One run being carried: what is worth keeping between steps, and nothing that a crash may not forget."""
-
-    tenant: str
-    run_id: str
-    nudge: asyncio.Event = field(default_factory=asyncio.Event)
-    counts: ErrorCounts = field(default_factory=ErrorCounts)
-    permits: dict[str, Decision] = field(default_factory=dict)
-    log_text: str | None = None
-    packet_sequence: int = 0
-    tries: int = 0
-    ending: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    lease_seconds: int = 60
-    think_seconds: float = 300.0
-    crew_seconds: float = 30.0  # how long a run waits for a crew of which nobody is there
-    permit_margin_seconds: float = 5.0
 
 
 class Steps:
@@ -99,22 +64,17 @@ class Steps:
         self._clock = clock
         self._limits = limits
         self._new_id = new_id
+        self._booking = Booking(state, crew, clock, limits)
 
     def cause(self, carried: Carried, *step: str) -> Cause:
-        """Why a step of this run asks for something; the same step gives the same request id."""
-        return Cause(
-            tenant=carried.tenant,
-            request_id=derived_id(carried.run_id, *step),
-            actor=ACTOR,
-            at=self._clock(),
-            correlation_id=carried.run_id,
-        )
+        return carried.cause(self._clock(), *step)
 
     async def take(self, step: go.Step, run: Run, carried: Carried) -> None:
         """Take one step."""
         match step:
             case go.FindAgent():
-                await self._find_agent(carried)
+                agent_id = await self._booking.find(carried)
+                await self.append(carried, wants.AssignAgent(agent_id, self._clock()), "assign")
             case go.Bootstrap():
                 await self._bootstrap(run, carried)
             case go.Preflight():
@@ -143,65 +103,19 @@ class Steps:
     async def append(self, carried: Carried, command: wants.Command, *step: str) -> None:
         await self._runs.handle(carried.run_id, command, self.cause(carried, "run", *step))
 
-    async def _find_agent(self, carried: Carried) -> None:
-        clock = asyncio.get_running_loop().time
-        seen = clock()
-        while not (agent_id := self._crew.reserve_any(carried.tenant, carried.run_id)):
-            if self._crew.present(carried.tenant):
-                seen = clock()  # all are busy: one will be free
-            elif clock() - seen >= self._limits.crew_seconds:
-                raise NoAgentFree(
-                    f"no built-in agent of tenant {carried.tenant} is attached: name an agent that is"
-                )
-            await self._crew.freed(1.0)
-        await self.append(carried, wants.AssignAgent(agent_id, self._clock()), "assign")
-
     async def _bootstrap(self, run: Run, carried: Carried) -> None:
         standing = await self._policy.standing(run.agent_id, self.cause(carried, "standing"))
         if standing.revoked:
             raise Refused("AGENT_PREVIOUSLY_REVOKED", f"agent {run.agent_id} was revoked: {standing.why}")
-        token = await self._take_agent(run, carried, "bootstrap")
+        token = await self._booking.take(run, carried, "bootstrap")
         await self.append(
             carried, wants.EnterPhase(Phase.BOOTSTRAP, token, self._clock()), Phase.BOOTSTRAP, str(token)
-        )
-
-    async def _take_agent(self, run: Run, carried: Carried, why: str) -> int:
-        """Have the agent to ourselves: its seat, its packet, its lock. The fencing token."""
-        while not self._crew.reserve(carried.tenant, run.agent_id, carried.run_id):
-            await self._crew.freed(1.0)
-            if carried.nudge.is_set():
-                carried.nudge.clear()
-                raise Unavailable("NO_AGENT_FREE", f"agent {run.agent_id} is busy or not attached")
-        packet = run.known.packet
-        if packet is None:
-            packet = await self._state.packet_of(run.agent_id, self.cause(carried, "packet", "read"))
-            if packet is None:
-                raise Refused(
-                    "NO_INSTRUCTION_PACKET",
-                    f"agent {run.agent_id} has no instruction packet; send one with the run",
-                )
-        packet = self._addressed(packet, run)
-        carried.packet_sequence = await self._state.issue_packet(packet, self.cause(carried, "packet", why))
-        return await self._state.acquire_lock(
-            run.agent_id,
-            run.known.task_id,
-            carried.run_id,
-            self._limits.lease_seconds,
-            self.cause(carried, "lock", why),
-        )
-
-    def _addressed(self, packet: Packet, run: Run) -> Packet:
-        return replace(
-            packet,
-            agent_id=run.agent_id,
-            task_id=run.known.task_id,
-            created_at=packet.created_at or run.known.at,
         )
 
     async def regain(self, run: Run, carried: Carried) -> None:
         """The lock was lost while nobody carried the run: take the agent again and go on in the same phase."""
         why = self._new_id()
-        token = await self._take_agent(run, carried, why)
+        token = await self._booking.take(run, carried, why)
         if run.phase is not None:
             await self.append(
                 carried, wants.EnterPhase(run.phase, token, self._clock()), run.phase, str(token)
@@ -216,29 +130,16 @@ class Steps:
 
     async def _enter(self, run: Run, carried: Carried, phase: Phase) -> None:
         token = run.fencing_token
-        await self._advance(run, carried, phase)
+        await self._booking.advance(run, carried, phase)
         await self.append(carried, wants.EnterPhase(phase, token, self._clock()), phase, str(token))
 
     async def _conclude(self, run: Run, carried: Carried, result: wants.Result, *step: str) -> None:
         """Append what came of a step; if it was the last of its phase, the run is in the next with the same event."""
         phase = go.completes(run, result)
         if phase is not None:
-            await self._advance(run, carried, phase)
+            await self._booking.advance(run, carried, phase)
             result = replace(result, entry=phases.Entry(phase, run.fencing_token))
         await self.append(carried, result, *step)
-
-    async def _advance(self, run: Run, carried: Carried, phase: Phase) -> None:
-        """Every transition: heartbeat, renewed lock, position; the conductor then looks at the budget."""
-        token = run.fencing_token
-        carried.counts = await self._state.advance(
-            run.agent_id,
-            run.known.task_id,
-            carried.run_id,
-            phase,
-            token,
-            self._limits.lease_seconds,
-            self.cause(carried, "advance", phase, str(token)),
-        )
 
     async def _ask_agent(self, run: Run, carried: Carried) -> None:
         started = run.known
@@ -343,7 +244,7 @@ class Steps:
         await self.append(carried, wants.AwaitApprovals(asked, self._clock()), "await")
 
     async def _await_answers(self, run: Run, carried: Carried, approval_ids: tuple[str, ...]) -> None:
-        await self._let_go(run, carried)
+        await self._booking.let_go(run, carried)
         for approval_id in approval_ids:
             while True:
                 carried.nudge.clear()
@@ -352,21 +253,10 @@ class Steps:
                     break
                 left = (answer.expires_at - self._clock()).total_seconds() if answer.expires_at else 60.0
                 await _nudged(carried.nudge, min(max(left, 0.05), 60.0))
-        token = await self._take_agent(run, carried, "resume")
+        token = await self._booking.take(run, carried, "resume")
         await self.append(
             carried, wants.EnterPhase(Phase.EXECUTE, token, self._clock()), "resume", str(token)
         )
-
-    async def _let_go(self, run: Run, carried: Carried) -> None:
-        """While people think, the agent is free for other work; its lock is taken anew afterwards."""
-        await self._state.release_lock(
-            run.agent_id,
-            run.known.task_id,
-            carried.run_id,
-            run.fencing_token,
-            self.cause(carried, "release", str(run.fencing_token)),
-        )
-        self._crew.release(carried.tenant, run.agent_id, carried.run_id)
 
     async def _preview(self, run: Run, carried: Carried, actions: tuple[Action, ...]) -> None:
         effects = await asyncio.gather(
@@ -436,7 +326,7 @@ class Steps:
         await self._conclude(run, carried, wants.RecordPackage(sha256, self._clock()), "package")
 
     async def _exit(self, run: Run, carried: Carried) -> None:
-        await self._let_go(run, carried)
+        await self._booking.let_go(run, carried)
         done = wants.EndRun(RunState.COMPLETED, "COMPLETED", outcome_of(run), compliant(run), self._clock())
         await self.append(carried, done, "end")
 

@@ -36,8 +36,8 @@ from services.orchestrator.domain.records import (
 from services.orchestrator.domain.run import RUN, Run
 from services.orchestrator.domain.wants import Command
 from services.orchestrator.handlers import AttachedCrew, Conductor, Orchestrator, Steps
+from services.orchestrator.handlers.carrying import Limits as StepLimits
 from services.orchestrator.handlers.orchestrator import Limits, Reasoning, RunView
-from services.orchestrator.handlers.steps import Limits as StepLimits
 from services.orchestrator.ports import Knowledge, Task
 from services.orchestrator.reactor import Reactor
 from services.orchestrator.wire import EVENTS

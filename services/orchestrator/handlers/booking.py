@@ -1,0 +1,100 @@
+"""An agent booked for a run: its seat, its packet, its lock; the lock renewed at every transition, and given back."""
+
+import asyncio
+from dataclasses import replace
+
+from kernel.faults import Refused, Unavailable
+from services.orchestrator.domain.faults import NoAgentFree
+from services.orchestrator.domain.phases import Phase
+from services.orchestrator.domain.records import Packet
+from services.orchestrator.domain.run import Run
+from services.orchestrator.handlers.carrying import Carried, Limits
+from services.orchestrator.ports import Clock, Crew, StateDoor
+
+
+class Booking:
+    """One run has an agent to itself; nobody else has it meanwhile."""
+
+    def __init__(self, state: StateDoor, crew: Crew, clock: Clock, limits: Limits) -> None:
+        self._state = state
+        self._crew = crew
+        self._clock = clock
+        self._limits = limits
+
+    async def find(self, carried: Carried) -> str:
+        """An agent of the crew that is free, booked for this run.
+
+        Raises:
+            NoAgentFree: nobody of the tenant's crew is there, and nobody came.
+        """
+        clock = asyncio.get_running_loop().time
+        seen = clock()
+        while not (agent_id := self._crew.reserve_any(carried.tenant, carried.run_id)):
+            if self._crew.present(carried.tenant):
+                seen = clock()  # all are busy: one will be free
+            elif clock() - seen >= self._limits.crew_seconds:
+                raise NoAgentFree(
+                    f"no built-in agent of tenant {carried.tenant} is attached: name an agent that is"
+                )
+            await self._crew.freed(1.0)
+        return agent_id
+
+    async def take(self, run: Run, carried: Carried, why: str) -> int:
+        """Have the agent to ourselves: its seat, its packet, its lock. The fencing token."""
+        while not self._crew.reserve(carried.tenant, run.agent_id, carried.run_id):
+            await self._crew.freed(1.0)
+            if carried.nudge.is_set():
+                carried.nudge.clear()
+                raise Unavailable("NO_AGENT_FREE", f"agent {run.agent_id} is busy or not attached")
+        packet = run.known.packet
+        if packet is None:
+            packet = await self._state.packet_of(run.agent_id, carried.cause(self._clock(), "packet", "read"))
+            if packet is None:
+                raise Refused(
+                    "NO_INSTRUCTION_PACKET",
+                    f"agent {run.agent_id} has no instruction packet; send one with the run",
+                )
+        packet = _addressed(packet, run)
+        carried.packet_sequence = await self._state.issue_packet(
+            packet, carried.cause(self._clock(), "packet", why)
+        )
+        return await self._state.acquire_lock(
+            run.agent_id,
+            run.known.task_id,
+            carried.run_id,
+            self._limits.lease_seconds,
+            carried.cause(self._clock(), "lock", why),
+        )
+
+    async def advance(self, run: Run, carried: Carried, phase: Phase) -> None:
+        """Every transition: heartbeat, renewed lock, position; the conductor then looks at the budget."""
+        token = run.fencing_token
+        carried.counts = await self._state.advance(
+            run.agent_id,
+            run.known.task_id,
+            carried.run_id,
+            phase,
+            token,
+            self._limits.lease_seconds,
+            carried.cause(self._clock(), "advance", phase, str(token)),
+        )
+
+    async def let_go(self, run: Run, carried: Carried) -> None:
+        """While people think, the agent is free for other work; its lock is taken anew afterwards."""
+        await self._state.release_lock(
+            run.agent_id,
+            run.known.task_id,
+            carried.run_id,
+            run.fencing_token,
+            carried.cause(self._clock(), "release", str(run.fencing_token)),
+        )
+        self._crew.release(carried.tenant, run.agent_id, carried.run_id)
+
+
+def _addressed(packet: Packet, run: Run) -> Packet:
+    return replace(
+        packet,
+        agent_id=run.agent_id,
+        task_id=run.known.task_id,
+        created_at=packet.created_at or run.known.at,
+    )

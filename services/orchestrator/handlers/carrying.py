@@ -1,0 +1,55 @@
+"""A run while it is carried: what is kept between steps, how long things may take, and what may end it."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from kernel.events import Cause, derived_id
+from services.orchestrator.domain.records import Decision, ErrorCounts
+
+ACTOR = "service:orchestrator"
+
+
+class RequiredArtifactMissing(Exception):
+    """After EXECUTE an artifact is missing that the packet demands."""
+
+
+class Violation(Exception):
+    """Decisions among which there are breaches of procedure; they are recorded, now they must be counted."""
+
+    def __init__(self, decisions: tuple[Decision, ...]) -> None:
+        super().__init__()
+        self.decisions = decisions
+
+
+@dataclass(slots=True)
+class Carried:
+    """One run being carried: what is worth keeping between steps, and nothing that a crash may not forget."""
+
+    tenant: str
+    run_id: str
+    nudge: asyncio.Event = field(default_factory=asyncio.Event)
+    counts: ErrorCounts = field(default_factory=ErrorCounts)
+    permits: dict[str, Decision] = field(default_factory=dict)
+    log_text: str | None = None
+    packet_sequence: int = 0
+    tries: int = 0
+    ending: bool = False
+
+    def cause(self, at: datetime, *step: str) -> Cause:
+        """Why a step of this run asks for something; the same step gives the same request id."""
+        return Cause(
+            tenant=self.tenant,
+            request_id=derived_id(self.run_id, *step),
+            actor=ACTOR,
+            at=at,
+            correlation_id=self.run_id,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    lease_seconds: int = 60
+    think_seconds: float = 300.0
+    crew_seconds: float = 30.0  # how long a run waits for a crew of which nobody is there
+    permit_margin_seconds: float = 5.0
