@@ -51,6 +51,7 @@ class RunPhaseEntered:
     phase: Phase
     fencing_token: int
     at: datetime
+    entered: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ class RunEnded:
     outcome: str
     compliant: bool
     at: datetime
+    entered: Entry | None = None
 
 
 Event = (

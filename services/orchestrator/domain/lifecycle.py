@@ -89,7 +89,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """Give the lock back and end."""
+    """Be in EXIT, give the lock back and end."""
 
 
 Step = (
@@ -135,9 +135,7 @@ def next_step(run: Run) -> Step | None:
             return Verify() if run.checks is None else Enter(Phase.PACKAGE)
         case Phase.PACKAGE:
             return Enter(Phase.REPORT) if run.report_sha256 else Package()
-        case Phase.REPORT:
-            return Enter(Phase.EXIT)
-        case Phase.EXIT:
+        case Phase.REPORT | Phase.EXIT:
             return Exit()
 
 

@@ -30,6 +30,7 @@ from services.orchestrator.domain.records import (
     Check,
     Decision,
     Effect,
+    ErrorBudget,
     Incident,
     PastIncident,
     PlannedAction,
@@ -92,15 +93,21 @@ class Run:
             raise RunUnknown("")
         return self.started
 
+    @property
+    def budget(self) -> ErrorBudget:
+        """The errors that its packet allows."""
+        packet = self.started.packet if self.started else None
+        return (packet.error_budget if packet else None) or ErrorBudget()
+
 
 # Decide
 
 
-def _may_enter(run: Run, phase: Phase) -> bool:
-    if run.phase is None:
+def _may_follow(phase: Phase, before: Phase | None) -> bool:
+    if before is None:
         return phase is Phase.BOOTSTRAP
-    again = phase is run.phase  # with a new lock: after waiting for people, or after a crash
-    return again or ORDER.index(phase) == ORDER.index(run.phase) + 1
+    again = phase is before  # with a new lock: after waiting for people, or after a crash
+    return again or ORDER.index(phase) == ORDER.index(before) + 1
 
 
 def decide(run: Run, command: Command) -> Event | None:
@@ -117,8 +124,10 @@ def decide(run: Run, command: Command) -> Event | None:
         if isinstance(command, EndRun):
             return None
         raise RunOver(run_id, run.state)
-    if isinstance(command, Result) and command.entry and not _may_enter(run, command.entry.phase):
-        raise IllegalTransition(run_id, run.phase or "the start", command.entry.phase)
+    if isinstance(command, Result) and command.entry:
+        before = command.phase if isinstance(command, EnterPhase) else run.phase
+        if not _may_follow(command.entry.phase, before):
+            raise IllegalTransition(run_id, before or "the start", command.entry.phase)
     match command:
         case AssignAgent(agent_id=agent_id, at=at):
             return None if run.agent_id else RunAssigned(run_id, agent_id, at)
@@ -126,10 +135,10 @@ def decide(run: Run, command: Command) -> Event | None:
             phase is run.phase and token == run.fencing_token
         ):
             return None
-        case EnterPhase(phase=phase, fencing_token=token, at=at):
-            if not _may_enter(run, phase):
+        case EnterPhase(phase=phase, fencing_token=token, at=at, entry=entry):
+            if not _may_follow(phase, run.phase):
                 raise IllegalTransition(run_id, run.phase or "the start", phase)
-            return RunPhaseEntered(run_id, run.agent_id, phase, token, at)
+            return RunPhaseEntered(run_id, run.agent_id, phase, token, at, entry)
         case RecordPlan(incident=incident, plan=plan, cycles=cycles, past=past, at=at):
             return (
                 None
@@ -157,8 +166,10 @@ def decide(run: Run, command: Command) -> Event | None:
             return None if run.checks is not None else RunVerified(run_id, run.agent_id, checks, at, entry)
         case RecordPackage(report_sha256=sha256, at=at, entry=entry):
             return None if run.report_sha256 else RunPackaged(run_id, sha256, at, entry)
-        case EndRun(state=state, reason=reason, outcome=outcome, compliant=compliant, at=at):
-            return RunEnded(run_id, started.task_id, run.agent_id, state, reason, outcome, compliant, at)
+        case EndRun(state=state, reason=reason, outcome=outcome, compliant=compliant, at=at, entry=entry):
+            return RunEnded(
+                run_id, started.task_id, run.agent_id, state, reason, outcome, compliant, at, entry
+            )
 
 
 def _start(run: Run, c: StartRun) -> RunStarted | None:
@@ -191,9 +202,9 @@ def evolve(run: Run, event: Event) -> Run:
             return replace(run, started=event, agent_id=agent_id)
         case RunAssigned(agent_id=agent_id):
             return replace(run, agent_id=agent_id)
-        case RunPhaseEntered(phase=phase, fencing_token=token):
+        case RunPhaseEntered(phase=phase, fencing_token=token, entered=entered):
             reason = "BOOTSTRAP_COMPLETE" if phase is Phase.BOOTSTRAP else run.reason
-            return replace(run, phase=phase, fencing_token=token, state=RunState.RUNNING, reason=reason)
+            return _in(entered or Entry(phase, token), replace(run, reason=reason))
         case PlanRecorded(incident=incident, plan=plan, cycles=cycles, past=past):
             return replace(run, incident=incident, plan=plan, cycles=cycles, past=past)
         case ActionsDecided(decisions=decisions, entered=entered):
@@ -211,8 +222,8 @@ def evolve(run: Run, event: Event) -> Run:
             return _in(entered, replace(run, checks=checks))
         case RunPackaged(report_sha256=sha256, entered=entered):
             return _in(entered, replace(run, report_sha256=sha256))
-        case RunEnded(state=state, reason=reason, outcome=outcome, at=at):
-            return replace(run, state=state, reason=reason, outcome=outcome, ended_at=at)
+        case RunEnded(state=state, reason=reason, outcome=outcome, at=at, entered=entered):
+            return replace(_in(entered, run), state=state, reason=reason, outcome=outcome, ended_at=at)
 
 
 def _in(entered: Entry | None, run: Run) -> Run:

@@ -48,6 +48,7 @@ class EnterPhase:
     phase: Phase
     fencing_token: int
     at: datetime
+    entry: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +108,10 @@ class EndRun:
     outcome: str
     compliant: bool
     at: datetime
+    entry: Entry | None = None
 
 
-Result = RecordDecisions | ObserveEffects | RecordVerification | RecordPackage
+Result = EnterPhase | RecordDecisions | ObserveEffects | RecordVerification | RecordPackage | EndRun
 """What may be the last of its phase, and then says with `entry` which one the run is in now."""
 
-Command = StartRun | AssignAgent | EnterPhase | RecordPlan | AwaitApprovals | IntendEffect | Result | EndRun
+Command = StartRun | AssignAgent | RecordPlan | AwaitApprovals | IntendEffect | Result

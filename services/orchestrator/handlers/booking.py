@@ -66,9 +66,8 @@ class Booking:
             carried.cause(self._clock(), "lock", why),
         )
 
-    async def advance(self, run: Run, carried: Carried, phase: Phase) -> None:
+    async def advance(self, run: Run, carried: Carried, phase: Phase, token: int) -> None:
         """Every transition: heartbeat, renewed lock, position; the conductor then looks at the budget."""
-        token = run.fencing_token
         carried.counts = await self._state.advance(
             run.agent_id,
             run.known.task_id,

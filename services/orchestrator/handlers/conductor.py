@@ -14,7 +14,6 @@ from services.orchestrator.domain.budget import Breach, breach
 from services.orchestrator.domain.lifecycle import next_step
 from services.orchestrator.domain.outcome import handoff_of, outcome_of
 from services.orchestrator.domain.phases import RunState
-from services.orchestrator.domain.records import ErrorBudget
 from services.orchestrator.domain.run import Run
 from services.orchestrator.handlers.carrying import Carried, RequiredArtifactMissing, Violation
 from services.orchestrator.handlers.crew import AttachedCrew
@@ -180,7 +179,7 @@ class Conductor:
             if gone is not None and not run.over:
                 await self._end_revoked(run, carried, gone)
                 return
-            broken = breach(carried.counts, _budget(run))
+            broken = breach(carried.counts, run.budget)
             if broken is not None and not run.over:
                 await self._revoke(run, carried, broken)
                 return
@@ -282,8 +281,3 @@ class Conductor:
                 log.warning("run %s waits: %s (%s)", carried.run_id, fault.text, fault.reason)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-
-
-def _budget(run: Run) -> ErrorBudget:
-    packet = run.started.packet if run.started else None
-    return (packet.error_budget if packet else None) or ErrorBudget()

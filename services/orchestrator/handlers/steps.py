@@ -12,6 +12,7 @@ from kernel.events import Cause
 from kernel.faults import Refused, Unauthenticated, Unavailable
 from services.orchestrator.domain import lifecycle as go
 from services.orchestrator.domain import phases, wants
+from services.orchestrator.domain.budget import breach
 from services.orchestrator.domain.outcome import (
     checks_of,
     compliant,
@@ -108,9 +109,8 @@ class Steps:
         if standing.revoked:
             raise Refused("AGENT_PREVIOUSLY_REVOKED", f"agent {run.agent_id} was revoked: {standing.why}")
         token = await self._booking.take(run, carried, "bootstrap")
-        await self.append(
-            carried, wants.EnterPhase(Phase.BOOTSTRAP, token, self._clock()), Phase.BOOTSTRAP, str(token)
-        )
+        done = wants.EnterPhase(Phase.BOOTSTRAP, token, self._clock())
+        await self._conclude(run, carried, done, Phase.BOOTSTRAP, str(token))
 
     async def regain(self, run: Run, carried: Carried) -> None:
         """The lock was lost while nobody carried the run: take the agent again and go on in the same phase."""
@@ -130,15 +130,16 @@ class Steps:
 
     async def _enter(self, run: Run, carried: Carried, phase: Phase) -> None:
         token = run.fencing_token
-        await self._booking.advance(run, carried, phase)
+        await self._booking.advance(run, carried, phase, token)
         await self.append(carried, wants.EnterPhase(phase, token, self._clock()), phase, str(token))
 
     async def _conclude(self, run: Run, carried: Carried, result: wants.Result, *step: str) -> None:
         """Append what came of a step; if it was the last of its phase, the run is in the next with the same event."""
         phase = go.completes(run, result)
         if phase is not None:
-            await self._booking.advance(run, carried, phase)
-            result = replace(result, entry=phases.Entry(phase, run.fencing_token))
+            token = result.fencing_token if isinstance(result, wants.EnterPhase) else run.fencing_token
+            await self._booking.advance(run, carried, phase, token)
+            result = replace(result, entry=phases.Entry(phase, token))
         await self.append(carried, result, *step)
 
     async def _ask_agent(self, run: Run, carried: Carried) -> None:
@@ -326,8 +327,15 @@ class Steps:
         await self._conclude(run, carried, wants.RecordPackage(sha256, self._clock()), "package")
 
     async def _exit(self, run: Run, carried: Carried) -> None:
+        entry: phases.Entry | None = None
+        if run.phase is not Phase.EXIT:
+            await self._booking.advance(run, carried, Phase.EXIT, run.fencing_token)
+            if breach(carried.counts, run.budget) is not None:
+                return  # the conductor looks at the budget next, and the run does not end well
+            entry = phases.Entry(Phase.EXIT, run.fencing_token)
         await self._booking.let_go(run, carried)
-        done = wants.EndRun(RunState.COMPLETED, "COMPLETED", outcome_of(run), compliant(run), self._clock())
+        outcome, well = outcome_of(run), compliant(run)
+        done = wants.EndRun(RunState.COMPLETED, "COMPLETED", outcome, well, self._clock(), entry)
         await self.append(carried, done, "end")
 
     async def count(

@@ -191,8 +191,8 @@ async def test_what_ends_a_phase_and_the_entry_into_the_next_are_one_event() -> 
         safe = types(it.log)
         await it.process(Mode.AUTO, "r2")
         auto = types(it.log)[len(safe) :]
-    entered = ["RunPhaseEntered"] * 3  # BOOTSTRAP, PREFLIGHT, PLAN
-    package_on = ["RunVerified", "RunPackaged", "RunPhaseEntered", "RunEnded"]  # … EXIT
+    entered = ["RunPhaseEntered"] * 2  # BOOTSTRAP and PREFLIGHT, PLAN
+    package_on = ["RunVerified", "RunPackaged", "RunEnded"]
     assert safe == ["RunStarted", *entered, "PlanRecorded", "ActionsDecided", "EffectsObserved", *package_on]
     act = ["EffectIntended", "EffectsObserved", "RunPhaseEntered"]  # … VERIFY: an outcome waits for nothing
     assert auto == ["RunStarted", *entered, "PlanRecorded", "ActionsDecided", *act, *package_on]

@@ -119,12 +119,17 @@ class RunPhaseEntered(_message.Message):
     PHASE_FIELD_NUMBER: _builtins.int
     FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    ENTERED_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     agent_id: _builtins.str
     phase: _orchestrator_pb2.Phase.ValueType
     fencing_token: _builtins.int
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def entered(self) -> _orchestrator_pb2.Entry:
+        """When nothing was left to do in `phase`: the one it is in now."""
+
     def __init__(
         self,
         *,
@@ -133,10 +138,11 @@ class RunPhaseEntered(_message.Message):
         phase: _orchestrator_pb2.Phase.ValueType = ...,
         fencing_token: _builtins.int = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        entered: _orchestrator_pb2.Entry | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "entered", b"entered"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "fencing_token", b"fencing_token", "phase", b"phase", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "entered", b"entered", "fencing_token", b"fencing_token", "phase", b"phase", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -425,6 +431,7 @@ class RunEnded(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     COMPLIANT_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    ENTERED_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     task_id: _builtins.str
     agent_id: _builtins.str
@@ -435,6 +442,8 @@ class RunEnded(_message.Message):
     """No error, no violation, every required step done."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def entered(self) -> _orchestrator_pb2.Entry: ...
     def __init__(
         self,
         *,
@@ -446,10 +455,11 @@ class RunEnded(_message.Message):
         outcome: _builtins.str = ...,
         compliant: _builtins.bool = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        entered: _orchestrator_pb2.Entry | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "entered", b"entered"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "compliant", b"compliant", "outcome", b"outcome", "reason", b"reason", "run_id", b"run_id", "state", b"state", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "compliant", b"compliant", "entered", b"entered", "outcome", b"outcome", "reason", b"reason", "run_id", b"run_id", "state", b"state", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
