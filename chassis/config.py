@@ -4,6 +4,7 @@
 default. Field names are ours; the names in the environment are the aliases, and they are what messages speak of.
 """
 
+import contextlib
 import difflib
 import os
 import re
@@ -175,22 +176,30 @@ KNOWN_NAMES: frozenset[str] = frozenset(
 )
 
 
-def load(settings: type[S]) -> S:
+def load(settings: type[S], others: Iterable[type[ServiceSettings]] = ()) -> S:
     """The settings of this process, from the environment and `.env`; sets the process's clock offset.
 
-    Every mistake is printed, one line each, and the process exits with code 2. A `PROVOST_` name that nothing knows is
-    warned about.
+    `others` are those of processes that this one is about to start: they must be in order, too. Every mistake is
+    printed, one line each, and the process exits with code 2. A `PROVOST_` name that nothing knows is warned about.
     """
-    try:
-        loaded = settings()
-    except (ValidationError, SettingsError, UnicodeDecodeError, OSError) as error:
-        for line in mistakes(error):
-            print(line, file=sys.stderr)  # noqa: T201 - logging is configured by what could not be read
-        raise SystemExit(2) from None
-    for line in unknown_names(_given_names(loaded)):
-        print(line, file=sys.stderr)  # noqa: T201
+    told: list[str] = []
+    loaded = _read(settings, told)
+    for other in others:
+        _read(other, told)
+    for line in dict.fromkeys([*told, *unknown_names(_given_names(settings))]):  # many share a setting
+        print(line, file=sys.stderr)  # noqa: T201 - logging is configured by what may not have been read
+    if told or loaded is None:
+        raise SystemExit(2)
     process.set_clock_offset(loaded.clock_offset_seconds)
     return loaded
+
+
+def _read(settings: type[S], told: list[str]) -> S | None:
+    try:
+        return settings()
+    except (ValidationError, SettingsError, UnicodeDecodeError, OSError) as error:
+        told.extend(mistakes(error))
+        return None
 
 
 def mistakes(error: Exception) -> Iterator[str]:
@@ -214,10 +223,11 @@ def unknown_names(given: Iterable[str]) -> Iterator[str]:
             )
 
 
-def _given_names(settings: ServiceSettings) -> Iterator[str]:
+def _given_names(settings: type[ServiceSettings]) -> Iterator[str]:
     yield from os.environ
     file = settings.model_config.get("env_file")
     if isinstance(file, str) and Path(file).is_file():
         from dotenv import dotenv_values
 
-        yield from dotenv_values(file)
+        with contextlib.suppress(UnicodeDecodeError, OSError):  # told already, as a mistake
+            yield from dotenv_values(file)

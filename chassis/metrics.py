@@ -43,6 +43,15 @@ def follow(name: str, follower: Follows) -> None:
     FOLLOWER_LAG_SECONDS.labels(name).set_function(lambda: follower.stale_seconds)
 
 
+def positions() -> dict[str, int]:
+    """The stream sequence up to which each follower of this process has delivered."""
+    return {
+        sample.labels["follower"]: int(sample.value)
+        for family in FOLLOWER_POSITION.collect()
+        for sample in family.samples
+    }
+
+
 class Calls:
     """The metrics of one method, looked up once."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from chassis import config, process, telemetry
 from chassis.config import LlmEndpoint, OpaEndpoint, RequireLicense, ServiceSettings, VaultUrl
@@ -27,6 +27,13 @@ class Settings(ServiceSettings):
     opa_endpoint: OpaEndpoint = ""
     vault_url: VaultUrl = ""
     require_license: RequireLicense = False
+
+    @field_validator("metrics_port")
+    @classmethod
+    def _one_for_each(cls, value: int | None) -> int | None:
+        if value:
+            raise ValueError("can only be 0 here: each process offers its metrics 2000 above its port")
+        return value
 
 
 say: Callable[[str], None] = partial(print, flush=True)
@@ -109,14 +116,10 @@ def main() -> None:
     os.umask(0o077)
     # Children are forked, and gRPC's own handlers for that are of no use between fork and exec.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
-    settings = config.load(Settings)
-    telemetry.configure("supervisor", settings)
     from chassis.embedded import services
 
-    if settings.metrics_port:
-        raise SystemExit(
-            "PROVOST_METRICS_PORT can only be 0 here: each process offers its metrics 2000 above its port."
-        )
+    settings = config.load(Settings, services.settings_classes())
+    telemetry.configure("supervisor", settings)
     try:
         with Place(settings.home) as place:
             taken = list(ports.troubles(settings.listen_host, services.ports(settings)))

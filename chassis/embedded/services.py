@@ -1,5 +1,6 @@
 """The processes of Provost itself: how each is started, what it is told, and how to tell that it is healthy."""
 
+import importlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +25,19 @@ MODULES: Mapping[str, str] = {
     "gateway": "services.gateway",
 }
 WITH_PORT = tuple(name for name in MODULES if name != "agents")
+# Which modules hold their settings.
+_SETTINGS = tuple(dict.fromkeys(".".join(module.split(".")[:2]) + ".config" for module in MODULES.values()))
 _GATEWAYS_OWN = ("API_KEYS", "ADMIN_KEYS", "LICENSE_SIGNING_SECRET")
+
+
+def settings_classes() -> Sequence[type[ServiceSettings]]:
+    """What each process will read its settings with, so that a mistake is told before anything is started."""
+    return [
+        found
+        for name in _SETTINGS
+        for found in vars(importlib.import_module(name)).values()
+        if isinstance(found, type) and issubclass(found, ServiceSettings) and found.__module__ == name
+    ]
 
 
 def programs(settings: ServiceSettings, keys: Keys, api_keys: str, admin_keys: str) -> Sequence[Program]:

@@ -16,7 +16,7 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from chassis import telemetry
+from chassis import metrics, telemetry
 from chassis.config import ServiceSettings
 from chassis.rpc import SMALL_MESSAGES
 from chassis.rpc.guard import LAST_WORDS_SECONDS, Guard, Handler
@@ -55,6 +55,7 @@ class Server:
         self._grace_seconds = settings.shutdown_seconds
         self._guard = Guard(key, unary_seconds)
         self._services: list[str] = []
+        self._told_ready = False
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(options=_options(max_message_bytes))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -102,6 +103,10 @@ class Server:
         status = health_pb2.HealthCheckResponse
         for name in ("", *self._services):
             await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
+        if serving and not self._told_ready:
+            self._told_ready = True
+            followed = {"followed_to": positions} if (positions := metrics.positions()) else {}
+            _log.info("ready", serves=self._services, at=f"{self._host}:{self.port}", **followed)
 
     async def stop(self) -> None:
         """Drain: health NOT_SERVING, streams ended, no new calls, `PROVOST_SHUTDOWN_SECONDS` for those in flight.

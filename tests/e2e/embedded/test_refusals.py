@@ -68,7 +68,7 @@ def test_a_second_start_is_refused_and_told_where_the_first_is(tmp_path: Path) -
             2,
             ("LLM_ENDPOINT: this version cannot", "REQUIRE_LICENSE", "PROVOST_HTTP_PORT"),
         ),
-        ({"PROVOST_METRICS_PORT": "9999"}, 1, ("PROVOST_METRICS_PORT can only be 0",)),
+        ({"PROVOST_METRICS_PORT": "9999"}, 2, ("PROVOST_METRICS_PORT is '9999': can only be 0",)),
         ({"PROVOST_HTTP_PORT": "7777", "PROVOST_STATE_PORT": "7777"}, 1, ("set for both",)),
     ],
 )
@@ -79,6 +79,39 @@ def test_settings_that_cannot_work_are_told(
     assert done.returncode == code
     assert all(each in done.stderr for each in told), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_mistakes_of_every_process_are_told_once_before_anything_is_started(tmp_path: Path) -> None:
+    done = start(
+        environment(
+            tmp_path,
+            RATE_LIMIT_REQUESTS="-3",
+            MAX_REASONING_CYCLES="0",
+            TARGET_REASONING_SCORE="7",
+            PROVOST_CREW_SIZE="0",
+            LOG_FORMAT="xml",
+            OPA_ENDPOINT="http://x",
+            API_KEYS="king:hunter2",
+            PROVOST_POLCY_PORT="7",
+        )
+    )
+    assert done.returncode == 2
+    said = done.stderr.splitlines()
+    assert sorted(line.partition(" ")[0].rstrip(":") for line in said) == [
+        "API_KEYS",
+        "LOG_FORMAT",
+        "MAX_REASONING_CYCLES",
+        "OPA_ENDPOINT",
+        "PROVOST_CREW_SIZE",
+        "PROVOST_POLCY_PORT",
+        "RATE_LIMIT_REQUESTS",
+        "TARGET_REASONING_SCORE",
+    ]
+    assert "RATE_LIMIT_REQUESTS is '-3': Input should be greater than or equal to 0" in said
+    assert "did you mean PROVOST_POLICY_PORT?" in done.stderr
+    assert "hunter2" not in done.stderr
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_keys_that_others_could_have_read_are_not_used(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.wrappers_pb2 import BytesValue, StringValue
 from pydantic import SecretStr
 
-from chassis import process
+from chassis import process, telemetry
 from chassis.config import ServiceSettings
 from chassis.rpc.server import Server
 
@@ -104,7 +104,9 @@ class EchoStub:
 
 async def serve(stopping: process.Stopping) -> None:
     """Serve on a port of the system's choosing, printed on standard output; the key is the first argument."""
-    server = Server(ServiceSettings(_env_file=None, internal_key=SecretStr(sys.argv[1])), "policy", port=0)
+    settings = ServiceSettings(_env_file=None, internal_key=SecretStr(sys.argv[1]))
+    telemetry.configure("echo", settings)  # standard output is for the port
+    server = Server(settings, "policy", port=0)
     server.add(add_echo_to_server, Echo())
     await server.start()
     await server.set_serving(True)

@@ -10,11 +10,13 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+import structlog.testing
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.wrappers_pb2 import BytesValue, StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from chassis import metrics
 from chassis.config import ServiceSettings
 from chassis.rpc import client
 from chassis.rpc.cause import caller_of, cause_of, metadata_of
@@ -347,3 +349,18 @@ async def test_a_client_that_leaves_cancels_its_call(running: Running, cause: Ca
     await entered.wait()
     call.cancel()
     await asyncio.wait_for(left.wait(), 5)
+
+
+async def test_that_it_is_ready_is_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "positions", lambda: {"policy": 41})
+    server = Server(settings(), "policy", port=0)
+    server.add(add_echo_to_server, Echo())
+    with structlog.testing.capture_logs() as said:
+        await server.start()
+        assert said == []
+        for serving in (True, False, True):
+            await server.set_serving(serving)
+    await server.stop()
+    assert [(line["event"], line["log_level"]) for line in said] == [("ready", "info")]
+    assert (said[0]["serves"], said[0]["at"]) == ([SERVICE], f"127.0.0.1:{server.port}")
+    assert said[0]["followed_to"] == {"policy": 41}
