@@ -78,9 +78,12 @@ class LedgerServicer(LedgerServiceServicer):
         proof = await self._ledger.inclusion(tenant, request.event_id, request.tree_size)
         return pb.GetInclusionProofResponse(
             leaf_index=proof.leaf_index,
-            leaf_hash=proof.leaf_hash,
+            leaf_hash=proof.entry.leaf_hash,
             path=proof.path,
             tree_head=wire.head_to_wire(proof.head),
+            subject=proof.entry.subject,
+            header_block=proof.entry.header,
+            payload=proof.entry.payload,
         )
 
     async def GetConsistencyProof(

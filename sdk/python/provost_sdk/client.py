@@ -189,6 +189,16 @@ class Provost(Connection):
         request = ledger_pb2.GetTreeHeadRequest(at_least_sequence=at_least_sequence)
         return await self._call(self._ledger.GetTreeHead, request)
 
+    async def prove_event(self, event_id: str) -> ledger_pb2.GetInclusionProofResponse:
+        """That an event of this tenant is in the newest signed tree, with all that its leaf is made of."""
+        request = ledger_pb2.GetInclusionProofRequest(event_id=event_id)
+        return await self._call(self._ledger.GetInclusionProof, request)
+
+    async def prove_growth(self, from_size: int, to_size: int) -> ledger_pb2.GetConsistencyProofResponse:
+        """That the tree of `to_size` leaves begins with that of `from_size`."""
+        request = ledger_pb2.GetConsistencyProofRequest(from_size=from_size, to_size=to_size)
+        return await self._call(self._ledger.GetConsistencyProof, request)
+
     async def verify_ledger(self, *, against_log: bool = True) -> ledger_pb2.VerifyLedgerResponse:
         """Recompute the ledger and say what does not hold."""
         request = ledger_pb2.VerifyLedgerRequest(against_log=against_log)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from services.ledger.domain.audit import Finding
 from services.ledger.domain.checkpoint import Checkpoint
+from services.ledger.domain.entry import Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Inclusion:
     """That one event is in a tree."""
 
     leaf_index: int
-    leaf_hash: bytes
+    entry: Entry
     path: tuple[bytes, ...]
     head: SignedHead
 

@@ -175,7 +175,7 @@ class Ledger:
             await self.tree_head(entry.sequence) if not tree_size else await self._tree(tree_size, index + 1)
         )
         path = await roots(self._book, proofs.inclusion_ranges(index, head.checkpoint.size))
-        return Inclusion(index, entry.leaf_hash, tuple(path), head)
+        return Inclusion(index, entry, tuple(path), head)
 
     async def consistency(self, from_size: int, to_size: int) -> tuple[list[bytes], int]:
         """The proof that the tree of `from_size` leaves is the beginning of `to_size` (0: the newest signed head).

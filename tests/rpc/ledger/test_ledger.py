@@ -12,6 +12,8 @@ from chassis.rpc.faults import fault_of
 from kernel.faults import Fault
 from provost.ledger.v1 import ledger_pb2 as pb
 from provost.policy.v1 import events_pb2 as policy
+from provost_sdk.note import read_key
+from provost_sdk.proof_files import check_event_proof, write_event_proof
 from services.ledger.adapters.signer import verify
 from services.ledger.domain import checkpoint, proofs
 from services.ledger.domain.entry import entry_of
@@ -203,3 +205,20 @@ async def test_the_ledger_is_verified_and_rebuilt(viewer: Caller) -> None:
     viewer.bench.log.messages[4] = plain(5, run="forged")
     answer = await auditor.ask("VerifyLedger", pb.VerifyLedgerRequest(against_log=True))
     assert (answer.ok, answer.first_bad_sequence) == (False, 5)
+
+
+async def test_a_proof_holds_all_that_the_sdks_own_verifier_needs(viewer: Caller) -> None:
+    head = await viewer.ask("GetTreeHead", pb.GetTreeHeadRequest())
+    for index in (0, 20, 42, 48):
+        entry = entry_of(viewer.bench.log.messages[index])
+        proof = await viewer.ask("GetInclusionProof", pb.GetInclusionProofRequest(event_id=entry.event_id))
+        text = write_event_proof(
+            proof.leaf_index,
+            proof.path,
+            proof.tree_head.checkpoint,
+            proof.subject,
+            proof.header_block,
+            proof.payload,
+        )
+        proved = check_event_proof(text, read_key(head.verifier_key))
+        assert (proved.index, proved.payload) == (index, entry.payload)

@@ -650,8 +650,15 @@ class GetInclusionProofResponse(_message.Message):
     LEAF_HASH_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
     TREE_HEAD_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    HEADER_BLOCK_FIELD_NUMBER: _builtins.int
+    PAYLOAD_FIELD_NUMBER: _builtins.int
     leaf_index: _builtins.int
     leaf_hash: _builtins.bytes
+    subject: _builtins.str
+    """What the leaf is made of: subject, header block and payload as published."""
+    header_block: _builtins.bytes
+    payload: _builtins.bytes
     @_builtins.property
     def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     @_builtins.property
@@ -663,10 +670,13 @@ class GetInclusionProofResponse(_message.Message):
         leaf_hash: _builtins.bytes = ...,
         path: _abc.Iterable[_builtins.bytes] | None = ...,
         tree_head: Global___TreeHead | None = ...,
+        subject: _builtins.str = ...,
+        header_block: _builtins.bytes = ...,
+        payload: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["tree_head", b"tree_head"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["leaf_hash", b"leaf_hash", "leaf_index", b"leaf_index", "path", b"path", "tree_head", b"tree_head"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header_block", b"header_block", "leaf_hash", b"leaf_hash", "leaf_index", b"leaf_index", "path", b"path", "payload", b"payload", "subject", b"subject", "tree_head", b"tree_head"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from provost_sdk.cli import agents, approvals, ledger, policy, process, runs, state, status
+from provost_sdk.cli import agents, approvals, ledger, policy, process, proving, runs, state, status
 
 app = typer.Typer(
     name="provost",
@@ -17,6 +17,11 @@ app = typer.Typer(
 app.command("status")(status.status)
 app.command("process")(process.process)
 app.command("run")(process.run)
+ledger.app.command("key")(proving.key)
+ledger.app.command("prove")(proving.prove)
+ledger.app.command("check")(proving.check)
+ledger.app.command("prove-growth")(proving.prove_growth)
+ledger.app.command("consistent")(proving.consistent)
 app.add_typer(runs.app, name="runs", help="Runs: what came of them.")
 app.add_typer(approvals.app, name="approvals", help="What waits for a person, and the answer to it.")
 app.add_typer(agents.app, name="agents", help="Agents: who they are, and the end of their power.")

@@ -1,5 +1,6 @@
 """`provost ledger`."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -59,11 +60,12 @@ def head(as_json: AsJson = False, address: Address = None, key: Key = None) -> N
     if as_json:
         print_json(as_dict(answer))
         return
-    from provost_sdk.cli.show import console, plain
+    from provost_sdk.cli.show import inert
 
     for line in answer.tree_head.checkpoint.splitlines():
-        console().print(plain(line))
-    console().print(plain(f"verifier key {answer.verifier_key}", "dim"))
+        print(inert(line))
+    # Not with it: what goes into a file is the checkpoint, byte for byte.
+    print(f"verifier key {inert(answer.verifier_key)}", file=sys.stderr)
 
 
 @app.command()

@@ -1,0 +1,219 @@
+"""`provost ledger key`, `prove`, `check`, `prove-growth`, `consistent`: proofs as files, checked offline."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+from urllib.parse import unquote
+
+import typer
+
+from provost_sdk.cli.session import Address, AsJson, Exit, Key, ask, misused, print_json
+
+if TYPE_CHECKING:
+    from provost_sdk.client import Provost
+    from provost_sdk.note import Key as LogKey
+    from provost_sdk.proof_files import ProvedEvent
+
+MAX_FILE_BYTES = 64 * 1024 * 1024
+VerifierKey = Annotated[
+    str, typer.Option("--key", metavar="VKEY", help="The log's verifier key: <name>+<id>+<base64>.")
+]
+
+
+def key(address: Address = None, key: Key = None) -> None:
+    """The log's verifier key. Keep it where nobody who runs the log can change it: all proofs rest on it."""
+    from provost_sdk.cli.show import inert
+
+    print(inert(ask("operator", address, key, lambda provost: provost.tree_head()).verifier_key))
+
+
+def prove(
+    event_id: Annotated[
+        str, typer.Argument(help="The event's id, as `provost ledger list --json` shows it.")
+    ],
+    with_payload: Annotated[
+        bool, typer.Option("--with-payload/--without-payload", help="Hold the payload, or only its hash.")
+    ] = True,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Write the proof that an event is in the log (C2SP tlog-proof) to standard output."""
+    from provost_sdk.proof_files import write_event_proof
+
+    proof = ask("operator", address, key, lambda provost: provost.prove_event(event_id))
+    text = write_event_proof(
+        proof.leaf_index,
+        proof.path,
+        proof.tree_head.checkpoint,
+        proof.subject,
+        proof.header_block,
+        proof.payload,
+        with_payload=with_payload,
+    )
+    _write(text)
+
+
+def check(
+    proof: Annotated[Path, typer.Argument(help="What `provost ledger prove` wrote; - is standard input.")],
+    key: VerifierKey,
+    as_json: AsJson = False,
+) -> None:
+    """Check such a proof offline, and say what it proves; exit code 0 only if it does."""
+    from provost_sdk.note import NotProved
+    from provost_sdk.proof_files import check_event_proof
+
+    log_key, text = log_key_of(key), read(proof)
+    try:
+        proved = check_event_proof(text, log_key)
+    except NotProved as problem:
+        not_proved(problem, as_json=as_json)
+    headers = _headers(proved.header)
+    if as_json:
+        print_json(
+            {
+                "proved": True,
+                "origin": proved.head.origin,
+                "index": proved.index,
+                "tree_size": proved.head.size,
+                "root": proved.head.root.hex(),
+                "subject": proved.subject,
+                "headers": headers,
+                "payload_sha256": proved.payload_sha256.hex(),
+                "payload_in_proof": proved.payload is not None,
+            }
+        )
+        return
+    _tell(proved, headers, log_key)
+
+
+def prove_growth(
+    old: Annotated[Path, typer.Argument(help="An earlier checkpoint, as `provost ledger head` wrote it.")],
+    new: Annotated[
+        Path | None, typer.Option("--to", help="The later checkpoint; the newest when not given.")
+    ] = None,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Write the proof that a later head contains all of an earlier one to standard output."""
+    from provost_sdk.proof_files import write_growth_proof
+
+    from_size = _size_of(old)
+    given = None if new is None else (read(new), _size_of(new))
+
+    async def question(provost: "Provost") -> str:
+        if given is None:
+            head = (await provost.tree_head()).tree_head
+            checkpoint, to_size = head.checkpoint, head.tree_size
+        else:
+            checkpoint, to_size = given
+        answer = await provost.prove_growth(from_size, to_size)
+        return write_growth_proof(from_size, answer.path, checkpoint)
+
+    _write(ask("operator", address, key, question))
+
+
+def consistent(
+    old: Annotated[Path, typer.Argument(help="The earlier checkpoint.")],
+    proof: Annotated[Path, typer.Argument(help="What `provost ledger prove-growth` wrote.")],
+    key: VerifierKey,
+    as_json: AsJson = False,
+) -> None:
+    """Check offline that a log only grew between two heads; exit code 0 only if it did."""
+    from provost_sdk.note import NotProved
+    from provost_sdk.proof_files import check_growth_proof
+
+    log_key, earlier, text = log_key_of(key), read(old), read(proof)
+    try:
+        proved = check_growth_proof(earlier, text, log_key)
+    except NotProved as problem:
+        not_proved(problem, as_json=as_json)
+    if as_json:
+        print_json(
+            {
+                "proved": True,
+                "origin": proved.new.origin,
+                "old_size": proved.old.size,
+                "new_size": proved.new.size,
+                "new_root": proved.new.root.hex(),
+            }
+        )
+        return
+    from provost_sdk.cli.show import inert
+
+    print(f"Proved: both heads are signed with the key of {inert(proved.new.origin)}, and the later one")
+    print(f"({proved.new.size} events) begins with exactly the {proved.old.size} events of the earlier one.")
+
+
+def log_key_of(text: str) -> "LogKey":
+    """The verifier key in `text`; anything else ends the command."""
+    from provost_sdk.note import NotProved, read_key
+
+    try:
+        return read_key(text)
+    except NotProved as problem:
+        misused(f"--key: {problem}. `provost ledger key` shows it.")
+
+
+def read(path: Path) -> str:
+    """The text of a file, or of standard input for `-`; what cannot be read ends the command."""
+    try:
+        if str(path) == "-":
+            raw = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+        else:
+            with path.open("rb") as file:
+                raw = file.read(MAX_FILE_BYTES + 1)
+        if len(raw) > MAX_FILE_BYTES:
+            misused(f"{path} is larger than {MAX_FILE_BYTES // 1024 // 1024} MiB: no proof is")
+        return raw.decode()
+    except OSError as problem:
+        misused(f"{path} cannot be read: {problem.strerror}")
+    except UnicodeDecodeError:
+        misused(f"{path} is not text (UTF-8)")
+
+
+def not_proved(problem: Exception, *, as_json: bool) -> NoReturn:
+    """Say that nothing is proved, and why, and end."""
+    if as_json:
+        print_json({"proved": False, "problem": str(problem)})
+    else:
+        from provost_sdk.cli.show import inert
+
+        print(f"Not proved: {inert(str(problem))}", file=sys.stderr)
+    raise typer.Exit(Exit.NOT_WELL)
+
+
+def _tell(proved: "ProvedEvent", headers: dict[str, str], key: "LogKey") -> None:
+    from provost_sdk.cli.show import inert
+
+    print(f"Proved: this event is number {proved.index} (from 0) of the log {inert(proved.head.origin)},")
+    print(f"whose head over {proved.head.size} events is signed with the key {key.key_id.hex()}:")
+    print(f"  subject  {inert(proved.subject)}")
+    for name, label in (("ce-type", "type"), ("ce-id", "id"), ("ce-actor", "by"), ("ce-time", "at")):
+        if name in headers:
+            print(f"  {label:<7}  {inert(headers[name])}")
+    where = f"{len(proved.payload)} bytes, in the proof" if proved.payload is not None else "not in the proof"
+    print(f"  payload  sha256 {proved.payload_sha256.hex()}, {where}")
+    print(
+        "Who and when are as whoever published it said; that they have not changed since is what is proved."
+    )
+
+
+def _headers(block: bytes) -> dict[str, str]:
+    lines = block.decode("utf-8", "replace").split("\r\n")
+    pairs = (line.partition(":") for line in lines if ":" in line)
+    return {name: unquote(value.strip()) for name, _, value in pairs}
+
+
+def _size_of(path: Path) -> int:
+    from provost_sdk.note import NotProved, read_number
+
+    try:
+        return read_number([*read(path).split("\n"), "", ""][1], "the tree size")
+    except NotProved as problem:
+        misused(f"{path} is no checkpoint: {problem}")
+
+
+def _write(text: str) -> None:
+    # Bytes: what is signed must not be changed on its way into a file.
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()

@@ -1,0 +1,122 @@
+"""`provost ledger prove`, `check`, `prove-growth`, `consistent`, `key`: files in, words and exit codes out."""
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from typer.testing import CliRunner
+
+from provost.ledger.v1 import ledger_pb2 as pb
+from provost_sdk.cli.app import app
+from tests.unit.sdk.log import SmallLog
+
+LOG = SmallLog()
+
+
+class LogBehind:
+    """The client of a ledger that holds `LOG`."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def tree_head(self) -> pb.GetTreeHeadResponse:
+        head = pb.TreeHead(tree_size=11, checkpoint=LOG.checkpoint(11))
+        return pb.GetTreeHeadResponse(tree_head=head, verifier_key=LOG.vkey)
+
+    async def prove_event(self, event_id: str) -> pb.GetInclusionProofResponse:
+        index = int(event_id.removeprefix("id-"))
+        return pb.GetInclusionProofResponse(
+            leaf_index=index,
+            path=LOG.inclusion(index, 11),
+            tree_head=pb.TreeHead(tree_size=11, checkpoint=LOG.checkpoint(11)),
+            subject=LOG.subjects[index],
+            header_block=LOG.headers[index],
+            payload=LOG.payloads[index],
+        )
+
+    async def prove_growth(self, from_size: int, to_size: int) -> pb.GetConsistencyProofResponse:
+        return pb.GetConsistencyProofResponse(path=LOG.growth(from_size, to_size), to_size=to_size)
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("PROVOST_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("provost_sdk.client.Provost", LogBehind)
+    return tmp_path
+
+
+def invoke(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["ledger", *map(str, arguments)])
+
+
+def written(path: Path, *arguments: object) -> Path:
+    result = invoke(*arguments)
+    assert result.exit_code == 0, result.output
+    path.write_bytes(result.stdout_bytes)
+    return path
+
+
+def test_an_event_is_proved_and_said_in_words(home: Path) -> None:
+    assert invoke("key").stdout.strip() == LOG.vkey
+    proof = written(home / "proof", "prove", "id-4")
+    checked = invoke("check", proof, "--key", LOG.vkey)
+    assert checked.exit_code == 0
+    assert "number 4 (from 0) of the log provost.local/main" in checked.output
+    assert "evt.default.policy.agent.sre-4.AgentRevoked" in checked.output
+    assert "key:o k" in checked.output
+    said = json.loads(invoke("check", proof, "--key", LOG.vkey, "--json").stdout)
+    assert (said["proved"], said["index"], said["headers"]["ce-id"]) == (True, 4, "id-4")
+
+
+def test_a_payload_can_be_kept_back(home: Path) -> None:
+    proof = written(home / "proof", "prove", "id-4", "--without-payload")
+    assert "not in the proof" in invoke("check", proof, "--key", LOG.vkey).output
+
+
+def test_what_is_not_proved_ends_with_1_and_says_why(home: Path) -> None:
+    proof = written(home / "proof", "prove", "id-4")
+    other = invoke("check", proof, "--key", SmallLog().vkey)
+    assert (other.exit_code, "not signed with the key" in other.output) == (1, True)
+    proof.write_text(proof.read_text().replace("index 4", "index 5"))
+    forged = invoke("check", proof, "--key", LOG.vkey)
+    assert (forged.exit_code, "leads to another root" in forged.output) == (1, True)
+    assert json.loads(invoke("check", proof, "--key", LOG.vkey, "--json").stdout)["proved"] is False
+    proof.write_text("hello")
+    assert invoke("check", proof, "--key", LOG.vkey).exit_code == 1
+
+
+def test_misuse_ends_with_2_and_says_what_to_do(home: Path) -> None:
+    proof = written(home / "proof", "prove", "id-4")
+    assert "provost ledger key" in invoke("check", proof, "--key", "nonsense").output
+    assert invoke("check", proof, "--key", LOG.vkey[:-1]).exit_code == 2
+    assert invoke("check", home / "nowhere", "--key", LOG.vkey).exit_code == 2
+    proof.write_bytes(b"\xff\xfe")
+    assert invoke("check", proof, "--key", LOG.vkey).exit_code == 2
+    assert invoke("prove-growth", home / "nowhere").exit_code == 2
+
+
+def test_growth_between_two_heads(home: Path) -> None:
+    old, later = home / "old", home / "later"
+    old.write_text(LOG.checkpoint(3))
+    later.write_text(LOG.checkpoint(7))
+    newest = written(home / "growth", "prove-growth", old)
+    between = written(home / "between", "prove-growth", old, "--to", later)
+    for proof, size in ((newest, 11), (between, 7)):
+        said = json.loads(invoke("consistent", old, proof, "--key", LOG.vkey, "--json").stdout)
+        assert (said["old_size"], said["new_size"]) == (3, size)
+    checked = invoke("consistent", old, newest, "--key", LOG.vkey)
+    assert (checked.exit_code, "exactly the 3 events" in checked.output) == (0, True)
+    assert invoke("consistent", later, newest, "--key", LOG.vkey).exit_code == 1
+
+
+def test_a_head_is_written_as_it_was_signed(home: Path) -> None:
+    head = invoke("head")
+    assert head.stdout == LOG.checkpoint(11)
+    assert LOG.vkey in head.stderr
