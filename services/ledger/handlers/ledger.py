@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime
 
 from kernel.faults import Fault, Refused
@@ -11,6 +11,8 @@ from services.ledger.domain.checkpoint import Checkpoint
 from services.ledger.domain.entry import Message
 from services.ledger.domain.faults import (
     LedgerBehind,
+    LedgerDiverged,
+    StreamRegression,
     TreeSizeOutOfRange,
 )
 from services.ledger.domain.position import Position
@@ -24,6 +26,7 @@ from services.ledger.handlers.verifying import verify
 from services.ledger.ports import Book, EventStream, Signer
 
 HEAD_WAIT_SECONDS = 3.0
+CATCH_UP_SECONDS = 5.0
 
 
 class Ledger:
@@ -194,7 +197,13 @@ class Ledger:
         return await roots(self._book, proofs.consistency_ranges(from_size, to_size)), to_size
 
     async def verify(self, *, against_log: bool) -> Verdict:
-        """Recompute everything that can be recomputed; with `against_log`, compare every leaf with the log as well."""
+        """Recompute everything that can be recomputed; with `against_log`, compare every leaf with the log as well.
+
+        What was in the log when it was asked for is covered, unless the ledger cannot get there.
+        """
+        if self._diverged is None:
+            with suppress(LedgerBehind, LedgerDiverged, StreamRegression):
+                await self.wait((await self._log.state()).last, CATCH_UP_SECONDS)
         return await verify(self._book, self._log, self._signer, self._diverged, against_log=against_log)
 
     async def rebuild(self) -> AsyncGenerator[Progress, None]:
