@@ -20,8 +20,31 @@ class RawParser(Parser):
     def __init__(self, connection: Any, sinks: Sinks) -> None:
         super().__init__(connection)
         self._sinks = sinks
+        self._parsing = False
+
+    def take(self, data: bytes) -> bytes:
+        """Hand over what is whole, where it arrives; what nats-py has to look at comes back, for `parse`."""
+        if self._parsing or self.state != AWAITING_CONTROL_LINE:
+            return data
+        self.buf += data
+        try:
+            left = self._hand_over()
+        except (ValueError, IndexError):
+            left = True  # `parse` will stumble over it too, and there it is caught
+        if not left:
+            return b""
+        rest = bytes(self.buf)
+        self.buf.clear()
+        return rest
 
     async def parse(self, data: bytes = b"") -> None:
+        self._parsing = True
+        try:
+            await self._parse(data)
+        finally:
+            self._parsing = False
+
+    async def _parse(self, data: bytes) -> None:
         self.buf += data
         if self.state != AWAITING_CONTROL_LINE:
             # nats-py has read a control line and waits for its payload: let it have just that.

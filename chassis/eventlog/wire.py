@@ -49,6 +49,21 @@ class Connection(Client):
             raise errors.Error("the server does not offer TLS, which is required here")
         return super()._connect_command()
 
+    async def _read_loop(self) -> None:
+        # Messages of the raw lane go to their sinks where they arrive, and not a task's wake-up later; everything else,
+        # and whatever comes behind it, takes nats-py's way.
+        reader = getattr(self._transport, "_io_reader", None)
+        if isinstance(reader, asyncio.StreamReader):
+            feed, parser = reader.feed_data, self._ps
+
+            def arrived(data: bytes) -> None:
+                rest = data if reader._buffer else parser.take(data)  # type: ignore[attr-defined]
+                if rest:
+                    feed(rest)
+
+            reader.feed_data = arrived  # type: ignore[method-assign,assignment]
+        await super()._read_loop()
+
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
     ) -> None:

@@ -1,10 +1,12 @@
 """What the raw lane relies on inside nats-py. When this fails, read `chassis/eventlog/wire.py` against the new one."""
 
+import asyncio
 import inspect
 from importlib.metadata import version
 
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
+from nats.aio.transport import TcpTransport
 from nats.protocol.parser import Parser
 
 from chassis.eventlog.wire import Connection
@@ -58,6 +60,14 @@ async def test_messages_reach_the_sink_with_raw_headers(events: Connection) -> N
         (b"raw.a", b"reply.to", b"payload", b"NATS/1.0\r\nA: b\r\n\r\n"),
         (b"raw.b", b"", b"", None),
     ]
+
+
+def test_what_arrives_is_fed_to_the_reader_of_the_transport() -> None:
+    assert "self._bare_io_reader = self._io_reader = r" in inspect.getsource(TcpTransport.connect)
+    assert "await self._io_reader.read(buffer_size)" in inspect.getsource(TcpTransport.read)
+    assert "await self._transport.read(" in inspect.getsource(Client._read_loop)
+    assert "reader.feed_data(data)" in inspect.getsource(asyncio.StreamReaderProtocol.data_received)
+    assert "self._buffer.extend(data)" in inspect.getsource(asyncio.StreamReader.feed_data)
 
 
 def test_the_parser_can_be_taken_over_from() -> None:

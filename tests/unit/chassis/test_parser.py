@@ -64,6 +64,15 @@ async def told(parser: Parser, recorder: Recorder, pieces: list[bytes]) -> Seen:
     return recorder.seen
 
 
+async def told_where_it_arrives(parser: RawParser, recorder: Recorder, pieces: list[bytes]) -> Seen:
+    for piece in pieces:
+        rest = parser.take(piece)
+        if rest:
+            await parser.parse(rest)
+    assert not parser.buf
+    return recorder.seen
+
+
 @given(st.lists(MESSAGES | OTHERS, max_size=12), st.lists(st.integers(1, 60), min_size=1, max_size=60))
 def test_it_agrees_with_nats_py(operations: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(operations)
@@ -72,14 +81,18 @@ def test_it_agrees_with_nats_py(operations: list[bytes], cuts: list[int]) -> Non
         size = cuts[n % len(cuts)]
         pieces.append(stream[at : at + size])
         at, n = at + size, n + 1
-    theirs, ours = Recorder(), Recorder()
-
-    def sink(subject: bytes, reply: bytes, payload: bytes, header: bytes | None) -> None:
-        ours.seen.append((RAW, subject, reply, payload, header))
-
+    theirs = Recorder()
     expected = asyncio.run(told(Parser(theirs), theirs, pieces))
     # Every raw message comes through the sink, or, while nats-py has the word, through the client.
-    assert asyncio.run(told(RawParser(ours, {RAW: sink}), ours, pieces)) == expected
+    for tell in (told, told_where_it_arrives):
+        ours = Recorder()
+
+        def sink(
+            subject: bytes, reply: bytes, payload: bytes, header: bytes | None, seen: Seen = ours.seen
+        ) -> None:
+            seen.append((RAW, subject, reply, payload, header))
+
+        assert asyncio.run(tell(RawParser(ours, {RAW: sink}), ours, pieces)) == expected
 
 
 @pytest.mark.parametrize("bad", [b"MSG a x 5\r\nabcde\r\n", b"HMSG a 1 x y\r\n\r\n", b"\r\n"])
