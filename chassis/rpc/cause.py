@@ -6,6 +6,7 @@ that bear the internal key get here.
 
 import re
 from collections.abc import Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -28,6 +29,7 @@ ALL_ROLES = frozenset({"viewer", "operator", "approver", "auditor", "admin", "se
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Metadata = tuple[tuple[str, str], ...]
 
+_read: ContextVar[tuple[Context, dict[str, str]] | None] = ContextVar("call metadata", default=None)
 _ACTOR = re.compile(r"(key|agent|service):[\x21-\x7e]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -47,7 +49,7 @@ def cause_of(context: Context, request_id: str = "") -> Cause:
     Raises:
         Invalid: tenant, actor, correlation, causation or `request_id` is missing or malformed.
     """
-    metadata = _metadata(context)
+    metadata = read_metadata(context)
     correlation, causation = metadata.get(CORRELATION, ""), metadata.get(CAUSATION, "")
     if correlation:
         require_token(correlation, CORRELATION)
@@ -70,7 +72,7 @@ def caller_of(context: Context) -> Caller:
     Raises:
         Invalid: tenant or actor is missing or malformed.
     """
-    metadata = _metadata(context)
+    metadata = read_metadata(context)
     return Caller(
         tenant=require_token(metadata.get(TENANT, ""), TENANT),
         actor=_require_actor(metadata.get(ACTOR, "")),
@@ -91,8 +93,14 @@ def metadata_of(cause: Cause, roles: Iterable[str] = ("service",)) -> Metadata:
     return tuple(pair for pair in carried if pair[1])
 
 
-def _metadata(context: Context) -> dict[str, str]:
-    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+def read_metadata(context: Context) -> dict[str, str]:
+    """The text metadata of a call, decoded once: whoever asks again in the same task gets the same."""
+    known = _read.get()
+    if known is not None and known[0] is context:
+        return known[1]
+    metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    _read.set((context, metadata))
+    return metadata
 
 
 def _require_actor(actor: str) -> str:

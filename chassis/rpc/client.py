@@ -99,12 +99,15 @@ async def call(
         PeerFailed: a bug over there.
     """
     try:
-        with tracing.span(getattr(method, "__name__", "call"), kind="CLIENT", traceparent=cause.traceparent):
+        if not tracing.enabled():
+            metadata = metadata_of(cause, roles)
             return await method(
-                request,
-                timeout=timeout_seconds,
-                metadata=metadata_of(cause, roles),
-                wait_for_ready=wait_for_ready,
+                request, timeout=timeout_seconds, metadata=metadata, wait_for_ready=wait_for_ready
+            )
+        with tracing.span(getattr(method, "__name__", "call"), kind="CLIENT", traceparent=cause.traceparent):
+            metadata = metadata_of(cause, roles)
+            return await method(
+                request, timeout=timeout_seconds, metadata=metadata, wait_for_ready=wait_for_ready
             )
     except grpc.aio.AioRpcError as error:
         raise fault_of(error) from None

@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 
 from chassis import metrics, process, telemetry, tracing
-from chassis.rpc.cause import CORRELATION, INTERNAL_KEY, TENANT, TRACEPARENT
+from chassis.rpc.cause import CORRELATION, INTERNAL_KEY, TENANT, TRACEPARENT, read_metadata
 from chassis.rpc.faults import Answer, answer_of
 from kernel.faults import Fault, Invalid, Unauthenticated, Unavailable
 
@@ -154,16 +154,15 @@ class Guard:
         return _traced(method, streaming) if tracing.enabled() else streaming
 
     def _admit(self, context: Context) -> None:
-        metadata = dict(context.invocation_metadata() or ())
+        metadata = read_metadata(context)
         if self._key:
-            given = metadata.get(INTERNAL_KEY, "")
-            if not hmac.compare_digest(given.encode() if isinstance(given, str) else given, self._key):
+            if not hmac.compare_digest(metadata.get(INTERNAL_KEY, "").encode(), self._key):
                 raise Unauthenticated(
                     "INTERNAL_KEY_REFUSED",
                     "only Provost's own processes may call this port; clients call the gateway",
                 )
             # Without a key they are whatever a stranger has put there.
-            telemetry.enter_call(str(metadata.get(TENANT, "")), str(metadata.get(CORRELATION, "")))
+            telemetry.enter_call(metadata.get(TENANT, ""), metadata.get(CORRELATION, ""))
 
     async def _refuse(
         self,
@@ -243,8 +242,8 @@ def _name(parse: Parse) -> str:
 
 def _traced(method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
     async def traced(request: Any, context: Context) -> Any:
-        metadata = dict(context.invocation_metadata() or ())
-        with tracing.span(method.lstrip("/"), kind="SERVER", traceparent=str(metadata.get(TRACEPARENT, ""))):
+        traceparent = read_metadata(context).get(TRACEPARENT, "")
+        with tracing.span(method.lstrip("/"), kind="SERVER", traceparent=traceparent):
             return await behaviour(request, context)
 
     return traced
