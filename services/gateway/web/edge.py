@@ -30,7 +30,7 @@ REQUESTS = Counter("provost_http_requests", "Requests answered, by route and sta
 SECONDS = Histogram("provost_http_seconds", "How long requests took, by route.", ("route",))
 
 MAX_THROWN_AWAY_BYTES = 256 * 1024 * 1024
-PAUSE_SECONDS = 10.0
+PAUSE_SECONDS = 5.0
 
 _log = telemetry.get_logger("gateway.web")
 

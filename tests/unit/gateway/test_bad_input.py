@@ -145,8 +145,9 @@ async def test_a_declared_length_beyond_the_limit_is_413_before_anything_is_read
 
 
 async def test_a_client_that_pauses_is_answered_and_one_that_goes_on_is_heard_out(
-    rest: httpx2.AsyncClient,
+    rest: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(edge, "PAUSE_SECONDS", 0.3)
     read: list[int] = []
 
     async def pausing() -> Any:
