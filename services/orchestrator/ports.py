@@ -182,8 +182,8 @@ class Sessions(Protocol):
 
 
 class ActuatorDoor(Protocol):
-    async def preview(self, action: Action, cause: Cause) -> Effect:
-        """Says what the action would do; touches nothing."""
+    async def preview(self, actions: Sequence[Action], cause: Cause) -> tuple[Effect, ...]:
+        """Says of each action, in their order, what it would do or why it would be refused; touches nothing."""
         ...
 
     async def perform(self, effect_id: str, action: Action, permit: str, cause: Cause) -> Effect:

@@ -3,11 +3,12 @@
 from typing import Any
 
 from chassis.rpc.cause import caller_of
-from kernel.faults import Denied, Invalid
+from kernel.faults import Denied, Fault, Invalid
 from provost.orchestrator.v1 import actuator_pb2 as pb
 from provost.orchestrator.v1.actuator_pb2_grpc import ActuatorServiceServicer
 from provost.policy.v1 import policy_pb2
 from services.orchestrator.actuators.hands import Hands
+from services.orchestrator.domain.records import Action, Effect, EffectState
 from services.orchestrator.wire import ACTION, EFFECT
 
 
@@ -19,6 +20,18 @@ class ActuatorServicer(ActuatorServiceServicer):
         return pb.PreviewActionResponse(
             effect=EFFECT.to_message(self._hands.preview(ACTION.to_record(request.action)))
         )
+
+    async def PreviewActions(
+        self, request: pb.PreviewActionsRequest, context: Any
+    ) -> pb.PreviewActionsResponse:
+        effects = [self._preview(ACTION.to_record(action)) for action in request.actions]
+        return pb.PreviewActionsResponse(effects=[EFFECT.to_message(effect) for effect in effects])
+
+    def _preview(self, action: Action) -> Effect:
+        try:
+            return self._hands.preview(action)
+        except Fault as fault:
+            return Effect("", action.action_id, EffectState.REFUSED, fault.text, error_type=fault.reason)
 
     async def PerformAction(self, request: pb.PerformActionRequest, context: Any) -> pb.PerformActionResponse:
         caller = caller_of(context)

@@ -1,5 +1,6 @@
 """The actuators over gRPC: the one process that can do anything."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc.aio
@@ -25,14 +26,10 @@ class GrpcActuators:
         self._ask = ask
         self._answered_at: float | None = None
 
-    async def preview(self, action: Action, cause: Cause) -> Effect:
-        request = pb.PreviewActionRequest(action=ACTION.to_message(action))
-        try:
-            return EFFECT.to_record((await call(self._actuators.PreviewAction, request, cause)).effect)
-        except Unavailable:
-            raise
-        except Fault as fault:
-            return Effect("", action.action_id, EffectState.REFUSED, fault.text, error_type=fault.reason)
+    async def preview(self, actions: Sequence[Action], cause: Cause) -> tuple[Effect, ...]:
+        request = pb.PreviewActionsRequest(actions=[ACTION.to_message(action) for action in actions])
+        answer = await call(self._actuators.PreviewActions, request, cause)
+        return tuple(EFFECT.to_record(effect) for effect in answer.effects)
 
     async def perform(self, effect_id: str, action: Action, permit: str, cause: Cause) -> Effect:
         request = pb.PerformActionRequest(

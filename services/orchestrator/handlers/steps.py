@@ -260,12 +260,7 @@ class Steps:
         )
 
     async def _preview(self, run: Run, carried: Carried, actions: tuple[Action, ...]) -> None:
-        effects = await asyncio.gather(
-            *(
-                self._actuators.preview(action, self.cause(carried, "preview", action.action_id))
-                for action in actions
-            )
-        )
+        effects = await self._actuators.preview(actions, self.cause(carried, "preview"))
         named = tuple(
             replace(effect, effect_id=go.effect_id(run, action.action_id), action_id=action.action_id)
             for effect, action in zip(effects, actions, strict=True)

@@ -250,10 +250,10 @@ class FakeActuators:
     async def reachable(self) -> bool:
         return True
 
-    async def preview(self, action: Action, cause: Cause) -> Effect:
+    async def preview(self, actions: Sequence[Action], cause: Cause) -> tuple[Effect, ...]:
         self.outage.pass_by()
-        self.previews.append(action.name)
-        return Effect("", action.action_id, EffectState.PREVIEWED, "would look")
+        self.previews += [action.name for action in actions]
+        return tuple(Effect("", action.action_id, EffectState.PREVIEWED, "would look") for action in actions)
 
     async def perform(self, effect_id: str, action: Action, permit: str, cause: Cause) -> Effect:
         self.done.setdefault(effect_id, permit)

@@ -61,6 +61,48 @@ class PreviewActionResponse(_message.Message):
 Global___PreviewActionResponse: _TypeAlias = PreviewActionResponse  # noqa: Y015
 
 @_typing.final
+class PreviewActionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.Action]: ...
+    def __init__(
+        self,
+        *,
+        actions: _abc.Iterable[_policy_pb2.Action] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewActionsRequest: _TypeAlias = PreviewActionsRequest  # noqa: Y015
+
+@_typing.final
+class PreviewActionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EFFECTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def effects(self) -> _containers.RepeatedCompositeFieldContainer[_orchestrator_pb2.Effect]:
+        """In the order of the actions."""
+
+    def __init__(
+        self,
+        *,
+        effects: _abc.Iterable[_orchestrator_pb2.Effect] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effects", b"effects"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewActionsResponse: _TypeAlias = PreviewActionsResponse  # noqa: Y015
+
+@_typing.final
 class PerformActionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

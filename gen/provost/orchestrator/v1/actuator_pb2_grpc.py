@@ -40,6 +40,11 @@ class ActuatorServiceStub:
                 request_serializer=provost_dot_orchestrator_dot_v1_dot_actuator__pb2.PreviewActionRequest.SerializeToString,
                 response_deserializer=provost_dot_orchestrator_dot_v1_dot_actuator__pb2.PreviewActionResponse.FromString,
                 _registered_method=True)
+        self.PreviewActions = channel.unary_unary(
+                '/provost.orchestrator.v1.ActuatorService/PreviewActions',
+                request_serializer=provost_dot_orchestrator_dot_v1_dot_actuator__pb2.PreviewActionsRequest.SerializeToString,
+                response_deserializer=provost_dot_orchestrator_dot_v1_dot_actuator__pb2.PreviewActionsResponse.FromString,
+                _registered_method=True)
         self.PerformAction = channel.unary_unary(
                 '/provost.orchestrator.v1.ActuatorService/PerformAction',
                 request_serializer=provost_dot_orchestrator_dot_v1_dot_actuator__pb2.PerformActionRequest.SerializeToString,
@@ -58,6 +63,13 @@ class ActuatorServiceServicer:
 
     def PreviewAction(self, request, context):
         """Says what an action would do. Touches nothing; needs no permit. Reasons: ACTION_UNKNOWN, PARAMETER_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewActions(self, request, context):
+        """Says it of several at once. One that would be refused is an effect in EFFECT_STATE_REFUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,6 +97,11 @@ def add_ActuatorServiceServicer_to_server(servicer, server):
                     servicer.PreviewAction,
                     request_deserializer=provost_dot_orchestrator_dot_v1_dot_actuator__pb2.PreviewActionRequest.FromString,
                     response_serializer=provost_dot_orchestrator_dot_v1_dot_actuator__pb2.PreviewActionResponse.SerializeToString,
+            ),
+            'PreviewActions': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewActions,
+                    request_deserializer=provost_dot_orchestrator_dot_v1_dot_actuator__pb2.PreviewActionsRequest.FromString,
+                    response_serializer=provost_dot_orchestrator_dot_v1_dot_actuator__pb2.PreviewActionsResponse.SerializeToString,
             ),
             'PerformAction': grpc.unary_unary_rpc_method_handler(
                     servicer.PerformAction,
@@ -125,6 +142,33 @@ class ActuatorService:
             '/provost.orchestrator.v1.ActuatorService/PreviewAction',
             provost_dot_orchestrator_dot_v1_dot_actuator__pb2.PreviewActionRequest.SerializeToString,
             provost_dot_orchestrator_dot_v1_dot_actuator__pb2.PreviewActionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewActions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.orchestrator.v1.ActuatorService/PreviewActions',
+            provost_dot_orchestrator_dot_v1_dot_actuator__pb2.PreviewActionsRequest.SerializeToString,
+            provost_dot_orchestrator_dot_v1_dot_actuator__pb2.PreviewActionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

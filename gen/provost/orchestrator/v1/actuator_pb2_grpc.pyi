@@ -35,6 +35,8 @@ class ActuatorServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ActuatorServiceAsyncStub: ...
     PreviewAction: _grpc.UnaryUnaryMultiCallable[_actuator_pb2.PreviewActionRequest, _actuator_pb2.PreviewActionResponse]
     """Says what an action would do. Touches nothing; needs no permit. Reasons: ACTION_UNKNOWN, PARAMETER_INVALID."""
+    PreviewActions: _grpc.UnaryUnaryMultiCallable[_actuator_pb2.PreviewActionsRequest, _actuator_pb2.PreviewActionsResponse]
+    """Says it of several at once. One that would be refused is an effect in EFFECT_STATE_REFUSED."""
     PerformAction: _grpc.UnaryUnaryMultiCallable[_actuator_pb2.PerformActionRequest, _actuator_pb2.PerformActionResponse]
     """Does it, once per effect_id: sent again, answers what came of it the first time, or EFFECT_STATE_UNKNOWN when it
     began and was cut off. Reasons: PERMIT_INVALID, PERMIT_EXPIRED, PERMIT_MISMATCH, FENCING_TOKEN_STALE.
@@ -49,6 +51,8 @@ class ActuatorServiceAsyncStub(ActuatorServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     PreviewAction: _aio.UnaryUnaryMultiCallable[_actuator_pb2.PreviewActionRequest, _actuator_pb2.PreviewActionResponse]  # type: ignore[assignment]
     """Says what an action would do. Touches nothing; needs no permit. Reasons: ACTION_UNKNOWN, PARAMETER_INVALID."""
+    PreviewActions: _aio.UnaryUnaryMultiCallable[_actuator_pb2.PreviewActionsRequest, _actuator_pb2.PreviewActionsResponse]  # type: ignore[assignment]
+    """Says it of several at once. One that would be refused is an effect in EFFECT_STATE_REFUSED."""
     PerformAction: _aio.UnaryUnaryMultiCallable[_actuator_pb2.PerformActionRequest, _actuator_pb2.PerformActionResponse]  # type: ignore[assignment]
     """Does it, once per effect_id: sent again, answers what came of it the first time, or EFFECT_STATE_UNKNOWN when it
     began and was cut off. Reasons: PERMIT_INVALID, PERMIT_EXPIRED, PERMIT_MISMATCH, FENCING_TOKEN_STALE.
@@ -66,6 +70,14 @@ class ActuatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_actuator_pb2.PreviewActionResponse, _abc.Awaitable[_actuator_pb2.PreviewActionResponse]]:
         """Says what an action would do. Touches nothing; needs no permit. Reasons: ACTION_UNKNOWN, PARAMETER_INVALID."""
+
+    @_abc_1.abstractmethod
+    def PreviewActions(
+        self,
+        request: _actuator_pb2.PreviewActionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_actuator_pb2.PreviewActionsResponse, _abc.Awaitable[_actuator_pb2.PreviewActionsResponse]]:
+        """Says it of several at once. One that would be refused is an effect in EFFECT_STATE_REFUSED."""
 
     @_abc_1.abstractmethod
     def PerformAction(
