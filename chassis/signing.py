@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
@@ -33,7 +34,11 @@ class SigningKey:
     """A private key that signs; its public half may go anywhere."""
 
     def __init__(self, key: OKPKey) -> None:
+        if not isinstance(key.private_key, Ed25519PrivateKey):
+            raise ValueError("not an Ed25519 private key")
         self._key = key
+        self._secret = key.private_key
+        self._headers: dict[str, str] = {}
         self.kid: str = key.thumbprint()
 
     @classmethod
@@ -47,10 +52,10 @@ class SigningKey:
             ValueError: it does not hold an Ed25519 private key.
         """
         files.create_once(path, lambda: OKPKey.generate_key("Ed25519").as_pem(private=True))
-        key = OKPKey.import_key(files.read_secret(path))
-        if key.curve_name != "Ed25519" or not key.is_private:
-            raise ValueError(f"{path} does not hold an Ed25519 private key")
-        return cls(key)
+        try:
+            return cls(OKPKey.import_key(files.read_secret(path)))
+        except ValueError as error:
+            raise ValueError(f"{path} does not hold an Ed25519 private key") from error
 
     def public_jwk(self) -> dict[str, str]:
         """The public key as a JWK (RFC 7517, RFC 8037), with its `kid`."""
@@ -62,8 +67,13 @@ class SigningKey:
 
     def sign(self, claims: Claims, typ: str = "JWT") -> str:
         """`claims` as a signed compact JWT; `exp`, `iat` and `nbf` are seconds since 1970."""
-        header = {"alg": ALGORITHM, "kid": self.kid, "typ": typ}
-        return jws.serialize_compact(header, json.dumps(claims), self._key, algorithms=[ALGORITHM])
+        # As joserfc's `serialize_compact` does it, with the header, which is always the same, made once.
+        header = self._headers.get(typ)
+        if header is None:
+            fields = {"alg": ALGORITHM, "kid": self.kid, "typ": typ}
+            header = self._headers[typ] = _base64(json.dumps(fields, separators=(",", ":")).encode())
+        signed = f"{header}.{_base64(json.dumps(claims).encode())}"
+        return f"{signed}.{_base64(self._secret.sign(signed.encode()))}"
 
 
 def public_key(jwk: Mapping[str, str]) -> PublicKey:
@@ -87,7 +97,7 @@ def public_key_of(raw: bytes) -> PublicKey:
     Raises:
         ValueError: it is not an Ed25519 key.
     """
-    return public_key({"kty": "OKP", "crv": "Ed25519", "x": urlsafe_b64encode(raw).rstrip(b"=").decode()})
+    return public_key({"kty": "OKP", "crv": "Ed25519", "x": _base64(raw)})
 
 
 class Verifier:
@@ -154,6 +164,11 @@ class Verifier:
             for old in list(self._verified)[: MAX_CACHED // 2]:
                 del self._verified[old]
         self._verified[known] = claims
+
+
+def _base64(raw: bytes) -> str:
+    """Base64url without padding (RFC 7515, section 2)."""
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _is_number(value: object) -> bool:
