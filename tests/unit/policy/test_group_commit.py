@@ -113,6 +113,25 @@ async def test_after_a_group_the_next_waits_a_moment_for_company(log: GatedLog, 
     assert log.at[1] - log.at[0] >= WAIT_SECONDS
 
 
+async def test_the_next_leaves_when_as_many_have_come_back(log: GatedLog) -> None:
+    now = 0.0
+    commits = GroupCommit(log, lambda: now)
+    pair = begin(commits, "a", "b")
+    await log.arrived.get()
+    log.answer()
+    await asyncio.gather(*pair)
+    now = WAIT_SECONDS  # and there the clock stays: whoever waits for time to pass waits 6 ms, and not for nothing
+    early = begin(commits, "c")
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert log.groups == [["a", "b"]]
+    late = begin(commits, "d")
+    await log.arrived.get()
+    log.answer()
+    await asyncio.gather(*early, *late)
+    assert log.groups == [["a", "b"], ["c", "d"]]
+
+
 async def test_one_alone_does_not_wait(log: GatedLog, commits: GroupCommit) -> None:
     times = iter([0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
     alone = GroupCommit(
