@@ -27,6 +27,7 @@ Think = Callable[[pb.Task], pb.Proposal]
 VERSION = "heuristic-1"
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
 _FRESH_SHARE = 0.8
+_THOUGHT_AT_ONCE = 64 * 1024  # bytes of a log: milliseconds, and a thread would cost some of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,10 @@ class BuiltInAgent:
     async def _answer(self, task: pb.Task, outbox: asyncio.Queue[pb.AttachAgentRequest]) -> None:
         """Think off the loop, so that heartbeats go on; a failure is said, not swallowed."""
         try:
-            proposal = await asyncio.to_thread(self._think, task)
+            if len(task.log) <= _THOUGHT_AT_ONCE:
+                proposal = self._think(task)
+            else:
+                proposal = await asyncio.to_thread(self._think, task)
             outbox.put_nowait(pb.AttachAgentRequest(proposal=proposal))
         except Exception as error:
             log.exception("analysis failed", agent=self._agent_id, run=task.run_id)
