@@ -51,8 +51,10 @@ class ArtifactDirectory:
     def _put(self, path: Path, content: bytes) -> None:
         if self._get(path) is not None:
             return
-        made = [each for each in (path.parent, *path.parents) if not each.exists()]
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made: list[Path] = []
+        if not path.parent.is_dir():
+            made = [each for each in path.parents if not each.exists()]
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = path.with_name(f".{self._new_name()}")
         try:
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -61,8 +63,9 @@ class ArtifactDirectory:
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(path)
-        finally:
+        except BaseException:
             fresh.unlink(missing_ok=True)
+            raise
         # A name is on disk once its directory is, and so on upwards for directories that are new.
         for directory in {path.parent, *(each.parent for each in made)}:
             _sync(directory)
