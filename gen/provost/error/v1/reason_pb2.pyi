@@ -135,6 +135,11 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_TREE_SIZE_OUT_OF_RANGE: _Reason.ValueType  # 201
     REASON_LEDGER_BEHIND: _Reason.ValueType  # 202
     REASON_LEDGER_DIVERGED: _Reason.ValueType  # 203
+    REASON_TILE_UNKNOWN: _Reason.ValueType  # 204
+    REASON_CURSOR_INVALID: _Reason.ValueType  # 205
+    REASON_NOTHING_TO_REPAIR: _Reason.ValueType  # 206
+    REASON_SUBJECT_ERASED: _Reason.ValueType  # 207
+    REASON_WITNESS_REFUSED: _Reason.ValueType  # 208
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why something was refused. A client may switch on it; the name travels without its prefix."""
@@ -250,4 +255,9 @@ REASON_EVENT_UNKNOWN: Reason.ValueType  # 200
 REASON_TREE_SIZE_OUT_OF_RANGE: Reason.ValueType  # 201
 REASON_LEDGER_BEHIND: Reason.ValueType  # 202
 REASON_LEDGER_DIVERGED: Reason.ValueType  # 203
+REASON_TILE_UNKNOWN: Reason.ValueType  # 204
+REASON_CURSOR_INVALID: Reason.ValueType  # 205
+REASON_NOTHING_TO_REPAIR: Reason.ValueType  # 206
+REASON_SUBJECT_ERASED: Reason.ValueType  # 207
+REASON_WITNESS_REFUSED: Reason.ValueType  # 208
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

@@ -60,6 +60,31 @@ class LedgerServiceStub:
                 request_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ListViolationsRequest.SerializeToString,
                 response_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ListViolationsResponse.FromString,
                 _registered_method=True)
+        self.ListPromotions = channel.unary_unary(
+                '/provost.ledger.v1.LedgerService/ListPromotions',
+                request_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ListPromotionsRequest.SerializeToString,
+                response_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ListPromotionsResponse.FromString,
+                _registered_method=True)
+        self.ListApprovalRecords = channel.unary_unary(
+                '/provost.ledger.v1.LedgerService/ListApprovalRecords',
+                request_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ListApprovalRecordsRequest.SerializeToString,
+                response_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ListApprovalRecordsResponse.FromString,
+                _registered_method=True)
+        self.TraceCauses = channel.unary_unary(
+                '/provost.ledger.v1.LedgerService/TraceCauses',
+                request_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.TraceCausesRequest.SerializeToString,
+                response_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.TraceCausesResponse.FromString,
+                _registered_method=True)
+        self.ReplayRun = channel.unary_unary(
+                '/provost.ledger.v1.LedgerService/ReplayRun',
+                request_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ReplayRunRequest.SerializeToString,
+                response_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ReplayRunResponse.FromString,
+                _registered_method=True)
+        self.WatchEvents = channel.unary_stream(
+                '/provost.ledger.v1.LedgerService/WatchEvents',
+                request_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.WatchEventsRequest.SerializeToString,
+                response_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.WatchEventsResponse.FromString,
+                _registered_method=True)
         self.GetTreeHead = channel.unary_unary(
                 '/provost.ledger.v1.LedgerService/GetTreeHead',
                 request_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.GetTreeHeadRequest.SerializeToString,
@@ -80,6 +105,21 @@ class LedgerServiceStub:
                 request_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.AwaitSequenceRequest.SerializeToString,
                 response_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.AwaitSequenceResponse.FromString,
                 _registered_method=True)
+        self.AwaitInclusion = channel.unary_unary(
+                '/provost.ledger.v1.LedgerService/AwaitInclusion',
+                request_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.AwaitInclusionRequest.SerializeToString,
+                response_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.AwaitInclusionResponse.FromString,
+                _registered_method=True)
+        self.GetTile = channel.unary_unary(
+                '/provost.ledger.v1.LedgerService/GetTile',
+                request_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.GetTileRequest.SerializeToString,
+                response_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.GetTileResponse.FromString,
+                _registered_method=True)
+        self.GetEntries = channel.unary_stream(
+                '/provost.ledger.v1.LedgerService/GetEntries',
+                request_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.GetEntriesRequest.SerializeToString,
+                response_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.GetEntriesResponse.FromString,
+                _registered_method=True)
         self.VerifyLedger = channel.unary_unary(
                 '/provost.ledger.v1.LedgerService/VerifyLedger',
                 request_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.VerifyLedgerRequest.SerializeToString,
@@ -89,6 +129,26 @@ class LedgerServiceStub:
                 '/provost.ledger.v1.LedgerService/RebuildLedger',
                 request_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.RebuildLedgerRequest.SerializeToString,
                 response_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.RebuildLedgerResponse.FromString,
+                _registered_method=True)
+        self.ExportLedger = channel.unary_stream(
+                '/provost.ledger.v1.LedgerService/ExportLedger',
+                request_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ExportLedgerRequest.SerializeToString,
+                response_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ExportLedgerResponse.FromString,
+                _registered_method=True)
+        self.RepairLog = channel.unary_unary(
+                '/provost.ledger.v1.LedgerService/RepairLog',
+                request_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.RepairLogRequest.SerializeToString,
+                response_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.RepairLogResponse.FromString,
+                _registered_method=True)
+        self.EraseSubject = channel.unary_unary(
+                '/provost.ledger.v1.LedgerService/EraseSubject',
+                request_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.EraseSubjectRequest.SerializeToString,
+                response_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.EraseSubjectResponse.FromString,
+                _registered_method=True)
+        self.ListErasures = channel.unary_unary(
+                '/provost.ledger.v1.LedgerService/ListErasures',
+                request_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ListErasuresRequest.SerializeToString,
+                response_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ListErasuresResponse.FromString,
                 _registered_method=True)
 
 
@@ -131,6 +191,41 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPromotions(self, request, context):
+        """Lists changes of tier, newest first. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApprovalRecords(self, request, context):
+        """Lists what people were asked and what they answered, newest first. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TraceCauses(self, request, context):
+        """Everything that led to an event: its causes and theirs, oldest first. Reasons: EVENT_UNKNOWN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayRun(self, request, context):
+        """Replays a run from its events, oldest first: what happened, step by step. Reasons: RUN_UNKNOWN, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchEvents(self, request, context):
+        """Events as they come, from a cursor on; never ends by itself. Reasons: CURSOR_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTreeHead(self, request, context):
         """The newest signed tree head, a C2SP checkpoint.
         """
@@ -159,6 +254,27 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AwaitInclusion(self, request, context):
+        """Waits until a signed head covers an event, and proves that it does. Reasons: LEDGER_BEHIND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTile(self, request, context):
+        """One tile of the tree, for auditors (C2SP tlog-tiles). Reasons: TILE_UNKNOWN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEntries(self, request, context):
+        """One entry bundle, for auditors (C2SP tlog-tiles), in pieces. Reasons: TILE_UNKNOWN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyLedger(self, request, context):
         """Recomputes everything that can be recomputed and says what does not hold.
         """
@@ -168,6 +284,36 @@ class LedgerServiceServicer:
 
     def RebuildLedger(self, request, context):
         """Rebuilds the database from the event log, side by side, swapped in only if its root agrees with every signed head.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportLedger(self, request, context):
+        """Everything up to a signed head as files, for auditors: entries as JSON Lines and Parquet, tiles, and a signed manifest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RepairLog(self, request, context):
+        """Publishes what the event log has lost and the ledger still has, with the original ids. For administrators, when the
+        ledger has stopped with STREAM_REGRESSION. Reasons: NOTHING_TO_REPAIR, LEDGER_DIVERGED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseSubject(self, request, context):
+        """Forgets a subject: deletes the key its personal data is encrypted under, everywhere and for good. Safe to repeat.
+        Reasons: FIELD_INVALID, ROLE_MISSING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListErasures(self, request, context):
+        """Lists erasures, newest first. Reasons: PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -201,6 +347,31 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     request_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ListViolationsRequest.FromString,
                     response_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ListViolationsResponse.SerializeToString,
             ),
+            'ListPromotions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPromotions,
+                    request_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ListPromotionsRequest.FromString,
+                    response_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ListPromotionsResponse.SerializeToString,
+            ),
+            'ListApprovalRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApprovalRecords,
+                    request_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ListApprovalRecordsRequest.FromString,
+                    response_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ListApprovalRecordsResponse.SerializeToString,
+            ),
+            'TraceCauses': grpc.unary_unary_rpc_method_handler(
+                    servicer.TraceCauses,
+                    request_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.TraceCausesRequest.FromString,
+                    response_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.TraceCausesResponse.SerializeToString,
+            ),
+            'ReplayRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayRun,
+                    request_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ReplayRunRequest.FromString,
+                    response_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ReplayRunResponse.SerializeToString,
+            ),
+            'WatchEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEvents,
+                    request_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.WatchEventsRequest.FromString,
+                    response_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.WatchEventsResponse.SerializeToString,
+            ),
             'GetTreeHead': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTreeHead,
                     request_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.GetTreeHeadRequest.FromString,
@@ -221,6 +392,21 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     request_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.AwaitSequenceRequest.FromString,
                     response_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.AwaitSequenceResponse.SerializeToString,
             ),
+            'AwaitInclusion': grpc.unary_unary_rpc_method_handler(
+                    servicer.AwaitInclusion,
+                    request_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.AwaitInclusionRequest.FromString,
+                    response_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.AwaitInclusionResponse.SerializeToString,
+            ),
+            'GetTile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTile,
+                    request_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.GetTileRequest.FromString,
+                    response_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.GetTileResponse.SerializeToString,
+            ),
+            'GetEntries': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetEntries,
+                    request_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.GetEntriesRequest.FromString,
+                    response_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.GetEntriesResponse.SerializeToString,
+            ),
             'VerifyLedger': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyLedger,
                     request_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.VerifyLedgerRequest.FromString,
@@ -230,6 +416,26 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.RebuildLedger,
                     request_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.RebuildLedgerRequest.FromString,
                     response_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.RebuildLedgerResponse.SerializeToString,
+            ),
+            'ExportLedger': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportLedger,
+                    request_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ExportLedgerRequest.FromString,
+                    response_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ExportLedgerResponse.SerializeToString,
+            ),
+            'RepairLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.RepairLog,
+                    request_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.RepairLogRequest.FromString,
+                    response_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.RepairLogResponse.SerializeToString,
+            ),
+            'EraseSubject': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseSubject,
+                    request_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.EraseSubjectRequest.FromString,
+                    response_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.EraseSubjectResponse.SerializeToString,
+            ),
+            'ListErasures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListErasures,
+                    request_deserializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ListErasuresRequest.FromString,
+                    response_serializer=provost_dot_ledger_dot_v1_dot_ledger__pb2.ListErasuresResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -379,6 +585,141 @@ class LedgerService:
             _registered_method=True)
 
     @staticmethod
+    def ListPromotions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.ledger.v1.LedgerService/ListPromotions',
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.ListPromotionsRequest.SerializeToString,
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.ListPromotionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApprovalRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.ledger.v1.LedgerService/ListApprovalRecords',
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.ListApprovalRecordsRequest.SerializeToString,
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.ListApprovalRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TraceCauses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.ledger.v1.LedgerService/TraceCauses',
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.TraceCausesRequest.SerializeToString,
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.TraceCausesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.ledger.v1.LedgerService/ReplayRun',
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.ReplayRunRequest.SerializeToString,
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.ReplayRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/provost.ledger.v1.LedgerService/WatchEvents',
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.WatchEventsRequest.SerializeToString,
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.WatchEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetTreeHead(request,
             target,
             options=(),
@@ -487,6 +828,87 @@ class LedgerService:
             _registered_method=True)
 
     @staticmethod
+    def AwaitInclusion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.ledger.v1.LedgerService/AwaitInclusion',
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.AwaitInclusionRequest.SerializeToString,
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.AwaitInclusionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.ledger.v1.LedgerService/GetTile',
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.GetTileRequest.SerializeToString,
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.GetTileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/provost.ledger.v1.LedgerService/GetEntries',
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.GetEntriesRequest.SerializeToString,
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.GetEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def VerifyLedger(request,
             target,
             options=(),
@@ -530,6 +952,114 @@ class LedgerService:
             '/provost.ledger.v1.LedgerService/RebuildLedger',
             provost_dot_ledger_dot_v1_dot_ledger__pb2.RebuildLedgerRequest.SerializeToString,
             provost_dot_ledger_dot_v1_dot_ledger__pb2.RebuildLedgerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/provost.ledger.v1.LedgerService/ExportLedger',
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.ExportLedgerRequest.SerializeToString,
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.ExportLedgerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RepairLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.ledger.v1.LedgerService/RepairLog',
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.RepairLogRequest.SerializeToString,
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.RepairLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseSubject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.ledger.v1.LedgerService/EraseSubject',
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.EraseSubjectRequest.SerializeToString,
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.EraseSubjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListErasures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.ledger.v1.LedgerService/ListErasures',
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.ListErasuresRequest.SerializeToString,
+            provost_dot_ledger_dot_v1_dot_ledger__pb2.ListErasuresResponse.FromString,
             options,
             channel_credentials,
             insecure,

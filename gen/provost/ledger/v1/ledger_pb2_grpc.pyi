@@ -43,6 +43,16 @@ class LedgerServiceStub:
     """Lists what is known of each agent's record. Reasons: PAGE_TOKEN_INVALID."""
     ListViolations: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListViolationsRequest, _ledger_pb2.ListViolationsResponse]
     """Lists procedure violations, newest first. Reasons: PAGE_TOKEN_INVALID."""
+    ListPromotions: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListPromotionsRequest, _ledger_pb2.ListPromotionsResponse]
+    """Lists changes of tier, newest first. Reasons: PAGE_TOKEN_INVALID."""
+    ListApprovalRecords: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListApprovalRecordsRequest, _ledger_pb2.ListApprovalRecordsResponse]
+    """Lists what people were asked and what they answered, newest first. Reasons: PAGE_TOKEN_INVALID."""
+    TraceCauses: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.TraceCausesRequest, _ledger_pb2.TraceCausesResponse]
+    """Everything that led to an event: its causes and theirs, oldest first. Reasons: EVENT_UNKNOWN."""
+    ReplayRun: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ReplayRunRequest, _ledger_pb2.ReplayRunResponse]
+    """Replays a run from its events, oldest first: what happened, step by step. Reasons: RUN_UNKNOWN, PAGE_TOKEN_INVALID."""
+    WatchEvents: _grpc.UnaryStreamMultiCallable[_ledger_pb2.WatchEventsRequest, _ledger_pb2.WatchEventsResponse]
+    """Events as they come, from a cursor on; never ends by itself. Reasons: CURSOR_INVALID."""
     GetTreeHead: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetTreeHeadRequest, _ledger_pb2.GetTreeHeadResponse]
     """The newest signed tree head, a C2SP checkpoint."""
     GetInclusionProof: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetInclusionProofRequest, _ledger_pb2.GetInclusionProofResponse]
@@ -51,10 +61,28 @@ class LedgerServiceStub:
     """Proves that one tree grew out of another (RFC 6962, 2.1.2). Reasons: TREE_SIZE_OUT_OF_RANGE."""
     AwaitSequence: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.AwaitSequenceRequest, _ledger_pb2.AwaitSequenceResponse]
     """Waits until an event of the log is in the ledger. Reasons: LEDGER_BEHIND."""
+    AwaitInclusion: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.AwaitInclusionRequest, _ledger_pb2.AwaitInclusionResponse]
+    """Waits until a signed head covers an event, and proves that it does. Reasons: LEDGER_BEHIND."""
+    GetTile: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetTileRequest, _ledger_pb2.GetTileResponse]
+    """One tile of the tree, for auditors (C2SP tlog-tiles). Reasons: TILE_UNKNOWN."""
+    GetEntries: _grpc.UnaryStreamMultiCallable[_ledger_pb2.GetEntriesRequest, _ledger_pb2.GetEntriesResponse]
+    """One entry bundle, for auditors (C2SP tlog-tiles), in pieces. Reasons: TILE_UNKNOWN."""
     VerifyLedger: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.VerifyLedgerRequest, _ledger_pb2.VerifyLedgerResponse]
     """Recomputes everything that can be recomputed and says what does not hold."""
     RebuildLedger: _grpc.UnaryStreamMultiCallable[_ledger_pb2.RebuildLedgerRequest, _ledger_pb2.RebuildLedgerResponse]
     """Rebuilds the database from the event log, side by side, swapped in only if its root agrees with every signed head."""
+    ExportLedger: _grpc.UnaryStreamMultiCallable[_ledger_pb2.ExportLedgerRequest, _ledger_pb2.ExportLedgerResponse]
+    """Everything up to a signed head as files, for auditors: entries as JSON Lines and Parquet, tiles, and a signed manifest."""
+    RepairLog: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.RepairLogRequest, _ledger_pb2.RepairLogResponse]
+    """Publishes what the event log has lost and the ledger still has, with the original ids. For administrators, when the
+    ledger has stopped with STREAM_REGRESSION. Reasons: NOTHING_TO_REPAIR, LEDGER_DIVERGED.
+    """
+    EraseSubject: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.EraseSubjectRequest, _ledger_pb2.EraseSubjectResponse]
+    """Forgets a subject: deletes the key its personal data is encrypted under, everywhere and for good. Safe to repeat.
+    Reasons: FIELD_INVALID, ROLE_MISSING.
+    """
+    ListErasures: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListErasuresRequest, _ledger_pb2.ListErasuresResponse]
+    """Lists erasures, newest first. Reasons: PAGE_TOKEN_INVALID."""
 
 @_typing.type_check_only
 class LedgerServiceAsyncStub(LedgerServiceStub):
@@ -71,6 +99,16 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Lists what is known of each agent's record. Reasons: PAGE_TOKEN_INVALID."""
     ListViolations: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListViolationsRequest, _ledger_pb2.ListViolationsResponse]  # type: ignore[assignment]
     """Lists procedure violations, newest first. Reasons: PAGE_TOKEN_INVALID."""
+    ListPromotions: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListPromotionsRequest, _ledger_pb2.ListPromotionsResponse]  # type: ignore[assignment]
+    """Lists changes of tier, newest first. Reasons: PAGE_TOKEN_INVALID."""
+    ListApprovalRecords: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListApprovalRecordsRequest, _ledger_pb2.ListApprovalRecordsResponse]  # type: ignore[assignment]
+    """Lists what people were asked and what they answered, newest first. Reasons: PAGE_TOKEN_INVALID."""
+    TraceCauses: _aio.UnaryUnaryMultiCallable[_ledger_pb2.TraceCausesRequest, _ledger_pb2.TraceCausesResponse]  # type: ignore[assignment]
+    """Everything that led to an event: its causes and theirs, oldest first. Reasons: EVENT_UNKNOWN."""
+    ReplayRun: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ReplayRunRequest, _ledger_pb2.ReplayRunResponse]  # type: ignore[assignment]
+    """Replays a run from its events, oldest first: what happened, step by step. Reasons: RUN_UNKNOWN, PAGE_TOKEN_INVALID."""
+    WatchEvents: _aio.UnaryStreamMultiCallable[_ledger_pb2.WatchEventsRequest, _ledger_pb2.WatchEventsResponse]  # type: ignore[assignment]
+    """Events as they come, from a cursor on; never ends by itself. Reasons: CURSOR_INVALID."""
     GetTreeHead: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetTreeHeadRequest, _ledger_pb2.GetTreeHeadResponse]  # type: ignore[assignment]
     """The newest signed tree head, a C2SP checkpoint."""
     GetInclusionProof: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetInclusionProofRequest, _ledger_pb2.GetInclusionProofResponse]  # type: ignore[assignment]
@@ -79,10 +117,28 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Proves that one tree grew out of another (RFC 6962, 2.1.2). Reasons: TREE_SIZE_OUT_OF_RANGE."""
     AwaitSequence: _aio.UnaryUnaryMultiCallable[_ledger_pb2.AwaitSequenceRequest, _ledger_pb2.AwaitSequenceResponse]  # type: ignore[assignment]
     """Waits until an event of the log is in the ledger. Reasons: LEDGER_BEHIND."""
+    AwaitInclusion: _aio.UnaryUnaryMultiCallable[_ledger_pb2.AwaitInclusionRequest, _ledger_pb2.AwaitInclusionResponse]  # type: ignore[assignment]
+    """Waits until a signed head covers an event, and proves that it does. Reasons: LEDGER_BEHIND."""
+    GetTile: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetTileRequest, _ledger_pb2.GetTileResponse]  # type: ignore[assignment]
+    """One tile of the tree, for auditors (C2SP tlog-tiles). Reasons: TILE_UNKNOWN."""
+    GetEntries: _aio.UnaryStreamMultiCallable[_ledger_pb2.GetEntriesRequest, _ledger_pb2.GetEntriesResponse]  # type: ignore[assignment]
+    """One entry bundle, for auditors (C2SP tlog-tiles), in pieces. Reasons: TILE_UNKNOWN."""
     VerifyLedger: _aio.UnaryUnaryMultiCallable[_ledger_pb2.VerifyLedgerRequest, _ledger_pb2.VerifyLedgerResponse]  # type: ignore[assignment]
     """Recomputes everything that can be recomputed and says what does not hold."""
     RebuildLedger: _aio.UnaryStreamMultiCallable[_ledger_pb2.RebuildLedgerRequest, _ledger_pb2.RebuildLedgerResponse]  # type: ignore[assignment]
     """Rebuilds the database from the event log, side by side, swapped in only if its root agrees with every signed head."""
+    ExportLedger: _aio.UnaryStreamMultiCallable[_ledger_pb2.ExportLedgerRequest, _ledger_pb2.ExportLedgerResponse]  # type: ignore[assignment]
+    """Everything up to a signed head as files, for auditors: entries as JSON Lines and Parquet, tiles, and a signed manifest."""
+    RepairLog: _aio.UnaryUnaryMultiCallable[_ledger_pb2.RepairLogRequest, _ledger_pb2.RepairLogResponse]  # type: ignore[assignment]
+    """Publishes what the event log has lost and the ledger still has, with the original ids. For administrators, when the
+    ledger has stopped with STREAM_REGRESSION. Reasons: NOTHING_TO_REPAIR, LEDGER_DIVERGED.
+    """
+    EraseSubject: _aio.UnaryUnaryMultiCallable[_ledger_pb2.EraseSubjectRequest, _ledger_pb2.EraseSubjectResponse]  # type: ignore[assignment]
+    """Forgets a subject: deletes the key its personal data is encrypted under, everywhere and for good. Safe to repeat.
+    Reasons: FIELD_INVALID, ROLE_MISSING.
+    """
+    ListErasures: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListErasuresRequest, _ledger_pb2.ListErasuresResponse]  # type: ignore[assignment]
+    """Lists erasures, newest first. Reasons: PAGE_TOKEN_INVALID."""
 
 class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads and proofs. Nothing can be written: the ledger follows the event log and nothing else."""
@@ -128,6 +184,46 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists procedure violations, newest first. Reasons: PAGE_TOKEN_INVALID."""
 
     @_abc_1.abstractmethod
+    def ListPromotions(
+        self,
+        request: _ledger_pb2.ListPromotionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.ListPromotionsResponse, _abc.Awaitable[_ledger_pb2.ListPromotionsResponse]]:
+        """Lists changes of tier, newest first. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def ListApprovalRecords(
+        self,
+        request: _ledger_pb2.ListApprovalRecordsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.ListApprovalRecordsResponse, _abc.Awaitable[_ledger_pb2.ListApprovalRecordsResponse]]:
+        """Lists what people were asked and what they answered, newest first. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def TraceCauses(
+        self,
+        request: _ledger_pb2.TraceCausesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.TraceCausesResponse, _abc.Awaitable[_ledger_pb2.TraceCausesResponse]]:
+        """Everything that led to an event: its causes and theirs, oldest first. Reasons: EVENT_UNKNOWN."""
+
+    @_abc_1.abstractmethod
+    def ReplayRun(
+        self,
+        request: _ledger_pb2.ReplayRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.ReplayRunResponse, _abc.Awaitable[_ledger_pb2.ReplayRunResponse]]:
+        """Replays a run from its events, oldest first: what happened, step by step. Reasons: RUN_UNKNOWN, PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def WatchEvents(
+        self,
+        request: _ledger_pb2.WatchEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ledger_pb2.WatchEventsResponse], _abc.AsyncIterator[_ledger_pb2.WatchEventsResponse]]:
+        """Events as they come, from a cursor on; never ends by itself. Reasons: CURSOR_INVALID."""
+
+    @_abc_1.abstractmethod
     def GetTreeHead(
         self,
         request: _ledger_pb2.GetTreeHeadRequest,
@@ -160,6 +256,30 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Waits until an event of the log is in the ledger. Reasons: LEDGER_BEHIND."""
 
     @_abc_1.abstractmethod
+    def AwaitInclusion(
+        self,
+        request: _ledger_pb2.AwaitInclusionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.AwaitInclusionResponse, _abc.Awaitable[_ledger_pb2.AwaitInclusionResponse]]:
+        """Waits until a signed head covers an event, and proves that it does. Reasons: LEDGER_BEHIND."""
+
+    @_abc_1.abstractmethod
+    def GetTile(
+        self,
+        request: _ledger_pb2.GetTileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.GetTileResponse, _abc.Awaitable[_ledger_pb2.GetTileResponse]]:
+        """One tile of the tree, for auditors (C2SP tlog-tiles). Reasons: TILE_UNKNOWN."""
+
+    @_abc_1.abstractmethod
+    def GetEntries(
+        self,
+        request: _ledger_pb2.GetEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ledger_pb2.GetEntriesResponse], _abc.AsyncIterator[_ledger_pb2.GetEntriesResponse]]:
+        """One entry bundle, for auditors (C2SP tlog-tiles), in pieces. Reasons: TILE_UNKNOWN."""
+
+    @_abc_1.abstractmethod
     def VerifyLedger(
         self,
         request: _ledger_pb2.VerifyLedgerRequest,
@@ -174,5 +294,41 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ledger_pb2.RebuildLedgerResponse], _abc.AsyncIterator[_ledger_pb2.RebuildLedgerResponse]]:
         """Rebuilds the database from the event log, side by side, swapped in only if its root agrees with every signed head."""
+
+    @_abc_1.abstractmethod
+    def ExportLedger(
+        self,
+        request: _ledger_pb2.ExportLedgerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ledger_pb2.ExportLedgerResponse], _abc.AsyncIterator[_ledger_pb2.ExportLedgerResponse]]:
+        """Everything up to a signed head as files, for auditors: entries as JSON Lines and Parquet, tiles, and a signed manifest."""
+
+    @_abc_1.abstractmethod
+    def RepairLog(
+        self,
+        request: _ledger_pb2.RepairLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.RepairLogResponse, _abc.Awaitable[_ledger_pb2.RepairLogResponse]]:
+        """Publishes what the event log has lost and the ledger still has, with the original ids. For administrators, when the
+        ledger has stopped with STREAM_REGRESSION. Reasons: NOTHING_TO_REPAIR, LEDGER_DIVERGED.
+        """
+
+    @_abc_1.abstractmethod
+    def EraseSubject(
+        self,
+        request: _ledger_pb2.EraseSubjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.EraseSubjectResponse, _abc.Awaitable[_ledger_pb2.EraseSubjectResponse]]:
+        """Forgets a subject: deletes the key its personal data is encrypted under, everywhere and for good. Safe to repeat.
+        Reasons: FIELD_INVALID, ROLE_MISSING.
+        """
+
+    @_abc_1.abstractmethod
+    def ListErasures(
+        self,
+        request: _ledger_pb2.ListErasuresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.ListErasuresResponse, _abc.Awaitable[_ledger_pb2.ListErasuresResponse]]:
+        """Lists erasures, newest first. Reasons: PAGE_TOKEN_INVALID."""
 
 def add_LedgerServiceServicer_to_server(servicer: LedgerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
