@@ -61,6 +61,10 @@ class Book(Protocol):
         """Sequence and leaf hash of the rows from `first` to `last`, in order; what is missing is left out."""
         ...
 
+    async def rows(self, first: int, last: int) -> list[Entry]:
+        """The rows from `first` to `last`, of every tenant, in order; what is missing is left out. Ask for few at once."""
+        ...
+
     async def event(self, tenant: str, event_id: str) -> Entry | None:
         """The first event of the tenant with this id."""
         ...

@@ -67,6 +67,8 @@ async def test_what_is_appended_is_there_and_is_a_tree(book: SqliteBook) -> None
     assert await book.event("default", entry.event_id) == entry
     assert await book.event("acme", entry.event_id) is None
     assert await book.leaf_hashes(301, 301) == [(301, entry.leaf_hash)]
+    assert await book.rows(301, 302) == [entry, entry_of(messages[301])]
+    assert await book.rows(701, 900) == []
     assert await book.leaf_hashes(700, 900) == [(700, entry_of(messages[699]).leaf_hash)]
     assert all(each.ok for each in (await book.audit([])).findings)
 

@@ -85,6 +85,10 @@ class SqliteBook:
     async def leaf_hashes(self, first: int, last: int) -> list[tuple[int, bytes]]:
         return await self._read(lambda run: leaf_hashes(run, first, last))
 
+    async def rows(self, first: int, last: int) -> list[Entry]:
+        query = "SELECT * FROM events WHERE sequence >= ? AND sequence <= ? ORDER BY sequence"
+        return await self._read(lambda run: [Entry(*row) for row in run(query, (first, last))])
+
     async def heads(self) -> Sequence[SignedHead]:
         return await self._read(read_heads)
 
