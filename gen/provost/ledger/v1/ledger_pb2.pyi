@@ -34,6 +34,8 @@ class EventFilter(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     RUN_ID_FIELD_NUMBER: _builtins.int
     TASK_ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
     context: _builtins.str
     aggregate: _builtins.str
     aggregate_id: _builtins.str
@@ -45,6 +47,9 @@ class EventFilter(_message.Message):
     """The agent that an event is of or by, the run it belongs to, the task it belongs to."""
     run_id: _builtins.str
     task_id: _builtins.str
+    action: _builtins.str
+    """Decisions about this action, or with this verdict (ALLOW, DENY, NEEDS_APPROVAL)."""
+    decision: _builtins.str
     @_builtins.property
     def from_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -63,10 +68,12 @@ class EventFilter(_message.Message):
         agent_id: _builtins.str = ...,
         run_id: _builtins.str = ...,
         task_id: _builtins.str = ...,
+        action: _builtins.str = ...,
+        decision: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["from_time", b"from_time", "to_time", b"to_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "agent_id", b"agent_id", "aggregate", b"aggregate", "aggregate_id", b"aggregate_id", "context", b"context", "correlation_id", b"correlation_id", "event_type", b"event_type", "from_time", b"from_time", "run_id", b"run_id", "task_id", b"task_id", "to_time", b"to_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "agent_id", b"agent_id", "aggregate", b"aggregate", "aggregate_id", b"aggregate_id", "context", b"context", "correlation_id", b"correlation_id", "decision", b"decision", "event_type", b"event_type", "from_time", b"from_time", "run_id", b"run_id", "task_id", b"task_id", "to_time", b"to_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -274,12 +281,14 @@ class Violation(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     ERROR_TYPE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     agent_id: _builtins.str
     run_id: _builtins.str
     task_id: _builtins.str
     error_type: _builtins.str
     message: _builtins.str
+    event_id: _builtins.str
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -292,10 +301,11 @@ class Violation(_message.Message):
         task_id: _builtins.str = ...,
         error_type: _builtins.str = ...,
         message: _builtins.str = ...,
+        event_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "error_type", b"error_type", "message", b"message", "run_id", b"run_id", "sequence", b"sequence", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "error_type", b"error_type", "event_id", b"event_id", "message", b"message", "run_id", b"run_id", "sequence", b"sequence", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -362,6 +372,10 @@ class ApprovalRecord(_message.Message):
     ANSWERED_BY_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    USED_AT_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     approval_id: _builtins.str
     agent_id: _builtins.str
@@ -371,14 +385,21 @@ class ApprovalRecord(_message.Message):
     target: _builtins.str
     action_digest: _builtins.str
     state: _builtins.str
-    """As provost.policy.v1 names it, without its prefix."""
+    """PENDING, APPROVED, REJECTED, USED or EXPIRED, as of now."""
     answered_by: _builtins.str
     comment: _builtins.str
     requested_by: _builtins.str
+    why: _builtins.str
+    decision_id: _builtins.str
+    """The decision it was spent on."""
     @_builtins.property
     def requested_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def answered_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def used_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -396,10 +417,14 @@ class ApprovalRecord(_message.Message):
         answered_by: _builtins.str = ...,
         comment: _builtins.str = ...,
         requested_by: _builtins.str = ...,
+        why: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        used_at: _timestamp_pb2.Timestamp | None = ...,
+        decision_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answered_at", b"answered_at", "requested_at", b"requested_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answered_at", b"answered_at", "expire_time", b"expire_time", "requested_at", b"requested_at", "used_at", b"used_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "action_digest", b"action_digest", "agent_id", b"agent_id", "answered_at", b"answered_at", "answered_by", b"answered_by", "approval_id", b"approval_id", "comment", b"comment", "requested_at", b"requested_at", "requested_by", b"requested_by", "run_id", b"run_id", "sequence", b"sequence", "state", b"state", "target", b"target", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "action_digest", b"action_digest", "agent_id", b"agent_id", "answered_at", b"answered_at", "answered_by", b"answered_by", "approval_id", b"approval_id", "comment", b"comment", "decision_id", b"decision_id", "expire_time", b"expire_time", "requested_at", b"requested_at", "requested_by", b"requested_by", "run_id", b"run_id", "sequence", b"sequence", "state", b"state", "target", b"target", "task_id", b"task_id", "used_at", b"used_at", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -587,6 +612,7 @@ class ListAgentActionsRequest(_message.Message):
     action: _builtins.str
     decision: _builtins.str
     correlation_id: _builtins.str
+    """The run, as `run_id`."""
     @_builtins.property
     def from_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -695,11 +721,13 @@ class ListViolationsRequest(_message.Message):
     TO_TIME_FIELD_NUMBER: _builtins.int
     TASK_ID_FIELD_NUMBER: _builtins.int
     RUN_ID_FIELD_NUMBER: _builtins.int
+    ERROR_TYPE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     page_token: _builtins.str
     agent_id: _builtins.str
     task_id: _builtins.str
     run_id: _builtins.str
+    error_type: _builtins.str
     @_builtins.property
     def from_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -714,10 +742,11 @@ class ListViolationsRequest(_message.Message):
         to_time: _timestamp_pb2.Timestamp | None = ...,
         task_id: _builtins.str = ...,
         run_id: _builtins.str = ...,
+        error_type: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["from_time", b"from_time", "to_time", b"to_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "from_time", b"from_time", "page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id", "task_id", b"task_id", "to_time", b"to_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "error_type", b"error_type", "from_time", b"from_time", "page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id", "task_id", b"task_id", "to_time", b"to_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -755,9 +784,11 @@ class ListPromotionsRequest(_message.Message):
     FROM_TIME_FIELD_NUMBER: _builtins.int
     TO_TIME_FIELD_NUMBER: _builtins.int
     AGENT_ID_FIELD_NUMBER: _builtins.int
+    TO_TIER_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     page_token: _builtins.str
     agent_id: _builtins.str
+    to_tier: _builtins.str
     @_builtins.property
     def from_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -770,10 +801,11 @@ class ListPromotionsRequest(_message.Message):
         from_time: _timestamp_pb2.Timestamp | None = ...,
         to_time: _timestamp_pb2.Timestamp | None = ...,
         agent_id: _builtins.str = ...,
+        to_tier: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["from_time", b"from_time", "to_time", b"to_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "from_time", b"from_time", "page_size", b"page_size", "page_token", b"page_token", "to_time", b"to_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "from_time", b"from_time", "page_size", b"page_size", "page_token", b"page_token", "to_tier", b"to_tier", "to_time", b"to_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
