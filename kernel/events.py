@@ -8,7 +8,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from kernel.faults import Invalid
@@ -87,10 +87,14 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The last event of an aggregate: its stream sequence (0 when there is none) and how many there are."""
+    """The last event of an aggregate: its stream sequence (0 when there is none) and how many there are.
+
+    `event_id` is what the next event names as its cause, empty where nobody has kept it.
+    """
 
     sequence: int = 0
     version: int = 0
+    event_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class _Held(Generic[S]):
         self.users = 0
 
     def advance(self, sequence: int, event_id: str) -> None:
-        self.head = Head(sequence, self.head.version + 1)
+        self.head = Head(sequence, self.head.version + 1, event_id)
         self.answered[event_id] = sequence
         if len(self.answered) > REMEMBERED_IDS:
             del self.answered[next(iter(self.answered))]

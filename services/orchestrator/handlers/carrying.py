@@ -35,15 +35,20 @@ class Carried:
     packet_sequence: int = 0
     tries: int = 0
     ending: bool = False
+    led_by: str = ""
 
     def cause(self, at: datetime, *step: str) -> Cause:
-        """Why a step of this run asks for something; the same step gives the same request id."""
+        """Why a step of this run asks for something; the same step gives the same request id.
+
+        What led to it is the run's last event, `led_by`.
+        """
         return Cause(
             tenant=self.tenant,
             request_id=derived_id(self.run_id, *step),
             actor=ACTOR,
             at=at,
             correlation_id=self.run_id,
+            causation_id=self.led_by,
         )
 
 

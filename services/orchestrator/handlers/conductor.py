@@ -174,6 +174,7 @@ class Conductor:
         pause = _FIRST_PAUSE_SECONDS
         while True:
             run = self._runs.current(carried.tenant, carried.run_id)
+            carried.led_by = self._runs.head(carried.tenant, carried.run_id).event_id
             self._tell(carried)
             gone = self._revoked.get((carried.tenant, run.agent_id))
             if gone is not None and not run.over:

@@ -102,7 +102,9 @@ class Steps:
                 await self._exit(run, carried)
 
     async def append(self, carried: Carried, command: wants.Command, *step: str) -> None:
-        await self._runs.handle(carried.run_id, command, self.cause(carried, "run", *step))
+        appended = await self._runs.handle(carried.run_id, command, self.cause(carried, "run", *step))
+        if appended.event_ids:
+            carried.led_by = appended.event_ids[-1]
 
     async def _bootstrap(self, run: Run, carried: Carried) -> None:
         standing = await self._policy.standing(run.agent_id, self.cause(carried, "standing"))

@@ -1,7 +1,7 @@
 """Approvals: asked for, answered by a person, read."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from kernel.events import Cause, derived_id
@@ -89,7 +89,14 @@ class Approvals:
         Raises:
             ApprovalUnknown, ApprovalClosed, ApprovalExpired, SelfApproval, ApproverNotAPerson
         """
-        self._shown(cause.tenant, approval_id)
+        requested = self._shown(cause.tenant, approval_id).requested
+        # People answer from outside: what they answer is what led to it.
+        asked = self._approvals.head(cause.tenant, approval_id).event_id
+        cause = replace(
+            cause,
+            correlation_id=cause.correlation_id or requested.run_id,
+            causation_id=cause.causation_id or asked,
+        )
         command = AnswerApproval(approval_id, approve, cause.actor, comment, cause.at)
         appended = await self._approvals.handle(approval_id, command, cause)
         return self._shown(cause.tenant, approval_id), appended.sequence
