@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import Any
 
 from chassis.rpc.cause import caller_of
-from kernel.faults import Denied
+from kernel.faults import Denied, Invalid
 from provost.ledger.v1 import ledger_pb2 as pb
 from provost.ledger.v1.ledger_pb2_grpc import LedgerServiceServicer
 from services.ledger.domain.questions import AgentQuestion, ViolationQuestion, token_of
@@ -16,6 +16,9 @@ READERS = frozenset({"viewer", "operator", "approver", "auditor", "admin", "serv
 # Verifying and rebuilding look across tenants and cost minutes of a disk; neither shows anyone's events.
 KEEPERS = frozenset({"operator", "auditor", "admin", "service"})
 REBUILDERS = frozenset({"admin", "service"})
+AUDITORS = frozenset({"auditor", "admin"})
+# Tiles and entries are every tenant's: this one has the shard in its care.
+SHARD_KEEPER = "default"
 MAX_WAIT_SECONDS = 25
 
 
@@ -75,16 +78,14 @@ class LedgerServicer(LedgerServiceServicer):
         self, request: pb.GetInclusionProofRequest, context: Any
     ) -> pb.GetInclusionProofResponse:
         tenant = _tenant(context, READERS)
-        proof = await self._ledger.inclusion(tenant, request.event_id, request.tree_size)
-        return pb.GetInclusionProofResponse(
-            leaf_index=proof.leaf_index,
-            leaf_hash=proof.entry.leaf_hash,
-            path=proof.path,
-            tree_head=wire.head_to_wire(proof.head),
-            subject=proof.entry.subject,
-            header_block=proof.entry.header,
-            payload=proof.entry.payload,
-        )
+        if not request.HasField("leaf_index"):
+            return wire.inclusion_to_wire(
+                await self._ledger.inclusion(tenant, request.event_id, request.tree_size)
+            )
+        _keep(context)
+        if request.event_id:
+            raise Invalid("FIELD_INVALID", "give event_id or leaf_index, not both", field="leaf_index")
+        return wire.inclusion_to_wire(await self._ledger.inclusion_at(request.leaf_index, request.tree_size))
 
     async def GetConsistencyProof(
         self, request: pb.GetConsistencyProofRequest, context: Any
@@ -98,6 +99,27 @@ class LedgerServicer(LedgerServiceServicer):
         seconds = min(max(request.timeout_seconds, 0), MAX_WAIT_SECONDS)
         return pb.AwaitSequenceResponse(sequence=await self._ledger.wait(request.sequence, seconds))
 
+    async def AwaitInclusion(
+        self, request: pb.AwaitInclusionRequest, context: Any
+    ) -> pb.AwaitInclusionResponse:
+        tenant = _tenant(context, READERS)
+        seconds = min(max(request.timeout_seconds, 0), MAX_WAIT_SECONDS)
+        proof = await self._ledger.await_inclusion(tenant, request.event_id, seconds)
+        return pb.AwaitInclusionResponse(proof=wire.inclusion_to_wire(proof))
+
+    async def GetTile(self, request: pb.GetTileRequest, context: Any) -> pb.GetTileResponse:
+        _keep(context)
+        hashes = await self._ledger.tiles.tile(request.level, request.index, request.width)
+        return pb.GetTileResponse(hashes=hashes)
+
+    async def GetEntries(
+        self, request: pb.GetEntriesRequest, context: Any
+    ) -> AsyncIterator[pb.GetEntriesResponse]:
+        _keep(context)
+        async with aclosing(self._ledger.tiles.entries(request.index, request.width)) as pieces:
+            async for piece in pieces:
+                yield pb.GetEntriesResponse(piece=piece)
+
     async def VerifyLedger(self, request: pb.VerifyLedgerRequest, context: Any) -> pb.VerifyLedgerResponse:
         _tenant(context, KEEPERS)
         return wire.verdict_to_wire(await self._ledger.verify(against_log=request.against_log))
@@ -109,6 +131,17 @@ class LedgerServicer(LedgerServiceServicer):
         async with aclosing(self._ledger.rebuild()) as built:
             async for progress in built:
                 yield wire.progress_to_wire(progress)
+
+
+def _keep(context: Any) -> None:
+    """Let only those through who may see what every tenant has in this shard.
+
+    Raises:
+        Denied: no auditor or administrator, or not of the tenant that keeps the shard.
+    """
+    if _tenant(context, AUDITORS) != SHARD_KEEPER:
+        text = f"this shows what every tenant has: it needs an auditor or admin of tenant {SHARD_KEEPER}"
+        raise Denied("TENANT_MISMATCH", text, actor=caller_of(context).actor)
 
 
 def _tenant(context: Any, roles: frozenset[str]) -> str:

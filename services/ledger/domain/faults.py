@@ -43,6 +43,49 @@ class LedgerBehind(Unavailable):
         )
 
 
+class LeafOutOfRange(Invalid):
+    """A tree of that size has no such leaf."""
+
+    def __init__(self, index: int, size: int) -> None:
+        super().__init__(
+            "TREE_SIZE_OUT_OF_RANGE",
+            f"leaf_index is {index}; a tree of {size} leaves has 0 to {size - 1}",
+            field="leaf_index",
+            size=str(size),
+        )
+
+
+class TileUnknown(NotFound):
+    """The newest signed head does not cover it."""
+
+    def __init__(self, level: int, index: int, width: int, there: int, size: int) -> None:
+        what = (
+            f"{min(there, 256)} hashes of tile {level}/{index}"
+            if there
+            else f"nothing of tile {level}/{index}"
+        )
+        super().__init__(
+            "TILE_UNKNOWN",
+            f"the signed tree of {size} leaves has {what}, not {width}",
+            level=str(level),
+            index=str(index),
+            width=str(width),
+            there=str(min(there, 256)),
+            tree_size=str(size),
+        )
+
+
+class NotCovered(Unavailable):
+    """No signed head covers the event yet, or there is no such event: try again."""
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(
+            "LEDGER_BEHIND",
+            f"no signed head covers an event {event_id!r} of yours yet; try again if it was published",
+            event_id=event_id,
+        )
+
+
 class LedgerDiverged(Refused):
     """Ledger, signer and event log do not tell one story; nothing goes on until a person has looked."""
 

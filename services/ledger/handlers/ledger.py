@@ -4,14 +4,18 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from datetime import datetime
+from functools import partial
 
 from kernel.faults import Fault, Refused
 from services.ledger.domain import proofs
 from services.ledger.domain.checkpoint import Checkpoint
-from services.ledger.domain.entry import Message
+from services.ledger.domain.entry import Entry, Message
 from services.ledger.domain.faults import (
+    EventUnknown,
+    LeafOutOfRange,
     LedgerBehind,
     LedgerDiverged,
+    NotCovered,
     StreamRegression,
     TreeSizeOutOfRange,
 )
@@ -22,6 +26,7 @@ from services.ledger.handlers.answers import Answers
 from services.ledger.handlers.divergence import compare_with_log
 from services.ledger.handlers.rebuilding import rebuild
 from services.ledger.handlers.roots import root_at, roots
+from services.ledger.handlers.tiles import Tiles
 from services.ledger.handlers.verifying import verify
 from services.ledger.ports import Book, EventStream, Signer
 
@@ -34,6 +39,7 @@ class Ledger:
 
     def __init__(self, book: Book, log: EventStream, signer: Signer) -> None:
         self.answers = Answers(book)
+        self.tiles = Tiles(book, self.tree_head, lambda: self._position)
         self._book = book
         self._log = log
         self._signer = signer
@@ -156,9 +162,7 @@ class Ledger:
         """
 
         def covered() -> bool:
-            if self._head is None:
-                return False
-            return self._position.index_of(at_least_sequence) < self._head.checkpoint.size
+            return self._head is not None and self._covers(self._head, at_least_sequence)
 
         await self._until(covered, at_least_sequence, HEAD_WAIT_SECONDS)
         assert self._head is not None
@@ -177,6 +181,56 @@ class Ledger:
         head = (
             await self.tree_head(entry.sequence) if not tree_size else await self._tree(tree_size, index + 1)
         )
+        return await self._prove(entry, head)
+
+    async def inclusion_at(self, leaf_index: int, tree_size: int) -> Inclusion:
+        """As `inclusion`, of any leaf, whoever's event it is.
+
+        Raises:
+            LeafOutOfRange: that tree does not have it.
+            TreeSizeOutOfRange: there is no such tree yet.
+            LedgerBehind: no head is signed yet.
+        """
+        head = await self._tree(tree_size, 1) if tree_size else await self.tree_head()
+        if not 0 <= leaf_index < head.checkpoint.size:
+            raise LeafOutOfRange(leaf_index, head.checkpoint.size)
+        sequence = self._position.first + leaf_index
+        rows = await self._book.rows(sequence, sequence)
+        if not rows:
+            raise LedgerDiverged(f"row {sequence} is missing: verify the ledger", sequence)
+        return await self._prove(rows[0], head)
+
+    async def await_inclusion(self, tenant: str, event_id: str, timeout_seconds: float) -> Inclusion:
+        """As `inclusion`, once a signed head covers the event.
+
+        Raises:
+            EventUnknown: no id was given.
+            NotCovered: not in time; whether there is such an event, nobody knows before it is there.
+            LedgerDiverged, StreamRegression: nothing more is signed.
+        """
+        if not event_id:
+            raise EventUnknown(event_id)
+        until = asyncio.get_running_loop().time() + timeout_seconds
+        while True:
+            head = self._head
+            entry = await self._book.event(tenant, event_id)
+            if entry is not None and head is not None and self._covers(head, entry.sequence):
+                return await self._prove(entry, head)
+            try:
+                # Looked for anew with each head, not with each event: nothing else can make it covered.
+                async with asyncio.timeout_at(until):
+                    await self._until(partial(self._signed_another, head), 0, None)
+            except TimeoutError:
+                raise NotCovered(event_id) from None
+
+    def _covers(self, head: SignedHead, sequence: int) -> bool:
+        return self._position.index_of(sequence) < head.checkpoint.size
+
+    def _signed_another(self, head: SignedHead | None) -> bool:
+        return self._head != head
+
+    async def _prove(self, entry: Entry, head: SignedHead) -> Inclusion:
+        index = self._position.index_of(entry.sequence)
         path = await roots(self._book, proofs.inclusion_ranges(index, head.checkpoint.size))
         return Inclusion(index, entry, tuple(path), head)
 

@@ -14,7 +14,7 @@ from services.ledger.domain.entry import Entry, microseconds
 from services.ledger.domain.position import Position
 from services.ledger.domain.projections import ActionRow, AgentRow, ViolationRow
 from services.ledger.domain.questions import ActionQuestion, EventQuestion, Listed, token_of
-from services.ledger.domain.records import Progress, SignedHead, Verdict
+from services.ledger.domain.records import Inclusion, Progress, SignedHead, Verdict
 
 _CONTEXTS = ("gateway", "orchestrator", "policy", "state")
 _EVENTS = frozenset(
@@ -159,6 +159,18 @@ def head_to_wire(head: SignedHead) -> pb.TreeHead:
         root_hash=head.checkpoint.root,
         checkpoint=head.note,
         at=None if head.at is None else _to_wire(microseconds(head.at)),
+    )
+
+
+def inclusion_to_wire(proof: Inclusion) -> pb.GetInclusionProofResponse:
+    return pb.GetInclusionProofResponse(
+        leaf_index=proof.leaf_index,
+        leaf_hash=proof.entry.leaf_hash,
+        path=proof.path,
+        tree_head=head_to_wire(proof.head),
+        subject=proof.entry.subject,
+        header_block=proof.entry.header,
+        payload=proof.entry.payload,
     )
 
 
