@@ -125,6 +125,8 @@ class JetStreamFeed:
                 self._waiting = None
 
     def _batch(self, events: list[Recorded], upto: int) -> Batch:
+        if events:
+            self._connection.knows(events[-1].sequence, events[-1])
         lag = self._lag + len(self._events)
         if not self._replicated:
             return Batch(events, upto, lag, monotonic() if lag == 0 else None)
@@ -292,6 +294,7 @@ class JetStreamFeed:
     def _break(self, why: str) -> None:
         if self._broken is None:
             self._broken = FeedBroken(why)
+            self._connection.doubts += 1  # a stream that was replaced takes its consumers with it
         self._wake()
 
     def _wake(self) -> None:

@@ -1,7 +1,8 @@
 """The one follower: hands events to a callback, in order, without a gap, and says where it stands.
 
 It never skips. What cannot be delivered is tried again, and then it halts; so it does when the log is no
-longer what was read before. A halted follower refuses whoever waits for it, and its service is unhealthy.
+longer what was read before, and goes on only when the log holds all of that again, because somebody has repaired it.
+A halted follower refuses whoever waits for it, and its service is unhealthy.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ _log = structlog.get_logger("chassis.eventlog")
 TRIES = 5
 _PROBE_AFTER_SECONDS = 0.005
 _LONGEST_PAUSE_SECONDS = 1.0
+_LOOK_AGAIN_SECONDS = 1.0
 
 
 class FollowerState(StrEnum):
@@ -152,15 +154,19 @@ class Follower:
                 self._feed = await self._source.open(
                     self._filters, self._position, self._last, gather_seconds=self._gather_seconds
                 )
-                self.state = FollowerState.FOLLOWING
+                if self.state is FollowerState.HALTED:
+                    _log.warning("follower goes on", follower=self._name, after=self._position)
+                self.state, self.halt_reason = FollowerState.FOLLOWING, ""
                 pause = 0.02
                 await self._read(self._feed)
                 return
             except LogDiverged as problem:
-                self._halt(problem.reason, str(problem))
-                return
+                if self.state is not FollowerState.HALTED:
+                    self._halt(problem.reason, str(problem))
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
             except (FeedBroken, Unavailable, NotConnected) as problem:
-                self.state = FollowerState.OPENING
+                if self.state is not FollowerState.HALTED:
+                    self.state = FollowerState.OPENING
                 _log.info("follower reopens", follower=self._name, after=self._position, why=str(problem))
                 await asyncio.sleep(pause / 2 + jitter(pause / 2))
                 pause = min(_LONGEST_PAUSE_SECONDS, pause * 2)

@@ -14,7 +14,7 @@ from chassis.eventlog.codec import Codec
 from chassis.eventlog.consumer import JetStreamFeed
 from chassis.eventlog.feed import Feed, FeedBroken
 from chassis.eventlog.headers import block
-from chassis.eventlog.source import JetStreamSource
+from chassis.eventlog.source import JetStreamSource, recognise
 from chassis.eventlog.stream import PATIENCE_SECONDS, Patience, read_at, read_last, stream_state, unreachable
 from chassis.eventlog.wire import AnswerLost, Connection, NotConnected
 from chassis.process import new_id
@@ -62,6 +62,8 @@ class JetStreamLog:
         patience = Patience(self._patience_seconds)
         unclear = False
         while True:
+            if self._connection.recognised != self._connection.doubts:
+                await recognise(self._connection, patience)
             try:
                 answer = await self._publish(made, patience.try_seconds())
             except (NotConnected, AnswerLost) as problem:
@@ -70,6 +72,7 @@ class JetStreamLog:
                 continue
             if answer is not None:
                 if "error" not in answer and not answer.get("duplicate"):
+                    self._connection.knows(answer["seq"], made[-1].event_id)
                     return Appended(answer["seq"], tuple(each.event_id for each in made))
                 settled = await self._settled(stream, made, after, answer, unclear=unclear)
                 if settled is not None:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from chassis.eventlog.consumer import JetStreamFeed
 from chassis.eventlog.feed import Feed, LogDiverged
-from chassis.eventlog.stream import StreamState, read_at, stream_state
+from chassis.eventlog.stream import Patience, StreamState, read_at, stream_state
 from chassis.eventlog.wire import Connection
 from kernel.events import Recorded
+from kernel.faults import Unavailable
 
 _LOOKS, _LOOK_AGAIN_SECONDS = 6, 0.5
 
@@ -65,3 +66,37 @@ async def check_continues(connection: Connection, after: int, last: Recorded | N
         if problem is None:
             return state
     raise problem  # type: ignore[misc]  # the loop runs at least once
+
+
+async def recognise(connection: Connection, patience: Patience) -> None:
+    """Before anything is appended behind a connection that was lost: it must still be the same log.
+
+    A server that came back with an older copy would else take new events where lost ones were.
+
+    Raises:
+        Unavailable: it no longer holds the newest event this process knows of (`STREAM_REGRESSION`), or no answer.
+    """
+    while connection.recognised != connection.doubts:
+        doubts = connection.doubts
+        problem = await _other(connection, patience.left_seconds())
+        if not problem:
+            connection.recognised = doubts
+            continue
+        try:
+            await patience.wait(connection, None)  # a new leader may know less for a moment
+        except Unavailable:
+            raise Unavailable("STREAM_REGRESSION", f"nothing is written: {problem}") from None
+
+
+async def _other(connection: Connection, patience_seconds: float) -> str:
+    newest = connection.newest
+    if newest is None:
+        return ""
+    state = await stream_state(connection, patience_seconds=patience_seconds)
+    if state.last < newest.sequence:
+        return f"the event log ends at {state.last}, it once held {newest.sequence}"
+    kept = await read_at(connection, newest.sequence)
+    wanted = newest.event if isinstance(newest.event, str) else newest.event.event_id
+    if kept is None or kept.event_id != wanted:
+        return f"event {newest.sequence} of the log is not the one it was"
+    return ""

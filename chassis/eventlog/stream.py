@@ -6,12 +6,15 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from chassis.eventlog.headers import Headers
 from chassis.eventlog.wire import AnswerLost, Connection, NotConnected
 from chassis.process import jitter, monotonic
 from kernel.events import Recorded
 from kernel.faults import Exhausted, Refused, Unavailable
 
+_log = structlog.get_logger("chassis.eventlog")
 EVENTS = "EVENTS"
 SUBJECTS = "evt.>"
 DUPLICATE_WINDOW_SECONDS = 300
@@ -19,6 +22,9 @@ PATIENCE_SECONDS = 5.0
 """How long a call is tried again before the log counts as unreachable."""
 TRY_SECONDS = 2.0
 MAX_BYTES = 4 * 1024**3
+
+FENCE = "provost-fence"
+"""Where the stream's metadata say why nobody may append: see `chassis.eventlog.fence`."""
 
 _NO_MESSAGE, _NO_STREAM, _NAME_IN_USE, _NO_STORAGE = 10037, 10059, 10058, 10047
 _KEPT_FOR_EVER = {"storage": "file", "retention": "limits", "discard": "new", "max_age": 0, "max_msgs": -1}
@@ -66,7 +72,10 @@ class Patience:
         self._pause = 0.02
 
     def try_seconds(self) -> float:
-        return max(0.05, min(TRY_SECONDS, self._until - monotonic()))
+        return min(TRY_SECONDS, self.left_seconds())
+
+    def left_seconds(self) -> float:
+        return max(0.05, self._until - monotonic())
 
     async def wait(self, connection: Connection, problem: Exception | None) -> None:
         """Until it makes sense to try again.
@@ -157,10 +166,11 @@ async def ensure_stream(
         found = await call(connection, f"STREAM.CREATE.{EVENTS}", wanted)
         if found.get("error", {}).get("err_code") == _NAME_IN_USE:
             found = await call(connection, f"STREAM.INFO.{EVENTS}")
-    _check(found)
+    check_answer(found)
     config = found["config"]
+    why = fence_of(config)
     unsafe = [name for name, value in (_KEPT_FOR_EVER | _GUARDS).items() if config.get(name) != value]
-    if config["subjects"] != [SUBJECTS]:
+    if config["subjects"] != [SUBJECTS] and not why:
         unsafe.append("subjects")
     if unsafe:
         raise Refused(
@@ -168,13 +178,23 @@ async def ensure_stream(
             f"stream {EVENTS} exists with other {', '.join(unsafe)}: it would not keep events for ever",
             settings=",".join(unsafe),
         )
+    if why:
+        # It can be read; what is appended is refused by the server until the ledger finds the log whole again.
+        _log.error("event log is fenced", why=why)
+        return
     told = {"num_replicas": replicas, "max_bytes": max_bytes}
     changed = config | {name: value for name, value in told.items() if value is not None}
     if changed != config:
-        _check(await call(connection, f"STREAM.UPDATE.{EVENTS}", changed))
+        check_answer(await call(connection, f"STREAM.UPDATE.{EVENTS}", changed))
 
 
-def _check(answer: dict[str, Any]) -> None:
+def fence_of(config: dict[str, Any]) -> str:
+    """Why a stream of this configuration is fenced; empty when it is not."""
+    return str(config.get("metadata", {}).get(FENCE, ""))
+
+
+def check_answer(answer: dict[str, Any]) -> None:
+    """Raises what an error answer about the stream means: Exhausted (`LOG_FULL`) or Unavailable."""
     error = answer.get("error")
     if error is None:
         return

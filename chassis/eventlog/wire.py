@@ -8,15 +8,24 @@ transport. What it relies on is private to nats-py 2.16 and pinned by a test.
 import asyncio
 from collections.abc import Callable
 from itertools import count
+from typing import NamedTuple
 
 from nats import errors
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 
 from chassis.eventlog.parser import RawParser
+from kernel.events import Recorded
 
 Sink = Callable[[bytes, bytes, bytes, bytes | None], None]
 """Takes subject, reply subject, payload and header block of one message; must not block or raise."""
+
+
+class Newest(NamedTuple):
+    """An event of the log: its sequence, and itself or its id."""
+
+    sequence: int
+    event: Recorded | str
 
 
 class NotConnected(Exception):
@@ -40,6 +49,11 @@ class Connection(Client):
         self._inbox = b""
         self.connected = asyncio.Event()
         """Set while there is a connection."""
+        self.newest: Newest | None = None
+        """The newest event that this process knows to be in the log."""
+        self.doubts = 0
+        """How often the log may have become another one: see `chassis.eventlog.source.recognise`."""
+        self.recognised = 0
         self.on_lost: set[Callable[[], None]] = set()
         """Called when the connection goes away; must not block or raise."""
 
@@ -128,6 +142,11 @@ class Connection(Client):
         finally:
             del self._asked[token]
 
+    def knows(self, sequence: int, event: Recorded | str) -> None:
+        """An event was read, or its append was acknowledged."""
+        if self.newest is None or sequence > self.newest.sequence:
+            self.newest = Newest(sequence, event)
+
     async def wait_connected(self, timeout_seconds: float) -> bool:
         """Whether there is a connection within `timeout_seconds`."""
         try:
@@ -139,6 +158,7 @@ class Connection(Client):
     def lose_answers(self) -> None:
         """The connection went away: whoever waits for an answer is told at once."""
         self.connected.clear()
+        self.doubts += 1
         for future in list(self._asked.values()):
             _lose(future)
         for lost in list(self.on_lost):

@@ -14,7 +14,9 @@ import pytest_asyncio
 from chassis.eventlog.connection import connect
 from chassis.eventlog.stream import EVENTS, call, ensure_stream
 from chassis.eventlog.wire import Connection
+from kernel.faults import Unavailable
 from tests.fakes.process import ServerProcess, answers, free_port
+from tests.fakes.wait import until
 
 _CONFIG = """
 listen: "127.0.0.1:{port}"
@@ -64,4 +66,15 @@ async def events(nats_server: NatsServer) -> AsyncIterator[Connection]:
 async def fresh_stream(connection: Connection, max_bytes: int = 256 * 1024**2) -> None:
     """Empty the log by making it anew."""
     await call(connection, f"STREAM.DELETE.{EVENTS}")
-    await ensure_stream(connection, max_bytes=max_bytes)
+
+    async def made() -> bool:
+        # The server answers a deletion before the directory is gone: making it anew at once can find it half there
+        # ("error creating store for stream").
+        try:
+            await ensure_stream(connection, max_bytes=max_bytes)
+        except Unavailable:
+            return False
+        return True
+
+    await until(made, "the stream could not be made anew")
+    connection.newest = None  # what was in the old one is no reason to doubt this one
