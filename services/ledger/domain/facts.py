@@ -54,9 +54,13 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
+class TierGiven:
+    """An agent has a tier; the first time, because it was registered. `by` is empty where the event does not say it."""
+
     agent_id: str
     tier: str
+    reason: str
+    by: str
     at_us: int
 
 
@@ -87,7 +91,52 @@ class Violated:
     at_us: int
 
 
-Fact = Decided | Planned | Intended | Observed | Registered | Revoked | Ended | Violated
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """People are asked about one exact action."""
+
+    approval_id: str
+    agent_id: str
+    run_id: str
+    task_id: str
+    action: str
+    target: str
+    action_digest: str
+    requested_by: str
+    why: str
+    at_us: int
+    expire_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    approval_id: str
+    approved: bool
+    by: str
+    comment: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    approval_id: str
+    decision_id: str
+    at_us: int
+
+
+Fact = (
+    Decided
+    | Planned
+    | Intended
+    | Observed
+    | TierGiven
+    | Revoked
+    | Ended
+    | Violated
+    | Requested
+    | Answered
+    | Used
+)
 
 
 class Told(NamedTuple):
@@ -97,3 +146,4 @@ class Told(NamedTuple):
     sequence: int
     event_id: str
     fact: Fact
+    actor: str = ""

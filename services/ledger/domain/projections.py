@@ -1,4 +1,4 @@
-"""What the events add up to: what agents did, what is known of each, what they violated.
+"""What the events add up to: what agents did, what is known of each, what they violated, what people were asked.
 
 `fold` turns facts, in the order of the log, into whole rows. Telling the same story twice changes nothing: each row is
 known by the id of what it is about, and a repeated event adds nothing.
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar, cast
 
 from services.ledger.domain.facts import (
+    Answered,
     Decided,
     Decision,
     Ended,
@@ -15,9 +16,11 @@ from services.ledger.domain.facts import (
     Observed,
     Outcome,
     Planned,
-    Registered,
+    Requested,
     Revoked,
+    TierGiven,
     Told,
+    Used,
     Violated,
 )
 
@@ -48,10 +51,11 @@ class ActionRow(NamedTuple):
 
 
 class EffectRow(NamedTuple):
-    """Which decision an effect was carried out under."""
+    """Which decision an effect was carried out under; `sequence` is that of its intent."""
 
     tenant: str
     effect_id: str
+    sequence: int
     decision_id: str
 
 
@@ -91,10 +95,60 @@ class ViolationRow(NamedTuple):
     message: str
 
 
+class PromotionRow(NamedTuple):
+    """A change of tier; the first, from none, is the agent's registration."""
+
+    tenant: str
+    event_id: str
+    sequence: int
+    at_us: int
+    agent_id: str
+    from_tier: str
+    to_tier: str
+    reason: str
+    by: str
+
+
+class ApprovalRow(NamedTuple):
+    """What people were asked and what became of it. Sequences and times are None for what has not happened."""
+
+    tenant: str
+    approval_id: str
+    sequence: int
+    at_us: int
+    expire_us: int
+    agent_id: str
+    run_id: str
+    task_id: str
+    action: str
+    target: str
+    action_digest: str
+    requested_by: str
+    why: str
+    approved: bool | None
+    answered_by: str
+    comment: str
+    answered_us: int | None
+    answered_sequence: int | None
+    decision_id: str
+    used_us: int | None
+    used_sequence: int | None
+
+    def state_at(self, now_us: int) -> str:
+        """PENDING, APPROVED, REJECTED, USED or EXPIRED: as policy says it of the same events at the same time."""
+        if self.used_us is not None:
+            return "USED"
+        if self.approved is not None and not self.approved:  # a database may say 0 for false
+            return "REJECTED"
+        if now_us >= self.expire_us:
+            return "EXPIRED"
+        return "PENDING" if self.approved is None else "APPROVED"
+
+
 Key = tuple[str, str]
 """Tenant and id: the first two columns of every row."""
-Row = ActionRow | AgentRow | EffectRow | RunRow | ViolationRow
-R = TypeVar("R", ActionRow, AgentRow, EffectRow, RunRow, ViolationRow)
+Row = ActionRow | AgentRow | ApprovalRow | EffectRow | PromotionRow | RunRow | ViolationRow
+R = TypeVar("R", ActionRow, AgentRow, ApprovalRow, EffectRow, PromotionRow, RunRow, ViolationRow)
 Lookup = Callable[[type[Row], Key], Row | None]
 """The row of a kind with a key, as it stood before."""
 Changed = dict[type[Row], dict[Key, Row]]
@@ -132,12 +186,13 @@ def _evolve(rows: Rows, told: Told) -> None:
         case Planned(run_id, confidence):
             rows.put(_run(rows, tenant, run_id)._replace(confidence=confidence))
         case Intended(effect_id, decision_id):
-            rows.put(EffectRow(tenant, effect_id, decision_id))
+            if rows.get(EffectRow, (tenant, effect_id)) is None:
+                rows.put(EffectRow(tenant, effect_id, told.sequence, decision_id))
         case Observed(outcomes):
             for outcome in outcomes:
                 _observed(rows, tenant, outcome)
-        case Registered(agent_id, tier, at_us):
-            rows.put(_active(_agent(rows, tenant, agent_id), at_us)._replace(current_tier=tier))
+        case TierGiven() as given:
+            _tier_given(rows, told, given)
         case Revoked(agent_id, at_us):
             rows.put(_active(_agent(rows, tenant, agent_id), at_us)._replace(revoked=True))
         case Ended() as ended:
@@ -157,6 +212,81 @@ def _evolve(rows: Rows, told: Told) -> None:
                         violated.message,
                     )
                 )
+        case Requested() as requested:
+            _requested(rows, told, requested)
+        case Answered() as answered:
+            _answered(rows, told, answered)
+        case Used(approval_id, decision_id, at_us):
+            approval = rows.get(ApprovalRow, (tenant, approval_id))
+            if approval and approval.used_us is None:
+                rows.put(
+                    approval._replace(decision_id=decision_id, used_us=at_us, used_sequence=told.sequence)
+                )
+
+
+def _tier_given(rows: Rows, told: Told, given: TierGiven) -> None:
+    # Told again after a later change, it must not take that back.
+    if rows.get(PromotionRow, (told.tenant, told.event_id)) is not None:
+        return
+    agent = _agent(rows, told.tenant, given.agent_id)
+    rows.put(
+        PromotionRow(
+            told.tenant,
+            told.event_id,
+            told.sequence,
+            given.at_us,
+            given.agent_id,
+            agent.current_tier,
+            given.tier,
+            given.reason,
+            given.by or told.actor,
+        )
+    )
+    rows.put(_active(agent, given.at_us)._replace(current_tier=given.tier))
+
+
+def _requested(rows: Rows, told: Told, asked: Requested) -> None:
+    if rows.get(ApprovalRow, (told.tenant, asked.approval_id)) is not None:
+        return
+    rows.put(
+        ApprovalRow(
+            told.tenant,
+            asked.approval_id,
+            told.sequence,
+            asked.at_us,
+            asked.expire_us,
+            asked.agent_id,
+            asked.run_id,
+            asked.task_id,
+            asked.action,
+            asked.target,
+            asked.action_digest,
+            asked.requested_by,
+            asked.why,
+            approved=None,
+            answered_by="",
+            comment="",
+            answered_us=None,
+            answered_sequence=None,
+            decision_id="",
+            used_us=None,
+            used_sequence=None,
+        )
+    )
+
+
+def _answered(rows: Rows, told: Told, answered: Answered) -> None:
+    approval = rows.get(ApprovalRow, (told.tenant, answered.approval_id))
+    if approval and approval.answered_us is None:
+        rows.put(
+            approval._replace(
+                approved=answered.approved,
+                answered_by=answered.by,
+                comment=answered.comment,
+                answered_us=answered.at_us,
+                answered_sequence=told.sequence,
+            )
+        )
 
 
 def _decided(rows: Rows, told: Told, position: int, decision: Decision) -> None:
