@@ -1,6 +1,6 @@
 """What the ledger refuses, and why."""
 
-from kernel.faults import Conflict, Invalid, NotFound, Refused, Unavailable
+from kernel.faults import Conflict, Exhausted, Invalid, NotFound, Refused, Unavailable
 
 
 class PageTokenInvalid(Invalid):
@@ -12,6 +12,37 @@ class PageTokenInvalid(Invalid):
             "this page token does not belong to this list, filter and order; begin again without one",
             field="page_token",
         )
+
+
+class CursorInvalid(Invalid):
+    """Not a watch's cursor, or one of another filter, or of another tenant."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "CURSOR_INVALID",
+            "this cursor does not belong to a watch of yours with this filter; begin again without one",
+            field="cursor",
+        )
+
+
+class WatchTooSlow(Exhausted):
+    """Whoever watches does not read; what it has not read is kept for it behind the cursor."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(
+            "WATCH_TOO_SLOW", "nothing was read for too long; watch again from the cursor", cursor=cursor
+        )
+
+
+class RunUnknown(NotFound):
+    def __init__(self, run_id: str) -> None:
+        super().__init__("RUN_UNKNOWN", f"the ledger has no event of a run {run_id!r} of yours", run_id=run_id)
+
+
+class EffectUnknown(NotFound):
+    def __init__(self, effect_id: str) -> None:
+        text = f"the ledger has no effect {effect_id!r} of yours"
+        super().__init__("EVENT_UNKNOWN", text, effect_id=effect_id)
 
 
 class EventUnknown(NotFound):
@@ -84,6 +115,13 @@ class NotCovered(Unavailable):
             f"no signed head covers an event {event_id!r} of yours yet; try again if it was published",
             event_id=event_id,
         )
+
+
+class ExportRunning(Refused):
+    """It reads and writes everything there is: one at a time is enough."""
+
+    def __init__(self) -> None:
+        super().__init__("EXPORT_RUNNING", "an export is going on here; wait for it, or try again later")
 
 
 class LedgerDiverged(Refused):

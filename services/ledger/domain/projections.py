@@ -110,7 +110,10 @@ class PromotionRow(NamedTuple):
 
 
 class ApprovalRow(NamedTuple):
-    """What people were asked and what became of it. Sequences and times are None for what has not happened."""
+    """What people were asked and what became of it: PENDING, APPROVED, REJECTED or USED, as the events say.
+
+    Sequences and times are None for what has not happened.
+    """
 
     tenant: str
     approval_id: str
@@ -125,7 +128,7 @@ class ApprovalRow(NamedTuple):
     action_digest: str
     requested_by: str
     why: str
-    approved: bool | None
+    state: str
     answered_by: str
     comment: str
     answered_us: int | None
@@ -135,16 +138,11 @@ class ApprovalRow(NamedTuple):
     used_sequence: int | None
 
     def state_at(self, now_us: int) -> str:
-        """PENDING, APPROVED, REJECTED, USED or EXPIRED: as policy says it of the same events at the same time."""
-        if self.used_us is not None:
-            return "USED"
-        if self.approved is not None and not self.approved:  # a database may say 0 for false
-            return "REJECTED"
-        if now_us >= self.expire_us:
-            return "EXPIRED"
-        return "PENDING" if self.approved is None else "APPROVED"
+        """As policy says it at that time: what is pending or approved is EXPIRED when its time is over."""
+        return "EXPIRED" if self.state in MAY_EXPIRE and now_us >= self.expire_us else self.state
 
 
+MAY_EXPIRE = frozenset({"PENDING", "APPROVED"})
 Key = tuple[str, str]
 """Tenant and id: the first two columns of every row."""
 Row = ActionRow | AgentRow | ApprovalRow | EffectRow | PromotionRow | RunRow | ViolationRow
@@ -220,7 +218,9 @@ def _evolve(rows: Rows, told: Told) -> None:
             approval = rows.get(ApprovalRow, (tenant, approval_id))
             if approval and approval.used_us is None:
                 rows.put(
-                    approval._replace(decision_id=decision_id, used_us=at_us, used_sequence=told.sequence)
+                    approval._replace(
+                        state="USED", decision_id=decision_id, used_us=at_us, used_sequence=told.sequence
+                    )
                 )
 
 
@@ -263,7 +263,7 @@ def _requested(rows: Rows, told: Told, asked: Requested) -> None:
             asked.action_digest,
             asked.requested_by,
             asked.why,
-            approved=None,
+            state="PENDING",
             answered_by="",
             comment="",
             answered_us=None,
@@ -280,7 +280,7 @@ def _answered(rows: Rows, told: Told, answered: Answered) -> None:
     if approval and approval.answered_us is None:
         rows.put(
             approval._replace(
-                approved=answered.approved,
+                state="APPROVED" if answered.approved else "REJECTED",
                 answered_by=answered.by,
                 comment=answered.comment,
                 answered_us=answered.at_us,
