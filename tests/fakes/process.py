@@ -1,6 +1,7 @@
 """Real servers as child processes: on a free loopback port, in a directory of their own, ended by their own id."""
 
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -20,10 +21,18 @@ def free_port() -> int:
 
 
 class ServerProcess:
-    """One server; `command` may be started again and again on the same port and data."""
+    """One server; `command` may be started again and again on the same port and data, in the name of `account`."""
 
-    def __init__(self, command: Sequence[str], port: int, log: Path, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        port: int,
+        log: Path,
+        ready: Callable[[], bool],
+        account: pwd.struct_passwd | None = None,
+    ) -> None:
         self.port = port
+        self._account = account
         self._command = list(command)
         self._log = log
         self._ready = ready
@@ -32,7 +41,14 @@ class ServerProcess:
     def start(self) -> None:
         """Returns once it answers."""
         with self._log.open("ab") as log:
-            self._child = subprocess.Popen(self._command, stdout=log, stderr=log)
+            self._child = subprocess.Popen(
+                self._command,
+                stdout=log,
+                stderr=log,
+                user=self._account and self._account.pw_uid,
+                group=self._account and self._account.pw_gid,
+                extra_groups=[] if self._account else None,
+            )
         until = time.monotonic() + READY_SECONDS
         while not self._ready():
             if self._child.poll() is not None or time.monotonic() > until:
@@ -79,11 +95,12 @@ class ServerProcess:
         self._child = None
 
 
-def answers(port: int, sends: bytes, expects: bytes) -> bool:
-    """Whether a server on `port` greets, or answers `sends`, with something that has `expects` in it."""
+def answers(port: int, sends: bytes, expects: bytes, at: int | None = None) -> bool:
+    """Whether a server on `port` greets, or answers `sends`, with something that has `expects` in it (begins there, with `at`)."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as link:
             link.sendall(sends)
-            return expects in link.recv(4096)
+            answer = link.recv(4096)
+            return expects in answer if at is None else answer.startswith(expects, at)
     except OSError:
         return False
