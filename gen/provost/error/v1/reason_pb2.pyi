@@ -140,6 +140,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_NOTHING_TO_REPAIR: _Reason.ValueType  # 206
     REASON_SUBJECT_ERASED: _Reason.ValueType  # 207
     REASON_WITNESS_REFUSED: _Reason.ValueType  # 208
+    REASON_WATCH_TOO_SLOW: _Reason.ValueType  # 215
     REASON_EXPORT_RUNNING: _Reason.ValueType  # 209
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
@@ -261,5 +262,6 @@ REASON_CURSOR_INVALID: Reason.ValueType  # 205
 REASON_NOTHING_TO_REPAIR: Reason.ValueType  # 206
 REASON_SUBJECT_ERASED: Reason.ValueType  # 207
 REASON_WITNESS_REFUSED: Reason.ValueType  # 208
+REASON_WATCH_TOO_SLOW: Reason.ValueType  # 215
 REASON_EXPORT_RUNNING: Reason.ValueType  # 209
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
