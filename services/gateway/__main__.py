@@ -37,7 +37,7 @@ async def main(stopping: process.Stopping) -> None:
     probe = EverythingProbe(version("provost"), watched(peers, settings.addresses()), others)
     orchestrator, policy = OrchestratorPeer(peers["orchestrator"]), PolicyPeer(peers["policy"])
     ledger = LedgerPeer(peers["ledger"])
-    gateway = Gateway(keyring, meter, refusals, probe, orchestrator, policy, ledger)
+    gateway = Gateway(keyring, meter, refusals, probe, orchestrator, policy, ledger, settings.public_log)
 
     front = front_server(settings, gateway, PassThrough(peers))
     app = build(gateway, About(version=version("provost"), **settings.public()))

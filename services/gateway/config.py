@@ -18,6 +18,8 @@ class GatewaySettings(ServiceSettings):
     rate_limit_requests: int = Field(100, alias="RATE_LIMIT_REQUESTS", ge=0)
     rate_limit_window_seconds: float = Field(60.0, alias="RATE_LIMIT_WINDOW_SEC", gt=0, le=86_400)
 
+    public_log: bool = Field(False, alias="PROVOST_PUBLIC_LOG")
+
     require_license: RequireLicense = False
 
     # What the analysis is set to: told to callers, used by the orchestrator.

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from kernel.faults import Fault, Unauthenticated
-from services.gateway.domain.callers import Caller, Keyring, without_key
-from services.gateway.domain.faults import OriginRefused, RateLimited, RoleMissing
+from services.gateway.domain.callers import PUBLIC_READER, Caller, Keyring, without_key
+from services.gateway.domain.faults import OriginRefused, RateLimited, RoleMissing, TenantRefused
 from services.gateway.domain.records import Status
 from services.gateway.domain.rights import Right
 from services.gateway.ports import LedgerDoor, Meter, OrchestratorDoor, PolicyDoor, Probe, Refusals
@@ -35,12 +35,15 @@ class Gateway:
     orchestrator: OrchestratorDoor
     policy: PolicyDoor
     ledger: LedgerDoor
+    public_log: bool = False
+    """Whether anyone may read the log's tiles and entries, which are every tenant's."""
 
     async def admit(self, knock: Knock, right: Right) -> Caller:
         """On whose behalf the request is made.
 
         Raises:
-            KeyMissing, KeyUnknown, OriginRefused, RoleMissing, RateLimited: turned away, which is written down.
+            KeyMissing, KeyUnknown, OriginRefused, RoleMissing, TenantRefused, RateLimited: turned away, which is
+                written down.
         """
         caller: Caller | None = None
         try:
@@ -48,9 +51,12 @@ class Gateway:
             if right.metered:
                 # Whoever shows no key shares what their address may ask for.
                 known = f"{caller.tenant}/{caller.actor.removeprefix('key:')}"
-                await self._hold_to_rate(known if caller.roles else _peer(knock))
+                nobody = not caller.roles or caller is PUBLIC_READER
+                await self._hold_to_rate(_peer(knock) if nobody else known)
             if right.roles and not right.roles & caller.roles:
                 raise RoleMissing(str(right), knock.method)
+            if right.tenant and right.tenant != caller.tenant:
+                raise TenantRefused(right.tenant, knock.method)
         except Fault as fault:
             tenant, actor = (caller.tenant, caller.actor) if caller else ("default", "")
             self.refusals.note(tenant, fault.reason, actor, knock.method, knock.peer)
@@ -63,6 +69,8 @@ class Gateway:
     async def _known(self, knock: Knock, right: Right) -> Caller:
         if not right.roles and not (right.metered and knock.key):
             return without_key(knock.tenant)
+        if right.openable and self.public_log and not knock.key:
+            return PUBLIC_READER
         if self.keyring.open and knock.from_elsewhere:
             raise OriginRefused
         try:

@@ -62,6 +62,12 @@ class LedgerDoor(Protocol):
 
     async def verify(self, against_log: bool, caller: Caller) -> Verification: ...
 
+    async def tile(self, level: int, index: int, width: int, caller: Caller) -> bytes: ...
+
+    def entries(self, index: int, width: int, caller: Caller) -> AsyncGenerator[bytes, None]:
+        """An entry bundle in pieces, at least one."""
+        ...
+
 
 class Meter(Protocol):
     """Counts requests against a rate, right across replicas as long as the store answers."""

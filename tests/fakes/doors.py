@@ -1,11 +1,11 @@
 """The doors of the gateway, with somebody honest but simple behind them who keeps what was asked."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 
-from kernel.faults import Denied, Fault, NotFound
+from kernel.faults import Denied, Fault, NotFound, Unavailable
 from services.gateway.domain.callers import Caller, Keyring, Role, parse_keys
 from services.gateway.domain.records import (
     ActionFilter,
@@ -170,7 +170,11 @@ class FakePolicy:
 
 @dataclass
 class FakeLedger:
+    """One tile of five hashes on level 0 and an entry bundle of three pieces, which may break off after `pieces`."""
+
     filters: list[EventFilter | ActionFilter] = field(default_factory=list)
+    callers: list[Caller] = field(default_factory=list)
+    pieces: int = 3
 
     async def events(
         self, events: EventFilter, oldest_first: bool, page: Page, caller: Caller
@@ -192,6 +196,19 @@ class FakeLedger:
 
     async def verify(self, against_log: bool, caller: Caller) -> Verification:
         return Verification(True, (LedgerCheck("root", True, ""),), 7, "bb" * 32, 0)
+
+    async def tile(self, level: int, index: int, width: int, caller: Caller) -> bytes:
+        self.callers.append(caller)
+        if (level, index) != (0, 0) or not 1 <= width <= 5:
+            raise NotFound("TILE_UNKNOWN", "the signed tree of 5 leaves has 5 hashes of tile 0/0")
+        return bytes(32) * width
+
+    async def entries(self, index: int, width: int, caller: Caller) -> AsyncGenerator[bytes, None]:
+        await self.tile(0, index, width, caller)
+        for n in range(3):
+            if n == self.pieces:
+                raise Unavailable("PEER_UNREACHABLE", "ledger does not answer; try again")
+            yield bytes([n]) * 1000
 
 
 @dataclass
@@ -227,12 +244,14 @@ class FakeProbe:
 OPERATOR, ADMIN = "operator-key-0123456789", "admin-key-0123456789abc"
 VIEWER, APPROVER = "viewer-key-0123456789ab", "approver-key-0123456789"
 OTHER = "operator-of-another-tenant"
+AUDITOR, OTHER_AUDITOR = "auditor-key-0123456789a", "auditor-of-another-tenant"
 
 
 @cache
 def keyring() -> Keyring:
     """One key of each kind the tests need."""
     entries = f"{OPERATOR},viewer:{VIEWER},approver:{APPROVER},operator@acme:{OTHER}"
+    entries += f",auditor:{AUDITOR},auditor@acme:{OTHER_AUDITOR}"
     return Keyring((*parse_keys(entries, Role.OPERATOR), *parse_keys(ADMIN, Role.ADMIN)))
 
 
@@ -247,12 +266,12 @@ class House:
     meter: FakeMeter = field(default_factory=FakeMeter)
     refusals: FakeRefusals = field(default_factory=FakeRefusals)
     probe: FakeProbe = field(default_factory=FakeProbe)
+    public_log: bool = False
 
     @property
     def gateway(self) -> Gateway:
-        return Gateway(
-            self.keys, self.meter, self.refusals, self.probe, self.orchestrator, self.policy, self.ledger
-        )
+        doors = self.orchestrator, self.policy, self.ledger
+        return Gateway(self.keys, self.meter, self.refusals, self.probe, *doors, self.public_log)
 
     def fails_with(self, fault: Fault | Exception) -> None:
         self.orchestrator.fault = fault

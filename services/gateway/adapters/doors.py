@@ -1,5 +1,8 @@
 """The doors: each service as the ports describe it."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
 from provost.ledger.v1 import ledger_pb2
 from provost.ledger.v1.ledger_pb2_grpc import LedgerServiceStub
 from provost.orchestrator.v1 import orchestrator_pb2
@@ -31,6 +34,7 @@ from services.gateway.wire import runs as runs_wire
 
 RUN_SECONDS = 300.0
 VERIFY_SECONDS = 120.0
+BUNDLE_SECONDS = 120.0
 
 
 class OrchestratorPeer:
@@ -123,3 +127,14 @@ class LedgerPeer:
         request = ledger_pb2.VerifyLedgerRequest(against_log=against_log)
         answer = await self._peer.ask(self._stub.VerifyLedger, request, caller, VERIFY_SECONDS)
         return ledger_wire.verification_from_wire(answer)
+
+    async def tile(self, level: int, index: int, width: int, caller: Caller) -> bytes:
+        request = ledger_pb2.GetTileRequest(level=level, index=index, width=width)
+        return (await self._peer.ask(self._stub.GetTile, request, caller)).hashes
+
+    async def entries(self, index: int, width: int, caller: Caller) -> AsyncGenerator[bytes, None]:
+        request = ledger_pb2.GetEntriesRequest(index=index, width=width)
+        answers = self._peer.ask_all(self._stub.GetEntries, request, caller, BUNDLE_SECONDS)
+        async with aclosing(answers) as pieces:
+            async for answer in pieces:
+                yield answer.piece

@@ -10,7 +10,7 @@ import grpc.aio
 from chassis import process, tracing
 from chassis.rpc import LARGE_MESSAGES
 from chassis.rpc.cause import Metadata, metadata_of
-from chassis.rpc.client import Unary, channel
+from chassis.rpc.client import Streaming, Unary, channel
 from chassis.rpc.faults import DETAILS_KEY, fault_of
 from kernel.events import Cause
 from kernel.faults import Unavailable
@@ -56,6 +56,23 @@ class Peer:
                 return await self.patiently(attempt)
         except grpc.aio.AioRpcError as error:
             raise fault_of(error) from None
+
+    async def ask_all(
+        self,
+        method: Streaming[Request, Response],
+        request: Request,
+        caller: Caller,
+        timeout_seconds: float,
+    ) -> AsyncGenerator[Response, None]:
+        """Everything `method` answers on behalf of `caller`; raises as `ask`, which is more patient."""
+        call = method(request, timeout=timeout_seconds, metadata=metadata_for(caller))
+        try:
+            async for answer in call:
+                yield answer
+        except grpc.aio.AioRpcError as error:
+            raise (self.unreachable() if _is_away(error) else fault_of(error)) from None
+        finally:
+            call.cancel()
 
     async def patiently(self, attempt: Callable[[], Awaitable[Response]]) -> Response:
         """What `attempt` comes to, made again while the service is away: whatever it changes, it changes once.

@@ -133,6 +133,10 @@ class Keyring:
 ANONYMOUS = Caller(DEFAULT_TENANT, "key:anonymous", INCLUDES[Role.ADMIN])
 
 
+# Anyone at all, where the log is open: sees of it what an auditor sees, and nothing else.
+PUBLIC_READER = Caller(DEFAULT_TENANT, "key:none", frozenset({Role.AUDITOR}))
+
+
 def without_key(tenant: str) -> Caller:
     """Somebody who proves who they are by other means than a key, to the service that is asked."""
     return Caller(require_token(tenant or DEFAULT_TENANT, "x-tenant"), "key:none", frozenset())

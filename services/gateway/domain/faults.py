@@ -7,7 +7,8 @@ class KeyMissing(Unauthenticated):
     def __init__(self) -> None:
         super().__init__(
             "KEY_MISSING",
-            "no API key was given: send it as header X-API-Key (over gRPC, metadata x-api-key) or as ?api_key=",
+            "no API key was given: send it as header X-API-Key or Authorization: Bearer, as ?api_key=, "
+            "over gRPC as metadata x-api-key",
         )
 
 
@@ -20,6 +21,18 @@ class RoleMissing(Denied):
     def __init__(self, needed: str, method: str) -> None:
         super().__init__(
             "ROLE_MISSING", f"{method} needs a key with role {needed}", needed=needed, method=method
+        )
+
+
+class TenantRefused(Denied):
+    """What is asked for is every tenant's."""
+
+    def __init__(self, needed: str, method: str) -> None:
+        super().__init__(
+            "TENANT_MISMATCH",
+            f"{method} shows what every tenant has: it needs a key of tenant {needed}",
+            needed=needed,
+            method=method,
         )
 
 

@@ -7,15 +7,20 @@ credentials, which the service that is asked checks; it is counted against the c
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.gateway.domain.callers import Role
+from services.gateway.domain.callers import DEFAULT_TENANT, Role
 
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """Any one of `roles` is enough; none at all means that no key is asked for."""
+    """Any one of `roles` is enough; none at all means that no key is asked for.
+
+    With `tenant`, nobody of another one. What is `openable` asks for no key where the log is open to everyone.
+    """
 
     roles: frozenset[Role] = frozenset()
     metered: bool = True
+    tenant: str = ""
+    openable: bool = False
 
     def __str__(self) -> str:
         return " or ".join(role for role in Role if role in self.roles) or "none"
@@ -27,6 +32,9 @@ VIEWER = Right(frozenset({Role.VIEWER}))
 OPERATOR = Right(frozenset({Role.OPERATOR}))
 APPROVER = Right(frozenset({Role.APPROVER}))
 AUDITOR = Right(frozenset({Role.AUDITOR}))
+# The log shows what every tenant of this shard has: this tenant has the shard in its care.
+SHARD_AUDITOR = Right(frozenset({Role.AUDITOR}), tenant=DEFAULT_TENANT)
+LOG_READER = Right(frozenset({Role.AUDITOR}), tenant=DEFAULT_TENANT, openable=True)
 CHECKER = Right(frozenset({Role.OPERATOR, Role.AUDITOR}))
 ADMIN = Right(frozenset({Role.ADMIN}))
 
@@ -45,6 +53,9 @@ REST: Mapping[str, Right] = {
     "GET /api/agent_metrics": VIEWER,
     "GET /api/ledger/head": VIEWER,
     "POST /api/ledger/verify": CHECKER,
+    "GET /tlog/checkpoint": LOG_READER,
+    "GET /tlog/tile/entries/{place:path}": LOG_READER,
+    "GET /tlog/tile/{level}/{place:path}": LOG_READER,
     "GET /api/health": PUBLIC,
     "GET /api/config": PUBLIC,
     "GET /api/docs": PUBLIC,
@@ -108,11 +119,11 @@ GRPC: Mapping[str, Right] = {
     "/provost.ledger.v1.LedgerService/GetConsistencyProof": VIEWER,
     "/provost.ledger.v1.LedgerService/AwaitSequence": VIEWER,
     "/provost.ledger.v1.LedgerService/AwaitInclusion": VIEWER,
-    "/provost.ledger.v1.LedgerService/GetTile": AUDITOR,
-    "/provost.ledger.v1.LedgerService/GetEntries": AUDITOR,
+    "/provost.ledger.v1.LedgerService/GetTile": SHARD_AUDITOR,
+    "/provost.ledger.v1.LedgerService/GetEntries": SHARD_AUDITOR,
     "/provost.ledger.v1.LedgerService/VerifyLedger": CHECKER,
     "/provost.ledger.v1.LedgerService/RebuildLedger": ADMIN,
-    "/provost.ledger.v1.LedgerService/ExportLedger": AUDITOR,
+    "/provost.ledger.v1.LedgerService/ExportLedger": SHARD_AUDITOR,
     "/provost.ledger.v1.LedgerService/RepairLog": ADMIN,
     "/provost.ledger.v1.LedgerService/EraseSubject": ADMIN,
     "/provost.ledger.v1.LedgerService/ListErasures": AUDITOR,

@@ -14,7 +14,7 @@ from services.gateway.web import problems
 from services.gateway.web.auth import admitted
 from services.gateway.web.bodies import Bodies
 from services.gateway.web.edge import Edge
-from services.gateway.web.routes import about, audit, people, runs
+from services.gateway.web.routes import about, audit, people, runs, tlog
 from services.gateway.web.shapes import AnswerBody, ProcessLogBody, RevokeBody, Shape, StartRunBody
 
 ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
@@ -32,6 +32,9 @@ ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
     ("GET /api/agent_metrics", audit.list_agent_metrics, {}),
     ("GET /api/ledger/head", audit.ledger_head, {}),
     ("POST /api/ledger/verify", audit.verify_ledger, {}),
+    ("GET /tlog/checkpoint", tlog.checkpoint, {}),
+    ("GET /tlog/tile/entries/{place:path}", tlog.entries, {}),
+    ("GET /tlog/tile/{level}/{place:path}", tlog.tile, {}),
     ("GET /api/health", about.health, {}),
     ("GET /api/config", about.config, {}),
     ("GET /api/docs", about.docs, {}),

@@ -1,4 +1,4 @@
-"""Who is calling, over HTTP: the key from its header or query, the row of the route in the table of rights."""
+"""Who is calling, over HTTP: the key from a header or the query, the row of the route in the table of rights."""
 
 from ipaddress import ip_address
 from typing import Annotated
@@ -27,12 +27,17 @@ async def admitted(request: Request, gateway: Doors) -> Caller:
     """
     row = f"{request.method} {request.scope['route'].path}"
     right = REST[row]
-    key = request.headers.get("x-api-key") or request.query_params.get("api_key", "")
+    key = request.headers.get("x-api-key") or _bearer(request) or request.query_params.get("api_key", "")
     peer = request.client.host if request.client else ""
     return await gateway.admit(Knock(key, row, peer, from_elsewhere=_from_elsewhere(request)), right)
 
 
 Who = Annotated[Caller, Depends(admitted)]
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
 
 
 def _from_elsewhere(request: Request) -> bool:

@@ -12,7 +12,7 @@ from chassis import process, telemetry, tracing
 from chassis.rpc.faults import PeerFailed
 from services.gateway.web import problems
 
-# Only what this gateway serves itself may run or be loaded; answers of the API may be neither framed nor kept.
+# Only what this gateway serves itself may run or be loaded; answers of the API may not be framed.
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (
         b"content-security-policy",
@@ -24,8 +24,9 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),
 )
+# Nor may they be kept, save where a route says so itself: the log's tiles, which never change.
+NOT_KEPT = (b"cache-control", b"no-store")
 REQUESTS = Counter("provost_http_requests", "Requests answered, by route and status.", ("route", "status"))
 SECONDS = Histogram("provost_http_seconds", "How long requests took, by route.", ("route",))
 
@@ -54,7 +55,9 @@ class Edge:
             if message["type"] == "http.response.start":
                 await body.throw_away()
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *HEADERS]
+                said = list(message.get("headers", ()))
+                kept = () if any(name == NOT_KEPT[0] for name, _ in said) else (NOT_KEPT,)
+                message["headers"] = [*said, *HEADERS, *kept]
             await send(message)
 
         try:

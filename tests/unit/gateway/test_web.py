@@ -8,8 +8,8 @@ from chassis.rpc.faults import PeerFailed
 from kernel.faults import Conflict, Denied, Exhausted, Fault, Refused, Unavailable
 from services.gateway.domain.callers import Keyring
 from services.gateway.domain.records import Component, EventFilter
-from services.gateway.domain.rights import REST
 from services.gateway.domain.runs import Mode, ProcessLog, StartRun, Strategy
+from services.gateway.web.routes.about import RIGHTS
 from tests.fakes.doors import ADMIN, APPROVER, OPERATOR, VIEWER, FakeProbe, House
 from tests.unit.gateway.conftest import client_of
 
@@ -172,7 +172,7 @@ async def test_health_says_what_is_not_well(rest: httpx2.AsyncClient, house: Hou
 async def test_the_interface_describes_itself(rest: httpx2.AsyncClient) -> None:
     whole = (await rest.get("/openapi.json")).json()
     assert whole == (await rest.get("/openapi_custom.json")).json()
-    assert {f"{m.upper()} {path}" for path, methods in whole["paths"].items() for m in methods} == set(REST)
+    assert {f"{m.upper()} {path}" for path, methods in whole["paths"].items() for m in methods} == set(RIGHTS)
     part = (await rest.get("/api/openapi.json")).json()
     assert all(path.startswith("/api/") for path in part["paths"])
     assert "/process_log" in whole["paths"]
@@ -180,7 +180,7 @@ async def test_the_interface_describes_itself(rest: httpx2.AsyncClient) -> None:
     listed = {
         f"{each['method']} {each['path']}": each["role"] for each in (await rest.get("/api/docs")).json()
     }
-    assert listed == {row: str(right) for row, right in REST.items()}
+    assert listed == {row: str(right) for row, right in RIGHTS.items()}
     assert "422" not in str(whole)
 
 

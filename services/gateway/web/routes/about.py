@@ -18,6 +18,8 @@ from services.gateway.web.problems import Problem
 from services.gateway.web.shapes import BODIES
 
 PAGE = Path(__file__).parent.parent / "docs_page"
+# As the interface names them, which does not say that a parameter may hold slashes.
+RIGHTS = {row.replace(":path}", "}"): right for row, right in REST.items()}
 ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
 
 
@@ -83,7 +85,7 @@ async def docs(request: Request) -> list[Endpoint]:
     """Every endpoint there is, and the role it needs."""
     app: FastAPI = request.app
     return [
-        Endpoint(method.upper(), path, operation["summary"], str(REST[f"{method.upper()} {path}"]))
+        Endpoint(method.upper(), path, operation["summary"], str(RIGHTS[f"{method.upper()} {path}"]))
         for path, methods in everything(app)["paths"].items()
         for method, operation in methods.items()
     ]
@@ -136,6 +138,7 @@ def everything(app: FastAPI) -> dict[str, Any]:
             schemas[shape.__name__] = made
         parts["securitySchemes"] = {
             "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "bearer": {"type": "http", "scheme": "bearer"},
             "query": {"type": "apiKey", "in": "query", "name": "api_key"},
         }
         for name in ("HTTPValidationError", "ValidationError"):
@@ -143,9 +146,9 @@ def everything(app: FastAPI) -> dict[str, Any]:
         for path, methods in schema["paths"].items():
             for method, operation in methods.items():
                 operation["responses"].pop("422", None)  # the framework's own; ours are problem documents
-                right = REST[f"{method.upper()} {path}"]
+                right = RIGHTS[f"{method.upper()} {path}"]
                 if right.roles:
-                    operation["security"] = [{"header": []}, {"query": []}]
+                    operation["security"] = [{"header": []}, {"bearer": []}, {"query": []}]
                     operation["x-role"] = str(right)
         app.openapi_schema = schema
     return app.openapi_schema
