@@ -96,7 +96,7 @@ class ServerProcess:
 
 
 def answers(port: int, sends: bytes, expects: bytes, at: int | None = None) -> bool:
-    """Whether a server greets, or answers `sends`, with something that has `expects` in it, or begins with it (`at` 0)."""
+    """Whether a server greets, or answers `sends`, with what has `expects` in it, or begins with it (`at` 0)."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as link:
             link.sendall(sends)
