@@ -11,6 +11,7 @@ from typing import Protocol
 from services.ledger.domain.audit import Finding
 from services.ledger.domain.checkpoint import Checkpoint, VerifierKey
 from services.ledger.domain.entry import Entry, Message
+from services.ledger.domain.export import Filed, Piece, Plan
 from services.ledger.domain.position import Position
 from services.ledger.domain.projections import ActionRow, AgentRow, ViolationRow
 from services.ledger.domain.proofs import Slice
@@ -22,7 +23,7 @@ from services.ledger.domain.questions import (
     Page,
     ViolationQuestion,
 )
-from services.ledger.domain.records import LogState, SignedHead
+from services.ledger.domain.records import LogState, Scrubbed, SignedHead
 
 
 class Book(Protocol):
@@ -160,6 +161,36 @@ class EventStream(Protocol):
         ...
 
 
+class Mender(Protocol):
+    """The event log as whoever repairs it writes it. Everything may raise Unavailable: no answer; repeat."""
+
+    async def fence(self, why: str) -> None:
+        """From when this returns nobody else can append, until `lift`, whoever is started again meanwhile."""
+        ...
+
+    async def lift(self) -> None:
+        """Everybody can append again; harmless when there is no fence."""
+        ...
+
+    async def republish(self, messages: Sequence[Message]) -> int:
+        """Put back messages that follow the log's end, as they were published; how many were, at least one.
+
+        Fewer than all when they end within an atomic batch. What is put back before it fails stays.
+
+        Raises:
+            LedgerDiverged: one was refused, or did not get its sequence.
+        """
+        ...
+
+
+class ScrubMemory(Protocol):
+    """Where the scrubber is, over restarts. To lose it costs a pass from the beginning."""
+
+    def load(self) -> Scrubbed: ...
+
+    def keep(self, scrubbed: Scrubbed) -> None: ...
+
+
 class Signer(Protocol):
     """Holds the key and the last head it signed, and trusts nobody about the tree."""
 
@@ -193,10 +224,38 @@ class Signer(Protocol):
         """
         ...
 
+    async def sign_export(self, plan: Plan, head: SignedHead, sums: bytes) -> str:
+        """The signed manifest of an export of `head`, whose files have proved to be those of its tree.
+
+        `sums` is the SHA-256 of its SHA256SUMS. Nothing else of it is anyone's to choose.
+
+        Raises:
+            MalformedNote: this key has not signed that head, or it is another one than the plan's.
+        """
+        ...
+
     def opens(self, note: str) -> Checkpoint:
         """The checkpoint of a note that this key has signed.
 
         Raises:
             MalformedNote: it has not.
+        """
+        ...
+
+
+class Exporter(Protocol):
+    """Makes the files of an export where that keeps nobody from being answered."""
+
+    def files(
+        self, plan: Plan, messages: AsyncGenerator[Sequence[Message], None]
+    ) -> AsyncGenerator[Piece | Filed, None]:
+        """Every file but checkpoint and manifest, in pieces that may alternate, and then `Filed`, once.
+
+        The same messages give the same bytes. Reads no further ahead than it is read.
+
+        Raises:
+            Refused: Parquet is asked for, and cannot be written here.
+            LedgerDiverged: the messages are not those of the plan.
+            Unavailable: it cannot be done now.
         """
         ...

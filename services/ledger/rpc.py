@@ -1,15 +1,17 @@
 """The ledger over gRPC: unwrap, ask, wrap. A caller sees the events of its own tenant."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
 from chassis.rpc.cause import caller_of
-from kernel.faults import Denied, Invalid
+from kernel.faults import Denied, Exhausted, Invalid
 from provost.ledger.v1 import ledger_pb2 as pb
 from provost.ledger.v1.ledger_pb2_grpc import LedgerServiceServicer
 from services.ledger.domain.questions import AgentQuestion, ViolationQuestion, token_of
 from services.ledger.handlers import Ledger
+from services.ledger.handlers.exporting import Exports
 from services.ledger.wire import answers as wire
 
 READERS = frozenset({"viewer", "operator", "approver", "auditor", "admin", "service"})
@@ -20,13 +22,16 @@ AUDITORS = frozenset({"auditor", "admin"})
 # Tiles and entries are every tenant's: this one has the shard in its care.
 SHARD_KEEPER = "default"
 MAX_WAIT_SECONDS = 25
+READ_SECONDS = 60.0
 
 
 class LedgerServicer(LedgerServiceServicer):
-    """Shows, proves, verifies, rebuilds."""
+    """Shows, proves, verifies, rebuilds, exports."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, exports: Exports, *, read_seconds: float = READ_SECONDS) -> None:
         self._ledger = ledger
+        self._exports = exports
+        self._read_seconds = read_seconds
 
     async def ListEvents(self, request: pb.ListEventsRequest, context: Any) -> pb.ListEventsResponse:
         question = wire.event_question(_tenant(context, READERS), request)
@@ -131,6 +136,32 @@ class LedgerServicer(LedgerServiceServicer):
         async with aclosing(self._ledger.rebuild()) as built:
             async for progress in built:
                 yield wire.progress_to_wire(progress)
+
+    # Written rather than yielded, so that an export nobody reads does not keep others from theirs.
+    async def ExportLedger(  # type: ignore[override]
+        self, request: pb.ExportLedgerRequest, context: Any
+    ) -> None:
+        _keep(context)
+        async with aclosing(self._exports.export(parquet=not request.without_parquet)) as pieces:
+            async for piece, target in pieces:
+                answer = pb.ExportLedgerResponse(
+                    path=piece.path, piece=piece.data, events=piece.events, target=target
+                )
+                try:
+                    async with asyncio.timeout(self._read_seconds):
+                        await context.write(answer)
+                except TimeoutError:
+                    raise Exhausted(
+                        "DEADLINE_EXCEEDED", f"nothing was read for {self._read_seconds:g} s: begin again"
+                    ) from None
+
+
+    async def RepairLog(self, request: pb.RepairLogRequest, context: Any) -> pb.RepairLogResponse:
+        _keep(context, MENDERS)
+        repaired = await self._ledger.repair(dry_run=request.dry_run)
+        return pb.RepairLogResponse(
+            first_sequence=repaired.first, last_sequence=repaired.last, published=repaired.published
+        )
 
 
 def _keep(context: Any) -> None:

@@ -26,6 +26,7 @@ from chassis import files
 from kernel.faults import Unavailable
 from services.ledger.domain import checkpoint as notes
 from services.ledger.domain.checkpoint import Checkpoint, MalformedNote, VerifierKey
+from services.ledger.domain.export import Plan, manifest
 from services.ledger.domain.faults import LedgerDiverged, WriterFenced
 from services.ledger.domain.proofs import consistent
 from services.ledger.domain.records import SignedHead
@@ -61,6 +62,11 @@ class FileSigner:
         self, checkpoint: Checkpoint, after: int, path: Sequence[bytes], at: datetime
     ) -> SignedHead:
         return await self._alone(lambda: self._sign(checkpoint, after, path, at))
+
+    async def sign_export(self, plan: Plan, head: SignedHead, sums: bytes) -> str:
+        if self.opens(head.note) != plan.head:
+            raise MalformedNote("it is not the head that was exported")
+        return notes.sign_note(manifest(plan, sums), self._key, self._private.sign)
 
     async def adopt(self, head: SignedHead) -> None:
         self.opens(head.note)

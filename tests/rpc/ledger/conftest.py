@@ -16,6 +16,8 @@ from chassis.rpc.cause import Metadata, metadata_of
 from chassis.rpc.server import Server
 from kernel.events import Cause
 from provost.ledger.v1.ledger_pb2_grpc import LedgerServiceStub, add_LedgerServiceServicer_to_server
+from services.ledger.adapters.exporting.exporter import ProcessExporter
+from services.ledger.handlers.exporting import Exports
 from services.ledger.rpc import LedgerServicer
 from tests.unit.ledger.fakes import Bench, ListedLog
 from tests.unit.ledger.story import BEGIN, plains, run
@@ -54,7 +56,10 @@ async def viewer(tmp_path: Path) -> AsyncIterator[Caller]:
     await bench.ledger.sign(BEGIN)
     settings = ServiceSettings(_env_file=None, internal_key=SecretStr(KEY))
     server = Server(settings, "ledger", port=0)
-    server.add(add_LedgerServiceServicer_to_server, LedgerServicer(bench.ledger))
+    exports = Exports(
+        bench.book, bench.signer, ProcessExporter(), bench.ledger.tree_head, lambda: bench.ledger.position
+    )
+    server.add(add_LedgerServiceServicer_to_server, LedgerServicer(bench.ledger, exports, read_seconds=1.0))
     await server.start()
     async with client.channel(f"127.0.0.1:{server.port}", internal_key=KEY) as channel:
         yield Caller(bench, channel)

@@ -1530,7 +1530,9 @@ Global___ExportLedgerRequest: _TypeAlias = ExportLedgerRequest  # noqa: Y015
 
 @_typing.final
 class ExportLedgerResponse(_message.Message):
-    """Files one after another, each in pieces; a path that has not come before begins a new file."""
+    """Files in pieces; a path that has not come before begins a new file, and pieces of several files may alternate. It is
+    whole when `manifest` has come, the last of them.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1541,6 +1543,7 @@ class ExportLedgerResponse(_message.Message):
     path: _builtins.str
     piece: _builtins.bytes
     events: _builtins.int
+    """How many events are done, of how many."""
     target: _builtins.int
     def __init__(
         self,

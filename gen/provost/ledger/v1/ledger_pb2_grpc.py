@@ -291,6 +291,7 @@ class LedgerServiceServicer:
 
     def ExportLedger(self, request, context):
         """Everything up to a signed head as files, for auditors: entries as JSON Lines and Parquet, tiles, and a signed manifest.
+        One at a time; exports of one head are the same. Reasons: EXPORT_RUNNING, LEDGER_BEHIND, LEDGER_DIVERGED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

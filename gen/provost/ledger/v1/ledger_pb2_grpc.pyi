@@ -72,7 +72,9 @@ class LedgerServiceStub:
     RebuildLedger: _grpc.UnaryStreamMultiCallable[_ledger_pb2.RebuildLedgerRequest, _ledger_pb2.RebuildLedgerResponse]
     """Rebuilds the database from the event log, side by side, swapped in only if its root agrees with every signed head."""
     ExportLedger: _grpc.UnaryStreamMultiCallable[_ledger_pb2.ExportLedgerRequest, _ledger_pb2.ExportLedgerResponse]
-    """Everything up to a signed head as files, for auditors: entries as JSON Lines and Parquet, tiles, and a signed manifest."""
+    """Everything up to a signed head as files, for auditors: entries as JSON Lines and Parquet, tiles, and a signed manifest.
+    One at a time; exports of one head are the same. Reasons: EXPORT_RUNNING, LEDGER_BEHIND, LEDGER_DIVERGED.
+    """
     RepairLog: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.RepairLogRequest, _ledger_pb2.RepairLogResponse]
     """Publishes what the event log has lost and the ledger still has, with the original ids. For administrators, when the
     ledger has stopped with STREAM_REGRESSION. Reasons: NOTHING_TO_REPAIR, LEDGER_DIVERGED.
@@ -128,7 +130,9 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     RebuildLedger: _aio.UnaryStreamMultiCallable[_ledger_pb2.RebuildLedgerRequest, _ledger_pb2.RebuildLedgerResponse]  # type: ignore[assignment]
     """Rebuilds the database from the event log, side by side, swapped in only if its root agrees with every signed head."""
     ExportLedger: _aio.UnaryStreamMultiCallable[_ledger_pb2.ExportLedgerRequest, _ledger_pb2.ExportLedgerResponse]  # type: ignore[assignment]
-    """Everything up to a signed head as files, for auditors: entries as JSON Lines and Parquet, tiles, and a signed manifest."""
+    """Everything up to a signed head as files, for auditors: entries as JSON Lines and Parquet, tiles, and a signed manifest.
+    One at a time; exports of one head are the same. Reasons: EXPORT_RUNNING, LEDGER_BEHIND, LEDGER_DIVERGED.
+    """
     RepairLog: _aio.UnaryUnaryMultiCallable[_ledger_pb2.RepairLogRequest, _ledger_pb2.RepairLogResponse]  # type: ignore[assignment]
     """Publishes what the event log has lost and the ledger still has, with the original ids. For administrators, when the
     ledger has stopped with STREAM_REGRESSION. Reasons: NOTHING_TO_REPAIR, LEDGER_DIVERGED.
@@ -301,7 +305,9 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_pb2.ExportLedgerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ledger_pb2.ExportLedgerResponse], _abc.AsyncIterator[_ledger_pb2.ExportLedgerResponse]]:
-        """Everything up to a signed head as files, for auditors: entries as JSON Lines and Parquet, tiles, and a signed manifest."""
+        """Everything up to a signed head as files, for auditors: entries as JSON Lines and Parquet, tiles, and a signed manifest.
+        One at a time; exports of one head are the same. Reasons: EXPORT_RUNNING, LEDGER_BEHIND, LEDGER_DIVERGED.
+        """
 
     @_abc_1.abstractmethod
     def RepairLog(

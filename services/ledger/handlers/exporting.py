@@ -1,0 +1,82 @@
+"""Exporting: everything under the newest signed head as files, signed once they have proved whole."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+
+from services.ledger.domain import export
+from services.ledger.domain.entry import Message
+from services.ledger.domain.export import Filed, Piece, Plan
+from services.ledger.domain.faults import ExportRunning, LedgerDiverged
+from services.ledger.domain.position import Position
+from services.ledger.domain.records import SignedHead
+from services.ledger.ports import Book, Exporter, Signer
+
+_FEWEST_AT_ONCE, _MOST_AT_ONCE = 16, 256
+_BYTES_AT_ONCE = 1024 * 1024
+
+
+class Exports:
+    """One at a time. Exports of one head are the same, byte for byte, but for witnesses that signed the head later."""
+
+    def __init__(
+        self,
+        book: Book,
+        signer: Signer,
+        exporter: Exporter,
+        head: Callable[[], Awaitable[SignedHead]],
+        position: Callable[[], Position],
+    ) -> None:
+        self._book = book
+        self._signer = signer
+        self._exporter = exporter
+        self._head = head
+        self._position = position
+        self._running = False
+
+    async def export(
+        self, *, parquet: bool, events_per_file: int = export.EVENTS_PER_FILE
+    ) -> AsyncGenerator[tuple[Piece, int], None]:
+        """Files in pieces, and how many events there are in all.
+
+        The checkpoint and the manifest come last, and only if the tree of what was exported is the one that is signed.
+
+        Raises:
+            ExportRunning: wait for it.
+            LedgerBehind: no head is signed yet.
+            LedgerDiverged: what is kept is not what was signed.
+            Unavailable: no database, or no process.
+        """
+        if self._running:
+            raise ExportRunning
+        self._running = True
+        try:
+            head = await self._head()
+            plan = Plan(head.checkpoint, self._position().first, parquet, events_per_file)
+            async with aclosing(self._exporter.files(plan, self._messages(plan))) as files:
+                async for each in files:
+                    if isinstance(each, Filed):
+                        break
+                    yield each, plan.head.size
+                else:
+                    raise LedgerDiverged("the export did not come to an end")
+            if each.root != plan.head.root:
+                raise LedgerDiverged("the events kept do not give the root that is signed: verify the ledger")
+            note = await self._signer.sign_export(plan, head, each.sums)
+            yield Piece(export.CHECKPOINT, head.note.encode(), plan.head.size), plan.head.size
+            yield Piece(export.MANIFEST, note.encode(), plan.head.size), plan.head.size
+        finally:
+            self._running = False
+
+    async def _messages(self, plan: Plan) -> AsyncGenerator[Sequence[Message], None]:
+        at, end = plan.first, plan.first + plan.head.size
+        count = _FEWEST_AT_ONCE
+        while at < end:
+            rows = await self._book.rows(at, min(at + count, end) - 1)
+            if not rows or rows[0].sequence != at:
+                raise LedgerDiverged(f"row {at} is missing: verify the ledger", at)
+            messages = [Message(each.sequence, each.subject, each.header, each.payload) for each in rows]
+            yield messages
+            at = messages[-1].sequence + 1
+            n_bytes = sum(len(each.header) + len(each.payload) for each in messages)
+            # As many as are some megabyte if those to come are like these.
+            count = max(_FEWEST_AT_ONCE, min(_MOST_AT_ONCE, _BYTES_AT_ONCE * len(messages) // (n_bytes + 1)))
