@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from chassis.config import ServiceSettings
 from chassis.rpc import LARGE_MESSAGES
 from chassis.rpc.server import Server
-from kernel.faults import Refused
+from kernel.faults import Refused, Unavailable
 from provost.ledger.v1 import ledger_pb2, ledger_pb2_grpc
 from provost.orchestrator.v1 import orchestrator_pb2, orchestrator_pb2_grpc
 from provost.policy.v1 import policy_pb2, policy_pb2_grpc
@@ -90,13 +90,21 @@ class Orchestrator(orchestrator_pb2_grpc.OrchestratorServiceServicer):
 
 
 class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
-    """RebuildLedger counts to three."""
+    """RebuildLedger counts to three; GetEntries answers 64 pieces of 256 KiB and breaks off after `pieces`."""
+
+    pieces = 64
 
     async def RebuildLedger(
         self, request: ledger_pb2.RebuildLedgerRequest, context: Context
     ) -> AsyncIterator[Any]:
         for n in (1, 2, 3):
             yield ledger_pb2.RebuildLedgerResponse(events=n, target=3, done=n == 3)
+
+    async def GetEntries(self, request: ledger_pb2.GetEntriesRequest, context: Context) -> AsyncIterator[Any]:
+        for n in range(64):
+            if n == self.pieces:
+                raise Unavailable("LEDGER_BEHIND", "it broke off")
+            yield ledger_pb2.GetEntriesResponse(piece=bytes([n]) * 256 * 1024)
 
 
 def made(servicer: Callable[[], S]) -> S:
