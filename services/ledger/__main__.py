@@ -10,11 +10,13 @@ from chassis.eventlog.stream import ensure_stream
 from chassis.rpc.server import Server
 from kernel.ports import Deliver
 from provost.ledger.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
+from services.ledger.adapters.exporting.exporter import ProcessExporter
 from services.ledger.adapters.signer import FileSigner
 from services.ledger.adapters.sqlite.book import SqliteBook
 from services.ledger.adapters.stream import JetStreamEvents
 from services.ledger.config import LedgerSettings
 from services.ledger.handlers import Ledger
+from services.ledger.handlers.exporting import Exports
 from services.ledger.reactor import FILTERS, Reactor
 from services.ledger.rpc import LedgerServicer
 from services.ledger.wire.facts import read_fact
@@ -37,7 +39,8 @@ async def main(stopping: process.Stopping) -> None:
         return Follower(connection, FILTERS, after, deliver, "ledger", gather_seconds=0.03)
 
     server = Server(settings, "ledger")
-    server.add(add_LedgerServiceServicer_to_server, LedgerServicer(ledger))
+    exports = Exports(book, signer, ProcessExporter(), ledger.tree_head, lambda: ledger.position)
+    server.add(add_LedgerServiceServicer_to_server, LedgerServicer(ledger, exports))
     await server.start()
     reactor = Reactor(ledger, follow, server.set_serving)
     following = asyncio.create_task(reactor.run())
