@@ -1,0 +1,44 @@
+"""Go's own tools (golang.org/x/mod/sumdb note and tlog) read the log unchanged, over HTTP, and believe nothing."""
+
+import pytest
+
+from chassis.eventlog.wire import Connection
+from provost.ledger.v1 import ledger_pb2 as pb
+from services.ledger.domain.checkpoint import VerifierKey
+from tests.integration.ledger.process import publish
+from tests.system.conftest import Log
+from tests.unit.ledger.story import plains
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+
+async def head(log: Log, sequence: int) -> pb.GetTreeHeadResponse:
+    answer = await log.ledger.ask("GetTreeHead", pb.GetTreeHeadRequest(at_least_sequence=sequence))
+    assert isinstance(answer, pb.GetTreeHeadResponse)
+    return answer
+
+
+async def test_every_record_and_the_growth_of_the_log_are_checked_by_gos_tools(
+    log: Log, events: Connection
+) -> None:
+    first = await head(log, await publish(events, plains(300)))
+    assert first.tree_head.tree_size == 300
+    await head(log, await publish(events, plains(441, first=301)))
+    read = log.read(first.tree_head.checkpoint, first.verifier_key)
+    assert (read.returncode, read.stdout, read.stderr) == (0, "741 741 300\n", "")
+
+    other = VerifierKey(first.tree_head.origin, bytes(range(32))).text
+    read = log.read(first.tree_head.checkpoint, other)
+    assert (read.returncode, read.stdout) == (1, "")
+    assert "no verifiable signatures" in read.stderr
+
+    forged = first.tree_head.checkpoint.replace("\n300\n", "\n299\n")
+    assert "invalid signature" in log.read(forged, first.verifier_key).stderr
+
+
+async def test_gos_tools_name_the_record_that_was_edited(log: Log, events: Connection) -> None:
+    known = await head(log, await publish(events, plains(600)))
+    log.ledger.edit("UPDATE events SET payload = x'00' WHERE sequence = 400")
+    read = log.read(known.tree_head.checkpoint, known.verifier_key)
+    assert (read.returncode, read.stdout) == (1, "")
+    assert read.stderr.startswith("record 399: ")
