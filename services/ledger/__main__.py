@@ -11,6 +11,7 @@ from chassis.rpc.server import Server
 from kernel.ports import Deliver
 from provost.ledger.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
 from services.ledger.adapters.exporting.exporter import ProcessExporter
+from services.ledger.adapters.mending import FileScrubMemory, JetStreamMender
 from services.ledger.adapters.signer import FileSigner
 from services.ledger.adapters.sqlite.book import SqliteBook
 from services.ledger.adapters.stream import JetStreamEvents
@@ -19,7 +20,7 @@ from services.ledger.handlers import Ledger
 from services.ledger.handlers.exporting import Exports
 from services.ledger.reactor import FILTERS, Reactor
 from services.ledger.rpc import LedgerServicer
-from services.ledger.wire.facts import read_fact
+from services.ledger.wire.understanding import understand
 
 ORIGIN = "provost.local/main"  # one shard: one stream, one tree
 
@@ -32,8 +33,9 @@ async def main(stopping: process.Stopping) -> None:
     await ensure_stream(connection)
 
     signer = FileSigner(ORIGIN, settings.signing_key, settings.signed_head)
-    book = SqliteBook(settings.database, read_fact)
-    ledger = Ledger(book, JetStreamEvents(connection), signer)
+    book = SqliteBook(settings.database, understand)
+    mender, memory = JetStreamMender(connection), FileScrubMemory(settings.scrub_file)
+    ledger = Ledger(book, JetStreamEvents(connection), signer, mender, memory)
 
     def follow(after: int, deliver: Deliver) -> Follower:
         return Follower(connection, FILTERS, after, deliver, "ledger", gather_seconds=0.03)
@@ -42,7 +44,7 @@ async def main(stopping: process.Stopping) -> None:
     exports = Exports(book, signer, ProcessExporter(), ledger.tree_head, lambda: ledger.position)
     server.add(add_LedgerServiceServicer_to_server, LedgerServicer(ledger, exports))
     await server.start()
-    reactor = Reactor(ledger, follow, server.set_serving)
+    reactor = Reactor(ledger, follow, server.set_serving, settings.ledger_scrub_seconds)
     following = asyncio.create_task(reactor.run())
     await asyncio.wait(
         {following, asyncio.ensure_future(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED

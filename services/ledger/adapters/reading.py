@@ -1,19 +1,16 @@
-"""Questions as SQL: one text for every database."""
+"""Questions about projections as SQL: one text for every database. Events are found by `searching`."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, Table, select, tuple_
 
-from services.ledger.adapters.schema import ACTIONS, AGENTS, EVENTS, VIOLATIONS
-from services.ledger.domain.entry import Entry
+from services.ledger.adapters.schema import ACTIONS, AGENTS, VIOLATIONS
 from services.ledger.domain.projections import ActionRow, AgentRow, ViolationRow
 from services.ledger.domain.questions import (
-    MAX_PAGE_BYTES,
     ActionQuestion,
     AgentQuestion,
     Cursor,
-    EventQuestion,
     Listed,
     Page,
     ViolationQuestion,
@@ -21,15 +18,6 @@ from services.ledger.domain.questions import (
 
 R = TypeVar("R")
 Query = Select[Any]
-
-
-def events(question: EventQuestion, page: Page) -> Query:
-    query = _where(
-        EVENTS, question, ("context", "aggregate", "aggregate_id", "event_type", "correlation_id", "actor")
-    )
-    return _paged(
-        _between(query, EVENTS, question), (EVENTS.c.sequence,), page, descending=not question.oldest_first
-    )
 
 
 def actions(question: ActionQuestion, page: Page) -> Query:
@@ -46,16 +34,6 @@ def violations(question: ViolationQuestion, page: Page) -> Query:
     return _paged(
         _where(VIOLATIONS, question, ("agent_id",)), (VIOLATIONS.c.sequence,), page, descending=True
     )
-
-
-def event(tenant: str, event_id: str) -> Query:
-    """The first event with this id: a message may have been published twice."""
-    mine = select(EVENTS).where(EVENTS.c.event_id == event_id, EVENTS.c.tenant == tenant)
-    return mine.order_by(EVENTS.c.sequence).limit(1)
-
-
-def listed_events(rows: Iterable[Any], page: Page) -> Listed[Entry]:
-    return _listed((Entry(*row) for row in rows), page, lambda row: (row.sequence,), _event_bytes)
 
 
 def listed_actions(rows: Iterable[Any], page: Page) -> Listed[ActionRow]:
@@ -79,7 +57,7 @@ def _where(table: Table, question: Any, names: Iterable[str]) -> Query:
     return query
 
 
-def _between(query: Query, table: Table, question: EventQuestion | ActionQuestion) -> Query:
+def _between(query: Query, table: Table, question: ActionQuestion) -> Query:
     if question.from_us is not None:
         query = query.where(table.c.at_us >= question.from_us)
     if question.to_us is not None:
@@ -96,18 +74,10 @@ def _paged(query: Query, order: tuple["ColumnElement[Any]", ...], page: Page, *,
     return query.limit(page.size + 1)
 
 
-def _listed(
-    rows: Iterable[R], page: Page, cursor: Callable[[R], Cursor], size: Callable[[R], int] = lambda _: 0
-) -> Listed[R]:
+def _listed(rows: Iterable[R], page: Page, cursor: Callable[[R], Cursor]) -> Listed[R]:
     kept: list[R] = []
-    n_bytes = 0
     for row in rows:
-        n_bytes += size(row)
-        if kept and (len(kept) == page.size or n_bytes > MAX_PAGE_BYTES):
+        if kept and len(kept) == page.size:
             return Listed(tuple(kept), cursor(kept[-1]))
         kept.append(row)
     return Listed(tuple(kept), None)
-
-
-def _event_bytes(row: Entry) -> int:
-    return len(row.header) + len(row.payload)

@@ -1,4 +1,19 @@
-"""The ledger's tables: one definition for every database. What a row means stands with its class in the domain."""
+"""The ledger's tables: one definition for every database. What a row means stands with its class in the domain.
+
+`events` holds what the log brought and nothing that can be read out of it: `domain.entry.read_row` makes an `Entry` of
+a row. Events are found in four ways, each bounded whatever is asked:
+
+* by sequence: the primary key;
+* by id: `event_ids`, whose key is `domain.terms.id_key`. Two ids may share a key: compare the entry's own;
+* by tenant, context, aggregate, aggregate id, type, correlation, actor, agent, run or task, alone and together:
+  `postings`, one row for each term and block of 256 leaves (`domain.terms`), to be intersected block by block. A block
+  is leaf index // 256, where the leaf index is sequence - position.first_seq. Only full blocks are there: the leaves
+  behind the last one, at most 255, are looked through;
+* by time: `spans`, the least and greatest `at_us` of each full block. Clocks are not monotonic, so a block whose span
+  overlaps is a candidate, and each entry of it is checked.
+
+`adapters.searching` asks all that of any of these databases.
+"""
 
 from sqlalchemy import (
     BigInteger,
@@ -14,7 +29,15 @@ from sqlalchemy import (
     Text,
 )
 
-from services.ledger.domain.projections import ActionRow, AgentRow, EffectRow, RunRow, ViolationRow
+from services.ledger.domain.projections import (
+    ActionRow,
+    AgentRow,
+    ApprovalRow,
+    EffectRow,
+    PromotionRow,
+    RunRow,
+    ViolationRow,
+)
 
 # SQLite makes a column the row's own number only if it is called INTEGER.
 _NUMBER = BigInteger().with_variant(Integer(), "sqlite")
@@ -39,19 +62,35 @@ EVENTS = Table(
     METADATA,
     Column("sequence", _NUMBER, primary_key=True, autoincrement=False),
     Column("leaf_hash", LargeBinary, nullable=False),
-    _text("tenant"),
-    _text("context"),
-    _text("aggregate"),
-    _text("aggregate_id"),
-    _text("event_type"),
-    _text("event_id"),
-    _text("correlation_id"),
-    _text("causation_id"),
-    _text("actor"),
-    _number("at_us", nullable=True),
     _text("subject"),
     Column("header", LargeBinary, nullable=False),
     Column("payload", LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+EVENT_IDS = Table(
+    "event_ids",
+    METADATA,
+    Column("key", _NUMBER, primary_key=True, autoincrement=False),
+    Column("sequence", _NUMBER, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+POSTINGS = Table(
+    "postings",
+    METADATA,
+    Column("term", _NUMBER, primary_key=True, autoincrement=False),
+    Column("block", _NUMBER, primary_key=True, autoincrement=False),
+    Column("members", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+SPANS = Table(
+    "spans",
+    METADATA,
+    Column("block", _NUMBER, primary_key=True, autoincrement=False),
+    _number("from_us", nullable=True),
+    _number("to_us", nullable=True),
+    sqlite_strict=True,
 )
 TILES = Table(
     "tiles",
@@ -60,6 +99,7 @@ TILES = Table(
     Column("idx", _NUMBER, primary_key=True, autoincrement=False),
     Column("hashes", LargeBinary, nullable=False),
     Column("root", LargeBinary, nullable=False),
+    sqlite_strict=True,
 )
 HEADS = Table(
     "heads",
@@ -68,6 +108,7 @@ HEADS = Table(
     Column("root", LargeBinary, nullable=False),
     _text("note"),
     _number("at_us"),
+    sqlite_strict=True,
 )
 POSITION = Table(
     "position",
@@ -76,6 +117,7 @@ POSITION = Table(
     _number("first_seq"),
     _number("last_seq"),
     Column("root", LargeBinary, nullable=False),
+    sqlite_strict=True,
 )
 ACTIONS = Table(
     "agent_actions",
@@ -103,7 +145,13 @@ ACTIONS = Table(
     sqlite_with_rowid=False,
 )
 EFFECTS = Table(
-    "effects", METADATA, _key("tenant"), _key("effect_id"), _text("decision_id"), sqlite_with_rowid=False
+    "effects",
+    METADATA,
+    _key("tenant"),
+    _key("effect_id"),
+    _number("sequence"),
+    _text("decision_id"),
+    sqlite_with_rowid=False,
 )
 RUNS = Table(
     "runs",
@@ -142,24 +190,64 @@ VIOLATIONS = Table(
     sqlite_with_rowid=False,
 )
 
+PROMOTIONS = Table(
+    "promotions",
+    METADATA,
+    _key("tenant"),
+    _key("event_id"),
+    _number("sequence"),
+    _number("at_us"),
+    _text("agent_id"),
+    _text("from_tier"),
+    _text("to_tier"),
+    _text("reason"),
+    _text("by"),
+    sqlite_with_rowid=False,
+)
+APPROVALS = Table(
+    "approvals",
+    METADATA,
+    _key("tenant"),
+    _key("approval_id"),
+    _number("sequence"),
+    _number("at_us"),
+    _number("expire_us"),
+    _text("agent_id"),
+    _text("run_id"),
+    _text("task_id"),
+    _text("action"),
+    _text("target"),
+    _text("action_digest"),
+    _text("requested_by"),
+    _text("why"),
+    _text("state"),
+    _text("answered_by"),
+    _text("comment"),
+    _number("answered_us", nullable=True),
+    _number("answered_sequence", nullable=True),
+    _text("decision_id"),
+    _number("used_us", nullable=True),
+    _number("used_sequence", nullable=True),
+    sqlite_with_rowid=False,
+)
+
 PROJECTIONS: dict[type, Table] = {
     ActionRow: ACTIONS,
     EffectRow: EFFECTS,
     RunRow: RUNS,
     AgentRow: AGENTS,
     ViolationRow: VIOLATIONS,
+    PromotionRow: PROMOTIONS,
+    ApprovalRow: APPROVALS,
 }
+
+VERSION = 2
+"""Changes with any of these tables, or with what is read out of events: a database of another version is built anew."""
 
 # Not part of the tables, so that a rebuild can make them last.
 INDEXES = tuple(
     Index(f"{table.name}_by_{name}", *(table.c[each] for each in columns), _table=table)
     for table, name, columns in (
-        (EVENTS, "tenant", ("tenant", "sequence")),
-        (EVENTS, "id", ("event_id",)),
-        (EVENTS, "correlation", ("tenant", "correlation_id", "sequence")),
-        (EVENTS, "aggregate", ("tenant", "aggregate_id", "sequence")),
-        (EVENTS, "type", ("tenant", "event_type", "sequence")),
-        (EVENTS, "actor", ("tenant", "actor", "sequence")),
         (ACTIONS, "sequence", ("tenant", "sequence", "position")),
         (ACTIONS, "agent", ("tenant", "agent_id", "sequence", "position")),
         (ACTIONS, "run", ("tenant", "run_id", "sequence", "position")),

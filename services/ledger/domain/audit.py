@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from services.ledger.domain import tree
 from services.ledger.domain.checkpoint import Checkpoint
-from services.ledger.domain.entry import Entry, Message, entry_of
+from services.ledger.domain.entry import Message, Row, row_of
 from services.ledger.domain.position import Position
 from services.ledger.domain.tree import HASH_BYTES, TILE_WIDTH, Frontier, Tile
 
@@ -49,13 +49,13 @@ class Audit:
         self._next_head = 0
         self._faults: dict[str, Fault] = {}
 
-    def take(self, row: Entry) -> None:
+    def take(self, row: Row) -> None:
         """Check the next row against what it is made of."""
         expected = self._position.first + self._rows
         if row.sequence != expected:
             detail = f"a row for {expected} was expected, {row.sequence} is there"
             self._fail("continuity", min(expected, row.sequence), detail)
-        recomputed = entry_of(Message(row.sequence, row.subject, row.header, row.payload))
+        recomputed = row_of(Message(row.sequence, row.subject, row.header, row.payload))
         if recomputed != row:
             what = ", ".join(sorted(_differing(recomputed, row)))
             self._fail(
@@ -138,7 +138,7 @@ class Audit:
         )
 
 
-def _differing(one: Entry, other: Entry) -> Iterator[str]:
-    for name, left, right in zip(Entry._fields, one, other, strict=True):
+def _differing(one: Row, other: Row) -> Iterator[str]:
+    for name, left, right in zip(Row._fields, one, other, strict=True):
         if left != right:
             yield name

@@ -13,8 +13,7 @@ from services.ledger.domain import leaf
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-# What becomes a column, straight out of the block: half the work of an entry would else be splitting headers.
-_ATTRIBUTES = re.compile(r"\r\n(ce-(?:id|correlationid|causationid|actor|time)):([^\r]*)")
+_CLOUD_EVENT = re.compile(rb"\r\nce-(id|correlationid|causationid|actor|time):([^\r]*)")
 
 
 class Message(NamedTuple):
@@ -26,8 +25,18 @@ class Message(NamedTuple):
     payload: bytes
 
 
+class Row(NamedTuple):
+    """One message as it is stored. Everything else about it is read out of it: see `read_row`."""
+
+    sequence: int
+    leaf_hash: bytes
+    subject: str
+    header: bytes
+    payload: bytes
+
+
 class Entry(NamedTuple):
-    """One row of the ledger, column by column. `at_us` is `ce-time` in microseconds since 1970, if it has one."""
+    """One message with what can be read out of it. `at_us` is `ce-time` in microseconds since 1970, if it has one."""
 
     sequence: int
     leaf_hash: bytes
@@ -56,16 +65,27 @@ class Entry(NamedTuple):
 
 
 def entry_of(message: Message) -> Entry:
-    """The row and the leaf of a message."""
-    sequence, subject, block, payload = message.sequence, message.subject, message.header, message.payload
+    """The entry and the leaf of a message."""
+    return read_row(row_of(message))
+
+
+def row_of(message: Message) -> Row:
+    """What is stored of a message, its leaf hash computed."""
+    sequence, subject, block, payload = message
     try:
         raw_subject = subject.encode()
     except UnicodeEncodeError:  # lone surrogates: no database keeps them as text
         raw_subject = subject.encode("utf-8", "backslashreplace")
         subject = raw_subject.decode()
-    lines = leaf.header_lines(block)
-    found = () if lines is None else _ATTRIBUTES.findall(block.decode("utf-8", "replace"))
-    attributes = dict(found).get
+    data = leaf.leaf_data(raw_subject, block, leaf.header_lines(block), payload)
+    return Row(sequence, leaf.leaf_hash(data), subject, block, payload)
+
+
+def read_row(row: Row) -> Entry:
+    """The entry of a stored message; its leaf hash is taken as it is."""
+    sequence, leaf_hash, subject, block, payload = row
+    attributes = dict(_CLOUD_EVENT.findall(block)) if leaf.is_readable(block) else {}
+    get = attributes.get
     tokens = subject.split(".")
     if len(tokens) == 6 and tokens[0] == "evt":
         _, tenant, context, aggregate, aggregate_id, event_type = tokens
@@ -73,17 +93,17 @@ def entry_of(message: Message) -> Entry:
         tenant = context = aggregate = aggregate_id = event_type = ""
     return Entry(
         sequence,
-        leaf.leaf_hash(leaf.leaf_data(raw_subject, block, lines, payload)),
+        leaf_hash,
         tenant,
         context,
         aggregate,
         aggregate_id,
         event_type,
-        _plain(attributes("ce-id", "")),
-        _plain(attributes("ce-correlationid", "")),
-        _plain(attributes("ce-causationid", "")),
-        _plain(attributes("ce-actor", "")),
-        _microseconds(_plain(attributes("ce-time", ""))),
+        _plain(get(b"id", b"")),
+        _plain(get(b"correlationid", b"")),
+        _plain(get(b"causationid", b"")),
+        _plain(get(b"actor", b"")),
+        _microseconds(_plain(get(b"time", b""))),
         subject,
         block,
         payload,
@@ -95,7 +115,7 @@ def headers_of(lines: Sequence[bytes]) -> dict[str, str]:
     headers = {}
     for line in lines:
         name, _, value = line.decode("utf-8", "replace").partition(":")
-        headers[name] = _plain(value) if name.startswith("ce-") else value.strip()
+        headers[name] = _decoded(value) if name.startswith("ce-") else value.strip()
     return headers
 
 
@@ -117,6 +137,10 @@ def _microseconds(text: str) -> int | None:
     return None if at.tzinfo is None else microseconds(at)
 
 
-def _plain(value: str) -> str:
+def _plain(value: bytes) -> str:
+    return _decoded(value.decode("utf-8", "replace"))
+
+
+def _decoded(value: str) -> str:
     value = value.strip()
     return unquote(value) if "%" in value else value

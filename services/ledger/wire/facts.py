@@ -1,11 +1,11 @@
-"""What the ledger understands of other services' events. What it cannot read it passes over: its leaf is kept."""
+"""What other services' events tell, in the ledger's own words: one function for each event that tells a fact."""
 
 import math
 from collections.abc import Callable
 from typing import Any
 
 from google.protobuf.descriptor import EnumDescriptor
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from provost.orchestrator.v1 import events_pb2 as orchestrator
@@ -13,8 +13,8 @@ from provost.orchestrator.v1 import orchestrator_pb2
 from provost.policy.v1 import events_pb2 as policy
 from provost.policy.v1 import policy_pb2
 from provost.state.v1 import events_pb2 as state
-from services.ledger.domain.entry import Entry
 from services.ledger.domain.facts import (
+    Answered,
     Decided,
     Decision,
     Ended,
@@ -23,8 +23,10 @@ from services.ledger.domain.facts import (
     Observed,
     Outcome,
     Planned,
-    Registered,
+    Requested,
     Revoked,
+    TierGiven,
+    Used,
     Violated,
 )
 
@@ -37,22 +39,6 @@ _DONE = {
     orchestrator_pb2.EFFECT_STATE_REFUSED: False,
     orchestrator_pb2.EFFECT_STATE_UNKNOWN: None,
 }
-
-
-def read_fact(entry: Entry) -> Fact | None:
-    """The fact that an event tells, if it tells one; None for others, and for what cannot be read. Never raises."""
-    known = _READERS.get((entry.context, entry.event_type))
-    if known is None:
-        return None
-    message, read = known
-    name = message.DESCRIPTOR.full_name
-    # Looked for as the chassis writes it first: splitting all headers costs more than reading the payload.
-    if b"\r\nce-type: %b\r\n" % name.encode() not in entry.header and entry.headers.get("ce-type") != name:
-        return None
-    try:
-        return read(message.FromString(entry.payload))
-    except DecodeError:
-        return None
 
 
 def _decisions_made(event: policy.DecisionsMade) -> Decided:
@@ -97,8 +83,15 @@ def _outcome(effect: orchestrator_pb2.Effect) -> Outcome:
     return Outcome(effect.effect_id, success, error_type, effect.error_message)
 
 
-def _agent_registered(event: policy.AgentRegistered) -> Registered:
-    return Registered(event.agent_id, _name(_TIER, event.tier, "TIER_"), _microseconds(event.at))
+def _agent_registered(event: policy.AgentRegistered) -> TierGiven:
+    tier = _name(_TIER, event.tier, "TIER_")
+    return TierGiven(event.agent_id, tier, "REGISTERED", "", _microseconds(event.at))
+
+
+def tier_changed(event: Any) -> TierGiven:
+    """Of any event that says `agent_id`, `tier`, `reason`, `by` and `at`: a line in `FACTS` is all that it takes."""
+    tier = _name(_TIER, event.tier, "TIER_")
+    return TierGiven(event.agent_id, tier, event.reason, event.by, _microseconds(event.at))
 
 
 def _agent_revoked(event: policy.AgentRevoked) -> Revoked:
@@ -118,16 +111,44 @@ def _error_recorded(event: state.ErrorRecorded) -> Violated | None:
     )
 
 
-_READERS: dict[tuple[str, str], tuple[type[Message], Callable[[Any], Fact | None]]] = {
-    ("policy", "DecisionsMade"): (policy.DecisionsMade, _decisions_made),
-    ("policy", "AgentRegistered"): (policy.AgentRegistered, _agent_registered),
-    ("policy", "AgentRevoked"): (policy.AgentRevoked, _agent_revoked),
-    ("orchestrator", "PlanRecorded"): (orchestrator.PlanRecorded, _plan_recorded),
-    ("orchestrator", "EffectIntended"): (orchestrator.EffectIntended, _effect_intended),
-    ("orchestrator", "EffectsObserved"): (orchestrator.EffectsObserved, _effects_observed),
-    ("orchestrator", "RunEnded"): (orchestrator.RunEnded, _run_ended),
-    ("state", "ErrorRecorded"): (state.ErrorRecorded, _error_recorded),
+def _approval_requested(event: policy.ApprovalRequested) -> Requested:
+    return Requested(
+        approval_id=event.approval_id,
+        agent_id=event.agent_id,
+        run_id=event.run_id,
+        task_id=event.task_id,
+        action=event.action.name,
+        target=event.action.target,
+        action_digest=event.action_digest,
+        requested_by=event.requested_by,
+        why=event.why,
+        at_us=_microseconds(event.at),
+        expire_us=_microseconds(event.expire_time),
+    )
+
+
+def _approval_answered(event: policy.ApprovalAnswered) -> Answered:
+    return Answered(event.approval_id, event.approved, event.by, event.comment, _microseconds(event.at))
+
+
+def _approval_used(event: policy.ApprovalUsed) -> Used:
+    return Used(event.approval_id, event.decision_id, _microseconds(event.at))
+
+
+FACTS: dict[type[Message], Callable[[Any], Fact | None]] = {
+    policy.DecisionsMade: _decisions_made,
+    policy.AgentRegistered: _agent_registered,
+    policy.AgentRevoked: _agent_revoked,
+    policy.ApprovalRequested: _approval_requested,
+    policy.ApprovalAnswered: _approval_answered,
+    policy.ApprovalUsed: _approval_used,
+    orchestrator.PlanRecorded: _plan_recorded,
+    orchestrator.EffectIntended: _effect_intended,
+    orchestrator.EffectsObserved: _effects_observed,
+    orchestrator.RunEnded: _run_ended,
+    state.ErrorRecorded: _error_recorded,
 }
+"""How each event that tells a fact is read."""
 
 
 def _name(enum: EnumDescriptor, number: int, prefix: str) -> str:

@@ -3,13 +3,15 @@
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
+from kernel.faults import Unavailable
+from services.ledger.adapters.mending import FileScrubMemory
 from services.ledger.adapters.signer import FileSigner
 from services.ledger.adapters.sqlite.book import SqliteBook
 from services.ledger.domain.entry import Message
 from services.ledger.domain.faults import StreamRegression
 from services.ledger.domain.records import LogState
 from services.ledger.handlers import Ledger
-from services.ledger.wire.facts import read_fact
+from services.ledger.wire.understanding import understand
 
 ORIGIN = "provost.local/main"
 
@@ -36,6 +38,31 @@ class ListedLog:
             raise StreamRegression("the log ends too early", upto)
 
 
+class ListedMender:
+    """Implements `ports.Mender` over a listed log; `room` is how many events it takes before it goes away."""
+
+    def __init__(self, log: ListedLog) -> None:
+        self._log = log
+        self.fenced = ""
+        self.room = 10**6
+
+    async def fence(self, why: str) -> None:
+        self.fenced = self.fenced or why
+
+    async def lift(self) -> None:
+        self.fenced = ""
+
+    async def republish(self, messages: Sequence[Message]) -> int:
+        assert self.fenced, "put back while everybody may write"
+        for n, message in enumerate(messages):
+            if not self.room:
+                raise Unavailable("LOG_UNREACHABLE", f"gone after {n}")
+            end = self._log.messages[-1].sequence if self._log.messages else 0
+            self._log.messages.append(message._replace(sequence=end + 1))
+            self.room -= 1
+        return len(messages)
+
+
 class Bench:
     """A ledger over a listed log, in a directory; `restart` is a new process over the same files."""
 
@@ -45,6 +72,7 @@ class Bench:
         self.ledger: Ledger
         self.book: SqliteBook
         self.signer: FileSigner
+        self.mender: ListedMender
 
     @property
     def database(self) -> Path:
@@ -57,8 +85,10 @@ class Bench:
 
     def make(self) -> None:
         self.signer = FileSigner(ORIGIN, self.home / "keys" / "ledger.key", self.home / "signer" / "head")
-        self.book = SqliteBook(self.database, read_fact)
-        self.ledger = Ledger(self.book, self.log, self.signer)
+        self.book = SqliteBook(self.database, understand)
+        self.mender = ListedMender(self.log)
+        memory = FileScrubMemory(self.home / "scrub.json")
+        self.ledger = Ledger(self.book, self.log, self.signer, self.mender, memory)
 
     async def restart(self) -> "Bench":
         await self.book.close()

@@ -15,7 +15,7 @@ from provost.policy.v1 import policy_pb2
 from provost.state.v1 import events_pb2 as state
 from services.ledger.adapters.sqlite.book import SqliteBook
 from services.ledger.domain.entry import Message
-from services.ledger.wire.facts import read_fact
+from services.ledger.wire.understanding import understand
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -146,6 +146,6 @@ def run(tenant: str = "default", first: int = 1) -> list[Message]:
 
 async def opened(path: Path) -> SqliteBook:
     """A book in `path`, open."""
-    book = SqliteBook(path, read_fact)
+    book = SqliteBook(path, understand)
     await book.open()
     return book

@@ -14,7 +14,7 @@ from services.ledger.adapters.sqlite.book import SqliteBook
 from services.ledger.adapters.sqlite.writer import Writer
 from services.ledger.domain import tree
 from services.ledger.domain.checkpoint import Checkpoint
-from services.ledger.domain.entry import Message, entry_of
+from services.ledger.domain.entry import Message, entry_of, row_of
 from services.ledger.domain.faults import LedgerDiverged, WriterFenced
 from services.ledger.domain.position import Position
 from services.ledger.domain.proofs import Range, range_root, slices
@@ -26,7 +26,7 @@ from services.ledger.domain.questions import (
     ViolationQuestion,
 )
 from services.ledger.domain.records import SignedHead
-from services.ledger.wire.facts import read_fact
+from services.ledger.wire.understanding import understand
 from tests.unit.ledger.story import BEGIN, opened, plain, plains, run
 
 
@@ -116,7 +116,7 @@ def test_no_message_stops_it(tmp_path: Path, poison: list[tuple[str, bytes, byte
     file = tmp_path / "poison.db"
     for suffix in ("", "-wal", "-shm"):
         file.with_name(file.name + suffix).unlink(missing_ok=True)
-    writer = Writer(file, read_fact)
+    writer = Writer(file, understand)
     known = run()
     messages = [
         Message(
@@ -276,7 +276,7 @@ async def test_rows_and_tiles_are_append_only(book: SqliteBook, path: Path) -> N
     await book.append(plains(300))
     db = sqlite3.connect(path, isolation_level=None)
     for statement in (
-        "UPDATE events SET actor = 'me' WHERE sequence = 7",
+        "UPDATE events SET subject = 'evt' WHERE sequence = 7",
         "DELETE FROM events WHERE sequence = 7",
         "INSERT OR REPLACE INTO events SELECT * FROM events WHERE sequence = 7",
         "UPDATE tiles SET root = x''",
@@ -305,13 +305,22 @@ async def test_a_full_disk_leaves_no_partial_batch_and_is_survived(book: SqliteB
 async def test_a_damaged_database_says_what_to_do(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"this is no database, but it is long enough to be looked at as one" * 100)
-    book = SqliteBook(path, read_fact)
+    book = SqliteBook(path, understand)
     with pytest.raises(LedgerDiverged, match="move it away"):
         await book.open()
 
 
 EDITS = {
-    "UPDATE events SET actor = 'key:mallory' WHERE sequence = 123": ("leaves", 123),
+    "UPDATE events SET header = CAST(replace(header, 'service', 'mallory') AS BLOB) WHERE sequence = 123": (
+        "leaves",
+        123,
+    ),
+    "DELETE FROM event_ids WHERE sequence = 17": ("indexes", 17),
+    "UPDATE event_ids SET key = key + 1 WHERE sequence = 17": ("indexes", 17),
+    "INSERT INTO event_ids VALUES (7, 300)": ("indexes", 300),
+    "DELETE FROM postings": ("indexes", 1),
+    "UPDATE postings SET members = x'01'": ("indexes", 1),
+    "UPDATE spans SET to_us = from_us": ("indexes", 1),
     "UPDATE events SET payload = x'00' WHERE sequence = 280": ("leaves", 280),
     "UPDATE events SET header = x'00', leaf_hash = zeroblob(32) WHERE sequence = 5": ("leaves", 5),
     "UPDATE events SET subject = 'evt.default.a.b.c.D' WHERE sequence = 299": ("leaves", 299),
@@ -347,14 +356,14 @@ async def test_an_edit_is_named(book: SqliteBook, path: Path, edit: str) -> None
 
 async def test_a_leaf_edited_with_its_hash_is_named_by_its_tile(book: SqliteBook, path: Path) -> None:
     await book.append(plains(300))
-    forged = entry_of(plain(99, run="forged"))
+    forged = row_of(plain(99, run="forged"))
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("DROP TRIGGER events_no_DELETE")
     db.execute("DELETE FROM events WHERE sequence = 99")
     db.execute(f"INSERT INTO events VALUES ({', '.join('?' * len(forged))})", forged)
     db.close()
     failed = {each.name: each.sequence for each in (await book.audit([])).findings if not each.ok}
-    assert failed == {"tiles": 99, "root": 0}
+    assert failed == {"tiles": 99, "root": 0, "indexes": 99}
 
 
 async def test_a_cut_tail_is_shown_by_a_signed_head(book: SqliteBook) -> None:

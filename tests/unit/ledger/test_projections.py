@@ -19,7 +19,7 @@ from services.ledger.domain.projections import (
     ViolationRow,
     fold,
 )
-from services.ledger.wire.facts import read_fact
+from services.ledger.wire.understanding import understand
 from tests.unit.ledger.story import BEGIN, at, decision, message, plain, run
 
 BEGIN_US = microseconds(BEGIN)
@@ -41,7 +41,7 @@ class Tables:
 
 def told(messages: list[Message]) -> list[Told]:
     entries = [entry_of(each) for each in messages]
-    facts = [(each, read_fact(each)) for each in entries]
+    facts = [(each, understand(each).fact) for each in entries]
     return [Told(each.tenant, each.sequence, each.event_id, fact) for each, fact in facts if fact is not None]
 
 
@@ -133,27 +133,28 @@ def test_an_effect_nobody_intended_changes_nothing() -> None:
 def test_only_what_can_be_read_is_a_fact() -> None:
     made = policy.DecisionsMade(decisions=[decision("d1", policy_pb2.VERDICT_ALLOW)])
     good = message(1, made, aggregate="decisions", id="replica-1")
-    assert read_fact(entry_of(good)) is not None
-    assert read_fact(entry_of(plain(1))) is None
+    assert understand(entry_of(good)).fact is not None
+    assert understand(entry_of(plain(1))).fact is None
     damaged = Message(1, good.subject, good.header, good.payload[:-1])
     mislabelled = Message(
         1, good.subject, good.header.replace(b"DecisionsMade", b"AgentRevoked"), good.payload
     )
-    assert read_fact(entry_of(damaged)) is None
-    assert read_fact(entry_of(mislabelled)) is None
+    assert understand(entry_of(damaged)).fact is None
+    assert understand(entry_of(mislabelled)).fact is None
 
 
 def test_strange_values_do_not_stop_the_ledger() -> None:
     strange = decision("d1", policy_pb2.VERDICT_ALLOW)
     strange.at.seconds, strange.tier, strange.verdict = 2**62, 99, 77  # type: ignore[assignment]
-    fact = read_fact(entry_of(message(1, policy.DecisionsMade(decisions=[strange]), aggregate="decisions")))
+    event = message(1, policy.DecisionsMade(decisions=[strange]), aggregate="decisions")
+    fact = understand(entry_of(event)).fact
     (row,) = fold([Told("default", 1, "e", fact)], lambda kind, key: None)[ActionRow].values()  # type: ignore[arg-type]
     assert isinstance(row, ActionRow)
     assert (row.at_us, row.tier, row.decision) == (0, "99", "77")
     plan = orchestrator.PlanRecorded(
         run_id="r", incident=incident_pb2.Incident(confidence=float("nan")), at=at(1)
     )
-    fact = read_fact(entry_of(message(1, plan, aggregate="run")))
+    fact = understand(entry_of(message(1, plan, aggregate="run"))).fact
     assert fold([Told("default", 1, "e", fact)], lambda kind, key: None)[RunRow] == {  # type: ignore[arg-type]
         ("default", "r"): RunRow("default", "r", 0.0, False)
     }
@@ -168,9 +169,8 @@ def test_every_outcome_of_an_effect() -> None:
     }
     for state in orchestrator_pb2.EffectState.values():
         effect = orchestrator_pb2.Effect(effect_id="x", state=state)
-        fact = read_fact(
-            entry_of(message(1, orchestrator.EffectsObserved(effects=[effect]), aggregate="run"))
-        )
+        event = message(1, orchestrator.EffectsObserved(effects=[effect]), aggregate="run")
+        fact = understand(entry_of(event)).fact
         assert isinstance(fact, Observed)
         assert [(each.success, each.error_type) for each in fact.outcomes] == (
             [states[state]] if state in states else []

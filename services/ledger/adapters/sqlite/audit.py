@@ -1,29 +1,34 @@
-"""The audit of a SQLite book: one snapshot read once from end to end, projections recomputed into temporary tables.
+"""The audit of a SQLite book: one snapshot read once from end to end; projections and indexes recomputed into temporary
+tables.
 
 Synchronous: its owner runs it on a reading thread.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from services.ledger.adapters.schema import PROJECTIONS
-from services.ledger.adapters.sqlite.tables import Projections, create_table, differences
-from services.ledger.adapters.sqlite.writer import ReadFact
+from sqlalchemy import Table
+
+from services.ledger.adapters.schema import EVENT_IDS, POSTINGS, PROJECTIONS, SPANS
+from services.ledger.adapters.sqlite.tables import Projections, create_table, differences, insert, lacking
 from services.ledger.domain.audit import Audit, Finding
 from services.ledger.domain.checkpoint import Checkpoint
-from services.ledger.domain.entry import Entry
+from services.ledger.domain.entry import Entry, Row, read_row
 from services.ledger.domain.facts import Told
 from services.ledger.domain.position import Position
+from services.ledger.domain.terms import BLOCK, Block, Term, id_key, terms_of
 from services.ledger.domain.tree import Tile
+from services.ledger.domain.understood import Understand
 from services.ledger.ports import Audited
 
 _AT_ONCE = 200  # payloads may be large
+_INDEXES = (EVENT_IDS, POSTINGS, SPANS)
 
 
-def audit(db: sqlite3.Connection, heads: Sequence[Checkpoint], read_fact: ReadFact) -> Audited:
+def audit(db: sqlite3.Connection, heads: Sequence[Checkpoint], understand: Understand) -> Audited:
     """Everything that does or does not hold in the database; `db` is used for this alone and then closed."""
     db.execute("PRAGMA temp_store=FILE")
-    for table in PROJECTIONS.values():
+    for table in (*PROJECTIONS.values(), *_INDEXES):
         db.execute(create_table(table, "temp"))
     db.execute("BEGIN")
     position = Position(*db.execute("SELECT first_seq, last_seq, root FROM position").fetchone())
@@ -35,22 +40,56 @@ def audit(db: sqlite3.Connection, heads: Sequence[Checkpoint], read_fact: ReadFa
 
     running = Audit(position, [*kept, *heads], stored_tile)
     projections = Projections(db, "temp")
-    rows = db.execute("SELECT * FROM events ORDER BY sequence")
-    while batch := rows.fetchmany(_AT_ONCE):
-        entries = [Entry(*row) for row in batch]
-        for entry in entries:
-            running.take(entry)
-        projections.tell(_told(entries, read_fact))
+    indexes = _Indexes(db)
+    stored = db.execute("SELECT * FROM events ORDER BY sequence")
+    while batch := stored.fetchmany(_AT_ONCE):
+        told = []
+        for row in map(Row._make, batch):
+            running.take(row)
+            entry = read_row(row)
+            fact, links = understand(entry)
+            indexes.take(entry, terms_of(entry, links))
+            if fact is not None:
+                told.append(Told(entry.tenant, entry.sequence, entry.event_id, fact))
+        projections.tell(told)
+        indexes.write()
     (tiles,) = db.execute("SELECT count(*) FROM tiles").fetchone()
-    return Audited(position, (*running.finish(tiles), _projections(db)))
+    return Audited(position, (*running.finish(tiles), _projections(db), indexes.finding(position)))
 
 
-def _told(entries: Sequence[Entry], read_fact: ReadFact) -> list[Told]:
-    return [
-        Told(each.tenant, each.sequence, each.event_id, fact)
-        for each in entries
-        if (fact := read_fact(each)) is not None
-    ]
+class _Indexes:
+    """What events are found by, recomputed beside what is stored."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._block = Block(0)
+        self._made: dict[Table, list[tuple[object, ...]]] = {table: [] for table in _INDEXES}
+
+    def take(self, entry: Entry, terms: Iterable[Term]) -> None:
+        self._made[EVENT_IDS].append((id_key(entry.event_id), entry.sequence))
+        self._block.add(terms, entry.at_us)
+        if self._block.full:
+            self._made[POSTINGS].extend(self._block.postings())
+            self._made[SPANS].append(self._block.span())
+            self._block = Block(self._block.number + 1)
+
+    def write(self) -> None:
+        for table, rows in self._made.items():
+            self._db.executemany(insert(table, "temp"), rows)
+            rows.clear()
+
+    def finding(self, position: Position) -> Finding:
+        for table, place in ((EVENT_IDS, "sequence"), (SPANS, "block"), (POSTINGS, "block")):
+            at = lacking(self._db, table, place)
+            if at is not None:
+                sequence = at if place == "sequence" else position.first + at * BLOCK
+                return Finding(
+                    "indexes",
+                    False,
+                    f"{table.name} does not say what the events from {sequence} on are",
+                    sequence,
+                )
+        return Finding("indexes", True, "ids, terms and times recomputed from the events")
 
 
 def _projections(db: sqlite3.Connection) -> Finding:

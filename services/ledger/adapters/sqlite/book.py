@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, create_engine
+from sqlalchemy.exc import DBAPIError
 
 from kernel.faults import Unavailable
-from services.ledger.adapters import reading
+from services.ledger.adapters import reading, searching
+from services.ledger.adapters.searching import Search
 from services.ledger.adapters.sqlite.audit import audit
 from services.ledger.adapters.sqlite.draft import SqliteDraft, remove, sync
 from services.ledger.adapters.sqlite.heads import keep_head, read_heads
 from services.ledger.adapters.sqlite.tiles import Run, leaf_hashes, read_slices
-from services.ledger.adapters.sqlite.writer import ReadFact, Writer, explain
+from services.ledger.adapters.sqlite.writer import Writer, explain
 from services.ledger.domain.checkpoint import Checkpoint
-from services.ledger.domain.entry import Entry, Message
+from services.ledger.domain.entry import Entry, Message, Row, read_row
 from services.ledger.domain.position import Position
 from services.ledger.domain.projections import ActionRow, AgentRow, ViolationRow
 from services.ledger.domain.proofs import Slice
@@ -35,6 +37,7 @@ from services.ledger.domain.questions import (
     ViolationQuestion,
 )
 from services.ledger.domain.records import SignedHead
+from services.ledger.domain.understood import Understand
 from services.ledger.ports import Audited
 
 T = TypeVar("T")
@@ -45,10 +48,10 @@ _WAIT_SECONDS = 10.0
 class SqliteBook:
     """Implements `ports.Book` with the database in `path`, which is made if it is not there."""
 
-    def __init__(self, path: Path, read_fact: ReadFact) -> None:
+    def __init__(self, path: Path, understand: Understand) -> None:
         self._path = path
         self._draft_path = path.with_name(path.name + ".draft")
-        self._read_fact = read_fact
+        self._understand = understand
         self._writing = ThreadPoolExecutor(1, "ledger-writer")
         self._reading = ThreadPoolExecutor(_READERS, "ledger-reader")
         self._gate = _Gate()
@@ -87,18 +90,16 @@ class SqliteBook:
 
     async def rows(self, first: int, last: int) -> list[Entry]:
         query = "SELECT * FROM events WHERE sequence >= ? AND sequence <= ? ORDER BY sequence"
-        return await self._read(lambda run: [Entry(*row) for row in run(query, (first, last))])
+        return await self._read(lambda run: [read_row(Row(*row)) for row in run(query, (first, last))])
 
     async def heads(self) -> Sequence[SignedHead]:
         return await self._read(read_heads)
 
     async def event(self, tenant: str, event_id: str) -> Entry | None:
-        query = reading.event(tenant, event_id)
-        return await self._select(query, lambda rows: next((Entry(*row) for row in rows), None))
+        return await self._find(searching.event(tenant, event_id))
 
     async def events(self, question: EventQuestion, page: Page) -> Listed[Entry]:
-        query = reading.events(question, page)
-        return await self._select(query, lambda rows: reading.listed_events(rows, page))
+        return await self._find(searching.events(question, page, self._understand))
 
     async def actions(self, question: ActionQuestion, page: Page) -> Listed[ActionRow]:
         query = reading.actions(question, page)
@@ -115,13 +116,13 @@ class SqliteBook:
     async def audit(self, heads: Sequence[Checkpoint]) -> Audited:
         def run() -> Audited:
             with closing(sqlite3.connect(self._path, isolation_level=None, timeout=_WAIT_SECONDS)) as db:
-                return audit(db, heads, self._read_fact)
+                return audit(db, heads, self._understand)
 
         async with self._gate.shared():
             return await self._on(self._reading, run)
 
     async def beside(self) -> SqliteDraft:
-        return SqliteDraft(self._draft_path, self._read_fact, self._replace_by)
+        return SqliteDraft(self._draft_path, self._understand, self._replace_by)
 
     async def _replace_by(self, fresh: Path) -> None:
         def replace() -> None:
@@ -140,8 +141,10 @@ class SqliteBook:
 
     def _open(self) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._writer = Writer(self._path, self._read_fact)
-        self._engine = create_engine("sqlite://", creator=self._connect, pool_size=_READERS)
+        if self._engine is None:
+            self._engine = create_engine("sqlite://", creator=self._connect, pool_size=_READERS)
+        # Last: what does not add up cannot be written on, but it can still be read, and audited.
+        self._writer = Writer(self._path, self._understand)
 
     def _close(self) -> None:
         if self._engine is not None:
@@ -176,6 +179,13 @@ class SqliteBook:
     async def _select(self, query: "Select[Any]", call: Callable[[Any], T]) -> T:
         return await self._connected(lambda connection: call(connection.execute(query)))
 
+    async def _find(self, search: Search[T]) -> T:
+        return await self._connected(
+            lambda connection: searching.run_search(
+                search, lambda query: connection.execute(query).fetchall()
+            )
+        )
+
     async def _connected(self, call: Callable[[Connection], T]) -> T:
         def run() -> T:
             if self._engine is None:
@@ -191,6 +201,10 @@ class SqliteBook:
             return await asyncio.get_running_loop().run_in_executor(threads, call)
         except sqlite3.Error as problem:
             explain(problem, self._path)
+        except DBAPIError as problem:
+            if not isinstance(problem.orig, sqlite3.Error):
+                raise
+            explain(problem.orig, self._path)
 
 
 def _not_open() -> Unavailable:

@@ -9,11 +9,12 @@ from typing import TypeVar
 
 from services.ledger.adapters.sqlite.heads import keep_head
 from services.ledger.adapters.sqlite.tiles import read_slices
-from services.ledger.adapters.sqlite.writer import ReadFact, Writer
+from services.ledger.adapters.sqlite.writer import Writer
 from services.ledger.domain.entry import Message
 from services.ledger.domain.position import Position
 from services.ledger.domain.proofs import Slice
 from services.ledger.domain.records import SignedHead
+from services.ledger.domain.understood import Understand
 
 T = TypeVar("T")
 
@@ -22,10 +23,10 @@ class SqliteDraft:
     """Implements `ports.Draft` in the file `path`; `take_place` puts a whole file in the place of the book's."""
 
     def __init__(
-        self, path: Path, read_fact: ReadFact, take_place: Callable[[Path], Awaitable[None]]
+        self, path: Path, understand: Understand, take_place: Callable[[Path], Awaitable[None]]
     ) -> None:
         self._path = path
-        self._read_fact = read_fact
+        self._understand = understand
         self._take_place = take_place
         self._thread = ThreadPoolExecutor(1, "ledger-draft")
         self._writer: Writer | None = None
@@ -71,7 +72,7 @@ class SqliteDraft:
     async def _run(self, call: Callable[[Writer], T]) -> T:
         def on_thread() -> T:
             if self._writer is None:
-                self._writer = Writer(self._path, self._read_fact, draft=True)
+                self._writer = Writer(self._path, self._understand, draft=True)
             return call(self._writer)
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, on_thread)

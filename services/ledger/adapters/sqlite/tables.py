@@ -65,5 +65,14 @@ def differences(db: sqlite3.Connection) -> Iterator[tuple[str, Key, int]]:
                 break
 
 
+def lacking(db: sqlite3.Connection, table: Table, place: str) -> int | None:
+    """The least `place` of a row of `table` that `main` and `temp` do not both have."""
+    found = []
+    for one, other in (("main", "temp"), ("temp", "main")):
+        extra = f"SELECT * FROM {one}.{table.name} EXCEPT SELECT * FROM {other}.{table.name}"  # noqa: S608
+        found += db.execute(f"SELECT min({place}) FROM ({extra})").fetchone()  # noqa: S608
+    return min((at for at in found if at is not None), default=None)
+
+
 def _id(table: Table) -> str:
     return list(table.primary_key)[1].name

@@ -4,22 +4,28 @@ Rows go in as tuples, many at a time; SQLAlchemy is asked for the text of the ta
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from kernel.faults import Unavailable
-from services.ledger.adapters.schema import EVENTS, METADATA, POSITION, TILES
+from services.ledger.adapters.schema import (
+    EVENT_IDS,
+    EVENTS,
+    METADATA,
+    POSITION,
+    POSTINGS,
+    SPANS,
+    TILES,
+)
 from services.ledger.adapters.sqlite.tables import Projections, create_indexes, create_table, insert
-from services.ledger.domain import tree
-from services.ledger.domain.entry import Entry, Message, entry_of
-from services.ledger.domain.facts import Fact, Told
+from services.ledger.domain.entry import Message, Row
 from services.ledger.domain.faults import LedgerDiverged, WriterFenced
+from services.ledger.domain.growth import Edge, levels_of
 from services.ledger.domain.position import Position
-from services.ledger.domain.tree import HASH_BYTES, TILE_WIDTH, Frontier
-
-ReadFact = Callable[[Entry], Fact | None]
-"""What the ledger understands of an event; None for what it does not, or cannot read. Never raises."""
+from services.ledger.domain.terms import BLOCK
+from services.ledger.domain.tree import EMPTY_ROOT, TILE_WIDTH
+from services.ledger.domain.understood import Understand
 
 _LIVE = (
     "PRAGMA journal_mode=WAL",
@@ -38,8 +44,7 @@ _APPEND_ONLY = (
     "CREATE TRIGGER {0}_no_{1} BEFORE {1} ON {0}{2} BEGIN SELECT RAISE(ABORT, '{0} is append-only'); END"
 )
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_INSERT_EVENT = insert(EVENTS, "main")
-_INSERT_TILE = insert(TILES, "main")
+_INSERT = {table: insert(table, "main") for table in (EVENTS, EVENT_IDS, TILES, POSTINGS, SPANS)}
 
 
 class Writer:
@@ -49,12 +54,11 @@ class Writer:
     room, or the database does not answer; nothing was changed) and LedgerDiverged (it is damaged).
     """
 
-    def __init__(self, path: Path, read_fact: ReadFact, *, draft: bool = False) -> None:
+    def __init__(self, path: Path, understand: Understand, *, draft: bool = False) -> None:
         self._path = path
-        self._read_fact = read_fact
+        self._understand = understand
         self._draft = draft
-        self._position = Position()
-        self._frontier = Frontier()
+        self._edge: Edge
         self._stale = False
         try:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
@@ -66,14 +70,20 @@ class Writer:
 
     @property
     def position(self) -> Position:
-        return self._position
+        """As `ports.Book.position`."""
+        try:
+            if self._stale:
+                self._recover()
+        except sqlite3.Error as problem:
+            explain(problem, self._path)
+        return self._edge.position
 
     def append(self, messages: Sequence[Message]) -> Position:
         """As `ports.Book.append`."""
         try:
             if self._stale:
                 self._recover()
-            return self._append([each for each in messages if each.sequence > self._position.last])
+            return self._append(messages)
         except sqlite3.Error as problem:
             self._give_up()
             explain(problem, self._path)
@@ -122,12 +132,14 @@ class Writer:
     def _create(self) -> None:
         for table in METADATA.sorted_tables:
             self._db.execute(create_table(table, "main"))
-        for name in ("events", "tiles", "heads"):
+        for name in ("events", "event_ids", "tiles", "postings", "spans", "heads"):
             for verb in ("UPDATE", "DELETE"):
                 self._db.execute(_APPEND_ONLY.format(name, verb, ""))
         for name, key in (
             ("events", "sequence = NEW.sequence"),
             ("tiles", "level = NEW.level AND idx = NEW.idx"),
+            ("postings", "term = NEW.term AND block = NEW.block"),
+            ("spans", "block = NEW.block"),
         ):
             # INSERT OR REPLACE would delete without firing the trigger above.
             again = f" WHEN EXISTS (SELECT 1 FROM {name} WHERE {key})"  # noqa: S608 - names are ours
@@ -135,50 +147,30 @@ class Writer:
         if not self._draft:
             for statement in create_indexes():
                 self._db.execute(statement)
-        self._db.execute("INSERT INTO position VALUES (1, 0, 0, ?)", (tree.EMPTY_ROOT,))
+        self._db.execute("INSERT INTO position VALUES (1, 0, 0, ?)", (EMPTY_ROOT,))
 
     def _recover(self) -> None:
-        """Position and frontier, from what is stored."""
-        first, last, root = self._db.execute("SELECT first_seq, last_seq, root FROM position").fetchone()
+        """The edge, from what is stored."""
+        run = self._db.execute
+        first, last, root = run("SELECT first_seq, last_seq, root FROM position").fetchone()
         position = Position(first, last, root)
-        levels, count, level = [], position.size, 0
-        while count:
-            full, pending = divmod(count, TILE_WIDTH)
+        rows, upper = [], []
+        for level, (full, _) in enumerate(levels_of(position.size)):
             if level == 0:
-                query = "SELECT leaf_hash FROM events WHERE sequence >= ? AND sequence <= ? ORDER BY sequence"
-                found = self._db.execute(query, (first + full * TILE_WIDTH, last))
+                query = "SELECT * FROM events WHERE sequence >= ? AND sequence <= ? ORDER BY sequence"
+                rows = [Row(*row) for row in run(query, (first + full * BLOCK, last))]
             else:
                 query = "SELECT root FROM tiles WHERE level = ? AND idx >= ? ORDER BY idx"
-                found = self._db.execute(query, (level - 1, full * TILE_WIDTH))
-            hashes = b"".join(each for (each,) in found)
-            if len(hashes) != pending * HASH_BYTES:
-                raise LedgerDiverged(
-                    f"tree level {level} of {self._path.name} does not fit its position {last}"
-                )
-            levels.append(hashes)
-            count, level = full, level + 1
-        frontier = Frontier(position.size, tuple(levels))
-        if tree.root_of(frontier) != root:
-            raise LedgerDiverged(f"the tree in {self._path.name} has another root than its position says")
-        self._position, self._frontier, self._stale = position, frontier, False
+                upper.append(b"".join(each for (each,) in run(query, (level - 1, full * TILE_WIDTH))))
+        self._edge = Edge(position, rows, upper, self._understand)
+        self._stale = False
 
     def _append(self, messages: Sequence[Message]) -> Position:
-        old = self._position
-        if not messages:
+        old = self._edge.position
+        batch = self._edge.take(messages)
+        new = batch.position
+        if new == old:
             return old
-        begin = old.last + 1 if old.first else messages[0].sequence
-        if [each.sequence for each in messages] != list(range(begin, begin + len(messages))):
-            raise LedgerDiverged(
-                f"the log has a gap: {begin} was to come, {messages[0].sequence} came", begin
-            )
-        entries = [entry_of(each) for each in messages]
-        frontier, tiles = tree.grow(self._frontier, [each.leaf_hash for each in entries])
-        new = Position(old.first or begin, messages[-1].sequence, tree.root_of(frontier))
-        told = [
-            Told(each.tenant, each.sequence, each.event_id, fact)
-            for each in entries
-            if (fact := self._read_fact(each)) is not None
-        ]
         run, run_many = self._db.execute, self._db.executemany
         run("BEGIN IMMEDIATE")
         # Whoever moves the position from where it was is the writer; the other one finds nothing to move.
@@ -188,12 +180,14 @@ class Writer:
         )
         if moved.rowcount != 1:
             raise WriterFenced(old.last)
-        run_many(_INSERT_EVENT, entries)
-        run_many(_INSERT_TILE, [(each.level, each.index, each.hashes, each.root) for each in tiles])
-        if told:
-            self._projections.tell(told)
+        run_many(_INSERT[EVENTS], batch.rows)
+        run_many(_INSERT[EVENT_IDS], batch.ids)
+        run_many(_INSERT[TILES], [(each.level, each.index, each.hashes, each.root) for each in batch.tiles])
+        run_many(_INSERT[POSTINGS], batch.postings)
+        run_many(_INSERT[SPANS], batch.spans)
+        if batch.told:
+            self._projections.tell(batch.told)
         run("COMMIT")
-        self._position, self._frontier = new, frontier
         return new
 
     def _give_up(self) -> None:

@@ -1,0 +1,178 @@
+"""Terms: what events are found by, and the index that finds them.
+
+A term is a kind, a tenant and a value, as ("run", "default", "run-7"). The index holds no row for each event and term,
+but one for each term and block of 256 leaves: which of the block's events bear it. That is a tenth of the rows, and
+several terms at once are answered by intersecting blocks. A block is written when it is full; the leaves behind the
+last full one are so few that they are looked through.
+
+A term is stored as 64 bits of its hash: what is found that way is a candidate, and is checked before it is answered.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+from services.ledger.domain.entry import Entry
+from services.ledger.domain.tree import TILE_WIDTH
+
+BLOCK = TILE_WIDTH
+"""A block is the leaves of one full tile of level 0: block n begins with leaf n * BLOCK."""
+_BITMAP_BYTES = BLOCK // 8
+_HASH_BYTES = 8
+
+TENANT = "tenant"
+CONTEXT = "context"
+AGGREGATE = "aggregate"
+AGGREGATE_ID = "aggregate_id"
+EVENT_TYPE = "event_type"
+CORRELATION = "correlation"
+ACTOR = "actor"
+AGENT = "agent"
+RUN = "run"
+TASK = "task"
+
+Term = tuple[str, str, str]
+"""Kind, tenant, value."""
+
+
+class Links(NamedTuple):
+    """The agents, runs and tasks that an event's payload names."""
+
+    agents: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+
+
+NO_LINKS = Links()
+ReadLinks = Callable[[Entry], Links]
+"""Who and what an event's payload names; nothing for what cannot be read. Never raises."""
+
+
+class Posting(NamedTuple):
+    """That events of a block bear a term; `members` says which (see `members_of`)."""
+
+    term: int
+    block: int
+    members: bytes
+
+
+class Span(NamedTuple):
+    """The least and the greatest `at_us` in a block; None when no event of it has a time."""
+
+    block: int
+    from_us: int | None
+    to_us: int | None
+
+
+def terms_of(entry: Entry, links: Links) -> set[Term]:
+    """What an event is found by; a kind may occur several times.
+
+    An event is of an agent when the agent is its actor (`agent:<id>`), its aggregate, or named in its payload; of a run
+    when the run is its correlation, its aggregate, or named in its payload; of a task when either says so.
+    """
+    tenant, aggregate, aggregate_id = entry.tenant, entry.aggregate, entry.aggregate_id
+    correlation, actor = entry.correlation_id, entry.actor
+    terms = {
+        (TENANT, tenant, ""),
+        (CONTEXT, tenant, entry.context),
+        (AGGREGATE, tenant, aggregate),
+        (AGGREGATE_ID, tenant, aggregate_id),
+        (EVENT_TYPE, tenant, entry.event_type),
+        (ACTOR, tenant, actor),
+    }
+    if correlation:
+        terms.add((CORRELATION, tenant, correlation))
+        terms.add((RUN, tenant, correlation))
+    if aggregate in _AGGREGATES:
+        terms.add((aggregate, tenant, aggregate_id))
+    if actor.startswith("agent:"):
+        terms.add((AGENT, tenant, actor[6:]))
+    if links is not NO_LINKS:
+        for kind, values in zip(_LINKED, links, strict=True):
+            for value in values:
+                terms.add((kind, tenant, value))
+    return terms
+
+
+_LINKED = (AGENT, RUN, TASK)
+_AGGREGATES = frozenset(_LINKED)  # these aggregates are called what their kinds are
+
+
+def key_of(term: Term) -> int:
+    """The 64 bits, as a signed number, that a term is stored as."""
+    return _number("\0".join(term))
+
+
+def id_key(event_id: str) -> int:
+    """The 64 bits, as a signed number, that an event is found by when its id is known."""
+    return _number(event_id)
+
+
+def members_of(members: bytes) -> int:
+    """The members of a block that bear a term, as a bitmap: bit n is leaf n of the block.
+
+    Stored as a bitmap of 32 bytes, bit 0 first, or when they are fewer than 32, as their numbers, one byte each.
+    """
+    if len(members) == _BITMAP_BYTES:
+        return int.from_bytes(members, "little")
+    bitmap = 0
+    for member in members:
+        bitmap |= 1 << member
+    return bitmap
+
+
+class Block:
+    """The block that is being filled: takes events in order, and gives its postings and span when it is full."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._count = 0
+        self._members: dict[Term, list[int]] = {}
+        self._from_us: int | None = None
+        self._to_us: int | None = None
+
+    @property
+    def full(self) -> bool:
+        return self._count == BLOCK
+
+    def add(self, terms: Iterable[Term], at_us: int | None) -> None:
+        """Take the next event; needs room."""
+        n, members = self._count, self._members
+        for term in terms:
+            known = members.get(term)
+            if known is None:
+                members[term] = [n]
+            else:
+                known.append(n)
+        self._count = n + 1
+        if at_us is not None:
+            if self._from_us is None or at_us < self._from_us:
+                self._from_us = at_us
+            if self._to_us is None or at_us > self._to_us:
+                self._to_us = at_us
+
+    def postings(self) -> list[Posting]:
+        """What the index says of this block, ordered by term."""
+        merged: dict[int, list[int]] = {}
+        for term, members in self._members.items():
+            key = key_of(term)
+            # Two terms with one hash are one posting: what is found is checked anyway.
+            merged[key] = sorted({*merged[key], *members}) if key in merged else members
+        return sorted(Posting(key, self.number, _pack(members)) for key, members in merged.items())
+
+    def span(self) -> Span:
+        return Span(self.number, self._from_us, self._to_us)
+
+
+def _pack(members: Sequence[int]) -> bytes:
+    if len(members) < _BITMAP_BYTES:
+        return bytes(members)
+    bitmap = 0
+    for member in members:
+        bitmap |= 1 << member
+    return bitmap.to_bytes(_BITMAP_BYTES, "little")
+
+
+def _number(text: str) -> int:
+    hashed = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).digest()
+    return int.from_bytes(hashed, "little", signed=True)
