@@ -78,6 +78,7 @@ class ServiceSettings(BaseSettings):
     ledger_port: Port = _port("PROVOST_LEDGER_PORT", 7003)
     orchestrator_port: Port = _port("PROVOST_ORCHESTRATOR_PORT", 7004)
     actuators_port: Port = _port("PROVOST_ACTUATORS_PORT", 7005)
+    witness_port: Port = _port("PROVOST_WITNESS_PORT", 7006)
     nats_port: Port = _port("PROVOST_NATS_PORT", 4222)
     store_port: Port = _port("PROVOST_STORE_PORT", 6379)
 
@@ -159,6 +160,7 @@ KNOWN_NAMES: frozenset[str] = frozenset(
         "PROVOST_LEDGER_ADDRESS",
         "PROVOST_LEDGER_DB",
         "PROVOST_LEDGER_PORT",
+        "PROVOST_LEDGER_SCRUB_SECONDS",
         "PROVOST_LISTEN_HOST",
         "PROVOST_METRICS_PORT",
         "PROVOST_NATS_PORT",
@@ -172,6 +174,10 @@ KNOWN_NAMES: frozenset[str] = frozenset(
         "PROVOST_STATE_PORT",
         "PROVOST_STORE_PORT",
         "PROVOST_STORE_URL",
+        "PROVOST_WITNESS",
+        "PROVOST_WITNESS_LOGS",
+        "PROVOST_WITNESS_NAME",
+        "PROVOST_WITNESS_PORT",
     }
 )
 

@@ -1,5 +1,6 @@
 """Prometheus metrics of this process, and the port where they are read."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
@@ -41,6 +42,17 @@ def follow(name: str, follower: Follows) -> None:
     FOLLOWER_POSITION.labels(name).set_function(lambda: follower.position)
     FOLLOWER_LAG_EVENTS.labels(name).set_function(lambda: follower.lag)
     FOLLOWER_LAG_SECONDS.labels(name).set_function(lambda: follower.stale_seconds)
+
+
+_shown: dict[str, Gauge] = {}
+
+
+def show(name: str, text: str, value: Callable[[], float]) -> None:
+    """Show a number of the service's own, whenever somebody looks; shown again, the newer one counts."""
+    gauge = _shown.get(name)
+    if gauge is None:
+        gauge = _shown[name] = Gauge(name, text)
+    gauge.set_function(value)
 
 
 def positions() -> dict[str, int]:

@@ -10,6 +10,13 @@ from chassis.config import ServiceSettings
 class LedgerSettings(ServiceSettings):
     ledger_db: Path = Field(Path("ledger/ledger.db"), alias="PROVOST_LEDGER_DB")
 
+    ledger_scrub_seconds: float = Field(86_400.0, ge=0, alias="PROVOST_LEDGER_SCRUB_SECONDS")
+
+    @property
+    def scrub_file(self) -> Path:
+        """Where the scrubber is; deleted, it begins again."""
+        return self.within_home(Path("ledger/scrub.json"))
+
     @property
     def database(self) -> Path:
         """May be deleted at any time: it is rebuilt from the event log."""

@@ -24,6 +24,7 @@ from services.ledger.domain.questions import (
     ViolationQuestion,
 )
 from services.ledger.domain.records import LogState, Scrubbed, SignedHead
+from services.ledger.domain.witnesses import Answer, WitnessKey
 
 
 class Book(Protocol):
@@ -63,7 +64,7 @@ class Book(Protocol):
         ...
 
     async def rows(self, first: int, last: int) -> list[Entry]:
-        """The rows from `first` to `last`, of every tenant, in order; what is missing is left out. Ask for few at once."""
+        """The rows from `first` to `last`, of every tenant, in order; what is missing is left out. Ask for few."""
         ...
 
     async def event(self, tenant: str, event_id: str) -> Entry | None:
@@ -173,9 +174,10 @@ class Mender(Protocol):
         ...
 
     async def republish(self, messages: Sequence[Message]) -> int:
-        """Put back messages that follow the log's end, as they were published; how many were, at least one.
+        """Put back messages that follow the log's end, as they were published; how many were.
 
-        Fewer than all when they end within an atomic batch. What is put back before it fails stays.
+        Fewer than all when they end within an atomic batch, none when they are but a part of one. What is put back
+        before it fails stays.
 
         Raises:
             LedgerDiverged: one was refused, or did not get its sequence.
@@ -195,7 +197,19 @@ class Signer(Protocol):
     """Holds the key and the last head it signed, and trusts nobody about the tree."""
 
     @property
-    def key(self) -> VerifierKey: ...
+    def key(self) -> VerifierKey:
+        """The newest key that signs."""
+        ...
+
+    @property
+    def keys(self) -> Sequence[VerifierKey]:
+        """Every key that signs, oldest first: two while keys are changed."""
+        ...
+
+    @property
+    def key_history(self) -> str:
+        """Every key there ever was, as `domain.keyring` writes it."""
+        ...
 
     @property
     def last(self) -> SignedHead | None:
@@ -235,7 +249,7 @@ class Signer(Protocol):
         ...
 
     def opens(self, note: str) -> Checkpoint:
-        """The checkpoint of a note that this key has signed.
+        """The checkpoint of a note that a key of this log has signed, and could when it signed trees of that size.
 
         Raises:
             MalformedNote: it has not.
@@ -258,4 +272,33 @@ class Exporter(Protocol):
             LedgerDiverged: the messages are not those of the plan.
             Unavailable: it cannot be done now.
         """
+        ...
+
+
+class Witness(Protocol):
+    """Somebody else, with a key of their own, who signs heads that grew out of the last one they signed."""
+
+    @property
+    def key(self) -> WitnessKey: ...
+
+    async def ask(self, old: int, path: Sequence[bytes], note: str) -> Answer:
+        """Ask for a signature on the head in `note`; `path` proves that it grew out of the head over `old` events.
+
+        What is answered is not verified. Safe to repeat, and to give up.
+
+        Raises:
+            Unavailable: it does not answer, answers nothing that can be understood, or does not know this log.
+        """
+        ...
+
+
+class CosignedMemory(Protocol):
+    """The newest head with what witnesses have signed of it, over restarts. To lose it costs asking again."""
+
+    async def keep(self, note: str) -> None:
+        """Raises Unavailable: it is not kept."""
+        ...
+
+    async def recall(self) -> str:
+        """What was kept last; Raises Unavailable: nothing was, or it cannot be read."""
         ...

@@ -1,7 +1,7 @@
 """From the event log into the ledger: what arrives while one transaction is written goes into the next one.
 
 Trouble that may pass (no room, no database, another writer) is waited out with the same messages in hand; a story that
-does not fit stops everything but reading, for good.
+does not fit stops everything but reading, until it fits again.
 """
 
 import asyncio
@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from itertools import islice
 
+from chassis import metrics
 from chassis.eventlog.follower import Follower, FollowerState
 from chassis.eventlog.headers import raw_headers
-from chassis.process import jitter, now
+from chassis.process import jitter, monotonic, now
 from chassis.telemetry import get_logger
 from kernel.events import Recorded
 from kernel.faults import Fault, Refused, Unavailable
@@ -27,6 +28,10 @@ MAX_WAITING_BYTES = 32 * 1024 * 1024
 SIGN_EVERY_SECONDS = 1.0
 LOOK_EVERY_SECONDS = 0.25
 UNHEALTHY_SECONDS = 5.0
+RECONSIDER_SECONDS = 1.0
+SCRUB_REST = 9
+"""How long the scrubber rests, for the time it took."""
+LONGEST_REST_SECONDS = 60.0
 REBUILD_FROM_EVENTS = 20_000
 """From this many events on, an empty book is filled as a draft rather than in steps that each survive a crash."""
 
@@ -42,7 +47,9 @@ class Reactor:
         ledger: Ledger,
         follow: Callable[[int, Deliver], Follower],
         set_serving: Callable[[bool], Awaitable[None]],
+        scrub_seconds: float,
     ) -> None:
+        self._scrub_seconds = scrub_seconds
         self._ledger = ledger
         self._follow = follow
         self._set_serving = set_serving
@@ -54,7 +61,17 @@ class Reactor:
         self._caught_up = False
 
     async def run(self) -> None:
-        """Work until cancelled; returns early only when the ledger has diverged, which stays to be read why."""
+        """Work until cancelled. A ledger that has diverged stands still, to be read why, until all fits again."""
+        while True:
+            fault = await self._work()
+            await self._stand_still(fault)
+            _log.warning("ledger goes on", after=self._ledger.position.last)
+
+    async def _work(self) -> Fault:
+        """Answers why it cannot go on."""
+        self._waiting.clear()
+        self._waiting_bytes, self._caught_up = 0, False
+        found: list[Fault] = []
         try:
             await self._begin()
             follower = self._follow(self._ledger.position.last, self.deliver)
@@ -64,13 +81,56 @@ class Reactor:
                     tasks.create_task(self._keep())
                     tasks.create_task(self._sign())
                     tasks.create_task(self._watch(follower))
+                    tasks.create_task(self._scrub())
             finally:
                 await follower.stop()
         except* Refused as faults:
-            fault = _first(faults)
-            self._ledger.diverge(fault)
-            await self._set_serving(False)
-            _log.critical("ledger stopped", reason=fault.reason, why=fault.text, **fault.facts)
+            found.append(_first(faults))
+        return found[0]
+
+    async def _stand_still(self, fault: Fault) -> None:
+        """Until it fits again: because the log was repaired or restored, or the database rebuilt or moved away."""
+        self._ledger.diverge(fault)
+        await self._set_serving(False)
+        fault = await self._ledger.locate(fault)
+        self._ledger.diverge(fault)
+        metrics.show("provost_ledger_diverged", "1 while the ledger refuses to go on.", lambda: 1.0)
+        _log.critical("ledger stopped", reason=fault.reason, why=fault.text, **fault.facts)
+        fenced = fault.reason != "STREAM_REGRESSION"
+        while True:
+            try:
+                if not fenced:
+                    # Whoever wrote now would write where lost events were.
+                    await self._ledger.fence(f"{fault.reason}: {fault.text}")
+                    fenced = True
+                    _log.critical("event log fenced: nothing can be appended", why=fault.text)
+                await asyncio.sleep(RECONSIDER_SECONDS)
+                await self._ledger.begin()
+                break
+            except (Refused, Unavailable):
+                continue
+            except Exception as problem:  # noqa: BLE001 - it stands still as it is, and looks again
+                _log.error("ledger cannot be looked at", why=repr(problem))
+        metrics.show("provost_ledger_diverged", "1 while the ledger refuses to go on.", lambda: 0.0)
+
+    async def _scrub(self) -> None:
+        """A pass over everything takes `scrub_seconds` if that is long enough, and a tenth of the time at most."""
+        scrubber = self._ledger.scrubber
+        metrics.show(
+            "provost_ledger_scrub_sequence", "The next one it looks at.", lambda: scrubber.scrubbed.next
+        )
+        metrics.show("provost_ledger_scrub_passes", "Over the whole book.", lambda: scrubber.scrubbed.passes)
+        while self._scrub_seconds:
+            begun = monotonic()
+            try:
+                await scrubber.step(now())
+            except Refused:
+                raise
+            except Exception as problem:  # noqa: BLE001 - the same slice comes again
+                _log.warning("scrubber cannot look", why=repr(problem))
+            share = self._scrub_seconds / max(1, scrubber.slices)
+            rest = min(share, LONGEST_REST_SECONDS) * (1 - jitter(0.1))
+            await asyncio.sleep(max(rest, SCRUB_REST * (monotonic() - begun)))
 
     async def deliver(self, events: Sequence[Recorded]) -> None:
         """What the follower hands over: kept soon, in order; returns when there is room for more."""

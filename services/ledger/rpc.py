@@ -19,6 +19,7 @@ READERS = frozenset({"viewer", "operator", "approver", "auditor", "admin", "serv
 KEEPERS = frozenset({"operator", "auditor", "admin", "service"})
 REBUILDERS = frozenset({"admin", "service"})
 AUDITORS = frozenset({"auditor", "admin"})
+MENDERS = frozenset({"admin"})
 # Tiles and entries are every tenant's: this one has the shard in its care.
 SHARD_KEEPER = "default"
 MAX_WAIT_SECONDS = 25
@@ -155,7 +156,6 @@ class LedgerServicer(LedgerServiceServicer):
                         "DEADLINE_EXCEEDED", f"nothing was read for {self._read_seconds:g} s: begin again"
                     ) from None
 
-
     async def RepairLog(self, request: pb.RepairLogRequest, context: Any) -> pb.RepairLogResponse:
         _keep(context, MENDERS)
         repaired = await self._ledger.repair(dry_run=request.dry_run)
@@ -164,14 +164,14 @@ class LedgerServicer(LedgerServiceServicer):
         )
 
 
-def _keep(context: Any) -> None:
+def _keep(context: Any, roles: frozenset[str] = AUDITORS) -> None:
     """Let only those through who may see what every tenant has in this shard.
 
     Raises:
         Denied: no auditor or administrator, or not of the tenant that keeps the shard.
     """
-    if _tenant(context, AUDITORS) != SHARD_KEEPER:
-        text = f"this shows what every tenant has: it needs an auditor or admin of tenant {SHARD_KEEPER}"
+    if _tenant(context, roles) != SHARD_KEEPER:
+        text = f"this is about what every tenant has: it needs {' or '.join(sorted(roles))} of tenant {SHARD_KEEPER}"
         raise Denied("TENANT_MISMATCH", text, actor=caller_of(context).actor)
 
 

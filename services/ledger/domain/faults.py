@@ -36,7 +36,9 @@ class WatchTooSlow(Exhausted):
 
 class RunUnknown(NotFound):
     def __init__(self, run_id: str) -> None:
-        super().__init__("RUN_UNKNOWN", f"the ledger has no event of a run {run_id!r} of yours", run_id=run_id)
+        super().__init__(
+            "RUN_UNKNOWN", f"the ledger has no event of a run {run_id!r} of yours", run_id=run_id
+        )
 
 
 class EffectUnknown(NotFound):
@@ -136,6 +138,13 @@ class StreamRegression(Refused):
 
     def __init__(self, text: str, sequence: int) -> None:
         super().__init__("STREAM_REGRESSION", text, sequence=str(sequence))
+
+
+class NothingToRepair(Refused):
+    def __init__(self, last: int) -> None:
+        super().__init__(
+            "NOTHING_TO_REPAIR", f"the event log holds all that the ledger has kept of it, up to {last}"
+        )
 
 
 class WriterFenced(Conflict):

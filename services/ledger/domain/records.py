@@ -12,12 +12,14 @@ from services.ledger.domain.entry import Entry
 class SignedHead:
     """A checkpoint, the signed note it stands in, and when it was signed.
 
-    A head that was computed and never signed has no note and no time.
+    A head that was computed and never signed has no note and no time. `witnesses` are the names of those whose
+    signatures the note bears as well.
     """
 
     checkpoint: Checkpoint
     note: str = ""
     at: datetime | None = None
+    witnesses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +67,21 @@ class LogState:
 
     first: int
     last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scrubbed:
+    """How far the scrubber is: the sequence it looks at next, and how often it has been over the whole book."""
+
+    next: int = 0
+    passes: int = 0
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """Which events the log has lost, and how many of them were put back."""
+
+    first: int
+    last: int
+    published: int

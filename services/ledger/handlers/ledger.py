@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from kernel.faults import Fault, Refused
+from kernel.faults import Fault, Refused, Unavailable
 from services.ledger.domain import proofs
 from services.ledger.domain.checkpoint import Checkpoint
 from services.ledger.domain.entry import Entry, Message
@@ -23,12 +24,15 @@ from services.ledger.domain.position import Position
 from services.ledger.domain.proofs import Range
 from services.ledger.domain.records import Inclusion, Progress, SignedHead, Verdict
 from services.ledger.handlers.answers import Answers
-from services.ledger.handlers.divergence import compare_with_log
+from services.ledger.handlers.divergence import check_book, compare_with_log
 from services.ledger.handlers.rebuilding import rebuild
+from services.ledger.handlers.repairing import Repair
 from services.ledger.handlers.roots import root_at, roots
+from services.ledger.handlers.scrubbing import Scrubber
 from services.ledger.handlers.tiles import Tiles
 from services.ledger.handlers.verifying import verify
-from services.ledger.ports import Book, EventStream, Signer
+from services.ledger.handlers.witnessing import Witnessing
+from services.ledger.ports import Book, EventStream, Mender, ScrubMemory, Signer
 
 HEAD_WAIT_SECONDS = 3.0
 CATCH_UP_SECONDS = 5.0
@@ -37,9 +41,21 @@ CATCH_UP_SECONDS = 5.0
 class Ledger:
     """Keeps what the event log brings and answers from it. `begin` comes first."""
 
-    def __init__(self, book: Book, log: EventStream, signer: Signer) -> None:
+    def __init__(
+        self,
+        book: Book,
+        log: EventStream,
+        signer: Signer,
+        mender: Mender,
+        scrub_memory: ScrubMemory,
+        witnessing: Witnessing | None = None,
+    ) -> None:
+        self.witnessing = witnessing or Witnessing(book, signer)
         self.answers = Answers(book)
         self.tiles = Tiles(book, self.tree_head, lambda: self._position)
+        self.repair = Repair(book, log, signer, mender)
+        self.scrubber = Scrubber(book, log, signer, lambda: self._position, scrub_memory)
+        self._mender = mender
         self._book = book
         self._log = log
         self._signer = signer
@@ -68,26 +84,51 @@ class Ledger:
     async def begin(self) -> Position:
         """Find out where the ledger is, and that it, the signer and the event log tell one story.
 
+        After a divergence it is the way back: when all fits again, the ledger goes on and so may everybody else.
+
         Raises:
             LedgerDiverged, StreamRegression: they do not; also kept as `diverged`.
             Unavailable: the log or the database does not answer.
         """
         try:
             await self._begin()
+            await self.scrubber.look()  # where it stopped, if it has found something
         except Refused as fault:
             self.diverge(fault)
             raise
+        await self._mender.lift()
+        self._diverged = None
         return self._position
+
+    async def locate(self, fault: Fault) -> Fault:
+        """The fault with the first sequence it concerns, if it does not say so itself and an audit finds it."""
+        if fault.reason != "LEDGER_DIVERGED" or "sequence" in fault.facts:
+            return fault
+        with suppress(Refused, Unavailable):
+            audited = await self._book.audit([])
+            bad = [each for each in audited.findings if not each.ok and each.sequence]
+            if bad:
+                first = min(bad, key=lambda each: each.sequence)
+                return LedgerDiverged(
+                    f"{fault.text}; sequence {first.sequence}: {first.detail}", first.sequence
+                )
+        return fault
+
+    async def fence(self, why: str) -> None:
+        """Nobody can append to the event log any more. Raises Unavailable: no answer; repeat."""
+        await self._mender.fence(why)
 
     async def _begin(self) -> None:
         await self._book.open()
         self._position = await self._book.position()
+        await check_book(self._book, self._position)
         heads = await self._book.heads()
         if self._signer.last is None and heads:
             await self._signer.adopt(heads[-1])
         last = self._signer.last
         if last is not None and last.checkpoint.size <= self._position.size:
             self._head = last
+            self.witnessing.see(last)
         await self.compare_with_log()
 
     async def compare_with_log(self) -> None:
@@ -132,6 +173,7 @@ class Ledger:
         assert head is not None
         await self._book.keep_head(head)
         self._head = head
+        self.witnessing.see(head)
         self._move()
         return head
 
@@ -166,7 +208,7 @@ class Ledger:
 
         await self._until(covered, at_least_sequence, HEAD_WAIT_SECONDS)
         assert self._head is not None
-        return self._head
+        return self.witnessing.newest(self._head, self._position.index_of(at_least_sequence) + 1)
 
     async def inclusion(self, tenant: str, event_id: str, tree_size: int) -> Inclusion:
         """The proof that an event is in the tree of `tree_size` leaves; 0 is the newest signed head.
@@ -215,7 +257,8 @@ class Ledger:
             head = self._head
             entry = await self._book.event(tenant, event_id)
             if entry is not None and head is not None and self._covers(head, entry.sequence):
-                return await self._prove(entry, head)
+                least = self._position.index_of(entry.sequence) + 1
+                return await self._prove(entry, self.witnessing.newest(head, least))
             try:
                 # Looked for anew with each head, not with each event: nothing else can make it covered.
                 async with asyncio.timeout_at(until):
@@ -258,7 +301,15 @@ class Ledger:
         if self._diverged is None:
             with suppress(LedgerBehind, LedgerDiverged, StreamRegression):
                 await self.wait((await self._log.state()).last, CATCH_UP_SECONDS)
-        return await verify(self._book, self._log, self._signer, self._diverged, against_log=against_log)
+        verdict = await verify(
+            self._book,
+            self._log,
+            self._signer,
+            self._diverged,
+            self.scrubber.finding(),
+            against_log=against_log,
+        )
+        return replace(verdict, findings=(*verdict.findings, *await self.witnessing.look()))
 
     async def rebuild(self) -> AsyncGenerator[Progress, None]:
         """Build the book anew from the log and put it in the old one's place if every signed head agrees.
@@ -275,6 +326,7 @@ class Ledger:
             async for progress in built:
                 if progress.swapped:
                     self._position = await self._book.position()
+                    self.scrubber.forget()
                     self._move()
                 yield progress
 
@@ -283,7 +335,7 @@ class Ledger:
         if not least <= size <= position.size:
             raise TreeSizeOutOfRange("tree_size", size, least, position.size)
         if self._head is not None and self._head.checkpoint.size == size:
-            return self._head
+            return self.witnessing.cosigned(self._head)
         root = await root_at(self._book, Range(0, size))
         return SignedHead(Checkpoint(self._signer.key.name, size, root))
 

@@ -14,7 +14,13 @@ from services.ledger.ports import Book, EventStream, Signer
 
 
 async def verify(
-    book: Book, log: EventStream, signer: Signer, diverged: Fault | None, *, against_log: bool
+    book: Book,
+    log: EventStream,
+    signer: Signer,
+    diverged: Fault | None,
+    scrubbed: Finding,
+    *,
+    against_log: bool,
 ) -> Verdict:
     """Everything that was looked at, and what does not hold. Changes nothing.
 
@@ -31,6 +37,7 @@ async def verify(
     if diverged is not None:
         sequence = diverged.facts.get("sequence", "0")
         findings.append(Finding("following", False, diverged.text, int(sequence)))
+    findings.append(scrubbed)
     return Verdict(tuple(findings), last)
 
 
@@ -61,10 +68,10 @@ async def _log(book: Book, log: EventStream, position: Position) -> Finding:
     state = await log.state()
     if state.last < position.last:
         detail = f"the event log ends at {state.last}, the ledger at {position.last}"
-        first = await _differs(book, log, position.first, state.last)
+        first = await first_difference(book, log, position.first, state.last)
         return Finding("log", False, detail, first or state.last + 1)
     try:
-        first = await _differs(book, log, position.first, position.last)
+        first = await first_difference(book, log, position.first, position.last)
     except StreamRegression as fault:
         return Finding("log", False, fault.text, int(fault.facts["sequence"]))
     if first:
@@ -73,7 +80,7 @@ async def _log(book: Book, log: EventStream, position: Position) -> Finding:
     return Finding("log", True, detail)
 
 
-async def _differs(book: Book, log: EventStream, first: int, last: int) -> int:
+async def first_difference(book: Book, log: EventStream, first: int, last: int) -> int:
     """The first sequence whose leaf is not that of the log's message, 0 if there is none."""
     async with aclosing(log.read(first - 1, last)) as read:
         async for messages in read:

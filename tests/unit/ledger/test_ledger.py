@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel.faults import Refused, Unavailable
+from kernel.faults import Refused
 from services.ledger.domain import proofs
 from services.ledger.domain.entry import entry_of
 from services.ledger.domain.faults import (
@@ -159,7 +159,7 @@ async def test_a_log_that_lost_its_beginning_is_noticed(bench: Bench) -> None:
     await bench.ledger.take(bench.log.messages[:50])
     del bench.log.messages[:60]
     await bench.restart()
-    with pytest.raises(StreamRegression, match="begins at 61; the ledger ends at 50"):
+    with pytest.raises(StreamRegression, match="begins at 61, .* the first event missing is 1$"):
         await bench.ledger.begin()
 
 
@@ -167,9 +167,9 @@ async def test_verification_names_one_changed_message_of_the_log(bench: Bench) -
     await bench.catch_up()
     await bench.ledger.sign(BEGIN)
     verdict = await bench.ledger.verify(against_log=True)
-    names = {"continuity", "leaves", "tiles", "root", "heads", "projections", "signatures", "log"}
+    names = {"continuity", "leaves", "tiles", "root", "heads", "projections", "signatures", "log", "scrubber"}
     assert verdict.ok
-    assert {each.name for each in verdict.findings} == names
+    assert {each.name for each in verdict.findings} >= names
     assert verdict.head == bench.signer.last
     bench.log.messages[41] = plain(42, run="forged")
     assert (await bench.ledger.verify(against_log=False)).ok
@@ -253,7 +253,7 @@ async def test_a_damaged_database_stops_everything(bench: Bench) -> None:
     bench.make()
     with pytest.raises(LedgerDiverged, match="move it away"):
         await bench.ledger.begin()
-    with pytest.raises(Unavailable, match="not open"):
+    with pytest.raises(LedgerDiverged, match="move it away"):
         await bench.ledger.answers.event("default", "any")
 
 
