@@ -161,6 +161,7 @@ KNOWN_NAMES: frozenset[str] = frozenset(
         "PROVOST_LEDGER_DB",
         "PROVOST_LEDGER_PORT",
         "PROVOST_LEDGER_SCRUB_SECONDS",
+        "PROVOST_LEDGER_WITNESSES",
         "PROVOST_LISTEN_HOST",
         "PROVOST_METRICS_PORT",
         "PROVOST_NATS_PORT",

@@ -27,6 +27,7 @@ class Settings(ServiceSettings):
     opa_endpoint: OpaEndpoint = ""
     vault_url: VaultUrl = ""
     require_license: RequireLicense = False
+    witness: bool = Field(False, alias="PROVOST_WITNESS")
 
     @field_validator("metrics_port")
     @classmethod

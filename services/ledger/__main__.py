@@ -15,6 +15,7 @@ from services.ledger.adapters.mending import FileScrubMemory, JetStreamMender
 from services.ledger.adapters.signer import FileSigner
 from services.ledger.adapters.sqlite.book import SqliteBook
 from services.ledger.adapters.stream import JetStreamEvents
+from services.ledger.adapters.witnesses import watched_by
 from services.ledger.config import LedgerSettings
 from services.ledger.handlers import Ledger
 from services.ledger.handlers.exporting import Exports
@@ -34,8 +35,9 @@ async def main(stopping: process.Stopping) -> None:
 
     signer = FileSigner(ORIGIN, settings.signing_key, settings.signed_head)
     book = SqliteBook(settings.database, understand)
+    witnessing = watched_by(settings.ledger_witnesses, settings.witnessed, book, signer)
     mender, memory = JetStreamMender(connection), FileScrubMemory(settings.scrub_file)
-    ledger = Ledger(book, JetStreamEvents(connection), signer, mender, memory)
+    ledger = Ledger(book, JetStreamEvents(connection), signer, mender, memory, witnessing)
 
     def follow(after: int, deliver: Deliver) -> Follower:
         return Follower(connection, FILTERS, after, deliver, "ledger", gather_seconds=0.03)

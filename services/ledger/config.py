@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from chassis.config import ServiceSettings
+from services.ledger.domain.witnesses import parse_witnesses
 
 
 class LedgerSettings(ServiceSettings):
@@ -16,6 +17,19 @@ class LedgerSettings(ServiceSettings):
     def scrub_file(self) -> Path:
         """Where the scrubber is; deleted, it begins again."""
         return self.within_home(Path("ledger/scrub.json"))
+
+    ledger_witnesses: str = Field("", alias="PROVOST_LEDGER_WITNESSES")
+
+    @field_validator("ledger_witnesses")
+    @classmethod
+    def _witnesses(cls, value: str) -> str:
+        parse_witnesses(value)
+        return value
+
+    @property
+    def witnessed(self) -> Path:
+        """What witnesses have signed, and the keys they are to trust. Deleted, they are asked again."""
+        return self.within_home(Path("ledger/witnessed"))
 
     @property
     def database(self) -> Path:

@@ -81,6 +81,7 @@ class Reactor:
                     tasks.create_task(self._keep())
                     tasks.create_task(self._sign())
                     tasks.create_task(self._watch(follower))
+                    tasks.create_task(self._ledger.witnessing.run())
                     tasks.create_task(self._scrub())
             finally:
                 await follower.stop()

@@ -159,6 +159,7 @@ def head_to_wire(head: SignedHead) -> pb.TreeHead:
         root_hash=head.checkpoint.root,
         checkpoint=head.note,
         at=None if head.at is None else _to_wire(microseconds(head.at)),
+        witnesses=head.witnesses,
     )
 
 

@@ -22,7 +22,7 @@ def classes() -> dict[str, type[ServiceSettings]]:
     """Every settings class, by whose it is."""
     homes = {
         path.parent.name: ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for path in ROOT.glob("services/*/config.py")
+        for path in ROOT.glob("services/**/config.py")
     }
     found = {"supervisor": importlib.import_module("chassis.embedded.__main__").Settings}
     for name, module in homes.items():
