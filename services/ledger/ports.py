@@ -13,14 +13,16 @@ from services.ledger.domain.checkpoint import Checkpoint, VerifierKey
 from services.ledger.domain.entry import Entry, Message
 from services.ledger.domain.export import Filed, Piece, Plan
 from services.ledger.domain.position import Position
-from services.ledger.domain.projections import ActionRow, AgentRow, ViolationRow
+from services.ledger.domain.projections import ActionRow, AgentRow, ApprovalRow, PromotionRow, ViolationRow
 from services.ledger.domain.proofs import Slice
 from services.ledger.domain.questions import (
     ActionQuestion,
     AgentQuestion,
+    ApprovalQuestion,
     EventQuestion,
     Listed,
     Page,
+    PromotionQuestion,
     ViolationQuestion,
 )
 from services.ledger.domain.records import LogState, Scrubbed, SignedHead
@@ -71,13 +73,32 @@ class Book(Protocol):
         """The first event of the tenant with this id."""
         ...
 
-    async def events(self, question: EventQuestion, page: Page) -> Listed[Entry]: ...
+    async def events(self, question: EventQuestion, page: Page) -> Listed[Entry]:
+        """A page, as every list here: a bounded amount of work, whatever is asked of however many rows.
+
+        So it may hold fewer rows than there is room for, even none, and still have an end to go on from.
+        """
+        ...
 
     async def actions(self, question: ActionQuestion, page: Page) -> Listed[ActionRow]: ...
 
     async def agents(self, question: AgentQuestion, page: Page) -> Listed[AgentRow]: ...
 
     async def violations(self, question: ViolationQuestion, page: Page) -> Listed[ViolationRow]: ...
+
+    async def promotions(self, question: PromotionQuestion, page: Page) -> Listed[PromotionRow]: ...
+
+    async def approvals(self, question: ApprovalQuestion, page: Page) -> Listed[ApprovalRow]: ...
+
+    async def effect(self, tenant: str, effect_id: str) -> int | None:
+        """The sequence of the event that says an effect was intended."""
+        ...
+
+    async def decision(self, tenant: str, decision_id: str) -> int | None:
+        """The sequence of the event in which a decision was made."""
+        ...
+
+    async def approval(self, tenant: str, approval_id: str) -> ApprovalRow | None: ...
 
     async def keep_head(self, head: SignedHead) -> None:
         """Remember a signed head; repeating it changes nothing."""

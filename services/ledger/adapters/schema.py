@@ -241,17 +241,33 @@ PROJECTIONS: dict[type, Table] = {
     ApprovalRow: APPROVALS,
 }
 
-VERSION = 2
+VERSION = 3
 """Changes with any of these tables, or with what is read out of events: a database of another version is built anew."""
 
 # Not part of the tables, so that a rebuild can make them last.
 INDEXES = tuple(
     Index(f"{table.name}_by_{name}", *(table.c[each] for each in columns), _table=table)
     for table, name, columns in (
+        # Every filter of `adapters.listing` has one: the rarest drives.
         (ACTIONS, "sequence", ("tenant", "sequence", "position")),
         (ACTIONS, "agent", ("tenant", "agent_id", "sequence", "position")),
         (ACTIONS, "run", ("tenant", "run_id", "sequence", "position")),
         (ACTIONS, "task", ("tenant", "task_id", "sequence", "position")),
+        (ACTIONS, "action", ("tenant", "action", "sequence", "position")),
+        (ACTIONS, "decision", ("tenant", "decision", "sequence", "position")),
         (VIOLATIONS, "sequence", ("tenant", "sequence")),
+        (VIOLATIONS, "agent", ("tenant", "agent_id", "sequence")),
+        (VIOLATIONS, "run", ("tenant", "run_id", "sequence")),
+        (VIOLATIONS, "task", ("tenant", "task_id", "sequence")),
+        (VIOLATIONS, "error", ("tenant", "error_type", "sequence")),
+        (PROMOTIONS, "sequence", ("tenant", "sequence")),
+        (PROMOTIONS, "agent", ("tenant", "agent_id", "sequence")),
+        (PROMOTIONS, "tier", ("tenant", "to_tier", "sequence")),
+        (APPROVALS, "sequence", ("tenant", "sequence")),
+        (APPROVALS, "agent", ("tenant", "agent_id", "sequence")),
+        (APPROVALS, "run", ("tenant", "run_id", "sequence")),
+        (APPROVALS, "task", ("tenant", "task_id", "sequence")),
+        (APPROVALS, "action", ("tenant", "action", "sequence")),
+        (APPROVALS, "state", ("tenant", "state", "sequence")),
     )
 )

@@ -99,8 +99,10 @@ def groups_of(question: EventQuestion) -> list[list[int]]:
         (terms.RUN, question.run_id),
         (terms.TASK, question.task_id),
         (terms.AGGREGATE_ID, question.aggregate_id),
+        (terms.ACTION, question.action),
         (terms.AGENT, question.agent_id),
         (terms.ACTOR, question.actor),
+        (terms.DECISION, question.decision),
         (terms.EVENT_TYPE, question.event_type),
         (terms.AGGREGATE, question.aggregate),
         (terms.CONTEXT, question.context),
@@ -127,6 +129,8 @@ def matches(question: EventQuestion, entry: Entry, understand: Understand) -> bo
             (terms.AGENT, question.agent_id),
             (terms.RUN, question.run_id),
             (terms.TASK, question.task_id),
+            (terms.ACTION, question.action),
+            (terms.DECISION, question.decision),
         )
         if value
     ]

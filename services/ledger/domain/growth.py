@@ -78,7 +78,7 @@ class Edge:
             ids.append((id_key(entry.event_id), entry.sequence))
             fact, links = understand(entry)
             if fact is not None:
-                told.append(Told(entry.tenant, entry.sequence, entry.event_id, fact))
+                told.append(Told(entry.tenant, entry.sequence, entry.event_id, fact, entry.actor))
             block.add(terms_of(entry, links), entry.at_us)
             if block.full:
                 postings.extend(block.postings())

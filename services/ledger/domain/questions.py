@@ -50,6 +50,11 @@ class EventQuestion:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplayQuestion(EventQuestion):
+    """Every event of one run."""
+
+
+@dataclass(frozen=True, slots=True)
 class ActionQuestion:
     """Decisions about what agents wanted to do, newest first."""
 
@@ -80,12 +85,12 @@ class ViolationQuestion:
     """Breaches of procedure, newest first."""
 
     tenant: str
-    from_us: int | None = None
-    to_us: int | None = None
     agent_id: str = ""
     task_id: str = ""
     run_id: str = ""
     error_type: str = ""
+    from_us: int | None = None
+    to_us: int | None = None
 
     cursor: ClassVar[tuple[type, ...]] = (int,)
 

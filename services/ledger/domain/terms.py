@@ -30,17 +30,21 @@ ACTOR = "actor"
 AGENT = "agent"
 RUN = "run"
 TASK = "task"
+ACTION = "action"
+DECISION = "decision"
 
 Term = tuple[str, str, str]
 """Kind, tenant, value."""
 
 
 class Links(NamedTuple):
-    """The agents, runs and tasks that an event's payload names."""
+    """The agents, runs and tasks that an event's payload names; of decisions, the actions and the verdicts too."""
 
     agents: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    decisions: tuple[str, ...] = ()
 
 
 NO_LINKS = Links()
@@ -94,8 +98,8 @@ def terms_of(entry: Entry, links: Links) -> set[Term]:
     return terms
 
 
-_LINKED = (AGENT, RUN, TASK)
-_AGGREGATES = frozenset(_LINKED)  # these aggregates are called what their kinds are
+_LINKED = (AGENT, RUN, TASK, ACTION, DECISION)
+_AGGREGATES = frozenset((AGENT, RUN, TASK))  # these aggregates are called what their kinds are
 
 
 def key_of(term: Term) -> int:

@@ -2,12 +2,14 @@
 
 from services.ledger.domain.entry import Entry
 from services.ledger.domain.faults import EventUnknown
-from services.ledger.domain.projections import ActionRow, AgentRow, ViolationRow
+from services.ledger.domain.projections import ActionRow, AgentRow, ApprovalRow, PromotionRow, ViolationRow
 from services.ledger.domain.questions import (
     ActionQuestion,
     AgentQuestion,
+    ApprovalQuestion,
     EventQuestion,
     Listed,
+    PromotionQuestion,
     ViolationQuestion,
     page_of,
 )
@@ -40,3 +42,13 @@ class Answers:
         self, question: ViolationQuestion, page_size: int, page_token: str
     ) -> Listed[ViolationRow]:
         return await self._book.violations(question, page_of(question, page_size, page_token))
+
+    async def promotions(
+        self, question: PromotionQuestion, page_size: int, page_token: str
+    ) -> Listed[PromotionRow]:
+        return await self._book.promotions(question, page_of(question, page_size, page_token))
+
+    async def approvals(
+        self, question: ApprovalQuestion, page_size: int, page_token: str
+    ) -> Listed[ApprovalRow]:
+        return await self._book.approvals(question, page_of(question, page_size, page_token))

@@ -9,8 +9,8 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from services.ledger.domain.entry import Entry
-from services.ledger.domain.facts import Fact
-from services.ledger.domain.terms import NO_LINKS, Links
+from services.ledger.domain.facts import Decided, Fact
+from services.ledger.domain.terms import Links
 from services.ledger.domain.understood import NOTHING, Understood
 from services.ledger.wire.facts import FACTS
 
@@ -18,8 +18,8 @@ _CONTEXTS = ("gateway", "orchestrator", "policy", "state")
 # The agent of a handoff is the one whose work it hands on.
 _NAMES = (("agent_id", "previous_agent_id"), ("run_id",), ("task_id",))
 
-_Path = tuple[str, str]
-"""A field; and, if that is a message or several, the field in there."""
+_Ids = Callable[[Any], tuple[str, ...]]
+"""The ids of one kind that a payload names."""
 
 
 class _Kind(NamedTuple):
@@ -28,7 +28,9 @@ class _Kind(NamedTuple):
     name: str
     mark: bytes
     parse: Callable[[bytes], Any]
-    paths: tuple[tuple[_Path, ...], ...]
+    agents: _Ids
+    runs: _Ids
+    tasks: _Ids
     fact: Callable[[Any], Fact | None] | None
 
 
@@ -37,27 +39,22 @@ def understand(entry: Entry) -> Understood:
     kind = _KINDS.get((entry.context, entry.event_type))
     if kind is None:
         return NOTHING
+    name, mark, parse, agents, runs, tasks, fact = kind
     # Looked for as the chassis writes it first: splitting all headers costs more than reading the payload.
-    if kind.mark not in entry.header and entry.headers.get("ce-type") != kind.name:
+    if mark not in entry.header and entry.headers.get("ce-type") != name:
         return NOTHING
     try:
-        message = kind.parse(entry.payload)
+        message = parse(entry.payload)
     except DecodeError:
         return NOTHING
-    links = Links(*(tuple(_values(message, paths)) for paths in kind.paths))
-    return Understood(None if kind.fact is None else kind.fact(message), links if any(links) else NO_LINKS)
-
-
-def _values(message: Any, paths: tuple[_Path, ...]) -> Iterator[str]:
-    for field, inner in paths:
-        value = getattr(message, field)
-        if not inner:
-            if value:
-                yield value
-            continue
-        for each in value if hasattr(value, "__len__") else (value,):
-            if found := getattr(each, inner):
-                yield found
+    links = Links(agents(message), runs(message), tasks(message))
+    told = None if fact is None else fact(message)
+    if isinstance(told, Decided):
+        links = links._replace(
+            actions=tuple({each.action for each in told.decisions}),
+            decisions=tuple({each.verdict for each in told.decisions}),
+        )
+    return Understood(told, links)
 
 
 def _kinds() -> Iterator[tuple[tuple[str, str], _Kind]]:
@@ -66,20 +63,44 @@ def _kinds() -> Iterator[tuple[tuple[str, str], _Kind]]:
         for name, descriptor in events.message_types_by_name.items():
             full_name = descriptor.full_name
             known = GetMessageClass(descriptor)
-            paths = tuple(tuple(_paths(descriptor, names)) for names in _NAMES)
-            if any(paths) or known in FACTS:
+            agents, runs, tasks = (_ids(descriptor, names) for names in _NAMES)
+            if {agents, runs, tasks} != {_none} or known in FACTS:
                 mark = b"\r\nce-type: %b\r\n" % full_name.encode()
-                yield (context, name), _Kind(full_name, mark, known.FromString, paths, FACTS.get(known))
+                fact = FACTS.get(known)
+                yield (context, name), _Kind(full_name, mark, known.FromString, agents, runs, tasks, fact)
 
 
-def _paths(descriptor: Descriptor, names: tuple[str, ...]) -> Iterator[_Path]:
+def _none(message: Any) -> tuple[str, ...]:
+    return ()
+
+
+def _ids(descriptor: Descriptor, names: tuple[str, ...]) -> _Ids:
+    """Reads fields called one of `names`, in the payload or in messages right in it."""
+    here, there = [], []
     for field in descriptor.fields:
         if field.name in names:
-            yield field.name, ""
+            here.append(field.name)
         elif field.type == FieldDescriptor.TYPE_MESSAGE and not field.message_type.GetOptions().map_entry:
-            for inner in field.message_type.fields:
-                if inner.name in names:
-                    yield field.name, inner.name
+            there += [(field.name, inner.name) for inner in field.message_type.fields if inner.name in names]
+    if not here and not there:
+        return _none
+    if len(here) == 1 and not there:
+        (only,) = here
+
+        def one(message: Any) -> tuple[str, ...]:
+            value = getattr(message, only)
+            return (value,) if value else ()
+
+        return one
+
+    def several(message: Any) -> tuple[str, ...]:
+        found = {getattr(message, name) for name in here}
+        for name, inner in there:
+            value = getattr(message, name)
+            found.update(getattr(each, inner) for each in (value if hasattr(value, "__len__") else (value,)))
+        return tuple(sorted(found - {""}))
+
+    return several
 
 
 _KINDS: dict[tuple[str, str], _Kind] = dict(_kinds())

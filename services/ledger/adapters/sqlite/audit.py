@@ -50,7 +50,7 @@ def audit(db: sqlite3.Connection, heads: Sequence[Checkpoint], understand: Under
             fact, links = understand(entry)
             indexes.take(entry, terms_of(entry, links))
             if fact is not None:
-                told.append(Told(entry.tenant, entry.sequence, entry.event_id, fact))
+                told.append(Told(entry.tenant, entry.sequence, entry.event_id, fact, entry.actor))
         projections.tell(told)
         indexes.write()
     (tiles,) = db.execute("SELECT count(*) FROM tiles").fetchone()

@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from kernel.faults import Unavailable
-from services.ledger.adapters import reading, searching
+from services.ledger.adapters import listing, searching
 from services.ledger.adapters.searching import Search
 from services.ledger.adapters.sqlite.audit import audit
 from services.ledger.adapters.sqlite.draft import SqliteDraft, remove, sync
@@ -26,14 +26,16 @@ from services.ledger.adapters.sqlite.writer import Writer, explain
 from services.ledger.domain.checkpoint import Checkpoint
 from services.ledger.domain.entry import Entry, Message, Row, read_row
 from services.ledger.domain.position import Position
-from services.ledger.domain.projections import ActionRow, AgentRow, ViolationRow
+from services.ledger.domain.projections import ActionRow, AgentRow, ApprovalRow, PromotionRow, ViolationRow
 from services.ledger.domain.proofs import Slice
 from services.ledger.domain.questions import (
     ActionQuestion,
     AgentQuestion,
+    ApprovalQuestion,
     EventQuestion,
     Listed,
     Page,
+    PromotionQuestion,
     ViolationQuestion,
 )
 from services.ledger.domain.records import SignedHead
@@ -102,16 +104,28 @@ class SqliteBook:
         return await self._find(searching.events(question, page, self._understand))
 
     async def actions(self, question: ActionQuestion, page: Page) -> Listed[ActionRow]:
-        query = reading.actions(question, page)
-        return await self._select(query, lambda rows: reading.listed_actions(rows, page))
+        return await self._find(listing.actions(question, page))
 
     async def agents(self, question: AgentQuestion, page: Page) -> Listed[AgentRow]:
-        query = reading.agents(question, page)
-        return await self._select(query, lambda rows: reading.listed_agents(rows, page))
+        return await self._find(listing.agents(question, page))
 
     async def violations(self, question: ViolationQuestion, page: Page) -> Listed[ViolationRow]:
-        query = reading.violations(question, page)
-        return await self._select(query, lambda rows: reading.listed_violations(rows, page))
+        return await self._find(listing.violations(question, page))
+
+    async def promotions(self, question: PromotionQuestion, page: Page) -> Listed[PromotionRow]:
+        return await self._find(listing.promotions(question, page))
+
+    async def approvals(self, question: ApprovalQuestion, page: Page) -> Listed[ApprovalRow]:
+        return await self._find(listing.approvals(question, page))
+
+    async def effect(self, tenant: str, effect_id: str) -> int | None:
+        return await self._find(listing.effect(tenant, effect_id))
+
+    async def decision(self, tenant: str, decision_id: str) -> int | None:
+        return await self._find(listing.decision(tenant, decision_id))
+
+    async def approval(self, tenant: str, approval_id: str) -> ApprovalRow | None:
+        return await self._find(listing.approval(tenant, approval_id))
 
     async def audit(self, heads: Sequence[Checkpoint]) -> Audited:
         def run() -> Audited:
@@ -175,9 +189,6 @@ class SqliteBook:
             return call(lambda text, values: db.execute(text, values).fetchall())
 
         return await self._connected(on)
-
-    async def _select(self, query: "Select[Any]", call: Callable[[Any], T]) -> T:
-        return await self._connected(lambda connection: call(connection.execute(query)))
 
     async def _find(self, search: Search[T]) -> T:
         return await self._connected(
