@@ -54,6 +54,7 @@ class RunContext:
     mode: Mode
     fencing_token: int
     at_least_sequence: int
+    subject_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

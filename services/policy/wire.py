@@ -64,6 +64,7 @@ def context_from_wire(context: policy_pb2.RunContext) -> RunContext:
         MODES.get(context.mode),
         context.fencing_token,
         context.at_least_sequence,
+        bounded(context.subject_key, "context.subject_key", MAX_ID, least=0),
     )
 
 

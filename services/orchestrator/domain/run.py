@@ -189,6 +189,7 @@ def _start(run: Run, c: StartRun) -> RunStarted | None:
         c.max_reasoning_cycles,
         c.target_reasoning_score,
         c.at,
+        c.subject_key,
     )
 
 

@@ -35,6 +35,7 @@ class StartRun:
     max_reasoning_cycles: int
     target_reasoning_score: float
     at: datetime
+    subject_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

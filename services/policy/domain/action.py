@@ -36,6 +36,7 @@ class RunContext:
     mode: Mode | None
     fencing_token: int = 0
     at_least_sequence: int = 0
+    subject_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class RequestApproval:
     why: str
     at: datetime
     expire_time: datetime
+    subject_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class ApprovalRequested:
     why: str
     at: datetime
     expire_time: datetime
+    subject_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ def _request(requested: ApprovalRequested | None, command: RequestApproval) -> A
             command.why,
             command.at,
             command.expire_time,
+            command.subject_key,
         )
     _same(requested, command)
     return None

@@ -307,7 +307,7 @@ class LedgerServiceServicer:
 
     def EraseSubject(self, request, context):
         """Forgets a subject: deletes the key its personal data is encrypted under, everywhere and for good. Safe to repeat.
-        Reasons: FIELD_INVALID, ROLE_MISSING.
+        What remains is told as `[erased]`. Reasons: FIELD_INVALID, ROLE_MISSING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -81,7 +81,7 @@ class LedgerServiceStub:
     """
     EraseSubject: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.EraseSubjectRequest, _ledger_pb2.EraseSubjectResponse]
     """Forgets a subject: deletes the key its personal data is encrypted under, everywhere and for good. Safe to repeat.
-    Reasons: FIELD_INVALID, ROLE_MISSING.
+    What remains is told as `[erased]`. Reasons: FIELD_INVALID, ROLE_MISSING.
     """
     ListErasures: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListErasuresRequest, _ledger_pb2.ListErasuresResponse]
     """Lists erasures, newest first. Reasons: PAGE_TOKEN_INVALID."""
@@ -139,7 +139,7 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """
     EraseSubject: _aio.UnaryUnaryMultiCallable[_ledger_pb2.EraseSubjectRequest, _ledger_pb2.EraseSubjectResponse]  # type: ignore[assignment]
     """Forgets a subject: deletes the key its personal data is encrypted under, everywhere and for good. Safe to repeat.
-    Reasons: FIELD_INVALID, ROLE_MISSING.
+    What remains is told as `[erased]`. Reasons: FIELD_INVALID, ROLE_MISSING.
     """
     ListErasures: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListErasuresRequest, _ledger_pb2.ListErasuresResponse]  # type: ignore[assignment]
     """Lists erasures, newest first. Reasons: PAGE_TOKEN_INVALID."""
@@ -326,7 +326,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_pb2.EraseSubjectResponse, _abc.Awaitable[_ledger_pb2.EraseSubjectResponse]]:
         """Forgets a subject: deletes the key its personal data is encrypted under, everywhere and for good. Safe to repeat.
-        Reasons: FIELD_INVALID, ROLE_MISSING.
+        What remains is told as `[erased]`. Reasons: FIELD_INVALID, ROLE_MISSING.
         """
 
     @_abc_1.abstractmethod

@@ -26,7 +26,7 @@ from provost.orchestrator.v1 import orchestrator_pb2 as provost_dot_orchestrator
 from provost.policy.v1 import policy_pb2 as provost_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&provost/orchestrator/v1/actuator.proto\x12\x17provost.orchestrator.v1\x1a*provost/orchestrator/v1/orchestrator.proto\x1a\x1eprovost/policy/v1/policy.proto\"A\n\x14PreviewActionRequest\x12)\n\x06\x61\x63tion\x18\x01 \x01(\x0b\x32\x19.provost.policy.v1.Action\"H\n\x15PreviewActionResponse\x12/\n\x06\x65\x66\x66\x65\x63t\x18\x01 \x01(\x0b\x32\x1f.provost.orchestrator.v1.Effect\"C\n\x15PreviewActionsRequest\x12*\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x19.provost.policy.v1.Action\"J\n\x16PreviewActionsResponse\x12\x30\n\x07\x65\x66\x66\x65\x63ts\x18\x01 \x03(\x0b\x32\x1f.provost.orchestrator.v1.Effect\"d\n\x14PerformActionRequest\x12\x11\n\teffect_id\x18\x01 \x01(\t\x12)\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x19.provost.policy.v1.Action\x12\x0e\n\x06permit\x18\x03 \x01(\t\"H\n\x15PerformActionResponse\x12/\n\x06\x65\x66\x66\x65\x63t\x18\x01 \x01(\x0b\x32\x1f.provost.orchestrator.v1.Effect\"=\n\x14ListActuatorsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x9a\x03\n\x15ListActuatorsResponse\x12J\n\tactuators\x18\x01 \x03(\x0b\x32\x37.provost.orchestrator.v1.ListActuatorsResponse.Actuator\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x1a\x9b\x02\n\x08\x41\x63tuator\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12+\n\nleast_tier\x18\x02 \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12[\n\nparameters\x18\x04 \x03(\x0b\x32G.provost.orchestrator.v1.ListActuatorsResponse.Actuator.ParametersEntry\x12\x11\n\tavailable\x18\x05 \x01(\x08\x12\x1a\n\x12unavailable_reason\x18\x06 \x01(\t\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xd4\x03\n\x0f\x41\x63tuatorService\x12n\n\rPreviewAction\x12-.provost.orchestrator.v1.PreviewActionRequest\x1a..provost.orchestrator.v1.PreviewActionResponse\x12q\n\x0ePreviewActions\x12..provost.orchestrator.v1.PreviewActionsRequest\x1a/.provost.orchestrator.v1.PreviewActionsResponse\x12n\n\rPerformAction\x12-.provost.orchestrator.v1.PerformActionRequest\x1a..provost.orchestrator.v1.PerformActionResponse\x12n\n\rListActuators\x12-.provost.orchestrator.v1.ListActuatorsRequest\x1a..provost.orchestrator.v1.ListActuatorsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&provost/orchestrator/v1/actuator.proto\x12\x17provost.orchestrator.v1\x1a*provost/orchestrator/v1/orchestrator.proto\x1a\x1eprovost/policy/v1/policy.proto\"A\n\x14PreviewActionRequest\x12)\n\x06\x61\x63tion\x18\x01 \x01(\x0b\x32\x19.provost.policy.v1.Action\"H\n\x15PreviewActionResponse\x12/\n\x06\x65\x66\x66\x65\x63t\x18\x01 \x01(\x0b\x32\x1f.provost.orchestrator.v1.Effect\"C\n\x15PreviewActionsRequest\x12*\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x19.provost.policy.v1.Action\"J\n\x16PreviewActionsResponse\x12\x30\n\x07\x65\x66\x66\x65\x63ts\x18\x01 \x03(\x0b\x32\x1f.provost.orchestrator.v1.Effect\"y\n\x14PerformActionRequest\x12\x11\n\teffect_id\x18\x01 \x01(\t\x12)\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x19.provost.policy.v1.Action\x12\x0e\n\x06permit\x18\x03 \x01(\t\x12\x13\n\x0bjournal_key\x18\x04 \x01(\x0c\"H\n\x15PerformActionResponse\x12/\n\x06\x65\x66\x66\x65\x63t\x18\x01 \x01(\x0b\x32\x1f.provost.orchestrator.v1.Effect\"=\n\x14ListActuatorsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x9a\x03\n\x15ListActuatorsResponse\x12J\n\tactuators\x18\x01 \x03(\x0b\x32\x37.provost.orchestrator.v1.ListActuatorsResponse.Actuator\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x1a\x9b\x02\n\x08\x41\x63tuator\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12+\n\nleast_tier\x18\x02 \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12[\n\nparameters\x18\x04 \x03(\x0b\x32G.provost.orchestrator.v1.ListActuatorsResponse.Actuator.ParametersEntry\x12\x11\n\tavailable\x18\x05 \x01(\x08\x12\x1a\n\x12unavailable_reason\x18\x06 \x01(\t\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xd4\x03\n\x0f\x41\x63tuatorService\x12n\n\rPreviewAction\x12-.provost.orchestrator.v1.PreviewActionRequest\x1a..provost.orchestrator.v1.PreviewActionResponse\x12q\n\x0ePreviewActions\x12..provost.orchestrator.v1.PreviewActionsRequest\x1a/.provost.orchestrator.v1.PreviewActionsResponse\x12n\n\rPerformAction\x12-.provost.orchestrator.v1.PerformActionRequest\x1a..provost.orchestrator.v1.PerformActionResponse\x12n\n\rListActuators\x12-.provost.orchestrator.v1.ListActuatorsRequest\x1a..provost.orchestrator.v1.ListActuatorsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,17 +44,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREVIEWACTIONSRESPONSE']._serialized_start=353
   _globals['_PREVIEWACTIONSRESPONSE']._serialized_end=427
   _globals['_PERFORMACTIONREQUEST']._serialized_start=429
-  _globals['_PERFORMACTIONREQUEST']._serialized_end=529
-  _globals['_PERFORMACTIONRESPONSE']._serialized_start=531
-  _globals['_PERFORMACTIONRESPONSE']._serialized_end=603
-  _globals['_LISTACTUATORSREQUEST']._serialized_start=605
-  _globals['_LISTACTUATORSREQUEST']._serialized_end=666
-  _globals['_LISTACTUATORSRESPONSE']._serialized_start=669
-  _globals['_LISTACTUATORSRESPONSE']._serialized_end=1079
-  _globals['_LISTACTUATORSRESPONSE_ACTUATOR']._serialized_start=796
-  _globals['_LISTACTUATORSRESPONSE_ACTUATOR']._serialized_end=1079
-  _globals['_LISTACTUATORSRESPONSE_ACTUATOR_PARAMETERSENTRY']._serialized_start=1030
-  _globals['_LISTACTUATORSRESPONSE_ACTUATOR_PARAMETERSENTRY']._serialized_end=1079
-  _globals['_ACTUATORSERVICE']._serialized_start=1082
-  _globals['_ACTUATORSERVICE']._serialized_end=1550
+  _globals['_PERFORMACTIONREQUEST']._serialized_end=550
+  _globals['_PERFORMACTIONRESPONSE']._serialized_start=552
+  _globals['_PERFORMACTIONRESPONSE']._serialized_end=624
+  _globals['_LISTACTUATORSREQUEST']._serialized_start=626
+  _globals['_LISTACTUATORSREQUEST']._serialized_end=687
+  _globals['_LISTACTUATORSRESPONSE']._serialized_start=690
+  _globals['_LISTACTUATORSRESPONSE']._serialized_end=1100
+  _globals['_LISTACTUATORSRESPONSE_ACTUATOR']._serialized_start=817
+  _globals['_LISTACTUATORSRESPONSE_ACTUATOR']._serialized_end=1100
+  _globals['_LISTACTUATORSRESPONSE_ACTUATOR_PARAMETERSENTRY']._serialized_start=1051
+  _globals['_LISTACTUATORSRESPONSE_ACTUATOR_PARAMETERSENTRY']._serialized_end=1100
+  _globals['_ACTUATORSERVICE']._serialized_start=1103
+  _globals['_ACTUATORSERVICE']._serialized_end=1571
 # @@protoc_insertion_point(module_scope)

@@ -109,8 +109,11 @@ class PerformActionRequest(_message.Message):
     EFFECT_ID_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     PERMIT_FIELD_NUMBER: _builtins.int
+    JOURNAL_KEY_FIELD_NUMBER: _builtins.int
     effect_id: _builtins.str
     permit: _builtins.str
+    journal_key: _builtins.bytes
+    """32 bytes of the subject's: what is personal in the outcome is kept sealed under them; empty: kept as it is."""
     @_builtins.property
     def action(self) -> _policy_pb2.Action: ...
     def __init__(
@@ -119,10 +122,11 @@ class PerformActionRequest(_message.Message):
         effect_id: _builtins.str = ...,
         action: _policy_pb2.Action | None = ...,
         permit: _builtins.str = ...,
+        journal_key: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "effect_id", b"effect_id", "permit", b"permit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "effect_id", b"effect_id", "journal_key", b"journal_key", "permit", b"permit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -23,43 +23,48 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from provost.event.v1 import privacy_pb2 as provost_dot_event_dot_v1_dot_privacy__pb2
 from provost.orchestrator.v1 import incident_pb2 as provost_dot_orchestrator_dot_v1_dot_incident__pb2
 from provost.orchestrator.v1 import orchestrator_pb2 as provost_dot_orchestrator_dot_v1_dot_orchestrator__pb2
 from provost.policy.v1 import policy_pb2 as provost_dot_policy_dot_v1_dot_policy__pb2
 from provost.state.v1 import state_pb2 as provost_dot_state_dot_v1_dot_state__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$provost/orchestrator/v1/events.proto\x12\x17provost.orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&provost/orchestrator/v1/incident.proto\x1a*provost/orchestrator/v1/orchestrator.proto\x1a\x1eprovost/policy/v1/policy.proto\x1a\x1cprovost/state/v1/state.proto\"\x9c\x03\n\nRunStarted\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12%\n\x04mode\x18\x04 \x01(\x0e\x32\x17.provost.policy.v1.Mode\x12\x33\n\x08strategy\x18\x05 \x01(\x0e\x32!.provost.orchestrator.v1.Strategy\x12\x11\n\tobjective\x18\x06 \x01(\t\x12/\n\x06source\x18\x07 \x01(\x0b\x32\x1f.provost.orchestrator.v1.Source\x12(\n\x06packet\x18\x08 \x01(\x0b\x32\x18.provost.state.v1.Packet\x12\x14\n\x0crequested_by\x18\t \x01(\t\x12\x15\n\rinclude_trace\x18\n \x01(\x08\x12\x1c\n\x14max_reasoning_cycles\x18\x0b \x01(\x05\x12\x1e\n\x16target_reasoning_score\x18\x0c \x01(\x01\x12&\n\x02\x61t\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"W\n\x0bRunAssigned\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd2\x01\n\x0fRunPhaseEntered\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12-\n\x05phase\x18\x03 \x01(\x0e\x32\x1e.provost.orchestrator.v1.Phase\x12\x15\n\rfencing_token\x18\x04 \x01(\x04\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x07\x65ntered\x18\x06 \x01(\x0b\x32\x1e.provost.orchestrator.v1.Entry\"\xb1\x02\n\x0cPlanRecorded\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x33\n\x08incident\x18\x03 \x01(\x0b\x32!.provost.orchestrator.v1.Incident\x12\x34\n\x04plan\x18\x04 \x03(\x0b\x32&.provost.orchestrator.v1.PlannedAction\x12\x37\n\x06\x63ycles\x18\x05 \x03(\x0b\x32\'.provost.orchestrator.v1.ReasoningCycle\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x04past\x18\x07 \x03(\x0b\x32%.provost.orchestrator.v1.PastIncident\"\xbb\x01\n\x0e\x41\x63tionsDecided\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12.\n\tdecisions\x18\x03 \x03(\x0b\x32\x1b.provost.policy.v1.Decision\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x07\x65ntered\x18\x05 \x01(\x0b\x32\x1e.provost.orchestrator.v1.Entry\"\xd0\x01\n\x10\x41pprovalsAwaited\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12P\n\x0c\x61pproval_ids\x18\x02 \x03(\x0b\x32:.provost.orchestrator.v1.ApprovalsAwaited.ApprovalIdsEntry\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x32\n\x10\x41pprovalIdsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xac\x01\n\x0e\x45\x66\x66\x65\x63tIntended\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x11\n\teffect_id\x18\x03 \x01(\t\x12\x11\n\taction_id\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x05 \x01(\t\x12\x15\n\raction_digest\x18\x06 \x01(\t\x12&\n\x02\x61t\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbe\x01\n\x0f\x45\x66\x66\x65\x63tsObserved\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x30\n\x07\x65\x66\x66\x65\x63ts\x18\x03 \x03(\x0b\x32\x1f.provost.orchestrator.v1.Effect\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x07\x65ntered\x18\x05 \x01(\x0b\x32\x1e.provost.orchestrator.v1.Entry\"\xb8\x01\n\x0bRunVerified\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12.\n\x06\x63hecks\x18\x03 \x03(\x0b\x32\x1e.provost.orchestrator.v1.Check\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x07\x65ntered\x18\x05 \x01(\x0b\x32\x1e.provost.orchestrator.v1.Entry\"\x8d\x01\n\x0bRunPackaged\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x15\n\rreport_sha256\x18\x02 \x01(\t\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x07\x65ntered\x18\x04 \x01(\x0b\x32\x1e.provost.orchestrator.v1.Entry\"\xfc\x01\n\x08RunEnded\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x30\n\x05state\x18\x04 \x01(\x0e\x32!.provost.orchestrator.v1.RunState\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07outcome\x18\x06 \x01(\t\x12\x11\n\tcompliant\x18\x07 \x01(\x08\x12&\n\x02\x61t\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x07\x65ntered\x18\t \x01(\x0b\x32\x1e.provost.orchestrator.v1.Entryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$provost/orchestrator/v1/events.proto\x12\x17provost.orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprovost/event/v1/privacy.proto\x1a&provost/orchestrator/v1/incident.proto\x1a*provost/orchestrator/v1/orchestrator.proto\x1a\x1eprovost/policy/v1/policy.proto\x1a\x1cprovost/state/v1/state.proto\"\xb7\x03\n\nRunStarted\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12%\n\x04mode\x18\x04 \x01(\x0e\x32\x17.provost.policy.v1.Mode\x12\x33\n\x08strategy\x18\x05 \x01(\x0e\x32!.provost.orchestrator.v1.Strategy\x12\x17\n\tobjective\x18\x06 \x01(\tB\x04\xc8\xf3\x18\x01\x12/\n\x06source\x18\x07 \x01(\x0b\x32\x1f.provost.orchestrator.v1.Source\x12(\n\x06packet\x18\x08 \x01(\x0b\x32\x18.provost.state.v1.Packet\x12\x14\n\x0crequested_by\x18\t \x01(\t\x12\x15\n\rinclude_trace\x18\n \x01(\x08\x12\x1c\n\x14max_reasoning_cycles\x18\x0b \x01(\x05\x12\x1e\n\x16target_reasoning_score\x18\x0c \x01(\x01\x12&\n\x02\x61t\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bsubject_key\x18\x0e \x01(\t\"W\n\x0bRunAssigned\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd2\x01\n\x0fRunPhaseEntered\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12-\n\x05phase\x18\x03 \x01(\x0e\x32\x1e.provost.orchestrator.v1.Phase\x12\x15\n\rfencing_token\x18\x04 \x01(\x04\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x07\x65ntered\x18\x06 \x01(\x0b\x32\x1e.provost.orchestrator.v1.Entry\"\xb1\x02\n\x0cPlanRecorded\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x33\n\x08incident\x18\x03 \x01(\x0b\x32!.provost.orchestrator.v1.Incident\x12\x34\n\x04plan\x18\x04 \x03(\x0b\x32&.provost.orchestrator.v1.PlannedAction\x12\x37\n\x06\x63ycles\x18\x05 \x03(\x0b\x32\'.provost.orchestrator.v1.ReasoningCycle\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x04past\x18\x07 \x03(\x0b\x32%.provost.orchestrator.v1.PastIncident\"\xbb\x01\n\x0e\x41\x63tionsDecided\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12.\n\tdecisions\x18\x03 \x03(\x0b\x32\x1b.provost.policy.v1.Decision\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x07\x65ntered\x18\x05 \x01(\x0b\x32\x1e.provost.orchestrator.v1.Entry\"\xd0\x01\n\x10\x41pprovalsAwaited\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12P\n\x0c\x61pproval_ids\x18\x02 \x03(\x0b\x32:.provost.orchestrator.v1.ApprovalsAwaited.ApprovalIdsEntry\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x32\n\x10\x41pprovalIdsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xac\x01\n\x0e\x45\x66\x66\x65\x63tIntended\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x11\n\teffect_id\x18\x03 \x01(\t\x12\x11\n\taction_id\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x05 \x01(\t\x12\x15\n\raction_digest\x18\x06 \x01(\t\x12&\n\x02\x61t\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbe\x01\n\x0f\x45\x66\x66\x65\x63tsObserved\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x30\n\x07\x65\x66\x66\x65\x63ts\x18\x03 \x03(\x0b\x32\x1f.provost.orchestrator.v1.Effect\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x07\x65ntered\x18\x05 \x01(\x0b\x32\x1e.provost.orchestrator.v1.Entry\"\xb8\x01\n\x0bRunVerified\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12.\n\x06\x63hecks\x18\x03 \x03(\x0b\x32\x1e.provost.orchestrator.v1.Check\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x07\x65ntered\x18\x05 \x01(\x0b\x32\x1e.provost.orchestrator.v1.Entry\"\x8d\x01\n\x0bRunPackaged\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x15\n\rreport_sha256\x18\x02 \x01(\t\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x07\x65ntered\x18\x04 \x01(\x0b\x32\x1e.provost.orchestrator.v1.Entry\"\x82\x02\n\x08RunEnded\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x30\n\x05state\x18\x04 \x01(\x0e\x32!.provost.orchestrator.v1.RunState\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x15\n\x07outcome\x18\x06 \x01(\tB\x04\xc8\xf3\x18\x01\x12\x11\n\tcompliant\x18\x07 \x01(\x08\x12&\n\x02\x61t\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x07\x65ntered\x18\t \x01(\x0b\x32\x1e.provost.orchestrator.v1.Entryb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'provost.orchestrator.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_RUNSTARTED'].fields_by_name['objective']._loaded_options = None
+  _globals['_RUNSTARTED'].fields_by_name['objective']._serialized_options = b'\310\363\030\001'
   _globals['_APPROVALSAWAITED_APPROVALIDSENTRY']._loaded_options = None
   _globals['_APPROVALSAWAITED_APPROVALIDSENTRY']._serialized_options = b'8\001'
-  _globals['_RUNSTARTED']._serialized_start=245
-  _globals['_RUNSTARTED']._serialized_end=657
-  _globals['_RUNASSIGNED']._serialized_start=659
-  _globals['_RUNASSIGNED']._serialized_end=746
-  _globals['_RUNPHASEENTERED']._serialized_start=749
-  _globals['_RUNPHASEENTERED']._serialized_end=959
-  _globals['_PLANRECORDED']._serialized_start=962
-  _globals['_PLANRECORDED']._serialized_end=1267
-  _globals['_ACTIONSDECIDED']._serialized_start=1270
-  _globals['_ACTIONSDECIDED']._serialized_end=1457
-  _globals['_APPROVALSAWAITED']._serialized_start=1460
-  _globals['_APPROVALSAWAITED']._serialized_end=1668
-  _globals['_APPROVALSAWAITED_APPROVALIDSENTRY']._serialized_start=1618
-  _globals['_APPROVALSAWAITED_APPROVALIDSENTRY']._serialized_end=1668
-  _globals['_EFFECTINTENDED']._serialized_start=1671
-  _globals['_EFFECTINTENDED']._serialized_end=1843
-  _globals['_EFFECTSOBSERVED']._serialized_start=1846
-  _globals['_EFFECTSOBSERVED']._serialized_end=2036
-  _globals['_RUNVERIFIED']._serialized_start=2039
-  _globals['_RUNVERIFIED']._serialized_end=2223
-  _globals['_RUNPACKAGED']._serialized_start=2226
-  _globals['_RUNPACKAGED']._serialized_end=2367
-  _globals['_RUNENDED']._serialized_start=2370
-  _globals['_RUNENDED']._serialized_end=2622
+  _globals['_RUNENDED'].fields_by_name['outcome']._loaded_options = None
+  _globals['_RUNENDED'].fields_by_name['outcome']._serialized_options = b'\310\363\030\001'
+  _globals['_RUNSTARTED']._serialized_start=277
+  _globals['_RUNSTARTED']._serialized_end=716
+  _globals['_RUNASSIGNED']._serialized_start=718
+  _globals['_RUNASSIGNED']._serialized_end=805
+  _globals['_RUNPHASEENTERED']._serialized_start=808
+  _globals['_RUNPHASEENTERED']._serialized_end=1018
+  _globals['_PLANRECORDED']._serialized_start=1021
+  _globals['_PLANRECORDED']._serialized_end=1326
+  _globals['_ACTIONSDECIDED']._serialized_start=1329
+  _globals['_ACTIONSDECIDED']._serialized_end=1516
+  _globals['_APPROVALSAWAITED']._serialized_start=1519
+  _globals['_APPROVALSAWAITED']._serialized_end=1727
+  _globals['_APPROVALSAWAITED_APPROVALIDSENTRY']._serialized_start=1677
+  _globals['_APPROVALSAWAITED_APPROVALIDSENTRY']._serialized_end=1727
+  _globals['_EFFECTINTENDED']._serialized_start=1730
+  _globals['_EFFECTINTENDED']._serialized_end=1902
+  _globals['_EFFECTSOBSERVED']._serialized_start=1905
+  _globals['_EFFECTSOBSERVED']._serialized_end=2095
+  _globals['_RUNVERIFIED']._serialized_start=2098
+  _globals['_RUNVERIFIED']._serialized_end=2282
+  _globals['_RUNPACKAGED']._serialized_start=2285
+  _globals['_RUNPACKAGED']._serialized_end=2426
+  _globals['_RUNENDED']._serialized_start=2429
+  _globals['_RUNENDED']._serialized_end=2687
 # @@protoc_insertion_point(module_scope)

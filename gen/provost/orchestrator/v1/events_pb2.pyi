@@ -40,6 +40,7 @@ class RunStarted(_message.Message):
     MAX_REASONING_CYCLES_FIELD_NUMBER: _builtins.int
     TARGET_REASONING_SCORE_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    SUBJECT_KEY_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     task_id: _builtins.str
     agent_id: _builtins.str
@@ -51,6 +52,8 @@ class RunStarted(_message.Message):
     include_trace: _builtins.bool
     max_reasoning_cycles: _builtins.int
     target_reasoning_score: _builtins.float
+    subject_key: _builtins.str
+    """What is personal in the events of this run is sealed under it; empty in runs from before there were such keys."""
     @_builtins.property
     def source(self) -> _orchestrator_pb2.Source: ...
     @_builtins.property
@@ -73,10 +76,11 @@ class RunStarted(_message.Message):
         max_reasoning_cycles: _builtins.int = ...,
         target_reasoning_score: _builtins.float = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        subject_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "packet", b"packet", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "include_trace", b"include_trace", "max_reasoning_cycles", b"max_reasoning_cycles", "mode", b"mode", "objective", b"objective", "packet", b"packet", "requested_by", b"requested_by", "run_id", b"run_id", "source", b"source", "strategy", b"strategy", "target_reasoning_score", b"target_reasoning_score", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "include_trace", b"include_trace", "max_reasoning_cycles", b"max_reasoning_cycles", "mode", b"mode", "objective", b"objective", "packet", b"packet", "requested_by", b"requested_by", "run_id", b"run_id", "source", b"source", "strategy", b"strategy", "subject_key", b"subject_key", "target_reasoning_score", b"target_reasoning_score", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,26 +22,45 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from provost.event.v1 import privacy_pb2 as provost_dot_event_dot_v1_dot_privacy__pb2
 from provost.policy.v1 import policy_pb2 as provost_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&provost/orchestrator/v1/incident.proto\x12\x17provost.orchestrator.v1\x1a\x1eprovost/policy/v1/policy.proto\"K\n\x08\x45vidence\x12\x13\n\x0b\x65vidence_id\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x03\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\t\"Q\n\x07Pattern\x12\x10\n\x08template\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\x12\x12\n\nfirst_line\x18\x03 \x01(\x03\x12\x11\n\tlast_line\x18\x04 \x01(\x03\"a\n\x05\x43laim\x12\x11\n\tstatement\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\x12\x10\n\x08severity\x18\x03 \x01(\t\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x10\n\x08\x65vidence\x18\x05 \x03(\t\"\xe9\x01\n\x08Incident\x12\x10\n\x08severity\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x0f\n\x07summary\x18\x04 \x01(\t\x12\x33\n\x08\x65vidence\x18\x05 \x03(\x0b\x32!.provost.orchestrator.v1.Evidence\x12\x32\n\x08patterns\x18\x06 \x03(\x0b\x32 .provost.orchestrator.v1.Pattern\x12.\n\x06\x63laims\x18\x07 \x03(\x0b\x32\x1e.provost.orchestrator.v1.Claim\"\x86\x01\n\rPlannedAction\x12)\n\x06\x61\x63tion\x18\x01 \x01(\x0b\x32\x19.provost.policy.v1.Action\x12+\n\nleast_tier\x18\x02 \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12\x0b\n\x03why\x18\x03 \x01(\t\x12\x10\n\x08\x65vidence\x18\x04 \x03(\t\"\x84\x01\n\x0eReasoningCycle\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0e\n\x06\x62\x65lief\x18\x02 \x01(\t\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\x12\x10\n\x08\x65vidence\x18\x04 \x03(\t\x12\r\n\x05score\x18\x05 \x01(\x01\x12\x11\n\tcriticism\x18\x06 \x01(\t\x12\x0f\n\x07\x63hanged\x18\x07 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&provost/orchestrator/v1/incident.proto\x12\x17provost.orchestrator.v1\x1a\x1eprovost/event/v1/privacy.proto\x1a\x1eprovost/policy/v1/policy.proto\"W\n\x08\x45vidence\x12\x13\n\x0b\x65vidence_id\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x03\x12\x12\n\x04text\x18\x03 \x01(\tB\x04\xc8\xf3\x18\x01\x12\x14\n\x06sha256\x18\x04 \x01(\tB\x04\xc8\xf3\x18\x01\"W\n\x07Pattern\x12\x16\n\x08template\x18\x01 \x01(\tB\x04\xc8\xf3\x18\x01\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\x12\x12\n\nfirst_line\x18\x03 \x01(\x03\x12\x11\n\tlast_line\x18\x04 \x01(\x03\"g\n\x05\x43laim\x12\x17\n\tstatement\x18\x01 \x01(\tB\x04\xc8\xf3\x18\x01\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\x12\x10\n\x08severity\x18\x03 \x01(\t\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x10\n\x08\x65vidence\x18\x05 \x03(\t\"\xef\x01\n\x08Incident\x12\x10\n\x08severity\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x15\n\x07summary\x18\x04 \x01(\tB\x04\xc8\xf3\x18\x01\x12\x33\n\x08\x65vidence\x18\x05 \x03(\x0b\x32!.provost.orchestrator.v1.Evidence\x12\x32\n\x08patterns\x18\x06 \x03(\x0b\x32 .provost.orchestrator.v1.Pattern\x12.\n\x06\x63laims\x18\x07 \x03(\x0b\x32\x1e.provost.orchestrator.v1.Claim\"\x8c\x01\n\rPlannedAction\x12)\n\x06\x61\x63tion\x18\x01 \x01(\x0b\x32\x19.provost.policy.v1.Action\x12+\n\nleast_tier\x18\x02 \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12\x11\n\x03why\x18\x03 \x01(\tB\x04\xc8\xf3\x18\x01\x12\x10\n\x08\x65vidence\x18\x04 \x03(\t\"\x96\x01\n\x0eReasoningCycle\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x14\n\x06\x62\x65lief\x18\x02 \x01(\tB\x04\xc8\xf3\x18\x01\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\x12\x10\n\x08\x65vidence\x18\x04 \x03(\t\x12\r\n\x05score\x18\x05 \x01(\x01\x12\x17\n\tcriticism\x18\x06 \x01(\tB\x04\xc8\xf3\x18\x01\x12\x15\n\x07\x63hanged\x18\x07 \x01(\tB\x04\xc8\xf3\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'provost.orchestrator.v1.incident_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVIDENCE']._serialized_start=99
-  _globals['_EVIDENCE']._serialized_end=174
-  _globals['_PATTERN']._serialized_start=176
-  _globals['_PATTERN']._serialized_end=257
-  _globals['_CLAIM']._serialized_start=259
-  _globals['_CLAIM']._serialized_end=356
-  _globals['_INCIDENT']._serialized_start=359
-  _globals['_INCIDENT']._serialized_end=592
-  _globals['_PLANNEDACTION']._serialized_start=595
-  _globals['_PLANNEDACTION']._serialized_end=729
-  _globals['_REASONINGCYCLE']._serialized_start=732
-  _globals['_REASONINGCYCLE']._serialized_end=864
+  _globals['_EVIDENCE'].fields_by_name['text']._loaded_options = None
+  _globals['_EVIDENCE'].fields_by_name['text']._serialized_options = b'\310\363\030\001'
+  _globals['_EVIDENCE'].fields_by_name['sha256']._loaded_options = None
+  _globals['_EVIDENCE'].fields_by_name['sha256']._serialized_options = b'\310\363\030\001'
+  _globals['_PATTERN'].fields_by_name['template']._loaded_options = None
+  _globals['_PATTERN'].fields_by_name['template']._serialized_options = b'\310\363\030\001'
+  _globals['_CLAIM'].fields_by_name['statement']._loaded_options = None
+  _globals['_CLAIM'].fields_by_name['statement']._serialized_options = b'\310\363\030\001'
+  _globals['_INCIDENT'].fields_by_name['summary']._loaded_options = None
+  _globals['_INCIDENT'].fields_by_name['summary']._serialized_options = b'\310\363\030\001'
+  _globals['_PLANNEDACTION'].fields_by_name['why']._loaded_options = None
+  _globals['_PLANNEDACTION'].fields_by_name['why']._serialized_options = b'\310\363\030\001'
+  _globals['_REASONINGCYCLE'].fields_by_name['belief']._loaded_options = None
+  _globals['_REASONINGCYCLE'].fields_by_name['belief']._serialized_options = b'\310\363\030\001'
+  _globals['_REASONINGCYCLE'].fields_by_name['criticism']._loaded_options = None
+  _globals['_REASONINGCYCLE'].fields_by_name['criticism']._serialized_options = b'\310\363\030\001'
+  _globals['_REASONINGCYCLE'].fields_by_name['changed']._loaded_options = None
+  _globals['_REASONINGCYCLE'].fields_by_name['changed']._serialized_options = b'\310\363\030\001'
+  _globals['_EVIDENCE']._serialized_start=131
+  _globals['_EVIDENCE']._serialized_end=218
+  _globals['_PATTERN']._serialized_start=220
+  _globals['_PATTERN']._serialized_end=307
+  _globals['_CLAIM']._serialized_start=309
+  _globals['_CLAIM']._serialized_end=412
+  _globals['_INCIDENT']._serialized_start=415
+  _globals['_INCIDENT']._serialized_end=654
+  _globals['_PLANNEDACTION']._serialized_start=657
+  _globals['_PLANNEDACTION']._serialized_end=797
+  _globals['_REASONINGCYCLE']._serialized_start=800
+  _globals['_REASONINGCYCLE']._serialized_end=950
 # @@protoc_insertion_point(module_scope)

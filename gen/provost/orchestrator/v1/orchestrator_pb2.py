@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from provost.event.v1 import privacy_pb2 as provost_dot_event_dot_v1_dot_privacy__pb2
 from provost.orchestrator.v1 import incident_pb2 as provost_dot_orchestrator_dot_v1_dot_incident__pb2
 from provost.policy.v1 import policy_pb2 as provost_dot_policy_dot_v1_dot_policy__pb2
 from provost.state.v1 import state_pb2 as provost_dot_state_dot_v1_dot_state__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*provost/orchestrator/v1/orchestrator.proto\x12\x17provost.orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&provost/orchestrator/v1/incident.proto\x1a\x1eprovost/policy/v1/policy.proto\x1a\x1cprovost/state/v1/state.proto\"M\n\x05\x45ntry\x12-\n\x05phase\x18\x01 \x01(\x0e\x32\x1e.provost.orchestrator.v1.Phase\x12\x15\n\rfencing_token\x18\x02 \x01(\x04\"\xd4\x01\n\x06Source\x12\x17\n\x0f\x61rtifact_sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\r\n\x05lines\x18\x03 \x01(\x03\x12\x16\n\x0ereplaced_bytes\x18\x04 \x01(\x03\x12\x43\n\nredactions\x18\x05 \x03(\x0b\x32/.provost.orchestrator.v1.Source.RedactionsEntry\x1a\x31\n\x0fRedactionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\xd5\x01\n\x06\x45\x66\x66\x65\x63t\x12\x11\n\teffect_id\x18\x01 \x01(\t\x12\x11\n\taction_id\x18\x02 \x01(\t\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32$.provost.orchestrator.v1.EffectState\x12\x0f\n\x07summary\x18\x04 \x01(\t\x12\x0e\n\x06output\x18\x05 \x01(\t\x12\x12\n\nerror_type\x18\x06 \x01(\t\x12\x15\n\rerror_message\x18\x07 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x08 \x01(\x03\x12\x0f\n\x07\x63hanged\x18\t \x01(\x08\"\x8e\x07\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12%\n\x04mode\x18\x04 \x01(\x0e\x32\x17.provost.policy.v1.Mode\x12\x30\n\x05state\x18\x05 \x01(\x0e\x32!.provost.orchestrator.v1.RunState\x12-\n\x05phase\x18\x06 \x01(\x0e\x32\x1e.provost.orchestrator.v1.Phase\x12\x11\n\tobjective\x18\x07 \x01(\t\x12/\n\x06source\x18\x08 \x01(\x0b\x32\x1f.provost.orchestrator.v1.Source\x12\x33\n\x08incident\x18\t \x01(\x0b\x32!.provost.orchestrator.v1.Incident\x12\x34\n\x04plan\x18\n \x03(\x0b\x32&.provost.orchestrator.v1.PlannedAction\x12.\n\tdecisions\x18\x0b \x03(\x0b\x32\x1b.provost.policy.v1.Decision\x12\x30\n\x07\x65\x66\x66\x65\x63ts\x18\x0c \x03(\x0b\x32\x1f.provost.orchestrator.v1.Effect\x12\x37\n\x06\x63ycles\x18\r \x03(\x0b\x32\'.provost.orchestrator.v1.ReasoningCycle\x12\x13\n\x0bwaiting_for\x18\x0e \x03(\t\x12\x0e\n\x06reason\x18\x0f \x01(\t\x12\x0f\n\x07outcome\x18\x10 \x01(\t\x12\x14\n\x0crequested_by\x18\x11 \x01(\t\x12.\n\nstart_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rreport_sha256\x18\x14 \x01(\t\x12\x10\n\x08sequence\x18\x15 \x01(\x04\x12\x33\n\x08strategy\x18\x16 \x01(\x0e\x32!.provost.orchestrator.v1.Strategy\x12\x15\n\rinclude_trace\x18\x17 \x01(\x08\x12.\n\x06\x63hecks\x18\x18 \x03(\x0b\x32\x1e.provost.orchestrator.v1.Check\x12\x33\n\x04past\x18\x19 \x03(\x0b\x32%.provost.orchestrator.v1.PastIncident\"\xd3\x01\n\x0cPastIncident\x12\x12\n\nsimilarity\x18\x01 \x01(\x01\x12\x0c\n\x04seen\x18\x02 \x01(\x03\x12\x13\n\x0blast_run_id\x18\x03 \x01(\t\x12-\n\tlast_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0blast_reason\x18\x05 \x01(\t\x12\x14\n\x0clast_outcome\x18\x06 \x01(\t\x12\x32\n\x05tried\x18\x07 \x03(\x0b\x32#.provost.orchestrator.v1.PastAction\"`\n\nPastAction\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tpreviewed\x18\x02 \x01(\x03\x12\x11\n\tsucceeded\x18\x03 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x03\x12\x0e\n\x06helped\x18\x05 \x01(\x03\"1\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\xcc\x01\n\x11ProcessLogRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03log\x18\x02 \x01(\x0c\x12%\n\x04mode\x18\x03 \x01(\x0e\x32\x17.provost.policy.v1.Mode\x12\x33\n\x08strategy\x18\x04 \x01(\x0e\x32!.provost.orchestrator.v1.Strategy\x12\x15\n\rinclude_trace\x18\x05 \x01(\x08\x12\x10\n\x08\x61gent_id\x18\x06 \x01(\t\x12\x11\n\tforbidden\x18\x07 \x03(\t\"?\n\x12ProcessLogResponse\x12)\n\x03run\x18\x01 \x01(\x0b\x32\x1c.provost.orchestrator.v1.Run\"\xac\x01\n\x0fStartRunRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x11\n\tobjective\x18\x04 \x01(\t\x12%\n\x04mode\x18\x05 \x01(\x0e\x32\x17.provost.policy.v1.Mode\x12(\n\x06packet\x18\x06 \x01(\x0b\x32\x18.provost.state.v1.Packet\"=\n\x10StartRunResponse\x12)\n\x03run\x18\x01 \x01(\x0b\x32\x1c.provost.orchestrator.v1.Run\"P\n\rGetRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x14\n\x0cwait_seconds\x18\x02 \x01(\x05\x12\x19\n\x11\x61t_least_sequence\x18\x03 \x01(\x04\";\n\x0eGetRunResponse\x12)\n\x03run\x18\x01 \x01(\x0b\x32\x1c.provost.orchestrator.v1.Run\"j\n\x0fListRunsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32!.provost.orchestrator.v1.RunState\"W\n\x10ListRunsResponse\x12*\n\x04runs\x18\x01 \x03(\x0b\x32\x1c.provost.orchestrator.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe7\x01\n\x04Task\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12(\n\x06packet\x18\x02 \x01(\x0b\x32\x18.provost.state.v1.Packet\x12\x0b\n\x03log\x18\x03 \x01(\x0c\x12\x33\n\x08strategy\x18\x04 \x01(\x0e\x32!.provost.orchestrator.v1.Strategy\x12\x1c\n\x14max_reasoning_cycles\x18\x05 \x01(\x05\x12\x1e\n\x16target_reasoning_score\x18\x06 \x01(\x01\x12%\n\x04mode\x18\x07 \x01(\x0e\x32\x17.provost.policy.v1.Mode\"\xbe\x01\n\x08Proposal\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x33\n\x08incident\x18\x02 \x01(\x0b\x32!.provost.orchestrator.v1.Incident\x12\x34\n\x04plan\x18\x03 \x03(\x0b\x32&.provost.orchestrator.v1.PlannedAction\x12\x37\n\x06\x63ycles\x18\x04 \x03(\x0b\x32\'.provost.orchestrator.v1.ReasoningCycle\"\xa3\x03\n\x12\x41ttachAgentRequest\x12\x42\n\x05hello\x18\x01 \x01(\x0b\x32\x31.provost.orchestrator.v1.AttachAgentRequest.HelloH\x00\x12\x35\n\x08proposal\x18\x02 \x01(\x0b\x32!.provost.orchestrator.v1.ProposalH\x00\x12\x46\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x33.provost.orchestrator.v1.AttachAgentRequest.FailureH\x00\x12@\n\x04\x62\x65\x61t\x18\x04 \x01(\x0b\x32\x30.provost.orchestrator.v1.AttachAgentRequest.BeatH\x00\x1a\x35\n\x05Hello\x12\x15\n\rsession_token\x18\x01 \x01(\t\x12\x15\n\ragent_version\x18\x02 \x01(\t\x1a>\n\x07\x46\x61ilure\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nerror_type\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x1a\x06\n\x04\x42\x65\x61tB\t\n\x07message\"\xd0\x01\n\x13\x41ttachAgentResponse\x12G\n\x07welcome\x18\x01 \x01(\x0b\x32\x34.provost.orchestrator.v1.AttachAgentResponse.WelcomeH\x00\x12-\n\x04task\x18\x02 \x01(\x0b\x32\x1d.provost.orchestrator.v1.TaskH\x00\x1a\x36\n\x07Welcome\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x19\n\x11heartbeat_seconds\x18\x02 \x01(\x05\x42\t\n\x07message*\xb2\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x13\n\x0fPHASE_BOOTSTRAP\x10\x01\x12\x13\n\x0fPHASE_PREFLIGHT\x10\x02\x12\x0e\n\nPHASE_PLAN\x10\x03\x12\x11\n\rPHASE_EXECUTE\x10\x04\x12\x10\n\x0cPHASE_VERIFY\x10\x05\x12\x11\n\rPHASE_PACKAGE\x10\x06\x12\x10\n\x0cPHASE_REPORT\x10\x07\x12\x0e\n\nPHASE_EXIT\x10\x08*\xb0\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11RUN_STATE_RUNNING\x10\x01\x12\x15\n\x11RUN_STATE_WAITING\x10\x02\x12\x17\n\x13RUN_STATE_COMPLETED\x10\x03\x12\x15\n\x11RUN_STATE_REFUSED\x10\x04\x12\x14\n\x10RUN_STATE_FAILED\x10\x05\x12\x15\n\x11RUN_STATE_REVOKED\x10\x06*S\n\x08Strategy\x12\x18\n\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x14\n\x10STRATEGY_CLASSIC\x10\x01\x12\x17\n\x13STRATEGY_REFLECTIVE\x10\x02*\xb0\x01\n\x0b\x45\x66\x66\x65\x63tState\x12\x1c\n\x18\x45\x46\x46\x45\x43T_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45\x46\x46\x45\x43T_STATE_PREVIEWED\x10\x01\x12\x1a\n\x16\x45\x46\x46\x45\x43T_STATE_SUCCEEDED\x10\x02\x12\x17\n\x13\x45\x46\x46\x45\x43T_STATE_FAILED\x10\x03\x12\x18\n\x14\x45\x46\x46\x45\x43T_STATE_REFUSED\x10\x04\x12\x18\n\x14\x45\x46\x46\x45\x43T_STATE_UNKNOWN\x10\x05\x32\x87\x04\n\x13OrchestratorService\x12\x65\n\nProcessLog\x12*.provost.orchestrator.v1.ProcessLogRequest\x1a+.provost.orchestrator.v1.ProcessLogResponse\x12_\n\x08StartRun\x12(.provost.orchestrator.v1.StartRunRequest\x1a).provost.orchestrator.v1.StartRunResponse\x12Y\n\x06GetRun\x12&.provost.orchestrator.v1.GetRunRequest\x1a\'.provost.orchestrator.v1.GetRunResponse\x12_\n\x08ListRuns\x12(.provost.orchestrator.v1.ListRunsRequest\x1a).provost.orchestrator.v1.ListRunsResponse\x12l\n\x0b\x41ttachAgent\x12+.provost.orchestrator.v1.AttachAgentRequest\x1a,.provost.orchestrator.v1.AttachAgentResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*provost/orchestrator/v1/orchestrator.proto\x12\x17provost.orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprovost/event/v1/privacy.proto\x1a&provost/orchestrator/v1/incident.proto\x1a\x1eprovost/policy/v1/policy.proto\x1a\x1cprovost/state/v1/state.proto\"M\n\x05\x45ntry\x12-\n\x05phase\x18\x01 \x01(\x0e\x32\x1e.provost.orchestrator.v1.Phase\x12\x15\n\rfencing_token\x18\x02 \x01(\x04\"\xd4\x01\n\x06Source\x12\x17\n\x0f\x61rtifact_sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\r\n\x05lines\x18\x03 \x01(\x03\x12\x16\n\x0ereplaced_bytes\x18\x04 \x01(\x03\x12\x43\n\nredactions\x18\x05 \x03(\x0b\x32/.provost.orchestrator.v1.Source.RedactionsEntry\x1a\x31\n\x0fRedactionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\xe7\x01\n\x06\x45\x66\x66\x65\x63t\x12\x11\n\teffect_id\x18\x01 \x01(\t\x12\x11\n\taction_id\x18\x02 \x01(\t\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32$.provost.orchestrator.v1.EffectState\x12\x15\n\x07summary\x18\x04 \x01(\tB\x04\xc8\xf3\x18\x01\x12\x14\n\x06output\x18\x05 \x01(\tB\x04\xc8\xf3\x18\x01\x12\x12\n\nerror_type\x18\x06 \x01(\t\x12\x1b\n\rerror_message\x18\x07 \x01(\tB\x04\xc8\xf3\x18\x01\x12\x13\n\x0b\x64uration_ms\x18\x08 \x01(\x03\x12\x0f\n\x07\x63hanged\x18\t \x01(\x08\"\x8e\x07\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12%\n\x04mode\x18\x04 \x01(\x0e\x32\x17.provost.policy.v1.Mode\x12\x30\n\x05state\x18\x05 \x01(\x0e\x32!.provost.orchestrator.v1.RunState\x12-\n\x05phase\x18\x06 \x01(\x0e\x32\x1e.provost.orchestrator.v1.Phase\x12\x11\n\tobjective\x18\x07 \x01(\t\x12/\n\x06source\x18\x08 \x01(\x0b\x32\x1f.provost.orchestrator.v1.Source\x12\x33\n\x08incident\x18\t \x01(\x0b\x32!.provost.orchestrator.v1.Incident\x12\x34\n\x04plan\x18\n \x03(\x0b\x32&.provost.orchestrator.v1.PlannedAction\x12.\n\tdecisions\x18\x0b \x03(\x0b\x32\x1b.provost.policy.v1.Decision\x12\x30\n\x07\x65\x66\x66\x65\x63ts\x18\x0c \x03(\x0b\x32\x1f.provost.orchestrator.v1.Effect\x12\x37\n\x06\x63ycles\x18\r \x03(\x0b\x32\'.provost.orchestrator.v1.ReasoningCycle\x12\x13\n\x0bwaiting_for\x18\x0e \x03(\t\x12\x0e\n\x06reason\x18\x0f \x01(\t\x12\x0f\n\x07outcome\x18\x10 \x01(\t\x12\x14\n\x0crequested_by\x18\x11 \x01(\t\x12.\n\nstart_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rreport_sha256\x18\x14 \x01(\t\x12\x10\n\x08sequence\x18\x15 \x01(\x04\x12\x33\n\x08strategy\x18\x16 \x01(\x0e\x32!.provost.orchestrator.v1.Strategy\x12\x15\n\rinclude_trace\x18\x17 \x01(\x08\x12.\n\x06\x63hecks\x18\x18 \x03(\x0b\x32\x1e.provost.orchestrator.v1.Check\x12\x33\n\x04past\x18\x19 \x03(\x0b\x32%.provost.orchestrator.v1.PastIncident\"\xd3\x01\n\x0cPastIncident\x12\x12\n\nsimilarity\x18\x01 \x01(\x01\x12\x0c\n\x04seen\x18\x02 \x01(\x03\x12\x13\n\x0blast_run_id\x18\x03 \x01(\t\x12-\n\tlast_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0blast_reason\x18\x05 \x01(\t\x12\x14\n\x0clast_outcome\x18\x06 \x01(\t\x12\x32\n\x05tried\x18\x07 \x03(\x0b\x32#.provost.orchestrator.v1.PastAction\"`\n\nPastAction\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tpreviewed\x18\x02 \x01(\x03\x12\x11\n\tsucceeded\x18\x03 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x03\x12\x0e\n\x06helped\x18\x05 \x01(\x03\"7\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x14\n\x06\x64\x65tail\x18\x03 \x01(\tB\x04\xc8\xf3\x18\x01\"\xdd\x01\n\x11ProcessLogRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03log\x18\x02 \x01(\x0c\x12%\n\x04mode\x18\x03 \x01(\x0e\x32\x17.provost.policy.v1.Mode\x12\x33\n\x08strategy\x18\x04 \x01(\x0e\x32!.provost.orchestrator.v1.Strategy\x12\x15\n\rinclude_trace\x18\x05 \x01(\x08\x12\x10\n\x08\x61gent_id\x18\x06 \x01(\t\x12\x11\n\tforbidden\x18\x07 \x03(\t\x12\x0f\n\x07subject\x18\x08 \x01(\t\"?\n\x12ProcessLogResponse\x12)\n\x03run\x18\x01 \x01(\x0b\x32\x1c.provost.orchestrator.v1.Run\"\xbd\x01\n\x0fStartRunRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x11\n\tobjective\x18\x04 \x01(\t\x12%\n\x04mode\x18\x05 \x01(\x0e\x32\x17.provost.policy.v1.Mode\x12(\n\x06packet\x18\x06 \x01(\x0b\x32\x18.provost.state.v1.Packet\x12\x0f\n\x07subject\x18\x07 \x01(\t\"=\n\x10StartRunResponse\x12)\n\x03run\x18\x01 \x01(\x0b\x32\x1c.provost.orchestrator.v1.Run\"P\n\rGetRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x14\n\x0cwait_seconds\x18\x02 \x01(\x05\x12\x19\n\x11\x61t_least_sequence\x18\x03 \x01(\x04\";\n\x0eGetRunResponse\x12)\n\x03run\x18\x01 \x01(\x0b\x32\x1c.provost.orchestrator.v1.Run\"j\n\x0fListRunsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32!.provost.orchestrator.v1.RunState\"W\n\x10ListRunsResponse\x12*\n\x04runs\x18\x01 \x03(\x0b\x32\x1c.provost.orchestrator.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe7\x01\n\x04Task\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12(\n\x06packet\x18\x02 \x01(\x0b\x32\x18.provost.state.v1.Packet\x12\x0b\n\x03log\x18\x03 \x01(\x0c\x12\x33\n\x08strategy\x18\x04 \x01(\x0e\x32!.provost.orchestrator.v1.Strategy\x12\x1c\n\x14max_reasoning_cycles\x18\x05 \x01(\x05\x12\x1e\n\x16target_reasoning_score\x18\x06 \x01(\x01\x12%\n\x04mode\x18\x07 \x01(\x0e\x32\x17.provost.policy.v1.Mode\"\xbe\x01\n\x08Proposal\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x33\n\x08incident\x18\x02 \x01(\x0b\x32!.provost.orchestrator.v1.Incident\x12\x34\n\x04plan\x18\x03 \x03(\x0b\x32&.provost.orchestrator.v1.PlannedAction\x12\x37\n\x06\x63ycles\x18\x04 \x03(\x0b\x32\'.provost.orchestrator.v1.ReasoningCycle\"\xa3\x03\n\x12\x41ttachAgentRequest\x12\x42\n\x05hello\x18\x01 \x01(\x0b\x32\x31.provost.orchestrator.v1.AttachAgentRequest.HelloH\x00\x12\x35\n\x08proposal\x18\x02 \x01(\x0b\x32!.provost.orchestrator.v1.ProposalH\x00\x12\x46\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x33.provost.orchestrator.v1.AttachAgentRequest.FailureH\x00\x12@\n\x04\x62\x65\x61t\x18\x04 \x01(\x0b\x32\x30.provost.orchestrator.v1.AttachAgentRequest.BeatH\x00\x1a\x35\n\x05Hello\x12\x15\n\rsession_token\x18\x01 \x01(\t\x12\x15\n\ragent_version\x18\x02 \x01(\t\x1a>\n\x07\x46\x61ilure\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nerror_type\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x1a\x06\n\x04\x42\x65\x61tB\t\n\x07message\"\xd0\x01\n\x13\x41ttachAgentResponse\x12G\n\x07welcome\x18\x01 \x01(\x0b\x32\x34.provost.orchestrator.v1.AttachAgentResponse.WelcomeH\x00\x12-\n\x04task\x18\x02 \x01(\x0b\x32\x1d.provost.orchestrator.v1.TaskH\x00\x1a\x36\n\x07Welcome\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x19\n\x11heartbeat_seconds\x18\x02 \x01(\x05\x42\t\n\x07message*\xb2\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x13\n\x0fPHASE_BOOTSTRAP\x10\x01\x12\x13\n\x0fPHASE_PREFLIGHT\x10\x02\x12\x0e\n\nPHASE_PLAN\x10\x03\x12\x11\n\rPHASE_EXECUTE\x10\x04\x12\x10\n\x0cPHASE_VERIFY\x10\x05\x12\x11\n\rPHASE_PACKAGE\x10\x06\x12\x10\n\x0cPHASE_REPORT\x10\x07\x12\x0e\n\nPHASE_EXIT\x10\x08*\xb0\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11RUN_STATE_RUNNING\x10\x01\x12\x15\n\x11RUN_STATE_WAITING\x10\x02\x12\x17\n\x13RUN_STATE_COMPLETED\x10\x03\x12\x15\n\x11RUN_STATE_REFUSED\x10\x04\x12\x14\n\x10RUN_STATE_FAILED\x10\x05\x12\x15\n\x11RUN_STATE_REVOKED\x10\x06*S\n\x08Strategy\x12\x18\n\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x14\n\x10STRATEGY_CLASSIC\x10\x01\x12\x17\n\x13STRATEGY_REFLECTIVE\x10\x02*\xb0\x01\n\x0b\x45\x66\x66\x65\x63tState\x12\x1c\n\x18\x45\x46\x46\x45\x43T_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45\x46\x46\x45\x43T_STATE_PREVIEWED\x10\x01\x12\x1a\n\x16\x45\x46\x46\x45\x43T_STATE_SUCCEEDED\x10\x02\x12\x17\n\x13\x45\x46\x46\x45\x43T_STATE_FAILED\x10\x03\x12\x18\n\x14\x45\x46\x46\x45\x43T_STATE_REFUSED\x10\x04\x12\x18\n\x14\x45\x46\x46\x45\x43T_STATE_UNKNOWN\x10\x05\x32\x87\x04\n\x13OrchestratorService\x12\x65\n\nProcessLog\x12*.provost.orchestrator.v1.ProcessLogRequest\x1a+.provost.orchestrator.v1.ProcessLogResponse\x12_\n\x08StartRun\x12(.provost.orchestrator.v1.StartRunRequest\x1a).provost.orchestrator.v1.StartRunResponse\x12Y\n\x06GetRun\x12&.provost.orchestrator.v1.GetRunRequest\x1a\'.provost.orchestrator.v1.GetRunResponse\x12_\n\x08ListRuns\x12(.provost.orchestrator.v1.ListRunsRequest\x1a).provost.orchestrator.v1.ListRunsResponse\x12l\n\x0b\x41ttachAgent\x12+.provost.orchestrator.v1.AttachAgentRequest\x1a,.provost.orchestrator.v1.AttachAgentResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,62 +38,70 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SOURCE_REDACTIONSENTRY']._loaded_options = None
   _globals['_SOURCE_REDACTIONSENTRY']._serialized_options = b'8\001'
-  _globals['_PHASE']._serialized_start=3903
-  _globals['_PHASE']._serialized_end=4081
-  _globals['_RUNSTATE']._serialized_start=4084
-  _globals['_RUNSTATE']._serialized_end=4260
-  _globals['_STRATEGY']._serialized_start=4262
-  _globals['_STRATEGY']._serialized_end=4345
-  _globals['_EFFECTSTATE']._serialized_start=4348
-  _globals['_EFFECTSTATE']._serialized_end=4524
-  _globals['_ENTRY']._serialized_start=206
-  _globals['_ENTRY']._serialized_end=283
-  _globals['_SOURCE']._serialized_start=286
-  _globals['_SOURCE']._serialized_end=498
-  _globals['_SOURCE_REDACTIONSENTRY']._serialized_start=449
-  _globals['_SOURCE_REDACTIONSENTRY']._serialized_end=498
-  _globals['_EFFECT']._serialized_start=501
-  _globals['_EFFECT']._serialized_end=714
-  _globals['_RUN']._serialized_start=717
-  _globals['_RUN']._serialized_end=1627
-  _globals['_PASTINCIDENT']._serialized_start=1630
-  _globals['_PASTINCIDENT']._serialized_end=1841
-  _globals['_PASTACTION']._serialized_start=1843
-  _globals['_PASTACTION']._serialized_end=1939
-  _globals['_CHECK']._serialized_start=1941
-  _globals['_CHECK']._serialized_end=1990
-  _globals['_PROCESSLOGREQUEST']._serialized_start=1993
-  _globals['_PROCESSLOGREQUEST']._serialized_end=2197
-  _globals['_PROCESSLOGRESPONSE']._serialized_start=2199
-  _globals['_PROCESSLOGRESPONSE']._serialized_end=2262
-  _globals['_STARTRUNREQUEST']._serialized_start=2265
-  _globals['_STARTRUNREQUEST']._serialized_end=2437
-  _globals['_STARTRUNRESPONSE']._serialized_start=2439
-  _globals['_STARTRUNRESPONSE']._serialized_end=2500
-  _globals['_GETRUNREQUEST']._serialized_start=2502
-  _globals['_GETRUNREQUEST']._serialized_end=2582
-  _globals['_GETRUNRESPONSE']._serialized_start=2584
-  _globals['_GETRUNRESPONSE']._serialized_end=2643
-  _globals['_LISTRUNSREQUEST']._serialized_start=2645
-  _globals['_LISTRUNSREQUEST']._serialized_end=2751
-  _globals['_LISTRUNSRESPONSE']._serialized_start=2753
-  _globals['_LISTRUNSRESPONSE']._serialized_end=2840
-  _globals['_TASK']._serialized_start=2843
-  _globals['_TASK']._serialized_end=3074
-  _globals['_PROPOSAL']._serialized_start=3077
-  _globals['_PROPOSAL']._serialized_end=3267
-  _globals['_ATTACHAGENTREQUEST']._serialized_start=3270
-  _globals['_ATTACHAGENTREQUEST']._serialized_end=3689
-  _globals['_ATTACHAGENTREQUEST_HELLO']._serialized_start=3553
-  _globals['_ATTACHAGENTREQUEST_HELLO']._serialized_end=3606
-  _globals['_ATTACHAGENTREQUEST_FAILURE']._serialized_start=3608
-  _globals['_ATTACHAGENTREQUEST_FAILURE']._serialized_end=3670
-  _globals['_ATTACHAGENTREQUEST_BEAT']._serialized_start=3672
-  _globals['_ATTACHAGENTREQUEST_BEAT']._serialized_end=3678
-  _globals['_ATTACHAGENTRESPONSE']._serialized_start=3692
-  _globals['_ATTACHAGENTRESPONSE']._serialized_end=3900
-  _globals['_ATTACHAGENTRESPONSE_WELCOME']._serialized_start=3835
-  _globals['_ATTACHAGENTRESPONSE_WELCOME']._serialized_end=3889
-  _globals['_ORCHESTRATORSERVICE']._serialized_start=4527
-  _globals['_ORCHESTRATORSERVICE']._serialized_end=5046
+  _globals['_EFFECT'].fields_by_name['summary']._loaded_options = None
+  _globals['_EFFECT'].fields_by_name['summary']._serialized_options = b'\310\363\030\001'
+  _globals['_EFFECT'].fields_by_name['output']._loaded_options = None
+  _globals['_EFFECT'].fields_by_name['output']._serialized_options = b'\310\363\030\001'
+  _globals['_EFFECT'].fields_by_name['error_message']._loaded_options = None
+  _globals['_EFFECT'].fields_by_name['error_message']._serialized_options = b'\310\363\030\001'
+  _globals['_CHECK'].fields_by_name['detail']._loaded_options = None
+  _globals['_CHECK'].fields_by_name['detail']._serialized_options = b'\310\363\030\001'
+  _globals['_PHASE']._serialized_start=3993
+  _globals['_PHASE']._serialized_end=4171
+  _globals['_RUNSTATE']._serialized_start=4174
+  _globals['_RUNSTATE']._serialized_end=4350
+  _globals['_STRATEGY']._serialized_start=4352
+  _globals['_STRATEGY']._serialized_end=4435
+  _globals['_EFFECTSTATE']._serialized_start=4438
+  _globals['_EFFECTSTATE']._serialized_end=4614
+  _globals['_ENTRY']._serialized_start=238
+  _globals['_ENTRY']._serialized_end=315
+  _globals['_SOURCE']._serialized_start=318
+  _globals['_SOURCE']._serialized_end=530
+  _globals['_SOURCE_REDACTIONSENTRY']._serialized_start=481
+  _globals['_SOURCE_REDACTIONSENTRY']._serialized_end=530
+  _globals['_EFFECT']._serialized_start=533
+  _globals['_EFFECT']._serialized_end=764
+  _globals['_RUN']._serialized_start=767
+  _globals['_RUN']._serialized_end=1677
+  _globals['_PASTINCIDENT']._serialized_start=1680
+  _globals['_PASTINCIDENT']._serialized_end=1891
+  _globals['_PASTACTION']._serialized_start=1893
+  _globals['_PASTACTION']._serialized_end=1989
+  _globals['_CHECK']._serialized_start=1991
+  _globals['_CHECK']._serialized_end=2046
+  _globals['_PROCESSLOGREQUEST']._serialized_start=2049
+  _globals['_PROCESSLOGREQUEST']._serialized_end=2270
+  _globals['_PROCESSLOGRESPONSE']._serialized_start=2272
+  _globals['_PROCESSLOGRESPONSE']._serialized_end=2335
+  _globals['_STARTRUNREQUEST']._serialized_start=2338
+  _globals['_STARTRUNREQUEST']._serialized_end=2527
+  _globals['_STARTRUNRESPONSE']._serialized_start=2529
+  _globals['_STARTRUNRESPONSE']._serialized_end=2590
+  _globals['_GETRUNREQUEST']._serialized_start=2592
+  _globals['_GETRUNREQUEST']._serialized_end=2672
+  _globals['_GETRUNRESPONSE']._serialized_start=2674
+  _globals['_GETRUNRESPONSE']._serialized_end=2733
+  _globals['_LISTRUNSREQUEST']._serialized_start=2735
+  _globals['_LISTRUNSREQUEST']._serialized_end=2841
+  _globals['_LISTRUNSRESPONSE']._serialized_start=2843
+  _globals['_LISTRUNSRESPONSE']._serialized_end=2930
+  _globals['_TASK']._serialized_start=2933
+  _globals['_TASK']._serialized_end=3164
+  _globals['_PROPOSAL']._serialized_start=3167
+  _globals['_PROPOSAL']._serialized_end=3357
+  _globals['_ATTACHAGENTREQUEST']._serialized_start=3360
+  _globals['_ATTACHAGENTREQUEST']._serialized_end=3779
+  _globals['_ATTACHAGENTREQUEST_HELLO']._serialized_start=3643
+  _globals['_ATTACHAGENTREQUEST_HELLO']._serialized_end=3696
+  _globals['_ATTACHAGENTREQUEST_FAILURE']._serialized_start=3698
+  _globals['_ATTACHAGENTREQUEST_FAILURE']._serialized_end=3760
+  _globals['_ATTACHAGENTREQUEST_BEAT']._serialized_start=3762
+  _globals['_ATTACHAGENTREQUEST_BEAT']._serialized_end=3768
+  _globals['_ATTACHAGENTRESPONSE']._serialized_start=3782
+  _globals['_ATTACHAGENTRESPONSE']._serialized_end=3990
+  _globals['_ATTACHAGENTRESPONSE_WELCOME']._serialized_start=3925
+  _globals['_ATTACHAGENTRESPONSE_WELCOME']._serialized_end=3979
+  _globals['_ORCHESTRATORSERVICE']._serialized_start=4617
+  _globals['_ORCHESTRATORSERVICE']._serialized_end=5136
 # @@protoc_insertion_point(module_scope)

@@ -191,7 +191,7 @@ class Source(_message.Message):
     REPLACED_BYTES_FIELD_NUMBER: _builtins.int
     REDACTIONS_FIELD_NUMBER: _builtins.int
     artifact_sha256: _builtins.str
-    """Hex SHA-256 of the redacted log, by which state keeps it."""
+    """Hex SHA-256 of the redacted log as it is kept, sealed: by it state finds it."""
     size_bytes: _builtins.int
     lines: _builtins.int
     replaced_bytes: _builtins.int
@@ -393,6 +393,7 @@ class PastIncident(_message.Message):
     last_reason: _builtins.str
     """`COMPLETED`, or why the last one ended otherwise; then the same in words."""
     last_outcome: _builtins.str
+    """Sealed under the key of that run's subject, not of the one it is told to."""
     @_builtins.property
     def last_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -490,6 +491,7 @@ class ProcessLogRequest(_message.Message):
     INCLUDE_TRACE_FIELD_NUMBER: _builtins.int
     AGENT_ID_FIELD_NUMBER: _builtins.int
     FORBIDDEN_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     log: _builtins.bytes
     """As it came: bytes that are not UTF-8 are replaced and counted."""
@@ -498,6 +500,10 @@ class ProcessLogRequest(_message.Message):
     include_trace: _builtins.bool
     agent_id: _builtins.str
     """Empty: one of the built-in crew that is free."""
+    subject: _builtins.str
+    """Whose data the log is, 1 to 200 characters; empty: the run is a subject of its own, `run:<run_id>`. Nobody keeps the
+    name: whoever wants the subject erased gives it again. Reasons also: SUBJECT_ERASED.
+    """
     @_builtins.property
     def forbidden(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Actions it must not try, whatever policy says."""
@@ -512,10 +518,11 @@ class ProcessLogRequest(_message.Message):
         include_trace: _builtins.bool = ...,
         agent_id: _builtins.str = ...,
         forbidden: _abc.Iterable[_builtins.str] | None = ...,
+        subject: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "forbidden", b"forbidden", "include_trace", b"include_trace", "log", b"log", "mode", b"mode", "request_id", b"request_id", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "forbidden", b"forbidden", "include_trace", b"include_trace", "log", b"log", "mode", b"mode", "request_id", b"request_id", "strategy", b"strategy", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -551,11 +558,14 @@ class StartRunRequest(_message.Message):
     OBJECTIVE_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     PACKET_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     agent_id: _builtins.str
     task_id: _builtins.str
     objective: _builtins.str
     mode: _policy_pb2.Mode.ValueType
+    subject: _builtins.str
+    """As in ProcessLogRequest."""
     @_builtins.property
     def packet(self) -> _state_pb2.Packet:
         """Optional; what it leaves out has defaults."""
@@ -569,10 +579,11 @@ class StartRunRequest(_message.Message):
         objective: _builtins.str = ...,
         mode: _policy_pb2.Mode.ValueType = ...,
         packet: _state_pb2.Packet | None = ...,
+        subject: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["packet", b"packet"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "mode", b"mode", "objective", b"objective", "packet", b"packet", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "mode", b"mode", "objective", b"objective", "packet", b"packet", "request_id", b"request_id", "subject", b"subject", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

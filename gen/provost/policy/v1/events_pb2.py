@@ -23,34 +23,41 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from provost.event.v1 import privacy_pb2 as provost_dot_event_dot_v1_dot_privacy__pb2
 from provost.policy.v1 import policy_pb2 as provost_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eprovost/policy/v1/events.proto\x12\x11provost.policy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprovost/policy/v1/policy.proto\"\x9a\x01\n\x0f\x41gentRegistered\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12%\n\x04tier\x18\x02 \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12\x15\n\ragent_version\x18\x03 \x01(\t\x12\x0f\n\x07role_id\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\x12\x41gentSecretCreated\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x13\n\x0bsecret_hash\x18\x02 \x01(\t\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb6\x01\n\x0eSessionCreated\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12%\n\x04tier\x18\x03 \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"s\n\x0c\x41gentRevoked\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"k\n\x12PolicySetPublished\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb4\x03\n\x0e\x44\x65\x63isionRecord\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x0f\n\x07task_id\x18\x04 \x01(\t\x12)\n\x06\x61\x63tion\x18\x05 \x01(\x0b\x32\x19.provost.policy.v1.Action\x12%\n\x04mode\x18\x06 \x01(\x0e\x32\x17.provost.policy.v1.Mode\x12+\n\x07verdict\x18\x07 \x01(\x0e\x32\x1a.provost.policy.v1.Verdict\x12\x0c\n\x04rule\x18\x08 \x01(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x13\n\x0b\x65xplanation\x18\n \x01(\t\x12%\n\x04tier\x18\x0b \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12\x16\n\x0epolicy_version\x18\x0c \x01(\t\x12\x15\n\raction_digest\x18\r \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x0e \x01(\t\x12\x15\n\ragent_version\x18\x0f \x01(\t\x12&\n\x02\x61t\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\rDecisionsMade\x12\x34\n\tdecisions\x18\x01 \x03(\x0b\x32!.provost.policy.v1.DecisionRecord\"\x99\x02\n\x11\x41pprovalRequested\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12)\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x19.provost.policy.v1.Action\x12\x15\n\raction_digest\x18\x03 \x01(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12\x0f\n\x07task_id\x18\x05 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x06 \x01(\t\x12\x14\n\x0crequested_by\x18\x07 \x01(\t\x12\x0b\n\x03why\x18\x08 \x01(\t\x12&\n\x02\x61t\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8e\x01\n\x10\x41pprovalAnswered\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x10\n\x08\x61pproved\x18\x03 \x01(\x08\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x0f\n\x07\x63omment\x18\x05 \x01(\t\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\x0c\x41pprovalUsed\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eprovost/policy/v1/events.proto\x12\x11provost.policy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprovost/event/v1/privacy.proto\x1a\x1eprovost/policy/v1/policy.proto\"\x9a\x01\n\x0f\x41gentRegistered\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12%\n\x04tier\x18\x02 \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12\x15\n\ragent_version\x18\x03 \x01(\t\x12\x0f\n\x07role_id\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\x12\x41gentSecretCreated\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x13\n\x0bsecret_hash\x18\x02 \x01(\t\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb6\x01\n\x0eSessionCreated\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12%\n\x04tier\x18\x03 \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"s\n\x0c\x41gentRevoked\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"k\n\x12PolicySetPublished\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xba\x03\n\x0e\x44\x65\x63isionRecord\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x0f\n\x07task_id\x18\x04 \x01(\t\x12)\n\x06\x61\x63tion\x18\x05 \x01(\x0b\x32\x19.provost.policy.v1.Action\x12%\n\x04mode\x18\x06 \x01(\x0e\x32\x17.provost.policy.v1.Mode\x12+\n\x07verdict\x18\x07 \x01(\x0e\x32\x1a.provost.policy.v1.Verdict\x12\x0c\n\x04rule\x18\x08 \x01(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x19\n\x0b\x65xplanation\x18\n \x01(\tB\x04\xc8\xf3\x18\x01\x12%\n\x04tier\x18\x0b \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12\x16\n\x0epolicy_version\x18\x0c \x01(\t\x12\x15\n\raction_digest\x18\r \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x0e \x01(\t\x12\x15\n\ragent_version\x18\x0f \x01(\t\x12&\n\x02\x61t\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\rDecisionsMade\x12\x34\n\tdecisions\x18\x01 \x03(\x0b\x32!.provost.policy.v1.DecisionRecord\"\xb4\x02\n\x11\x41pprovalRequested\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12)\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x19.provost.policy.v1.Action\x12\x15\n\raction_digest\x18\x03 \x01(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12\x0f\n\x07task_id\x18\x05 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x06 \x01(\t\x12\x14\n\x0crequested_by\x18\x07 \x01(\t\x12\x11\n\x03why\x18\x08 \x01(\tB\x04\xc8\xf3\x18\x01\x12&\n\x02\x61t\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bsubject_key\x18\x0b \x01(\t\"\x94\x01\n\x10\x41pprovalAnswered\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x10\n\x08\x61pproved\x18\x03 \x01(\x08\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xc8\xf3\x18\x01\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\x0c\x41pprovalUsed\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'provost.policy.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AGENTREGISTERED']._serialized_start=119
-  _globals['_AGENTREGISTERED']._serialized_end=273
-  _globals['_AGENTSECRETCREATED']._serialized_start=275
-  _globals['_AGENTSECRETCREATED']._serialized_end=374
-  _globals['_SESSIONCREATED']._serialized_start=377
-  _globals['_SESSIONCREATED']._serialized_end=559
-  _globals['_AGENTREVOKED']._serialized_start=561
-  _globals['_AGENTREVOKED']._serialized_end=676
-  _globals['_POLICYSETPUBLISHED']._serialized_start=678
-  _globals['_POLICYSETPUBLISHED']._serialized_end=785
-  _globals['_DECISIONRECORD']._serialized_start=788
-  _globals['_DECISIONRECORD']._serialized_end=1224
-  _globals['_DECISIONSMADE']._serialized_start=1226
-  _globals['_DECISIONSMADE']._serialized_end=1295
-  _globals['_APPROVALREQUESTED']._serialized_start=1298
-  _globals['_APPROVALREQUESTED']._serialized_end=1579
-  _globals['_APPROVALANSWERED']._serialized_start=1582
-  _globals['_APPROVALANSWERED']._serialized_end=1724
-  _globals['_APPROVALUSED']._serialized_start=1726
-  _globals['_APPROVALUSED']._serialized_end=1838
+  _globals['_DECISIONRECORD'].fields_by_name['explanation']._loaded_options = None
+  _globals['_DECISIONRECORD'].fields_by_name['explanation']._serialized_options = b'\310\363\030\001'
+  _globals['_APPROVALREQUESTED'].fields_by_name['why']._loaded_options = None
+  _globals['_APPROVALREQUESTED'].fields_by_name['why']._serialized_options = b'\310\363\030\001'
+  _globals['_APPROVALANSWERED'].fields_by_name['comment']._loaded_options = None
+  _globals['_APPROVALANSWERED'].fields_by_name['comment']._serialized_options = b'\310\363\030\001'
+  _globals['_AGENTREGISTERED']._serialized_start=151
+  _globals['_AGENTREGISTERED']._serialized_end=305
+  _globals['_AGENTSECRETCREATED']._serialized_start=307
+  _globals['_AGENTSECRETCREATED']._serialized_end=406
+  _globals['_SESSIONCREATED']._serialized_start=409
+  _globals['_SESSIONCREATED']._serialized_end=591
+  _globals['_AGENTREVOKED']._serialized_start=593
+  _globals['_AGENTREVOKED']._serialized_end=708
+  _globals['_POLICYSETPUBLISHED']._serialized_start=710
+  _globals['_POLICYSETPUBLISHED']._serialized_end=817
+  _globals['_DECISIONRECORD']._serialized_start=820
+  _globals['_DECISIONRECORD']._serialized_end=1262
+  _globals['_DECISIONSMADE']._serialized_start=1264
+  _globals['_DECISIONSMADE']._serialized_end=1333
+  _globals['_APPROVALREQUESTED']._serialized_start=1336
+  _globals['_APPROVALREQUESTED']._serialized_end=1644
+  _globals['_APPROVALANSWERED']._serialized_start=1647
+  _globals['_APPROVALANSWERED']._serialized_end=1795
+  _globals['_APPROVALUSED']._serialized_start=1797
+  _globals['_APPROVALUSED']._serialized_end=1909
 # @@protoc_insertion_point(module_scope)

@@ -288,6 +288,7 @@ class ApprovalRequested(_message.Message):
     WHY_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    SUBJECT_KEY_FIELD_NUMBER: _builtins.int
     approval_id: _builtins.str
     action_digest: _builtins.str
     run_id: _builtins.str
@@ -295,6 +296,8 @@ class ApprovalRequested(_message.Message):
     agent_id: _builtins.str
     requested_by: _builtins.str
     why: _builtins.str
+    subject_key: _builtins.str
+    """What is personal here is sealed under it; empty: nothing is."""
     @_builtins.property
     def action(self) -> _policy_pb2.Action: ...
     @_builtins.property
@@ -314,10 +317,11 @@ class ApprovalRequested(_message.Message):
         why: _builtins.str = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        subject_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at", b"at", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "action_digest", b"action_digest", "agent_id", b"agent_id", "approval_id", b"approval_id", "at", b"at", "expire_time", b"expire_time", "requested_by", b"requested_by", "run_id", b"run_id", "task_id", b"task_id", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "action_digest", b"action_digest", "agent_id", b"agent_id", "approval_id", b"approval_id", "at", b"at", "expire_time", b"expire_time", "requested_by", b"requested_by", "run_id", b"run_id", "subject_key", b"subject_key", "task_id", b"task_id", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -245,6 +245,7 @@ class RunContext(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    SUBJECT_KEY_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     task_id: _builtins.str
     agent_id: _builtins.str
@@ -253,6 +254,8 @@ class RunContext(_message.Message):
     """The token of the lock the run holds; travels into the permit."""
     at_least_sequence: _builtins.int
     """The answer must know at least this sequence of the log (the packet's, say)."""
+    subject_key: _builtins.str
+    """The key that what is personal is sealed under as it is written down; empty: it is written as it is."""
     def __init__(
         self,
         *,
@@ -262,10 +265,11 @@ class RunContext(_message.Message):
         mode: Global___Mode.ValueType = ...,
         fencing_token: _builtins.int = ...,
         at_least_sequence: _builtins.int = ...,
+        subject_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at_least_sequence", b"at_least_sequence", "fencing_token", b"fencing_token", "mode", b"mode", "run_id", b"run_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at_least_sequence", b"at_least_sequence", "fencing_token", b"fencing_token", "mode", b"mode", "run_id", b"run_id", "subject_key", b"subject_key", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -299,7 +303,9 @@ class Decision(_message.Message):
     tier: Global___Tier.ValueType
     policy_version: _builtins.str
     action_digest: _builtins.str
-    """`sha256:<hex>` of the RFC 8785 form of the action."""
+    """`sha256:<hex>` of the RFC 8785 form of the action; `hmac-sha256:<hex>` of that under the subject's key, when there
+    is one: what can be guessed could be recognised by a plain digest.
+    """
     permit: _builtins.str
     """A signed permit for the actuators; only with ALLOW, and never in a safe run."""
     @_builtins.property

@@ -23,30 +23,33 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from provost.event.v1 import privacy_pb2 as provost_dot_event_dot_v1_dot_privacy__pb2
 from provost.state.v1 import state_pb2 as provost_dot_state_dot_v1_dot_state__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprovost/state/v1/events.proto\x12\x10provost.state.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cprovost/state/v1/state.proto\"`\n\x0cPacketIssued\x12(\n\x06packet\x18\x01 \x01(\x0b\x32\x18.provost.state.v1.Packet\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9a\x01\n\x0cLockAcquired\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06holder\x18\x03 \x01(\t\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd4\x01\n\rAgentAdvanced\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\r\n\x05phase\x18\x04 \x01(\t\x12\x0c\n\x04step\x18\x05 \x01(\t\x12\x15\n\rfencing_token\x18\x06 \x01(\x04\x12&\n\x02\x61t\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10lock_expire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x80\x01\n\x0cLockReleased\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06holder\x18\x03 \x01(\t\x12\x15\n\rfencing_token\x18\x04 \x01(\x04\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x89\x01\n\x11StaleTokenRefused\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x17\n\x0fpresented_token\x18\x02 \x01(\x04\x12\x15\n\rcurrent_token\x18\x03 \x01(\x04\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xac\x01\n\rErrorRecorded\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x12\n\nerror_type\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x1b\n\x13procedure_violation\x18\x06 \x01(\x08\x12&\n\x02\x61t\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\">\n\x0e\x41rtifactStored\x12,\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x1a.provost.state.v1.Artifact\"d\n\x0eHandoffWritten\x12*\n\x07handoff\x18\x01 \x01(\x0b\x32\x19.provost.state.v1.Handoff\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprovost/state/v1/events.proto\x12\x10provost.state.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprovost/event/v1/privacy.proto\x1a\x1cprovost/state/v1/state.proto\"`\n\x0cPacketIssued\x12(\n\x06packet\x18\x01 \x01(\x0b\x32\x18.provost.state.v1.Packet\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9a\x01\n\x0cLockAcquired\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06holder\x18\x03 \x01(\t\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd4\x01\n\rAgentAdvanced\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\r\n\x05phase\x18\x04 \x01(\t\x12\x0c\n\x04step\x18\x05 \x01(\t\x12\x15\n\rfencing_token\x18\x06 \x01(\x04\x12&\n\x02\x61t\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10lock_expire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x80\x01\n\x0cLockReleased\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06holder\x18\x03 \x01(\t\x12\x15\n\rfencing_token\x18\x04 \x01(\x04\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x89\x01\n\x11StaleTokenRefused\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x17\n\x0fpresented_token\x18\x02 \x01(\x04\x12\x15\n\rcurrent_token\x18\x03 \x01(\x04\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb2\x01\n\rErrorRecorded\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x12\n\nerror_type\x18\x04 \x01(\t\x12\x15\n\x07message\x18\x05 \x01(\tB\x04\xc8\xf3\x18\x01\x12\x1b\n\x13procedure_violation\x18\x06 \x01(\x08\x12&\n\x02\x61t\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\">\n\x0e\x41rtifactStored\x12,\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x1a.provost.state.v1.Artifact\"d\n\x0eHandoffWritten\x12*\n\x07handoff\x18\x01 \x01(\x0b\x32\x19.provost.state.v1.Handoff\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'provost.state.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PACKETISSUED']._serialized_start=114
-  _globals['_PACKETISSUED']._serialized_end=210
-  _globals['_LOCKACQUIRED']._serialized_start=213
-  _globals['_LOCKACQUIRED']._serialized_end=367
-  _globals['_AGENTADVANCED']._serialized_start=370
-  _globals['_AGENTADVANCED']._serialized_end=582
-  _globals['_LOCKRELEASED']._serialized_start=585
-  _globals['_LOCKRELEASED']._serialized_end=713
-  _globals['_STALETOKENREFUSED']._serialized_start=716
-  _globals['_STALETOKENREFUSED']._serialized_end=853
-  _globals['_ERRORRECORDED']._serialized_start=856
-  _globals['_ERRORRECORDED']._serialized_end=1028
-  _globals['_ARTIFACTSTORED']._serialized_start=1030
-  _globals['_ARTIFACTSTORED']._serialized_end=1092
-  _globals['_HANDOFFWRITTEN']._serialized_start=1094
-  _globals['_HANDOFFWRITTEN']._serialized_end=1194
+  _globals['_ERRORRECORDED'].fields_by_name['message']._loaded_options = None
+  _globals['_ERRORRECORDED'].fields_by_name['message']._serialized_options = b'\310\363\030\001'
+  _globals['_PACKETISSUED']._serialized_start=146
+  _globals['_PACKETISSUED']._serialized_end=242
+  _globals['_LOCKACQUIRED']._serialized_start=245
+  _globals['_LOCKACQUIRED']._serialized_end=399
+  _globals['_AGENTADVANCED']._serialized_start=402
+  _globals['_AGENTADVANCED']._serialized_end=614
+  _globals['_LOCKRELEASED']._serialized_start=617
+  _globals['_LOCKRELEASED']._serialized_end=745
+  _globals['_STALETOKENREFUSED']._serialized_start=748
+  _globals['_STALETOKENREFUSED']._serialized_end=885
+  _globals['_ERRORRECORDED']._serialized_start=888
+  _globals['_ERRORRECORDED']._serialized_end=1066
+  _globals['_ARTIFACTSTORED']._serialized_start=1068
+  _globals['_ARTIFACTSTORED']._serialized_end=1130
+  _globals['_HANDOFFWRITTEN']._serialized_start=1132
+  _globals['_HANDOFFWRITTEN']._serialized_end=1232
 # @@protoc_insertion_point(module_scope)
