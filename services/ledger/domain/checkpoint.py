@@ -6,7 +6,7 @@ Only the text; whoever holds the key signs, whoever has cryptography verifies.
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -109,8 +109,14 @@ def is_key_name(name: str) -> bool:
 
 def sign_note(text: str, key: VerifierKey, sign: Sign) -> str:
     """`text` as a note with one signature by `key`; `sign` must hold the private half."""
-    signature = _to_base64(key.id + sign(text.encode()))
-    return f"{text}\n— {key.name} {signature}\n"
+    return sign_with(text, [(key, sign)])
+
+
+def sign_with(text: str, signers: Sequence[tuple[VerifierKey, Sign]]) -> str:
+    """`text` as a note, signed by each in turn."""
+    raw = text.encode()
+    lines = (f"— {key.name} {_to_base64(key.id + sign(raw))}\n" for key, sign in signers)
+    return f"{text}\n{''.join(lines)}"
 
 
 def parse_note(note: str) -> tuple[str, tuple[Signature, ...]]:

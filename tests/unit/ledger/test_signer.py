@@ -121,8 +121,21 @@ async def test_a_head_that_is_none_is_refused(signer: FileSigner, head_file: Pat
 
 async def test_a_head_of_another_key_is_refused(signer: FileSigner, head_file: Path, tmp_path: Path) -> None:
     await signer.sign(head(8), 0, [], BEGIN)
+    other = tmp_path / "other" / "head"
+    other.parent.mkdir()
+    head_file.rename(other)
     with pytest.raises(LedgerDiverged, match="not signed by"):
-        last(FileSigner(ORIGIN, tmp_path / "other.key", head_file))
+        last(FileSigner(ORIGIN, tmp_path / "other.key", other))
+
+
+async def test_another_key_does_not_sign_for_the_log(
+    signer: FileSigner, head_file: Path, tmp_path: Path
+) -> None:
+    await signer.sign(head(8), 0, [], BEGIN)
+    later = FileSigner(ORIGIN, tmp_path / "other.key", head_file)
+    assert last(later) == head(8)
+    with pytest.raises(LedgerDiverged, match="the private half"):
+        await later.sign(head(9), 8, path(8, 9), BEGIN)
 
 
 async def test_without_a_place_for_the_head_nothing_is_signed(signer: FileSigner, head_file: Path) -> None:
