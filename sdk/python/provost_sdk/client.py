@@ -30,6 +30,7 @@ STRATEGIES: "Mapping[str, orchestrator_pb2.Strategy.ValueType]" = {
     "reflective": orchestrator_pb2.STRATEGY_REFLECTIVE,
 }
 RUN_SECONDS = 300.0
+EXPORT_SECONDS = 6 * 3600.0
 
 
 class Provost(Connection):
@@ -207,6 +208,12 @@ class Provost(Connection):
     async def rebuild_ledger(self) -> AsyncIterator[ledger_pb2.RebuildLedgerResponse]:
         """Rebuild the ledger's database from the event log, told step by step. Needs an admin's key."""
         async for answer in self._answers(self._ledger.RebuildLedger, ledger_pb2.RebuildLedgerRequest()):
+            yield answer
+
+    async def export_ledger(self, *, parquet: bool = True) -> AsyncIterator[ledger_pb2.ExportLedgerResponse]:
+        """Everything up to the newest signed head, as pieces of files. Needs an auditor's key."""
+        request = ledger_pb2.ExportLedgerRequest(without_parquet=not parquet)
+        async for answer in self._answers(self._ledger.ExportLedger, request, EXPORT_SECONDS):
             yield answer
 
     async def verify_store(self) -> state_pb2.VerifyStoreResponse:

@@ -69,9 +69,12 @@ class Connection:
             raise error_of(error) from None
 
     async def _answers(
-        self, method: "grpc.aio.UnaryStreamMultiCallable[Request, Response]", request: Request
+        self,
+        method: "grpc.aio.UnaryStreamMultiCallable[Request, Response]",
+        request: Request,
+        timeout_seconds: float = REPAIR_SECONDS,
     ) -> AsyncIterator[Response]:
-        answers = method(request, metadata=self._metadata, timeout=REPAIR_SECONDS)
+        answers = method(request, metadata=self._metadata, timeout=timeout_seconds)
         try:
             async for answer in answers:
                 yield answer

@@ -2,7 +2,18 @@
 
 import typer
 
-from provost_sdk.cli import agents, approvals, ledger, policy, process, proving, runs, state, status
+from provost_sdk.cli import (
+    agents,
+    approvals,
+    exporting,
+    ledger,
+    policy,
+    process,
+    proving,
+    runs,
+    state,
+    status,
+)
 
 app = typer.Typer(
     name="provost",
@@ -22,6 +33,7 @@ ledger.app.command("prove")(proving.prove)
 ledger.app.command("check")(proving.check)
 ledger.app.command("prove-growth")(proving.prove_growth)
 ledger.app.command("consistent")(proving.consistent)
+ledger.app.command("export")(exporting.export)
 app.add_typer(runs.app, name="runs", help="Runs: what came of them.")
 app.add_typer(approvals.app, name="approvals", help="What waits for a person, and the answer to it.")
 app.add_typer(agents.app, name="agents", help="Agents: who they are, and the end of their power.")

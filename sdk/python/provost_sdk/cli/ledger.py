@@ -1,11 +1,12 @@
 """`provost ledger`."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provost_sdk.cli.session import Address, AsJson, Exit, Key, ask, print_json
+from provost_sdk.cli.session import Address, AsJson, Exit, Key, ask, misused, print_json
 
 if TYPE_CHECKING:
     from provost.ledger.v1 import ledger_pb2
@@ -73,14 +74,42 @@ def verify(
     against_log: Annotated[
         bool, typer.Option("--against-log/--rows-only", help="Compare with the event log itself too.")
     ] = True,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="DIR", help="Check this export instead, offline.")
+    ] = None,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--witness", metavar="VKEY", help="With --export: this witness must have signed the head."
+        ),
+    ] = None,
+    quorum: Annotated[
+        int | None, typer.Option("--quorum", help="With --export: so many of the witnesses are enough.")
+    ] = None,
     as_json: AsJson = False,
     address: Address = None,
-    key: Key = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key",
+            metavar="KEY",
+            help="API key; with --export, the log's verifier key (again for each there was).",
+        ),
+    ] = None,
 ) -> None:
-    """Recompute everything that can be recomputed; exit code 0 only if it holds."""
+    """Recompute everything that can be recomputed; exit code 0 only if it holds.
+
+    With --export, of an export, with the log's verifier key alone: 0 proved, 1 not proved, 2 it cannot be read.
+    """
+    from provost_sdk.cli.exporting import verify_folder
     from provost_sdk.models import as_dict
 
-    answer = ask("operator", address, key, lambda provost: provost.verify_ledger(against_log=against_log))
+    if export is not None:
+        verify_folder(export, key or [], witness or [], quorum, as_json=as_json)
+    if witness or quorum is not None or len(key or ()) > 1:
+        misused("--witness, --quorum and several keys go with --export: see `provost ledger verify --help`")
+    api_key = key[0] if key else None
+    answer = ask("operator", address, api_key, lambda provost: provost.verify_ledger(against_log=against_log))
     if as_json:
         print_json(as_dict(answer))
     else:

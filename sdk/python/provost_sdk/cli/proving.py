@@ -144,14 +144,14 @@ def consistent(
     print(f"({proved.new.size} events) begins with exactly the {proved.old.size} events of the earlier one.")
 
 
-def log_key_of(text: str) -> "LogKey":
+def log_key_of(text: str, option: str = "--key") -> "LogKey":
     """The verifier key in `text`; anything else ends the command."""
     from provost_sdk.note import NotProved, read_key
 
     try:
         return read_key(text)
     except NotProved as problem:
-        misused(f"--key: {problem}. `provost ledger key` shows it.")
+        misused(f"{option}: {problem}. `provost ledger key` shows it.")
 
 
 def read(path: Path) -> str:
