@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.descriptor import EnumDescriptor
@@ -151,6 +152,7 @@ FACTS: dict[type[Message], Callable[[Any], Fact | None]] = {
 """How each event that tells a fact is read."""
 
 
+@lru_cache(maxsize=1024)  # a look into a descriptor costs more than reading a message
 def _name(enum: EnumDescriptor, number: int, prefix: str) -> str:
     """The name without its prefix; empty when unset, the number when this program does not know it."""
     if not number:

@@ -70,7 +70,7 @@ def _kinds() -> Iterator[tuple[tuple[str, str], _Kind]]:
                 yield (context, name), _Kind(full_name, mark, known.FromString, agents, runs, tasks, fact)
 
 
-def _none(message: Any) -> tuple[str, ...]:
+def _none(_: Any) -> tuple[str, ...]:
     return ()
 
 
