@@ -216,6 +216,11 @@ class Provost(Connection):
         async for answer in self._answers(self._ledger.ExportLedger, request, EXPORT_SECONDS):
             yield answer
 
+    async def repair_log(self, *, dry_run: bool) -> ledger_pb2.RepairLogResponse:
+        """Put back what the event log has lost of its end and the ledger still has. Needs an admin's key."""
+        request = ledger_pb2.RepairLogRequest(dry_run=dry_run)
+        return await self._call(self._ledger.RepairLog, request, REPAIR_SECONDS)
+
     async def verify_store(self) -> state_pb2.VerifyStoreResponse:
         """Compare the store with the event log."""
         return await self._call(self._state.VerifyStore, state_pb2.VerifyStoreRequest(), REPAIR_SECONDS)

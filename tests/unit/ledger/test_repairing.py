@@ -94,7 +94,7 @@ async def test_a_lost_beginning_is_not_repaired(bench: Bench) -> None:
     ("change", "named"),
     [
         ("UPDATE events SET payload = x'00' WHERE sequence = 280", "row 280 does not hold"),
-        ("DELETE FROM events WHERE sequence = 280", "row 280 is missing"),
+        ("DELETE FROM events WHERE sequence = 280", "missing"),
         ("UPDATE tiles SET root = zeroblob(32)", "not the one that was signed"),
     ],
 )
