@@ -1,0 +1,133 @@
+"""Connections to PostgreSQL, and what its errors mean to the ledger. No error or log ever shows the password.
+
+What can be said about a connection is said in its URL, as libpq has it: `?sslmode=verify-full&sslrootcert=/ca.pem`. The
+password may stand in a file instead, which is read for every connection, so that it can be changed.
+"""
+
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+from urllib.parse import urlsplit
+
+import asyncpg  # type: ignore[import-untyped]
+
+from kernel.faults import Fault, Unavailable
+from services.ledger.adapters.postgres import text
+from services.ledger.adapters.postgres.definition import LIVE
+from services.ledger.domain.faults import LedgerDiverged
+
+Connection: TypeAlias = asyncpg.Connection
+CONNECT_SECONDS = 10.0
+STATEMENT_SECONDS = 30.0
+NO_SETTINGS: Mapping[str, str] = {}
+_COMMON = {
+    "application_name": "provost-ledger",
+    "jit": "off",  # no statement here is long enough to be worth it
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "60s",
+    # So that the server lets go of a writer's lock soon after the writer's machine is gone.
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+}
+_DAMAGED = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError)
+_NOT_OURS = (asyncpg.UniqueViolationError, asyncpg.RaiseError)
+_GONE = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedFunctionError)
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ssl.SSLError)
+"""Everything that asyncpg raises when something is wrong outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where the database is, and how to get in."""
+
+    url: str = field(repr=False)
+    password_file: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """How it is called in logs and errors: host and database, without who and how."""
+        parts = urlsplit(self.url)
+        host = parts.netloc.rpartition("@")[2] or "localhost"
+        return f"{host}{parts.path}"
+
+    async def connect(
+        self,
+        schema: str = LIVE,
+        statement_seconds: float = STATEMENT_SECONDS,
+        settings: Mapping[str, str] = NO_SETTINGS,
+    ) -> Connection:
+        """A connection that finds tables in `schema`. Raises Unavailable: there is none to be had."""
+        path = {"search_path": schema, "statement_timeout": f"{statement_seconds:.0f}s"}
+        try:
+            connection: Connection = await asyncpg.connect(
+                self.url,
+                password=self._password(),
+                timeout=CONNECT_SECONDS,
+                command_timeout=statement_seconds + 5,  # when the server itself does not answer any more
+                server_settings={**_COMMON, **path, **settings},
+            )
+        except (*FAILURES, ValueError) as problem:
+            self.explain(problem)
+        try:
+            await understand_text(connection)
+        except FAILURES as problem:
+            connection.terminate()
+            self.explain(problem)
+        return connection
+
+    @asynccontextmanager
+    async def explained(self) -> AsyncIterator[None]:
+        """What goes wrong inside is raised as what it means."""
+        try:
+            yield
+        except FAILURES as problem:
+            self.explain(problem)
+
+    def explain(self, problem: Exception) -> NoReturn:
+        """Raise what an error means to the ledger.
+
+        Raises:
+            LedgerDiverged: the database is damaged, or holds what the ledger has not written.
+            Unavailable: anything that may pass, or that whoever runs the database can mend.
+        """
+        raise self.fault_of(problem) from problem
+
+    def fault_of(self, problem: Exception) -> Fault:
+        said = _said(problem)
+        if isinstance(problem, _DAMAGED):
+            return LedgerDiverged(f"the database {self.name} is damaged: {said}; drop it and it is rebuilt")
+        if isinstance(problem, _NOT_OURS):
+            return LedgerDiverged(f"the database {self.name} holds what the ledger did not write: {said}")
+        if isinstance(problem, _GONE):
+            return LedgerDiverged(f"the ledger's tables in {self.name} are gone ({said}): restart the ledger")
+        why = f"the ledger's database cannot be used: {said}"
+        return Unavailable("STORE_UNREACHABLE", why, database=self.name)
+
+    def _password(self) -> str | None:
+        if self.password_file is None:
+            return None
+        return self.password_file.read_text().strip()
+
+
+async def understand_text(connection: Connection) -> None:
+    """Let text through that PostgreSQL could not keep."""
+    for name in ("text", "varchar"):
+        await connection.set_type_codec(
+            name, schema="pg_catalog", encoder=text.encode, decoder=text.decode, format="binary"
+        )
+
+
+def _said(problem: Exception) -> str:
+    if isinstance(problem, asyncpg.PostgresError):
+        said = problem.args[0] if problem.args else type(problem).__name__
+        detail = f", {problem.detail}" if isinstance(problem, asyncpg.UniqueViolationError) else ""
+        return f"{said}{detail} (SQLSTATE {problem.sqlstate})"
+    if isinstance(problem, TimeoutError):
+        return "no answer in time"
+    if isinstance(problem, ValueError) and not isinstance(problem, OSError):
+        return "its URL is not one: postgresql://user@host:port/database is expected"  # the text may show it
+    return str(problem) or type(problem).__name__

@@ -1,0 +1,95 @@
+"""A batch's rows on their way in, by COPY; and the edge of a book read back out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from itertools import islice
+
+from sqlalchemy import Table
+
+from services.ledger.adapters.postgres.connection import Connection
+from services.ledger.adapters.postgres.folding import tell
+from services.ledger.adapters.schema import EVENT_IDS, EVENTS, POSTINGS, SPANS, TILES
+from services.ledger.domain.entry import Row
+from services.ledger.domain.faults import LedgerDiverged, WriterFenced
+from services.ledger.domain.growth import Batch, Edge, levels_of
+from services.ledger.domain.position import Position
+from services.ledger.domain.terms import BLOCK
+from services.ledger.domain.tree import TILE_WIDTH
+from services.ledger.domain.understood import Understand
+
+_TURN = 200  # rows encoded before others get their turn: about a millisecond
+
+
+async def write(connection: Connection, old: Position, batch: Batch) -> None:
+    """Everything of a batch that goes on from `old`, in one transaction.
+
+    Raises:
+        WriterFenced: somebody else has moved the position.
+    """
+    new = batch.position
+    async with connection.transaction():
+        # Whoever moves the position from where it was is the writer; the other one finds nothing to move.
+        moved = await connection.execute(
+            "UPDATE position SET first_seq = $1, last_seq = $2, root = $3 WHERE last_seq = $4",
+            new.first,
+            new.last,
+            new.root,
+            old.last,
+        )
+        if moved != "UPDATE 1":
+            raise WriterFenced(old.last)
+        for table, rows in (
+            (EVENTS, batch.rows),
+            (EVENT_IDS, batch.ids),
+            (TILES, [(each.level, each.index, each.hashes, each.root) for each in batch.tiles]),
+            (POSTINGS, batch.postings),
+            (SPANS, batch.spans),
+        ):
+            await copy(connection, table, rows)
+        await tell(connection, batch.told)
+
+
+async def copy(
+    connection: Connection, table: Table, rows: Sequence[Sequence[object]], schema: str | None = None
+) -> None:
+    """Add rows by binary COPY, in the transaction that is open."""
+    if rows:
+        await connection.copy_records_to_table(table.name, records=_in_turns(rows), schema_name=schema)
+
+
+async def edge(connection: Connection, understand: Understand) -> Edge:
+    """Where the book ends, from what is stored.
+
+    Raises:
+        LedgerDiverged: it does not add up.
+    """
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        position = await position_of(connection)
+        rows: list[Row] = []
+        upper = []
+        for level, (full, _) in enumerate(levels_of(position.size)):
+            if level == 0:
+                begin = position.first + full * BLOCK
+                query = "SELECT * FROM events WHERE sequence >= $1 AND sequence <= $2 ORDER BY sequence"
+                rows = [Row(*row) for row in await connection.fetch(query, begin, position.last)]
+            else:
+                query = "SELECT root FROM tiles WHERE level = $1 AND idx >= $2 ORDER BY idx"
+                found = await connection.fetch(query, level - 1, full * TILE_WIDTH)
+                upper.append(b"".join(root for (root,) in found))
+    return await asyncio.to_thread(Edge, position, rows, upper, understand)
+
+
+async def position_of(connection: Connection) -> Position:
+    """How far the book is."""
+    row = await connection.fetchrow("SELECT first_seq, last_seq, root FROM position")
+    if row is None:
+        raise LedgerDiverged("the ledger's position is gone from its database")
+    return Position(*row)
+
+
+async def _in_turns(rows: Iterable[Sequence[object]]) -> AsyncIterator[Sequence[object]]:
+    each = iter(rows)
+    while some := list(islice(each, _TURN)):
+        for row in some:
+            yield row
+        await asyncio.sleep(0)
