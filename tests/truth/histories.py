@@ -1,8 +1,8 @@
 """Histories of agents at work, some of whom get stuck: the truth that stuck detection is held to.
 
-Frozen before there was a detector, and never fitted to one. Seeds below `LOOKED_AT` may be looked at while a detector is
-written; the other half is for the bench alone. A history is what state could have seen: signs in the order of their
-times, lost heartbeats and slow clocks included; its truth is who was stuck, from when on, and in what way.
+Frozen before there was a detector, and never fitted to one. Seeds below `LOOKED_AT` may be looked at while a detector
+is written; the other half is for the bench alone. A history is what state could have seen: signs in the order of their
+times, lost heartbeats included; its truth is who was stuck, from when on, and in what way.
 """
 
 import random
@@ -193,7 +193,7 @@ def is_cut_off_for_a_while(dice: random.Random, history: History) -> None:
 
 
 def thinks_long(dice: random.Random, history: History) -> None:
-    """Alive and silent, most often not for too long; a few take longer than anyone should wait without a word."""
+    """Alive and silent for long, yet never for longer than the usual threshold."""
     one = Author(dice, history, "a")
     for _ in range(dice.randint(3, 8)):
         one.work(dice.randint(1, 3))
@@ -327,7 +327,7 @@ SCENES: tuple[Scene, ...] = (
 
 def history(seed: int) -> History:
     """The history of a seed, the same for ever: signs sorted by time."""
-    dice = random.Random(seed)  # noqa: S311 - a seeded story, no secret
+    dice = random.Random(seed)
     scene = SCENES[seed % len(SCENES)]
     told = History(scene.__name__)
     scene(dice, told)
