@@ -317,9 +317,9 @@ class CosignedMemory(Protocol):
     """The newest head with what witnesses have signed of it, over restarts. To lose it costs asking again."""
 
     async def keep(self, note: str) -> None:
-        """Raises Unavailable: it is not kept."""
+        """Keep it if that can be done."""
         ...
 
     async def recall(self) -> str:
-        """What was kept last; Raises Unavailable: nothing was, or it cannot be read."""
+        """What was kept last. Raises Unavailable: nothing was, or it cannot be read."""
         ...

@@ -82,7 +82,7 @@ class HttpWitness:
             raise
         except (OSError, HTTPException, ValueError) as problem:
             raise Unavailable("PEER_UNREACHABLE", f"it does not answer: {problem!r}") from None
-        return _read(status, kind, body)
+        return read_answer(status, kind, body)
 
     def _post(self, body: bytes) -> tuple[int, str, bytes]:
         for last in (False, True):
@@ -133,12 +133,14 @@ class CosignedFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._writing = asyncio.Lock()
 
     async def keep(self, note: str) -> None:
         try:
-            await asyncio.to_thread(files.replace, self._path, note.encode())
+            async with self._writing:
+                await asyncio.to_thread(files.replace, self._path, note.encode())
         except OSError as problem:
-            raise Unavailable("STORE_UNREACHABLE", f"{self._path} cannot be written: {problem}") from problem
+            _log.warning("cosignatures not kept", why=str(problem))
 
     async def recall(self) -> str:
         try:
@@ -186,7 +188,8 @@ class Teller:
             _log.info("witness signs again", witness=standing.name, size=standing.size)
 
 
-def _read(status: int, kind: str, body: bytes) -> Answer:
+def read_answer(status: int, kind: str, body: bytes) -> Answer:
+    """What an answer of a witness means. Raises Unavailable: nothing that would help."""
     match status:
         case 200:
             try:

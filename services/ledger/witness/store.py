@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chassis import files
 from provost_sdk.note import Checkpoint
@@ -104,7 +105,7 @@ class Store:
     def close(self) -> None:
         self._db.close()
 
-    def _run(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+    def _run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         try:
             return self._db.execute(statement, values).fetchall()
         except sqlite3.Error as problem:

@@ -149,7 +149,7 @@ def _rows(kept: Iterable[Kept]) -> list[dict[str, object]]:
 
 
 async def _body(receive: Receive) -> bytes:
-    body = b""
+    body = bytearray()
     async with asyncio.timeout(BODY_SECONDS):
         while True:
             message = await receive()
@@ -159,4 +159,4 @@ async def _body(receive: Receive) -> bytes:
             if len(body) > domain.MAX_REQUEST_BYTES:
                 raise TooLarge
             if not message.get("more_body", False):
-                return body
+                return bytes(body)

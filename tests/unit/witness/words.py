@@ -43,6 +43,7 @@ class Bench:
 
     home: Path
     trusts: str
+    name: str = "witness.example/w1"
     at: datetime = AT
     seconds: float = 0.0
     web: Web = field(init=False)
@@ -62,7 +63,7 @@ class Bench:
 
     def start(self) -> None:
         self.store = open_store(self.memory, self.key_file)
-        self.key = WitnessKey("witness.example/w1", self.key_file)
+        self.key = WitnessKey(self.name, self.key_file)
         self.web = Web(self.key, Trusted(self.trusts), self.store, lambda: self.at, lambda: self.seconds)
 
     def restart(self) -> None:
