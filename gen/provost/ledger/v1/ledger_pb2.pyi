@@ -1079,19 +1079,29 @@ class GetTreeHeadResponse(_message.Message):
 
     TREE_HEAD_FIELD_NUMBER: _builtins.int
     VERIFIER_KEY_FIELD_NUMBER: _builtins.int
+    VERIFIER_KEYS_FIELD_NUMBER: _builtins.int
+    KEY_HISTORY_FIELD_NUMBER: _builtins.int
     verifier_key: _builtins.str
-    """The verifier key of C2SP signed-note: `<name>+<hash>+<key>`."""
+    """The verifier key of C2SP signed-note, `<name>+<hash>+<key>`: the newest that signs."""
+    key_history: _builtins.str
+    """Every key there ever was: signed notes, each of which lets one key in or out."""
     @_builtins.property
     def tree_head(self) -> Global___TreeHead: ...
+    @_builtins.property
+    def verifier_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Every key that signs, oldest first: two while keys are changed."""
+
     def __init__(
         self,
         *,
         tree_head: Global___TreeHead | None = ...,
         verifier_key: _builtins.str = ...,
+        verifier_keys: _abc.Iterable[_builtins.str] | None = ...,
+        key_history: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["tree_head", b"tree_head"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tree_head", b"tree_head", "verifier_key", b"verifier_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_history", b"key_history", "tree_head", b"tree_head", "verifier_key", b"verifier_key", "verifier_keys", b"verifier_keys"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
