@@ -18,9 +18,11 @@ from services.ledger.adapters.stream import JetStreamEvents
 from services.ledger.adapters.witnesses import watched_by
 from services.ledger.config import LedgerSettings
 from services.ledger.handlers import Ledger
+from services.ledger.handlers.causes import Causes
 from services.ledger.handlers.exporting import Exports
 from services.ledger.reactor import FILTERS, Reactor
 from services.ledger.rpc import LedgerServicer
+from services.ledger.wire.references import references_of
 from services.ledger.wire.understanding import understand
 
 ORIGIN = "provost.local/main"  # one shard: one stream, one tree
@@ -43,8 +45,9 @@ async def main(stopping: process.Stopping) -> None:
         return Follower(connection, FILTERS, after, deliver, "ledger", gather_seconds=0.03)
 
     server = Server(settings, "ledger")
+    causes = Causes(book, understand, references_of)
     exports = Exports(book, signer, ProcessExporter(), ledger.tree_head, lambda: ledger.position)
-    server.add(add_LedgerServiceServicer_to_server, LedgerServicer(ledger, exports))
+    server.add(add_LedgerServiceServicer_to_server, LedgerServicer(ledger, exports, causes))
     await server.start()
     reactor = Reactor(ledger, follow, server.set_serving, settings.ledger_scrub_seconds)
     following = asyncio.create_task(reactor.run())

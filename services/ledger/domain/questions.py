@@ -1,8 +1,8 @@
 """What can be asked of the ledger, page by page.
 
 A page token says where the next page begins, and bears a hash of the question, so that it cannot be carried over to
-another question. It grants nothing: whose rows are seen is the question's tenant, which the caller cannot set. The cursor
-of a watch is the same with another mark.
+another question. It grants nothing: whose rows are seen is the question's tenant, which the caller cannot set. The
+cursor of a watch is the same with another mark.
 
 A page is a bounded amount of work, so it may hold fewer rows than asked for, even none, and still not be the last.
 """

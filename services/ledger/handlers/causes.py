@@ -1,8 +1,8 @@
 """Everything that led to an event, and a run step by step: read from the book's rows alone.
 
-An event names its cause in a header. What it refers to besides (the decision an effect was carried out under, the approval
-a decision was given for) led to it as well. Where an event names no cause, as those of former times, it is the one before
-it in the same run.
+An event names its cause in a header. What it refers to besides (the decision an effect was carried out under, the
+approval a decision was given for) led to it as well. Where an event names no cause, as those of former times, it is the
+one before it in the same run.
 """
 
 from heapq import heappop, heappush

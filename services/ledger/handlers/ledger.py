@@ -31,6 +31,7 @@ from services.ledger.handlers.roots import root_at, roots
 from services.ledger.handlers.scrubbing import Scrubber
 from services.ledger.handlers.tiles import Tiles
 from services.ledger.handlers.verifying import verify
+from services.ledger.handlers.watching import Watching
 from services.ledger.handlers.witnessing import Witnessing
 from services.ledger.ports import Book, EventStream, Mender, ScrubMemory, Signer
 
@@ -52,6 +53,7 @@ class Ledger:
     ) -> None:
         self.witnessing = witnessing or Witnessing(book, signer)
         self.answers = Answers(book)
+        self.watching = Watching(book, lambda: self._position, self.grown)
         self.tiles = Tiles(book, self.tree_head, lambda: self._position)
         self.repair = Repair(book, log, signer, mender)
         self.scrubber = Scrubber(book, log, signer, lambda: self._position, scrub_memory)
@@ -77,9 +79,14 @@ class Ledger:
         return self._diverged
 
     @property
-    def verifier_key(self) -> str:
-        """What heads are verified with, as a C2SP vkey."""
-        return self._signer.key.text
+    def verifier_keys(self) -> list[str]:
+        """What heads are verified with, as C2SP vkeys, oldest first: two while keys are changed."""
+        return [each.text for each in self._signer.keys]
+
+    @property
+    def key_history(self) -> str:
+        """Every key there ever was, as signed notes."""
+        return self._signer.key_history
 
     async def begin(self) -> Position:
         """Find out where the ledger is, and that it, the signer and the event log tell one story.

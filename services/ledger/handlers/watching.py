@@ -17,7 +17,7 @@ _GATHER_SECONDS = 0.02
 
 
 class Watching:
-    """`position` is how far the ledger is; `grown` waits until something behind a sequence is kept, or raises why not."""
+    """`position` is how far the ledger is; `grown` waits for something behind a sequence, or raises why none comes."""
 
     def __init__(
         self,

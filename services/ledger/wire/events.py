@@ -6,7 +6,7 @@ from provost.ledger.v1 import ledger_pb2 as pb
 from services.ledger.domain.entry import Entry
 from services.ledger.domain.position import Position
 from services.ledger.domain.questions import EventQuestion, Listed, token_of, watch_cursor
-from services.ledger.domain.steps import Step, Watched
+from services.ledger.domain.steps import Step, Traced, Watched
 from services.ledger.wire.payloads import payload_json
 from services.ledger.wire.summaries import summary_of
 from services.ledger.wire.times import to_wire
@@ -77,6 +77,22 @@ def steps_to_wire(steps: Sequence[Step], position: Position, run_id: str = "") -
         )
         for each in steps
     ]
+
+
+def traced_to_wire(traced: Traced, position: Position) -> pb.TraceCausesResponse:
+    """A chain that fits into one message: of one that does not, the newest steps."""
+    runs = {each.entry.correlation_id for each in traced.steps} - {""}
+    steps = steps_to_wire(traced.steps, position, runs.pop() if len(runs) == 1 else "")
+    answer = pb.TraceCausesResponse(incomplete=traced.incomplete)
+    n_bytes, first = 0, len(steps)
+    for n, step in reversed(list(enumerate(steps))):
+        n_bytes += step.ByteSize()
+        if n_bytes > MAX_ANSWER_BYTES and first < len(steps):
+            answer.incomplete = True
+            break
+        first = n
+    answer.steps.extend(steps[first:])
+    return answer
 
 
 def replay_to_wire(question: EventQuestion, found: Listed[Step], position: Position) -> pb.ReplayRunResponse:

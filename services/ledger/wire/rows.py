@@ -6,7 +6,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from services.ledger.domain.leaf import header_lines
-from services.ledger.wire.answers import payload_json
+from services.ledger.wire.payloads import payload_json
 
 _text = json.JSONEncoder(separators=(",", ":")).encode  # ASCII alone: nothing in it can act on a terminal
 _sorted_text = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode

@@ -17,7 +17,10 @@ _MAX_ITEMS = 6
 
 
 def summary_of(entry: Entry, run_id: str = "") -> str:
-    """One line; of an event that tells of several runs, what it tells of `run_id`. The event's type when it cannot be read."""
+    """One line; of an event that tells of several runs, what it tells of `run_id`.
+
+    The event's type when it cannot be read.
+    """
     message = shown(entry.headers.get("ce-type", ""), entry.payload)
     tell = None if message is None else _TELLERS.get(type(message))
     if tell is None:
@@ -114,8 +117,7 @@ def _decisions_made(event: policy.DecisionsMade, run_id: str) -> str:
     wanted = [each for each in event.decisions if run_id in ("", each.run_id)] or list(event.decisions)
     return _listed(
         f"{_word(each, 'verdict')} {_action(each.action)} for {each.agent_id} by {each.rule} "
-        f"({each.reason}, policy {each.policy_version})"
-        + (f", approval {each.approval_id}" if each.approval_id else "")
+        f"({each.reason}, policy {each.policy_version}){_by_approval(each)}"
         for each in wanted
     )
 
@@ -218,6 +220,10 @@ _TELLERS: dict[type[Message], Callable[[Any, str], str]] = {
 def _effect(effect: Any) -> str:
     why = f" ({effect.error_type}: {_cut(effect.error_message)})" if effect.error_type else ""
     return f"{effect.action_id} {_word(effect, 'state')}{why}: {_cut(effect.summary)}"
+
+
+def _by_approval(decision: Any) -> str:
+    return f", approval {decision.approval_id}" if decision.approval_id else ""
 
 
 def _action(action: Any) -> str:

@@ -17,8 +17,11 @@ from chassis.rpc.server import Server
 from kernel.events import Cause
 from provost.ledger.v1.ledger_pb2_grpc import LedgerServiceStub, add_LedgerServiceServicer_to_server
 from services.ledger.adapters.exporting.exporter import ProcessExporter
+from services.ledger.handlers.causes import Causes
 from services.ledger.handlers.exporting import Exports
 from services.ledger.rpc import LedgerServicer
+from services.ledger.wire.references import references_of
+from services.ledger.wire.understanding import understand
 from tests.unit.ledger.fakes import Bench, ListedLog
 from tests.unit.ledger.story import BEGIN, plains, run
 
@@ -59,7 +62,10 @@ async def viewer(tmp_path: Path) -> AsyncIterator[Caller]:
     exports = Exports(
         bench.book, bench.signer, ProcessExporter(), bench.ledger.tree_head, lambda: bench.ledger.position
     )
-    server.add(add_LedgerServiceServicer_to_server, LedgerServicer(bench.ledger, exports, read_seconds=1.0))
+    causes = Causes(bench.book, understand, references_of)
+    server.add(
+        add_LedgerServiceServicer_to_server, LedgerServicer(bench.ledger, exports, causes, read_seconds=1.0)
+    )
     await server.start()
     async with client.channel(f"127.0.0.1:{server.port}", internal_key=KEY) as channel:
         yield Caller(bench, channel)
