@@ -28,7 +28,7 @@ KEY = "an internal key for tests"
 class LedgerProcess(ServerProcess):
     """`python -m services.ledger`. `start` waits for SERVING unless the ledger is not `expected_to_serve`."""
 
-    def __init__(self, home: Path, nats_url: str) -> None:
+    def __init__(self, home: Path, nats_url: str, **more: str) -> None:
         self.home = home
         self.expected_to_serve = True
         port = free_port()
@@ -38,6 +38,7 @@ class LedgerProcess(ServerProcess):
             "PROVOST_LEDGER_PORT": str(port),
             "PROVOST_METRICS_PORT": "0",
             "PROVOST_INTERNAL_KEY": KEY,
+            **more,
         }
         told = [f"{name}={value}" for name, value in settings.items()]
         self.log = home / "ledger.log"
