@@ -155,13 +155,18 @@ def watched_by(setting: str, folder: Path, book: Book, signer: Signer) -> Witnes
     Raises:
         ValueError: one of them cannot be read; says which.
     """
-    files.private_directory(folder)
-    files.replace(folder / "vkeys", f"{signer.key.text}\n".encode())
+    publish_keys(folder, [each.text for each in signer.keys])
     try:
         witnesses = [HttpWitness(url, vkey) for url, vkey in parse_witnesses(setting)]
     except (MalformedNote, OSError, UnicodeDecodeError) as problem:
         raise ValueError(f"PROVOST_LEDGER_WITNESSES: {problem}") from None
     return Witnessing(book, signer, witnesses, CosignedFile(folder / "cosigned"), verify, Teller())
+
+
+def publish_keys(folder: Path, vkeys: Sequence[str]) -> None:
+    """Put the log's keys where its witnesses may be told to look."""
+    files.private_directory(folder)
+    files.replace(folder / "vkeys", "".join(f"{each}\n" for each in vkeys).encode())
 
 
 class Teller:
