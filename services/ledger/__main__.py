@@ -16,7 +16,7 @@ from services.ledger.adapters.signer import FileSigner
 from services.ledger.adapters.sqlite.book import SqliteBook
 from services.ledger.adapters.stream import JetStreamEvents
 from services.ledger.adapters.witnesses import watched_by
-from services.ledger.config import LedgerSettings
+from services.ledger.config import ORIGIN, LedgerSettings
 from services.ledger.handlers import Ledger
 from services.ledger.handlers.causes import Causes
 from services.ledger.handlers.exporting import Exports
@@ -24,8 +24,6 @@ from services.ledger.reactor import FILTERS, Reactor
 from services.ledger.rpc import LedgerServicer
 from services.ledger.wire.references import references_of
 from services.ledger.wire.understanding import understand
-
-ORIGIN = "provost.local/main"  # one shard: one stream, one tree
 
 
 async def main(stopping: process.Stopping) -> None:

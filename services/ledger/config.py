@@ -7,6 +7,9 @@ from pydantic import Field, field_validator
 from chassis.config import ServiceSettings
 from services.ledger.domain.witnesses import parse_witnesses
 
+ORIGIN = "provost.local/main"
+"""The log's name, and its keys': one shard has one stream and one tree."""
+
 
 class LedgerSettings(ServiceSettings):
     ledger_db: Path = Field(Path("ledger/ledger.db"), alias="PROVOST_LEDGER_DB")

@@ -7,7 +7,7 @@ does not fit stops everything but reading, until it fits again.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from itertools import islice
 
 from chassis import metrics
@@ -26,6 +26,7 @@ FILTERS = ("evt.>",)
 AT_ONCE = 5000
 MAX_WAITING_BYTES = 32 * 1024 * 1024
 SIGN_EVERY_SECONDS = 1.0
+SIGN_IDLE_SECONDS = 5.0
 LOOK_EVERY_SECONDS = 0.25
 UNHEALTHY_SECONDS = 5.0
 RECONSIDER_SECONDS = 1.0
@@ -191,7 +192,10 @@ class Reactor:
     async def _sign(self) -> None:
         signed = 0
         while True:
-            await self._ledger.grown(signed)
+            # While nothing grows, keys may be changed: the last head then bears other signatures.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SIGN_IDLE_SECONDS):
+                    await self._ledger.grown(signed)
             position = self._ledger.position
             try:
                 await self._ledger.sign(now())

@@ -150,7 +150,7 @@ class CosignedFile:
 
 
 def watched_by(setting: str, folder: Path, book: Book, signer: Signer) -> Witnessing:
-    """The witnesses that a setting names; what they sign is kept in `folder`, and the log's keys are, for them to trust.
+    """The witnesses that a setting names; what they sign is kept in `folder`, and the log's keys for them to trust.
 
     Raises:
         ValueError: one of them cannot be read; says which.

@@ -28,9 +28,12 @@ class LedgerServicer(Reading):
 
     async def GetTreeHead(self, request: pb.GetTreeHeadRequest, context: Any) -> pb.GetTreeHeadResponse:
         tenant_of(context, READERS)
-        head = await self._ledger.tree_head(request.at_least_sequence)
+        head, vkeys = await self._ledger.tree_head(request.at_least_sequence), self._ledger.verifier_keys
         return pb.GetTreeHeadResponse(
-            tree_head=wire.head_to_wire(head), verifier_key=self._ledger.verifier_key
+            tree_head=wire.head_to_wire(head),
+            verifier_key=vkeys[-1],
+            verifier_keys=vkeys,
+            key_history=self._ledger.key_history,
         )
 
     async def GetInclusionProof(
