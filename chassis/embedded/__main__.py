@@ -28,6 +28,8 @@ class Settings(ServiceSettings):
     vault_url: VaultUrl = ""
     require_license: RequireLicense = False
     witness: bool = Field(False, alias="PROVOST_WITNESS")
+    witness_logs: str = Field("", alias="PROVOST_WITNESS_LOGS")
+    ledger_witnesses: str = Field("", alias="PROVOST_LEDGER_WITNESSES")
 
     @field_validator("metrics_port")
     @classmethod
@@ -45,14 +47,23 @@ async def supervise(settings: Settings, place: Place, made: keys.Keys, stopping:
     from chassis.embedded import services
 
     begun = process.monotonic()
+    witnesses = settings.ledger_witnesses
+    if settings.witness:
+        witnesses = services.witness_of(settings, witnesses)
     supervisor = Supervisor(
         [
             [
                 servers.nats(place.home, settings.nats_port, made.nats),
                 servers.store(place.home, settings.store_port, made.store),
+                # Before the ledger, which reads its key when it starts.
+                *([services.witness(settings, settings.witness_logs)] if settings.witness else []),
             ],
             services.programs(
-                settings, made, settings.api_keys.get_secret_value(), settings.admin_keys.get_secret_value()
+                settings,
+                made,
+                settings.api_keys.get_secret_value(),
+                settings.admin_keys.get_secret_value(),
+                witnesses,
             ),
         ],
         place.logs,
@@ -123,7 +134,9 @@ def main() -> None:
     telemetry.configure("supervisor", settings)
     try:
         with Place(settings.home) as place:
-            taken = list(ports.troubles(settings.listen_host, services.ports(settings)))
+            taken = list(
+                ports.troubles(settings.listen_host, services.ports(settings, witnessed=settings.witness))
+            )
             if taken:
                 raise SystemExit("\n".join(["Provost cannot start:", *(f"  {line}" for line in taken)]))
             process.run(partial(supervise, settings, place, keys.load_or_create(place.home / "keys")))

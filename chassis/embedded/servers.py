@@ -88,6 +88,16 @@ def bare_environment(**more: str) -> Mapping[str, str]:
     return {name: os.environ[name] for name in kept if name in os.environ} | more
 
 
+def answers_http(port: int, path: str) -> Ready:
+    """Whether whoever listens on `port` answers a GET of `path` with 200."""
+
+    async def ready() -> bool:
+        question = f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
+        return b" 200 " in await _ask(port, question.encode())
+
+    return ready
+
+
 def _nats_ready(port: int) -> Ready:
     async def ready() -> bool:
         # It speaks first: `INFO {…}`, and says there whether JetStream is up.

@@ -26,8 +26,13 @@ MODULES: Mapping[str, str] = {
 }
 WITH_PORT = tuple(name for name in MODULES if name != "agents")
 # Which modules hold their settings.
-_SETTINGS = tuple(dict.fromkeys(".".join(module.split(".")[:2]) + ".config" for module in MODULES.values()))
+_SETTINGS = (
+    *dict.fromkeys(".".join(module.split(".")[:2]) + ".config" for module in MODULES.values()),
+    "services.ledger.witness.config",
+)
 _GATEWAYS_OWN = ("API_KEYS", "ADMIN_KEYS", "LICENSE_SIGNING_SECRET")
+# What a witness must not hold: it is to be nobody's accomplice.
+_NOT_FOR_WITNESSES = ("PROVOST_INTERNAL_KEY", "PROVOST_NATS_URL", "PROVOST_STORE_URL", "PROVOST_API_KEY")
 
 
 def settings_classes() -> Sequence[type[ServiceSettings]]:
@@ -40,9 +45,39 @@ def settings_classes() -> Sequence[type[ServiceSettings]]:
     ]
 
 
-def programs(settings: ServiceSettings, keys: Keys, api_keys: str, admin_keys: str) -> Sequence[Program]:
+def witness(settings: ServiceSettings, logs: str) -> Program:
+    """The witness beside the ledger, which watches `logs` too. It is told where the log's keys are, and no secret."""
+    home = settings.home.resolve()
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("PROVOST_", "LOG_")) and name not in _NOT_FOR_WITNESSES
+    }
+    ours = {
+        "PROVOST_HOME": str(home),
+        "PROVOST_WITNESS_LOGS": _and(logs, f"@{home / 'ledger' / 'witnessed' / 'vkeys'}"),
+        "MALLOC_ARENA_MAX": "2",
+    }
+    return Program(
+        name="witness",
+        command=(sys.executable, "-m", "services.ledger.witness"),
+        ready=servers.answers_http(settings.witness_port, "/healthz"),
+        environment=servers.bare_environment(**kept | ours),
+        stop_seconds=settings.shutdown_seconds + 2.0,
+    )
+
+
+def witness_of(settings: ServiceSettings, others: str) -> str:
+    """`PROVOST_LEDGER_WITNESSES` with that witness behind `others`."""
+    address = f"http://{servers.HOST}:{settings.witness_port}"
+    return _and(others, f"{address} @{settings.home.resolve() / 'witness' / 'vkey'}")
+
+
+def programs(
+    settings: ServiceSettings, keys: Keys, api_keys: str, admin_keys: str, witnesses: str = ""
+) -> Sequence[Program]:
     """One program for each process, told by its environment alone."""
-    shared = _shared_environment(settings, keys)
+    shared = _shared_environment(settings, keys) | {"PROVOST_LEDGER_WITNESSES": witnesses}
     gateways = {
         "API_KEYS": keys.api_keys(api_keys),
         "ADMIN_KEYS": keys.admin_keys(admin_keys),
@@ -59,9 +94,10 @@ def programs(settings: ServiceSettings, keys: Keys, api_keys: str, admin_keys: s
     ]
 
 
-def ports(settings: ServiceSettings) -> Sequence[Port]:
+def ports(settings: ServiceSettings, *, witnessed: bool = False) -> Sequence[Port]:
     """Every port of an embedded run."""
-    return [*_serving(settings), *_metrics(settings)]
+    ours = [Port(settings.witness_port, "PROVOST_WITNESS_PORT", "the witness")] if witnessed else []
+    return [*_serving(settings), *ours, *_metrics(settings)]
 
 
 def _serving(settings: ServiceSettings) -> Sequence[Port]:
@@ -94,6 +130,11 @@ def _shared_environment(settings: ServiceSettings, keys: Keys) -> Mapping[str, s
         "MALLOC_ARENA_MAX": "2",  # gRPC's threads would otherwise each keep tens of megabytes of heap
     }
     return kept | numbers | ours
+
+
+def _and(given: str, ours: str) -> str:
+    """A comma list with one more in it."""
+    return ",".join([*filter(None, (given.strip().strip(","),)), ours])
 
 
 async def _running() -> bool:

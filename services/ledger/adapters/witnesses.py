@@ -20,7 +20,7 @@ from prometheus_client import Gauge
 
 from chassis import files, telemetry
 from kernel.faults import Unavailable
-from services.ledger.adapters.signer import verify
+from services.ledger.adapters.keyring import verify
 from services.ledger.domain.checkpoint import MalformedNote
 from services.ledger.domain.witnesses import (
     Answer,

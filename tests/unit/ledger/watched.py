@@ -9,7 +9,8 @@ from kernel.faults import Unavailable
 from provost_sdk.cosignatures import read_witness_key
 from provost_sdk.note import Key
 from services.ledger.adapters.mending import FileScrubMemory
-from services.ledger.adapters.signer import FileSigner, verify
+from services.ledger.adapters.keyring import verify
+from services.ledger.adapters.signer import FileSigner
 from services.ledger.adapters.witnesses import CosignedFile, Teller, read_answer
 from services.ledger.domain.entry import Message
 from services.ledger.domain.records import SignedHead
