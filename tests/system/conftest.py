@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,15 @@ class Log:
         kept.write_text(old, encoding="utf-8")
         command = [self.client, f"{self.gateway.url}/tlog", ADMIN, kept, *vkeys]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    def change_keys(self, step: str) -> list[str]:
+        """Run the operator's command beside the ledger; the keys that sign then."""
+        command = [sys.executable, "-m", "services.ledger.keys", step]
+        environment = {"PATH": os.environ["PATH"], "PROVOST_HOME": str(self.ledger.home)}
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout.split()
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import pytest
 from chassis.eventlog.wire import Connection
 from provost.ledger.v1 import ledger_pb2 as pb
 from services.ledger.domain.checkpoint import VerifierKey
+from tests.fakes.wait import until
 from tests.integration.ledger.process import publish
 from tests.system.conftest import Log
 from tests.unit.ledger.story import plains
@@ -42,3 +43,33 @@ async def test_gos_tools_name_the_record_that_was_edited(log: Log, events: Conne
     read = log.read(known.tree_head.checkpoint, known.verifier_key)
     assert (read.returncode, read.stdout) == (1, "")
     assert read.stderr.startswith("record 399: ")
+
+
+async def test_gos_tools_go_on_while_keys_are_changed(log: Log, events: Connection) -> None:
+    """With the old key until it is retired, with the new one from its introduction on, with both always."""
+    first = await head(log, await publish(events, plains(20)))
+    old = first.verifier_key
+    assert log.change_keys("show") == [old]
+    _, new = log.change_keys("introduce")
+
+    async def bears_both() -> bool:
+        return (await head(log, 20)).tree_head.checkpoint.count("\n\u2014 ") == 2
+
+    await until(bears_both, "the last head is not signed with the new key, though the log does not grow")
+    overlap = (await head(log, await publish(events, plains(20, first=21)))).tree_head.checkpoint
+    for keys in ((old,), (new,), (old, new)):
+        assert log.read(overlap, *keys).stdout == "40 40 40\n"
+    assert log.read(first.tree_head.checkpoint, old).stdout == "40 40 20\n"
+
+    assert log.change_keys("retire") == [new]
+    last = await head(log, await publish(events, plains(20, first=41)))
+    assert (last.verifier_key, list(last.verifier_keys)) == (new, [new])
+    assert log.read(overlap, new).stdout == "60 60 40\n"
+    assert log.read(first.tree_head.checkpoint, old, new).stdout == "60 60 20\n"
+    assert "no verifiable signatures" in log.read(overlap, old).stderr
+
+    verified = await log.ledger.ask("VerifyLedger", pb.VerifyLedgerRequest(against_log=True))
+    assert verified.ok, verified
+    log.ledger.stop()
+    log.ledger.start()
+    assert (await head(log, 60)).tree_head.checkpoint == last.tree_head.checkpoint
