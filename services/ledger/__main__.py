@@ -10,10 +10,10 @@ from chassis.eventlog.stream import ensure_stream
 from chassis.rpc.server import Server
 from kernel.ports import Deliver
 from provost.ledger.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
+from services.ledger.adapters.books import book_in
 from services.ledger.adapters.exporting.exporter import ProcessExporter
 from services.ledger.adapters.mending import FileScrubMemory, JetStreamMender
 from services.ledger.adapters.signer import FileSigner
-from services.ledger.adapters.sqlite.book import SqliteBook
 from services.ledger.adapters.stream import JetStreamEvents
 from services.ledger.adapters.witnesses import watched_by
 from services.ledger.config import ORIGIN, LedgerSettings
@@ -34,7 +34,8 @@ async def main(stopping: process.Stopping) -> None:
     await ensure_stream(connection)
 
     signer = FileSigner(ORIGIN, settings.signing_key, settings.signed_head)
-    book = SqliteBook(settings.database, understand)
+    url = settings.ledger_database_url.get_secret_value()
+    book = book_in(settings.database, url, settings.ledger_database_password_file, understand)
     witnessing = watched_by(settings.ledger_witnesses, settings.witnessed, book, signer)
     mender, memory = JetStreamMender(connection), FileScrubMemory(settings.scrub_file)
     ledger = Ledger(book, JetStreamEvents(connection), signer, mender, memory, witnessing)

@@ -1,8 +1,10 @@
 """The ledger's settings: those that all share, and where its database, key and last head are."""
 
+import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from chassis.config import ServiceSettings
 from services.ledger.domain.witnesses import parse_witnesses
@@ -13,6 +15,29 @@ ORIGIN = "provost.local/main"
 
 class LedgerSettings(ServiceSettings):
     ledger_db: Path = Field(Path("ledger/ledger.db"), alias="PROVOST_LEDGER_DB")
+
+    ledger_database_url: SecretStr = Field(SecretStr(""), alias="PROVOST_LEDGER_DATABASE_URL")
+    ledger_database_password_file: Path | None = Field(None, alias="PROVOST_LEDGER_DATABASE_PASSWORD_FILE")
+
+    @field_validator("ledger_database_url")
+    @classmethod
+    def _postgres(cls, value: SecretStr) -> SecretStr:
+        """The message must not show what is in it."""
+        try:
+            parts = urlsplit(value.get_secret_value())
+            known = parts.scheme in {"", "postgresql", "postgres"} and parts.port != 0
+        except ValueError:
+            known = False
+        if not known or (parts.scheme and not parts.path.strip("/")):
+            raise ValueError("it is to be postgresql://USER@HOST:PORT/DATABASE")
+        return value
+
+    @field_validator("ledger_database_password_file")
+    @classmethod
+    def _readable(cls, value: Path | None) -> Path | None:
+        if value is not None and not os.access(value, os.R_OK):
+            raise ValueError("there is no such file, or it may not be read")
+        return value
 
     ledger_scrub_seconds: float = Field(86_400.0, ge=0, alias="PROVOST_LEDGER_SCRUB_SECONDS")
 

@@ -41,6 +41,10 @@ class Book(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Finish what is being written and let go."""
+        ...
+
     async def position(self) -> Position:
         """How far it is."""
         ...

@@ -65,7 +65,7 @@ class Database:
         try:
             connection: Connection = await asyncpg.connect(
                 self.url,
-                password=self._password(),
+                password=self.password,
                 timeout=CONNECT_SECONDS,
                 command_timeout=statement_seconds + 5,  # when the server itself does not answer any more
                 server_settings={**_COMMON, **path, **settings},
@@ -107,10 +107,10 @@ class Database:
         why = f"the ledger's database cannot be used: {said}"
         return Unavailable("STORE_UNREACHABLE", why, database=self.name)
 
-    def _password(self) -> str | None:
-        if self.password_file is None:
-            return None
-        return self.password_file.read_text().strip()
+    @property
+    def password(self) -> str | None:
+        """What stands in the file; None when it stands in the URL, or nowhere."""
+        return None if self.password_file is None else self.password_file.read_text().strip()
 
 
 async def understand_text(connection: Connection) -> None:

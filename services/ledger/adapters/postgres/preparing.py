@@ -48,7 +48,7 @@ async def prepare(connection: Connection, role: str, owner: str | None = None) -
         await connection.executemany(f"INSERT INTO {LIVE}.heads VALUES ($1, $2, $3, $4)", heads)  # noqa: S608
 
 
-async def prepare_roles(admin: Connection, database: Database, password: str | None) -> str:
+async def prepare_roles(admin: Connection, database: Database) -> str:
     """Make the owner and the ledger's role as the database's URL names it, if they are not there; the latter's name.
 
     The password is sent as what PostgreSQL stores of it (SCRAM-SHA-256, RFC 5803), so that no log of it can show it.
@@ -62,7 +62,7 @@ async def prepare_roles(admin: Connection, database: Database, password: str | N
         raise Unavailable(
             "STORE_UNREACHABLE", "PROVOST_LEDGER_DATABASE_URL names no user to be the ledger's role"
         )
-    password = password or unquote(parts.password or "")
+    password = database.password or unquote(parts.password or "")
     for name, login in ((OWNER, False), (role, True)):
         if not await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name):
             secret = f" PASSWORD '{_verifier(password)}'" if login and password else ""

@@ -1,0 +1,17 @@
+"""Which database the book is in."""
+
+from pathlib import Path
+
+from services.ledger.adapters.sqlite.book import SqliteBook
+from services.ledger.domain.understood import Understand
+from services.ledger.ports import Book
+
+
+def book_in(path: Path, url: str, password_file: Path | None, understand: Understand) -> Book:
+    """PostgreSQL at `url` if there is one, else SQLite in `path`."""
+    if not url:
+        return SqliteBook(path, understand)
+    from services.ledger.adapters.postgres.book import PostgresBook
+    from services.ledger.adapters.postgres.connection import Database
+
+    return PostgresBook(Database(url, password_file), understand)
