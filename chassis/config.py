@@ -67,6 +67,7 @@ class ServiceSettings(BaseSettings):
     home: Path = Field(Path(".provost"), alias="PROVOST_HOME")
     listen_host: str = Field("127.0.0.1", alias="PROVOST_LISTEN_HOST")
     internal_key: SecretStr = Field(SecretStr(""), alias="PROVOST_INTERNAL_KEY")
+    sealing_key: Path = Field(Path("keys/subjects.key"), alias="PROVOST_SEALING_KEY")
     shutdown_seconds: float = Field(10.0, alias="PROVOST_SHUTDOWN_SECONDS", ge=0, le=600)
     clock_offset_seconds: float = Field(0.0, alias="PROVOST_CLOCK_OFFSET_SECONDS")
     metrics_port: int | None = Field(None, alias="PROVOST_METRICS_PORT", ge=0, le=65535)
@@ -135,6 +136,11 @@ class ServiceSettings(BaseSettings):
     def metrics_port_of(self, service: str) -> int:
         """Where `service` offers its metrics over HTTP; 0 means nowhere."""
         return self.port(service) + 2000 if self.metrics_port is None else self.metrics_port
+
+    @property
+    def sealing_key_file(self) -> Path:
+        """What the keys of subjects are wrapped with; without it, nothing that was sealed can be read."""
+        return self.within_home(self.sealing_key)
 
     def within_home(self, path: Path) -> Path:
         """`path` itself when absolute, else under `PROVOST_HOME`."""

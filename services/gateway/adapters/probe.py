@@ -1,6 +1,7 @@
 """How everything is: each service's own health over gRPC, how far its followers are behind from its metrics."""
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -63,12 +64,12 @@ class EverythingProbe:
                 others = (_other(name, ask) for name, ask in self._others.items())
                 found = await asyncio.gather(*services, *others)
                 own = Component("gateway", True, 0, "")
-                self._kept = Status((own, *found), self._version)
+                self._kept = Status((own, *(each for some in found for each in some)), self._version)
                 self._kept_until = process.monotonic() + KEPT_SECONDS
             return self._kept
 
 
-async def _service(watched: Watched) -> Component:
+async def _service(watched: Watched) -> list[Component]:
     name = watched.peer.name
     healthy, detail = True, ""
     try:
@@ -79,29 +80,30 @@ async def _service(watched: Watched) -> Component:
             healthy, detail = False, "it is up, but not ready: it waits for what it depends on"
     except grpc.aio.AioRpcError as error:
         healthy, detail = False, f"it does not answer ({error.code().name})"
-    lag_events = -1
-    if healthy:
-        lag_events, detail = await _lag(watched.metrics_url)
-    return Component(name, healthy, lag_events, detail)
+    if not healthy:
+        return [Component(name, False, -1, detail)]
+    page, problem = await _page(watched.metrics_url)
+    if problem:
+        return [Component(name, True, -1, problem)]
+    return [Component(name, True, *lag_of(page)), *witnesses_on(page)]
 
 
-async def _other(name: str, ask: Ask) -> Component:
+async def _other(name: str, ask: Ask) -> list[Component]:
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             await ask()
     except Exception as error:  # noqa: BLE001 - however it fails, it is not well, and that is the answer
-        return Component(name, False, -1, f"it does not answer ({type(error).__name__})")
-    return Component(name, True, 0, "")
+        return [Component(name, False, -1, f"it does not answer ({type(error).__name__})")]
+    return [Component(name, True, 0, "")]
 
 
-async def _lag(url: str) -> tuple[int, str]:
-    """How many events the follower that is most behind has to read, and what else is known of it."""
+async def _page(url: str) -> tuple[str, str]:
+    """The metrics there, or why they cannot be read."""
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            page = await _get(url)
+            return await _get(url), ""
     except (OSError, TimeoutError, ValueError) as error:
-        return -1, f"its metrics cannot be read ({type(error).__name__})"
-    return lag_of(page)
+        return "", f"its metrics cannot be read ({type(error).__name__})"
 
 
 def lag_of(page: str) -> tuple[int, str]:
@@ -114,6 +116,21 @@ def lag_of(page: str) -> tuple[int, str]:
         return behind, ""
     # It may not know by itself that there is more to read.
     return behind or -1, f"last at the end of the log {stale_seconds:.1f} s ago"
+
+
+def witnesses_on(page: str) -> list[Component]:
+    """How the ledger says that it stands with each of its witnesses."""
+    behind, answers, refuses = (
+        dict(re.findall(rf'^provost_ledger_witness_{what}{{witness="([^"]*)"}} (\S+)$', page, re.MULTILINE))
+        for what in ("behind_events", "answers", "refuses")
+    )
+    found = []
+    for name, events in behind.items():
+        detail = "" if float(answers.get(name, 0)) else "it does not answer the ledger"
+        if float(refuses.get(name, 0)):
+            detail = "it has seen another history and does not sign: provost ledger verify"
+        found.append(Component(f"witness {name}", not detail, int(float(events)), detail))
+    return found
 
 
 def _values(page: str, name: str) -> list[float]:

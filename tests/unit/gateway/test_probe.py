@@ -1,6 +1,7 @@
 """What a page of metrics says about lag."""
 
-from services.gateway.adapters.probe import lag_of
+from services.gateway.adapters.probe import lag_of, witnesses_on
+from services.gateway.domain.records import Component
 
 PAGE = """# HELP provost_follower_lag_events Events still to be read.
 # TYPE provost_follower_lag_events gauge
@@ -22,3 +23,24 @@ def test_a_follower_that_has_not_been_at_the_end_for_long_does_not_know() -> Non
 
 def test_whoever_follows_nothing_is_not_behind() -> None:
     assert lag_of("process_cpu_seconds_total 1.0\n") == (0, "it follows nothing")
+
+
+WITNESSED = """provost_ledger_witness_behind_events{witness="w.example/1"} 0.0
+provost_ledger_witness_behind_events{witness="w.example/2"} 12.0
+provost_ledger_witness_behind_events{witness="w.example/3"} 5.0
+provost_ledger_witness_answers{witness="w.example/1"} 1.0
+provost_ledger_witness_answers{witness="w.example/2"} 0.0
+provost_ledger_witness_answers{witness="w.example/3"} 1.0
+provost_ledger_witness_refuses{witness="w.example/1"} 0.0
+provost_ledger_witness_refuses{witness="w.example/2"} 0.0
+provost_ledger_witness_refuses{witness="w.example/3"} 1.0
+"""
+
+
+def test_how_it_stands_with_witnesses_is_read_from_the_ledgers_page() -> None:
+    one, two, three = witnesses_on(PAGE + WITNESSED)
+    assert one == Component("witness w.example/1", True, 0, "")
+    assert (two.healthy, two.lag_events, two.detail) == (False, 12, "it does not answer the ledger")
+    assert (three.healthy, three.lag_events) == (False, 5)
+    assert "another history" in three.detail
+    assert witnesses_on(PAGE) == []

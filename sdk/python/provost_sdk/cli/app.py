@@ -10,9 +10,11 @@ from provost_sdk.cli import (
     policy,
     process,
     proving,
+    repairing,
     runs,
     state,
     status,
+    witnesses,
 )
 
 app = typer.Typer(
@@ -33,6 +35,7 @@ ledger.app.command("prove")(proving.prove)
 ledger.app.command("check")(proving.check)
 ledger.app.command("prove-growth")(proving.prove_growth)
 ledger.app.command("consistent")(proving.consistent)
+ledger.app.command("witness-key")(witnesses.witness_key)
 ledger.app.command("repair-log")(repairing.repair_log)
 ledger.app.command("export")(exporting.export)
 app.add_typer(runs.app, name="runs", help="Runs: what came of them.")

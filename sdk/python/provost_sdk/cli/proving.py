@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import typer
 
 from provost_sdk.cli.session import Address, AsJson, Exit, Key, ask, misused, print_json
+from provost_sdk.cli.witnesses import MaxAge, Quorum, Witnesses, demanded, listed, tell
 
 if TYPE_CHECKING:
     from provost_sdk.client import Provost
@@ -56,6 +57,9 @@ def prove(
 def check(
     proof: Annotated[Path, typer.Argument(help="What `provost ledger prove` wrote; - is standard input.")],
     key: VerifierKey,
+    witness: Witnesses = None,
+    quorum: Quorum = None,
+    max_age: MaxAge = None,
     as_json: AsJson = False,
 ) -> None:
     """Check such a proof offline, and say what it proves; exit code 0 only if it does."""
@@ -65,6 +69,7 @@ def check(
     log_key, text = log_key_of(key), read(proof)
     try:
         proved = check_event_proof(text, log_key)
+        found = demanded(text.partition("\n\n")[2], witness, quorum, max_age)
     except NotProved as problem:
         not_proved(problem, as_json=as_json)
     headers = _headers(proved.header)
@@ -80,10 +85,12 @@ def check(
                 "headers": headers,
                 "payload_sha256": proved.payload_sha256.hex(),
                 "payload_in_proof": proved.payload is not None,
+                "witnesses": listed(found),
             }
         )
         return
     _tell(proved, headers, log_key)
+    tell(found)
 
 
 def prove_growth(
@@ -116,6 +123,9 @@ def consistent(
     old: Annotated[Path, typer.Argument(help="The earlier checkpoint.")],
     proof: Annotated[Path, typer.Argument(help="What `provost ledger prove-growth` wrote.")],
     key: VerifierKey,
+    witness: Witnesses = None,
+    quorum: Quorum = None,
+    max_age: MaxAge = None,
     as_json: AsJson = False,
 ) -> None:
     """Check offline that a log only grew between two heads; exit code 0 only if it did."""
@@ -125,6 +135,7 @@ def consistent(
     log_key, earlier, text = log_key_of(key), read(old), read(proof)
     try:
         proved = check_growth_proof(earlier, text, log_key)
+        found = demanded(text.partition("\n\n")[2], witness, quorum, max_age)
     except NotProved as problem:
         not_proved(problem, as_json=as_json)
     if as_json:
@@ -135,6 +146,7 @@ def consistent(
                 "old_size": proved.old.size,
                 "new_size": proved.new.size,
                 "new_root": proved.new.root.hex(),
+                "witnesses": listed(found),
             }
         )
         return
@@ -142,6 +154,7 @@ def consistent(
 
     print(f"Proved: both heads are signed with the key of {inert(proved.new.origin)}, and the later one")
     print(f"({proved.new.size} events) begins with exactly the {proved.old.size} events of the earlier one.")
+    tell(found)
 
 
 def log_key_of(text: str, option: str = "--key") -> "LogKey":
