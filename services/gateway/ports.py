@@ -5,6 +5,18 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 
 from services.gateway.domain.callers import Caller
+from services.gateway.domain.history import (
+    ApprovalRecord,
+    ApprovalRecordFilter,
+    Chain,
+    Promotion,
+    PromotionFilter,
+    Step,
+    Violation,
+    ViolationFilter,
+    Watched,
+    WatchFrom,
+)
 from services.gateway.domain.records import (
     ActionFilter,
     Agent,
@@ -56,7 +68,27 @@ class LedgerDoor(Protocol):
         self, actions: ActionFilter, page: Page, caller: Caller
     ) -> Listing[AgentAction]: ...
 
-    async def agent_metrics(self, page: Page, caller: Caller) -> Listing[AgentMetrics]: ...
+    async def agent_metrics(self, agent_id: str, page: Page, caller: Caller) -> Listing[AgentMetrics]: ...
+
+    async def violations(self, wanted: ViolationFilter, page: Page, caller: Caller) -> Listing[Violation]: ...
+
+    async def promotions(self, wanted: PromotionFilter, page: Page, caller: Caller) -> Listing[Promotion]: ...
+
+    async def approval_records(
+        self, wanted: ApprovalRecordFilter, page: Page, caller: Caller
+    ) -> Listing[ApprovalRecord]: ...
+
+    async def event(self, event_id: str, caller: Caller) -> Event: ...
+
+    async def causes(self, event_id: str, effect_id: str, caller: Caller) -> Chain:
+        """What led to an event or, if `event_id` is empty, to an effect."""
+        ...
+
+    async def replay(self, run_id: str, page: Page, caller: Caller) -> Listing[Step]: ...
+
+    def watch(self, events: EventFilter, begin: WatchFrom, caller: Caller) -> AsyncGenerator[Watched, None]:
+        """Events as they come, and now and then none, each time with the cursor to go on from; the first at once."""
+        ...
 
     async def tree_head(self, caller: Caller) -> TreeHead: ...
 

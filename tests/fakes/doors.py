@@ -40,6 +40,7 @@ from services.gateway.domain.runs import (
     StartRun,
 )
 from services.gateway.handlers import Gateway
+from tests.fakes.history import FakeHistory
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -169,7 +170,7 @@ class FakePolicy:
 
 
 @dataclass
-class FakeLedger:
+class FakeLedger(FakeHistory):
     """One tile of five hashes on level 0 and an entry bundle of three pieces, which may break off after `pieces`."""
 
     filters: list[EventFilter | ActionFilter] = field(default_factory=list)
@@ -188,7 +189,7 @@ class FakeLedger:
         self.filters.append(actions)
         return Listing((), "")
 
-    async def agent_metrics(self, page: Page, caller: Caller) -> Listing[AgentMetrics]:
+    async def agent_metrics(self, agent_id: str, page: Page, caller: Caller) -> Listing[AgentMetrics]:
         return Listing((AgentMetrics("sre-1", "T1_OPERATOR", 3, 3, 3, AT, False),), "")
 
     async def tree_head(self, caller: Caller) -> TreeHead:

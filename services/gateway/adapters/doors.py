@@ -11,6 +11,18 @@ from provost.policy.v1 import policy_pb2
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
 from services.gateway.adapters.peers import Peer
 from services.gateway.domain.callers import Caller
+from services.gateway.domain.history import (
+    ApprovalRecord,
+    ApprovalRecordFilter,
+    Chain,
+    Promotion,
+    PromotionFilter,
+    Step,
+    Violation,
+    ViolationFilter,
+    Watched,
+    WatchFrom,
+)
 from services.gateway.domain.records import (
     ActionFilter,
     Agent,
@@ -28,6 +40,7 @@ from services.gateway.domain.records import (
     Verification,
 )
 from services.gateway.domain.runs import ProcessLog, Run, RunState, StartRun
+from services.gateway.wire import history as history_wire
 from services.gateway.wire import ledger as ledger_wire
 from services.gateway.wire import policy as policy_wire
 from services.gateway.wire import runs as runs_wire
@@ -113,11 +126,55 @@ class LedgerPeer:
         found = tuple(ledger_wire.action_from_wire(action) for action in answer.actions)
         return Listing(found, answer.next_page_token)
 
-    async def agent_metrics(self, page: Page, caller: Caller) -> Listing[AgentMetrics]:
-        request = ledger_pb2.ListAgentMetricsRequest(page_size=page.size, page_token=page.token)
+    async def agent_metrics(self, agent_id: str, page: Page, caller: Caller) -> Listing[AgentMetrics]:
+        request = ledger_pb2.ListAgentMetricsRequest(
+            page_size=page.size, page_token=page.token, agent_id=agent_id
+        )
         answer = await self._peer.ask(self._stub.ListAgentMetrics, request, caller)
         found = tuple(ledger_wire.metrics_from_wire(metrics) for metrics in answer.metrics)
         return Listing(found, answer.next_page_token)
+
+    async def violations(self, wanted: ViolationFilter, page: Page, caller: Caller) -> Listing[Violation]:
+        request = history_wire.violations_to_wire(wanted, page)
+        answer = await self._peer.ask(self._stub.ListViolations, request, caller)
+        found = tuple(map(history_wire.violation_from_wire, answer.violations))
+        return Listing(found, answer.next_page_token)
+
+    async def promotions(self, wanted: PromotionFilter, page: Page, caller: Caller) -> Listing[Promotion]:
+        request = history_wire.promotions_to_wire(wanted, page)
+        answer = await self._peer.ask(self._stub.ListPromotions, request, caller)
+        found = tuple(map(history_wire.promotion_from_wire, answer.promotions))
+        return Listing(found, answer.next_page_token)
+
+    async def approval_records(
+        self, wanted: ApprovalRecordFilter, page: Page, caller: Caller
+    ) -> Listing[ApprovalRecord]:
+        request = history_wire.approval_records_to_wire(wanted, page)
+        answer = await self._peer.ask(self._stub.ListApprovalRecords, request, caller)
+        found = tuple(map(history_wire.approval_record_from_wire, answer.approvals))
+        return Listing(found, answer.next_page_token)
+
+    async def event(self, event_id: str, caller: Caller) -> Event:
+        request = ledger_pb2.GetEventRequest(event_id=event_id)
+        return ledger_wire.event_from_wire((await self._peer.ask(self._stub.GetEvent, request, caller)).event)
+
+    async def causes(self, event_id: str, effect_id: str, caller: Caller) -> Chain:
+        request = ledger_pb2.TraceCausesRequest(event_id=event_id, effect_id=effect_id)
+        return history_wire.chain_from_wire(await self._peer.ask(self._stub.TraceCauses, request, caller))
+
+    async def replay(self, run_id: str, page: Page, caller: Caller) -> Listing[Step]:
+        request = ledger_pb2.ReplayRunRequest(run_id=run_id, page_size=page.size, page_token=page.token)
+        answer = await self._peer.ask(self._stub.ReplayRun, request, caller)
+        return Listing(tuple(map(history_wire.step_from_wire, answer.steps)), answer.next_page_token)
+
+    async def watch(
+        self, events: EventFilter, begin: WatchFrom, caller: Caller
+    ) -> AsyncGenerator[Watched, None]:
+        request = history_wire.watch_to_wire(events, begin)
+        answers = self._peer.ask_all(self._stub.WatchEvents, request, caller, None)
+        async with aclosing(answers) as watching:
+            async for answer in watching:
+                yield history_wire.watched_from_wire(answer)
 
     async def tree_head(self, caller: Caller) -> TreeHead:
         answer = await self._peer.ask(self._stub.GetTreeHead, ledger_pb2.GetTreeHeadRequest(), caller)

@@ -62,9 +62,12 @@ class Peer:
         method: Streaming[Request, Response],
         request: Request,
         caller: Caller,
-        timeout_seconds: float,
+        timeout_seconds: float | None,
     ) -> AsyncGenerator[Response, None]:
-        """Everything `method` answers on behalf of `caller`; raises as `ask`, which is more patient."""
+        """Everything `method` answers on behalf of `caller`, for ever without a timeout; raises as `ask`.
+
+        That one is more patient.
+        """
         call = method(request, timeout=timeout_seconds, metadata=metadata_for(caller))
         try:
             async for answer in call:

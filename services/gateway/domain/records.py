@@ -93,6 +93,11 @@ class EventFilter:
     event_type: str = ""
     correlation_id: str = ""
     actor: str = ""
+    agent_id: str = ""
+    run_id: str = ""
+    task_id: str = ""
+    action: str = ""
+    decision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,7 @@ class ActionFilter:
     run_id: str = ""
     action: str = ""
     decision: str = ""
+    correlation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from services.gateway.web import problems
 from services.gateway.web.auth import admitted
 from services.gateway.web.bodies import Bodies
 from services.gateway.web.edge import Edge
-from services.gateway.web.routes import about, audit, people, runs, tlog
+from services.gateway.web.routes import about, audit, history, people, runs, tlog
 from services.gateway.web.shapes import AnswerBody, ProcessLogBody, RevokeBody, Shape, StartRunBody
+from services.gateway.web.streams import Streams
 
 ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
     ("POST /api/process_log", runs.process_log, {"body": ProcessLogBody}),
@@ -28,6 +29,14 @@ ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
     ("GET /api/agents", people.list_agents, {}),
     ("POST /api/agents/{agent_id}/revoke", people.revoke_agent, {"body": RevokeBody}),
     ("GET /api/events", audit.list_events, {}),
+    ("GET /api/events/stream", history.stream_events, {}),
+    ("GET /api/events/{event_id}", history.get_event, {}),
+    ("GET /api/events/{event_id}/causes", history.event_causes, {}),
+    ("GET /api/effects/{effect_id}/causes", history.effect_causes, {}),
+    ("GET /api/runs/{run_id}/replay", history.replay_run, {}),
+    ("GET /api/violations", history.list_violations, {}),
+    ("GET /api/promotions", history.list_promotions, {}),
+    ("GET /api/approval_records", history.list_approval_records, {}),
     ("GET /api/agent_actions", audit.list_agent_actions, {}),
     ("GET /api/agent_metrics", audit.list_agent_metrics, {}),
     ("GET /api/ledger/head", audit.ledger_head, {}),
@@ -61,6 +70,7 @@ def build(gateway: Gateway, settings: about.About) -> FastAPI:
         dependencies=[Depends(admitted)],
     )
     app.state.gateway, app.state.about, app.state.bodies = gateway, settings, Bodies()
+    app.state.streams = Streams()
     for row, endpoint, more in ROUTES:
         method, path = row.split()
         app.router.add_api_route(path, endpoint, methods=[method], **_described(endpoint, **more))

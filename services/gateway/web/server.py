@@ -21,6 +21,7 @@ class HttpServer:
 
     def __init__(self, app: FastAPI, host: str, port: int, grace_seconds: float) -> None:
         self.port = port
+        self._app = app
         self._host = host
         self._grace_seconds = grace_seconds
         self._server = Server(
@@ -52,6 +53,7 @@ class HttpServer:
     async def stop(self) -> None:
         if self._serving is None:
             return
+        self._app.state.streams.end()
         self._server.stop()  # type: ignore[no-untyped-call]
         done, _ = await asyncio.wait({self._serving}, timeout=self._grace_seconds)
         if not done:

@@ -22,16 +22,25 @@ def events_to_wire(events: EventFilter, oldest_first: bool, page: Page) -> ledge
         page_size=page.size,
         page_token=page.token,
         oldest_first=oldest_first,
-        filter=ledger_pb2.EventFilter(
-            from_time=stamp_of(events.from_time),
-            to_time=stamp_of(events.to_time),
-            context=events.context,
-            aggregate=events.aggregate,
-            aggregate_id=events.aggregate_id,
-            event_type=events.event_type,
-            correlation_id=events.correlation_id,
-            actor=events.actor,
-        ),
+        filter=filter_to_wire(events),
+    )
+
+
+def filter_to_wire(events: EventFilter) -> ledger_pb2.EventFilter:
+    return ledger_pb2.EventFilter(
+        from_time=stamp_of(events.from_time),
+        to_time=stamp_of(events.to_time),
+        context=events.context,
+        aggregate=events.aggregate,
+        aggregate_id=events.aggregate_id,
+        event_type=events.event_type,
+        correlation_id=events.correlation_id,
+        actor=events.actor,
+        agent_id=events.agent_id,
+        run_id=events.run_id,
+        task_id=events.task_id,
+        action=events.action,
+        decision=events.decision,
     )
 
 
@@ -46,6 +55,7 @@ def actions_to_wire(actions: ActionFilter, page: Page) -> ledger_pb2.ListAgentAc
         run_id=actions.run_id,
         action=actions.action,
         decision=actions.decision,
+        correlation_id=actions.correlation_id,
     )
 
 

@@ -46,6 +46,14 @@ def test_the_same_thing_needs_the_same_role_on_both_sides() -> None:
         "POST /api/approvals/{approval_id}": f"{policy}/AnswerApproval",
         "POST /api/agents/{agent_id}/revoke": f"{policy}/RevokeAgent",
         "GET /api/events": f"{ledger}/ListEvents",
+        "GET /api/events/stream": f"{ledger}/WatchEvents",
+        "GET /api/events/{event_id}": f"{ledger}/GetEvent",
+        "GET /api/events/{event_id}/causes": f"{ledger}/TraceCauses",
+        "GET /api/effects/{effect_id}/causes": f"{ledger}/TraceCauses",
+        "GET /api/runs/{run_id}/replay": f"{ledger}/ReplayRun",
+        "GET /api/violations": f"{ledger}/ListViolations",
+        "GET /api/promotions": f"{ledger}/ListPromotions",
+        "GET /api/approval_records": f"{ledger}/ListApprovalRecords",
         "POST /api/ledger/verify": f"{ledger}/VerifyLedger",
     }.items():
         assert REST[rest] == GRPC[rpc], (rest, rpc)
