@@ -8,11 +8,13 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
+from chassis.eventlog.codec import Upcasts
 from services.ledger.domain.entry import Entry
 from services.ledger.domain.facts import Decided, Fact
 from services.ledger.domain.terms import Links
 from services.ledger.domain.understood import NOTHING, Understood
 from services.ledger.wire.facts import FACTS
+from services.ledger.wire.upcasts import UPCASTS
 
 _CONTEXTS = ("gateway", "orchestrator", "policy", "state")
 # The agent of a handoff is the one whose work it hands on.
@@ -22,7 +24,7 @@ _Ids = Callable[[Any], tuple[str, ...]]
 """The ids of one kind that a payload names."""
 
 
-class _Kind(NamedTuple):
+class Kind(NamedTuple):
     """A type of event."""
 
     name: str
@@ -57,17 +59,19 @@ def understand(entry: Entry) -> Understood:
     return Understood(told, links)
 
 
-def _kinds() -> Iterator[tuple[tuple[str, str], _Kind]]:
+def kinds(upcasts: Upcasts) -> Iterator[tuple[tuple[str, str], Kind]]:
+    """Every type of event that says something, by context and short name."""
     for context in _CONTEXTS:
         events = importlib.import_module(f"provost.{context}.v1.events_pb2").DESCRIPTOR
         for name, descriptor in events.message_types_by_name.items():
             full_name = descriptor.full_name
-            known = GetMessageClass(descriptor)
-            agents, runs, tasks = (_ids(descriptor, names) for names in _NAMES)
-            if {agents, runs, tasks} != {_none} or known in FACTS:
+            published = GetMessageClass(descriptor)
+            today = upcasts.target(published)
+            agents, runs, tasks = (_ids(today.DESCRIPTOR, names) for names in _NAMES)
+            if {agents, runs, tasks} != {_none} or today in FACTS:
                 mark = b"\r\nce-type: %b\r\n" % full_name.encode()
-                fact = FACTS.get(known)
-                yield (context, name), _Kind(full_name, mark, known.FromString, agents, runs, tasks, fact)
+                parse, fact = upcasts.parser(published), FACTS.get(today)
+                yield (context, name), Kind(full_name, mark, parse, agents, runs, tasks, fact)
 
 
 def _none(_: Any) -> tuple[str, ...]:
@@ -103,5 +107,5 @@ def _ids(descriptor: Descriptor, names: tuple[str, ...]) -> _Ids:
     return several
 
 
-_KINDS: dict[tuple[str, str], _Kind] = dict(_kinds())
+_KINDS: dict[tuple[str, str], Kind] = dict(kinds(UPCASTS))
 """Which types of events there are, by context and short name. Those of no interest are left out."""

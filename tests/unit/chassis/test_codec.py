@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import pytest
 from google.protobuf.wrappers_pb2 import BoolValue as BoolMessage
+from google.protobuf.wrappers_pb2 import Int64Value as IntMessage
 from google.protobuf.wrappers_pb2 import StringValue as StringMessage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.eventlog.codec import Codec, Unreadable
+from chassis.eventlog.codec import Codec, Unreadable, Upcast, Upcasts
 from chassis.eventlog.headers import Headers, block, event_lines, inert, raw_headers
 from chassis.eventlog.subjects import event_subject, matching, widest
 from kernel.events import Head, Recorded, Stream
@@ -57,6 +58,47 @@ def test_an_old_message_is_brought_up_to_date() -> None:
     old = recorded(payload, "BoolValue", "google.protobuf.BoolValue")
     assert codec.decode(old) == StringValue("yes")
     assert codec.event_types == {"StringValue", "BoolValue"}
+
+
+def test_old_messages_become_new_ones_in_steps() -> None:
+    def text(old: BoolMessage) -> IntMessage:
+        return IntMessage(value=int(old.value))
+
+    def number(old: IntMessage) -> StringMessage:
+        return StringMessage(value=f"{old.value}")
+
+    upcasts = Upcasts(
+        Upcast(BoolMessage, IntMessage, text),
+        Upcast(IntMessage, StringMessage, number),
+        Upcast(
+            StringMessage,
+            StringMessage,
+            lambda old: StringMessage(value=f"old {old.value}"),
+            applies=lambda old: not old.value.startswith("new"),
+        ),
+    )
+    codec = Codec({StringValue: StringMessage}, upcasts=upcasts)
+    for message, kind, expected in (
+        (BoolMessage(value=True), "BoolValue", "old 1"),
+        (IntMessage(value=7), "Int64Value", "old 7"),
+        (StringMessage(value="x"), "StringValue", "old x"),
+        (StringMessage(value="new x"), "StringValue", "new x"),
+    ):
+        stored = recorded(message.SerializeToString(), kind, f"google.protobuf.{kind}")
+        assert codec.decode(stored) == codec.decode(stored) == StringValue(expected)
+    assert codec.event_types == {"BoolValue", "Int64Value", "StringValue"}
+    assert upcasts.target(BoolMessage) is StringMessage
+    assert codec.encode(StringValue("x"))[2] == b"\n\x01x"
+
+
+def test_upcasts_never_go_round() -> None:
+    with pytest.raises(TypeError, match="for ever"):
+        Upcasts(Upcast(BoolMessage, BoolMessage, lambda old: old))
+    with pytest.raises(TypeError, match="circle"):
+        Upcasts(
+            Upcast(BoolMessage, IntMessage, lambda old: IntMessage()),
+            Upcast(IntMessage, BoolMessage, lambda old: BoolMessage()),
+        )
 
 
 def test_a_table_must_be_consistent() -> None:
