@@ -17,7 +17,8 @@ from provost.policy.v1 import policy_pb2
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
 from provost.state.v1 import state_pb2
 from provost.state.v1.state_pb2_grpc import StateServiceStub
-from provost_sdk.transport import REPAIR_SECONDS, Connection
+from provost_sdk.log_calls import LogCalls
+from provost_sdk.transport import REPAIR_SECONDS
 
 MODES: "Mapping[str, policy_pb2.Mode.ValueType]" = {
     "safe": policy_pb2.MODE_SAFE,
@@ -33,7 +34,7 @@ RUN_SECONDS = 300.0
 EXPORT_SECONDS = 6 * 3600.0
 
 
-class Provost(Connection):
+class Provost(LogCalls):
     """A connection to the gateway at `address` (`host:port`), in the name of `key`; close it, or use `async with`.
 
     Every method raises `ProvostError`; see `provost_sdk.errors`.
@@ -184,21 +185,6 @@ class Provost(Connection):
             page_size=page_size, page_token=page_token, agent_id=agent, run_id=run_id, decision=decision
         )
         return await self._call(self._ledger.ListAgentActions, request)
-
-    async def tree_head(self, *, at_least_sequence: int = 0) -> ledger_pb2.GetTreeHeadResponse:
-        """The newest signed tree head, of a ledger that has come as far as `at_least_sequence`."""
-        request = ledger_pb2.GetTreeHeadRequest(at_least_sequence=at_least_sequence)
-        return await self._call(self._ledger.GetTreeHead, request)
-
-    async def prove_event(self, event_id: str) -> ledger_pb2.GetInclusionProofResponse:
-        """That an event of this tenant is in the newest signed tree, with all that its leaf is made of."""
-        request = ledger_pb2.GetInclusionProofRequest(event_id=event_id)
-        return await self._call(self._ledger.GetInclusionProof, request)
-
-    async def prove_growth(self, from_size: int, to_size: int) -> ledger_pb2.GetConsistencyProofResponse:
-        """That the tree of `to_size` leaves begins with that of `from_size`."""
-        request = ledger_pb2.GetConsistencyProofRequest(from_size=from_size, to_size=to_size)
-        return await self._call(self._ledger.GetConsistencyProof, request)
 
     async def verify_ledger(self, *, against_log: bool = True) -> ledger_pb2.VerifyLedgerResponse:
         """Recompute the ledger and say what does not hold."""

@@ -6,7 +6,8 @@ Written from the specifications and not from the ledger's own code, which it is 
 import base64
 import binascii
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 MAX_NOTE_CHARACTERS = 1_000_000
 MAX_SIGNATURES = 100
@@ -21,20 +22,25 @@ class NotProved(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Whose signature is asked for: the name and public key of a log, and the id that its signatures bear."""
+    """Whose signature is asked for: the name and public key of a log, and the id that its signatures bear.
+
+    A key that was retired signs no tree larger than `last_size`.
+    """
 
     name: str
     key_id: bytes
     public: bytes
+    last_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A tree head that its log has signed."""
+    """A tree head that its log has signed, with `signers` of the keys that were asked for."""
 
     origin: str
     size: int
     root: bytes
+    signers: tuple[Key, ...] = field(default=(), compare=False)
 
 
 def read_key(text: str) -> Key:
@@ -56,45 +62,42 @@ def read_key(text: str) -> Key:
     return Key(name, key_id, material[1:])
 
 
-def open_note(note: str, key: Key) -> str:
-    """The text that `key` has signed, its last newline included. Signatures by others are passed over.
+def open_note(note: str, keys: Key | Sequence[Key]) -> str:
+    """The text that one of `keys` at least has signed, its last newline included. Signatures by others are passed over.
 
     Raises:
-        NotProved: it is no note, `key` has not signed it, or a signature in its name does not verify.
+        NotProved: it is no note, none of `keys` has signed it, or a signature in the name of one does not verify.
     """
-    if len(note) > MAX_NOTE_CHARACTERS:
-        raise NotProved("the note is too long")
-    if any(each < " " and each != "\n" for each in note):
-        raise NotProved("the note holds control characters")
-    at = note.rfind("\n\n")
-    if at < 0 or not note.endswith("\n") or len(note) == at + 2:
-        raise NotProved("not a signed note: no signatures behind an empty line")
-    text, lines = note[: at + 1], note[at + 2 : -1].split("\n")
-    if len(lines) > MAX_SIGNATURES:
-        raise NotProved("the note bears too many signatures")
-    ours = [raw[4:] for name, raw in map(_signature, lines) if (name, raw[:4]) == (key.name, key.key_id)]
-    if not ours:
-        signers = ", ".join(sorted({line.split(" ")[1] for line in lines}))
-        raise NotProved(f"not signed with the key {key.name}+{key.key_id.hex()}; it names {signers}")
-    for signature in ours:
-        if not _verifies(key.public, text.encode(), signature):
-            raise NotProved(f"the signature in the name of {key.name} does not verify")
-    return text
+    return _opened(note, keys)[0]
 
 
-def open_checkpoint(note: str, key: Key) -> Checkpoint:
-    """The tree head in a checkpoint that `key` has signed for the log it is named after.
+def signed_by(note: str, keys: Key | Sequence[Key]) -> tuple[Key, ...]:
+    """Which of `keys` have signed. Raises NotProved as `open_note`."""
+    return _opened(note, keys)[1]
+
+
+def open_checkpoint(note: str, keys: Key | Sequence[Key]) -> Checkpoint:
+    """The tree head in a checkpoint that one of `keys` has signed for the log it is named after.
 
     Raises:
-        NotProved: as `open_note`; or what is signed is no checkpoint, or that of another log.
+        NotProved: as `open_note`; or what is signed is no checkpoint, or that of another log, or by a key that was
+            retired before.
     """
-    lines = open_note(note, key)[:-1].split("\n")
+    text, signers = _opened(note, keys)
+    lines = text[:-1].split("\n")
     if len(lines) < 3 or "" in lines:
         raise NotProved("what is signed is no checkpoint: three lines at least, none of them empty")
     origin, size, root = lines[:3]
-    if origin != key.name:
-        raise NotProved(f"it is the checkpoint of {origin}, not of {key.name}")
-    return Checkpoint(origin, read_number(size, "the tree size"), read_hash(root, "the root"))
+    ours = [each for each in signers if each.name == origin]
+    if not ours:
+        raise NotProved(f"it is the checkpoint of {origin}, not of {signers[0].name}")
+    tree_size = read_number(size, "the tree size")
+    still = tuple(each for each in ours if each.last_size is None or tree_size <= each.last_size)
+    if not still:
+        raise NotProved(
+            f"the key {ours[0].key_id.hex()} was retired at {ours[0].last_size} leaves and signs no head over {size}"
+        )
+    return Checkpoint(origin, tree_size, read_hash(root, "the root"), still)
 
 
 def read_number(text: str, what: str) -> int:
@@ -129,6 +132,35 @@ def from_base64(text: str, what: str) -> bytes:
 def is_name(name: str) -> bool:
     """Whether `name` may name a key."""
     return name != "" and not any(each.isspace() or each == "+" or each < " " for each in name)
+
+
+def _opened(note: str, keys: Key | Sequence[Key]) -> tuple[str, tuple[Key, ...]]:
+    wanted = (keys,) if isinstance(keys, Key) else keys
+    if len(note) > MAX_NOTE_CHARACTERS:
+        raise NotProved("the note is too long")
+    if any(each < " " and each != "\n" for each in note):
+        raise NotProved("the note holds control characters")
+    at = note.rfind("\n\n")
+    if at < 0 or not note.endswith("\n") or len(note) == at + 2:
+        raise NotProved("not a signed note: no signatures behind an empty line")
+    text, lines = note[: at + 1], note[at + 2 : -1].split("\n")
+    if len(lines) > MAX_SIGNATURES:
+        raise NotProved("the note bears too many signatures")
+    signatures = [_signature(line) for line in lines]
+    ours = [
+        (key, raw[4:])
+        for key in wanted
+        for name, raw in signatures
+        if (name, raw[:4]) == (key.name, key.key_id)
+    ]
+    if not ours:
+        signers = ", ".join(sorted({name for name, _ in signatures}))
+        asked = ", ".join(f"{key.name}+{key.key_id.hex()}" for key in wanted)
+        raise NotProved(f"not signed with the key {asked}; it names {signers}")
+    for key, signature in ours:
+        if not _verifies(key.public, text.encode(), signature):
+            raise NotProved(f"the signature in the name of {key.name} does not verify")
+    return text, tuple(dict.fromkeys(key for key, _ in ours))
 
 
 def _signature(line: str) -> tuple[str, bytes]:

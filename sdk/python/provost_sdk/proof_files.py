@@ -62,8 +62,8 @@ def write_event_proof(
     return "\n".join(lines) + "\n\n" + checkpoint
 
 
-def check_event_proof(text: str, key: Key) -> ProvedEvent:
-    """The event that `text` proves to be in the log of `key`.
+def check_event_proof(text: str, key: Key | Sequence[Key]) -> ProvedEvent:
+    """The event that `text` proves to be in the log of `key`, or of one of several.
 
     Raises:
         NotProved: it is no such proof, or it proves nothing.
@@ -86,8 +86,8 @@ def write_growth_proof(old_size: int, path: Sequence[bytes], checkpoint: str) ->
     return "\n".join([f"old {old_size}", *map(_text, path)]) + "\n\n" + checkpoint
 
 
-def check_growth_proof(old_checkpoint: str, text: str, key: Key) -> ProvedGrowth:
-    """That the head in `text` contains all of the earlier `old_checkpoint`; `key` must have signed both.
+def check_growth_proof(old_checkpoint: str, text: str, key: Key | Sequence[Key]) -> ProvedGrowth:
+    """That the head in `text` contains all of the earlier `old_checkpoint`; each is signed by one of the keys.
 
     Raises:
         NotProved: it is no such proof, or it proves nothing.

@@ -11,27 +11,65 @@ from provost_sdk.cli.session import Address, AsJson, Exit, Key, ask, misused, pr
 from provost_sdk.cli.witnesses import MaxAge, Quorum, Witnesses, demanded, listed, tell
 
 if TYPE_CHECKING:
+    from provost.ledger.v1 import ledger_pb2
     from provost_sdk.client import Provost
     from provost_sdk.note import Key as LogKey
     from provost_sdk.proof_files import ProvedEvent
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
-VerifierKey = Annotated[
-    str, typer.Option("--key", metavar="VKEY", help="The log's verifier key: <name>+<id>+<base64>.")
+VerifierKeys = Annotated[
+    list[str],
+    typer.Option(
+        "--key",
+        metavar="VKEY",
+        help="A verifier key of the log, <name>+<id>+<base64>; may be given several times.",
+    ),
+]
+KeyHistory = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-history",
+        metavar="FILE",
+        help="What `provost ledger key --history` wrote: brings the log's other keys, if --key is one of them.",
+    ),
 ]
 
 
-def key(address: Address = None, key: Key = None) -> None:
-    """The log's verifier key. Keep it where nobody who runs the log can change it: all proofs rest on it."""
+def key(
+    history: Annotated[
+        bool,
+        typer.Option("--history", help="Every key the log ever had, and the proof that they are its own."),
+    ] = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """The keys the log signs with: one, or two while it is changed. Keep them where nobody who runs the log can change
+    them: all proofs rest on them.
+    """
     from provost_sdk.cli.show import inert
 
-    print(inert(ask("operator", address, key, lambda provost: provost.tree_head()).verifier_key))
+    answer = ask("operator", address, key, lambda provost: provost.tree_head())
+    if history:
+        _write(answer.key_history)
+        return
+    for each in answer.verifier_keys or [answer.verifier_key]:
+        print(inert(each))
 
 
 def prove(
     event_id: Annotated[
         str, typer.Argument(help="The event's id, as `provost ledger list --json` shows it.")
-    ],
+    ] = "",
+    index: Annotated[
+        int | None,
+        typer.Option(
+            "--index", min=0, help="Instead of an id: its number in the log. Needs an auditor's key."
+        ),
+    ] = None,
+    wait: Annotated[
+        float | None,
+        typer.Option("--wait", min=0, metavar="SECONDS", help="Wait so long until a signed head covers it."),
+    ] = None,
     with_payload: Annotated[
         bool, typer.Option("--with-payload/--without-payload", help="Hold the payload, or only its hash.")
     ] = True,
@@ -41,7 +79,19 @@ def prove(
     """Write the proof that an event is in the log (C2SP tlog-proof) to standard output."""
     from provost_sdk.proof_files import write_event_proof
 
-    proof = ask("operator", address, key, lambda provost: provost.prove_event(event_id))
+    if bool(event_id) == (index is not None):
+        misused("give the event's id, or its number with --index")
+    if wait is not None and index is not None:
+        misused("--wait is for an event's id: what has a number is in the log")
+
+    async def question(provost: "Provost") -> "ledger_pb2.GetInclusionProofResponse":
+        if index is not None:
+            return await provost.prove_leaf(index)
+        if wait is not None:
+            return await provost.await_inclusion(event_id, timeout_seconds=wait)
+        return await provost.prove_event(event_id)
+
+    proof = ask("operator" if index is None else "admin", address, key, question)
     text = write_event_proof(
         proof.leaf_index,
         proof.path,
@@ -56,7 +106,8 @@ def prove(
 
 def check(
     proof: Annotated[Path, typer.Argument(help="What `provost ledger prove` wrote; - is standard input.")],
-    key: VerifierKey,
+    key: VerifierKeys,
+    key_history: KeyHistory = None,
     witness: Witnesses = None,
     quorum: Quorum = None,
     max_age: MaxAge = None,
@@ -66,9 +117,9 @@ def check(
     from provost_sdk.note import NotProved
     from provost_sdk.proof_files import check_event_proof
 
-    log_key, text = log_key_of(key), read(proof)
+    keys, text = log_keys_of(key, key_history), read(proof)
     try:
-        proved = check_event_proof(text, log_key)
+        proved = check_event_proof(text, keys)
         found = demanded(text.partition("\n\n")[2], witness, quorum, max_age)
     except NotProved as problem:
         not_proved(problem, as_json=as_json)
@@ -89,7 +140,7 @@ def check(
             }
         )
         return
-    _tell(proved, headers, log_key)
+    _tell(proved, headers)
     tell(found)
 
 
@@ -122,7 +173,8 @@ def prove_growth(
 def consistent(
     old: Annotated[Path, typer.Argument(help="The earlier checkpoint.")],
     proof: Annotated[Path, typer.Argument(help="What `provost ledger prove-growth` wrote.")],
-    key: VerifierKey,
+    key: VerifierKeys,
+    key_history: KeyHistory = None,
     witness: Witnesses = None,
     quorum: Quorum = None,
     max_age: MaxAge = None,
@@ -132,9 +184,9 @@ def consistent(
     from provost_sdk.note import NotProved
     from provost_sdk.proof_files import check_growth_proof
 
-    log_key, earlier, text = log_key_of(key), read(old), read(proof)
+    keys, earlier, text = log_keys_of(key, key_history), read(old), read(proof)
     try:
-        proved = check_growth_proof(earlier, text, log_key)
+        proved = check_growth_proof(earlier, text, keys)
         found = demanded(text.partition("\n\n")[2], witness, quorum, max_age)
     except NotProved as problem:
         not_proved(problem, as_json=as_json)
@@ -167,6 +219,23 @@ def log_key_of(text: str, option: str = "--key") -> "LogKey":
         misused(f"{option}: {problem}. `provost ledger key` shows it.")
 
 
+def log_keys_of(texts: list[str], history: Path | None = None) -> "tuple[LogKey, ...]":
+    """The verifier keys in `texts`, and those that a history of keys proves; anything else ends the command."""
+    from provost_sdk.log_keys import read_key_history, read_keys
+    from provost_sdk.note import NotProved
+
+    try:
+        keys = tuple(key for text in texts for key in read_keys(text))
+    except NotProved as problem:
+        misused(f"--key: {problem}. `provost ledger key` shows it.")
+    if history is None:
+        return keys
+    try:
+        return read_key_history(read(history), keys)
+    except NotProved as problem:
+        not_proved(problem, as_json=False)
+
+
 def read(path: Path) -> str:
     """The text of a file, or of standard input for `-`; what cannot be read ends the command."""
     try:
@@ -195,11 +264,12 @@ def not_proved(problem: Exception, *, as_json: bool) -> NoReturn:
     raise typer.Exit(Exit.NOT_WELL)
 
 
-def _tell(proved: "ProvedEvent", headers: dict[str, str], key: "LogKey") -> None:
+def _tell(proved: "ProvedEvent", headers: dict[str, str]) -> None:
     from provost_sdk.cli.show import inert
 
     print(f"Proved: this event is number {proved.index} (from 0) of the log {inert(proved.head.origin)},")
-    print(f"whose head over {proved.head.size} events is signed with the key {key.key_id.hex()}:")
+    signers = " and ".join(each.key_id.hex() for each in proved.head.signers)
+    print(f"whose head over {proved.head.size} events is signed with the key {signers}:")
     print(f"  subject  {inert(proved.subject)}")
     for name, label in (("ce-type", "type"), ("ce-id", "id"), ("ce-actor", "by"), ("ce-time", "at")):
         if name in headers:
