@@ -13,12 +13,12 @@ from chassis.telemetry import get_logger
 from kernel.faults import Unavailable
 from services.ledger.adapters import listing, searching
 from services.ledger.adapters.postgres.audit import audit
-from services.ledger.adapters.postgres.connection import Database
+from services.ledger.adapters.postgres.connection import Database, Record
 from services.ledger.adapters.postgres.definition import KEEPER, LIVE, version
 from services.ledger.adapters.postgres.draft import PostgresDraft
-from services.ledger.adapters.postgres.heads import keep_head, read_heads
+from services.ledger.adapters.postgres.heads import keep_head, read_heads, thin
 from services.ledger.adapters.postgres.preparing import COMMAND, found_version, owns, prepare
-from services.ledger.adapters.postgres.reader import Reader, Record
+from services.ledger.adapters.postgres.reader import Reader
 from services.ledger.adapters.postgres.writer import Writer, stands_by
 from services.ledger.adapters.searching import Search
 from services.ledger.domain.checkpoint import Checkpoint
@@ -115,6 +115,7 @@ class PostgresBook:
     async def keep_head(self, head: SignedHead) -> None:
         self._go_on()
         await keep_head(self._writer, head)
+        await thin(self._writer)
 
     async def hashes(self, slices: Sequence[Slice]) -> list[bytes]:
         self._go_on()
@@ -171,12 +172,12 @@ class PostgresBook:
         if not await self._writer.leads():
             raise stands_by()
         draft = PostgresDraft(self._database, self._understand, self._replace)
-        await draft.begin(go_on=False)
+        await draft.begin()
         return draft
 
     async def _replace(self) -> None:
         await self._drop_old()
-        await self._writer.execute(f"SELECT {KEEPER}.publish_draft()")
+        await self._writer.fetch(f"SELECT {KEEPER}.publish_draft()")
         await self._writer.forget()
         try:
             await self._drop_old()
@@ -184,7 +185,7 @@ class PostgresBook:
             _log.info("the replaced book is still read; it is removed later", why=problem.text)
 
     async def _drop_old(self) -> None:
-        await self._writer.execute(f"SELECT {KEEPER}.drop_old()")
+        await self._writer.fetch(f"SELECT {KEEPER}.drop_old()")
 
     async def _fetch(self, statement: str, *values: object) -> Sequence[Record]:
         self._go_on()

@@ -5,11 +5,11 @@ password may stand in a file instead, which is read for every connection, so tha
 """
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 from urllib.parse import urlsplit
 
 import asyncpg  # type: ignore[import-untyped]
@@ -20,6 +20,7 @@ from services.ledger.adapters.postgres.definition import LIVE
 from services.ledger.domain.faults import LedgerDiverged
 
 Connection: TypeAlias = asyncpg.Connection
+Record: TypeAlias = Sequence[Any]
 CONNECT_SECONDS = 10.0
 STATEMENT_SECONDS = 30.0
 NO_SETTINGS: Mapping[str, str] = {}

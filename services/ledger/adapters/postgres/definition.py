@@ -13,7 +13,16 @@ from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from services.ledger.adapters import schema
-from services.ledger.adapters.schema import EVENT_IDS, INDEXES, METADATA, POSITION, POSTINGS, PROJECTIONS
+from services.ledger.adapters.schema import (
+    EVENT_IDS,
+    HEADS,
+    INDEXES,
+    METADATA,
+    POSITION,
+    POSTINGS,
+    PROJECTIONS,
+)
+from services.ledger.domain.heads import DAY_US, HOUR_US
 from services.ledger.domain.tree import EMPTY_ROOT
 
 LIVE, DRAFT, OLD, KEEPER = (
@@ -53,14 +62,22 @@ def _tables() -> str:
         f"ALTER TABLE {table_name(table)} DROP CONSTRAINT {table.name}_pkey" for table in _KEYED_LATE
     ]
     for table in append_only():
-        statements.append(
-            f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table_name(table)} "
-            f"FOR EACH STATEMENT EXECUTE FUNCTION {KEEPER}.refuse()"
+        verbs = "UPDATE OR TRUNCATE" if table is HEADS else "UPDATE OR DELETE OR TRUNCATE"
+        statements += _triggers(
+            table, "append_only", f"{verbs} ON {table_name(table)} FOR EACH STATEMENT", "refuse"
         )
-        statements.append(f"ALTER TABLE {table_name(table)} ENABLE ALWAYS TRIGGER append_only")
+    statements += _triggers(HEADS, "thinned", "DELETE ON heads FOR EACH ROW", "refuse_unless_thinned")
     place = table_name(POSITION)
     statements.append(f"INSERT INTO {place} VALUES (1, 0, 0, '\\x{EMPTY_ROOT.hex()}')")  # noqa: S608 - names are ours
     return ";\n".join(statements) + ";\n"
+
+
+def _triggers(table: Table, name: str, on: str, function: str) -> list[str]:
+    """A trigger that also fires for whoever has told the session to fire none."""
+    return [
+        f"CREATE TRIGGER {name} BEFORE {on} EXECUTE FUNCTION {KEEPER}.{function}()",
+        f"ALTER TABLE {table_name(table)} ENABLE ALWAYS TRIGGER {name}",
+    ]
 
 
 def _rights(role: str) -> str:
@@ -77,8 +94,12 @@ def _indexes() -> str:
     statements = []
     for table in _KEYED_LATE:
         key = ", ".join(column.name for column in table.primary_key)
-        statements.append(f"ALTER TABLE {table_name(table)} ADD PRIMARY KEY ({key})")
-    statements += [str(CreateIndex(index).compile(dialect=DIALECT)) for index in INDEXES]
+        there = f"conrelid = '{table_name(table)}'::regclass AND contype = 'p'"
+        statements.append(
+            f"IF NOT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE {there}) THEN\n"
+            f"  ALTER TABLE {table_name(table)} ADD PRIMARY KEY ({key});\nEND IF"
+        )
+    statements += [str(CreateIndex(index, if_not_exists=True).compile(dialect=DIALECT)) for index in INDEXES]
     statements += [f"ANALYZE {table_name(table)}" for table in METADATA.sorted_tables]
     return ";\n".join(statements) + ";\n"
 
@@ -95,6 +116,19 @@ CREATE SCHEMA {KEEPER};
 CREATE FUNCTION {KEEPER}.version() RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT '{version}'::text $$;
 CREATE FUNCTION {KEEPER}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
   BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$;
+
+-- A head may go when it is a day older than the newest one and the next one is of the same hour.
+CREATE FUNCTION {KEEPER}.refuse_unless_thinned() RETURNS trigger LANGUAGE plpgsql AS $$
+  DECLARE newest bigint; next bigint;
+  BEGIN
+    EXECUTE format('SELECT max(at_us) FROM %I.heads', TG_TABLE_SCHEMA) INTO newest;
+    EXECUTE format('SELECT at_us FROM %I.heads WHERE size > $1 ORDER BY size LIMIT 1', TG_TABLE_SCHEMA)
+      INTO next USING OLD.size;
+    IF OLD.at_us >= newest - {DAY_US} OR OLD.at_us / {HOUR_US} IS DISTINCT FROM next / {HOUR_US} THEN
+      RAISE EXCEPTION 'heads is append-only';
+    END IF;
+    RETURN OLD;
+  END $$;
 
 CREATE FUNCTION {KEEPER}.make_tables(place text) RETURNS void LANGUAGE plpgsql AS $make$
   BEGIN
@@ -154,10 +188,14 @@ CREATE FUNCTION {KEEPER}.drop_old() RETURNS void LANGUAGE plpgsql SECURITY DEFIN
   SET lock_timeout = '1s' AS $$
   BEGIN DROP SCHEMA IF EXISTS {OLD} CASCADE; END $$;
 
+CREATE FUNCTION {KEEPER}.thin_heads(sizes bigint[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+  SET search_path = pg_catalog, pg_temp AS $$
+  BEGIN DELETE FROM {LIVE}.heads WHERE size = ANY (sizes); END $$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {KEEPER} FROM PUBLIC;
 GRANT USAGE ON SCHEMA {KEEPER} TO {role};
 GRANT EXECUTE ON FUNCTION {KEEPER}.version(), {KEEPER}.make_draft(boolean), {KEEPER}.finish_draft(),
-  {KEEPER}.publish_draft(), {KEEPER}.drop_draft(), {KEEPER}.drop_old() TO {role};
+  {KEEPER}.publish_draft(), {KEEPER}.drop_draft(), {KEEPER}.drop_old(), {KEEPER}.thin_heads(bigint[]) TO {role};
 SELECT {KEEPER}.make_tables('{LIVE}');
 SELECT {KEEPER}.make_indexes('{LIVE}');
 """  # noqa: S608 - names of ours, and a role that is quoted

@@ -11,6 +11,7 @@ from services.ledger.adapters.postgres.heads import keep_head
 from services.ledger.adapters.postgres.reader import Reader
 from services.ledger.adapters.postgres.writer import Writer, stands_by
 from services.ledger.domain.entry import Message
+from services.ledger.domain.faults import LedgerDiverged
 from services.ledger.domain.position import Position
 from services.ledger.domain.proofs import Slice
 from services.ledger.domain.records import SignedHead
@@ -30,16 +31,23 @@ class PostgresDraft:
         self._take_place = take_place
         self._open = True
 
-    async def begin(self, *, go_on: bool) -> None:
-        """Make its tables, or go on with those that are there.
+    async def begin(self) -> None:
+        """Make its tables, or go on with those that an earlier one has left, if they add up.
 
         Raises:
             Unavailable: another replica has a draft.
         """
-        if not await self._writer.leads():
-            await self._close()
-            raise stands_by()
-        await self._writer.execute(f"SELECT {KEEPER}.make_draft({str(go_on).lower()})")
+        try:
+            if not await self._writer.leads():
+                raise stands_by()
+            await self._writer.fetch(f"SELECT {KEEPER}.make_draft(true)")
+            try:
+                await self._writer.position()
+            except LedgerDiverged:
+                await self._writer.fetch(f"SELECT {KEEPER}.make_draft(false)")
+        except BaseException:
+            await self.close()
+            raise
 
     async def position(self) -> Position:
         return await self._writer.position()
@@ -57,19 +65,18 @@ class PostgresDraft:
         await keep_head(self._writer, head)
 
     async def finish(self) -> None:
-        await self._writer.execute(f"SELECT {KEEPER}.finish_draft()")
-        await self._writer.execute("SET synchronous_commit = on")
+        await self._writer.fetch(f"SELECT {KEEPER}.finish_draft()")
 
     async def publish(self) -> None:
         await self._take_place()
-        await self._close()
+        await self.close()
 
-    async def discard(self) -> None:
-        if self._open:
-            await self._writer.execute(f"SELECT {KEEPER}.drop_draft()")
-        await self._close()
-
-    async def _close(self) -> None:
+    async def close(self) -> None:
         self._open = False
         await self._reader.close()
         await self._writer.close()
+
+    async def discard(self) -> None:
+        if self._open:
+            await self._writer.fetch(f"SELECT {KEEPER}.drop_draft()")
+        await self.close()

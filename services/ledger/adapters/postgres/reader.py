@@ -7,14 +7,13 @@ from typing import Any, TypeVar
 import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import Select
 
-from services.ledger.adapters.postgres.connection import Connection, Database
+from services.ledger.adapters.postgres.connection import Connection, Database, Record
 from services.ledger.adapters.postgres.definition import DIALECT, LIVE
 from services.ledger.adapters.searching import Query, Search
 from services.ledger.domain.proofs import Slice
 from services.ledger.domain.tree import HASH_BYTES, TILE_WIDTH
 
 R = TypeVar("R")
-Record = Sequence[Any]
 _CONNECTIONS = 4
 _LOST = (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, ConnectionError)
 _SETTINGS = {"enable_hashjoin": "off", "enable_mergejoin": "off"}  # everything asked here is found by a key

@@ -10,7 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from chassis.telemetry import get_logger
 from kernel.faults import Unavailable
-from services.ledger.adapters.postgres.connection import FAILURES, STATEMENT_SECONDS, Connection, Database
+from services.ledger.adapters.postgres.connection import (
+    FAILURES,
+    STATEMENT_SECONDS,
+    Connection,
+    Database,
+    Record,
+)
 from services.ledger.adapters.postgres.rows import edge, write
 from services.ledger.domain.entry import Message
 from services.ledger.domain.growth import Edge
@@ -78,10 +84,11 @@ class Writer:
                 self._edge = None  # it may have moved on while the tables have not
                 raise
 
-    async def execute(self, statement: str, *values: object) -> None:
+    async def fetch(self, statement: str, *values: object) -> Sequence[Record]:
         """Run one statement on the writer's connection, leader or not."""
         async with self._alone, self._database.explained():
-            await (await self._connected()).execute(statement, *values)
+            rows: Sequence[Record] = await (await self._connected()).fetch(statement, *values)
+            return rows
 
     async def forget(self) -> None:
         """Look again before the next append: the tables are others now."""
@@ -96,7 +103,7 @@ class Writer:
             "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         )
         _log.warning("the ledger that writes does nothing: taking over")
-        await self.execute(query, _LOCKS, self._lock)
+        await self.fetch(query, _LOCKS, self._lock)
 
     async def close(self) -> None:
         """Let go; others may lead then."""
