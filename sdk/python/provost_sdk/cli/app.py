@@ -5,6 +5,7 @@ import typer
 from provost_sdk.cli import (
     agents,
     approvals,
+    checking,
     exporting,
     ledger,
     policy,
@@ -32,9 +33,9 @@ app.command("process")(process.process)
 app.command("run")(process.run)
 ledger.app.command("key")(proving.key)
 ledger.app.command("prove")(proving.prove)
-ledger.app.command("check")(proving.check)
+ledger.app.command("check")(checking.check)
 ledger.app.command("prove-growth")(proving.prove_growth)
-ledger.app.command("consistent")(proving.consistent)
+ledger.app.command("consistent")(checking.consistent)
 ledger.app.command("witness-key")(witnesses.witness_key)
 ledger.app.command("repair-log")(repairing.repair_log)
 ledger.app.command("export")(exporting.export)

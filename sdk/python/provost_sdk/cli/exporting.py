@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from provost_sdk.cli.proving import log_key_of, not_proved
+from provost_sdk.cli.checking import log_key_of, not_proved
 from provost_sdk.cli.session import Address, AsJson, Exit, Key, ask, misused, print_json
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ def witness_key(
     ] = None,
 ) -> None:
     """The verifier key of the witness that runs on this machine. Others' witnesses: ask whoever runs them."""
-    from provost_sdk.cli.proving import read
+    from provost_sdk.cli.checking import read
     from provost_sdk.cosignatures import read_witness_key
     from provost_sdk.note import NotProved
 
