@@ -1,6 +1,6 @@
-"""Parquet of an export, compared row by row with the JSON Lines beside it. Imported only where there is Parquet to read."""
+"""Parquet of an export, compared row by row with the JSON Lines beside it. Imported only to read it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from arro3.core import Array, DataType, Field, RecordBatch, Schema, list_array, struct_array
@@ -32,18 +32,6 @@ _SCHEMA = Schema(
         Field("decoded", DataType.string()),
     ]
 )
-_VALUES: dict[str, Callable[[Row], object]] = {
-    "sequence": lambda row: row.sequence,
-    "leaf_index": lambda row: row.leaf_index,
-    "leaf_hash": lambda row: row.leaf_hash,
-    "subject": lambda row: row.subject,
-    "id": lambda row: row.id,
-    "type": lambda row: row.type,
-    "time": lambda row: microseconds(row.time),
-    "header_block": lambda row: row.header_block,
-    "payload": lambda row: row.payload,
-    "decoded": lambda row: row.decoded,
-}
 
 
 class Compared:
@@ -77,8 +65,8 @@ class Compared:
                 continue
             for n, row in enumerate(self._rows):
                 if batch.column(name).slice(n, 1) != made.column(name).slice(n, 1):
-                    raise NotProved(f"{self._name}: {name} of leaf {row.leaf_index} is not that of the JSON")
-            raise NotProved(f"{self._name}: {name} is not that of the JSON")
+                    raise NotProved(f"{self._name} and the JSON differ: {name} of leaf {row.leaf_index}")
+            raise NotProved(f"{self._name} and the JSON differ: {name}")
 
 
 def _read(path: Path, name: str) -> Iterator[RecordBatch]:
@@ -89,32 +77,32 @@ def _read(path: Path, name: str) -> Iterator[RecordBatch]:
         for batch in reader:
             if batch.num_rows:
                 yield batch
-    except NotProved:
+    except (NotProved, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except Exception as problem:  # noqa: BLE001 - whatever the library says of it: it cannot be read
+    except BaseException as problem:  # noqa: BLE001 - the library may also panic, which is no Exception
         raise NotProved(f"{name} cannot be read as Parquet: {problem}") from None
 
 
 def _batch(rows: list[Row]) -> RecordBatch:
-    return RecordBatch([_column(name, rows) for name in _SCHEMA.names], schema=_SCHEMA)
+    values = dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
+    times = Array([microseconds(each) for each in values["time"]], DataType.int64())
+    made = {"time": times.cast(_TIME), "headers": _headers(values["headers"])}
+    return RecordBatch(
+        [
+            made[each] if each in made else Array(values[each], _SCHEMA.field(each).type)
+            for each in _SCHEMA.names
+        ],
+        schema=_SCHEMA,
+    )
 
 
-def _column(name: str, rows: list[Row]) -> Array:
-    if name == "headers":
-        return _headers(rows)
-    values = [_VALUES[name](each) for each in rows]
-    if name == "time":
-        return Array(values, DataType.int64()).cast(_TIME)
-    return Array(values, _SCHEMA.field(name).type)
-
-
-def _headers(rows: list[Row]) -> Array:
+def _headers(each: Sequence[dict[str, str]]) -> Array:
     names: list[str] = []
     values: list[str] = []
     ends = [0]
-    for row in rows:
-        names.extend(row.headers.keys())
-        values.extend(row.headers.values())
+    for headers in each:
+        names.extend(headers)
+        values.extend(headers.values())
         ends.append(len(names))
     pairs = struct_array([Array(names, _HEADER[0]), Array(values, _HEADER[1])], fields=_HEADER)
     return list_array(Array(ends, DataType.int32()), pairs, type=_SCHEMA.field("headers"))

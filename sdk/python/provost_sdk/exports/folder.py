@@ -27,11 +27,10 @@ class Folder:
             descriptor = os.open(self._path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):
             raise NotProved(f"{name} is missing") from None
-        file = os.fdopen(descriptor, "rb")
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            file.close()
+            os.close(descriptor)
             raise NotProved(f"{name} is not a file")
-        return file
+        return os.fdopen(descriptor, "rb")
 
     def text(self, name: str) -> str:
         """A small text file."""
@@ -93,7 +92,7 @@ class Folder:
         if extra := next(listed, None):
             raise NotProved(f"{SUMS} lists {extra[0]}, which no export of this size has")
         found = 0
-        for name in self._walk(self._path, ""):
+        for _ in self._walk(self._path, ""):
             found += 1
             if found > count:
                 break

@@ -39,7 +39,8 @@ class Receiving:
 
     def __init__(self, target: Path) -> None:
         self._target = target
-        self.folder = target.with_name(target.name + ".unfinished")
+        self._outer = target.with_name(target.name + ".unfinished")
+        self.folder = self._outer / "export"
         self._open: OrderedDict[str, IO[bytes]] = OrderedDict()
         self._made: set[Path] = set()
         self._lock: int | None = None
@@ -48,16 +49,16 @@ class Receiving:
     def __enter__(self) -> Self:
         self._refuse_what_is_there()
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._outer.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._take_over()
         except OSError as problem:
-            raise CannotReceive(_told(problem, self.folder)) from None
+            raise CannotReceive(_told(problem, self._outer)) from None
         return self
 
     def __exit__(self, *_: object) -> None:
         self._close()
         if self._lock is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            shutil.rmtree(self._outer, ignore_errors=True)
             os.close(self._lock)
 
     def write(self, path: str, piece: bytes) -> None:
@@ -94,8 +95,6 @@ class Receiving:
         """Give it its name. Raises CannotReceive: something is there by now, or it cannot be renamed."""
         self._refuse_what_is_there()
         try:
-            (self.folder / _MARK).unlink()
-            self.folder.chmod(0o755)
             self.folder.replace(self._target)
         except OSError as problem:
             raise CannotReceive(_told(problem, self._target)) from None
@@ -114,9 +113,9 @@ class Receiving:
             raise CannotReceive(f"{target} is where a file system is mounted: name a folder inside it")
 
     def _take_over(self) -> None:
-        mark = self.folder / _MARK
-        if not mark.exists() and next(self.folder.iterdir(), None) is not None:
-            raise CannotReceive(f"{self.folder} is in the way, and not from an export: remove it first")
+        mark = self._outer / _MARK
+        if not mark.exists() and next(self._outer.iterdir(), None) is not None:
+            raise CannotReceive(f"{self._outer} is in the way, and not from an export: remove it first")
         lock = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -124,11 +123,9 @@ class Receiving:
             os.close(lock)
             raise CannotReceive(f"another export into {self._target} is going on") from None
         self._lock = lock
-        for each in self.folder.iterdir():
-            if each.is_dir() and not each.is_symlink():
-                shutil.rmtree(each)
-            elif each.name != _MARK:
-                each.unlink()
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        self.folder.mkdir()
 
     def _file(self, path: str) -> IO[bytes]:
         file = self._open.pop(path, None)

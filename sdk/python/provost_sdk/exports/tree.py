@@ -1,4 +1,4 @@
-"""The tree over leaves that come one after another: its tiles as they become full, its edge, its root. RFC 6962, 2.1."""
+"""The tree over leaves that come one by one: its tiles as they become full, its edge, its root. RFC 6962, 2.1."""
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
@@ -12,7 +12,7 @@ class Tile(NamedTuple):
     """Hashes that stand together, as C2SP tlog-tiles has them."""
 
     level: int
-    index: int
+    number: int
     hashes: Sequence[bytes]
 
 

@@ -183,19 +183,19 @@ class _Events:
                 end += len(entry)
                 ends.append(end)
             which = next((n for n, end in enumerate(ends) if at < end), None)
-            if which is None or found < end and at == found:
+            if which is None or (found < end and at == found):
                 raise NotProved(f"{name} is too long or too short")
             raise NotProved(f"{name}: leaf {first + which} is not the one of its event")
         for tile in self._tree.add([row.leaf_hash for row in rows]):
             self._check_tile(tile)
 
     def _check_tile(self, tile: Tile) -> None:
-        name = tile_path(tile.level, tile.index, len(tile.hashes))
+        name = tile_path(tile.level, tile.number, len(tile.hashes))
         wanted = b"".join(tile.hashes)
         at, found = self._folder.is_exactly(name, wanted)
         if at == len(wanted) or (at >= 0 and at == found):
             raise NotProved(f"{name} is too long or too short")
         if at >= 0:
-            which = tile.index * TILE_WIDTH + at // 32
+            which = tile.number * TILE_WIDTH + at // 32
             of = f"leaf {which}" if tile.level == 0 else f"subtree {which} of its level"
             raise NotProved(f"{name}: the hash of {of} is not what its events give")
