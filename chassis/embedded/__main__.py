@@ -42,8 +42,10 @@ class Settings(ServiceSettings):
 say: Callable[[str], None] = partial(print, flush=True)
 
 
-async def supervise(settings: Settings, place: Place, made: keys.Keys, stopping: process.Stopping) -> None:
-    """Start everything, tell where it is, keep it running, stop it."""
+async def supervise(
+    settings: Settings, place: Place, made: keys.Keys, drill_alone: bool, stopping: process.Stopping
+) -> None:
+    """Start everything, tell where it is, keep it running, stop it; or only for a drill."""
     from chassis.embedded import services
 
     begun = process.monotonic()

@@ -31,8 +31,8 @@ _SETTINGS = (
     "services.ledger.witness.config",
 )
 _GATEWAYS_OWN = ("API_KEYS", "ADMIN_KEYS", "LICENSE_SIGNING_SECRET")
-# What a witness must not hold: it is to be nobody's accomplice.
-_NOT_FOR_WITNESSES = ("PROVOST_INTERNAL_KEY", "PROVOST_NATS_URL", "PROVOST_STORE_URL", "PROVOST_API_KEY")
+# All that a witness is told: it shares no secret with anyone.
+_WITNESSES_OWN = ("PROVOST_WITNESS", "PROVOST_LISTEN_HOST", "PROVOST_SHUTDOWN", "PROVOST_CLOCK", "LOG_")
 
 
 def settings_classes() -> Sequence[type[ServiceSettings]]:
@@ -48,11 +48,7 @@ def settings_classes() -> Sequence[type[ServiceSettings]]:
 def witness(settings: ServiceSettings, logs: str) -> Program:
     """The witness beside the ledger, which watches `logs` too. It is told where the log's keys are, and no secret."""
     home = settings.home.resolve()
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name.startswith(("PROVOST_", "LOG_")) and name not in _NOT_FOR_WITNESSES
-    }
+    kept = {name: value for name, value in os.environ.items() if name.startswith(_WITNESSES_OWN)}
     ours = {
         "PROVOST_HOME": str(home),
         "PROVOST_WITNESS_LOGS": _and(logs, f"@{home / 'ledger' / 'witnessed' / 'vkeys'}"),
@@ -77,7 +73,7 @@ def programs(
     settings: ServiceSettings, keys: Keys, api_keys: str, admin_keys: str, witnesses: str = ""
 ) -> Sequence[Program]:
     """One program for each process, told by its environment alone."""
-    shared = _shared_environment(settings, keys) | {"PROVOST_LEDGER_WITNESSES": witnesses}
+    shared = {**_shared_environment(settings, keys), "PROVOST_LEDGER_WITNESSES": witnesses}
     gateways = {
         "API_KEYS": keys.api_keys(api_keys),
         "ADMIN_KEYS": keys.admin_keys(admin_keys),

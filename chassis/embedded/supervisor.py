@@ -34,7 +34,7 @@ class Supervisor:
         self._waves = [[Child(program, logs) for program in wave] for wave in waves]
         self._say = say
         self._ready_seconds = ready_seconds
-        self._keepers: list[asyncio.Task[None]] = []
+        self._keepers: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
         self.changed: Callable[[], None] = lambda: None
 
@@ -61,19 +61,42 @@ class Supervisor:
                 for each in starts:
                     each.cancel()
                 await asyncio.wait(starts)
-            self._keepers += [asyncio.create_task(self._keep(child)) for child in wave]
+            for child in wave:
+                self._keepers[child.program.name] = asyncio.create_task(self._keep(child))
 
     async def stop(self) -> None:
         """Stop all, the last of the waves first, one by one."""
         self._stopping = True
-        for keeper in self._keepers:
+        for keeper in self._keepers.values():
             keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        await asyncio.gather(*self._keepers.values(), return_exceptions=True)
         for child in reversed(self.children):
             begun, ran = process.monotonic(), child.pid is not None
             await child.stop()
             if ran:
                 self._say(f"  {child.program.name:<14} stopped  {process.monotonic() - begun:5.2f} s")
+
+    async def hold(self, name: str) -> None:
+        """Stop one and leave it stopped, until `release`. Raises KeyError: there is none of that name."""
+        keeper = self._keepers[name]
+        keeper.cancel()
+        await asyncio.wait({keeper})
+        await self._child(name).stop()
+        self._say(f"  {name} is held")
+
+    async def release(self, name: str) -> None:
+        """Start one that is held; returns when it is ready.
+
+        Raises:
+            StartFailed: it did not become ready.
+        """
+        child = self._child(name)
+        await self._first_start(child)
+        self._keepers[name] = asyncio.create_task(self._keep(child))
+        self.changed()
+
+    def _child(self, name: str) -> Child:
+        return next(child for child in self.children if child.program.name == name)
 
     def kill(self) -> None:
         """End all at once, in no order."""
