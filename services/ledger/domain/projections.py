@@ -164,7 +164,22 @@ class Rows:
         return cast("R | None", row)
 
     def put(self, row: Row) -> None:
-        self.changed.setdefault(type(row), {})[row[0], row[1]] = row
+        kind, key = type(row), (row[0], row[1])
+        if len(key[0]) > MAX_NAME or len(key[1]) > MAX_NAME:
+            return  # nobody gave anything such an id
+        named = _NAMES[kind]
+        if any(len(getattr(row, name)) > MAX_NAME for name in named):
+            row = row._replace(**{name: getattr(row, name)[:MAX_NAME] for name in named})
+        self.changed.setdefault(kind, {})[key] = row
+
+
+MAX_NAME = 200
+"""What rows are asked for by is no longer (in characters): a database's index may have no room for more."""
+_ASKED_BY = {"agent_id", "run_id", "task_id", "action", "decision", "error_type", "to_tier", "state"}
+_NAMES: dict[type[Row], tuple[str, ...]] = {
+    kind: tuple(name for name in kind._fields[2:] if name in _ASKED_BY)
+    for kind in (ActionRow, AgentRow, ApprovalRow, EffectRow, PromotionRow, RunRow, ViolationRow)
+}
 
 
 def fold(told: Iterable[Told], lookup: Lookup) -> Changed:

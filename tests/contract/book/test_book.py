@@ -2,6 +2,9 @@
 
 import pytest
 
+from provost.policy.v1 import events_pb2 as policy
+from provost.policy.v1 import policy_pb2
+from provost.state.v1 import events_pb2 as state
 from services.ledger.domain.checkpoint import Checkpoint
 from services.ledger.domain.entry import Message, entry_of
 from services.ledger.domain.faults import LedgerDiverged
@@ -17,7 +20,7 @@ from services.ledger.domain.questions import (
 from services.ledger.domain.records import SignedHead
 from services.ledger.ports import Book
 from tests.contract.book.shelves import Shelf, root
-from tests.unit.ledger.story import BEGIN, plain, plains, run
+from tests.unit.ledger.story import BEGIN, at, decision, message, plain, plains, run
 
 
 async def test_a_new_book_is_empty(book: Book) -> None:
@@ -166,3 +169,38 @@ async def test_heads_are_remembered_once(book: Book) -> None:
     for head in (large, small, SignedHead(small.checkpoint, "o\nanother", BEGIN)):
         await book.keep_head(head)
     assert list(await book.heads()) == [small, large]
+
+
+async def test_no_message_stops_it(book: Book) -> None:
+    long = "x" * 5000
+    story = run()
+    odd = [
+        Message(0, "evt.a\0b.c", b"NATS/1.0\r\nce-id:\0\r\nce-actor:%00\r\n\r\n", b"\0"),
+        Message(0, "evt.a\x010b.\x01.\x011", b"NATS/1.0\r\nce-id:\x01\r\n\r\n", b"\x01"),
+        Message(0, "evt.\ud800", b"\xff\xfe", b""),
+        Message(0, "", b"", b""),
+        Message(0, f"evt.{long}.policy.agent.{long}.AgentRegistered", b"", b""),
+        Message(0, story[0].subject, f"NATS/1.0\r\nce-id:{long}\r\nce-time:9999\r\n\r\n".encode(), b"\xff"),
+    ]
+    for name in (long, "nul\0and\x01", "\U0010ffff" * 250):
+        made = decision(name, policy_pb2.VERDICT_ALLOW)
+        made.agent_id = made.run_id = made.task_id = made.action.name = made.rule = name
+        odd += [
+            message(0, policy.DecisionsMade(decisions=[made]), aggregate="decisions", id="r"),
+            message(0, policy.AgentRegistered(agent_id=name, tier=policy_pb2.TIER_T1_OPERATOR, at=at(1))),
+            message(
+                0, state.ErrorRecorded(agent_id=name, error_type=name, procedure_violation=True, at=at(2))
+            ),
+        ]
+    odd += [made for made in odd if made.header]
+    messages = [each._replace(sequence=n) for n, each in enumerate([*story, *odd], 1)]
+    await book.append(messages)
+    assert await book.position() == Position(1, len(messages), root(messages))
+    more = plains(300, first=len(messages) + 1)
+    await book.append(more)
+    assert [each.ok for each in (await book.audit([])).findings].count(False) == 0
+    for entry, stored in zip(map(entry_of, messages), await book.rows(1, len(messages)), strict=True):
+        assert stored == entry
+    (action,) = (await book.actions(ActionQuestion("default", agent_id="nul\0and\x01"), Page(9))).rows
+    assert (action.decision_id, action.rule) == ("nul\0and\x01", "nul\0and\x01")
+    assert (await book.events(EventQuestion("default", actor="\0"), Page(9))).rows == ()
