@@ -120,17 +120,18 @@ class Book(Protocol):
         ...
 
     async def beside(self) -> "Draft":
-        """A new, empty book beside this one, made for filling quickly; an earlier draft is thrown away."""
+        """A book beside this one, made for filling quickly: the one that an earlier rebuild has left if it adds up, or
+        else an empty one."""
         ...
 
 
 class Draft(Protocol):
-    """A book that is being rebuilt: nobody reads it yet, and it need not survive a crash."""
+    """A book that is being rebuilt: nobody reads it yet. After a crash it is there up to some position, or gone."""
 
     async def position(self) -> Position: ...
 
     async def append(self, messages: Sequence[Message]) -> Position:
-        """As `Book.append`, but durable only after `finish`."""
+        """As `Book.append`, but sure to be durable only after `publish`."""
         ...
 
     async def hashes(self, slices: Sequence[Slice]) -> list[bytes]: ...
@@ -153,8 +154,12 @@ class Draft(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Let go of it, to be gone on with later unless it was published or discarded. Safe to repeat."""
+        ...
+
     async def discard(self) -> None:
-        """Remove it."""
+        """Close and remove it."""
         ...
 
 

@@ -224,14 +224,49 @@ async def test_a_rebuild_that_a_signed_head_contradicts_stays_out(bench: Bench) 
         [each async for each in bench.ledger.rebuild()]
 
 
-async def test_a_rebuild_that_is_given_up_leaves_nothing(bench: Bench) -> None:
+async def test_a_rebuild_that_is_given_up_goes_on_where_it_was(bench: Bench) -> None:
     await bench.catch_up()
     reports = bench.ledger.rebuild()
-    await anext(reports)
+    assert (await anext(reports)).events == 0
     await reports.aclose()
-    assert not bench.database.with_name("ledger.db.draft").exists()
     assert (await bench.ledger.verify(against_log=True)).ok
-    assert [each async for each in bench.ledger.rebuild()][-1].swapped
+    draft = await bench.book.beside()
+    await draft.append(bench.log.messages[:200])
+    await draft.close()
+    await bench.restart()
+    await bench.ledger.begin()
+    reports = bench.ledger.rebuild()
+    assert (await anext(reports)).events == 200
+    assert [each async for each in reports][-1].swapped
+    assert (await bench.ledger.verify(against_log=True)).ok
+    assert not bench.database.with_name("ledger.db.draft").exists()
+
+
+async def test_a_draft_of_another_log_is_begun_anew(bench: Bench) -> None:
+    await bench.catch_up()
+    draft = await bench.book.beside()
+    await draft.append([*bench.log.messages[:99], plain(100, run="another")])
+    await draft.close()
+    reports = [each async for each in bench.ledger.rebuild()]
+    assert (reports[0].events, reports[-1].swapped) == (0, True)
+    draft = await bench.book.beside()
+    await draft.append(bench.log.messages[:100])
+    await draft.close()
+    for file in bench.home.glob("ledger.db.draft*"):
+        file.write_bytes(b"no database" * 500)
+    reports = [each async for each in bench.ledger.rebuild()]
+    assert (reports[0].events, reports[-1].swapped) == (0, True)
+    assert (await bench.ledger.verify(against_log=True)).ok
+
+
+async def test_a_rebuild_that_is_refused_leaves_nothing(bench: Bench) -> None:
+    await bench.catch_up()
+    await bench.ledger.sign(BEGIN)
+    bench.log.messages = [*plains(9), plain(10, run="another"), *bench.log.messages[10:]]
+    last = [each async for each in bench.ledger.rebuild()][-1]
+    assert (last.done, last.swapped) == (True, False)
+    assert "another root" in last.detail
+    assert not list(bench.home.glob("ledger.db.draft*"))
 
 
 async def test_a_head_file_that_was_touched_stops_everything_but_reading(bench: Bench) -> None:

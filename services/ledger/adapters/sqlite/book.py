@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
@@ -19,7 +19,7 @@ from kernel.faults import Unavailable
 from services.ledger.adapters import listing, searching
 from services.ledger.adapters.searching import Search
 from services.ledger.adapters.sqlite.audit import audit
-from services.ledger.adapters.sqlite.draft import SqliteDraft, remove, sync
+from services.ledger.adapters.sqlite.draft import SqliteDraft, sync
 from services.ledger.adapters.sqlite.heads import keep_head, read_heads
 from services.ledger.adapters.sqlite.tiles import Run, leaf_hashes, read_slices
 from services.ledger.adapters.sqlite.writer import Writer, explain
@@ -63,7 +63,6 @@ class SqliteBook:
     async def open(self) -> None:
         def open_once() -> None:
             if self._writer is None:
-                remove(self._draft_path)  # what a rebuild that was killed has left
                 self._open()
 
         await self._on(self._writing, open_once)
@@ -136,7 +135,7 @@ class SqliteBook:
             return await self._on(self._reading, run)
 
     async def beside(self) -> SqliteDraft:
-        return SqliteDraft(self._draft_path, self._understand, self._replace_by)
+        return SqliteDraft(self._draft_path, self._replace_by)
 
     async def _replace_by(self, fresh: Path) -> None:
         def replace() -> None:

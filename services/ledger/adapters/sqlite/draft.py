@@ -1,87 +1,129 @@
-"""A draft: a database file of its own, filled quickly, that then takes the place of the book's."""
+"""A draft: a database file of its own, filled by a process of its own, that then takes the place of the book's."""
 
 import asyncio
+import marshal
 import os
+import sys
+from asyncio import subprocess
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NoReturn
 
-from services.ledger.adapters.sqlite.heads import keep_head
-from services.ledger.adapters.sqlite.tiles import read_slices
-from services.ledger.adapters.sqlite.writer import Writer
-from services.ledger.domain.entry import Message
+from chassis.orphans import die_with_parent
+from kernel.faults import Unavailable
+from services.ledger.adapters.sqlite.drafting import LENGTH_BYTES, pack, remove
+from services.ledger.domain.entry import Message, microseconds
+from services.ledger.domain.faults import LedgerDiverged, WriterFenced
 from services.ledger.domain.position import Position
 from services.ledger.domain.proofs import Slice
 from services.ledger.domain.records import SignedHead
-from services.ledger.domain.understood import Understand
 
-T = TypeVar("T")
+_PIPE_BYTES = 1024 * 1024
 
 
 class SqliteDraft:
-    """Implements `ports.Draft` in the file `path`; `take_place` puts a whole file in the place of the book's."""
+    """Implements `ports.Draft` in the file `path`; `take_place` puts a whole file in the place of the book's.
 
-    def __init__(
-        self, path: Path, understand: Understand, take_place: Callable[[Path], Awaitable[None]]
-    ) -> None:
+    A file that an earlier rebuild has left is gone on with, if it adds up.
+    """
+
+    def __init__(self, path: Path, take_place: Callable[[Path], Awaitable[None]]) -> None:
         self._path = path
-        self._understand = understand
         self._take_place = take_place
-        self._thread = ThreadPoolExecutor(1, "ledger-draft")
-        self._writer: Writer | None = None
+        self._asking = asyncio.Lock()
+        self._process: subprocess.Process | None = None
         self._closed = False
-        remove(path)
 
     async def position(self) -> Position:
-        return await self._run(lambda writer: writer.position)
+        return Position(*await self._ask("position"))
 
     async def append(self, messages: Sequence[Message]) -> Position:
-        return await self._run(lambda writer: writer.append(messages))
+        return Position(*await self._ask("append", list(map(tuple, messages))))
 
     async def hashes(self, slices: Sequence[Slice]) -> list[bytes]:
-        return await self._run(lambda writer: read_slices(writer.execute, slices))
+        found: list[bytes] = await self._ask("hashes", list(map(tuple, slices)))
+        return found
 
     async def keep_head(self, head: SignedHead) -> None:
-        await self._run(lambda writer: keep_head(writer, head))
+        assert head.at is not None, "only a signed head is kept"
+        signed = head.checkpoint
+        await self._ask(
+            "keep_head", (signed.origin, signed.size, signed.root, head.note, microseconds(head.at))
+        )
 
     async def finish(self) -> None:
-        await self._run(Writer.finish)
+        await self._ask("finish")
 
     async def publish(self) -> None:
-        await self._close()
+        await self._ask("close")
+        await self.close()
+        await asyncio.to_thread(sync, self._path)
         await self._take_place(self._path)
 
+    async def close(self) -> None:
+        self._closed = True
+        async with self._asking:
+            process, self._process = self._process, None
+            if process is not None:
+                assert process.stdin is not None
+                process.stdin.close()
+                with suppress(ProcessLookupError):
+                    process.kill()  # what is committed stays
+                await process.wait()
+
     async def discard(self) -> None:
-        await self._close()
+        await self.close()
         remove(self._path)
 
-    async def _close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
+    async def _ask(self, asked: str, value: Any = None) -> Any:
+        # Shielded: an answer that nobody waits for any more must not be taken for that to the next question.
+        return await asyncio.shield(asyncio.ensure_future(self._asked(asked, value)))
 
-        def on_thread() -> None:
-            if self._writer is not None:
-                self._writer.close()
-                sync(self._path)
+    async def _asked(self, asked: str, value: Any) -> Any:
+        async with self._asking:
+            if self._closed:
+                raise Unavailable("STORE_UNREACHABLE", "the draft is closed")
+            self._process = self._process or await self._start()
+            stdin, stdout = self._process.stdin, self._process.stdout
+            assert stdin is not None
+            assert stdout is not None
+            try:
+                stdin.write(pack((asked, value)))
+                await stdin.drain()
+                length = int.from_bytes(await stdout.readexactly(LENGTH_BYTES), "big")
+                kind, *told = marshal.loads(await stdout.readexactly(length))  # noqa: S302 - our own end
+            except (asyncio.IncompleteReadError, ConnectionError) as problem:
+                text = "the process that fills the draft has ended; the ledger's log says why"
+                raise Unavailable("STORE_UNREACHABLE", text) from problem
+        if kind == "fault":
+            _raise(*told)
+        return told[0]
 
-        await asyncio.get_running_loop().run_in_executor(self._thread, on_thread)
-        self._thread.shutdown(wait=False)
+    async def _start(self) -> subprocess.Process:
+        try:
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "services.ledger.adapters.sqlite.drafting",
+                str(self._path),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                limit=_PIPE_BYTES,
+                preexec_fn=die_with_parent(),
+            )
+        except OSError as problem:
+            raise Unavailable(
+                "STORE_UNREACHABLE", f"no process can be started to rebuild: {problem}"
+            ) from problem
 
-    async def _run(self, call: Callable[[Writer], T]) -> T:
-        def on_thread() -> T:
-            if self._writer is None:
-                self._writer = Writer(self._path, self._understand, draft=True)
-            return call(self._writer)
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, on_thread)
-
-
-def remove(path: Path) -> None:
-    """Remove a database with what SQLite may have left beside it."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+def _raise(kind: str, reason: str, text: str, facts: dict[str, str]) -> NoReturn:
+    if kind == LedgerDiverged.__name__:
+        raise LedgerDiverged(text, int(facts.get("sequence", "0")))
+    if kind == WriterFenced.__name__:
+        raise WriterFenced(int(facts["expected_sequence"]))
+    raise Unavailable(reason, text, **facts)
 
 
 def sync(path: Path) -> None:

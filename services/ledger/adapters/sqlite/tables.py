@@ -2,13 +2,24 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from sqlalchemy import Table
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from services.ledger.adapters.schema import INDEXES, PROJECTIONS
+from services.ledger.adapters.schema import (
+    EVENT_IDS,
+    EVENTS,
+    HEADS,
+    INDEXES,
+    POSTINGS,
+    PROJECTIONS,
+    SPANS,
+    TILES,
+)
 from services.ledger.domain.facts import Told
+from services.ledger.domain.heads import DAY_US, HOUR_US
 from services.ledger.domain.projections import Key, Row, fold
 
 _DIALECT = sqlite.dialect()
@@ -22,12 +33,56 @@ def create_table(table: Table, schema: str) -> str:
 
 def create_indexes() -> list[str]:
     """The statements that make every index."""
-    return [str(CreateIndex(index).compile(dialect=_DIALECT)) for index in INDEXES]
+    return [str(CreateIndex(index, if_not_exists=True).compile(dialect=_DIALECT)) for index in INDEXES]
+
+
+def append_only() -> list[str]:
+    """The triggers that keep what was appended as it is; not in the way of whoever may drop them."""
+    made = []
+    for table in _APPENDED:
+        refuse = _REFUSE.format(table.name)
+        for verb in ("UPDATE", "DELETE"):
+            when = _UNLESS_THINNED if (table, verb) == (HEADS, "DELETE") else ""
+            made.append(
+                f"CREATE TRIGGER IF NOT EXISTS {table.name}_no_{verb} BEFORE {verb} ON {table.name} {when} {refuse}"
+            )
+        if len(table.primary_key) == len(table.columns):
+            continue  # what replaces a row is the same
+        # INSERT OR REPLACE would delete without firing the trigger above.
+        same = " AND ".join(f"{column.name} = NEW.{column.name}" for column in table.primary_key)
+        again = f"WHEN EXISTS (SELECT 1 FROM {table.name} WHERE {same})"  # noqa: S608 - names are ours
+        made.append(
+            f"CREATE TRIGGER IF NOT EXISTS {table.name}_no_INSERT BEFORE INSERT ON {table.name} {again} {refuse}"
+        )
+    return made
+
+
+_APPENDED = (EVENTS, EVENT_IDS, TILES, POSTINGS, SPANS, HEADS)
+# A head may go when it is a day older than the newest one and the next one is of the same hour (`heads.thin`).
+_UNLESS_THINNED = f"""WHEN OLD.at_us >= (SELECT max(at_us) FROM heads) - {DAY_US} OR OLD.at_us / {HOUR_US} IS NOT
+(SELECT at_us / {HOUR_US} FROM heads WHERE size > OLD.size ORDER BY size LIMIT 1)"""  # noqa: S608 - numbers are ours
+_REFUSE = "BEGIN SELECT RAISE(ABORT, '{0} is append-only'); END"
 
 
 def insert(table: Table, schema: str, verb: str = "INSERT") -> str:
     """The statement that writes a whole row."""
     return f"{verb} INTO {schema}.{table.name} VALUES ({', '.join('?' * len(table.columns))})"
+
+
+def insert_all(db: sqlite3.Connection, table: Table, rows: Sequence[Sequence[object]]) -> None:
+    """Write whole rows, many with one statement: SQLite then works for longer stretches without the interpreter."""
+    many = len(rows) - len(rows) % _AT_ONCE
+    for at in range(0, many, _AT_ONCE):
+        db.execute(_INSERT_MANY[table], tuple(chain.from_iterable(rows[at : at + _AT_ONCE])))
+    db.executemany(_INSERT[table], rows[many:])
+
+
+_AT_ONCE = 50
+_INSERT = {table: insert(table, "main") for table in (EVENTS, EVENT_IDS, TILES, POSTINGS, SPANS)}
+_INSERT_MANY = {
+    table: statement + f", ({', '.join('?' * len(table.columns))})" * (_AT_ONCE - 1)
+    for table, statement in _INSERT.items()
+}
 
 
 class Projections:

@@ -17,8 +17,15 @@ from services.ledger.adapters.schema import (
     POSTINGS,
     SPANS,
     TILES,
+    VERSION,
 )
-from services.ledger.adapters.sqlite.tables import Projections, create_indexes, create_table, insert
+from services.ledger.adapters.sqlite.tables import (
+    Projections,
+    append_only,
+    create_indexes,
+    create_table,
+    insert_all,
+)
 from services.ledger.domain.entry import Message, Row
 from services.ledger.domain.faults import LedgerDiverged, WriterFenced
 from services.ledger.domain.growth import Edge, levels_of
@@ -34,24 +41,23 @@ _LIVE = (
     "PRAGMA wal_autocheckpoint=8192",
     "PRAGMA journal_size_limit=67108864",
 )
+# What is committed outlives the process, and a crash of the machine leaves a beginning of it.
 _DRAFT = (
-    "PRAGMA journal_mode=OFF",
-    "PRAGMA synchronous=OFF",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=NORMAL",
     "PRAGMA cache_size=-65536",
-    "PRAGMA locking_mode=EXCLUSIVE",
-)
-_APPEND_ONLY = (
-    "CREATE TRIGGER {0}_no_{1} BEFORE {1} ON {0}{2} BEGIN SELECT RAISE(ABORT, '{0} is append-only'); END"
+    "PRAGMA wal_autocheckpoint=8192",
+    "PRAGMA journal_size_limit=67108864",
 )
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_INSERT = {table: insert(table, "main") for table in (EVENTS, EVENT_IDS, TILES, POSTINGS, SPANS)}
 
 
 class Writer:
     """Appends to the database in `path`, which it makes if it is not there.
 
-    A `draft` is filled quickly and unsafely, without indexes until `finish`. Every method may raise Unavailable (no
-    room, or the database does not answer; nothing was changed) and LedgerDiverged (it is damaged).
+    A `draft` is filled quickly, without indexes and triggers until `finish`, and what was appended last need not
+    survive a crash of the machine. Every method may raise Unavailable (no room, or the database does not answer;
+    nothing was changed) and LedgerDiverged (it is damaged).
     """
 
     def __init__(self, path: Path, understand: Understand, *, draft: bool = False) -> None:
@@ -99,8 +105,8 @@ class Writer:
             explain(problem, self._path)
 
     def finish(self) -> None:
-        """Make the indexes, and let the database check itself."""
-        for statement in create_indexes():
+        """Make indexes and triggers, and let the database check itself."""
+        for statement in (*create_indexes(), *append_only()):
             self.execute(statement)
         found = self.execute("PRAGMA quick_check")
         if found != [("ok",)]:
@@ -124,6 +130,8 @@ class Writer:
             ).fetchone()
             if there is None:
                 self._create()
+            elif (version := self._db.execute("PRAGMA user_version").fetchone()[0]) != VERSION:
+                raise LedgerDiverged(f"{self._path.name} is a database of version {version}, not {VERSION}")
             self._db.execute("COMMIT")
         except BaseException:
             self._give_up()
@@ -132,21 +140,10 @@ class Writer:
     def _create(self) -> None:
         for table in METADATA.sorted_tables:
             self._db.execute(create_table(table, "main"))
-        for name in ("events", "event_ids", "tiles", "postings", "spans", "heads"):
-            for verb in ("UPDATE", "DELETE"):
-                self._db.execute(_APPEND_ONLY.format(name, verb, ""))
-        for name, key in (
-            ("events", "sequence = NEW.sequence"),
-            ("tiles", "level = NEW.level AND idx = NEW.idx"),
-            ("postings", "term = NEW.term AND block = NEW.block"),
-            ("spans", "block = NEW.block"),
-        ):
-            # INSERT OR REPLACE would delete without firing the trigger above.
-            again = f" WHEN EXISTS (SELECT 1 FROM {name} WHERE {key})"  # noqa: S608 - names are ours
-            self._db.execute(_APPEND_ONLY.format(name, "INSERT", again))
         if not self._draft:
-            for statement in create_indexes():
+            for statement in (*create_indexes(), *append_only()):
                 self._db.execute(statement)
+        self._db.execute(f"PRAGMA user_version = {VERSION}")
         self._db.execute("INSERT INTO position VALUES (1, 0, 0, ?)", (EMPTY_ROOT,))
 
     def _recover(self) -> None:
@@ -171,7 +168,7 @@ class Writer:
         new = batch.position
         if new == old:
             return old
-        run, run_many = self._db.execute, self._db.executemany
+        run = self._db.execute
         run("BEGIN IMMEDIATE")
         # Whoever moves the position from where it was is the writer; the other one finds nothing to move.
         moved = run(
@@ -180,11 +177,13 @@ class Writer:
         )
         if moved.rowcount != 1:
             raise WriterFenced(old.last)
-        run_many(_INSERT[EVENTS], batch.rows)
-        run_many(_INSERT[EVENT_IDS], batch.ids)
-        run_many(_INSERT[TILES], [(each.level, each.index, each.hashes, each.root) for each in batch.tiles])
-        run_many(_INSERT[POSTINGS], batch.postings)
-        run_many(_INSERT[SPANS], batch.spans)
+        insert_all(self._db, EVENTS, batch.rows)
+        insert_all(self._db, EVENT_IDS, batch.ids)
+        insert_all(
+            self._db, TILES, [(each.level, each.index, each.hashes, each.root) for each in batch.tiles]
+        )
+        insert_all(self._db, POSTINGS, batch.postings)
+        insert_all(self._db, SPANS, batch.spans)
         if batch.told:
             self._projections.tell(batch.told)
         run("COMMIT")
