@@ -8,13 +8,16 @@ BIN := .venv/bin
 TESTS := tests/unit tests/contract tests/rpc tests/integration tests/e2e tests/chaos
 export PYTHON
 
-.PHONY: help setup setup-dev run test test-system check drift gen baseline bench fmt lock clean
+.PHONY: help setup setup-dev run prove-rebuild test test-system check drift gen baseline bench fmt lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 run: setup ## start all of Provost on this machine (Ctrl-C stops it; data under .provost/)
 	@exec $(BIN)/python -m chassis.embedded
+
+prove-rebuild: setup ## wipe store and ledger, rebuild both from the event log, prove that they are equal
+	@$(BIN)/python -m chassis.embedded --amnesia
 
 test: setup-dev ## every test that needs no system package, against real servers from wheels
 	@$(BIN)/python -m pytest $(TESTS)

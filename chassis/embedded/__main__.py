@@ -1,4 +1,7 @@
-"""`python -m chassis.embedded`: all of Provost on this machine, until Ctrl-C."""
+"""`python -m chassis.embedded`: all of Provost on this machine, until Ctrl-C.
+
+With `--amnesia`: the amnesia drill, in the run that is there, or in one made for it.
+"""
 
 import asyncio
 import os
@@ -13,6 +16,7 @@ from pydantic import Field, SecretStr, field_validator
 from chassis import config, process, telemetry
 from chassis.config import LlmEndpoint, OpaEndpoint, RequireLicense, ServiceSettings, VaultUrl
 from chassis.embedded import keys, ports, servers
+from chassis.embedded.drill import Drill, ask_for_drill
 from chassis.embedded.place import Occupied, Place
 from chassis.embedded.supervisor import StartFailed, Supervisor
 
@@ -43,9 +47,9 @@ say: Callable[[str], None] = partial(print, flush=True)
 
 
 async def supervise(
-    settings: Settings, place: Place, made: keys.Keys, drill_alone: bool, stopping: process.Stopping
+    settings: Settings, place: Place, made: keys.Keys, drilling: bool, stopping: process.Stopping
 ) -> None:
-    """Start everything, tell where it is, keep it running, stop it; or only for a drill."""
+    """Start everything, tell where it is, keep it running, stop it; when `drilling`, only for the amnesia drill."""
     from chassis.embedded import services
 
     begun = process.monotonic()
@@ -75,7 +79,16 @@ async def supervise(
     def announce() -> None:
         place.announce(settings, made.api_file, supervisor.pids())
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, stopping.set)  # the terminal was closed
+    drill = Drill(supervisor, settings, made, place.home, say)
+    drills: list[asyncio.Task[bool]] = []
+
+    def begin_drill() -> None:
+        if supervisor.started and all(each.done() for each in drills):
+            drills.append(asyncio.create_task(drill.run()))
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, stopping.set)  # the terminal was closed
+    loop.add_signal_handler(signal.SIGUSR1, begin_drill)
     say(f"Provost starts; its data is in {place.home}")
     asked = asyncio.ensure_future(stopping.wait())
     starting = asyncio.ensure_future(supervisor.start())
@@ -85,13 +98,22 @@ async def supervise(
             starting.result()
             announce()
             supervisor.changed = announce
-            tell(settings, made, place, process.monotonic() - begun)
-            await asked
+            if drilling:
+                begin_drill()
+                await asyncio.wait({asked, *drills}, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                tell(settings, made, place, process.monotonic() - begun)
+                await asked
         say("\nProvost stops …")
-        starting.cancel()
-        await asyncio.wait({starting})
+        for each in (starting, *drills):
+            each.cancel()
+            await asyncio.wait({each})
         await supervisor.stop()
         say("Stopped. Everything is kept; the next start goes on from here.")
+        if drilling and not (
+            drills and drills[0].done() and not drills[0].cancelled() and drills[0].result()
+        ):
+            raise SystemExit(1)
     except StartFailed as failed:
         await supervisor.stop()
         raise SystemExit(f"\n{failed}\n\nProvost could not start.") from None
@@ -127,6 +149,9 @@ Ctrl-C stops it."""
 
 
 def main() -> None:
+    drilling = sys.argv[1:] == ["--amnesia"]
+    if sys.argv[1:] and not drilling:
+        raise SystemExit("python -m chassis.embedded [--amnesia]")
     os.umask(0o077)
     # Children are forked, and gRPC's own handlers for that are of no use between fork and exec.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
@@ -141,9 +166,12 @@ def main() -> None:
             )
             if taken:
                 raise SystemExit("\n".join(["Provost cannot start:", *(f"  {line}" for line in taken)]))
-            process.run(partial(supervise, settings, place, keys.load_or_create(place.home / "keys")))
+            made = keys.load_or_create(place.home / "keys")
+            process.run(partial(supervise, settings, place, made, drilling))
     except Occupied as occupied:
-        raise SystemExit(str(occupied)) from None
+        if not drilling:
+            raise SystemExit(str(occupied)) from None
+        raise SystemExit(0 if ask_for_drill(settings.home.resolve()) else 1) from None
     except (PermissionError, ValueError) as trouble:
         raise SystemExit(f"Provost cannot start: {trouble}") from None
 

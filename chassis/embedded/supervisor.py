@@ -39,6 +39,11 @@ class Supervisor:
         self.changed: Callable[[], None] = lambda: None
 
     @property
+    def started(self) -> bool:
+        """Whether everything has been started and is watched."""
+        return not self._stopping and len(self._keepers) == len(self.children)
+
+    @property
     def children(self) -> list[Child]:
         return [child for wave in self._waves for child in wave]
 
