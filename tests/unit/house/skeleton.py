@@ -59,6 +59,10 @@ def build(root: Path) -> None:
     for process in ("agents", "actuators"):
         base = f"services/orchestrator/{process}"
         files |= {f"{base}/{path}": text.format(p=process) for path, text in _PROCESS.items()}
+    files |= {
+        "services/ledger/witness/__init__.py": "",
+        "services/ledger/witness/mine.py": "from provost_sdk import cli\n",
+    }
     for package in (*SERVICES, "event", "error"):
         files[f"gen/provost/{package}/v1/{package}_pb2.py"] = "import google.protobuf\n"
     for path, text in files.items():

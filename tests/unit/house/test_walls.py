@@ -41,6 +41,7 @@ BREAKS = [
         "services/orchestrator/actuators/run.py",
         "from services.orchestrator.handlers import Service",
     ),
+    ("witness", "services/ledger/witness/mine.py", "from services.ledger.domain import agent"),
     ("chassis", "chassis/store.py", "from services.state.domain import agent"),
     ("chassis", "chassis/eventlog/codec.py", "from provost.policy.v1 import policy_pb2"),
     ("sdk", "sdk/python/provost_sdk/cli.py", "from kernel.faults import Fault"),

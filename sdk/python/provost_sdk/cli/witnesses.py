@@ -34,17 +34,16 @@ def witness_key(
     ] = None,
 ) -> None:
     """The verifier key of the witness that runs on this machine. Others' witnesses: ask whoever runs them."""
-    from provost_sdk.cli.checking import read
     from provost_sdk.cosignatures import read_witness_key
     from provost_sdk.note import NotProved
 
     path = file or Path(os.environ.get("PROVOST_HOME", ".provost")) / "witness" / "vkey"
     if not path.exists():
         misused(f"{path} is not there: PROVOST_WITNESS=true runs a witness here")
-    text = read(path).strip()
     try:
+        text = path.read_text(encoding="utf-8").strip()
         read_witness_key(text)
-    except NotProved as problem:
+    except (NotProved, OSError, UnicodeDecodeError) as problem:
         misused(f"{path}: {problem}")
     print(text)
 
