@@ -17,6 +17,7 @@ from provost.policy.v1 import policy_pb2
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
 from provost.state.v1 import state_pb2
 from provost.state.v1.state_pb2_grpc import StateServiceStub
+from provost_sdk.history_calls import HistoryCalls
 from provost_sdk.log_calls import LogCalls
 from provost_sdk.transport import REPAIR_SECONDS
 
@@ -34,7 +35,7 @@ RUN_SECONDS = 300.0
 EXPORT_SECONDS = 6 * 3600.0
 
 
-class Provost(LogCalls):
+class Provost(LogCalls, HistoryCalls):
     """A connection to the gateway at `address` (`host:port`), in the name of `key`; close it, or use `async with`.
 
     Every method raises `ProvostError`; see `provost_sdk.errors`.
@@ -163,28 +164,6 @@ class Provost(LogCalls):
 
     async def get_policy_set(self) -> policy_pb2.GetPolicySetResponse:
         return await self._call(self._policy.GetPolicySet, policy_pb2.GetPolicySetRequest())
-
-    async def list_events(
-        self, events: ledger_pb2.EventFilter | None = None, *, page_size: int = 0, page_token: str = ""
-    ) -> ledger_pb2.ListEventsResponse:
-        """Events of this tenant, newest first."""
-        request = ledger_pb2.ListEventsRequest(page_size=page_size, page_token=page_token, filter=events)
-        return await self._call(self._ledger.ListEvents, request)
-
-    async def list_agent_actions(
-        self,
-        *,
-        agent: str = "",
-        run_id: str = "",
-        decision: str = "",
-        page_size: int = 0,
-        page_token: str = "",
-    ) -> ledger_pb2.ListAgentActionsResponse:
-        """What agents did or tried, one row for each decision."""
-        request = ledger_pb2.ListAgentActionsRequest(
-            page_size=page_size, page_token=page_token, agent_id=agent, run_id=run_id, decision=decision
-        )
-        return await self._call(self._ledger.ListAgentActions, request)
 
     async def verify_ledger(self, *, against_log: bool = True) -> ledger_pb2.VerifyLedgerResponse:
         """Recompute the ledger and say what does not hold."""

@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncIterator
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from provost.ledger.v1 import ledger_pb2
-from provost.ledger.v1.ledger_pb2_grpc import LedgerServiceStub
 from provost_sdk.errors import ProvostError
 from provost_sdk.transport import Connection
+
+if TYPE_CHECKING:
+    from provost.ledger.v1.ledger_pb2_grpc import LedgerServiceAsyncStub
 
 # As long as the ledger lets one call wait, and no longer.
 _WAIT_SECONDS = 20
@@ -15,7 +18,7 @@ _WAIT_SECONDS = 20
 class LogCalls(Connection):
     """The part of the client that asks the log."""
 
-    _ledger: LedgerServiceStub
+    _ledger: "LedgerServiceAsyncStub"
 
     async def tree_head(self, *, at_least_sequence: int = 0) -> ledger_pb2.GetTreeHeadResponse:
         """The newest signed tree head, of a ledger that has come as far as `at_least_sequence`."""

@@ -74,7 +74,7 @@ class Connection:
         self,
         method: "grpc.aio.UnaryStreamMultiCallable[Request, Response]",
         request: Request,
-        timeout_seconds: float = REPAIR_SECONDS,
+        timeout_seconds: float | None = REPAIR_SECONDS,
     ) -> AsyncIterator[Response]:
         answers = method(request, metadata=self._metadata, timeout=timeout_seconds)
         try:

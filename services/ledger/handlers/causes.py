@@ -150,7 +150,8 @@ class _Chain:
         runs = runs & self._runs or runs
         if len(runs) != 1:
             return None
-        return await self._causes.before(self._tenant, *runs, entry.sequence)
+        (run_id,) = runs
+        return await self._causes.before(self._tenant, run_id, entry.sequence)
 
     def _found(self, entry: Entry) -> None:
         if entry.sequence not in self._seen:

@@ -241,6 +241,7 @@ def _lock(token: int) -> str:
 def _word(message: Message, field: str) -> str:
     """The name of an enum's value without its prefix; the number when this program does not know it."""
     enum, number = message.DESCRIPTOR.fields_by_name[field].enum_type, getattr(message, field)
+    assert enum is not None
     known = enum.values_by_number.get(number)
     if known is None or not number:
         return str(number or "unknown")

@@ -7,6 +7,8 @@ from provost_sdk.cli import (
     approvals,
     checking,
     exporting,
+    following,
+    history,
     ledger,
     policy,
     process,
@@ -31,6 +33,16 @@ app = typer.Typer(
 app.command("status")(status.status)
 app.command("process")(process.process)
 app.command("run")(process.run)
+ledger.app.command("events")(history.events)
+ledger.app.command("list", hidden=True)(history.events)
+ledger.app.command("actions")(history.actions)
+ledger.app.command("metrics")(history.metrics)
+ledger.app.command("violations")(history.violations)
+ledger.app.command("promotions")(history.promotions)
+ledger.app.command("approvals")(history.approvals)
+ledger.app.command("why")(following.why)
+ledger.app.command("replay")(following.replay)
+ledger.app.command("watch")(following.watch)
 ledger.app.command("key")(proving.key)
 ledger.app.command("prove")(proving.prove)
 ledger.app.command("check")(checking.check)

@@ -6,50 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from provost_sdk.cli.checking import KeyHistory
 from provost_sdk.cli.session import Address, AsJson, Exit, Key, ask, misused, print_json
+from provost_sdk.cli.witnesses import MaxAge, Quorum, Witnesses
 
 if TYPE_CHECKING:
     from provost.ledger.v1 import ledger_pb2
     from provost_sdk.client import Provost
 
 app = typer.Typer(no_args_is_help=True)
-
-
-@app.command("list")
-def list_(
-    run: Annotated[str, typer.Option("--run", help="Only of this run.")] = "",
-    event_type: Annotated[str, typer.Option("--type", help="Only these, as AgentRevoked.")] = "",
-    actor: Annotated[str, typer.Option("--actor", help="Only caused by, as agent:sre-1.")] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 30,
-    as_json: AsJson = False,
-    address: Address = None,
-    key: Key = None,
-) -> None:
-    """Events, newest first."""
-    from provost.ledger.v1 import ledger_pb2
-    from provost_sdk.models import as_dict
-
-    events = ledger_pb2.EventFilter(correlation_id=run, event_type=event_type, actor=actor)
-    answer = ask("operator", address, key, lambda provost: provost.list_events(events, page_size=limit))
-    if as_json:
-        print_json([as_dict(each) for each in answer.events])
-        return
-    from provost_sdk.cli.show import table
-
-    table(
-        ("seq", "at", "event", "of", "by"),
-        (
-            (
-                each.sequence,
-                each.at.ToDatetime().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
-                each.event_type,
-                ".".join(each.subject.split(".")[2:5]),
-                each.actor,
-            )
-            for each in answer.events
-        ),
-        empty="No events.",
-    )
 
 
 @app.command()
@@ -77,15 +42,10 @@ def verify(
     export: Annotated[
         Path | None, typer.Option("--export", metavar="DIR", help="Check this export instead, offline.")
     ] = None,
-    witness: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--witness", metavar="VKEY", help="With --export: this witness must have signed the head."
-        ),
-    ] = None,
-    quorum: Annotated[
-        int | None, typer.Option("--quorum", help="With --export: so many of the witnesses are enough.")
-    ] = None,
+    key_history: KeyHistory = None,
+    witness: Witnesses = None,
+    quorum: Quorum = None,
+    max_age: MaxAge = None,
     as_json: AsJson = False,
     address: Address = None,
     key: Annotated[
@@ -105,9 +65,9 @@ def verify(
     from provost_sdk.models import as_dict
 
     if export is not None:
-        verify_folder(export, key or [], witness or [], quorum, as_json=as_json)
-    if witness or quorum is not None or len(key or ()) > 1:
-        misused("--witness, --quorum and several keys go with --export: see `provost ledger verify --help`")
+        verify_folder(export, key or [], key_history, witness, quorum, max_age, as_json=as_json)
+    if witness or quorum or max_age or key_history or len(key or ()) > 1:
+        misused("witnesses, the history of keys and several keys go with --export")
     api_key = key[0] if key else None
     answer = ask("operator", address, api_key, lambda provost: provost.verify_ledger(against_log=against_log))
     if as_json:

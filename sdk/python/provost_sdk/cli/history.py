@@ -1,0 +1,337 @@
+"""`provost ledger events|actions|metrics|violations|promotions|approvals`: what happened, in tables."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from provost_sdk.cli.session import Address, AsJson, Key, ask, misused, print_json
+
+if TYPE_CHECKING:
+    from provost.ledger.v1 import ledger_pb2
+    from provost_sdk.client import Provost
+
+Agent = Annotated[str, typer.Option("--agent", help="Only of or by this agent.")]
+Task = Annotated[str, typer.Option("--task", help="Only of this task.")]
+RunId = Annotated[str, typer.Option("--run", help="Only of this run.")]
+Action = Annotated[str, typer.Option("--action", help="Only about this action, as ansible.check.")]
+Decision = Annotated[str, typer.Option("--decision", help="Only ALLOW, DENY or NEEDS_APPROVAL.")]
+Since = Annotated[
+    str, typer.Option("--since", help="From this time on, RFC 3339, UTC unless it says otherwise.")
+]
+Until = Annotated[str, typer.Option("--until", help="Before this time.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")]
+EventType = Annotated[str, typer.Option("--type", help="Only these, as AgentRevoked.")]
+Actor = Annotated[str, typer.Option("--actor", help="Only caused by, as key:alice or agent:sre-1.")]
+Context = Annotated[str, typer.Option("--context", help="Only of this service, as policy.")]
+Aggregate = Annotated[str, typer.Option("--aggregate", help="Only of such things, as approval.")]
+AggregateId = Annotated[str, typer.Option("--id", help="Only of the thing with this id.")]
+Correlation = Annotated[str, typer.Option("--correlation", help="Only with this correlation id.")]
+
+
+def events(
+    event_type: EventType = "",
+    agent: Agent = "",
+    run: RunId = "",
+    task: Task = "",
+    action: Action = "",
+    decision: Decision = "",
+    actor: Actor = "",
+    context: Context = "",
+    aggregate: Aggregate = "",
+    aggregate_id: AggregateId = "",
+    correlation: Correlation = "",
+    since: Since = "",
+    until: Until = "",
+    oldest_first: Annotated[bool, typer.Option("--oldest-first", help="Begin with the first.")] = False,
+    limit: Limit = 30,
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Events, newest first."""
+    from provost.ledger.v1 import ledger_pb2
+    from provost_sdk.history_calls import stamp
+
+    wanted = ledger_pb2.EventFilter(
+        event_type=event_type,
+        agent_id=agent,
+        run_id=run,
+        task_id=task,
+        action=action,
+        decision=decision,
+        actor=actor,
+        context=context,
+        aggregate=aggregate,
+        aggregate_id=aggregate_id,
+        correlation_id=correlation,
+        from_time=stamp(time_in(since, "--since")),
+        to_time=stamp(time_in(until, "--until")),
+    )
+
+    def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
+        return provost.list_events(wanted, oldest_first=oldest_first, page_size=size, page_token=token)
+
+    rows = _rows(page, limit, address, key)
+    columns = ("seq", "at", "event", "of", "by", "id")
+    _show(rows, as_json, columns, _event, "No such events.")
+
+
+def actions(
+    agent: Agent = "",
+    run: RunId = "",
+    task: Task = "",
+    action: Action = "",
+    decision: Decision = "",
+    since: Since = "",
+    until: Until = "",
+    limit: Limit = 30,
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """What agents did or tried, one row for each decision, newest first."""
+    times = _times(since, until)
+
+    def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
+        return provost.list_agent_actions(
+            agent=agent,
+            run_id=run,
+            task=task,
+            action=action,
+            decision=decision,
+            page_size=size,
+            page_token=token,
+            **times,
+        )
+
+    def row(each: "ledger_pb2.AgentAction") -> Sequence[object]:
+        came_of_it = ("yes" if each.success else "no") if each.HasField("success") else ""
+        return (
+            each.sequence,
+            clock(each.at),
+            each.agent_id,
+            each.tier,
+            each.action,
+            each.target,
+            each.decision,
+            f"{each.rule} ({each.reason})",
+            came_of_it,
+            each.error_type,
+            each.run_id,
+        )
+
+    columns = (
+        "seq",
+        "at",
+        "agent",
+        "tier",
+        "action",
+        "target",
+        "decision",
+        "rule",
+        "success",
+        "error",
+        "run",
+    )
+    _show(_rows(page, limit, address, key), as_json, columns, row, "No such actions.")
+
+
+def metrics(
+    agent: Agent = "", limit: Limit = 100, as_json: AsJson = False, address: Address = None, key: Key = None
+) -> None:
+    """Each agent's record: its tier, its runs, and how many kept to the rules."""
+
+    def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
+        return provost.list_agent_metrics(agent=agent, page_size=size, page_token=token)
+
+    def row(each: "ledger_pb2.AgentMetrics") -> Sequence[object]:
+        return (
+            each.agent_id,
+            each.current_tier,
+            each.total_runs,
+            each.compliant_runs,
+            each.consecutive_compliant,
+            clock(each.last_active_at) if each.HasField("last_active_at") else "",
+            "revoked" if each.revoked else "",
+        )
+
+    columns = ("agent", "tier", "runs", "compliant", "in a row", "last active", "")
+    _show(_rows(page, limit, address, key), as_json, columns, row, "No such agents.")
+
+
+def violations(
+    agent: Agent = "",
+    run: RunId = "",
+    task: Task = "",
+    error_type: Annotated[str, typer.Option("--error", help="Only these, as FORBIDDEN_BY_PACKET.")] = "",
+    since: Since = "",
+    until: Until = "",
+    limit: Limit = 30,
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Breaches of procedure, newest first."""
+    times = _times(since, until)
+
+    def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
+        return provost.list_violations(
+            agent=agent,
+            run_id=run,
+            task=task,
+            error_type=error_type,
+            page_size=size,
+            page_token=token,
+            **times,
+        )
+
+    def row(each: "ledger_pb2.Violation") -> Sequence[object]:
+        return (each.sequence, clock(each.at), each.agent_id, each.error_type, each.message, each.run_id)
+
+    columns = ("seq", "at", "agent", "error", "what", "run")
+    _show(_rows(page, limit, address, key), as_json, columns, row, "No violations.")
+
+
+def promotions(
+    agent: Agent = "",
+    tier: Annotated[str, typer.Option("--tier", help="Only to this tier, as T1_OPERATOR.")] = "",
+    since: Since = "",
+    until: Until = "",
+    limit: Limit = 30,
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Changes of agents' tiers and why, newest first; an agent's first is its registration."""
+    times = _times(since, until)
+
+    def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
+        return provost.list_promotions(agent=agent, to_tier=tier, page_size=size, page_token=token, **times)
+
+    def row(each: "ledger_pb2.Promotion") -> Sequence[object]:
+        return (
+            each.sequence,
+            clock(each.at),
+            each.agent_id,
+            each.from_tier or "-",
+            each.to_tier,
+            each.reason,
+            each.by,
+        )
+
+    columns = ("seq", "at", "agent", "from", "to", "why", "by")
+    _show(_rows(page, limit, address, key), as_json, columns, row, "No changes of tier.")
+
+
+def approvals(
+    agent: Agent = "",
+    run: RunId = "",
+    task: Task = "",
+    action: Action = "",
+    state: Annotated[
+        str, typer.Option("--state", help="Only PENDING, APPROVED, REJECTED, USED or EXPIRED.")
+    ] = "",
+    since: Since = "",
+    until: Until = "",
+    limit: Limit = 30,
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """What people were ever asked and what they answered, newest first."""
+    times = _times(since, until)
+
+    def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
+        return provost.list_approval_records(
+            agent=agent,
+            run_id=run,
+            task=task,
+            action=action,
+            state=state,
+            page_size=size,
+            page_token=token,
+            **times,
+        )
+
+    def row(each: "ledger_pb2.ApprovalRecord") -> Sequence[object]:
+        return (
+            each.approval_id,
+            clock(each.requested_at),
+            each.state,
+            each.action,
+            each.target,
+            each.agent_id,
+            each.requested_by,
+            each.answered_by,
+            each.comment,
+            each.run_id,
+        )
+
+    columns = (
+        "approval",
+        "asked at",
+        "state",
+        "action",
+        "target",
+        "agent",
+        "for",
+        "answered by",
+        "said",
+        "run",
+    )
+    _show(_rows(page, limit, address, key), as_json, columns, row, "No such approvals.")
+
+
+def clock(at: Any) -> str:
+    """A time of the protos for people, UTC."""
+    return str(at.ToDatetime().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3])
+
+
+def time_in(text: str, option: str) -> datetime | None:
+    """The time in an option, None when it is not given; what is no time ends the command."""
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        misused(f"{option}: {text!r} is no time; write it as 2026-03-01T12:00:00Z or 2026-03-01")
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def _times(since: str, until: str) -> dict[str, datetime | None]:
+    return {"from_time": time_in(since, "--since"), "to_time": time_in(until, "--until")}
+
+
+def _rows(
+    page: "Callable[[Provost, int, str], Awaitable[Any]]", limit: int, address: str | None, key: str | None
+) -> list[Any]:
+    from provost_sdk.history_calls import gather
+
+    async def question(provost: "Provost") -> list[Any]:
+        return await gather(lambda size, token: page(provost, size, token), limit)
+
+    return ask("operator", address, key, question)
+
+
+def _show(
+    rows: Iterable[Any],
+    as_json: bool,
+    columns: Sequence[str],
+    row: Callable[[Any], Sequence[object]],
+    empty: str,
+) -> None:
+    if as_json:
+        from provost_sdk.models import as_dict
+
+        print_json([as_dict(each) for each in rows])
+        return
+    from provost_sdk.cli.show import table
+
+    table(columns, map(row, rows), empty=empty)
+
+
+def _event(each: "ledger_pb2.LedgerEvent") -> Sequence[object]:
+    of = ".".join(each.subject.split(".")[2:5])
+    return (each.sequence, clock(each.at), each.event_type, of, each.actor, each.event_id)
