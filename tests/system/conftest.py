@@ -2,48 +2,19 @@
 
 import os
 import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.doors import ADMIN
-from tests.fakes.nats_server import NatsServer, events, nats_server
-from tests.fakes.valkey_server import ValkeyServer, valkey_server
-from tests.integration.gateway.conftest import GatewayProcess
-from tests.integration.ledger.process import LedgerProcess
+from tests.integration.log.conftest import Log, events, log, nats_server, valkey_server
 
-__all__ = ["events", "nats_server", "valkey_server"]
+__all__ = ["events", "log", "nats_server", "valkey_server"]
 
 SOURCE = Path(__file__).with_name("tlog_client") / "main.go"
 
-
-@dataclass
-class Log:
-    """The log as the world sees it, and the processes behind it."""
-
-    ledger: LedgerProcess
-    gateway: GatewayProcess
-    client: Path
-    home: Path
-
-    def read(self, old: str, *vkeys: str) -> "subprocess.CompletedProcess[str]":
-        """Let the program in Go read all of it, holding the checkpoint `old` and these keys."""
-        kept = self.home / "old-checkpoint"
-        kept.write_text(old, encoding="utf-8")
-        command = [self.client, f"{self.gateway.url}/tlog", ADMIN, kept, *vkeys]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-    def change_keys(self, step: str) -> list[str]:
-        """Run the operator's command beside the ledger; the keys that sign then."""
-        command = [sys.executable, "-m", "services.ledger.keys", step]
-        environment = {"PATH": os.environ["PATH"], "PROVOST_HOME": str(self.ledger.home)}
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=60, check=True
-        )
-        return done.stdout.split()
+Reading = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="session")
@@ -64,16 +35,13 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def log(
-    tmp_path: Path, nats_server: NatsServer, valkey_server: ValkeyServer, events: object, client: Path
-) -> Iterator[Log]:
-    """A ledger, its log empty when it starts, and a gateway before it."""
-    ledger = LedgerProcess(tmp_path / "ledger-home", nats_server.url)
-    ledger.home.mkdir()
-    ledger.start()
-    peers = dict.fromkeys(("ledger", "policy", "orchestrator"), ledger.address)
-    gateway = GatewayProcess(tmp_path, nats_server.url, valkey_server.url, peers)
-    gateway.start()
-    yield Log(ledger, gateway, client, tmp_path)
-    gateway.stop()
-    ledger.stop()
+def read(log: Log, client: Path, tmp_path: Path) -> Reading:
+    """Lets the program in Go read all of the log, holding the checkpoint `old` and these keys."""
+
+    def read(old: str, *vkeys: str) -> "subprocess.CompletedProcess[str]":
+        kept = tmp_path / "old-checkpoint"
+        kept.write_text(old, encoding="utf-8")
+        command = [client, log.url, ADMIN, kept, *vkeys]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    return read

@@ -9,8 +9,12 @@ from typer.testing import CliRunner
 
 from provost.ledger.v1 import ledger_pb2 as pb
 from provost_sdk.cli.app import app
+from provost_sdk.errors import InvalidRequest, Unreachable
+from provost_sdk.proof_files import write_growth_proof
 from tests.unit.sdk.log import SmallLog
+from tests.unit.sdk.test_log_keys import Changed, log
 
+__all__ = ["log"]
 LOG = SmallLog()
 
 
@@ -40,6 +44,18 @@ class LogBehind:
             header_block=LOG.headers[index],
             payload=LOG.payloads[index],
         )
+
+    async def prove_leaf(self, leaf_index: int) -> pb.GetInclusionProofResponse:
+        if leaf_index >= 11:
+            raise InvalidRequest(
+                "TREE_SIZE_OUT_OF_RANGE", "leaf_index is 11; a tree of 11 leaves has 0 to 10"
+            )
+        return await self.prove_event(f"id-{leaf_index}")
+
+    async def await_inclusion(self, event_id: str, *, timeout_seconds: float) -> pb.GetInclusionProofResponse:
+        if event_id == "id-99":
+            raise Unreachable("LEDGER_BEHIND", f"not within {timeout_seconds:g} s")
+        return await self.prove_event(event_id)
 
     async def prove_growth(self, from_size: int, to_size: int) -> pb.GetConsistencyProofResponse:
         return pb.GetConsistencyProofResponse(path=LOG.growth(from_size, to_size), to_size=to_size)
@@ -120,3 +136,41 @@ def test_a_head_is_written_as_it_was_signed(home: Path) -> None:
     head = invoke("head")
     assert head.stdout == LOG.checkpoint(11)
     assert LOG.vkey in head.stderr
+
+
+def test_a_leaf_is_proved_by_its_number(home: Path) -> None:
+    by_number = written(home / "by-number", "prove", "--index", 4)
+    assert by_number.read_bytes() == written(home / "by-id", "prove", "id-4").read_bytes()
+    beyond = invoke("prove", "--index", 11)
+    assert (beyond.exit_code, "0 to 10" in beyond.output) == (1, True)
+
+
+def test_a_proof_can_be_waited_for(home: Path) -> None:
+    written(home / "proof", "prove", "id-4", "--wait", 5)
+    late = invoke("prove", "id-99", "--wait", 0.5)
+    assert (late.exit_code, "not within 0.5 s" in late.output) == (3, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("id-4", "--index", 4), ("--index", 4, "--wait", 5), ("--index", -1), ("id-4", "--wait", -1)],
+)
+def test_what_is_to_be_proved_is_said_once(arguments: tuple[object, ...]) -> None:
+    assert invoke("prove", *arguments).exit_code == 2
+
+
+def test_any_of_several_keys_will_do_and_a_history_brings_the_others(home: Path, log: Changed) -> None:
+    other, keys = SmallLog().vkey, home / "keys"
+    proof = written(home / "proof", "prove", "id-4")
+    for given in (("--key", other, "--key", LOG.vkey), ("--key", f"{other}\n{LOG.vkey}\n")):
+        checked = invoke("check", proof, *given)
+        assert checked.exit_code == 0
+        assert f"signed with the key {LOG.vkey.split('+')[1]}:" in checked.output
+    old, grown = home / "old", home / "grown"
+    old.write_text(log.note(5, 0))
+    grown.write_text(write_growth_proof(5, [], log.note(5, 1)))
+    keys.write_text(log.history)
+    assert invoke("consistent", old, grown, "--key", log.vkey(1)).exit_code == 1
+    assert invoke("consistent", old, grown, "--key", log.vkey(1), "--key-history", keys).exit_code == 0
+    strange = invoke("consistent", old, grown, "--key", other, "--key-history", keys)
+    assert (strange.exit_code, "none of the keys that you trust" in strange.output) == (1, True)
