@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
+from typing import Any
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from tests.fakes.process import ServerProcess, answers, free_port
@@ -71,6 +72,11 @@ class PostgresServer(ServerProcess):
             except ProcessLookupError:
                 pass  # went with its parent
 
+    def limit_file_size(self, pid: int, n_bytes: int | None) -> None:
+        """Let no file that one of its processes writes grow past `n_bytes`."""
+        limit = "unlimited" if n_bytes is None else str(n_bytes)
+        subprocess.run(["prlimit", f"--pid={pid}", f"--fsize={limit}:"], check=True, **self._as_account)
+
     def remove(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -97,10 +103,15 @@ class PostgresServer(ServerProcess):
             [str(self._binaries / "initdb"), "-D", str(self.data), f"--pwfile={secret}", *command],
             check=True,
             capture_output=True,
-            user=account and account.pw_uid,
-            group=account and account.pw_gid,
-            extra_groups=[] if account else None,
             cwd=self.directory,
+            **self._as_account,
+        )
+
+    @property
+    def _as_account(self) -> dict[str, Any]:
+        account = self._account
+        return (
+            {} if account is None else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         )
 
 
