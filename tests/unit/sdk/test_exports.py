@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,6 @@ from services.ledger.domain.entry import Message
 from services.ledger.wire.rows import row_of
 from tests.unit.ledger.story import plains, run
 from tests.unit.sdk.exported import Exporter, b64, write
-from tests.unit.sdk.test_cosignatures import Witness
 from tests.vectors import ledger as reference
 
 LOG = Exporter()
@@ -41,8 +41,8 @@ FILES = LOG.files(MESSAGES)
 Files = dict[str, bytes]
 
 
-def verified(files: Files, folder: Path, **options: object) -> Verified:
-    return verify_export(write(files, folder), [LOG.key], **options)  # type: ignore[arg-type]
+def verified(files: Files, folder: Path) -> Verified:
+    return verify_export(write(files, folder), [LOG.key])
 
 
 def refused(files: Files, folder: Path) -> str:
@@ -54,7 +54,7 @@ def refused(files: Files, folder: Path) -> str:
 def test_a_whole_export_is_proved(tmp_path: Path) -> None:
     found = verified(FILES, tmp_path)
     assert (found.manifest.head.size, found.manifest.first_sequence) == (717, 1)
-    assert (found.parquet, found.signed_with, found.cosignatures) == (True, LOG.key, ())
+    assert (found.parquet, found.manifest.head.signers) == (True, (LOG.key,))
     # Every byte that is signed or hashed has been looked at: the files are all of these kinds.
     kinds = {path.split("/")[0] + Path(path).suffix for path in FILES}
     assert kinds >= {
@@ -353,9 +353,9 @@ def test_another_key_proves_nothing_and_one_of_several_does(tmp_path: Path) -> N
     other = Exporter()
     with pytest.raises(NotProved, match="manifest: not signed with the key"):
         verify_export(tmp_path, [other.key])
-    with pytest.raises(NotProved, match="no key was given"):
+    with pytest.raises(NotProved, match="not signed"):
         verify_export(tmp_path, [])
-    assert verify_export(tmp_path, [other.key, LOG.key]).signed_with == LOG.key
+    assert verify_export(tmp_path, [other.key, LOG.key]).manifest.head.signers == (LOG.key,)
 
 
 def test_a_manifest_of_another_head_is_refused(tmp_path: Path) -> None:
@@ -364,18 +364,11 @@ def test_a_manifest_of_another_head_is_refused(tmp_path: Path) -> None:
     assert said == "checkpoint: it is a head over 700 events, and not the one of the manifest"
 
 
-def test_witnesses_can_be_demanded(tmp_path: Path) -> None:
-    witness = Witness()
-    key = witness.key
+def test_a_key_signs_nothing_that_came_after_its_end(tmp_path: Path) -> None:
     write(FILES, tmp_path)
-    with pytest.raises(NotProved, match="checkpoint: 0 of the 1 witnesses asked for"):
-        verify_export(tmp_path, [LOG.key], witnesses=[key])
-    note = FILES["checkpoint"].decode()
-    (tmp_path / "checkpoint").write_text(
-        note + witness.line(note.partition("\n\n")[0] + "\n", 1_700_000_000), encoding="utf-8"
-    )
-    (signed,) = verify_export(tmp_path, [LOG.key], witnesses=[key]).cosignatures
-    assert signed.at == 1_700_000_000
+    assert verify_export(tmp_path, [replace(LOG.key, last_size=717)]).manifest.head.size == 717
+    with pytest.raises(NotProved, match="manifest: the key .* was retired before there were 717 events"):
+        verify_export(tmp_path, [replace(LOG.key, last_size=716)])
 
 
 def test_tiles_have_the_names_that_the_specification_gives() -> None:

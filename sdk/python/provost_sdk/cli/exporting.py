@@ -1,13 +1,15 @@
 """`provost ledger export`, and `verify --export`: the whole log as files, checked with a public key alone."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from provost_sdk.cli.checking import log_key_of, not_proved
+from provost_sdk.cli.checking import log_key_of, log_keys_of, not_proved, read
 from provost_sdk.cli.session import Address, AsJson, Exit, Key, ask, misused, print_json
+from provost_sdk.cli.witnesses import demanded, listed, tell
 
 if TYPE_CHECKING:
     from provost_sdk.client import Provost
@@ -40,7 +42,7 @@ def export(
                 "auditor", address, key, lambda provost: _receive(provost, receiving, not without_parquet)
             )
             receiving.close()
-            checked = _check(receiving.folder, keys, (), None) if keys else None
+            checked = _check(receiving.folder, keys) if keys else None
             receiving.finish()
     except CannotReceive as problem:
         misused(str(problem))
@@ -61,37 +63,41 @@ def export(
 
 
 def verify_folder(
-    folder: Path, vkeys: list[str], witness: list[str], quorum: int | None, *, as_json: bool
+    folder: Path,
+    vkeys: list[str],
+    key_history: Path | None,
+    witness: list[str] | None,
+    quorum: int | None,
+    max_age: float | None,
+    *,
+    as_json: bool,
 ) -> NoReturn:
     """Check an export and end: 0 it is proved, 1 it is not, 2 it cannot be read."""
-    from provost_sdk.cosignatures import read_witness_key
     from provost_sdk.note import NotProved
 
     if not vkeys:
         misused(
             "give the log's verifier key with --key: `provost ledger key` shows it. Nothing is proved without."
         )
-    keys = [log_key_of(each) for each in vkeys]
-    witnesses = []
-    for each in witness:
-        try:
-            witnesses.append(read_witness_key(each))
-        except NotProved as problem:
-            misused(f"--witness: {problem}")
-    if quorum is not None and not 1 <= quorum <= len({each.public for each in witnesses}):
-        misused("--quorum: from 1 to the number of witnesses given with --witness")
+    keys = log_keys_of(vkeys, key_history)
     if not folder.is_dir():
         misused(f"{folder} is no folder")
     try:
-        verified = _check(folder, keys, witnesses, quorum)
+        found = (
+            demanded(read(folder / "checkpoint"), witness, quorum, max_age)
+            if witness or quorum or max_age
+            else []
+        )
+        verified = _check(folder, keys)
     except NotProved as problem:
         not_proved(problem, as_json=as_json)
     except OSError as problem:
         misused(f"{problem.filename or folder} cannot be read: {problem.strerror}")
     if as_json:
-        print_json(_as_json(verified))
+        print_json(_as_json(verified) | {"witnesses": listed(found)})
     else:
         _tell(verified)
+        tell(found)
     raise typer.Exit(Exit.OK)
 
 
@@ -106,14 +112,12 @@ async def _receive(provost: "Provost", receiving: "Receiving", parquet: bool) ->
     return events, n_bytes
 
 
-def _check(
-    folder: Path, keys: "list[LogKey]", witnesses: "list[LogKey] | tuple[()]", quorum: int | None
-) -> "Verified":
+def _check(folder: Path, keys: "Sequence[LogKey]") -> "Verified":
     from provost_sdk.exports.verifying import verify_export
 
     progress = _Progress("checked")
     try:
-        return verify_export(folder, keys, witnesses=witnesses, quorum=quorum, tell=progress)
+        return verify_export(folder, keys, progress)
     finally:
         progress.end()
 
@@ -126,8 +130,7 @@ def _as_json(verified: "Verified") -> dict[str, object]:
         "tree_size": head.size,
         "root": head.root.hex(),
         "first_sequence": verified.manifest.first_sequence,
-        "signed_with": verified.signed_with.key_id.hex(),
-        "witnesses": [{"name": each.witness, "at": each.at} for each in verified.cosignatures],
+        "signed_with": [each.key_id.hex() for each in head.signers],
         "parquet": {None: "none", False: "not looked into", True: "equal"}[verified.parquet],
     }
 
@@ -137,8 +140,9 @@ def _tell(verified: "Verified") -> None:
 
     manifest, head = verified.manifest, verified.manifest.head
     last = manifest.first_sequence + head.size - 1
+    signers = " and ".join(each.key_id.hex() for each in head.signers)
     print(f"Proved: this is the log {inert(head.origin)} up to a head over {head.size} events,")
-    print(f"signed with the key {verified.signed_with.key_id.hex()}; root {head.root.hex()}:")
+    print(f"signed with the key {signers}; root {head.root.hex()}:")
     print(
         f"  events   sequences {manifest.first_sequence} to {last}, every leaf, bundle and tile computed anew"
     )
@@ -146,8 +150,6 @@ def _tell(verified: "Verified") -> None:
         print("  parquet  the same, row by row")
     elif verified.parquet is False:
         print("  parquet  every file is the one that was signed; not looked into (arro3-io is not installed)")
-    for each in verified.cosignatures:
-        print(f"  witness  {inert(each.witness)} has signed the head too")
     print(
         "What 'decoded' says of a payload is the ledger's reading, which it has signed; the tree proves the payload."
     )

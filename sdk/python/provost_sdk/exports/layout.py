@@ -1,10 +1,9 @@
 """What an export holds: its signed manifest, and the files that a log of its size must have, no more and no less."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-from provost_sdk.note import Checkpoint, Key, NotProved, open_note, read_number
+from provost_sdk.note import Checkpoint, Key, NotProved, open_note, read_number, signed_by
 
 FORMAT = "provost export v1"
 CHECKPOINT, MANIFEST, SUMS, README = "checkpoint", "manifest", "SHA256SUMS", "README"
@@ -14,7 +13,6 @@ SIGNED = (CHECKPOINT, MANIFEST, SUMS)
 TILE_WIDTH = 256
 _LINES = ("size", "root", "first-sequence", "events-per-file", "parquet", "sha256sums")
 _MAX_EVENTS_PER_FILE = 10_000_000
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,44 +26,41 @@ class Manifest:
     sums: bytes
 
 
-def read_manifest(note: str, key: Key) -> Manifest:
-    """The manifest that `key` has signed.
+def read_manifest(note: str, keys: Sequence[Key]) -> Manifest:
+    """The manifest that one of `keys` has signed; `head.signers` are those that have.
 
     Raises:
-        NotProved: `key` has not signed it, or it is none of that key's log, or of another format.
+        NotProved: none of `keys` has signed it, or it is none of that key's log, or of another format.
     """
-    first, *lines = open_note(note, key)[:-1].split("\n")
-    if first != f"{key.name}/export":
-        raise NotProved(f"it is not the manifest of an export of {key.name}: its first line is {first!r}")
+    first, *lines = open_note(note, keys)[:-1].split("\n")
+    signers = signed_by(note, keys)
+    origin = signers[0].name
+    if first != f"{origin}/export":
+        raise NotProved(f"it is not the manifest of an export of {origin}: its first line is {first!r}")
     if lines[:1] != [FORMAT]:
-        raise NotProved(f"the manifest is not of the format {FORMAT!r}: a newer program may read it")
+        raise NotProved(f"it is not of the format {FORMAT!r}: a newer program may read it")
     pairs = [line.partition(" ") for line in lines[1:]]
     if tuple(name for name, _, _ in pairs) != _LINES:
-        raise NotProved(f"the manifest's lines are not {', '.join(_LINES)}, in this order")
-    size, root, first_sequence, per_file, parquet, sums = (value for _, _, value in pairs)
+        raise NotProved(f"its lines are not {', '.join(_LINES)}, in this order")
+    size_text, root, first_sequence, per_file, parquet, sums = (value for _, _, value in pairs)
     if parquet not in {"yes", "no"}:
-        raise NotProved("the manifest does not say whether there is Parquet")
+        raise NotProved("it does not say whether there is Parquet")
+    size = read_number(size_text, "its size")
+    still = tuple(
+        each for each in signers if each.name == origin and (each.last_size is None or size <= each.last_size)
+    )
+    if not still:
+        raise NotProved(f"the key {signers[0].key_id.hex()} was retired before there were {size} events")
     manifest = Manifest(
-        Checkpoint(key.name, read_number(size, "the manifest's size"), _hex(root, "root")),
-        read_number(first_sequence, "the manifest's first sequence"),
-        read_number(per_file, "the manifest's number of events per file"),
+        Checkpoint(origin, size, _hex(root, "root"), still),
+        read_number(first_sequence, "its first sequence"),
+        read_number(per_file, "its number of events per file"),
         parquet == "yes",
         _hex(sums, "sha256sums"),
     )
-    if not 1 <= manifest.events_per_file <= _MAX_EVENTS_PER_FILE or manifest.head.size < 1:
-        raise NotProved("the manifest's numbers are not those of an export")
+    if not 1 <= manifest.events_per_file <= _MAX_EVENTS_PER_FILE or size < 1:
+        raise NotProved("its numbers are not those of an export")
     return manifest
-
-
-def by_one_of(keys: Sequence[Key], read: Callable[[Key], T]) -> tuple[T, Key]:
-    """What `read` makes of the first of `keys` that has signed. Raises NotProved: none has; the last problem."""
-    problem = NotProved("no key was given")
-    for key in keys:
-        try:
-            return read(key), key
-        except NotProved as each:
-            problem = each
-    raise problem
 
 
 def expected(manifest: Manifest) -> Iterator[str]:
@@ -114,5 +109,5 @@ def _hex(text: str, what: str) -> bytes:
     except ValueError:
         raw = b""
     if len(raw) != 32 or raw.hex() != text:
-        raise NotProved(f"the manifest's {what} is not 64 hex digits")
+        raise NotProved(f"its {what} is not 64 hex digits")
     return raw

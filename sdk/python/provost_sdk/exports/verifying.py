@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provost_sdk.cosignatures import Cosignature, cosigned
 from provost_sdk.exports.folder import Folder
 from provost_sdk.exports.layout import (
     CHECKPOINT,
@@ -18,7 +17,6 @@ from provost_sdk.exports.layout import (
     SUMS,
     TILE_WIDTH,
     Manifest,
-    by_one_of,
     count_of_files,
     events_path,
     read_manifest,
@@ -36,33 +34,27 @@ _TELL_EVERY = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What an export was proved to be. `parquet` is None where there is none, False where it was not looked into."""
+    """What an export was proved to be; `manifest.head.signers` have signed it. `parquet` is None where there is none,
+    False where it was not looked into."""
 
     manifest: Manifest
-    signed_with: Key
-    cosignatures: tuple[Cosignature, ...]
     parquet: bool | None
 
 
 def verify_export(
-    path: Path,
-    keys: Sequence[Key],
-    *,
-    witnesses: Sequence[Key] = (),
-    quorum: int | None = None,
-    tell: Callable[[int, int], None] = lambda _events, _of: None,
+    path: Path, keys: Sequence[Key], tell: Callable[[int, int], None] = lambda _events, _of: None
 ) -> Verified:
-    """Check the export in `path`: one of `keys` must have signed it, and of `witnesses` all, or `quorum`.
+    """Check the export in `path`, which one of `keys` must have signed.
 
-    `tell` is told from time to time how many events are checked, of how many.
+    `tell` is told from time to time how many events are checked, of how many. What witnesses have signed of its
+    checkpoint is for `provost_sdk.cosignatures`.
 
     Raises:
         NotProved: something of it is not what was signed; the text names the first such thing.
         OSError: it cannot be read.
     """
     folder = Folder(path)
-    manifest, key = _manifest(folder, keys)
-    cosignatures = _head(folder, manifest, keys, witnesses, quorum)
+    manifest = _manifest(folder, keys)
     if folder.digest(SUMS) != manifest.sums:
         raise NotProved(f"{SUMS} is not the one that the manifest is signed over")
     folder.check_names(manifest)
@@ -71,28 +63,20 @@ def verify_export(
     for name, digest in folder.sums():
         if not name.startswith("events/") and folder.digest(name) != digest:
             raise NotProved(f"{name} is not the file that {SUMS} lists")
-    return Verified(manifest, key, cosignatures, events.parquet)
+    return Verified(manifest, events.parquet)
 
 
-def _manifest(folder: Folder, keys: Sequence[Key]) -> tuple[Manifest, Key]:
-    note = folder.text(MANIFEST)
+def _manifest(folder: Folder, keys: Sequence[Key]) -> Manifest:
+    signed, checkpoint, name = folder.text(MANIFEST), folder.text(CHECKPOINT), MANIFEST
     try:
-        return by_one_of(keys, lambda key: read_manifest(note, key))
-    except NotProved as problem:
-        raise NotProved(f"{MANIFEST}: {problem}") from None
-
-
-def _head(
-    folder: Folder, manifest: Manifest, keys: Sequence[Key], witnesses: Sequence[Key], quorum: int | None
-) -> tuple[Cosignature, ...]:
-    note = folder.text(CHECKPOINT)
-    try:
-        head, _ = by_one_of(keys, lambda key: open_checkpoint(note, key))
+        manifest = read_manifest(signed, keys)
+        name = CHECKPOINT
+        head = open_checkpoint(checkpoint, keys)
         if head != manifest.head:
             raise NotProved(f"it is a head over {head.size} events, and not the one of the manifest")
-        return tuple(cosigned(note, witnesses, quorum)) if witnesses else ()
     except NotProved as problem:
-        raise NotProved(f"{CHECKPOINT}: {problem}") from None
+        raise NotProved(f"{name}: {problem}") from None
+    return manifest
 
 
 class _Events:
