@@ -122,9 +122,10 @@ async def test_a_bug_behind_the_front_is_told_without_its_text(front: Front) -> 
 
 async def test_a_deadline_is_passed_on(front: Front) -> None:
     await PolicyServiceStub(front.channel).GetAgent(ASK, metadata=AS_OPERATOR, timeout=7)
-    (left,) = front.peers.policy.seconds_left
+    left = front.peers.policy.seconds_left[-1]
     assert left is not None
-    assert 0 < left <= 7
+    # gRPC rounds what is left up to 10 ms at each hop, and reads it on another clock than it was set on.
+    assert 0 < left <= 7.1
 
 
 async def test_a_call_that_is_given_up_is_given_up_behind_the_front_too(front: Front) -> None:
