@@ -41,7 +41,7 @@ def read(log: Log, client: Path, tmp_path: Path) -> Reading:
     def read(old: str, *vkeys: str) -> "subprocess.CompletedProcess[str]":
         kept = tmp_path / "old-checkpoint"
         kept.write_text(old, encoding="utf-8")
-        command = [client, log.url, ADMIN, kept, *vkeys]
+        command = [str(client), log.url, ADMIN, str(kept), *vkeys]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     return read

@@ -4,7 +4,7 @@ A tile is named by level, index and width; 256 is a full one. A partial tile is 
 hashes, whether the full one exists by now or not: what a tile holds never changes.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from kernel.faults import Invalid
 from services.ledger.domain.faults import TileUnknown
@@ -16,7 +16,8 @@ MAX_LEVEL = 63
 MAX_INDEX = 2**63 - 1
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Place:
     """Where a tile stands, and how many hashes of it are asked for."""
 
     level: int

@@ -14,7 +14,7 @@ from provost.ledger.v1 import ledger_pb2 as pb
 from provost.policy.v1 import events_pb2 as policy
 from provost_sdk.note import read_key
 from provost_sdk.proof_files import check_event_proof, write_event_proof
-from services.ledger.adapters.signer import verify
+from services.ledger.adapters.keyring import verify
 from services.ledger.domain import checkpoint, proofs
 from services.ledger.domain.entry import entry_of
 from tests.rpc.ledger.conftest import Caller

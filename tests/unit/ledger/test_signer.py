@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from kernel.faults import Unavailable
-from services.ledger.adapters.signer import FileSigner, verify
+from services.ledger.adapters.keyring import verify
+from services.ledger.adapters.signer import FileSigner
 from services.ledger.domain import checkpoint as notes
 from services.ledger.domain import proofs, tree
 from services.ledger.domain.checkpoint import Checkpoint, MalformedNote

@@ -5,7 +5,7 @@ from base64 import b64decode
 from hashlib import sha256
 from typing import Any
 
-from services.ledger.adapters.signer import verify
+from services.ledger.adapters.keyring import verify
 from services.ledger.domain import checkpoint, leaf, proofs
 from tests.vectors import ledger as vectors
 
