@@ -179,6 +179,7 @@ KNOWN_NAMES: frozenset[str] = frozenset(
         "PROVOST_POLICY_ADDRESS",
         "PROVOST_POLICY_PORT",
         "PROVOST_PUBLIC_LOG",
+        "PROVOST_SEALING_KEY",
         "PROVOST_SHUTDOWN_SECONDS",
         "PROVOST_STATE_ADDRESS",
         "PROVOST_STATE_PORT",

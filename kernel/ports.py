@@ -94,3 +94,53 @@ class Aggregates(Protocol[State_co, Command_contra]):
             Fault: what `decide` raised, or what the log raised.
         """
         ...
+
+
+class Seal(Protocol):
+    """The key of one subject at work. What it has sealed is text, and may go wherever text may."""
+
+    @property
+    def key_id(self) -> str:
+        """May be known to everyone: it says nothing of the subject."""
+        ...
+
+    def seal(self, text: str) -> str:
+        """`text` in a form that nobody can read without the key; no text stays no text."""
+        ...
+
+    def open(self, text: str) -> str:
+        """`text` with everything in it that is sealed under this key opened."""
+        ...
+
+    def seal_bytes(self, content: bytes) -> bytes: ...
+
+    def open_bytes(self, content: bytes) -> bytes: ...
+
+    def digest(self, digest: str) -> str:
+        """In place of a digest of something that can be guessed."""
+        ...
+
+    def derived(self, purpose: str) -> bytes:
+        """32 bytes for one purpose, to be handed to somebody who shall not have the key."""
+        ...
+
+
+class SubjectKeys(Protocol):
+    """The keys that personal data is sealed under, one for each subject of each tenant, until it is erased."""
+
+    async def of_subject(self, tenant: str, subject: str) -> Seal:
+        """The key of `subject`, made if there is none. Two who ask at once get the same.
+
+        Raises:
+            Unavailable: the keys cannot be reached, or the subject is being erased at this moment.
+        """
+        ...
+
+    async def of_key(self, tenant: str, key_id: str) -> Seal:
+        """The key of this id.
+
+        Raises:
+            Refused: it is gone: the subject was erased (`SUBJECT_ERASED`).
+            Unavailable: the keys cannot be reached.
+        """
+        ...

@@ -23,6 +23,8 @@ from kernel.faults import Fault, Invalid, Unauthenticated, Unavailable
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Parse = Callable[[bytes], Any]
+Tell = Callable[[Any, Any], Awaitable[Any]]
+"""From an answer and the context of its call to the answer as it is told."""
 
 _log = telemetry.get_logger("chassis.rpc")
 LAST_WORDS_SECONDS = 1.0  # for a stream whose reader does not read
@@ -35,7 +37,8 @@ class Guard:
     `unary_seconds` is how long a unary call may take whose caller set no deadline.
     """
 
-    def __init__(self, internal_key: str = "", unary_seconds: float = 30.0) -> None:
+    def __init__(self, internal_key: str = "", unary_seconds: float = 30.0, tell: Tell | None = None) -> None:
+        self._tell = tell
         self._key = internal_key.encode()
         self._unary_seconds = unary_seconds
         self._streams: set[asyncio.Task[Any]] = set()
@@ -83,7 +86,7 @@ class Guard:
             await asyncio.sleep(0.01)
 
     def _unary(self, method: str, behaviour: Callable[..., Any], parse: Parse) -> Callable[..., Any]:
-        calls, admit, seconds = metrics.calls(method), self._admit, self._unary_seconds
+        calls, admit, seconds, tell = metrics.calls(method), self._admit, self._unary_seconds, self._tell
         monotonic = process.monotonic
 
         async def unary(raw: bytes, context: Context) -> Any:
@@ -96,6 +99,8 @@ class Guard:
                     answer = await _within(seconds, behaviour(request, context))
                 else:
                     answer = await behaviour(request, context)
+                if tell is not None:
+                    answer = await tell(answer, context)
             except BaseException as error:  # noqa: BLE001 - whatever it is, no text of it may reach the caller
                 await self._refuse(method, context, error, calls, started)
             finally:
@@ -142,7 +147,9 @@ class Guard:
                 if yields:
                     async with contextlib.aclosing(behaviour(request, context)) as answers:
                         async for answer in answers:
-                            await context.write(answer)
+                            await context.write(
+                                answer if self._tell is None else await self._tell(answer, context)
+                            )
                 else:
                     await behaviour(request, context)
             except BaseException as error:  # noqa: BLE001

@@ -19,7 +19,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from chassis import metrics, telemetry
 from chassis.config import ServiceSettings
 from chassis.rpc import SMALL_MESSAGES
-from chassis.rpc.guard import LAST_WORDS_SECONDS, Guard, Handler
+from chassis.rpc.guard import LAST_WORDS_SECONDS, Guard, Handler, Tell
 
 Servicer = TypeVar("Servicer")
 _log = telemetry.get_logger("chassis.rpc")
@@ -30,7 +30,7 @@ class PortTaken(Exception):
 
 
 class Server:
-    """Serves what is added to it, on the port that `settings` give to `service`.
+    """Serves what is added to it, on the port that `settings` give to `service`; `tell` has the last look at answers.
 
     Raises:
         ValueError: the internal key is to be checked but `PROVOST_INTERNAL_KEY` is not set.
@@ -45,6 +45,7 @@ class Server:
         check_internal_key: bool = True,
         unary_seconds: float = 30.0,
         port: int | None = None,
+        tell: Tell | None = None,
     ) -> None:
         key = settings.internal_key.get_secret_value() if check_internal_key else ""
         if check_internal_key and not key:
@@ -53,7 +54,7 @@ class Server:
         self._host = settings.listen_host
         self._setting = f"PROVOST_{service.upper()}_PORT"
         self._grace_seconds = settings.shutdown_seconds
-        self._guard = Guard(key, unary_seconds)
+        self._guard = Guard(key, unary_seconds, tell)
         self._services: list[str] = []
         self._told_ready = False
         self._health = health.aio.HealthServicer()

@@ -2,16 +2,17 @@
 
 from chassis import config, metrics, process, telemetry
 from chassis.eventlog.aggregates import HeldAggregates
-from chassis.eventlog.connection import connect
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.jetstream import JetStreamLog
-from chassis.eventlog.stream import ensure_stream
+from chassis.eventlog.opened import opened
 from chassis.rpc import LARGE_MESSAGES
+from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
 from provost.orchestrator.v1.orchestrator_pb2_grpc import add_OrchestratorServiceServicer_to_server
 from services.orchestrator import handlers
 from services.orchestrator.adapters.knowledge import SqliteKnowledge
 from services.orchestrator.adapters.peers import peers_at
+from services.orchestrator.adapters.privacy import SubjectPrivacy
 from services.orchestrator.config import OrchestratorSettings
 from services.orchestrator.domain.run import RUN
 from services.orchestrator.reactor import Reactor
@@ -23,24 +24,24 @@ async def main(stopping: process.Stopping) -> None:
     settings = config.load(OrchestratorSettings)
     telemetry.configure("orchestrator", settings)
     metrics.serve(settings.metrics_port_of("orchestrator"))
-    nats = await connect(settings.nats_url, name="orchestrator")
-    await ensure_stream(nats)
+    nats, keys = await opened(settings, "orchestrator")
     runs = HeldAggregates(RUN, JetStreamLog(nats, EVENTS, source="provost/orchestrator"), EVENTS)
-    knowledge = SqliteKnowledge(settings.knowledge)
-    key = settings.internal_key.get_secret_value()
-    at = peers_at(settings.address, internal_key=key, actor=handlers.ACTOR)
-
-    now, new_id, limits = process.now, process.new_id, handlers.Limits()
+    knowledge, privacy = SqliteKnowledge(settings.knowledge, keys), SubjectPrivacy(keys)
+    internal_key = settings.internal_key.get_secret_value()
+    at = peers_at(settings.address, internal_key=internal_key, actor=handlers.ACTOR)
     crew = handlers.AttachedCrew(lambda _tenant, agent_id: agent_id in settings.crew)
-    of_steps, thinking = handlers.StepLimits(), handlers.Reasoning(*settings.reasoning)
-    steps = handlers.Steps(runs, at.policy, at.state, at.actuators, crew, knowledge, now, of_steps, new_id)
-    conductor = handlers.Conductor(runs, steps, at.policy, at.state, crew, now, new_id)
-    service = handlers.Orchestrator(runs, conductor, at.policy, at.state, crew, now, thinking, limits)
+    thinking = handlers.Reasoning(*settings.reasoning)
+    conductor, service = handlers.orchestration(
+        runs, at.policy, at.state, at.actuators, crew, knowledge, privacy, process.now, process.new_id, thinking,
+    )  # fmt: skip
     reactor = Reactor(runs, conductor)
     follower = Follower(nats, reactor.filters, 0, reactor.take, "orchestrator", gather_seconds=0.02)
-    server = Server(settings, "orchestrator", max_message_bytes=LARGE_MESSAGES, unary_seconds=360.0)
+    server = Server(
+        settings, "orchestrator", max_message_bytes=LARGE_MESSAGES, unary_seconds=360.0, tell=Opening(keys)
+    )
     servicer = OrchestratorServicer(service, crew, at.sessions, at.state)
     server.add(add_OrchestratorServiceServicer_to_server, servicer)
+    await keys.start(conductor.subject_erased)
     await follower.start()
     await knowledge.follow(nats)
     await follower.caught_up()
@@ -50,10 +51,8 @@ async def main(stopping: process.Stopping) -> None:
     await stopping.wait()
     conductor.let_waiters_go()
     await server.stop()
-    await conductor.close()
-    await follower.stop()
-    await knowledge.close()
-    await nats.close()
+    for close in (conductor.close, follower.stop, knowledge.close, keys.stop, nats.close):
+        await close()
 
 
 if __name__ == "__main__":

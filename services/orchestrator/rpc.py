@@ -39,6 +39,7 @@ class OrchestratorServicer(OrchestratorServiceServicer):
             request.include_trace,
             request.agent_id,
             tuple(request.forbidden),
+            request.subject,
             cause_of(context, request.request_id),
         )
         return pb.ProcessLogResponse(run=run_to_wire(view.run, view.sequence))
@@ -51,6 +52,7 @@ class OrchestratorServicer(OrchestratorServiceServicer):
             request.objective,
             _mode(request.mode),
             packet,
+            request.subject,
             cause_of(context, request.request_id),
         )
         return pb.StartRunResponse(run=run_to_wire(view.run, view.sequence))

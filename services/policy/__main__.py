@@ -5,10 +5,10 @@ import asyncio
 from chassis import metrics, process, telemetry
 from chassis.config import load
 from chassis.eventlog.aggregates import HeldAggregates
-from chassis.eventlog.connection import connect
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.jetstream import JetStreamLog
-from chassis.eventlog.stream import ensure_stream
+from chassis.eventlog.opened import opened
+from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
 from provost.policy.v1.policy_pb2_grpc import add_PolicyServiceServicer_to_server
 from services.policy.adapters.group_commit import GroupCommit
@@ -20,7 +20,7 @@ from services.policy.domain.approval import APPROVAL
 from services.policy.domain.policyset import POLICY_SET
 from services.policy.handlers import Policy
 from services.policy.reactor import FILTERS, HeldPackets, Reactor, keep_health
-from services.policy.rpc import PolicyServicer
+from services.policy.rpc import HOT, PolicyServicer
 from services.policy.wire import CODEC
 
 
@@ -28,8 +28,7 @@ async def main(stopping: process.Stopping) -> None:
     settings = load(PolicySettings)
     telemetry.configure("policy", settings)
     metrics.serve(settings.metrics_port_of("policy"))
-    connection = await connect(settings.nats_url, name="policy")
-    await ensure_stream(connection)
+    connection, keys = await opened(settings, "policy")
     log = JetStreamLog(connection, CODEC, source="provost/policy")
     agents, approvals = HeldAggregates(AGENT, log, CODEC), HeldAggregates(APPROVAL, log, CODEC)
     published, packets = HeldAggregates(POLICY_SET, log, CODEC), HeldPackets(CODEC)
@@ -38,10 +37,11 @@ async def main(stopping: process.Stopping) -> None:
     signer, groups = FileSigner(settings.signing_key), GroupCommit(log)
     policy = Policy(
         agents, approvals, published, packets, follower, record=groups, signer=signer, reader=YamlPolicySets(),
-        digest=digest_of, now=process.now, new_id=process.new_id, new_secret=process.new_secret,
+        digest=digest_of, keys=keys, now=process.now, new_id=process.new_id, new_secret=process.new_secret,
     )  # fmt: skip
-    server = Server(settings, "policy")
+    server = Server(settings, "policy", tell=Opening(keys, verbatim=HOT))
     server.add(add_PolicyServiceServicer_to_server, PolicyServicer(policy, signer))
+    await keys.start(policy.authorization.subject_erased)
     await follower.start()
     await follower.caught_up()
     await server.start()
@@ -51,9 +51,8 @@ async def main(stopping: process.Stopping) -> None:
         await stopping.wait()
         health.cancel()
     await server.stop()
-    await groups.stop()
-    await follower.stop()
-    await connection.close()
+    for stop in (groups.stop, follower.stop, keys.stop, connection.close):
+        await stop()
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 from chassis import metrics, process, store, telemetry
 from chassis.config import load
 from chassis.eventlog.aggregates import HeldAggregates
-from chassis.eventlog.connection import connect
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.jetstream import JetStreamLog
-from chassis.eventlog.stream import ensure_stream
+from chassis.eventlog.opened import opened
+from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
 from provost.state.v1.state_pb2_grpc import add_StateServiceServicer_to_server
 from services.state.adapters import ArtifactDirectory, LogHistory, RedisStore, SequencingLog
@@ -24,8 +24,7 @@ async def main(stopping: process.Stopping) -> None:
     settings = load(StateSettings)
     telemetry.configure("state", settings)
     metrics.serve(settings.metrics_port_of("state"))
-    connection = await connect(settings.nats_url, name="state")
-    await ensure_stream(connection)
+    connection, keys = await opened(settings, "state")
     jetstream = JetStreamLog(connection, CODEC, source="provost/state")
     log, view = SequencingLog(jetstream), View()
     agents = HeldAggregates(log.decider(AGENT), log, CODEC)
@@ -39,8 +38,9 @@ async def main(stopping: process.Stopping) -> None:
     contents = ArtifactDirectory(settings.artifacts, process.new_id)
     state = State(agents, tasks, view, mirror, audit, follower, contents)
 
-    server = Server(settings, "state", max_message_bytes=MAX_MESSAGE_BYTES)
+    server = Server(settings, "state", max_message_bytes=MAX_MESSAGE_BYTES, tell=Opening(keys))
     server.add(add_StateServiceServicer_to_server, StateServicer(state))
+    await keys.start()
     await mirror.open(await jetstream.last_sequence())
     await follower.start()
     await follower.caught_up()
@@ -48,9 +48,8 @@ async def main(stopping: process.Stopping) -> None:
     async with kept_up(follower, mirror, server.set_serving):
         await stopping.wait()
         await server.stop()
-    await follower.stop()
-    await client.aclose()
-    await connection.close()
+    for stop in (follower.stop, client.aclose, keys.stop, connection.close):
+        await stop()
 
 
 if __name__ == "__main__":

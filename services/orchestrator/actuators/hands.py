@@ -7,7 +7,7 @@ from typing import Protocol
 
 from kernel.faults import Denied, Invalid
 from services.orchestrator.actuators.actuator import Actuator, ActuatorFailed, require_fit
-from services.orchestrator.actuators.journal import Journal
+from services.orchestrator.actuators.journal import Journal, keyed
 from services.orchestrator.domain.records import Action, Effect, EffectState
 
 MAX_OUTPUT_CHARACTERS = 8192
@@ -68,8 +68,12 @@ class Hands:
         actuator = self._fit(action)
         return Effect("", action.action_id, EffectState.PREVIEWED, f"would {_verb(actuator.preview(action))}")
 
-    async def perform(self, tenant: str, effect_id: str, action: Action, permit: str) -> Effect:
+    async def perform(
+        self, tenant: str, effect_id: str, action: Action, permit: str, journal_key: bytes = b""
+    ) -> Effect:
         """Do it, once per effect id; sent again while it is being done, both get the one outcome.
+
+        With a `journal_key`, what the journal keeps of it can be read with the same one alone.
 
         Raises:
             Unauthenticated: PERMIT_INVALID, PERMIT_EXPIRED. Denied: PERMIT_MISMATCH, FENCING_TOKEN_STALE,
@@ -82,6 +86,7 @@ class Hands:
             raise Denied("PERMIT_MISMATCH", "the permit is for another action; ask policy about this one")
         if (read.tenant, read.agent_id) in self._revoked:
             raise Denied("AGENT_REVOKED", f"agent {read.agent_id} was revoked", agent_id=read.agent_id)
+        noted = keyed(digest, journal_key)
         newest = self._journal.newest_fence(f"{tenant}/{read.agent_id}", read.fencing_token)
         if read.fencing_token < newest:
             raise Denied(
@@ -90,13 +95,13 @@ class Hands:
             )
         if not self._journal.spend(read.decision_id, effect_id):
             raise Denied("PERMIT_MISMATCH", "this permit was used for another effect; ask policy again")
-        if not self._journal.begun_as(effect_id, digest):
+        if not self._journal.begun_as(effect_id, noted):
             raise Denied(
                 "PERMIT_MISMATCH", "this effect was begun for another action; give the new one its own id"
             )
         working = self._at_work.get(effect_id)
         if working is None:
-            working = asyncio.create_task(self._once(actuator, effect_id, action, digest))
+            working = asyncio.create_task(self._once(actuator, effect_id, action, noted, journal_key))
             self._at_work[effect_id] = working
             working.add_done_callback(lambda _: self._at_work.pop(effect_id, None))
         return await asyncio.shield(working)
@@ -105,8 +110,10 @@ class Hands:
         """Take no more permits of this agent, whatever they say."""
         self._revoked.add((tenant, agent_id))
 
-    async def _once(self, actuator: Actuator, effect_id: str, action: Action, digest: str) -> Effect:
-        begun, outcome = self._journal.begin(effect_id, digest)
+    async def _once(
+        self, actuator: Actuator, effect_id: str, action: Action, digest: str, journal_key: bytes
+    ) -> Effect:
+        begun, outcome = self._journal.begin(effect_id, digest, journal_key)
         if outcome is not None:
             return outcome
         if begun and not actuator.offer.read_only:
@@ -115,7 +122,7 @@ class Hands:
                 effect_id, action.action_id, EffectState.UNKNOWN, summary, error_type="EFFECT_OUTCOME_UNKNOWN"
             )
         effect = await self._act(actuator, effect_id, action)
-        self._journal.finish(effect)
+        self._journal.finish(effect, journal_key)
         return effect
 
     async def _act(self, actuator: Actuator, effect_id: str, action: Action) -> Effect:

@@ -1,9 +1,17 @@
-"""What has been done: each effect's beginning and end on disk, so that nothing is done twice, even after kill -9."""
+"""What has been done: each effect's beginning and end on disk, so that nothing is done twice, even after kill -9.
 
+An outcome is sealed under a key that comes with the effect, if one does, and is kept nowhere here.
+"""
+
+import base64
+import hmac
 import json
+import os
 import sqlite3
 from dataclasses import asdict
 from pathlib import Path
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from services.orchestrator.domain.records import Effect, EffectState
 
@@ -25,7 +33,7 @@ class Journal:
         for table in _TABLES:
             self._db.execute(f"CREATE TABLE IF NOT EXISTS {table} STRICT")
 
-    def begin(self, effect_id: str, digest: str) -> tuple[bool, Effect | None]:
+    def begin(self, effect_id: str, digest: str, key: bytes = b"") -> tuple[bool, Effect | None]:
         """Note that an effect begins.
 
         Returns whether it had begun before, and what came of it if that is known.
@@ -34,7 +42,7 @@ class Journal:
         if row is None:
             self._db.execute("INSERT INTO effect (id, digest) VALUES (?, ?)", (effect_id, digest))
             return False, None
-        return True, _effect(row[0]) if row[0] else None
+        return True, _effect(_opened(row[0], effect_id, key)) if row[0] else None
 
     def begun_as(self, effect_id: str, digest: str) -> bool:
         """Whether it has not begun, or has for exactly the action of this digest."""
@@ -49,11 +57,10 @@ class Journal:
         spent = self._db.execute("SELECT effect FROM decision WHERE id = ?", (decision_id,)).fetchone()[0]
         return bool(spent == effect_id)
 
-    def finish(self, effect: Effect) -> None:
+    def finish(self, effect: Effect, key: bytes = b"") -> None:
         """Note how it ended."""
-        self._db.execute(
-            "UPDATE effect SET outcome = ? WHERE id = ?", (json.dumps(asdict(effect)), effect.effect_id)
-        )
+        outcome = _sealed(json.dumps(asdict(effect)), effect.effect_id, key)
+        self._db.execute("UPDATE effect SET outcome = ? WHERE id = ?", (outcome, effect.effect_id))
 
     def newest_fence(self, agent: str, token: int) -> int:
         """The highest fencing token seen of an agent's lock, `token` included."""
@@ -67,6 +74,25 @@ class Journal:
 
     def close(self) -> None:
         self._db.close()
+
+
+def keyed(digest: str, key: bytes) -> str:
+    """What is noted in place of `digest`: with a key, nobody can try guesses at the action."""
+    return hmac.digest(key, digest.encode(), "sha256").hex() if key else digest
+
+
+def _sealed(outcome: str, effect_id: str, key: bytes) -> str:
+    if not key:
+        return outcome
+    nonce = os.urandom(12)
+    return base64.b64encode(nonce + AESGCM(key).encrypt(nonce, outcome.encode(), effect_id.encode())).decode()
+
+
+def _opened(outcome: str, effect_id: str, key: bytes) -> str:
+    if not key or outcome.startswith("{"):
+        return outcome
+    sealed = base64.b64decode(outcome)
+    return AESGCM(key).decrypt(sealed[:12], sealed[12:], effect_id.encode()).decode()
 
 
 def _effect(outcome: str) -> Effect:

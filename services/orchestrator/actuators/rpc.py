@@ -40,7 +40,9 @@ class ActuatorServicer(ActuatorServiceServicer):
         if not request.effect_id:
             raise Invalid("FIELD_MISSING", "effect_id is required", field="effect_id")
         action = ACTION.to_record(request.action)
-        effect = await self._hands.perform(caller.tenant, request.effect_id, action, request.permit)
+        effect = await self._hands.perform(
+            caller.tenant, request.effect_id, action, request.permit, request.journal_key
+        )
         return pb.PerformActionResponse(effect=EFFECT.to_message(effect))
 
     async def ListActuators(self, request: pb.ListActuatorsRequest, context: Any) -> pb.ListActuatorsResponse:

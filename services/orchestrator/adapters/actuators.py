@@ -31,9 +31,11 @@ class GrpcActuators:
         answer = await call(self._actuators.PreviewActions, request, cause)
         return tuple(EFFECT.to_record(effect) for effect in answer.effects)
 
-    async def perform(self, effect_id: str, action: Action, permit: str, cause: Cause) -> Effect:
+    async def perform(
+        self, effect_id: str, action: Action, permit: str, journal_key: bytes, cause: Cause
+    ) -> Effect:
         request = pb.PerformActionRequest(
-            effect_id=effect_id, action=ACTION.to_message(action), permit=permit
+            effect_id=effect_id, action=ACTION.to_message(action), permit=permit, journal_key=journal_key
         )
         try:
             answer = await call(self._actuators.PerformAction, request, cause, PERFORM_SECONDS)

@@ -5,6 +5,7 @@ looked up when the plan has been made. Of a log's own words it keeps hashes alon
 """
 
 import hashlib
+import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -19,10 +20,10 @@ T = TypeVar("T")
 _COUNTED = {EffectState.PREVIEWED: "previewed", EffectState.SUCCEEDED: "succeeded"}
 
 
-def template_hashes(templates: Iterable[str]) -> frozenset[str]:
-    """What is kept of a log's templates: 16 hex digits of each one's SHA-256."""
+def template_hashes(templates: Iterable[str], pepper: bytes) -> frozenset[str]:
+    """What is kept of a log's templates: 16 hex digits of each one's HMAC, so that nobody can try guesses."""
     return frozenset(
-        hashlib.sha256(each.encode("utf-8", "surrogatepass")).hexdigest()[:16] for each in templates
+        hmac.digest(pepper, each.encode("utf-8", "surrogatepass"), "sha256").hex()[:16] for each in templates
     )
 
 

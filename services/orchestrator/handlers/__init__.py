@@ -1,5 +1,6 @@
 """Use cases: start a run, carry it on, answer how it stands."""
 
+from services.orchestrator.handlers.assembly import orchestration
 from services.orchestrator.handlers.carrying import ACTOR
 from services.orchestrator.handlers.carrying import Limits as StepLimits
 from services.orchestrator.handlers.conductor import Conductor
@@ -17,4 +18,5 @@ __all__ = [
     "Seat",
     "StepLimits",
     "Steps",
+    "orchestration",
 ]

@@ -9,15 +9,16 @@ from services.orchestrator.domain.phases import Phase
 from services.orchestrator.domain.records import Packet
 from services.orchestrator.domain.run import Run
 from services.orchestrator.handlers.carrying import Carried, Limits
-from services.orchestrator.ports import Clock, Crew, StateDoor
+from services.orchestrator.ports import Clock, Crew, Privacy, StateDoor
 
 
 class Booking:
     """One run has an agent to itself; nobody else has it meanwhile."""
 
-    def __init__(self, state: StateDoor, crew: Crew, clock: Clock, limits: Limits) -> None:
+    def __init__(self, state: StateDoor, crew: Crew, privacy: Privacy, clock: Clock, limits: Limits) -> None:
         self._state = state
         self._crew = crew
+        self._privacy = privacy
         self._clock = clock
         self._limits = limits
 
@@ -54,7 +55,7 @@ class Booking:
                     "NO_INSTRUCTION_PACKET",
                     f"agent {run.agent_id} has no instruction packet; send one with the run",
                 )
-        packet = _addressed(packet, run)
+        packet = await self._privacy.sealed(carried.tenant, run.known.subject_key, _addressed(packet, run))
         carried.packet_sequence = await self._state.issue_packet(
             packet, carried.cause(self._clock(), "packet", why)
         )

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from kernel.faults import Fault, Unavailable
+from kernel.faults import Fault, Refused, Unavailable
 from services.orchestrator.domain import wants
 from services.orchestrator.domain.budget import Breach, breach
 from services.orchestrator.domain.lifecycle import next_step
@@ -18,11 +18,11 @@ from services.orchestrator.domain.run import Run
 from services.orchestrator.handlers.carrying import Carried, RequiredArtifactMissing, Violation
 from services.orchestrator.handlers.crew import AttachedCrew
 from services.orchestrator.handlers.steps import Steps
-from services.orchestrator.ports import Clock, PolicyDoor, Runs, StateDoor
+from services.orchestrator.ports import Clock, PolicyDoor, Privacy, Runs, StateDoor
 
 log = logging.getLogger(__name__)
 
-_LOCK_LOST = "FENCING_TOKEN_STALE"
+_LOCK_LOST, _ERASED = "FENCING_TOKEN_STALE", "SUBJECT_ERASED"
 _AGENT_GONE = frozenset({"AGENT_REVOKED", "AGENT_ALREADY_REVOKED"})
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 1.0
 _MOST_EXPECTED = 10_000
@@ -38,6 +38,7 @@ class Conductor:
         policy: PolicyDoor,
         state: StateDoor,
         crew: AttachedCrew,
+        privacy: Privacy,
         clock: Clock,
         new_id: Callable[[], str],
     ) -> None:
@@ -46,6 +47,7 @@ class Conductor:
         self._policy = policy
         self._state = state
         self._crew = crew
+        self._privacy = privacy
         self._clock = clock
         self._new_id = new_id
         self._carried: dict[tuple[str, str], tuple[Carried, asyncio.Task[None]]] = {}
@@ -109,6 +111,16 @@ class Conductor:
                 and not carried.ending
             ):
                 task.cancel()
+
+    def subject_erased(self, tenant: str, key_id: str) -> None:
+        """The key is gone: what was held in the clear goes, and runs that are still at it end, now."""
+        self._privacy.forget(tenant, key_id)
+        for (run_tenant, run_id), (carried, task) in list(self._carried.items()):
+            started = self._runs.current(run_tenant, run_id).started
+            if run_tenant == tenant and started is not None and started.subject_key == key_id:
+                carried.log_text = None
+                if not carried.ending:
+                    task.cancel()
 
     def let_waiters_go(self) -> None:
         """Nobody waits here for a run any more: this process is about to stop, and another will know how it ended."""
@@ -176,12 +188,24 @@ class Conductor:
             run = self._runs.current(carried.tenant, carried.run_id)
             carried.led_by = self._runs.head(carried.tenant, carried.run_id).event_id
             self._tell(carried)
+            if run.over:
+                return
+            try:
+                run = await self._privacy.opened(carried.tenant, run.known.subject_key, run)
+            except Refused:
+                await self._end_erased(run, carried)
+                return
+            except Unavailable as fault:
+                log.warning("run %s waits: %s (%s)", carried.run_id, fault.text, fault.reason)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+                continue
             gone = self._revoked.get((carried.tenant, run.agent_id))
-            if gone is not None and not run.over:
+            if gone is not None:
                 await self._end_revoked(run, carried, gone)
                 return
             broken = breach(carried.counts, run.budget)
-            if broken is not None and not run.over:
+            if broken is not None:
                 await self._revoke(run, carried, broken)
                 return
             step = next_step(run)
@@ -222,6 +246,8 @@ class Conductor:
         """A step was refused: what that means for the run."""
         if fault.reason == _LOCK_LOST:
             await self._insist(lambda: self._steps.regain(run, carried), carried)
+        elif fault.reason == _ERASED:
+            await self._end_erased(self._runs.current(carried.tenant, carried.run_id), carried)
         elif fault.reason in _AGENT_GONE:
             self._revoked.setdefault(
                 (carried.tenant, run.agent_id), Breach("operator", "AGENT_REVOKED", fault.text)
@@ -255,9 +281,15 @@ class Conductor:
             await self._end(run, carried, RunState.REFUSED, "AGENT_PREVIOUSLY_REVOKED", why.details)
             return
         handoff = handoff_of(run, why.kind, why.details)
+        handoff = await self._privacy.sealed(carried.tenant, run.known.subject_key, handoff)
         cause = self._steps.cause(carried, "handoff")
         await self._insist(lambda: self._state.write_handoff(handoff, cause), carried)
         await self._end(run, carried, RunState.REVOKED, why.reason, f"{why.details}; {outcome_of(run)}")
+
+    async def _end_erased(self, run: Run, carried: Carried) -> None:
+        """Nobody can read any more what the run is about. This is said in the clear: there is no key to seal it."""
+        text = "the subject was erased: nobody can read any more what this run was about"
+        await self._end(run, carried, RunState.FAILED, _ERASED, text)
 
     async def _end(self, run: Run, carried: Carried, state: RunState, reason: str, outcome: str) -> None:
         carried.ending = True

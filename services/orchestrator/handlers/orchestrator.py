@@ -12,10 +12,11 @@ from services.orchestrator.domain.records import Constraints, ErrorBudget, Mode,
 from services.orchestrator.domain.redaction import redact
 from services.orchestrator.domain.run import Run
 from services.orchestrator.handlers.conductor import Conductor
-from services.orchestrator.ports import Clock, Crew, PolicyDoor, Runs, StateDoor
+from services.orchestrator.ports import Clock, Crew, PolicyDoor, Privacy, Runs, StateDoor
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _INLINE_BYTES = 256 * 1024
+MAX_SUBJECT_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Orchestrator:
         policy: PolicyDoor,
         state: StateDoor,
         crew: Crew,
+        privacy: Privacy,
         clock: Clock,
         reasoning: Reasoning,
         limits: Limits,
@@ -67,6 +69,7 @@ class Orchestrator:
         self._policy = policy
         self._state = state
         self._crew = crew
+        self._privacy = privacy
         self._clock = clock
         self._reasoning = reasoning
         self._limits = limits
@@ -79,6 +82,7 @@ class Orchestrator:
         include_trace: bool,
         agent_id: str,
         forbidden: tuple[str, ...],
+        subject: str,
         cause: Cause,
     ) -> RunView:
         """A whole run over a log: answers when it is over, waits for a person, or takes longer than the limit.
@@ -90,7 +94,7 @@ class Orchestrator:
             raise LogTooLarge(self._limits.max_log_bytes)
         run_id = run_id_of(cause)
         if self._runs.current(cause.tenant, run_id).started is None:
-            await self._begin(run_id, log, mode, strategy, include_trace, agent_id, forbidden, cause)
+            await self._begin(run_id, log, mode, strategy, include_trace, agent_id, forbidden, subject, cause)
         self._conductor.carry(cause.tenant, run_id)
         rests = await self._conductor.settled(cause.tenant, run_id, self._limits.max_wait_seconds)
         if not rests and self._conductor.stopping:
@@ -109,6 +113,7 @@ class Orchestrator:
         include_trace: bool,
         agent_id: str,
         forbidden: tuple[str, ...],
+        subject: str,
         cause: Cause,
     ) -> None:
         if agent_id:
@@ -117,9 +122,15 @@ class Orchestrator:
         if not read.text.strip():
             raise LogEmpty
         content = read.text.encode("utf-8", "surrogatepass")
+        key_id = await self._privacy.key_of(cause.tenant, subject_of(subject, run_id))
         task_id = f"log-{run_id[:16]}"
         sha256 = await self._state.put_artifact(
-            content, "log.txt", "text/plain; charset=utf-8", task_id, run_id, _of_run(cause, run_id, "log")
+            await self._privacy.seal_bytes(cause.tenant, key_id, content),
+            "log.txt",
+            "text/plain; charset=utf-8",
+            task_id,
+            run_id,
+            _of_run(cause, run_id, "log"),
         )
         lines = read.text.count("\n") + (not read.text.endswith("\n"))
         source = Source(sha256, len(content), lines, read.replaced_bytes, read.redactions)
@@ -135,12 +146,21 @@ class Orchestrator:
             escalation_rules=("an action that policy does not allow is left to people",),
             created_at=cause.at,
         )
-        command = self._start(run_id, task_id, agent_id, mode, strategy, packet, source, include_trace, cause)
+        command = self._start(
+            run_id, task_id, agent_id, mode, strategy, packet, source, include_trace, key_id, cause
+        )
         await self._record_start(command, cause)
         self._conductor.carry(cause.tenant, run_id, read.text)
 
     async def start_run(
-        self, agent_id: str, task_id: str, objective: str, mode: Mode, packet: Packet | None, cause: Cause
+        self,
+        agent_id: str,
+        task_id: str,
+        objective: str,
+        mode: Mode,
+        packet: Packet | None,
+        subject: str,
+        cause: Cause,
     ) -> RunView:
         """Start a governed run without a log; answers at once.
 
@@ -165,7 +185,10 @@ class Orchestrator:
             )
         if packet is not None:
             _require_phases(packet)
-        command = self._start(run_id, task_id, agent_id, mode, Strategy.REFLECTIVE, packet, None, True, cause)
+        key_id = await self._privacy.key_of(cause.tenant, subject_of(subject, run_id))
+        command = self._start(
+            run_id, task_id, agent_id, mode, Strategy.REFLECTIVE, packet, None, True, key_id, cause
+        )
         await self._record_start(command, cause)
         self._conductor.carry(cause.tenant, run_id)
         return self._view(cause.tenant, run_id)
@@ -173,6 +196,7 @@ class Orchestrator:
     async def _record_start(self, command: wants.StartRun, cause: Cause) -> None:
         tenant, run_id = cause.tenant, command.run_id
         try:
+            command = await self._privacy.sealed(tenant, command.subject_key, command)
             await self._runs.handle(run_id, command, _of_run(cause, run_id, "start"))
         except BaseException:
             # The caller may have gone, or the answer of the log: whether there is a run shows later. Until it is
@@ -192,6 +216,7 @@ class Orchestrator:
         packet: Packet | None,
         source: Source | None,
         include_trace: bool,
+        subject_key: str,
         cause: Cause,
     ) -> wants.StartRun:
         reflective = self._reasoning.enabled and strategy is Strategy.REFLECTIVE
@@ -209,6 +234,7 @@ class Orchestrator:
             max_reasoning_cycles=self._reasoning.max_cycles if reflective else 1,
             target_reasoning_score=self._reasoning.target_score,
             at=self._clock(),
+            subject_key=subject_key,
         )
 
     async def get_run(self, tenant: str, run_id: str, wait_seconds: float) -> RunView:
@@ -249,6 +275,20 @@ class Orchestrator:
 def run_id_of(cause: Cause) -> str:
     """The id of the run that a request starts: the same request sent again is the same run."""
     return derived_id(cause.tenant, "run", cause.request_id).replace("-", "")
+
+
+def subject_of(given: str, run_id: str) -> str:
+    """Whose data a run is about: whom the caller names, else nobody but the run.
+
+    Raises:
+        Invalid: the name is too long, or holds what cannot be seen.
+    """
+    if len(given) > MAX_SUBJECT_CHARACTERS or not given.isprintable() or given != given.strip():
+        text = (
+            f"subject must be 1 to {MAX_SUBJECT_CHARACTERS} printable characters, without spaces around them"
+        )
+        raise Invalid("FIELD_INVALID", text, field="subject")
+    return given or f"run:{run_id}"
 
 
 def _of_run(cause: Cause, run_id: str, step: str) -> Cause:

@@ -32,6 +32,7 @@ from services.orchestrator.ports import (
     Crew,
     Knowledge,
     PolicyDoor,
+    Privacy,
     RunContext,
     Runs,
     StateDoor,
@@ -52,6 +53,7 @@ class Steps:
         actuators: ActuatorDoor,
         crew: Crew,
         knowledge: Knowledge,
+        privacy: Privacy,
         clock: Clock,
         limits: Limits,
         new_id: Callable[[], str],
@@ -62,10 +64,11 @@ class Steps:
         self._actuators = actuators
         self._crew = crew
         self._knowledge = knowledge
+        self._privacy = privacy
         self._clock = clock
         self._limits = limits
         self._new_id = new_id
-        self._booking = Booking(state, crew, clock, limits)
+        self._booking = Booking(state, crew, privacy, clock, limits)
 
     def cause(self, carried: Carried, *step: str) -> Cause:
         return carried.cause(self._clock(), *step)
@@ -102,6 +105,8 @@ class Steps:
                 await self._exit(run, carried)
 
     async def append(self, carried: Carried, command: wants.Command, *step: str) -> None:
+        key_id = self._runs.current(carried.tenant, carried.run_id).known.subject_key
+        command = await self._privacy.sealed(carried.tenant, key_id, command)
         appended = await self._runs.handle(carried.run_id, command, self.cause(carried, "run", *step))
         if appended.event_ids:
             carried.led_by = appended.event_ids[-1]
@@ -177,6 +182,8 @@ class Steps:
             content = await self._state.get_artifact(
                 run.known.source.artifact_sha256, self.cause(carried, "log")
             )
+            key_id = run.known.subject_key
+            content = await self._privacy.open_bytes(carried.tenant, key_id, content)
             carried.log_text = content.decode("utf-8", "replace")
         return carried.log_text
 
@@ -230,6 +237,7 @@ class Steps:
             mode=run.known.mode,
             fencing_token=run.fencing_token,
             at_least_sequence=carried.packet_sequence,
+            subject_key=run.known.subject_key,
         )
 
     async def _request_approvals(self, run: Run, carried: Carried, actions: tuple[Action, ...]) -> None:
@@ -279,8 +287,9 @@ class Steps:
         await self.append(
             carried, wants.IntendEffect(effect_id, action.action_id, self._clock()), "intend", effect_id
         )
+        journal_key = await self._privacy.journal_key(carried.tenant, run.known.subject_key, effect_id)
         effect = await self._actuators.perform(
-            effect_id, action, decision.permit, self.cause(carried, "perform", effect_id)
+            effect_id, action, decision.permit, journal_key, self.cause(carried, "perform", effect_id)
         )
         effect = replace(effect, effect_id=effect_id, action_id=action.action_id)
         await self.append(carried, wants.ObserveEffects((effect,), self._clock()), "outcome", effect_id)
@@ -313,8 +322,9 @@ class Steps:
         await self._conclude(run, carried, result, "verify")
 
     async def _package(self, run: Run, carried: Carried) -> None:
+        key_id = run.known.subject_key
         sha256 = await self._state.put_artifact(
-            report_of(run),
+            await self._privacy.seal_bytes(carried.tenant, key_id, report_of(run)),
             "report.json",
             "application/json",
             run.known.task_id,
@@ -344,7 +354,7 @@ class Steps:
             run.known.task_id,
             carried.run_id,
             error_type,
-            message[:1000],
+            await self._privacy.seal_text(carried.tenant, run.known.subject_key, message[:1000]),
             violation,
             self.cause(carried, "error", key),
         )

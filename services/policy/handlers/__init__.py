@@ -1,6 +1,6 @@
 """Use cases: look up, decide, append. Knows neither wire nor servers, and reads no clock."""
 
-from kernel.ports import Aggregates, Following
+from kernel.ports import Aggregates, Following, SubjectKeys
 from services.policy.domain import agent, approval
 from services.policy.domain.policyset import PublishedSet, PublishPolicySet
 from services.policy.handlers.agents import Agents
@@ -25,13 +25,14 @@ class Policy:
         signer: Signer,
         reader: PolicySetReader,
         digest: Digest,
+        keys: SubjectKeys,
         now: Clock,
         new_id: NewId,
         new_secret: Secrets,
     ) -> None:
         self.policy_sets = PolicySets(published, reader)
         self.agents = Agents(agents, following, self.policy_sets, signer, new_secret, new_id)
-        self.approvals = Approvals(approvals, following, digest, now)
+        self.approvals = Approvals(approvals, following, digest, keys, now)
         self.authorization = Authorization(
-            agents, approvals, packets, self.policy_sets, following, record, signer, digest, now
+            agents, approvals, packets, self.policy_sets, following, record, signer, digest, keys, now
         )

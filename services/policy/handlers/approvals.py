@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from kernel.events import Cause, derived_id
 from kernel.faults import Invalid
-from kernel.ports import Aggregates, Following
+from kernel.ports import Aggregates, Following, SubjectKeys
 from services.policy.domain.action import Action, RunContext
 from services.policy.domain.approval import (
     AnswerApproval,
@@ -18,6 +18,7 @@ from services.policy.domain.approval import (
     RequestApproval,
 )
 from services.policy.domain.faults import ApprovalUnknown, DigestMismatch
+from services.policy.handlers.keeping import action_kept, digest_kept
 from services.policy.handlers.pages import Page, after, page_of, size_of
 from services.policy.ports import Clock, Digest
 
@@ -40,11 +41,13 @@ class Approvals:
         approvals: Aggregates[Approval, Command],
         following: Following,
         digest: Digest,
+        keys: SubjectKeys,
         now: Clock,
     ) -> None:
         self._approvals = approvals
         self._following = following
         self._digest = digest
+        self._keys = keys
         self._now = now
 
     async def request(
@@ -64,7 +67,8 @@ class Approvals:
             DigestMismatch: `digest` is given and is not the action's.
             Invalid: `requested_by` is missing, or it is to live longer than a week.
         """
-        computed = self._digest(action)
+        seal = await self._keys.of_key(cause.tenant, context.subject_key) if context.subject_key else None
+        computed = digest_kept(self._digest(action), seal)
         if digest and digest != computed:
             raise DigestMismatch(digest, computed)
         if not requested_by:
@@ -75,8 +79,8 @@ class Approvals:
         approval_id = derived_id(cause.tenant, "approval", cause.request_id).replace("-", "")
         expire_time = cause.at + timedelta(seconds=ttl_seconds or DEFAULT_TTL_SECONDS)
         command = RequestApproval(
-            approval_id, action, computed, context.run_id, context.task_id, context.agent_id, requested_by, why,
-            cause.at, expire_time,
+            approval_id, action_kept(action, seal), computed, context.run_id, context.task_id, context.agent_id,
+            requested_by, seal.seal(why) if seal else why, cause.at, expire_time, context.subject_key,
         )  # fmt: skip
         appended = await self._approvals.handle(approval_id, command, cause)
         return self._shown(cause.tenant, approval_id), appended.sequence
@@ -97,6 +101,8 @@ class Approvals:
             correlation_id=cause.correlation_id or requested.run_id,
             causation_id=cause.causation_id or asked,
         )
+        if requested.subject_key:
+            comment = (await self._keys.of_key(cause.tenant, requested.subject_key)).seal(comment)
         command = AnswerApproval(approval_id, approve, cause.actor, comment, cause.at)
         appended = await self._approvals.handle(approval_id, command, cause)
         return self._shown(cause.tenant, approval_id), appended.sequence

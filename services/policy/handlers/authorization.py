@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 from kernel.events import Cause
 from kernel.faults import Fault, NotFound, Refused, Unauthenticated
-from kernel.ports import Aggregates, Following
+from kernel.ports import Aggregates, Following, Seal, SubjectKeys
 from services.policy.domain import decision
 from services.policy.domain.action import Action
 from services.policy.domain.agent import Agent
@@ -16,6 +16,7 @@ from services.policy.domain.approval import Command as ApprovalCommand
 from services.policy.domain.decision import DecisionRecord, Judgement, Question, Verdict
 from services.policy.domain.faults import ApprovalUnknown, DeciderStale
 from services.policy.handlers.ask import Answer, Ask, Decision
+from services.policy.handlers.keeping import action_kept, digest_kept
 from services.policy.handlers.policysets import PolicySets
 from services.policy.handlers.recent import Facts, RecentAnswers
 from services.policy.ports import Clock, Digest, Packets, Permit, Record, Signer
@@ -35,6 +36,7 @@ class Authorization:
         record: Record,
         signer: Signer,
         digest: Digest,
+        keys: SubjectKeys,
         now: Clock,
     ) -> None:
         self._agents = agents
@@ -45,6 +47,7 @@ class Authorization:
         self._record = record
         self._signer = signer
         self._digest = digest
+        self._keys = keys
         self._now = now
         self._recent = RecentAnswers()
 
@@ -62,25 +65,31 @@ class Authorization:
         context, tenant = ask.context, cause.tenant
         if context.at_least_sequence > self._following.position:
             await self._following.reached(context.at_least_sequence)
+        # Before anything is decided: what cannot be sealed cannot be written down, and then nobody may act.
+        seal = await self._keys.of_key(tenant, context.subject_key) if context.subject_key else None
         self._require_fresh()
         facts = self._facts(tenant, ask)
         refusal = self._token_refusal(ask, session_token, cause, trusted=trusted)
         if refusal is not None:
             judgement = decision.token_refused(refusal)
-            records = [self._recorded(ask, action, judgement, facts, cause) for action in ask.actions]
-            await self._record.commit(records, cause)
+            records = [self._recorded(ask, action, judgement, facts, cause, seal) for action in ask.actions]
+            await self._record.commit([kept(record, seal) for record in records], cause)
             raise refusal
         key = (tenant, context.agent_id, cause.request_id)
         answer = self._recent.find(key, ask, facts, cause.at)
         if answer is None:
-            answer = await self._decide(ask, facts, cause)
+            answer = await self._decide(ask, facts, cause, seal)
             if all(each.judgement.verdict is not Verdict.NEEDS_APPROVAL for each in answer.decisions):
                 self._recent.keep(
                     key, ask, facts, cause.at, answer
                 )  # what waits for a person may be answered any time
         return answer
 
-    async def _decide(self, ask: Ask, facts: Facts, cause: Cause) -> Answer:
+    def subject_erased(self, _tenant: str, subject_key: str) -> None:
+        """Its key is gone: hold nothing in the clear any more that was asked about it."""
+        self._recent.forget(subject_key)
+
+    async def _decide(self, ask: Ask, facts: Facts, cause: Cause, seal: Seal | None) -> Answer:
         context = ask.context
         judged: list[tuple[DecisionRecord, Judgement]] = []
         for action in ask.actions:
@@ -94,16 +103,16 @@ class Authorization:
                 facts.policy,
             )
             judgement = decision.judge(question)
-            record = self._recorded(ask, action, judgement, facts, cause)
+            record = self._recorded(ask, action, judgement, facts, cause, seal)
             if judgement.verdict is Verdict.NEEDS_APPROVAL and record.approval_id:
                 judgement = await self._spend(judgement, record, cause)
                 record = _with(record, judgement)
             judged.append((record, judgement))
-        sequence = await self._record.commit([record for record, _ in judged], cause)
+        sequence = await self._record.commit([kept(record, seal) for record, _ in judged], cause)
         self._require_fresh()  # the log may have been away for longer than a revocation may stay unknown
         agent = self._agents.current(cause.tenant, context.agent_id)
         if agent.revoked is not None and facts.agent.revoked is None:
-            judged, sequence = await self._taken_back(judged, agent, cause)
+            judged, sequence = await self._taken_back(judged, agent, cause, seal)
         return Answer(tuple(self._permitted(ask, each, cause) for each in judged), sequence)
 
     async def _spend(self, judgement: Judgement, record: DecisionRecord, cause: Cause) -> Judgement:
@@ -125,7 +134,11 @@ class Authorization:
         return decision.approved(judgement, use.approval_id)
 
     async def _taken_back(
-        self, judged: list[tuple[DecisionRecord, Judgement]], agent: Agent, cause: Cause
+        self,
+        judged: list[tuple[DecisionRecord, Judgement]],
+        agent: Agent,
+        cause: Cause,
+        seal: Seal | None,
     ) -> tuple[list[tuple[DecisionRecord, Judgement]], int]:
         """The agent was revoked while its decisions were being written: they are all refused, and that is recorded."""
         judgement = decision.revoked(agent)
@@ -136,7 +149,7 @@ class Authorization:
             )
             for record, _ in judged
         ]
-        return refused, await self._record.commit([record for record, _ in refused], cause)
+        return refused, await self._record.commit([kept(record, seal) for record, _ in refused], cause)
 
     def _require_fresh(self) -> None:
         if self._following.stale_seconds > MAX_STALE_SECONDS:
@@ -166,10 +179,10 @@ class Authorization:
         return None
 
     def _recorded(
-        self, ask: Ask, action: Action, judgement: Judgement, facts: Facts, cause: Cause
+        self, ask: Ask, action: Action, judgement: Judgement, facts: Facts, cause: Cause, seal: Seal | None
     ) -> DecisionRecord:
         context, agent = ask.context, facts.agent
-        digest = self._digest(action)
+        digest = digest_kept(self._digest(action), seal)
         decision_id = _decision_id(ask, action.action_id, digest, cause)
         if judgement.verdict is Verdict.DENY:
             decision_id = _denial_id(decision_id, judgement)
@@ -199,7 +212,7 @@ class Authorization:
         issued = self._now()
         permit = Permit(
             record.decision_id,
-            record.action_digest,
+            self._digest(record.action) if ask.context.subject_key else record.action_digest,
             cause.tenant,
             record.run_id,
             record.task_id,
@@ -209,6 +222,13 @@ class Authorization:
             issued + PERMIT_TTL,
         )
         return Decision(record, judgement, self._signer.sign_permit(permit), permit.expire_time)
+
+
+def kept(record: DecisionRecord, seal: Seal | None) -> DecisionRecord:
+    """A decision as it is written down: what is personal in it sealed."""
+    if seal is None:
+        return record
+    return replace(record, action=action_kept(record.action, seal), explanation=seal.seal(record.explanation))
 
 
 def _decision_id(ask: Ask, action_id: str, digest: str, cause: Cause) -> str:

@@ -52,6 +52,11 @@ class RecentAnswers:
         while self._decisions > MAX_DECISIONS:
             self._forget(next(iter(self._given)))
 
+    def forget(self, subject_key: str) -> None:
+        """Forget what was asked about a subject: its actions are held here as they were asked."""
+        for key in [key for key, given in self._given.items() if given[0].context.subject_key == subject_key]:
+            self._forget(key)
+
     def _forget(self, key: Key) -> None:
         given = self._given.pop(key, None)
         if given is not None:

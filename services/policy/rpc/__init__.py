@@ -19,6 +19,8 @@ from services.policy.rpc import counters
 from services.policy.rpc.roles import allowed
 
 MAX_ACTIONS = 1000
+HOT = frozenset({"AuthorizeResponse", "BatchAuthorizeResponse"})
+"""Answers with nothing sealed in them: decisions are told as they were made, and sealed as they are written down."""
 MAX_DOCUMENT = 256 * 1024
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"

@@ -18,6 +18,7 @@ from chassis.eventlog.aggregates import HeldAggregates
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.memory import MemoryLog
 from chassis.rpc import client
+from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
 from kernel.events import Cause
 from provost.policy.v1 import events_pb2
@@ -33,8 +34,9 @@ from services.policy.domain.agent import AGENT
 from services.policy.domain.approval import APPROVAL
 from services.policy.domain.policyset import POLICY_SET
 from services.policy.handlers import Policy
-from services.policy.rpc import PolicyServicer
+from services.policy.rpc import HOT, PolicyServicer
 from services.policy.wire import CODEC
+from tests.fakes.subject_keys import MemorySubjectKeys
 
 KEY = "an internal key for tests"
 SERVICE = ("service",)
@@ -60,6 +62,7 @@ class Running:
     signer: FileSigner
     channel: grpc.aio.Channel
     port: int
+    keys: MemorySubjectKeys
     requests: "count[int]" = field(default_factory=count)
 
     def __post_init__(self) -> None:
@@ -135,17 +138,18 @@ async def running(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
     events = reactor.Reactor(agents.take, approvals.take, published.take, packets.take)
     follower = Follower(log, reactor.FILTERS, 0, events.deliver, "policy")
     signer, groups = FileSigner(tmp_path / "keys" / "policy.pem"), GroupCommit(log)
+    keys = MemorySubjectKeys()
     policy = Policy(
         agents, approvals, published, packets, follower, record=groups, signer=signer, reader=YamlPolicySets(),
-        digest=digest_of, now=clock, new_id=process.new_id, new_secret=process.new_secret,
+        digest=digest_of, keys=keys, now=clock, new_id=process.new_id, new_secret=process.new_secret,
     )  # fmt: skip
     settings = ServiceSettings(_env_file=None, internal_key=SecretStr(KEY))
-    server = Server(settings, "policy", port=0)
+    server = Server(settings, "policy", port=0, tell=Opening(keys, verbatim=HOT))
     server.add(add_PolicyServiceServicer_to_server, PolicyServicer(policy, signer))
     await follower.start()
     await server.start()
     await follower.caught_up()
     async with client.channel(f"127.0.0.1:{server.port}", internal_key=KEY) as channel:
-        yield Running(log, policy, follower, signer, channel, server.port)
+        yield Running(log, policy, follower, signer, channel, server.port, keys)
     await server.stop()
     await follower.stop()

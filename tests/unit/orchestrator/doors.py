@@ -255,7 +255,9 @@ class FakeActuators:
         self.previews += [action.name for action in actions]
         return tuple(Effect("", action.action_id, EffectState.PREVIEWED, "would look") for action in actions)
 
-    async def perform(self, effect_id: str, action: Action, permit: str, cause: Cause) -> Effect:
+    async def perform(
+        self, effect_id: str, action: Action, permit: str, journal_key: bytes, cause: Cause
+    ) -> Effect:
         self.done.setdefault(effect_id, permit)
         if self.gate is not None:
             await self.gate.wait()

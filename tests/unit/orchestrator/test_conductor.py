@@ -14,6 +14,7 @@ from chassis.eventlog.follower import Follower
 from chassis.eventlog.memory import MemoryLog
 from kernel.events import Cause, Recorded
 from kernel.faults import NotFound, Refused, Unavailable
+from services.orchestrator.adapters.privacy import SubjectPrivacy
 from services.orchestrator.domain.facts import Event
 from services.orchestrator.domain.faults import LogEmpty, LogTooLarge, RunUnknown
 from services.orchestrator.domain.phases import ORDER, RunState
@@ -41,6 +42,7 @@ from services.orchestrator.handlers.orchestrator import Limits, Reasoning, RunVi
 from services.orchestrator.ports import Knowledge, Task
 from services.orchestrator.reactor import Reactor
 from services.orchestrator.wire import EVENTS
+from tests.fakes.subject_keys import MemorySubjectKeys
 from tests.unit.orchestrator.doors import NOW, FakeActuators, FakePolicy, FakeState, NothingKnown, Outage
 
 TENANT, AGENT = "acme", "sre-1"
@@ -75,11 +77,15 @@ class House:
     conductor: Conductor
     orchestrator: Orchestrator
     crew: AttachedCrew
+    privacy: SubjectPrivacy
 
     async def process(self, mode: Mode, request_id: str = "r1", log: bytes = LOG) -> RunView:
-        return await self.orchestrator.process_log(
-            log, mode, Strategy.CLASSIC, True, "", (), cause(request_id)
+        """Process a log; the run as a caller sees it, opened."""
+        view = await self.orchestrator.process_log(
+            log, mode, Strategy.CLASSIC, True, "", (), "", cause(request_id)
         )
+        run = await self.privacy.opened(TENANT, view.run.known.subject_key, view.run)
+        return replace(view, run=run)
 
 
 def cause(request_id: str = "r1") -> Cause:
@@ -93,6 +99,7 @@ class Peers:
     actuators: FakeActuators
     outage: Outage
     knowledge: Knowledge = field(default_factory=NothingKnown)
+    keys: MemorySubjectKeys = field(default_factory=MemorySubjectKeys)
 
 
 def peers(outage: Outage | None = None) -> Peers:
@@ -108,6 +115,7 @@ async def house(
     runs = HeldAggregates(RUN, log, EVENTS)
     crew = AttachedCrew(lambda _tenant, agent: agent == AGENT)
     ids = (f"{n:032x}" for n in count(1))
+    privacy = SubjectPrivacy(at.keys)
     steps = Steps(
         runs,
         at.policy,
@@ -115,17 +123,26 @@ async def house(
         at.actuators,
         crew,
         at.knowledge,
+        privacy,
         lambda: NOW,
         StepLimits(crew_seconds=0.2),
         lambda: next(ids),
     )
-    conductor = Conductor(runs, steps, at.policy, at.state, crew, lambda: NOW, lambda: next(ids))
+    conductor = Conductor(runs, steps, at.policy, at.state, crew, privacy, lambda: NOW, lambda: next(ids))
     reactor = Reactor(runs, conductor)
     follower = Follower(log, reactor.filters, 0, reactor.take, "test")
     await follower.start()
     await follower.caught_up()
     orchestrator = Orchestrator(
-        runs, conductor, at.policy, at.state, crew, lambda: NOW, Reasoning(), Limits(max_wait_seconds=20)
+        runs,
+        conductor,
+        at.policy,
+        at.state,
+        crew,
+        privacy,
+        lambda: NOW,
+        Reasoning(),
+        Limits(max_wait_seconds=20),
     )
     seat = crew.attach(TENANT, AGENT, "token")
 
@@ -139,7 +156,7 @@ async def house(
     agent = asyncio.create_task(answer())
     conductor.resume()
     try:
-        yield House(log, runs, conductor, orchestrator, crew)
+        yield House(log, runs, conductor, orchestrator, crew, privacy)
     finally:
         agent.cancel()
         await conductor.close()
@@ -175,7 +192,7 @@ async def test_the_report_holds_the_whole_run() -> None:
     at = peers()
     async with house(at) as it:
         run = (await it.process(Mode.SAFE)).run
-    report = json.loads(at.state.artifacts[run.report_sha256])
+    report = json.loads(at.keys.content(at.state.artifacts[run.report_sha256]))
     assert run.incident is not None
     assert report["incident"] == json.loads(json.dumps(asdict(run.incident)))
     assert [each["verdict"] for each in report["decisions"]] == ["ALLOW", "DENY"]
@@ -319,8 +336,8 @@ async def test_revoked_between_intent_and_outcome_is_not_left_to_the_next_to_do_
     assert run.state is RunState.REVOKED
     assert "1 of unknown outcome" in run.outcome
     (handoff,) = at.state.handoffs
-    assert any(tried.startswith("a1: ") and "UNKNOWN" in tried for tried in handoff.what_was_tried)
-    assert not any("diagnostics.memory" in action for action in handoff.required_next_actions)
+    assert any(t.startswith("a1: ") and "UNKNOWN" in t for t in map(at.keys.text, handoff.what_was_tried))
+    assert not any("diagnostics.memory" in t for t in map(at.keys.text, handoff.required_next_actions))
 
 
 async def test_while_a_run_waits_its_agent_serves_others() -> None:
@@ -360,7 +377,8 @@ async def test_a_forbidden_action_revokes_and_leaves_a_handoff() -> None:
     (handoff,) = at.state.handoffs
     assert handoff.previous_agent_id == AGENT
     assert handoff.revoked
-    assert any("diagnostics.memory" in action for action in handoff.required_next_actions)
+    assert not any("diagnostics.memory" in action for action in handoff.required_next_actions), "sealed"
+    assert any("diagnostics.memory" in t for t in map(at.keys.text, handoff.required_next_actions))
 
 
 async def test_a_plain_denial_revokes_nobody() -> None:
@@ -429,7 +447,7 @@ async def test_revoked_in_the_middle_ends_the_run_with_a_handoff() -> None:
 async def test_without_a_packet_the_run_is_refused() -> None:
     at = peers()
     async with house(at) as it:
-        view = await it.orchestrator.start_run(AGENT, "t1", "", Mode.SAFE, None, cause())
+        view = await it.orchestrator.start_run(AGENT, "t1", "", Mode.SAFE, None, "", cause())
         await ended(it, view.run.known.run_id)
         run = it.runs.current(TENANT, view.run.known.run_id)
     assert (run.state, run.reason) == (RunState.REFUSED, "NO_INSTRUCTION_PACKET")
@@ -450,7 +468,7 @@ async def test_without_an_artifact_that_its_packet_demands_the_agent_is_revoked(
         created_at=NOW,
     )
     async with house(at) as it:
-        view = await it.orchestrator.start_run(AGENT, "t1", "", Mode.SAFE, demanding, cause())
+        view = await it.orchestrator.start_run(AGENT, "t1", "", Mode.SAFE, demanding, "", cause())
         await ended(it, view.run.known.run_id)
         run = it.runs.current(TENANT, view.run.known.run_id)
     assert (run.state, run.reason) == (RunState.REVOKED, "REQUIRED_ARTIFACT_MISSING")
@@ -527,7 +545,7 @@ async def test_what_cannot_be_a_log_starts_no_run() -> None:
         with pytest.raises(LogTooLarge):
             await it.process(Mode.SAFE, log=b"x" * (32 * 1024 * 1024 + 1))
         with pytest.raises(NotFound):
-            await it.orchestrator.start_run("nobody", "t1", "look", Mode.SAFE, None, cause())
+            await it.orchestrator.start_run("nobody", "t1", "look", Mode.SAFE, None, "", cause())
         with pytest.raises(RunUnknown):
             await it.orchestrator.get_run(TENANT, "0" * 32, 0)
         assert it.log.recorded() == []
@@ -548,7 +566,7 @@ async def test_bytes_that_are_not_text_are_counted_and_secrets_go() -> None:
 async def test_a_run_that_no_agent_will_ever_take_ends() -> None:
     async with house(peers()) as at:
         asked = Cause("elsewhere", "r1", "key:op", NOW)
-        view = await at.orchestrator.process_log(LOG, Mode.SAFE, Strategy.CLASSIC, True, "", (), asked)
+        view = await at.orchestrator.process_log(LOG, Mode.SAFE, Strategy.CLASSIC, True, "", (), "", asked)
         assert (view.run.state, view.run.reason) == (RunState.REFUSED, "NO_AGENT_FREE")
 
 

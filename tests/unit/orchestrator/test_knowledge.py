@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,20 +25,25 @@ from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import EffectState, Incident, Mode, PastAction, Pattern, Proposal
 from services.orchestrator.ports import Task
 from services.orchestrator.wire import EVENTS, run_to_wire
+from tests.fakes.subject_keys import MemorySubjectKeys
 from tests.unit.orchestrator.doors import NOW
 from tests.unit.orchestrator.test_conductor import TENANT, House, house, peers, proposal
 
 TEMPLATES = ("kernel: Out of memory: Killed process <*>", "app: request <*> served", "sshd: session <*>")
 
 
+def hashes(templates: Iterable[str]) -> frozenset[str]:
+    return template_hashes(templates, b"pepper")
+
+
 # What is alike, and what is told
 
 
 def test_alike_is_what_shares_templates() -> None:
-    one, two, none = template_hashes(TEMPLATES), template_hashes(TEMPLATES[:2]), template_hashes(())
+    one, two, none = hashes(TEMPLATES), hashes(TEMPLATES[:2]), hashes(())
     assert (similarity(one, one), similarity(one, two), similarity(one, none)) == (1.0, 2 / 3, 0.0)
     assert similarity(none, none) == 1.0
-    assert knowledge.signature(one) == knowledge.signature(template_hashes(reversed(TEMPLATES)))
+    assert knowledge.signature(one) == knowledge.signature(hashes(reversed(TEMPLATES)))
     assert knowledge.signature(one) != knowledge.signature(two)
 
 
@@ -76,9 +81,9 @@ def test_what_is_told_is_inert(text: str) -> None:
 class Learner:
     """Knowledge in a file, fed by a follower of `log`."""
 
-    def __init__(self, log: MemoryLog, path: Path) -> None:
+    def __init__(self, log: MemoryLog, path: Path, keys: MemorySubjectKeys) -> None:
         self.log = log
-        self.knowledge = SqliteKnowledge(path)
+        self.knowledge = SqliteKnowledge(path, keys)
 
     async def start(self) -> int:
         known = await self.knowledge.begin(self.event_at)
@@ -109,8 +114,10 @@ class Learner:
 
 
 @asynccontextmanager
-async def learning(log: MemoryLog, path: Path) -> AsyncIterator[Learner]:
-    learner = Learner(log, path)
+async def learning(
+    log: MemoryLog, path: Path, keys: MemorySubjectKeys | None = None
+) -> AsyncIterator[Learner]:
+    learner = Learner(log, path, keys or MemorySubjectKeys())
     await learner.start()
     try:
         yield learner
@@ -128,16 +135,19 @@ def with_patterns(task: Task) -> Proposal:
 
 
 @asynccontextmanager
-async def house_that_learns(log: MemoryLog, path: Path) -> AsyncIterator[tuple[House, Learner]]:
-    async with learning(log, path) as learner:
-        at = replace(peers(), knowledge=learner.knowledge)
+async def house_that_learns(
+    log: MemoryLog, path: Path, keys: MemorySubjectKeys | None = None
+) -> AsyncIterator[tuple[House, Learner]]:
+    keys = keys or MemorySubjectKeys()
+    async with learning(log, path, keys) as learner:
+        at = replace(peers(), knowledge=learner.knowledge, keys=keys)
         async with house(at, log, think=with_patterns) as it:
             yield it, learner
 
 
 async def test_the_next_run_says_what_was_tried_and_what_helped(tmp_path: Path) -> None:
-    log = MemoryLog(EVENTS)
-    async with house_that_learns(log, tmp_path / "k.db") as (it, learner):
+    log, keys = MemoryLog(EVENTS), MemorySubjectKeys()
+    async with house_that_learns(log, tmp_path / "k.db", keys) as (it, learner):
         first = (await it.process(Mode.AUTO, "r1")).run
         await learner.caught_up()
         second = (await it.process(Mode.SAFE, "r2")).run
@@ -147,7 +157,8 @@ async def test_the_next_run_says_what_was_tried_and_what_helped(tmp_path: Path) 
     assert first.past == ()
     (past,) = second.past
     assert (past.similarity, past.seen, past.last_run_id) == (1.0, 1, first.known.run_id)
-    assert (past.last_reason, past.last_outcome, past.last_time) == ("COMPLETED", first.outcome, NOW)
+    assert (past.last_reason, past.last_outcome, past.last_time) == ("COMPLETED", past.last_outcome, NOW)
+    assert keys.text(past.last_outcome) == first.outcome
     assert past.tried == (PastAction("diagnostics.memory", succeeded=1, helped=1),)
     (past,) = third.past
     assert (past.seen, past.last_run_id) == (2, second.known.run_id)
@@ -161,17 +172,17 @@ async def test_the_next_run_says_what_was_tried_and_what_helped(tmp_path: Path) 
 
 
 async def test_a_deleted_file_comes_back_equal(tmp_path: Path) -> None:
-    log, path = MemoryLog(EVENTS), tmp_path / "deep" / "k.db"
-    async with house_that_learns(log, path) as (it, learner):
+    log, path, keys = MemoryLog(EVENTS), tmp_path / "deep" / "k.db", MemorySubjectKeys()
+    async with house_that_learns(log, path, keys) as (it, learner):
         for n, mode in enumerate([Mode.AUTO, Mode.ASSISTED, Mode.SAFE]):
             await it.process(mode, f"r{n}")
         before = await learner.rows()
     assert len(before[1]) == 1, "the run that waits for a person is under way"
     for file in path.parent.iterdir():
         file.unlink()
-    async with learning(log, path) as learner:
+    async with learning(log, path, keys) as learner:
         assert await learner.rows() == before
-    again = Learner(log, path)
+    again = Learner(log, path, keys)
     assert await again.start() == before[0][0][1], "what is known is not read again"
     await again.knowledge.take([e for e in log.recorded() if e.event_type in ("PlanRecorded", "RunEnded")])
     assert await again.rows() == before, "nor counted again when it is"
@@ -279,5 +290,5 @@ async def test_somebody_elses_file_is_refused_and_left_alone(tmp_path: Path, who
         path.mkdir()
     before = path.read_bytes() if path.is_file() else b""
     with pytest.raises(ValueError, match=f"DB_PATH {path}: .*; name another file or move this one"):
-        await Learner(MemoryLog(EVENTS), path).start()
+        await Learner(MemoryLog(EVENTS), path, MemorySubjectKeys()).start()
     assert (path.read_bytes() if path.is_file() else b"") == before

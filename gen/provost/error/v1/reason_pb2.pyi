@@ -140,6 +140,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_NOTHING_TO_REPAIR: _Reason.ValueType  # 206
     REASON_SUBJECT_ERASED: _Reason.ValueType  # 207
     REASON_WITNESS_REFUSED: _Reason.ValueType  # 208
+    REASON_SEALING_KEY_WRONG: _Reason.ValueType  # 220
     REASON_WATCH_TOO_SLOW: _Reason.ValueType  # 215
     REASON_EXPORT_RUNNING: _Reason.ValueType  # 209
 
@@ -262,6 +263,7 @@ REASON_CURSOR_INVALID: Reason.ValueType  # 205
 REASON_NOTHING_TO_REPAIR: Reason.ValueType  # 206
 REASON_SUBJECT_ERASED: Reason.ValueType  # 207
 REASON_WITNESS_REFUSED: Reason.ValueType  # 208
+REASON_SEALING_KEY_WRONG: Reason.ValueType  # 220
 REASON_WATCH_TOO_SLOW: Reason.ValueType  # 215
 REASON_EXPORT_RUNNING: Reason.ValueType  # 209
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

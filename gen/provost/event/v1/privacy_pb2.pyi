@@ -49,6 +49,30 @@ class SubjectKey(_message.Message):
 
 Global___SubjectKey: _TypeAlias = SubjectKey  # noqa: Y015
 
+@_typing.final
+class ErasedKey(_message.Message):
+    """What provost.ledger.v1.SubjectErased says to whoever holds keys: some of its fields, under their numbers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    subject_id: _builtins.str
+    key_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        subject_id: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "subject_id", b"subject_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErasedKey: _TypeAlias = ErasedKey  # noqa: Y015
+
 PERSONAL_FIELD_NUMBER: _builtins.int
 personal: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
 """Says something of people, or may: text of a log, and what was derived from it. In events it is sealed under the key
