@@ -12,7 +12,18 @@ import sys
 from pathlib import Path
 
 RESULTS = Path("bench-results")
-BENCHES = ("echo", "eventlog", "authorize", "state", "stuck", "ledger", "process_log", "start", "analysis")
+BENCHES = (
+    "echo",
+    "eventlog",
+    "authorize",
+    "state",
+    "stuck",
+    "ledger",
+    "questions",
+    "process_log",
+    "start",
+    "analysis",
+)
 
 
 def main() -> int:

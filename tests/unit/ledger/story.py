@@ -34,6 +34,7 @@ def message(
     aggregate: str = "agent",
     id: str = "sre-1",
     correlation_id: str = "",
+    causation_id: str = "cause-1",
     actor: str = "service:tests",
     event_id: str = "",
 ) -> Message:
@@ -41,7 +42,7 @@ def message(
     full_name = event.DESCRIPTOR.full_name
     stream = Stream(tenant, full_name.split(".")[1], aggregate, id)
     cause = Cause(
-        tenant, f"request-{sequence}", actor, BEGIN + timedelta(seconds=sequence), correlation_id, "cause-1"
+        tenant, f"request-{sequence}", actor, BEGIN + timedelta(seconds=sequence), correlation_id, causation_id
     )
     event_id = event_id or stream.event_id(cause.request_id)
     lines = event_lines(stream, full_name, event_id, 0, after=Head(), cause=cause, source="provost/tests")
