@@ -158,14 +158,15 @@ CREATE FUNCTION {KEEPER}.finish_draft() RETURNS void LANGUAGE plpgsql SECURITY D
   SET search_path = pg_catalog, pg_temp SET maintenance_work_mem = '128MB' AS $$
   BEGIN PERFORM {KEEPER}.make_indexes('{DRAFT}'); END $$;
 
--- One step: whoever reads goes on with what it has begun to read. Whoever is just writing finishes before, or finds no
--- position to move.
+-- One step, for which no reader waits. A transaction begins with moving the position: one that has done so is waited
+-- for, and one that waits for this finds the draft's position under the name.
 CREATE FUNCTION {KEEPER}.publish_draft() RETURNS void LANGUAGE plpgsql SECURITY DEFINER
   SET search_path = pg_catalog, pg_temp AS $$
   DECLARE ours bigint; theirs bigint;
   BEGIN
-    SELECT last_seq INTO theirs FROM {DRAFT}.position FOR UPDATE;
-    SELECT last_seq INTO ours FROM {LIVE}.position FOR UPDATE;
+    LOCK TABLE {LIVE}.position IN EXCLUSIVE MODE;
+    SELECT last_seq INTO theirs FROM {DRAFT}.position;
+    SELECT last_seq INTO ours FROM {LIVE}.position;
     IF theirs < ours THEN
       RAISE EXCEPTION 'the draft ends at %, the book at %', theirs, ours
         USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -174,7 +175,6 @@ CREATE FUNCTION {KEEPER}.publish_draft() RETURNS void LANGUAGE plpgsql SECURITY 
       RAISE EXCEPTION 'the draft does not have every signed head'
         USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    UPDATE {LIVE}.position SET last_seq = -1;
     ALTER SCHEMA {LIVE} RENAME TO {OLD};
     ALTER SCHEMA {DRAFT} RENAME TO {LIVE};
   END $$;

@@ -30,11 +30,12 @@ async def write(connection: Connection, old: Position, batch: Batch) -> None:
     async with connection.transaction():
         # Whoever moves the position from where it was is the writer; the other one finds nothing to move.
         moved = await connection.execute(
-            "UPDATE position SET first_seq = $1, last_seq = $2, root = $3 WHERE last_seq = $4",
+            "UPDATE position SET first_seq = $1, last_seq = $2, root = $3 WHERE last_seq = $4 AND root = $5",
             new.first,
             new.last,
             new.root,
             old.last,
+            old.root,
         )
         if moved != "UPDATE 1":
             raise WriterFenced(old.last)
