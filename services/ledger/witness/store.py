@@ -15,7 +15,7 @@ from chassis import files
 from provost_sdk.note import Checkpoint
 
 MAX_KEPT_REFUSALS = 1000
-"""For each log: evidence enough, and no way to fill the disk with it."""
+"""For each log and reason: evidence enough, and no way to fill the disk with it."""
 
 _HEADS = """
 CREATE TABLE IF NOT EXISTS heads
@@ -87,8 +87,9 @@ class Store:
 
     def accuse(self, head: Checkpoint, note: str, why: str, at: int) -> None:
         """Keep a head that the log has signed, and that may contradict what it signed before."""
-        full = "SELECT count(*) >= ? FROM refused WHERE origin = ?"
-        if not self._run(full, MAX_KEPT_REFUSALS, head.origin)[0][0]:
+        # Counted by reason: whoever sends true heads with false proofs must not crowd out what is evidence.
+        full = "SELECT count(*) >= ? FROM refused WHERE origin = ? AND why = ?"
+        if not self._run(full, MAX_KEPT_REFUSALS, head.origin, why)[0][0]:
             values = (head.origin, head.size, head.root, note, why, at)
             self._run("INSERT OR IGNORE INTO refused VALUES (?, ?, ?, ?, ?, ?)", *values)
 
@@ -97,9 +98,12 @@ class Store:
         rows = self._run("SELECT origin, size, root, note, at FROM heads ORDER BY origin")
         return [Kept(Checkpoint(*row[:3]), *row[3:]) for row in rows]
 
-    def refused(self) -> list[Kept]:
-        """What is held against logs, the oldest first."""
-        rows = self._run("SELECT origin, size, root, note, at, why FROM refused ORDER BY at, origin, size")
+    def refused(self, limit: int = 100) -> list[Kept]:
+        """What may be held against logs, the newest first."""
+        newest = (
+            "SELECT origin, size, root, note, at, why FROM refused ORDER BY at DESC, origin, size LIMIT ?"
+        )
+        rows = self._run(newest, limit)
         return [Kept(Checkpoint(*row[:3]), *row[3:]) for row in rows]
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from provost_sdk.cosignatures import cosigned
 from services.ledger.domain.audit import Finding
 from services.ledger.domain.entry import Message
 from services.ledger.domain.witnesses import Answer, Cosigned, Elsewhere, parse_witness_key, parse_witnesses
+from services.ledger.handlers import witnessing
 from tests.fakes.wait import until
 from tests.unit.ledger.fakes import ListedLog
 from tests.unit.ledger.story import plain, plains
@@ -162,6 +164,23 @@ async def test_one_history_shortened_everywhere_is_noticed_until_it_is_back(tmp_
         await bench.grow(*whole[20:])
         await bench.cosigned()
         assert (await verdict(bench))[0].ok, "a log that was repaired is signed again"
+
+
+async def test_a_head_that_stays_is_signed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a witness that has come to know another history is heard also while nothing happens."""
+    monkeypatch.setattr(witnessing, "REFRESH_SECONDS", 0.02)
+    async with WatchedBench(tmp_path, ListedLog()).running() as bench:
+        await bench.grow(*plains(7))
+        first = await bench.cosigned()
+        witness = bench.witnesses[0].bench
+        witness.at += timedelta(hours=1)
+        await until(
+            lambda: bench.witnessing.standings[0].at_seconds == int(witness.at.timestamp()), "not again"
+        )
+        assert (await bench.ledger.tree_head()).checkpoint == first.checkpoint
+        assert cosigned((await bench.ledger.tree_head()).note, bench.keys)[0].at == int(
+            witness.at.timestamp()
+        )
 
 
 class Hostile:

@@ -122,6 +122,8 @@ async def test_evidence_has_a_limit(bench: Bench) -> None:
     store = bench.store
     for size in range(MAX_KEPT_REFUSALS + 5):
         store.accuse(Checkpoint("a", size, bytes(32)), "note", "why", size)
-    store.accuse(Checkpoint("b", 1, bytes(32)), "note", "why", 1)
-    found = store.refused()
-    assert len(found) == MAX_KEPT_REFUSALS + 1
+    store.accuse(Checkpoint("a", 9999, bytes(32)), "note", "another reason", 9999)
+    store.accuse(Checkpoint("b", 1, bytes(32)), "note", "why", 10000)
+    found = store.refused(5000)
+    assert len(found) == MAX_KEPT_REFUSALS + 2
+    assert [each.head.size for each in store.refused(2)] == [1, 9999]

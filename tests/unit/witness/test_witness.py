@@ -1,5 +1,6 @@
 """The witness: every answer of C2SP tlog-witness, and that it never signs two histories."""
 
+import asyncio
 from base64 import b64decode, b64encode
 from pathlib import Path
 
@@ -171,3 +172,14 @@ async def test_other_paths_and_verbs_are_told_what_there_is(bench: Bench) -> Non
     assert (await bench.ask("GET", "/healthz"))[::2] == (200, "ok\n")
     assert (await bench.ask("GET", "/add-checkpoint"))[0] == 405
     assert (await bench.ask("GET", "/etc/passwd"))[0] == 404
+
+
+async def test_of_many_that_ask_at_once_each_is_judged_by_the_one_before(bench: Bench) -> None:
+    await bench.add(grown(LOG, 0, 8))
+    sizes = [9, 30, 12, 8, 25, 30, 10]
+    answers = await asyncio.gather(*(bench.add(grown(LOG, 8, size)) for size in sizes))
+    signed = [size for size, (status, _) in zip(sizes, answers, strict=True) if status == 200]
+    assert signed[0] == 9
+    assert set(signed) <= {8, 9}, "the others began at a head that was the last no more"
+    assert all(status == 409 for size, (status, _) in zip(sizes, answers, strict=True) if size not in signed)
+    assert (await bench.heads())["heads"][0]["size"] == 9
