@@ -32,6 +32,9 @@ class Inclusion:
     head: SignedHead
 
 
+_DERIVED = frozenset({"indexes", "projections"})
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a verification found."""
@@ -45,8 +48,13 @@ class Verdict:
 
     @property
     def first_bad_sequence(self) -> int:
-        """The first sequence that any finding names, 0 when none does."""
-        return min((each.sequence for each in self.findings if each.sequence), default=0)
+        """The first sequence that any finding names, 0 when none does.
+
+        What is derived from rows names where a block of them begins, and counts only when no row is wrong itself.
+        """
+        named = [each for each in self.findings if each.sequence]
+        own = [each for each in named if each.name not in _DERIVED]
+        return min((each.sequence for each in own or named), default=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,11 +112,12 @@ async def test_a_log_cut_short_is_refused(ledger: LedgerProcess, events: Connect
     assert "the first event missing is 251" in following.detail
     listed = await ledger.ask("ListEvents", pb.ListEventsRequest(page_size=1))
     assert listed.events[0].sequence == 300
-    await publish(events, plains(200, first=251))
-    ledger.stop()
-    ledger.start()
+    await until(lambda: "event log fenced" in ledger.log.read_text(), "others may still write")
+    await ledger.ask("RepairLog", pb.RepairLogRequest())
     ledger.expected_to_serve = True
     await until(ledger.serving, "the same log, whole again, was refused")
+    assert await publish(events, plains(150, first=301)) == 450
+    await reached(ledger, 450)
     assert (await verified(ledger)).ok
 
 
