@@ -1,16 +1,18 @@
 """The ledger's composition root."""
 
 import asyncio
+import gc
 
 from chassis import metrics, process, telemetry
 from chassis.config import load
-from chassis.eventlog.connection import connect
 from chassis.eventlog.follower import Follower
-from chassis.eventlog.stream import ensure_stream
+from chassis.eventlog.opened import opened
+from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
 from kernel.ports import Deliver
 from provost.ledger.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
 from services.ledger.adapters.books import book_in
+from services.ledger.adapters.erasures import Erasures
 from services.ledger.adapters.exporting.exporter import ProcessExporter
 from services.ledger.adapters.mending import FileScrubMemory, JetStreamMender
 from services.ledger.adapters.signer import FileSigner
@@ -27,11 +29,15 @@ from services.ledger.wire.understanding import understand
 
 
 async def main(stopping: process.Stopping) -> None:
+    gc.freeze()
+    gc.set_threshold(
+        50_000, 20, 50
+    )  # rows come by the thousand and have no circles: looking for some costs a fifth
     settings = load(LedgerSettings)
     telemetry.configure("ledger", settings)
     metrics.serve(settings.metrics_port_of("ledger"))
-    connection = await connect(settings.nats_url, name="ledger")
-    await ensure_stream(connection)
+    connection, keys = await opened(settings, "ledger")
+    erasures = Erasures(connection, keys)
 
     signer = FileSigner(ORIGIN, settings.signing_key, settings.signed_head)
     url = settings.ledger_database_url.get_secret_value()
@@ -43,10 +49,11 @@ async def main(stopping: process.Stopping) -> None:
     def follow(after: int, deliver: Deliver) -> Follower:
         return Follower(connection, FILTERS, after, deliver, "ledger", gather_seconds=0.03)
 
-    server = Server(settings, "ledger")
+    server = Server(settings, "ledger", tell=Opening(keys))
     causes = Causes(book, understand, references_of)
     exports = Exports(book, signer, ProcessExporter(), ledger.tree_head, lambda: ledger.position)
-    server.add(add_LedgerServiceServicer_to_server, LedgerServicer(ledger, exports, causes))
+    server.add(add_LedgerServiceServicer_to_server, LedgerServicer(ledger, exports, causes, erasures.erasing))
+    await erasures.start()
     await server.start()
     reactor = Reactor(ledger, follow, server.set_serving, settings.ledger_scrub_seconds)
     following = asyncio.create_task(reactor.run())
@@ -58,9 +65,8 @@ async def main(stopping: process.Stopping) -> None:
         await stopping.wait()
     following.cancel()
     await asyncio.wait({following})
-    await server.stop()
-    await book.close()
-    await connection.close()
+    for stop in (server.stop, erasures.stop, book.close, connection.close):
+        await stop()
 
 
 if __name__ == "__main__":

@@ -34,6 +34,14 @@ class MemorySubjectKeys:
     async def seals(self, tenant: str, wanted: set[str]) -> dict[str, Seal]:
         return {key_id: self.held[tenant, key_id] for key_id in wanted if (tenant, key_id) in self.held}
 
+    async def key_of(self, tenant: str, subject_id: str) -> str:
+        return next(
+            (key_id for whose, key_id in self.held if whose == tenant and key_id.startswith(subject_id)), ""
+        )
+
+    async def delete(self, tenant: str, subject_id: str, key_id: str) -> None:
+        self.held.pop((tenant, key_id), None)
+
     def subject_id(self, tenant: str, subject: str) -> str:
         return hashlib.sha256(f"{tenant}/{subject}".encode()).hexdigest()[:32]
 

@@ -9,22 +9,31 @@ from kernel.faults import Exhausted, Invalid
 from provost.ledger.v1 import ledger_pb2 as pb
 from services.ledger.handlers import Ledger
 from services.ledger.handlers.causes import Causes
+from services.ledger.handlers.erasing import Erasing
 from services.ledger.handlers.exporting import Exports
 from services.ledger.rpc.callers import KEEPERS, MENDERS, READERS, REBUILDERS, keep, tenant_of
+from services.ledger.rpc.erasing import ErasingRpc
 from services.ledger.rpc.reading import READ_SECONDS, Reading
 from services.ledger.wire import answers as wire
 
 MAX_WAIT_SECONDS = 25
 
 
-class LedgerServicer(Reading):
+class LedgerServicer(ErasingRpc, Reading):
     """Shows, proves, verifies, rebuilds, exports."""
 
     def __init__(
-        self, ledger: Ledger, exports: Exports, causes: Causes, *, read_seconds: float = READ_SECONDS
+        self,
+        ledger: Ledger,
+        exports: Exports,
+        causes: Causes,
+        erasing: Erasing,
+        *,
+        read_seconds: float = READ_SECONDS,
     ) -> None:
         super().__init__(ledger, causes, read_seconds=read_seconds)
         self._exports = exports
+        self._erasing = erasing
 
     async def GetTreeHead(self, request: pb.GetTreeHeadRequest, context: Any) -> pb.GetTreeHeadResponse:
         tenant_of(context, READERS)

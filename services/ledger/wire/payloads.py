@@ -6,7 +6,7 @@ from google.protobuf import descriptor_pool, json_format
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-_CONTEXTS = ("gateway", "orchestrator", "policy", "state")
+_CONTEXTS = ("gateway", "ledger", "orchestrator", "policy", "state")
 _EVENTS = frozenset(
     f"provost.{context}.v1.{name}"
     for context in _CONTEXTS

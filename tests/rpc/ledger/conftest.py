@@ -11,17 +11,23 @@ import pytest
 from pydantic import SecretStr
 
 from chassis.config import ServiceSettings
+from chassis.eventlog.aggregates import HeldAggregates
+from chassis.eventlog.memory import MemoryLog
 from chassis.rpc import client
 from chassis.rpc.cause import Metadata, metadata_of
 from chassis.rpc.server import Server
 from kernel.events import Cause
 from provost.ledger.v1.ledger_pb2_grpc import LedgerServiceStub, add_LedgerServiceServicer_to_server
 from services.ledger.adapters.exporting.exporter import ProcessExporter
+from services.ledger.domain.erasure import ERASURE
 from services.ledger.handlers.causes import Causes
+from services.ledger.handlers.erasing import Erasing
 from services.ledger.handlers.exporting import Exports
 from services.ledger.rpc import LedgerServicer
+from services.ledger.wire.erasures import EVENTS
 from services.ledger.wire.references import references_of
 from services.ledger.wire.understanding import understand
+from tests.fakes.subject_keys import MemorySubjectKeys
 from tests.unit.ledger.fakes import Bench, ListedLog
 from tests.unit.ledger.story import BEGIN, plains, run
 
@@ -34,11 +40,12 @@ class Caller:
 
     bench: Bench
     channel: grpc.aio.Channel
+    keys: MemorySubjectKeys
     tenant: str = "default"
     roles: tuple[str, ...] = ("viewer",)
 
     def as_(self, *roles: str, tenant: str = "default") -> "Caller":
-        return Caller(self.bench, self.channel, tenant, roles)
+        return Caller(self.bench, self.channel, self.keys, tenant, roles)
 
     @property
     def metadata(self) -> Metadata:
@@ -63,11 +70,12 @@ async def viewer(tmp_path: Path) -> AsyncIterator[Caller]:
         bench.book, bench.signer, ProcessExporter(), bench.ledger.tree_head, lambda: bench.ledger.position
     )
     causes = Causes(bench.book, understand, references_of)
-    server.add(
-        add_LedgerServiceServicer_to_server, LedgerServicer(bench.ledger, exports, causes, read_seconds=1.0)
-    )
+    keys = MemorySubjectKeys()
+    erasing = Erasing(keys, HeldAggregates(ERASURE, MemoryLog(EVENTS), EVENTS))
+    servicer = LedgerServicer(bench.ledger, exports, causes, erasing, read_seconds=1.0)
+    server.add(add_LedgerServiceServicer_to_server, servicer)
     await server.start()
     async with client.channel(f"127.0.0.1:{server.port}", internal_key=KEY) as channel:
-        yield Caller(bench, channel)
+        yield Caller(bench, channel, keys)
     await server.stop()
     await bench.book.close()

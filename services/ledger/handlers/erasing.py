@@ -1,0 +1,93 @@
+"""Forgetting a subject. The event is first, the key goes next; after a crash in between the follower sees to it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from kernel.events import Cause
+from kernel.faults import Invalid
+from kernel.ports import Aggregates
+from services.ledger.domain.erasure import Erased, EraseSubject, SubjectErased
+from services.ledger.domain.faults import PageTokenInvalid
+
+MAX_SUBJECT_CHARACTERS, MAX_REASON_CHARACTERS = 200, 1000
+_PAGE, _LARGEST_PAGE = 100, 1000
+
+
+class ErasableKeys(Protocol):
+    """The keys of subjects, as somebody needs them who may delete them."""
+
+    def subject_id(self, tenant: str, subject: str) -> str:
+        """The subject's pseudonym."""
+        ...
+
+    async def key_of(self, tenant: str, subject_id: str) -> str:
+        """The id of its key; empty when it has none. Raises Unavailable."""
+        ...
+
+    async def delete(self, tenant: str, subject_id: str, key_id: str) -> None:
+        """Gone for good when this returns; safe to repeat. Raises Unavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """`sequence` is that of the event; 0 when it is not known here any more."""
+
+    sequence: int
+    event: SubjectErased
+
+
+class Erasing:
+    def __init__(self, keys: ErasableKeys, erasures: Aggregates[Erased, EraseSubject]) -> None:
+        self._keys = keys
+        self._erasures = erasures
+
+    async def erase(self, subject: str, reason: str, cause: Cause) -> Erasure:
+        """Forget `subject` of the caller's tenant; once this answers, the key is gone.
+
+        Raises:
+            Invalid: the subject or the reason is missing or too long.
+            Unavailable: the log or the keys cannot be reached; ask again.
+        """
+        _require(subject, "subject", MAX_SUBJECT_CHARACTERS)
+        _require(reason, "reason", MAX_REASON_CHARACTERS)
+        subject_id = self._keys.subject_id(cause.tenant, subject)
+        key_id = await self._keys.key_of(cause.tenant, subject_id)
+        command = EraseSubject(subject_id, key_id, reason, cause.actor, cause.at)
+        appended = await self._erasures.handle(subject_id, command, cause)
+        erased = self._erasures.current(cause.tenant, subject_id).erasures
+        for each in erased:
+            await self._keys.delete(cause.tenant, subject_id, each.key_id)
+        return Erasure(appended.sequence, erased[-1])
+
+    async def finish(self, tenant: str, erased: SubjectErased) -> None:
+        """What `erase` does behind its event; for whoever finds the event and does not know whether it was done."""
+        if erased.key_id:
+            await self._keys.delete(tenant, erased.subject_id, erased.key_id)
+
+    def listed(self, tenant: str, page_size: int, page_token: str) -> tuple[list[Erasure], str]:
+        """Erasures of the tenant, newest first, and the token of the next page.
+
+        Raises:
+            PageTokenInvalid, Invalid (a negative page size).
+        """
+        if page_size < 0:
+            raise Invalid("FIELD_INVALID", "page_size must not be negative", field="page_size")
+        if page_token and not page_token.isdecimal():
+            raise PageTokenInvalid
+        found = [
+            Erasure(
+                self._erasures.head(tenant, subject_id).sequence if event is erased.erasures[-1] else 0, event
+            )
+            for subject_id, erased in self._erasures.all(tenant)
+            for event in erased.erasures
+        ]
+        found.sort(key=lambda each: each.event.at, reverse=True)
+        start, size = int(page_token or 0), min(page_size or _PAGE, _LARGEST_PAGE)
+        return found[start : start + size], str(start + size) if len(found) > start + size else ""
+
+
+def _require(text: str, field: str, most: int) -> None:
+    if not text.strip() or len(text) > most or not text.isprintable() or text != text.strip():
+        said = f"{field} must be 1 to {most} printable characters, without spaces around them"
+        raise Invalid("FIELD_INVALID" if text else "FIELD_MISSING", said, field=field)
