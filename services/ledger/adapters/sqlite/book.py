@@ -22,6 +22,7 @@ from services.ledger.adapters.sqlite.audit import audit
 from services.ledger.adapters.sqlite.draft import SqliteDraft, sync
 from services.ledger.adapters.sqlite.heads import keep_head, read_heads
 from services.ledger.adapters.sqlite.tiles import Run, leaf_hashes, read_slices
+from services.ledger.adapters.sqlite.versions import put_aside
 from services.ledger.adapters.sqlite.writer import Writer, explain
 from services.ledger.domain.checkpoint import Checkpoint
 from services.ledger.domain.entry import Entry, Message, Row, read_row
@@ -157,7 +158,10 @@ class SqliteBook:
         if self._engine is None:
             self._engine = create_engine("sqlite://", creator=self._connect, pool_size=_READERS)
         # Last: what does not add up cannot be written on, but it can still be read, and audited.
+        heads = put_aside(self._path)
         self._writer = Writer(self._path, self._understand)
+        for head in heads:
+            self._writer.execute("INSERT INTO heads VALUES (?, ?, ?, ?)", head)
 
     def _close(self) -> None:
         if self._engine is not None:

@@ -50,6 +50,8 @@ def answer(writer: Writer, asked: str, value: Any) -> Any:
             writer.finish()
         case "close":
             writer.close()
+        case _:
+            raise ValueError(f"nothing is called {asked}")
     return None
 
 
