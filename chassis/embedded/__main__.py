@@ -128,13 +128,14 @@ def tell(settings: Settings, made: keys.Keys, place: Place, seconds: float) -> N
     program = Path(sys.executable).parent / "provost"
     if program.is_relative_to(Path.cwd()):
         program = program.relative_to(Path.cwd())
+    watched = f"\n  witness       http://127.0.0.1:{settings.witness_port}" if settings.witness else ""
     example = next(iter(sorted(Path("examples").glob("*.log"))), Path("FILE.log"))
     say(
         f"""
 Provost is up after {seconds:.1f} s.
 
   API           http://127.0.0.1:{settings.http_port}   (try /docs)
-  gRPC          127.0.0.1:{settings.gateway_port}
+  gRPC          127.0.0.1:{settings.gateway_port}{watched}
   operator key  {made.api["operator"]}
   approver key  {made.api["approver"]}
   all keys      {made.api_file}
