@@ -1,4 +1,4 @@
-"""Faults 3 and 8: store and ledger are wiped while all is running, rebuilt from the log, and proved equal, by one command."""
+"""Faults 3 and 8: store and ledger are wiped while all is running, and rebuilt equal from the log, by one command."""
 
 import asyncio
 import subprocess

@@ -12,7 +12,6 @@ from chassis.rpc.client import channel
 from chassis.rpc.server import Server
 from kernel.events import Cause, Recorded
 from provost.orchestrator.v1.actuator_pb2_grpc import add_ActuatorServiceServicer_to_server
-from provost.policy.v1.events_pb2 import AgentRevoked
 from services.orchestrator.actuators.ansible import AnsibleCheck
 from services.orchestrator.actuators.diagnostics import DIAGNOSTICS
 from services.orchestrator.actuators.hands import Hands
@@ -33,7 +32,8 @@ async def main(stopping: process.Stopping) -> None:
 
     async def heed(events: Sequence[Recorded]) -> None:
         for recorded in events:
-            hands.revoke(recorded.stream.tenant, AgentRevoked.FromString(recorded.payload).agent_id)
+            # Whom it is about is said by its subject: a revocation that cannot be read revokes all the same.
+            hands.revoke(recorded.stream.tenant, recorded.stream.id)
 
     connection = await connect(settings.nats_url, name="actuators")
     await ensure_stream(connection)
