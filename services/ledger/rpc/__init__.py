@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
+from chassis.process import monotonic
 from kernel.faults import Exhausted, Invalid
 from provost.ledger.v1 import ledger_pb2 as pb
 from services.ledger.handlers import Ledger
@@ -99,9 +100,14 @@ class LedgerServicer(ErasingRpc, Reading):
         self, request: pb.RebuildLedgerRequest, context: Any
     ) -> AsyncIterator[pb.RebuildLedgerResponse]:
         tenant_of(context, REBUILDERS)
+        began, at_first = monotonic(), None
         async with aclosing(self._ledger.rebuild()) as built:
             async for progress in built:
-                yield wire.progress_to_wire(progress)
+                at_first = progress.events if at_first is None else at_first
+                seconds = monotonic() - began
+                yield wire.progress_to_wire(
+                    progress, (progress.events - at_first) / seconds if seconds else 0.0
+                )
 
     # Written rather than yielded, so that an export nobody reads does not keep others from theirs.
     async def ExportLedger(  # type: ignore[override]

@@ -41,7 +41,7 @@ def verdict_to_wire(verdict: Verdict) -> pb.VerifyLedgerResponse:
     )
 
 
-def progress_to_wire(progress: Progress) -> pb.RebuildLedgerResponse:
+def progress_to_wire(progress: Progress, events_per_second: float) -> pb.RebuildLedgerResponse:
     return pb.RebuildLedgerResponse(
         events=progress.events,
         target=progress.target,
@@ -49,4 +49,5 @@ def progress_to_wire(progress: Progress) -> pb.RebuildLedgerResponse:
         root_hash=progress.root,
         swapped=progress.swapped,
         detail=progress.detail,
+        events_per_second=events_per_second,
     )

@@ -201,6 +201,7 @@ async def test_the_ledger_is_verified_and_rebuilt(viewer: Caller) -> None:
     call = LedgerServiceStub(viewer.channel).RebuildLedger(pb.RebuildLedgerRequest(), metadata=admin.metadata)
     *_, last = [each async for each in call]
     assert (last.done, last.swapped, last.events) == (True, True, 58)
+    assert last.events_per_second > 0
     assert last.root_hash == answer.tree_head.root_hash
     viewer.bench.log.messages[4] = plain(5, run="forged")
     answer = await auditor.ask("VerifyLedger", pb.VerifyLedgerRequest(against_log=True))

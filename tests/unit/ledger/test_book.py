@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from kernel.faults import Unavailable
 from services.ledger.adapters.sqlite.book import SqliteBook
 from services.ledger.adapters.sqlite.writer import Writer
 from services.ledger.domain import tree
+from services.ledger.domain.checkpoint import Checkpoint
 from services.ledger.domain.entry import Message, entry_of
 from services.ledger.domain.faults import LedgerDiverged, WriterFenced
 from services.ledger.domain.position import Position
@@ -19,8 +21,9 @@ from services.ledger.domain.questions import (
     EventQuestion,
     Page,
 )
+from services.ledger.domain.records import SignedHead
 from services.ledger.wire.understanding import understand
-from tests.unit.ledger.story import opened, plains, run
+from tests.unit.ledger.story import BEGIN, opened, plains, run
 
 
 @pytest.fixture
@@ -108,18 +111,70 @@ async def test_a_discarded_draft_leaves_nothing(book: SqliteBook, path: Path) ->
 
 async def test_rows_and_tiles_are_append_only(book: SqliteBook, path: Path) -> None:
     await book.append(plains(300))
+    await book.keep_head(SignedHead(Checkpoint("o", 200, root(plains(200))), "o\n", BEGIN))
     db = sqlite3.connect(path, isolation_level=None)
     for statement in (
         "UPDATE events SET subject = 'evt' WHERE sequence = 7",
         "DELETE FROM events WHERE sequence = 7",
         "INSERT OR REPLACE INTO events SELECT * FROM events WHERE sequence = 7",
+        "REPLACE INTO events SELECT * FROM events WHERE sequence = 7",
+        "INSERT INTO events SELECT * FROM events WHERE true ON CONFLICT DO UPDATE SET payload = x''",
+        "UPDATE OR REPLACE events SET sequence = 8 WHERE sequence = 7",
         "UPDATE tiles SET root = x''",
         "DELETE FROM tiles",
         "INSERT OR REPLACE INTO tiles SELECT * FROM tiles",
+        "REPLACE INTO postings SELECT term, block, x'00' FROM postings",
+        "REPLACE INTO spans SELECT block, 0, 0 FROM spans",
+        "REPLACE INTO heads SELECT size, root, 'another', at_us FROM heads",
+        "UPDATE heads SET note = 'another'",
+        "DELETE FROM heads",
+        "UPDATE event_ids SET key = 0",
+        "DELETE FROM event_ids",
     ):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             db.execute(statement)
     db.close()
+
+
+async def test_old_heads_are_thinned_and_no_others(book: SqliteBook, path: Path) -> None:
+    def head(minutes: int) -> SignedHead:
+        return SignedHead(Checkpoint("o", minutes + 1, bytes(32)), "o\n", BEGIN + timedelta(minutes=minutes))
+
+    # Three days, a head every ten minutes.
+    for minutes in range(0, 3 * 24 * 60, 10):
+        await book.keep_head(head(minutes))
+    kept = [each.at for each in await book.heads()]
+    newest = kept[-1]
+    assert newest is not None
+    day = [each for each in kept if each is not None and each >= newest - timedelta(days=1)]
+    before = [each for each in kept if each is not None and each < newest - timedelta(days=1)]
+    assert len(day) == 24 * 6 + 1
+    # One an hour; the hour that is just leaving the last day is still whole or thinned with the next.
+    assert 47 <= len({(each.date(), each.hour) for each in before}) <= len(before) <= 48 + 5
+    assert all(each.minute == 50 for each in before[:-6])
+    assert (await book.heads())[0].checkpoint.size == 51
+    db = sqlite3.connect(path, isolation_level=None)
+    for statement in ("DELETE FROM heads WHERE size = 51", f"DELETE FROM heads WHERE size > {60 * 70}"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            db.execute(statement)
+    db.close()
+
+
+async def test_a_database_of_another_version_is_put_aside_and_its_heads_are_kept(path: Path) -> None:
+    book = await opened(path)
+    await book.append(plains(30))
+    head = SignedHead(Checkpoint("o", 20, root(plains(20))), "o\nnote", BEGIN)
+    await book.keep_head(head)
+    await book.close()
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA user_version = 1")
+    db.close()
+    book = await opened(path)
+    assert await book.position() == Position()
+    assert list(await book.heads()) == [head]
+    assert await book.append(plains(30)) == Position(1, 30, root(plains(30)))
+    await book.close()
+    assert path.with_name("ledger.db.v1").exists()
 
 
 async def test_a_full_disk_leaves_no_partial_batch_and_is_survived(book: SqliteBook, path: Path) -> None:

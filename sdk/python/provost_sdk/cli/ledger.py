@@ -112,7 +112,8 @@ def _tell(step: "ledger_pb2.RebuildLedgerResponse") -> None:
     from provost_sdk.cli.show import console, plain
 
     if not step.done:
-        console().print(plain(f"{step.events} of {step.target} events  {step.detail}", "dim"))
+        rate = f"  {step.events_per_second:,.0f} a second" if step.events_per_second else ""
+        console().print(plain(f"{step.events} of {step.target} events{rate}  {step.detail}".rstrip(), "dim"))
     elif step.swapped:
         console().print(
             plain(f"Rebuilt from {step.events} events, root {step.root_hash.hex()}", "bold green")
