@@ -64,12 +64,16 @@ def check_consistency(old: Checkpoint, new: Checkpoint, path: Sequence[bytes]) -
     """That the tree `new` begins with all of the tree `old`. Raises NotProved: it is not proved."""
     if old.origin != new.origin:
         raise NotProved(f"the heads are of two logs: {old.origin} and {new.origin}")
+    if old.size < 0:
+        raise NotProved(f"no tree has {old.size} leaves")
     if old.size > new.size:
         raise NotProved(f"the later head has {new.size} leaves, the earlier one {old.size}")
     _lengths(path)
     if old.size == 0 and path:
         raise NotProved("an empty tree needs no proof, and there is one")
-    roots = _roots(old.size, new.size, path, old.root) if old.size else (EMPTY, new.root)
+    roots = (
+        _roots(old.size, new.size, path, old.root) if old.size else (EMPTY, new.root if new.size else EMPTY)
+    )
     if roots[0] != old.root:
         raise NotProved("the proof leads to another root than that of the earlier head")
     if roots[1] != new.root:

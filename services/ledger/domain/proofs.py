@@ -108,10 +108,10 @@ def consistent(*, old: int, new: int, path: Sequence[bytes], old_root: bytes, ne
     """Whether `path` proves that the tree of `new` leaves begins with the tree of `old` leaves."""
     if old > new or old < 0:
         return False
+    if old == 0:
+        return not path and old_root == EMPTY_ROOT and (new > 0 or new_root == EMPTY_ROOT)
     if old == new:
         return not path and old_root == new_root
-    if old == 0:
-        return not path and old_root == EMPTY_ROOT
     if not path:
         return False
     hashes: Iterable[bytes] = path
