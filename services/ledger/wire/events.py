@@ -15,6 +15,7 @@ MAX_ANSWER_BYTES = 3 * 1024 * 1024
 
 
 def event_to_wire(entry: Entry, position: Position) -> pb.LedgerEvent:
+    headers = entry.headers
     return pb.LedgerEvent(
         sequence=entry.sequence,
         leaf_index=position.index_of(entry.sequence),
@@ -26,9 +27,9 @@ def event_to_wire(entry: Entry, position: Position) -> pb.LedgerEvent:
         causation_id=entry.causation_id,
         at=to_wire(entry.at_us),
         payload=entry.payload,
-        payload_json=payload_json(entry.headers.get("ce-type", ""), entry.payload),
+        payload_json=payload_json(headers.get("ce-type", ""), entry.payload),
         leaf_hash=entry.leaf_hash,
-        headers=entry.headers,
+        headers=headers,
     )
 
 
