@@ -1,7 +1,7 @@
 """Reading: a few connections, statements in SQLAlchemy's words or in plain SQL, and hashes of the tree."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]
@@ -17,9 +17,20 @@ R = TypeVar("R")
 _CONNECTIONS = 4
 _LOST = (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, ConnectionError)
 _SETTINGS = {"enable_hashjoin": "off", "enable_mergejoin": "off"}  # everything asked here is found by a key
+# Each slice that is asked for is a number of the asker's, a level, where it begins and how long it is.
+_ASKED = "unnest($1::int[], $2::int[], $3::bigint[], $4::int[]) AS asked (n, high, begin, length)"
 _TILES = (
-    "SELECT n, substr(hashes, begin, length) FROM unnest($1::int[], $2::bigint[], $3::int[], $4::int[]) "
-    "WITH ORDINALITY AS asked (level, idx, begin, length, n) JOIN tiles USING (level, idx)"
+    f"SELECT n, substr(hashes, (begin % {TILE_WIDTH})::int * {HASH_BYTES} + 1, length * {HASH_BYTES}) "  # noqa: S608
+    f"FROM {_ASKED} JOIN tiles ON level = high AND idx = begin / {TILE_WIDTH}"
+)
+_LEAVES = (
+    f"SELECT n, string_agg(leaf_hash, ''::bytea ORDER BY sequence) FROM position, {_ASKED} "  # noqa: S608 - as above
+    "JOIN LATERAL (SELECT sequence, leaf_hash FROM events WHERE sequence >= first_seq + begin "
+    "AND sequence < first_seq + begin + length) AS leaves ON true GROUP BY n"
+)
+_ROOTS = (
+    f"SELECT n, string_agg(root, ''::bytea ORDER BY idx) FROM {_ASKED} "  # noqa: S608 - as above
+    "JOIN tiles ON level = high - 1 AND idx >= begin AND idx < begin + length GROUP BY n"
 )
 
 
@@ -59,12 +70,18 @@ class Reader:
         return found
 
     async def hashes(self, slices: Sequence[Slice]) -> list[bytes]:
-        """As `ports.Book.hashes`: all full tiles are asked for at once, and only what is wanted of them."""
-        places = [(part.level, *divmod(part.start, TILE_WIDTH), part.length) for part in slices]
-        asked = [(level, index, n * HASH_BYTES + 1, count * HASH_BYTES) for level, index, n, count in places]
-        rows = await self.fetch(_TILES, *map(list, zip(*asked, strict=True))) if asked else []
-        found: dict[int, bytes] = {row[0]: row[1] for row in rows}
-        return [found[n] if n in found else await self._unfinished(part) for n, part in enumerate(slices, 1)]
+        """As `ports.Book.hashes`: of full tiles just what is wanted, the rest from what they will be made of."""
+        found = await self._found(_TILES, dict(enumerate(slices)))
+        missing = {n: part for n, part in enumerate(slices) if n not in found}
+        found |= await self._found(_LEAVES, {n: part for n, part in missing.items() if part.level == 0})
+        found |= await self._found(_ROOTS, {n: part for n, part in missing.items() if part.level > 0})
+        return [found.get(n, b"") for n in range(len(slices))]
+
+    async def _found(self, statement: str, parts: Mapping[int, Slice]) -> dict[int, bytes]:
+        if not parts:
+            return {}
+        columns = [list(column) for column in zip(*parts.values(), strict=True)]
+        return {row[0]: row[1] for row in await self.fetch(statement, list(parts), *columns)}
 
     async def leaf_hashes(self, first: int, last: int) -> list[tuple[int, bytes]]:
         """As `ports.Book.leaf_hashes`."""
@@ -78,15 +95,6 @@ class Reader:
         async with self._opening:
             await self._pool  # only what was opened can be closed
             self._pool.terminate()
-
-    async def _unfinished(self, part: Slice) -> bytes:
-        if part.level == 0:
-            ((begin,),) = await self.fetch("SELECT first_seq FROM position")
-            rows = await self.leaf_hashes(begin + part.start, begin + part.start + part.length - 1)
-            return b"".join(leaf for _, leaf in rows)
-        query = "SELECT root FROM tiles WHERE level = $1 AND idx >= $2 AND idx < $3 ORDER BY idx"
-        found = await self.fetch(query, part.level - 1, part.start, part.start + part.length)
-        return b"".join(root for (root,) in found)
 
     async def _connect(self, *_: object, **__: object) -> Connection:
         return await self._database.connect(self._schema, settings=_SETTINGS)
