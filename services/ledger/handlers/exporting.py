@@ -11,8 +11,7 @@ from services.ledger.domain.position import Position
 from services.ledger.domain.records import SignedHead
 from services.ledger.ports import Book, Exporter, Signer
 
-_FEWEST_AT_ONCE, _MOST_AT_ONCE = 16, 256
-_BYTES_AT_ONCE = 1024 * 1024
+_ROWS_AT_ONCE = 16  # a payload may have megabytes
 
 
 class Exports:
@@ -68,15 +67,12 @@ class Exports:
             self._running = False
 
     async def _messages(self, plan: Plan) -> AsyncGenerator[Sequence[Message], None]:
-        at, end = plan.first, plan.first + plan.head.size
-        count = _FEWEST_AT_ONCE
-        while at < end:
-            rows = await self._book.rows(at, min(at + count, end) - 1)
-            if not rows or rows[0].sequence != at:
-                raise LedgerDiverged(f"row {at} is missing: verify the ledger", at)
-            messages = [Message(each.sequence, each.subject, each.header, each.payload) for each in rows]
-            yield messages
-            at = messages[-1].sequence + 1
-            n_bytes = sum(len(each.header) + len(each.payload) for each in messages)
-            # As many as are some megabyte if those to come are like these.
-            count = max(_FEWEST_AT_ONCE, min(_MOST_AT_ONCE, _BYTES_AT_ONCE * len(messages) // (n_bytes + 1)))
+        end = plan.first + plan.head.size
+        for at in range(plan.first, end, _ROWS_AT_ONCE):
+            wanted = range(at, min(at + _ROWS_AT_ONCE, end))
+            rows = await self._book.rows(wanted[0], wanted[-1])
+            found = [each.sequence for each in rows]
+            if found != list(wanted):
+                missing = next(each for each in wanted if each not in found)
+                raise LedgerDiverged(f"row {missing} is missing: verify the ledger", missing)
+            yield [Message(each.sequence, each.subject, each.header, each.payload) for each in rows]

@@ -42,8 +42,9 @@ class Sent:
             if parquet or not path.endswith("parquet"):
                 await asyncio.sleep(0)
                 yield pb.ExportLedgerResponse(path=path, piece=piece, events=300, target=300)
-        if type(self).error is not None:
-            raise type(self).error
+        error = type(self).error
+        if error is not None:
+            raise error
 
 
 def pieces(files: dict[str, bytes] = FILES) -> list[tuple[str, bytes]]:

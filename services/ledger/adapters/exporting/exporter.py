@@ -10,7 +10,6 @@ from asyncio import StreamReader, subprocess
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 
-from chassis.orphans import die_with_parent
 from kernel.faults import Refused, Unavailable
 from services.ledger.adapters.exporting.frames import PIECE, pack_messages
 from services.ledger.domain.entry import Message
@@ -33,6 +32,8 @@ class ProcessExporter:
         try:
             while (piece := await _read(process.stdout, feeding)).path:
                 yield piece
+            with suppress(ConnectionError):  # it had read enough to know
+                await feeding  # what kept messages from coming says more than that they did not come
             yield _end(json.loads(piece.data))
         finally:
             feeding.cancel()
@@ -40,6 +41,8 @@ class ProcessExporter:
                 process.kill()
             await asyncio.gather(feeding, return_exceptions=True)
             await messages.aclose()
+            while await process.stdout.read(_PIPE_BYTES):
+                pass  # a pipe that is not read to its end keeps asyncio from seeing that of the process
             await process.wait()
 
 
@@ -55,17 +58,19 @@ async def _start(plan: Plan) -> subprocess.Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             limit=_PIPE_BYTES,
-            preexec_fn=die_with_parent(),
         )
     except OSError as problem:
         raise Unavailable("STORE_UNREACHABLE", f"no process can be started to export: {problem}") from problem
 
 
 async def _feed(pipe: asyncio.StreamWriter, messages: AsyncGenerator[Sequence[Message], None]) -> None:
-    async for each in messages:
-        pipe.write(pack_messages(each))
-        await pipe.drain()
-    pipe.close()
+    try:
+        async for each in messages:
+            for packed in pack_messages(each):
+                pipe.write(packed)
+                await pipe.drain()
+    finally:
+        pipe.close()
 
 
 async def _read(pipe: StreamReader, feeding: "asyncio.Task[None]") -> Piece:

@@ -8,16 +8,22 @@ from services.ledger.domain.entry import Message
 from services.ledger.domain.export import Piece
 
 _MESSAGE = struct.Struct(">QIII")
+_PIECE_BYTES = 256 * 1024
 PIECE = struct.Struct(">HIQ")
 
 
-def pack_messages(messages: Sequence[Message]) -> bytes:
-    """Messages, each behind its sequence and the lengths of its parts."""
+def pack_messages(messages: Sequence[Message]) -> Iterator[bytes]:
+    """Messages, each behind its sequence and the lengths of its parts; in pieces."""
     parts: list[bytes] = []
+    n_bytes = 0
     for sequence, subject, header, payload in messages:
         raw = subject.encode()
         parts += (_MESSAGE.pack(sequence, len(raw), len(header), len(payload)), raw, header, payload)
-    return b"".join(parts)
+        n_bytes += len(header) + len(payload)
+        if n_bytes >= _PIECE_BYTES:
+            yield b"".join(parts)
+            parts, n_bytes = [], 0
+    yield b"".join(parts)
 
 
 def read_messages(pipe: IO[bytes]) -> Iterator[Message]:
