@@ -25,6 +25,7 @@ from services.gateway.domain.records import (
     Answer,
     Approval,
     ApprovalState,
+    Erasure,
     Event,
     EventFilter,
     Listing,
@@ -93,6 +94,10 @@ class LedgerDoor(Protocol):
     async def tree_head(self, caller: Caller) -> TreeHead: ...
 
     async def verify(self, against_log: bool, caller: Caller) -> Verification: ...
+
+    async def erase(self, request_id: str, subject: str, reason: str, caller: Caller) -> Erasure: ...
+
+    async def erasures(self, page: Page, caller: Caller) -> Listing[Erasure]: ...
 
     async def tile(self, level: int, index: int, width: int, caller: Caller) -> bytes: ...
 

@@ -16,6 +16,7 @@ from services.gateway.domain.records import (
     Approval,
     ApprovalState,
     Component,
+    Erasure,
     Event,
     EventFilter,
     LedgerCheck,
@@ -176,6 +177,15 @@ class FakeLedger(FakeHistory):
     filters: list[EventFilter | ActionFilter] = field(default_factory=list)
     callers: list[Caller] = field(default_factory=list)
     pieces: int = 3
+    erased: dict[str, Erasure] = field(default_factory=dict)
+
+    async def erase(self, request_id: str, subject: str, reason: str, caller: Caller) -> Erasure:
+        self.callers.append(caller)
+        made = Erasure(9, "ab" * 16, "", reason, caller.actor, AT)
+        return self.erased.setdefault(request_id, made)
+
+    async def erasures(self, page: Page, caller: Caller) -> Listing[Erasure]:
+        return Listing(tuple(self.erased.values()), "")
 
     async def events(
         self, events: EventFilter, oldest_first: bool, page: Page, caller: Caller

@@ -4,7 +4,6 @@ Every call that changes something bears a request id, made here unless given, so
 that find nobody are sent again a few times by themselves.
 """
 
-import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from provost.gateway.v1 import gateway_pb2
@@ -19,7 +18,7 @@ from provost.state.v1 import state_pb2
 from provost.state.v1.state_pb2_grpc import StateServiceStub
 from provost_sdk.history_calls import HistoryCalls
 from provost_sdk.log_calls import LogCalls
-from provost_sdk.transport import REPAIR_SECONDS
+from provost_sdk.transport import REPAIR_SECONDS, new_request_id
 
 MODES: "Mapping[str, policy_pb2.Mode.ValueType]" = {
     "safe": policy_pb2.MODE_SAFE,
@@ -64,9 +63,13 @@ class Provost(LogCalls, HistoryCalls):
         include_trace: bool = True,
         agent: str = "",
         forbidden: Sequence[str] = (),
+        subject: str = "",
         request_id: str = "",
     ) -> orchestrator_pb2.Run:
-        """Take a log through a governed run; returns when it has ended or waits for a person."""
+        """Take a log through a governed run; returns when it has ended or waits for a person.
+
+        `subject` is whose data the log is: under this name it can be erased. Without one, the run is its own.
+        """
         request = orchestrator_pb2.ProcessLogRequest(
             request_id=request_id or new_request_id(),
             log=log.encode() if isinstance(log, str) else log,
@@ -75,19 +78,28 @@ class Provost(LogCalls, HistoryCalls):
             include_trace=include_trace,
             agent_id=agent,
             forbidden=forbidden,
+            subject=subject,
         )
         return (await self._call(self._orchestrator.ProcessLog, request, RUN_SECONDS)).run
 
     async def start_run(
-        self, agent: str, task: str, objective: str, *, mode: str = "safe", request_id: str = ""
+        self,
+        agent: str,
+        task: str,
+        objective: str,
+        *,
+        mode: str = "safe",
+        subject: str = "",
+        request_id: str = "",
     ) -> orchestrator_pb2.Run:
-        """Start a run without a log; returns at once."""
+        """Start a run without a log; returns at once. `subject` as for `process_log`."""
         request = orchestrator_pb2.StartRunRequest(
             request_id=request_id or new_request_id(),
             agent_id=agent,
             task_id=task,
             objective=objective,
             mode=MODES[mode],
+            subject=subject,
         )
         return (await self._call(self._orchestrator.StartRun, request)).run
 
@@ -197,11 +209,6 @@ class Provost(LogCalls, HistoryCalls):
     async def get_artifact(self, sha256: str) -> state_pb2.GetArtifactResponse:
         """Content by its hash: a run's redacted log, or its report."""
         return await self._call(self._state.GetArtifact, state_pb2.GetArtifactRequest(sha256=sha256))
-
-
-def new_request_id() -> str:
-    """An id under which a request has one effect, however often it is sent."""
-    return uuid.uuid4().hex
 
 
 def tier_of(name: str) -> "policy_pb2.Tier.ValueType":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from provost.ledger.v1 import ledger_pb2
 from provost_sdk.errors import ProvostError
-from provost_sdk.transport import Connection
+from provost_sdk.transport import Connection, new_request_id
 
 if TYPE_CHECKING:
     from provost.ledger.v1.ledger_pb2_grpc import LedgerServiceAsyncStub
@@ -24,6 +24,20 @@ class LogCalls(Connection):
         """The newest signed tree head, of a ledger that has come as far as `at_least_sequence`."""
         request = ledger_pb2.GetTreeHeadRequest(at_least_sequence=at_least_sequence)
         return await self._call(self._ledger.GetTreeHead, request)
+
+    async def erase_subject(self, subject: str, reason: str, *, request_id: str = "") -> ledger_pb2.Erasure:
+        """Forget a subject for good: what was sealed for it can be read by nobody any more. Needs an admin's key."""
+        request = ledger_pb2.EraseSubjectRequest(
+            request_id=request_id or new_request_id(), subject=subject, reason=reason
+        )
+        return (await self._call(self._ledger.EraseSubject, request)).erasure
+
+    async def list_erasures(
+        self, *, page_size: int = 0, page_token: str = ""
+    ) -> ledger_pb2.ListErasuresResponse:
+        """What was erased, newest first. Needs an auditor's key."""
+        request = ledger_pb2.ListErasuresRequest(page_size=page_size, page_token=page_token)
+        return await self._call(self._ledger.ListErasures, request)
 
     async def prove_event(self, event_id: str) -> ledger_pb2.GetInclusionProofResponse:
         """That an event of this tenant is in the newest signed tree, with all that its leaf is made of."""

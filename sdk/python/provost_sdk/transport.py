@@ -1,6 +1,7 @@
 """A connection to the gateway's front: a deadline on every call, a few tries when nobody answers, telling errors."""
 
 import json
+import uuid
 from collections.abc import AsyncIterator
 from typing import Self, TypeVar
 
@@ -84,3 +85,8 @@ class Connection:
             raise error_of(error) from None
         finally:
             answers.cancel()
+
+
+def new_request_id() -> str:
+    """An id under which a request has one effect, however often it is sent."""
+    return uuid.uuid4().hex

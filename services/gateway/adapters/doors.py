@@ -31,6 +31,7 @@ from services.gateway.domain.records import (
     Answer,
     Approval,
     ApprovalState,
+    Erasure,
     Event,
     EventFilter,
     Listing,
@@ -184,6 +185,17 @@ class LedgerPeer:
         request = ledger_pb2.VerifyLedgerRequest(against_log=against_log)
         answer = await self._peer.ask(self._stub.VerifyLedger, request, caller, VERIFY_SECONDS)
         return ledger_wire.verification_from_wire(answer)
+
+    async def erase(self, request_id: str, subject: str, reason: str, caller: Caller) -> Erasure:
+        request = ledger_pb2.EraseSubjectRequest(request_id=request_id, subject=subject, reason=reason)
+        return ledger_wire.erasure_from_wire(
+            (await self._peer.ask(self._stub.EraseSubject, request, caller)).erasure
+        )
+
+    async def erasures(self, page: Page, caller: Caller) -> Listing[Erasure]:
+        request = ledger_pb2.ListErasuresRequest(page_size=page.size, page_token=page.token)
+        answer = await self._peer.ask(self._stub.ListErasures, request, caller)
+        return Listing(tuple(map(ledger_wire.erasure_from_wire, answer.erasures)), answer.next_page_token)
 
     async def tile(self, level: int, index: int, width: int, caller: Caller) -> bytes:
         request = ledger_pb2.GetTileRequest(level=level, index=index, width=width)

@@ -177,6 +177,18 @@ class TreeHead:
 
 
 @dataclass(frozen=True, slots=True)
+class Erasure:
+    """`subject_id` is a pseudonym; `key_id` is empty when nothing had been sealed for the subject."""
+
+    sequence: int
+    subject_id: str
+    key_id: str
+    reason: str
+    by: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerCheck:
     name: str
     ok: bool

@@ -59,6 +59,8 @@ REST: Mapping[str, Right] = {
     "GET /api/approval_records": VIEWER,
     "GET /api/agent_actions": VIEWER,
     "GET /api/agent_metrics": VIEWER,
+    "POST /api/erasures": ADMIN,
+    "GET /api/erasures": AUDITOR,
     "GET /api/ledger/head": VIEWER,
     "POST /api/ledger/verify": CHECKER,
     "GET /tlog/checkpoint": LOG_READER,

@@ -37,6 +37,7 @@ class ProcessLog:
     include_trace: bool
     agent_id: str
     forbidden: tuple[str, ...]
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class StartRun:
     task_id: str
     objective: str
     mode: Mode
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from services.gateway.web import problems
 from services.gateway.web.auth import admitted
 from services.gateway.web.bodies import Bodies
 from services.gateway.web.edge import Edge
-from services.gateway.web.routes import about, audit, history, people, runs, tlog
-from services.gateway.web.shapes import AnswerBody, ProcessLogBody, RevokeBody, Shape, StartRunBody
+from services.gateway.web.routes import about, audit, erasing, history, people, runs, tlog
+from services.gateway.web.shapes import AnswerBody, EraseBody, ProcessLogBody, RevokeBody, Shape, StartRunBody
 from services.gateway.web.streams import Streams
 
 ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
@@ -39,6 +39,8 @@ ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
     ("GET /api/approval_records", history.list_approval_records, {}),
     ("GET /api/agent_actions", audit.list_agent_actions, {}),
     ("GET /api/agent_metrics", audit.list_agent_metrics, {}),
+    ("POST /api/erasures", erasing.erase_subject, {"body": EraseBody}),
+    ("GET /api/erasures", erasing.list_erasures, {}),
     ("GET /api/ledger/head", audit.ledger_head, {}),
     ("POST /api/ledger/verify", audit.verify_ledger, {}),
     ("GET /tlog/checkpoint", tlog.checkpoint, {}),

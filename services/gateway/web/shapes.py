@@ -20,6 +20,7 @@ AgentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 ModeName = Literal["safe", "assisted", "auto"]
 StrategyName = Literal["classic", "reflective"]
 Text = Annotated[str, StringConstraints(max_length=4000)]
+Subject = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 S = TypeVar("S", bound=BaseModel)
 
 
@@ -57,6 +58,10 @@ class ProcessLogBody(Shape):
         Field(description="action patterns that must not be tried, as `ansible.*`", max_length=100),
     ] = []
 
+    subject: Annotated[
+        Subject | None, Field(description="whose data it is, to be erased by this name; none: the run's own")
+    ] = None
+
 
 class StartRunBody(Shape):
     agent: AgentId
@@ -64,6 +69,7 @@ class StartRunBody(Shape):
     objective: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
     mode: ModeName = "safe"
     request_id: Token | None = None
+    subject: Subject | None = None
 
 
 class AnswerBody(Shape):
@@ -75,7 +81,13 @@ class RevokeBody(Shape):
     reason: Text = ""
 
 
-BODIES: tuple[type[Shape], ...] = (ProcessLogBody, StartRunBody, AnswerBody, RevokeBody)
+class EraseBody(Shape):
+    subject: Annotated[Subject, Field(description="as it was given with the log, or `run:<run_id>`")]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    request_id: Annotated[Token | None, Field(description="sent again, it is the same erasure")] = None
+
+
+BODIES: tuple[type[Shape], ...] = (ProcessLogBody, StartRunBody, AnswerBody, RevokeBody, EraseBody)
 
 
 class Reasoning(BaseModel):

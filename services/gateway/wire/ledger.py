@@ -7,6 +7,7 @@ from services.gateway.domain.records import (
     ActionFilter,
     AgentAction,
     AgentMetrics,
+    Erasure,
     Event,
     EventFilter,
     LedgerCheck,
@@ -107,6 +108,17 @@ def metrics_from_wire(metrics: ledger_pb2.AgentMetrics) -> AgentMetrics:
         consecutive_compliant=metrics.consecutive_compliant,
         last_active_at=time_of(metrics, "last_active_at"),
         revoked=metrics.revoked,
+    )
+
+
+def erasure_from_wire(erasure: ledger_pb2.Erasure) -> Erasure:
+    return Erasure(
+        sequence=erasure.sequence,
+        subject_id=erasure.subject_id,
+        key_id=erasure.key_id,
+        reason=erasure.reason,
+        by=erasure.by,
+        at=time_of(erasure, "at"),
     )
 
 

@@ -46,6 +46,7 @@ def process_log_to_wire(ask: ProcessLog) -> orchestrator_pb2.ProcessLogRequest:
         include_trace=ask.include_trace,
         agent_id=ask.agent_id,
         forbidden=ask.forbidden,
+        subject=ask.subject,
     )
 
 
@@ -56,6 +57,7 @@ def start_run_to_wire(ask: StartRun) -> orchestrator_pb2.StartRunRequest:
         task_id=ask.task_id,
         objective=ask.objective,
         mode=MODES[ask.mode],
+        subject=ask.subject,
     )
 
 

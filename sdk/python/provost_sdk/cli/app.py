@@ -6,6 +6,7 @@ from provost_sdk.cli import (
     agents,
     approvals,
     checking,
+    erasing,
     exporting,
     following,
     history,
@@ -51,6 +52,8 @@ ledger.app.command("consistent")(checking.consistent)
 ledger.app.command("witness-key")(witnesses.witness_key)
 ledger.app.command("repair-log")(repairing.repair_log)
 ledger.app.command("export")(exporting.export)
+ledger.app.command("erase")(erasing.erase)
+ledger.app.command("erasures")(erasing.erasures)
 app.add_typer(runs.app, name="runs", help="Runs: what came of them.")
 app.add_typer(approvals.app, name="approvals", help="What waits for a person, and the answer to it.")
 app.add_typer(agents.app, name="agents", help="Agents: who they are, and the end of their power.")

@@ -26,6 +26,9 @@ class StrategyName(StrEnum):
     reflective = "reflective"
 
 
+Subject = Annotated[
+    str, typer.Option("--subject", help="Whose data it is, to be erased by this name; none: the run's own.")
+]
 Mode = Annotated[
     ModeName,
     typer.Option(
@@ -43,6 +46,7 @@ def process(
     ] = None,
     trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Show the reasoning too.")] = True,
     request_id: Annotated[str, typer.Option("--request-id", help="Sent again, it is the same run.")] = "",
+    subject: Subject = "",
     as_json: AsJson = False,
     address: Address = None,
     key: Key = None,
@@ -59,6 +63,7 @@ def process(
             strategy=strategy or "",
             include_trace=trace,
             agent=agent,
+            subject=subject,
             request_id=request_id,
         ),
     )
@@ -73,6 +78,7 @@ def run(
     wait: Annotated[
         int, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long for the end.")
     ] = 60,
+    subject: Subject = "",
     as_json: AsJson = False,
     address: Address = None,
     key: Key = None,
@@ -81,7 +87,7 @@ def run(
     from provost_sdk.client import Provost
 
     async def question(provost: Provost) -> "orchestrator_pb2.Run":
-        started = await provost.start_run(agent, task, objective, mode=mode)
+        started = await provost.start_run(agent, task, objective, mode=mode, subject=subject)
         return await provost.get_run(started.run_id, wait_seconds=wait) if wait else started
 
     finish(ask("operator", address, key, question), as_json)

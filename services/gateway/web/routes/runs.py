@@ -21,6 +21,7 @@ from services.gateway.web.shapes import (
     ReasoningAnswer,
     StartRunBody,
     StrategyName,
+    Subject,
     Token,
     ignored,
     reasoning_of,
@@ -50,6 +51,7 @@ async def process_log(
     strategy: StrategyName | None = None,
     agent: AgentId | None = None,
     request_id: Token | None = None,
+    subject: Subject | None = None,
 ) -> Run:
     """Take a log through a governed run: what is wrong, what to do, what policy says to it, what was done.
 
@@ -62,7 +64,12 @@ async def process_log(
     async with store.read(request, bodies.MAX_BODY_BYTES) as body:
         if _media_type(request) in RAW_TYPES:
             given = ProcessLogBody(
-                log="", mode=mode, include_trace=include_trace, agent=agent, request_id=request_id
+                log="",
+                mode=mode,
+                include_trace=include_trace,
+                agent=agent,
+                request_id=request_id,
+                subject=subject,
             )
             log, chosen = body, strategy
         else:
@@ -82,6 +89,7 @@ async def process_log(
             include_trace=given.include_trace,
             agent_id=given.agent or "",
             forbidden=tuple(given.forbidden),
+            subject=given.subject or "",
         )
         run = await gateway.orchestrator.process_log(ask, caller)
     _where(run, response)
@@ -118,6 +126,7 @@ async def start_run(
         task_id=given.task,
         objective=given.objective,
         mode=Mode(given.mode),
+        subject=given.subject or "",
     )
     run = await gateway.orchestrator.start_run(ask, caller)
     _where(run, response)
