@@ -26,6 +26,7 @@ class LedgerSettings(ServiceSettings):
         try:
             parts = urlsplit(value.get_secret_value())
             known = parts.scheme in {"", "postgresql", "postgres"} and parts.port != 0
+            known = known and parts.netloc.count("@") <= 1  # in a password it is %40
         except ValueError:
             known = False
         if not known or (parts.scheme and not parts.path.strip("/")):

@@ -64,6 +64,8 @@ class Database:
         """A connection that finds tables in `schema`. Raises Unavailable: there is none to be had."""
         path = {"search_path": schema, "statement_timeout": f"{statement_seconds:.0f}s"}
         try:
+            if urlsplit(self.url).netloc.count("@") > 1:
+                raise ValueError("what asyncpg would take for the host is part of the password")
             connection: Connection = await asyncpg.connect(
                 self.url,
                 password=self.password,
@@ -71,7 +73,7 @@ class Database:
                 command_timeout=statement_seconds + 5,  # when the server itself does not answer any more
                 server_settings={**_COMMON, **path, **settings},
             )
-        except (*FAILURES, ValueError) as problem:
+        except (*FAILURES, ValueError, OverflowError) as problem:
             self.explain(problem)
         try:
             await understand_text(connection)
@@ -129,6 +131,7 @@ def _said(problem: Exception) -> str:
         return f"{said}{detail} (SQLSTATE {problem.sqlstate})"
     if isinstance(problem, TimeoutError):
         return "no answer in time"
-    if isinstance(problem, ValueError) and not isinstance(problem, OSError):
-        return "its URL is not one: postgresql://user@host:port/database is expected"  # the text may show it
+    if isinstance(problem, ValueError | OverflowError) and not isinstance(problem, OSError):
+        # Its own text may show the password.
+        return "its URL is none: postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with @ : / in them as %40 %3A %2F"
     return str(problem) or type(problem).__name__
