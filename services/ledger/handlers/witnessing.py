@@ -29,6 +29,7 @@ ASK_SECONDS = 5.0
 REFRESH_SECONDS = 60.0
 """A head that stays is signed anew so often: a witness that has lost its way, or a history that has, is noticed."""
 _TRIES = 4
+_KEPT_HEADS = 8
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
 
 Tell = Callable[[Standing, int], None]
@@ -73,13 +74,13 @@ class Witnessing:
         self._before = None if self._head is None else self.newest(self._head, 0)
         self._head = head
         self._asking = {key for key, standing in self._standings.items() if not standing.trouble}
-        self._lines = {each: lines for each, lines in self._lines.items() if each == head.checkpoint}
+        self._lines = dict(list(self._lines.items())[-_KEPT_HEADS:])
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
 
     def newest(self, head: SignedHead, least_size: int) -> SignedHead:
-        """`head`, the newest, with its cosignatures. While witnesses are being asked about it, the one before it if it
-        is of `least_size` at least: they answer in milliseconds, and nobody need see a head that lacks them.
+        """`head`, the newest, with its cosignatures. While witnesses are being asked about it, the last one they were
+        done with, if it is of `least_size` at least: they answer in milliseconds, and nobody need see a head without.
         """
         if self._asking and self._before is not None and self._before.checkpoint.size >= least_size:
             return self._before
@@ -127,7 +128,7 @@ class Witnessing:
     async def _try(self, witness: Witness, timeout_seconds: float) -> bool:
         """Whether it had an answer, for us or against us."""
         key = witness.key.text
-        standing = self._standings[key]
+        standing, about = self._standings[key], self._head
         try:
             async with asyncio.timeout(timeout_seconds):
                 standing = await self._ask(witness)
@@ -140,7 +141,8 @@ class Witnessing:
         except Exception as problem:  # noqa: BLE001 - whatever a witness does, the ledger goes on
             standing = replace(standing, trouble=repr(problem))
         self._standings[key] = standing
-        self._asking.discard(key)
+        if standing.trouble or about is self._head:
+            self._asking.discard(key)
         self._tell(standing, self._behind(standing))
         return not standing.trouble
 
@@ -186,8 +188,13 @@ class Witnessing:
             raise Unavailable("PEER_UNREACHABLE", f"it does not sign with the key {witness.key.text}")
         at, line = found
         self._lines.setdefault(head.checkpoint, {})[witness.key.text] = line
+        done = self.cosigned(head)
+        late = self._head is not None and head.checkpoint != self._head.checkpoint
+        if late and (self._before is None or self._before.checkpoint.size <= head.checkpoint.size):
+            # It took longer than the next head did: this one is then the last they were done with.
+            self._before = done
         if self._memory is not None:
-            await self._memory.keep(self.cosigned(head).note)
+            await self._memory.keep(done.note)
         return Standing(witness.key.name, head.checkpoint.size, at)
 
     async def _recall(self) -> None:

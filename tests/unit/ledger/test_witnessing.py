@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from services.ledger.handlers import witnessing
 from tests.fakes.wait import until
 from tests.unit.ledger.fakes import ListedLog
 from tests.unit.ledger.story import plain, plains
-from tests.unit.ledger.watched import WatchedBench
+from tests.unit.ledger.watched import NearWitness, WatchedBench
 
 
 async def verdict(bench: WatchedBench) -> list[Finding]:
@@ -113,6 +114,36 @@ async def test_a_slow_one_delays_nobody(tmp_path: Path) -> None:
         bench.witnesses[0].gate.set()
         assert (await bench.cosigned()).checkpoint.size == 10
         assert (await bench.ledger.tree_head()).witnesses == ("witness.example/w0",)
+
+
+def has_answered(witness: NearWitness, times: int) -> bool:
+    """So often, and is asked again."""
+    return len(witness.asked) == times and witness.waiting
+
+
+async def test_one_that_takes_longer_than_the_next_head_is_waited_for_by_nobody_and_still_shown(
+    tmp_path: Path,
+) -> None:
+    async with WatchedBench(tmp_path, ListedLog(), count=2).running() as bench:
+        await bench.grow(*plains(7))
+        await bench.cosigned()
+        slow = bench.witnesses[1]
+        sizes = []
+        for _ in range(3):
+            slow.turns = turns = asyncio.Semaphore(0)
+            await bench.grow(*plains(2, bench.ledger.position.last + 1))
+            await until(lambda: slow.waiting, "the slow one was not asked")
+            await bench.grow(*plains(1, bench.ledger.position.last + 1))
+            answered = partial(has_answered, slow, len(slow.asked) + 1)
+            turns.release()
+            await until(answered, "it was not asked about the next")
+            head = await bench.ledger.tree_head()
+            assert head.witnesses == ("witness.example/w0", "witness.example/w1")
+            assert head.checkpoint.size == bench.ledger.position.size - 1
+            sizes.append(head.checkpoint.size)
+            turns.release()
+            assert len((await bench.cosigned()).witnesses) == 2
+        assert sizes == [9, 12, 15]
 
 
 async def test_a_rewritten_history_is_refused_and_named_and_the_ledger_goes_on(tmp_path: Path) -> None:

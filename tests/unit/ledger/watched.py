@@ -8,8 +8,8 @@ from pathlib import Path
 from kernel.faults import Unavailable
 from provost_sdk.cosignatures import read_witness_key
 from provost_sdk.note import Key
-from services.ledger.adapters.mending import FileScrubMemory
 from services.ledger.adapters.keyring import verify
+from services.ledger.adapters.mending import FileScrubMemory
 from services.ledger.adapters.signer import FileSigner
 from services.ledger.adapters.witnesses import CosignedFile, Teller, read_answer
 from services.ledger.domain.entry import Message
@@ -30,6 +30,8 @@ class NearWitness:
         self.bench = bench
         self.away = False
         self.loses_answers = False
+        self.waiting = False
+        self.turns: asyncio.Semaphore | None = None
         self.asked: list[int] = []
         self.gate = asyncio.Event()
         self.gate.set()
@@ -40,6 +42,10 @@ class NearWitness:
 
     async def ask(self, old: int, path: Sequence[bytes], note: str) -> Answer:
         await self.gate.wait()
+        if self.turns is not None:
+            self.waiting = True
+            await self.turns.acquire()
+            self.waiting = False
         self.asked.append(old)
         if self.away:
             raise Unavailable("PEER_UNREACHABLE", "it is away")
