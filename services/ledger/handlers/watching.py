@@ -30,6 +30,8 @@ class Watching:
         self._position = position
         self._grown = grown
         self._heartbeat_seconds = heartbeat_seconds
+        self.open = 0
+        """How many watches there are."""
 
     async def watch(self, question: EventQuestion, after: int | None) -> AsyncGenerator[Watched, None]:
         """Everything that `question` asks for behind the sequence `after`, oldest first, for ever; None is from now on.
@@ -40,7 +42,14 @@ class Watching:
             LedgerDiverged, StreamRegression: there will be no more.
             Unavailable: the database does not answer; watch again.
         """
-        reached = self._position().last if after is None else after
+        self.open += 1
+        try:
+            async for watched in self._watch(question, self._position().last if after is None else after):
+                yield watched
+        finally:
+            self.open -= 1
+
+    async def _watch(self, question: EventQuestion, reached: int) -> AsyncGenerator[Watched, None]:
         yield Watched((), reached)
         clock = asyncio.get_running_loop().time
         said = clock()
