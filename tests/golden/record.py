@@ -160,7 +160,7 @@ def main(arguments: list[str]) -> None:
         # Of protos as they once were: protoc --include_imports --descriptor_set_out.
         pool = DescriptorPool()
         for file in FileDescriptorSet.FromString(Path(arguments[0]).read_bytes()).file:
-            pool.Add(file)  # type: ignore[no-untyped-call]
+            pool.Add(file)
     for descriptor in events(pool):
         if record(descriptor):
             print(f"{descriptor.full_name} {versions(descriptor.full_name)[-1]}")

@@ -67,7 +67,8 @@ def kinds(upcasts: Upcasts) -> Iterator[tuple[tuple[str, str], Kind]]:
             full_name = descriptor.full_name
             published = GetMessageClass(descriptor)
             today = upcasts.target(published)
-            agents, runs, tasks = (_ids(today.DESCRIPTOR, names) for names in _NAMES)
+            shape: Descriptor = today.DESCRIPTOR  # type: ignore[assignment]
+            agents, runs, tasks = (_ids(shape, names) for names in _NAMES)
             if {agents, runs, tasks} != {_none} or today in FACTS:
                 mark = b"\r\nce-type: %b\r\n" % full_name.encode()
                 parse, fact = upcasts.parser(published), FACTS.get(today)
