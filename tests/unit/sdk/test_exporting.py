@@ -278,3 +278,35 @@ def test_what_cannot_be_read_ends_with_2(home: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("provost_sdk.exports.folder.os.open", denied)
     done = invoke("verify", "--export", folder, "--key", LOG.verifier.text)
     assert (done.exit_code, "manifest cannot be read: Permission denied" in done.output) == (2, True)
+
+
+@pytest.mark.parametrize("size", [1, 2, 255, 256, 257, 291])
+def test_single_events_are_proved_out_of_an_export(size: int, home: Path) -> None:
+    messages = plains(size)
+    folder = write(LOG.files(messages, events_per_file=100), home / "export")
+    for index in {0, size // 2, size - 1}:
+        proof = invoke("prove", "--index", index, "--export", folder)
+        assert proof.exit_code == 0, proof.output
+        (home / "proof").write_bytes(proof.stdout_bytes)
+        checked = json.loads(invoke("check", home / "proof", "--key", LOG.verifier.text, "--json").stdout)
+        assert (checked["proved"], checked["index"], checked["tree_size"]) == (True, index, size)
+        event_id = checked["headers"]["ce-id"]
+        assert invoke("prove", event_id, "--export", folder).stdout_bytes == proof.stdout_bytes
+
+
+def test_what_an_export_does_not_prove_is_not_proved_out_of_it(home: Path) -> None:
+    folder = write(FILES, home / "export")
+    for arguments, said in (
+        (("prove", "no such event"), "the export has no event no such event"),
+        (("prove", "--index", "300"), "the export has no event 300"),
+    ):
+        done = invoke(*arguments, "--export", folder)
+        assert (done.exit_code, said in done.output) == (1, True)
+    tile = bytearray((folder / "tile/0/000").read_bytes())
+    tile[32] ^= 1
+    (folder / "tile/0/000").write_bytes(tile)
+    done = invoke("prove", "--index", "0", "--export", folder)
+    assert (done.exit_code, "leads to another root" in done.output) == (1, True)
+    (folder / "tile/0/000").write_bytes(b"")
+    assert "tile/0/000 is too short" in invoke("prove", "--index", "0", "--export", folder).output
+    assert invoke("prove", "--index", "0", "--export", home / "nowhere").exit_code == 1

@@ -101,6 +101,21 @@ def verify_folder(
     raise typer.Exit(Exit.OK)
 
 
+def prove_from(folder: Path, event_id: str, index: int | None, *, with_payload: bool) -> None:
+    """Write the proof of one event of an export to standard output."""
+    from provost_sdk.exports.proving import prove_from_export
+    from provost_sdk.note import NotProved
+
+    try:
+        text = prove_from_export(folder, event_id, index, with_payload=with_payload)
+    except NotProved as problem:
+        not_proved(problem, as_json=False)
+    except OSError as problem:
+        misused(f"{problem.filename or folder} cannot be read: {problem.strerror}")
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()
+
+
 async def _receive(provost: "Provost", receiving: "Receiving", parquet: bool) -> tuple[int, int]:
     events = n_bytes = 0
     progress = _Progress("exported")

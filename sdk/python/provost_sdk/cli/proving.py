@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provost_sdk.cli.checking import read
+from provost_sdk.cli.exporting import prove_from
 from provost_sdk.cli.session import Address, Key, ask, misused
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ def prove(
     with_payload: Annotated[
         bool, typer.Option("--with-payload/--without-payload", help="Hold the payload, or only its hash.")
     ] = True,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="DIR", help="Out of this export, offline.")
+    ] = None,
     address: Address = None,
     key: Key = None,
 ) -> None:
@@ -62,6 +66,9 @@ def prove(
         misused("give the event's id, or its number with --index")
     if wait is not None and index is not None:
         misused("--wait is for an event's id: what has a number is in the log")
+    if export is not None:
+        prove_from(export, event_id, index, with_payload=with_payload)
+        return
 
     async def question(provost: "Provost") -> "ledger_pb2.GetInclusionProofResponse":
         if index is not None:
