@@ -59,7 +59,10 @@ def _signatures(signer: Signer, heads: Sequence[SignedHead]) -> Finding:
         if opened != head.checkpoint:
             detail = f"the note over {opened.size} leaves is kept as one over {head.checkpoint.size}"
             return Finding("signatures", False, detail)
-    return Finding("signatures", True, f"{len(heads)} signed heads verify with {signer.key.text}")
+    signing = " and ".join(each.text for each in signer.keys)
+    return Finding(
+        "signatures", True, f"{len(heads)} signed heads verify with keys of the log; {signing} signs"
+    )
 
 
 async def _log(book: Book, log: EventStream, position: Position) -> Finding:

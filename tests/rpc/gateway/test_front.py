@@ -22,7 +22,7 @@ from provost.orchestrator.v1.orchestrator_pb2_grpc import OrchestratorServiceStu
 from provost.policy.v1 import policy_pb2
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
 from services.gateway.domain.records import Component
-from tests.fakes.doors import ADMIN, OPERATOR, OTHER, VIEWER
+from tests.fakes.doors import ADMIN, AUDITOR, OPERATOR, OTHER, OTHER_AUDITOR, VIEWER
 from tests.rpc.gateway.conftest import AS_OPERATOR, Front, as_
 
 ASK = policy_pb2.GetAgentRequest(agent_id="sre-1")
@@ -84,6 +84,35 @@ async def test_who_may_not_is_turned_away_and_written_down(
     assert noted["method"] == "/provost.policy.v1.PolicyService/RevokeAgent"
     assert noted["peer"] == "127.0.0.1"
     assert noted["reason"] == reason
+
+
+@pytest.mark.parametrize(
+    ("key", "code", "reason"),
+    [
+        (OTHER_AUDITOR, grpc.StatusCode.PERMISSION_DENIED, "TENANT_MISMATCH"),
+        (OPERATOR, grpc.StatusCode.PERMISSION_DENIED, "ROLE_MISSING"),
+    ],
+)
+async def test_the_log_is_for_the_shards_auditors(
+    front: Front, key: str, code: grpc.StatusCode, reason: str
+) -> None:
+    front.house.public_log = True  # which opens the paths of HTTP, and nothing here
+    ledger = LedgerServiceStub(front.channel)
+    entries = ledger.GetEntries(ledger_pb2.GetEntriesRequest(), metadata=as_(key))
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await ledger.GetTile(ledger_pb2.GetTileRequest(), metadata=as_(key))
+    assert (refused.value.code(), info_of(refused.value).reason) == (code, reason)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        [each async for each in entries]
+    assert (refused.value.code(), info_of(refused.value).reason) == (code, reason)
+    assert {each["reason"] for each in front.house.refusals.noted} == {reason}
+
+
+async def test_entries_pass_through_piece_by_piece(front: Front) -> None:
+    entries = LedgerServiceStub(front.channel).GetEntries(
+        ledger_pb2.GetEntriesRequest(), metadata=as_(AUDITOR)
+    )
+    assert [len(each.piece) async for each in entries] == [256 * 1024] * 64
 
 
 async def test_the_rate_counts_here_too(front: Front) -> None:
