@@ -1,0 +1,118 @@
+"""The day after: why it happened, the run again, and a watch that is cut and goes on. Real processes, over REST."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from tests.e2e.test_main_job import kinds_of, until_over, waiting_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def approved_run(operator: httpx.Client, approver: httpx.Client, task: str) -> dict[str, Any]:
+    """A run that acted because a person let it."""
+    begun = operator.post(
+        "/api/runs", json={"agent": "sre-2", "task": task, "objective": "memory", "mode": "assisted"}
+    )
+    run_id = begun.json()["run_id"]
+    said = {"approve": True, "comment": "go on"}
+    answered = approver.post(f"/api/approvals/{waiting_for(operator, run_id)}", json=said)
+    assert answered.status_code == 200, answered.text
+    run = until_over(operator, run_id)
+    assert [effect["state"] for effect in run["outcome"]["effects"]] == ["SUCCEEDED"]
+    kinds_of(operator, run_id)  # the ledger has it all
+    return run
+
+
+def test_an_effect_is_traced_back_to_who_asked_and_who_approved(
+    operator: httpx.Client, approver: httpx.Client
+) -> None:
+    run = approved_run(operator, approver, "t-why")
+    effect_id = run["outcome"]["effects"][0]["effect_id"]
+    chain = operator.get(f"/api/effects/{effect_id}/causes").json()
+    assert chain["incomplete"] is False
+    steps = {step["event"]["event_type"]: step for step in chain["steps"]}
+    wanted = [
+        "RunStarted",
+        "PlanRecorded",
+        "ApprovalRequested",
+        "ApprovalAnswered",
+        "ApprovalUsed",
+        "EffectIntended",
+    ]
+    places = [[step["event"]["event_type"] for step in chain["steps"]].index(kind) for kind in wanted]
+    assert places == sorted(places)
+    assert steps["RunStarted"]["event"]["actor"].startswith("key:")
+    assert steps["ApprovalAnswered"]["summary"].endswith(": go on")
+    assert "ALLOW" in steps["DecisionsMade"]["summary"]
+    # Every step but the first was led to by one that is shown before it.
+    sequences = [step["event"]["sequence"] for step in chain["steps"]]
+    for step in chain["steps"]:
+        if step["event"]["event_type"] not in {"RunStarted", "ArtifactStored"}:
+            assert step["caused_by_sequence"] in sequences, step
+            assert step["caused_by_sequence"] < step["event"]["sequence"]
+
+
+def test_a_run_is_replayed_from_the_ledger_alone(operator: httpx.Client, approver: httpx.Client) -> None:
+    run = approved_run(operator, approver, "t-again")
+    steps: list[dict[str, Any]] = []
+    token = ""
+    while True:
+        params = {"page_size": 7, "page_token": token}
+        page = operator.get(f"/api/runs/{run['run_id']}/replay", params=params).json()
+        steps += page["items"]
+        token = page["next_page_token"]
+        if not token:
+            break
+    kinds = [step["event"]["event_type"] for step in steps]
+    assert kinds[-1] == "RunEnded"
+    assert {"ApprovalAnswered", "DecisionsMade", "EffectIntended", "EffectsObserved"} <= set(kinds)
+    assert steps[-1]["summary"].startswith("the run ended COMPLETED")
+    record = operator.get("/api/approval_records", params={"run_id": run["run_id"]}).json()["items"][0]
+    assert (record["state"], record["comment"]) == ("USED", "go on")
+    actions = operator.get("/api/agent_actions", params={"correlation_id": run["run_id"]}).json()["items"]
+    assert (actions[0]["decision"], actions[0]["success"]) == ("ALLOW", True)
+
+
+def told(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Id and data of each server-sent event that has data."""
+    event: dict[str, str] = {}
+    for line in lines:
+        if line:
+            name, _, value = line.partition(": ")
+            event[name] = value
+        elif "data" in event:
+            yield event["id"], json.loads(event["data"])
+            event = {}
+        else:
+            event = {}
+
+
+def test_a_stream_that_is_cut_goes_on_and_shows_everything_once(
+    operator: httpx.Client, approver: httpx.Client
+) -> None:
+    run = approved_run(operator, approver, "t-watch")
+    params = {"run_id": run["run_id"]}
+    page = operator.get("/api/events", params=params | {"oldest_first": True, "page_size": 200}).json()
+    wanted = [each["sequence"] for each in page["items"]]
+    found: list[int] = []
+    last = ""
+    while len(found) < len(wanted):
+        headers = {"Last-Event-ID": last} if last else {}
+        with operator.stream(
+            "GET", "/api/events/stream", params=params | {"from_start": True}, headers=headers
+        ) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            for n, (event_id, event) in enumerate(told(answer.iter_lines()), 1):
+                found.append(event["sequence"])
+                last = event_id
+                if n == 5 or len(found) == len(wanted):
+                    break
+    assert found == wanted
+    refused = operator.get("/api/events/stream", params={"cursor": last.partition(".")[0]})
+    assert (refused.status_code, refused.json()["reason"]) == (400, "CURSOR_INVALID")
+    stranger = operator.get("/api/events/stream", headers={"X-API-Key": "nobody's"})
+    assert stranger.status_code == 401
