@@ -30,7 +30,8 @@ def summary_of(entry: Entry, run_id: str = "") -> str:
 
 def _run_started(event: orchestrator.RunStarted, _: str) -> str:
     agent = f"agent {event.agent_id}" if event.agent_id else "an agent yet to be found"
-    return f"{event.requested_by} started a {_word(event, 'mode').lower()} run for {agent}: {_cut(event.objective)}"
+    mode = _word(event, "mode").lower()
+    return f"{event.requested_by} started a run for {agent}, mode {mode}: {_cut(event.objective)}"
 
 
 def _run_assigned(event: orchestrator.RunAssigned, _: str) -> str:
