@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 
 from chassis import metrics, process, telemetry
 from chassis.config import load
@@ -29,10 +30,9 @@ from services.ledger.wire.understanding import understand
 
 
 async def main(stopping: process.Stopping) -> None:
-    gc.freeze()
-    gc.set_threshold(
-        50_000, 20, 50
-    )  # rows come by the thousand and have no circles: looking for some costs a fifth
+    gc.freeze()  # rows come by the thousand and have no circles: looking for some costs a fifth
+    gc.set_threshold(50_000, 20, 50)
+    sys.setswitchinterval(0.001)  # whoever writes gives way at every statement, and waits this long each time
     settings = load(LedgerSettings)
     telemetry.configure("ledger", settings)
     metrics.serve(settings.metrics_port_of("ledger"))

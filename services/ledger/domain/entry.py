@@ -92,7 +92,7 @@ def read_row(row: Row) -> Entry:
     """The entry of a stored message; its leaf hash is taken as it is."""
     sequence, leaf_hash, subject, block, payload = row
     usual = _USUAL.match(block)
-    if usual is not None and block.find(b"\r\nce-", usual.end() - 2) < 0 and leaf.is_readable(block):
+    if usual is not None and block.endswith(b"\r\n\r\n") and block.find(b"\r\nce-", usual.end() - 2) < 0:
         event_id, time, actor, correlation_id, causation_id = str(
             b"\n".join(usual.groups(b"")), "ascii"
         ).split("\n")

@@ -8,7 +8,7 @@ from services.ledger.domain.entry import Message, Row, read_row, row_of
 from services.ledger.domain.facts import Told
 from services.ledger.domain.faults import LedgerDiverged
 from services.ledger.domain.position import Position
-from services.ledger.domain.terms import BLOCK, Block, Posting, Span, id_key, terms_of
+from services.ledger.domain.terms import BLOCK, Block, Posting, Span, id_key
 from services.ledger.domain.tree import HASH_BYTES, TILE_WIDTH, Frontier, Tile
 from services.ledger.domain.understood import Understand
 
@@ -53,7 +53,7 @@ class Edge:
         self._block = Block(position.size // BLOCK)
         for row in rows:
             entry = read_row(row)
-            self._block.add(terms_of(entry, understand(entry).links), entry.at_us)
+            self._block.take(entry, understand(entry).links)
 
     def take(self, messages: Sequence[Message]) -> Batch:
         """What is to be written for `messages`; those that are there already are passed over.
@@ -79,7 +79,7 @@ class Edge:
             fact, links = understand(entry)
             if fact is not None:
                 told.append(Told(entry.tenant, entry.sequence, entry.event_id, fact, entry.actor))
-            block.add(terms_of(entry, links), entry.at_us)
+            block.take(entry, links)
             if block.full:
                 postings.extend(block.postings())
                 spans.append(block.span())

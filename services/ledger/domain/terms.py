@@ -74,28 +74,38 @@ def terms_of(entry: Entry, links: Links) -> set[Term]:
     An event is of an agent when the agent is its actor (`agent:<id>`), its aggregate, or named in its payload; of a run
     when the run is its correlation, its aggregate, or named in its payload; of a task when either says so.
     """
-    tenant, aggregate, aggregate_id = entry.tenant, entry.aggregate, entry.aggregate_id
-    correlation, actor = entry.correlation_id, entry.actor
-    terms = {
-        (TENANT, tenant, ""),
-        (CONTEXT, tenant, entry.context),
-        (AGGREGATE, tenant, aggregate),
-        (AGGREGATE_ID, tenant, aggregate_id),
-        (EVENT_TYPE, tenant, entry.event_type),
-        (ACTOR, tenant, actor),
+    tenant, aggregate = entry.tenant, entry.aggregate
+    return {
+        *_of_kind(tenant, entry.context, aggregate, entry.event_type, entry.actor),
+        *_of_story(tenant, aggregate, entry.aggregate_id, entry.correlation_id),
+        *_of_links(tenant, links),
     }
-    if correlation:
-        terms.add((CORRELATION, tenant, correlation))
-        terms.add((RUN, tenant, correlation))
-    if aggregate in _AGGREGATES:
-        terms.add((aggregate, tenant, aggregate_id))
+
+
+def _of_kind(tenant: str, context: str, aggregate: str, event_type: str, actor: str) -> list[Term]:
+    terms = [
+        (TENANT, tenant, ""),
+        (CONTEXT, tenant, context),
+        (AGGREGATE, tenant, aggregate),
+        (EVENT_TYPE, tenant, event_type),
+        (ACTOR, tenant, actor),
+    ]
     if actor.startswith("agent:"):
-        terms.add((AGENT, tenant, actor[6:]))
-    if links is not NO_LINKS:
-        for kind, values in zip(_LINKED, links, strict=True):
-            for value in values:
-                terms.add((kind, tenant, value))
+        terms.append((AGENT, tenant, actor[6:]))
     return terms
+
+
+def _of_story(tenant: str, aggregate: str, aggregate_id: str, correlation: str) -> list[Term]:
+    terms = [(AGGREGATE_ID, tenant, aggregate_id)]
+    if correlation:
+        terms += [(CORRELATION, tenant, correlation), (RUN, tenant, correlation)]
+    if aggregate in _AGGREGATES:
+        terms.append((aggregate, tenant, aggregate_id))
+    return terms
+
+
+def _of_links(tenant: str, links: Links) -> list[Term]:
+    return [(kind, tenant, value) for kind, values in zip(_LINKED, links, strict=True) for value in values]
 
 
 _LINKED = (AGENT, RUN, TASK, ACTION, DECISION)
@@ -132,6 +142,7 @@ class Block:
         self.number = number
         self._count = 0
         self._members: dict[Term, list[int]] = {}
+        self._known: dict[tuple[object, ...], list[list[int]]] = {}
         self._from_us: int | None = None
         self._to_us: int | None = None
 
@@ -148,7 +159,30 @@ class Block:
                 members[term] = [n]
             else:
                 known.append(n)
-        self._count = n + 1
+        self._end(at_us)
+
+    def take(self, entry: Entry, links: Links) -> None:
+        """As `add` with `terms_of(entry, links)`, quicker: neighbours have most of their terms in common."""
+        n, known = self._count, self._known
+        tenant, aggregate = entry.tenant, entry.aggregate
+        kind = (tenant, entry.context, aggregate, entry.event_type, entry.actor)
+        for members in known.get(kind) or self._learn(kind, _of_kind(*kind)):
+            members.append(n)
+        story = (tenant, aggregate, entry.aggregate_id, entry.correlation_id)
+        for members in known.get(story) or self._learn(story, _of_story(*story)):
+            members.append(n)
+        if links is not NO_LINKS:
+            linked = (tenant, links)
+            for members in known.get(linked) or self._learn(linked, _of_links(tenant, links)):
+                members.append(n)
+        self._end(entry.at_us)
+
+    def _learn(self, key: tuple[object, ...], terms: Iterable[Term]) -> list[list[int]]:
+        self._known[key] = found = [self._members.setdefault(term, []) for term in terms]
+        return found
+
+    def _end(self, at_us: int | None) -> None:
+        self._count += 1
         if at_us is not None:
             if self._from_us is None or at_us < self._from_us:
                 self._from_us = at_us
@@ -159,10 +193,9 @@ class Block:
         """What the index says of this block, ordered by term."""
         merged: dict[int, list[int]] = {}
         for term, members in self._members.items():
-            key = key_of(term)
             # Two terms with one hash are one posting: what is found is checked anyway.
-            merged[key] = sorted({*merged[key], *members}) if key in merged else members
-        return sorted(Posting(key, self.number, _pack(members)) for key, members in merged.items())
+            merged.setdefault(key_of(term), []).extend(members)
+        return sorted(Posting(key, self.number, _pack(sorted(set(n)))) for key, n in merged.items())
 
     def span(self) -> Span:
         return Span(self.number, self._from_us, self._to_us)

@@ -77,7 +77,7 @@ def insert_all(db: sqlite3.Connection, table: Table, rows: Sequence[Sequence[obj
     db.executemany(_INSERT[table], rows[many:])
 
 
-_AT_ONCE = 50
+_AT_ONCE = 100
 _INSERT = {table: insert(table, "main") for table in (EVENTS, EVENT_IDS, TILES, POSTINGS, SPANS)}
 _INSERT_MANY = {
     table: statement + f", ({', '.join('?' * len(table.columns))})" * (_AT_ONCE - 1)
