@@ -310,7 +310,8 @@ def questions(events: int) -> dict[str, tuple[str, Callable[[int], Any]]]:
 
 async def pages(ask: Ask, method: str, request: Any) -> tuple[list[float], int, int]:
     """How long each page took, how many there were, and how many rows; at most 40 pages."""
-    took, rows = [], 0
+    took: list[float] = []
+    rows = 0
     while len(took) < 40:
         began = time.perf_counter()
         answer = await ask(method, request)

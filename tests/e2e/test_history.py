@@ -61,8 +61,8 @@ def test_a_run_is_replayed_from_the_ledger_alone(operator: httpx.Client, approve
     steps: list[dict[str, Any]] = []
     token = ""
     while True:
-        params = {"page_size": 7, "page_token": token}
-        page = operator.get(f"/api/runs/{run['run_id']}/replay", params=params).json()
+        asked = {"page_size": "7", "page_token": token}
+        page = operator.get(f"/api/runs/{run['run_id']}/replay", params=asked).json()
         steps += page["items"]
         token = page["next_page_token"]
         if not token:
