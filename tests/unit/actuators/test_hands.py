@@ -249,3 +249,15 @@ async def test_endless_output_is_cut() -> None:
     assert ran.cut
     assert len(ran.output) == 256 * 1024
     assert ran.exit_code == 0
+
+
+async def test_with_a_key_the_journal_shows_nothing_and_still_does_nothing_twice(tmp_path: Path) -> None:
+    actuator = Counting()
+    it, key = hands(tmp_path, actuator), b"\5" * 32
+    first = await it.perform("acme", "e1", ACTION, "good", key)
+    assert await it.perform("acme", "e1", ACTION, "good", key) == first
+    assert await hands(tmp_path, actuator).perform("acme", "e1", ACTION, "good", key) == first
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert first.summary
+    assert first.summary.encode() not in kept
+    assert b"sha256:" not in kept, "nor a digest that guesses could be tried against"
