@@ -1,6 +1,6 @@
 """How fast the ledger keeps events, beside merely consuming and merely inserting them in the same run.
 
-python -m tests.bench.ledger [--events 1000000] [--json FILE]
+python -m tests.bench.ledger [--events 1000000] [--database sqlite] [--json FILE]
 
 Everything is real: the ledger as a process, nats-server syncing every write. The events are runs of twenty, each with a
 decision, a plan, an effect and an end, so that every projection has work. What asking costs: `tests.bench.questions`.
@@ -19,9 +19,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
+import asyncpg  # type: ignore[import-untyped]
 import grpc.aio
 import uvloop
 from google.protobuf.message import Message as Proto
+from sqlalchemy.schema import CreateTable
 
 from chassis.eventlog.connection import connect
 from chassis.eventlog.follower import Follower
@@ -34,14 +36,19 @@ from provost.orchestrator.v1 import events_pb2 as orchestrator
 from provost.orchestrator.v1 import incident_pb2, orchestrator_pb2
 from provost.policy.v1 import events_pb2 as policy
 from provost.policy.v1 import policy_pb2
+from services.ledger.adapters.postgres.definition import DIALECT
 from services.ledger.adapters.schema import EVENTS
 from services.ledger.adapters.sqlite.tables import create_table, insert
 from services.ledger.domain.entry import Message, Row, row_of
 from tests.fakes.nats_server import NatsServer
+from tests.fakes.postgres_server import PostgresServer, new_database
 from tests.integration.ledger.process import KEY, LedgerProcess, publish
 from tests.unit.ledger.story import at, decision, message, plain
 
-TARGETS = {"catching up": 25_000.0, "rebuild": 33_333.0}
+TARGETS = {
+    "sqlite": {"catching up": 25_000.0, "rebuild": 33_333.0},
+    "postgres": {"catching up": 25_000.0, "rebuild": 16_667.0},
+}
 LIMITS_MS = {"visible after append, p99": 100.0, "inclusion proof, p99": 5.0}
 MAX_MEMORY_MB = 300
 BATCH = 500
@@ -137,6 +144,19 @@ def bare_insert(directory: Path, rows: list[Row]) -> float:
         db.executemany(statement, rows[begin : begin + BATCH])
         db.execute("COMMIT")
     return len(rows) / (time.perf_counter() - began)
+
+
+async def bare_copy(url: str, rows: list[Row]) -> float:
+    """The same in PostgreSQL, by COPY."""
+    db = await asyncpg.connect(url)
+    table = CreateTable(EVENTS).compile(dialect=DIALECT)
+    await db.execute(f"CREATE SCHEMA bare; SET search_path = bare; {table}")
+    began = time.perf_counter()
+    for begin in range(0, len(rows), BATCH):
+        await db.copy_records_to_table(EVENTS.name, records=rows[begin : begin + BATCH])
+    took = time.perf_counter() - began
+    await db.close()
+    return len(rows) / took
 
 
 class Asked:
@@ -236,7 +256,21 @@ def family_cpu_seconds(pid: int) -> float:
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
-async def measure(events: int) -> dict[str, float]:
+async def measure_on(database: str, events: int) -> dict[str, float]:
+    """Everything on one database."""
+    if database == "sqlite":
+        return await measure(events, "")
+    server = PostgresServer()
+    server.start()
+    try:
+        return await measure(events, await new_database(server))
+    finally:
+        server.stop()
+        server.remove()
+
+
+async def measure(events: int, postgres: str) -> dict[str, float]:
+    """With the ledger in PostgreSQL at that URL, or else in SQLite."""
     measured: dict[str, float] = {}
     messages = history()
     with tempfile.TemporaryDirectory() as name:
@@ -245,7 +279,7 @@ async def measure(events: int) -> dict[str, float]:
         server.start()
         connection = await connect(server.url, name="bench")
         await ensure_stream(connection, max_bytes=STREAM_BYTES)
-        ledger = LedgerProcess(directory, server.url)
+        ledger = LedgerProcess(directory, server.url, PROVOST_LEDGER_DATABASE_URL=postgres)
         ledger.start()
         try:
             async with client.channel(ledger.address, internal_key=KEY) as channel:
@@ -290,7 +324,9 @@ async def measure(events: int) -> dict[str, float]:
                 measured["verify"] = last / (time.perf_counter() - began)
             ledger.stop()
             measured["bare consume"], rows = await bare_consume(connection, last)
-            measured["bare insert"] = bare_insert(directory, rows)
+            measured["bare insert"] = (
+                await bare_copy(postgres, rows) if postgres else bare_insert(directory, rows)
+            )
         finally:
             await connection.close()
             ledger.stop()
@@ -298,14 +334,16 @@ async def measure(events: int) -> dict[str, float]:
     return measured
 
 
-def show(measured: dict[str, float]) -> None:
+def show(database: str, measured: dict[str, float]) -> None:
+    targets = TARGETS[database]
+    print(f"The ledger on {database}")
     print(
         f"{'events per second':<32}{'':>12}{'of consume':>12}{'of insert':>12}{'target':>10}{'CPU µs each':>12}"
     )
     for name in ("bare consume", "bare insert", "catching up", "rebuild", "verify"):
         rate = measured[name]
         shares = f"{rate / measured['bare consume']:>12.2f}{rate / measured['bare insert']:>12.2f}"
-        target = f"{TARGETS[name]:,.0f}" if name in TARGETS else ""
+        target = f"{targets[name]:,.0f}" if name in targets else ""
         busy = f"{measured[f'{name}, CPU µs']:.0f}" if f"{name}, CPU µs" in measured else ""
         print(f"{name:<32}{rate:>12,.0f}{shares}{target:>10}{busy:>12}")
     print(f"\n{'milliseconds':<48}{'p50':>12}{'p99':>12}{'at most':>12}")
@@ -321,9 +359,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--database", choices=TARGETS, action="append", help="both when it is not said")
     options = parser.parse_args()
-    measured = uvloop.run(measure(options.events))
-    show(measured)
+    measured = {}
+    for database in options.database or TARGETS:
+        measured[database] = uvloop.run(measure_on(database, options.events))
+        show(database, measured[database])
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(measured, indent=2) + "\n")

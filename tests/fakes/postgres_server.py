@@ -1,7 +1,8 @@
-"""A real PostgreSQL from its wheel, synced as in production; a database of its own for every test.
+"""A real PostgreSQL from its wheel; a database of its own for every test.
 
-`postgres_server` starts one for the whole session, `postgres_url` makes a database in it. Import both into a conftest
-to use them. PostgreSQL refuses to run as root: root's is started as `nobody`, from a copy that this user may read.
+`postgres_server` starts one for the whole session, which syncs nothing; `postgres_url` makes a database in it. Import
+both into a conftest to use them. PostgreSQL refuses to run as root: root's is started as `nobody`, from a copy that this
+user may read.
 """
 
 import os
@@ -117,7 +118,7 @@ class PostgresServer(ServerProcess):
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    server = PostgresServer()
+    server = PostgresServer(("fsync=off", "full_page_writes=off"))
     server.start()
     yield server
     server.stop()
