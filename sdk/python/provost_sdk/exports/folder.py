@@ -13,6 +13,10 @@ from provost_sdk.note import NotProved
 _MAX_TEXT_BYTES = 1_000_000
 _MAX_SUM_BYTES = 1024
 _AT_ONCE = 1024 * 1024
+# Where there is such a thing: a link is not followed, a pipe keeps nobody waiting, a file is not taken for text.
+_READ = os.O_RDONLY
+for _flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
+    _READ |= getattr(os, _flag, 0)
 
 
 class Folder:
@@ -24,7 +28,7 @@ class Folder:
     def open(self, name: str) -> IO[bytes]:
         """A file for reading."""
         try:
-            descriptor = os.open(self._path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            descriptor = os.open(self._path / name, _READ)
         except (FileNotFoundError, NotADirectoryError):
             raise NotProved(f"{name} is missing") from None
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
