@@ -26,7 +26,7 @@ ASKED = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(ASKED, max_size=25))
 def test_what_it_has_signed_is_one_history(asked: list[Asked | None]) -> None:
     asyncio.run(_ask(asked))
