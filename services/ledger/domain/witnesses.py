@@ -114,6 +114,8 @@ def parse_witnesses(setting: str) -> list[tuple[str, str]]:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or not vkey.strip():
             raise ValueError(f"{each!r} is not an address and a witness's verifier key, with a space between them")
+        if "@" in parts.netloc:
+            raise ValueError("a witness's address holds no user and no password: nobody needs one to ask")
         try:
             assert parts.port is None or parts.port >= 0, "read for its ValueError"
             vkey = vkey.strip() if vkey.strip().startswith("@") else parse_witness_key(vkey).text

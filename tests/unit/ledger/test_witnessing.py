@@ -279,11 +279,13 @@ def test_the_setting_is_a_list_of_addresses_and_keys() -> None:
         f"w.example {VKEY}",
         f"ftp://w.example {VKEY}",
         f"https://w.example:port {VKEY}",
+        f"https://user:hunter2@w.example {VKEY}",
         f"https://w.example {VKEY[:-1]}",
         f"https://w.example {VKEY.replace('da77', 'da78')}",
         "https://w.example TEST+7997405c+AQcC+FTVKf0jlTdHDY3rbevmnKxxPjigCXlVtGe6RIr6",
     ],
 )
 def test_a_setting_that_names_no_witness_is_refused(setting: str) -> None:
-    with pytest.raises(ValueError, match="is not an address|the witness at"):
+    with pytest.raises(ValueError, match="is not an address|the witness at|no password") as refused:
         parse_witnesses(setting)
+    assert "hunter2" not in str(refused.value)
