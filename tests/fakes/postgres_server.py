@@ -1,8 +1,8 @@
 """A real PostgreSQL from its wheel; a database of its own for every test.
 
 `postgres_server` starts one for the whole session, which syncs nothing; `postgres_url` makes a database in it. Import
-both into a conftest to use them. PostgreSQL refuses to run as root: root's is started as `nobody`, from a copy that this
-user may read.
+both into a conftest to use them. PostgreSQL refuses to run as root: root's is started as `nobody`, from a copy that it
+may read.
 """
 
 import os
