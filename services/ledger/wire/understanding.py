@@ -79,7 +79,7 @@ def _none(_: Any) -> tuple[str, ...]:
     return ()
 
 
-def _ids(descriptor: Descriptor, names: tuple[str, ...]) -> _Ids:
+def _ids(descriptor: Any, names: tuple[str, ...]) -> _Ids:
     """Reads fields called one of `names`, in the payload or in messages right in it."""
     here, there = [], []
     for field in descriptor.fields:

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,11 @@ def history(seed: int) -> list[Message]:
     return made
 
 
+def asked_with(question: EventQuestion, name: str, value: str) -> EventQuestion:
+    changed: dict[str, Any] = {name: value}
+    return replace(question, **changed)
+
+
 def questions(entries: list[Entry], seed: int) -> list[EventQuestion]:
     """Some of everything: filters alone, several at once, and times, as they stand in some event."""
     chance = random.Random(seed)
@@ -51,12 +57,12 @@ def questions(entries: list[Entry], seed: int) -> list[EventQuestion]:
         like = chance.choice(entries)
         question = EventQuestion(like.tenant, oldest_first=chance.random() < 0.5)
         for name in chance.sample(named, chance.randrange(4)):
-            question = replace(question, **{name: getattr(like, name)})
+            question = asked_with(question, name, getattr(like, name))
         if chance.random() < 0.5:
             name, of = chance.choice(
                 (("agent_id", "sre-1"), ("run_id", like.correlation_id), ("task_id", "task-1"))
             )
-            question = replace(question, **{name: of})
+            question = asked_with(question, name, of)
         if like.at_us is not None and chance.random() < 0.4:
             question = replace(question, from_us=like.at_us - 50_000_000, to_us=like.at_us + 100_000_000)
         asked.append(question)
@@ -101,7 +107,7 @@ def expected(
 
 
 def ids_in(entry: Entry) -> tuple[str, str, str]:
-    kinds = {"RunStarted": orchestrator.RunStarted, "ErrorRecorded": state.ErrorRecorded}
+    kinds: dict[str, Any] = {"RunStarted": orchestrator.RunStarted, "ErrorRecorded": state.ErrorRecorded}
     if entry.event_type == "RunPhaseEntered":
         entered = orchestrator.RunPhaseEntered.FromString(entry.payload)
         return entered.agent_id, entered.run_id, ""
