@@ -16,10 +16,18 @@ async def check_book(book: Book, position: Position) -> None:
     Raises:
         LedgerDiverged: its tail was cut off, or rows were added to it.
     """
+    while (problem := await _wrong_end(book, position)) is not None:
+        now = await book.position()
+        if now.last == position.last:
+            raise problem
+        position = now  # another replica writes meanwhile
+
+
+async def _wrong_end(book: Book, position: Position) -> LedgerDiverged | None:
     heads = await book.heads()
     if heads and heads[-1].checkpoint.size > position.size:
         first = (position.first or 1) + position.size
-        raise LedgerDiverged(
+        return LedgerDiverged(
             f"a head over {heads[-1].checkpoint.size} leaves was signed, the ledger has {position.size} rows: "
             f"row {first} was expected, and from there on nothing is there",
             first,
@@ -27,9 +35,10 @@ async def check_book(book: Book, position: Position) -> None:
     added = await book.leaf_hashes(position.last + 1, _BEYOND)
     if added:
         first = added[0][0]
-        raise LedgerDiverged(
+        return LedgerDiverged(
             f"row {first} was added behind the ledger's back: its position is {position.last}", first
         )
+    return None
 
 
 async def compare_with_log(
