@@ -1,6 +1,6 @@
 """How long every question to the ledger takes, over gRPC, among them those made to be slow.
 
-python -m tests.bench.questions [--events 200000] [--book FILE] [--json FILE]
+python -m tests.bench.questions [--events 200000] [--book FILE | --postgres] [--json FILE]
 
 The events are runs of twenty by eight agents of two tenants; every tenth run asks people, every 200th breaks a rule.
 The book is filled as a rebuild fills it; with --book it is kept and used again. A question that walks through all of it
@@ -36,6 +36,8 @@ from provost.policy.v1 import events_pb2 as policy
 from provost.policy.v1 import policy_pb2
 from provost.state.v1 import events_pb2 as state
 from provost.state.v1 import state_pb2
+from services.ledger.adapters.postgres.book import PostgresBook
+from services.ledger.adapters.postgres.connection import Database
 from services.ledger.adapters.sqlite.book import SqliteBook
 from services.ledger.domain.entry import Message
 from services.ledger.handlers.answers import Answers
@@ -44,6 +46,7 @@ from services.ledger.handlers.watching import Watching
 from services.ledger.rpc.reading import Reading
 from services.ledger.wire.references import references_of
 from services.ledger.wire.understanding import understand
+from tests.fakes.postgres_server import PostgresServer, new_database
 from tests.unit.ledger.story import at, message
 
 LIMIT_MS = 50.0
@@ -193,24 +196,25 @@ def history() -> Iterator[Message]:
         number, first = number + 1, first + EVENTS_A_RUN
 
 
-async def filled(path: Path, events: int) -> SqliteBook:
-    """A book of so many events, made anew unless it is there."""
-    book = SqliteBook(path, understand)
+Shelved = SqliteBook | PostgresBook
+
+
+async def fill(book: Shelved, events: int) -> None:
+    """Open it, and put so many events in, unless they are there."""
     await book.open()
     if (await book.position()).size == events:
-        return book
+        return
     draft, messages = await book.beside(), history()
     for begin in range(0, events, 5000):
         await draft.append(list(islice(messages, min(5000, events - begin))))
     await draft.finish()
     await draft.publish()
-    return book
 
 
 class _Served:
     """The part of the ledger that answers questions, at rest."""
 
-    def __init__(self, book: SqliteBook, position: Any) -> None:
+    def __init__(self, book: Shelved, position: Any) -> None:
         self.answers = Answers(book)
         self.position = position
         self.watching = Watching(book, lambda: position, _never)
@@ -325,10 +329,21 @@ async def pages(ask: Ask, method: str, request: Any) -> tuple[list[float], int, 
     return took, len(took), rows
 
 
-async def measure(events: int, path: Path) -> dict[str, dict[str, float]]:
+async def on_postgres(events: int) -> dict[str, dict[str, float]]:
+    """The same, of a book in PostgreSQL."""
+    database = PostgresServer()
+    database.start()
+    try:
+        return await measure(events, PostgresBook(Database(await new_database(database)), understand))
+    finally:
+        database.stop()
+        database.remove()
+
+
+async def measure(events: int, book: Shelved) -> dict[str, dict[str, float]]:
     began = time.perf_counter()
-    book = await filled(path, events)
-    print(f"{events:,} events in {time.perf_counter() - began:.0f} s, {path.stat().st_size / 1e6:,.0f} MB")
+    await fill(book, events)
+    print(f"{events:,} events in {time.perf_counter() - began:.0f} s")
     settings = ServiceSettings(_env_file=None, internal_key=SecretStr(KEY))
     server = Server(settings, "ledger", port=0)
     served: Any = _Served(book, await book.position())
@@ -386,10 +401,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--book", type=Path)
+    parser.add_argument("--postgres", action="store_true", help="of a book in PostgreSQL")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        measured = uvloop.run(measure(options.events, options.book or Path(name) / "ledger.db"))
+        if options.postgres:
+            measured = uvloop.run(on_postgres(options.events))
+        else:
+            book = SqliteBook(options.book or Path(name) / "ledger.db", understand)
+            measured = uvloop.run(measure(options.events, book))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(measured, indent=2) + "\n")
