@@ -25,6 +25,8 @@ class Callers:
     base_url: str
     key: str
     at_once: int = 4
+    prefix: str = ""
+    """Before each request id, so that one caller's requests are not another's."""
     acknowledged: dict[str, int] = field(default_factory=dict)
     longest_gap_seconds: float = 0.0
     unexpected: list[str] = field(default_factory=list)
@@ -65,16 +67,21 @@ class Callers:
             await (self._process(client, n) if n % 2 else self._start(client, n))
 
     async def _process(self, client: httpx.AsyncClient, n: int) -> None:
-        body = {"log": LOG, "mode": "safe", "llm_config": {"strategy": "classic"}, "request_id": f"log-{n}"}
+        body = {
+            "log": LOG,
+            "mode": "safe",
+            "llm_config": {"strategy": "classic"},
+            "request_id": f"{self.prefix}log-{n}",
+        }
         await self._until_over(client, "POST", "/api/process_log", body)
 
     async def _start(self, client: httpx.AsyncClient, n: int) -> None:
         body = {
             "agent": f"sre-{n % 4 + 1}",
-            "task": f"task-{n}",
+            "task": f"{self.prefix}task-{n}",
             "objective": "memory and disk",
             "mode": "auto",
-            "request_id": f"run-{n}",
+            "request_id": f"{self.prefix}run-{n}",
         }
         await self._until_over(client, "POST", "/api/runs", body)
 
