@@ -151,7 +151,8 @@ class Guard:
                                 answer if self._tell is None else await self._tell(answer, context)
                             )
                 else:
-                    await behaviour(request, context)
+                    writing: Any = context if self._tell is None else _Telling(context, self._tell)
+                    await behaviour(request, writing)
             except BaseException as error:  # noqa: BLE001
                 await self._refuse(method, context, error, calls, started, stream=True)
             finally:
@@ -207,6 +208,20 @@ class Guard:
                 await context.abort(code, text, trailing)
         except TimeoutError:
             raise asyncio.CancelledError from None
+
+
+class _Telling:
+    """A call's context for a handler that writes by itself: its answers are told as those that are yielded."""
+
+    def __init__(self, context: Context, tell: Tell) -> None:
+        self._context = context
+        self._tell = tell
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def write(self, answer: Any) -> None:
+        await self._context.write(await self._tell(answer, self._context))
 
 
 def _shutting_down() -> Unavailable:

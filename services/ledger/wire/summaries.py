@@ -13,6 +13,7 @@ from services.ledger.domain.entry import Entry
 from services.ledger.wire.payloads import shown
 
 _MAX_TEXT = 200
+_SEALED = "sealed:v1:"  # personal text as it is published; opened, if it still can be, when it is answered
 _MAX_ITEMS = 6
 
 
@@ -257,4 +258,6 @@ def _listed(parts: Iterable[str]) -> str:
 
 def _cut(text: str) -> str:
     line = " ".join(text.split())
+    if _SEALED in line:
+        return line  # half a seal cannot be opened
     return line if len(line) <= _MAX_TEXT else line[: _MAX_TEXT - 1] + "…"

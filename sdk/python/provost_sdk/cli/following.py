@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 QUIET_SECONDS = 45.0
 """A watch says something every ten seconds: one that has been quiet for so long is over."""
+_MAX_LINE = 400
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
 
 
@@ -220,9 +221,14 @@ def _tell(steps: "Iterable[ledger_pb2.Step]") -> None:
             + plain(f"{since:+.3f} s  ", "dim")
             + plain(event.actor, "cyan")
         )
-        console().print(plain(f"    {step.summary}"))
+        console().print(plain(f"    {_line(step.summary)}"))
         led = f", because of #{step.caused_by_sequence}" if step.caused_by_sequence else ""
         console().print(plain(f"    {event.event_type} {event.event_id}{led}", "dim"))
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _MAX_LINE else line[: _MAX_LINE - 1] + "…"
 
 
 def _say(text: str, style: str) -> None:
