@@ -10,7 +10,8 @@ import hmac
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -31,6 +32,8 @@ from provost.event.v1 import privacy_pb2 as pb
 
 KEYS = "KEYS"
 ERASURES = "evt.*.ledger.erasure.*.SubjectErased"
+ONE_RUN = "run:"
+"""How the subjects begin that are one run each."""
 MOST_HELD = 4096
 STALE_SECONDS = 5.0
 """How long ago the follower of erasures may have been at the end of the log for a held key to be used."""
@@ -116,7 +119,8 @@ class NatsSubjectKeys:
         if known is not None and self._usable(tenant, known):
             return self._held[tenant, known]
         made = Seal(tenant, f"{subject_id}-{os.urandom(8).hex()}", key := os.urandom(KEY_BYTES))
-        if await self._publish(tenant, subject_id, self._wrapped(tenant, made.key_id, key)):
+        wrapped = self._wrapped(tenant, made.key_id, key, one_run=subject.startswith(ONE_RUN))
+        if await self._publish(tenant, subject_id, wrapped):
             return self._hold(tenant, subject_id, made)
         found = await self._stored(tenant, subject_id)
         if found is None or (tenant, found.key_id) in self._erased:
@@ -161,6 +165,17 @@ class NatsSubjectKeys:
         found = await self._get({"last_by_subj": f"key.{tenant}.{subject_id}"})
         return pb.SubjectKey.FromString(found[2]).key_id if found else ""
 
+    async def of_runs_before(self, before: datetime) -> AsyncIterator[tuple[str, str, str]]:
+        """Tenant, subject id and key id of each key of one run alone that was made before then, oldest first."""
+        sequence = 1
+        while found := await self._get({"seq": sequence, "next_by_subj": "key.>"}):
+            sequence, kept = found[0] + 1, pb.SubjectKey.FromString(found[2])
+            if kept.create_time.ToDatetime(tzinfo=UTC) >= before:
+                return
+            if kept.one_run:
+                _, tenant, subject_id = found[1].split(".")
+                yield tenant, subject_id, kept.key_id
+
     async def delete(self, tenant: str, subject_id: str, key_id: str) -> None:
         """Delete a key and overwrite its bytes; done also when it is not there, or the subject has another by now."""
         while True:
@@ -201,10 +216,10 @@ class NatsSubjectKeys:
         found = await self._get({"last_by_subj": f"key.{tenant}.{subject_id}"})
         return None if found is None else Seal(tenant, *self._unwrapped(tenant, found[2]))
 
-    def _wrapped(self, tenant: str, key_id: str, key: bytes) -> bytes:
+    def _wrapped(self, tenant: str, key_id: str, key: bytes, *, one_run: bool = False) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)
         wrapped = nonce + AESGCM(self._kek).encrypt(nonce, key, f"{tenant}/{key_id}".encode())
-        message = pb.SubjectKey(key_id=key_id, wrapped=wrapped)
+        message = pb.SubjectKey(key_id=key_id, wrapped=wrapped, one_run=one_run)
         message.create_time.FromDatetime(now())
         return message.SerializeToString()
 

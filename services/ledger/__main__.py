@@ -37,7 +37,7 @@ async def main(stopping: process.Stopping) -> None:
     telemetry.configure("ledger", settings)
     metrics.serve(settings.metrics_port_of("ledger"))
     connection, keys = await opened(settings, "ledger")
-    erasures = Erasures(connection, keys)
+    erasures = Erasures(connection, keys, settings.personal_days)
 
     signer = FileSigner(ORIGIN, settings.signing_key, settings.signed_head)
     url = settings.ledger_database_url.get_secret_value()

@@ -10,6 +10,7 @@ from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
 from provost.state.v1.state_pb2_grpc import add_StateServiceServicer_to_server
 from services.state.adapters import ArtifactDirectory, LogHistory, RedisStore, SequencingLog
+from services.state.adapters.forgetting import kept_for
 from services.state.config import StateSettings
 from services.state.domain.agent import AGENT
 from services.state.domain.task import TASK
@@ -45,7 +46,8 @@ async def main(stopping: process.Stopping) -> None:
     await follower.start()
     await follower.caught_up()
     await server.start()
-    async with kept_up(follower, mirror, server.set_serving):
+    forgetting = kept_for(contents, settings.artifact_days, process.now)
+    async with kept_up(follower, mirror, server.set_serving), forgetting:
         await stopping.wait()
         await server.stop()
     for stop in (follower.stop, client.aclose, keys.stop, connection.close):

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from pydantic import Field
+
 from chassis.config import ServiceSettings
 
 
 class StateSettings(ServiceSettings):
-    """Nothing beyond what all processes share, so far: artifacts lie under `PROVOST_HOME`."""
+    artifact_days: float = Field(0.0, ge=0, alias="PROVOST_ARTIFACT_DAYS")
 
     @property
     def artifacts(self) -> Path:

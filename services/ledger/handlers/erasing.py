@@ -1,15 +1,17 @@
 """Forgetting a subject. The event is first, the key goes next; after a crash in between the follower sees to it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from kernel.events import Cause
+from kernel.events import Cause, derived_id
 from kernel.faults import Invalid
 from kernel.ports import Aggregates
 from services.ledger.domain.erasure import Erased, EraseSubject, SubjectErased
 from services.ledger.domain.faults import PageTokenInvalid
 
 MAX_SUBJECT_CHARACTERS, MAX_REASON_CHARACTERS = 200, 1000
+ACTOR = "service:ledger"
 _PAGE, _LARGEST_PAGE = 100, 1000
 
 
@@ -59,6 +61,17 @@ class Erasing:
         for each in erased:
             await self._keys.delete(cause.tenant, subject_id, each.key_id)
         return Erasure(appended.sequence, erased[-1])
+
+    async def expire(self, tenant: str, subject_id: str, key_id: str, days: float, at: datetime) -> None:
+        """Erase what is older than it is to be kept. Safe to repeat, also by several at once.
+
+        Raises:
+            Unavailable, AppendConflict: ask again.
+        """
+        cause = Cause(tenant, derived_id(tenant, "expire", key_id), ACTOR, at)
+        command = EraseSubject(subject_id, key_id, f"older than {days:g} days", ACTOR, at)
+        await self._erasures.handle(subject_id, command, cause)
+        await self._keys.delete(tenant, subject_id, key_id)
 
     async def finish(self, tenant: str, erased: SubjectErased) -> None:
         """What `erase` does behind its event; for whoever finds the event and does not know whether it was done."""

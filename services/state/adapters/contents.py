@@ -45,6 +45,21 @@ class ArtifactDirectory:
     async def get(self, tenant: str, sha256: str) -> bytes | None:
         return await asyncio.to_thread(self._get, self._path(tenant, sha256))
 
+    async def forget_before(self, before: float) -> int:
+        """Delete what was stored before then (seconds since 1970); how many contents those were."""
+        return await asyncio.to_thread(self._forget_before, before)
+
+    def _forget_before(self, before: float) -> int:
+        count = 0
+        for path in self._root.glob("*/??/*"):
+            try:
+                if path.stat().st_mtime < before:
+                    path.unlink()
+                    count += 1
+            except FileNotFoundError:
+                continue
+        return count
+
     def _path(self, tenant: str, sha256: str) -> Path:
         return self._root / tenant / sha256[:2] / sha256
 

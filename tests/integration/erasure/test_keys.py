@@ -160,3 +160,24 @@ async def test_while_erasures_are_not_known_no_held_key_is_used(
     monkeypatch.setattr("chassis.eventlog.subject_keys.STALE_SECONDS", -1.0)
     with pytest.raises(Refused):
         await keys.of_key("default", seal.key_id)
+
+
+async def test_runs_whose_time_is_over_are_erased_and_named_subjects_are_not(
+    replica: Replica, events: Connection
+) -> None:
+    keys = await replica()
+    old = [await keys.of_subject("default", f"run:{n}") for n in range(3)]
+    named = await keys.of_subject("default", "alice")
+    erasures = Erasures(events, await replica(), keep_days=1e-9)
+    await erasures._follower.start()
+    await erasures._follower.caught_up()
+    try:
+        assert await erasures.expire() == 3
+        assert await erasures.expire() == 0
+        assert not any([await kept(events, seal.key_id.partition("-")[0]) for seal in old])
+        assert await kept(events, named.key_id.partition("-")[0])
+        listed, _ = erasures.erasing.listed("default", 0, "")
+        assert {each.event.key_id for each in listed} == {seal.key_id for seal in old}
+        assert {each.event.by for each in listed} == {"service:ledger"}
+    finally:
+        await erasures._follower.stop()

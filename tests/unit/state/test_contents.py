@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import resource
 from itertools import count
 from pathlib import Path
@@ -68,3 +69,17 @@ async def test_without_room_nothing_is_left_and_it_goes_on_when_there_is_room(tm
     assert files(tmp_path) == []
     await artifacts.put("acme", SHA256, CONTENT)
     assert await artifacts.get("acme", SHA256) == CONTENT
+
+
+async def test_what_is_older_than_it_is_to_be_kept_is_deleted(tmp_path: Path) -> None:
+    contents = ArtifactDirectory(tmp_path, iter(["a", "b", "c"]).__next__)
+    old, new = await contents.hash(b"old"), await contents.hash(b"new")
+    await contents.put("acme", old, b"old")
+    await contents.put("acme", new, b"new")
+    (path,) = tmp_path.rglob(old)
+    os.utime(path, (1000.0, 1000.0))
+    assert await contents.forget_before(2000.0) == 1
+    assert await contents.get("acme", old) is None
+    assert await contents.get("acme", new) == b"new"
+    await contents.put("acme", old, b"old")
+    assert await contents.get("acme", old) == b"old", "and may be stored again"

@@ -26,7 +26,7 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eprovost/event/v1/privacy.proto\x12\x10provost.event.v1\x1a google/protobuf/descriptor.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"^\n\nSubjectKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0f\n\x07wrapped\x18\x02 \x01(\x0c\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"/\n\tErasedKey\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t:1\n\x08personal\x12\x1d.google.protobuf.FieldOptions\x18\xb9\x8e\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eprovost/event/v1/privacy.proto\x12\x10provost.event.v1\x1a google/protobuf/descriptor.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"o\n\nSubjectKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0f\n\x07wrapped\x18\x02 \x01(\x0c\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07one_run\x18\x04 \x01(\x08\"/\n\tErasedKey\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t:1\n\x08personal\x12\x1d.google.protobuf.FieldOptions\x18\xb9\x8e\x03 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'provost.event.v1.privacy_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SUBJECTKEY']._serialized_start=119
-  _globals['_SUBJECTKEY']._serialized_end=213
-  _globals['_ERASEDKEY']._serialized_start=215
-  _globals['_ERASEDKEY']._serialized_end=262
+  _globals['_SUBJECTKEY']._serialized_end=230
+  _globals['_ERASEDKEY']._serialized_start=232
+  _globals['_ERASEDKEY']._serialized_end=279
 # @@protoc_insertion_point(module_scope)

@@ -28,10 +28,13 @@ class SubjectKey(_message.Message):
     KEY_ID_FIELD_NUMBER: _builtins.int
     WRAPPED_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    ONE_RUN_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     """The subject's pseudonym, `-`, and letters of this key's own: after an erasure the subject's next key is another."""
     wrapped: _builtins.bytes
     """12 bytes of nonce and the key, AES-256-GCM under the key-encryption key; tenant and key id are the associated data."""
+    one_run: _builtins.bool
+    """The subject is one run and nobody else: `run:<run_id>`."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -40,10 +43,11 @@ class SubjectKey(_message.Message):
         key_id: _builtins.str = ...,
         wrapped: _builtins.bytes = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        one_run: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "key_id", b"key_id", "wrapped", b"wrapped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "key_id", b"key_id", "one_run", b"one_run", "wrapped", b"wrapped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
