@@ -206,6 +206,10 @@ def explain(problem: sqlite3.Error, path: Path) -> NoReturn:
         raise LedgerDiverged(
             f"the database {path.name} is damaged ({problem}); move it away and it is rebuilt from the event log"
         ) from problem
+    if isinstance(problem, sqlite3.IntegrityError):
+        raise LedgerDiverged(
+            f"the database {path.name} has a row that the ledger has not written ({problem}): it was edited"
+        ) from problem
     if isinstance(problem, sqlite3.OperationalError):
         raise Unavailable(
             "STORE_UNREACHABLE", f"the ledger's database cannot be used: {problem}", database=path.name
