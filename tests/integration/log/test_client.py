@@ -65,6 +65,7 @@ async def test_an_event_is_proved_as_soon_as_it_is_covered(log: Log, events: Con
         assert caught.value.reason == "LEDGER_BEHIND"
 
 
+@pytest.mark.slow
 async def test_proofs_from_the_command_line_outlive_a_change_of_keys(
     log: Log, events: Connection, tmp_path: Path
 ) -> None:
