@@ -1,6 +1,5 @@
 """Exports of the ledger as it really runs: it goes on keeping and answering, and leaves no process behind."""
 
-import subprocess
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +17,15 @@ from tests.unit.sdk.exported import write
 
 def children(ledger: LedgerProcess) -> list[str]:
     """The processes that make exports for it."""
-    told = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-    lines = (each.split(None, 2) for each in told.splitlines()[1:])
-    return [pid for pid, parent, args in lines if parent == str(ledger.pid) and "adapters.exporting" in args]
+    started = " ".join(said(task / "children") for task in Path(f"/proc/{ledger.pid}/task").iterdir())
+    return [pid for pid in started.split() if "adapters.exporting" in said(Path(f"/proc/{pid}/cmdline"))]
+
+
+def said(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""  # a thread or process that has ended in between
 
 
 async def test_it_keeps_and_answers_while_it_exports(
@@ -69,4 +74,4 @@ async def test_killed_in_the_middle_it_leaves_no_process_and_exports_again(
 
 
 def gone(pid: str) -> bool:
-    return not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]
+    return said(Path(f"/proc/{pid}/cmdline")) == ""  # a zombie has none either
