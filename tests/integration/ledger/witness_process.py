@@ -1,6 +1,7 @@
 """The witness as it really runs: a process of its own."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 import urllib.error
@@ -57,6 +58,13 @@ class WitnessProcess(ServerProcess):
     def size(self) -> int:
         """The size of the head it signed last."""
         return max((each["size"] for each in self.heads()["heads"]), default=0)
+
+    def stored(self) -> int:
+        """The size in its memory, read behind its back once it is dead."""
+        db = sqlite3.connect(self.home / "witness" / "heads.db")
+        (size,) = db.execute("SELECT max(size) FROM heads").fetchone()
+        db.close()
+        return int(size)
 
     def has_ended(self) -> bool:
         return self._running().poll() is not None
