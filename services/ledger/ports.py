@@ -155,7 +155,10 @@ class Draft(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of it, to be gone on with later unless it was published or discarded. Safe to repeat."""
+        """Let go of it, to be gone on with later unless it was published or discarded. Safe to repeat.
+
+        One that ran out of room is removed: the book needs the room.
+        """
         ...
 
     async def discard(self) -> None:

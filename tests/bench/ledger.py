@@ -177,7 +177,7 @@ class Asked:
                 )
                 return
             except grpc.aio.AioRpcError as problem:
-                if problem.code() is not grpc.StatusCode.UNAVAILABLE:
+                if problem.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                     raise
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+from kernel.faults import Unavailable
 from services.ledger.domain.entry import Message, row_of
 from services.ledger.domain.position import Position
 from services.ledger.domain.proofs import Range, Slice
@@ -42,6 +43,8 @@ async def rebuild(
         if not last.swapped:
             await draft.discard()
         yield last
+    except Unavailable:
+        raise  # it can be gone on with when the log or the database is there again
     except Exception:
         await draft.discard()
         raise

@@ -33,7 +33,7 @@ class SqliteDraft:
         self._take_place = take_place
         self._asking = asyncio.Lock()
         self._process: subprocess.Process | None = None
-        self._closed = False
+        self._closed = self._crowded = False
 
     async def position(self) -> Position:
         return Position(*await self._ask("position"))
@@ -71,6 +71,8 @@ class SqliteDraft:
                 with suppress(ProcessLookupError):
                     process.kill()  # what is committed stays
                 await process.wait()
+        if self._crowded:
+            remove(self._path)
 
     async def discard(self) -> None:
         await self.close()
@@ -93,10 +95,12 @@ class SqliteDraft:
                 await stdin.drain()
                 length = int.from_bytes(await stdout.readexactly(LENGTH_BYTES), "big")
                 kind, *told = marshal.loads(await stdout.readexactly(length))  # noqa: S302 - our own end
-            except (asyncio.IncompleteReadError, ConnectionError) as problem:
+            except (asyncio.IncompleteReadError, ConnectionError, RuntimeError) as problem:
+                # RuntimeError is what uvloop says of a pipe that it has closed.
                 text = "the process that fills the draft has ended; the ledger's log says why"
                 raise Unavailable("STORE_UNREACHABLE", text) from problem
         if kind == "fault":
+            self._crowded = self._crowded or told[0] == Unavailable.__name__
             _raise(*told)
         return told[0]
 
