@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
 
 from kernel.faults import Fault
 from services.gateway.domain.runs import Run
@@ -16,7 +17,7 @@ from services.gateway.web.bodies import Bodies
 from services.gateway.web.edge import Edge
 from services.gateway.web.routes import about, audit, erasing, history, people, runs, tlog
 from services.gateway.web.shapes import AnswerBody, EraseBody, ProcessLogBody, RevokeBody, Shape, StartRunBody
-from services.gateway.web.streams import Streams
+from services.gateway.web.streams import EventStream, Streams
 
 ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
     ("POST /api/process_log", runs.process_log, {"body": ProcessLogBody}),
@@ -29,7 +30,7 @@ ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
     ("GET /api/agents", people.list_agents, {}),
     ("POST /api/agents/{agent_id}/revoke", people.revoke_agent, {"body": RevokeBody}),
     ("GET /api/events", audit.list_events, {}),
-    ("GET /api/events/stream", history.stream_events, {}),
+    ("GET /api/events/stream", history.stream_events, {"answer": EventStream}),
     ("GET /api/events/{event_id}", history.get_event, {}),
     ("GET /api/events/{event_id}/causes", history.event_causes, {}),
     ("GET /api/effects/{effect_id}/causes", history.effect_causes, {}),
@@ -84,7 +85,10 @@ def build(gateway: Gateway, settings: about.About) -> FastAPI:
 
 
 def _described(
-    endpoint: Callable[..., Any], body: type[Shape] | None = None, deprecated: bool = False
+    endpoint: Callable[..., Any],
+    body: type[Shape] | None = None,
+    answer: type[Response] = JSONResponse,
+    deprecated: bool = False,
 ) -> dict[str, Any]:
     """What the interface says of a route besides its signature."""
     problem = {"content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
@@ -107,6 +111,7 @@ def _described(
     return {
         "summary": (endpoint.__doc__ or "").strip().split("\n", 1)[0].rstrip("."),
         "deprecated": deprecated or None,
+        "response_class": answer,
         "response_model_exclude_none": True,
         "openapi_extra": extra,
         "responses": answers,

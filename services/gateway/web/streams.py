@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
+from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter
 
 from kernel.faults import Fault
@@ -15,7 +16,6 @@ from services.gateway.domain.history import Watched
 from services.gateway.domain.records import Event
 from services.gateway.web.problems import problem_of
 
-MEDIA_TYPE = "text/event-stream"
 RETRY_MS = 1000
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
@@ -24,6 +24,10 @@ def resumed(last_event_id: str) -> tuple[str, int]:
     """The cursor of a `Last-Event-ID`, and the sequence up to which everything behind it was seen (0: nothing was)."""
     cursor, dot, sequence = last_event_id.partition(".")
     return cursor, int(sequence) if dot and sequence.isascii() and sequence.isdecimal() else 0
+
+
+class EventStream(StreamingResponse):
+    media_type = "text/event-stream"
 
 
 async def as_lines(

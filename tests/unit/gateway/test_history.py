@@ -78,6 +78,12 @@ async def test_wherever_a_stream_is_cut_the_rest_comes_once_and_in_order(
     assert [each[2] for each in events_in(again.text) if each[1] != "problem"] == list(range(seen + 1, 11))
 
 
+async def test_the_interface_says_what_a_stream_is(rest: httpx2.AsyncClient) -> None:
+    paths = (await rest.get("/openapi.json")).json()["paths"]
+    assert list(paths["/api/events/stream"]["get"]["responses"]["200"]["content"]) == ["text/event-stream"]
+    assert list(paths["/api/promotions"]["get"]["responses"]["200"]["content"]) == ["application/json"]
+
+
 async def test_the_header_goes_before_the_parameter(rest: httpx2.AsyncClient, house: House) -> None:
     await rest.get("/api/events/stream?cursor=c4", headers={"Last-Event-ID": "c8"})
     await rest.get("/api/events/stream?cursor=c4.6&event_type=RunStarted")

@@ -3,7 +3,6 @@
 from typing import Annotated, Literal
 
 from fastapi import Header, Query, Request
-from fastapi.responses import StreamingResponse
 
 from kernel.faults import Invalid
 from services.gateway.domain.history import (
@@ -117,7 +116,7 @@ async def stream_events(
     from_start: bool = False,
     cursor: Cursor = "",
     last_event_id: Annotated[str, Header(max_length=1000)] = "",
-) -> StreamingResponse:
+) -> streams.EventStream:
     """Events as they come, as server-sent events (`text/event-stream`), from now on, from the start or behind a cursor.
 
     The header `Last-Event-ID`, which browsers send by themselves when they come back, goes before `cursor`.
@@ -143,4 +142,4 @@ async def stream_events(
         raise Invalid("CURSOR_INVALID", "the watch ended before it began; begin again", field="cursor")
     open_streams: streams.Streams = request.app.state.streams
     lines = open_streams.until_ended(streams.as_lines(first, watched, seen))
-    return StreamingResponse(lines, media_type=streams.MEDIA_TYPE)
+    return streams.EventStream(lines)
