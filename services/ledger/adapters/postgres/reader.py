@@ -1,7 +1,7 @@
 """Reading: a few connections, statements in SQLAlchemy's words or in plain SQL, and hashes of the tree."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]
@@ -9,7 +9,7 @@ from sqlalchemy import Select
 
 from services.ledger.adapters.postgres.connection import Connection, Database, Record
 from services.ledger.adapters.postgres.definition import DIALECT, LIVE
-from services.ledger.adapters.searching import Query, Search
+from services.ledger.adapters.searching import Search
 from services.ledger.domain.proofs import Slice
 from services.ledger.domain.tree import HASH_BYTES, TILE_WIDTH
 
@@ -61,13 +61,14 @@ class Reader:
         return await self.fetch(*compiled(query))
 
     async def find(self, search: Search[R]) -> R:
-        """What a search finds. It thinks on a thread: it may look through thousands of events."""
-        step = await asyncio.to_thread(_step, lambda: next(search))
-        while isinstance(step, _Ask):
-            rows = await self.select(step.query)
-            step = await asyncio.to_thread(_step, lambda rows=rows: search.send(rows))  # type: ignore[misc]
-        found: R = step
-        return found
+        """What a search finds. Between two statements it looks at so few rows that nobody waits for it."""
+        try:
+            query = next(search)
+            while True:
+                query = search.send(await self.select(query))
+        except StopIteration as done:
+            found: R = done.value
+            return found
 
     async def hashes(self, slices: Sequence[Slice]) -> list[bytes]:
         """As `ports.Book.hashes`: of full tiles just what is wanted, the rest from what they will be made of."""
@@ -105,19 +106,6 @@ def compiled(query: "Select[Any]") -> tuple[Any, ...]:
     made = query.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True})
     values = made.construct_params()
     return made.string, *(values[name] for name in made.positiontup or ())
-
-
-class _Ask:
-    def __init__(self, query: Query) -> None:
-        self.query = query
-
-
-def _step(go_on: Callable[[], Query]) -> Any:
-    """What a search asks for next, or else what it found: StopIteration does not travel between threads."""
-    try:
-        return _Ask(go_on())
-    except StopIteration as done:
-        return done.value
 
 
 async def _nothing(_: Connection) -> None:

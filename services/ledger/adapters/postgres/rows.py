@@ -9,7 +9,7 @@ from sqlalchemy import Table
 from services.ledger.adapters.postgres.connection import Connection
 from services.ledger.adapters.postgres.folding import tell
 from services.ledger.adapters.schema import EVENT_IDS, EVENTS, POSTINGS, SPANS, TILES
-from services.ledger.domain.entry import Row
+from services.ledger.domain.entry import Message, Row
 from services.ledger.domain.faults import LedgerDiverged, WriterFenced
 from services.ledger.domain.growth import Batch, Edge, levels_of
 from services.ledger.domain.position import Position
@@ -17,16 +17,27 @@ from services.ledger.domain.terms import BLOCK
 from services.ledger.domain.tree import TILE_WIDTH
 from services.ledger.domain.understood import Understand
 
-_TURN = 200  # rows encoded before others get their turn: about a millisecond
+_TURN = 100  # how many are worked on before others get their turn: a few milliseconds
 
 
-async def write(connection: Connection, old: Position, batch: Batch) -> None:
-    """Everything of a batch that goes on from `old`, in one transaction.
+async def taken(known: Edge, messages: Sequence[Message]) -> list[Batch]:
+    """What is to be written for messages, a little at a time: on a thread it would stand in the loop's way at every
+    turn of the interpreter, here it steps aside of its own accord.
+    """
+    batches = []
+    for at in range(0, len(messages), _TURN):
+        batches.append(known.take(messages[at : at + _TURN]))
+        await asyncio.sleep(0)
+    return batches
+
+
+async def write(connection: Connection, old: Position, batches: Sequence[Batch]) -> None:
+    """Everything of some batches that go on from `old`, in one transaction.
 
     Raises:
         WriterFenced: somebody else has moved the position.
     """
-    new = batch.position
+    new = batches[-1].position
     async with connection.transaction():
         # Whoever moves the position from where it was is the writer; the other one finds nothing to move.
         moved = await connection.execute(
@@ -39,15 +50,18 @@ async def write(connection: Connection, old: Position, batch: Batch) -> None:
         )
         if moved != "UPDATE 1":
             raise WriterFenced(old.last)
+        tiles = [
+            (each.level, each.index, each.hashes, each.root) for batch in batches for each in batch.tiles
+        ]
         for table, rows in (
-            (EVENTS, batch.rows),
-            (EVENT_IDS, batch.ids),
-            (TILES, [(each.level, each.index, each.hashes, each.root) for each in batch.tiles]),
-            (POSTINGS, batch.postings),
-            (SPANS, batch.spans),
+            (EVENTS, [row for batch in batches for row in batch.rows]),
+            (EVENT_IDS, [row for batch in batches for row in batch.ids]),
+            (TILES, tiles),
+            (POSTINGS, [row for batch in batches for row in batch.postings]),
+            (SPANS, [row for batch in batches for row in batch.spans]),
         ):
             await copy(connection, table, rows)
-        await tell(connection, batch.told)
+        await tell(connection, [each for batch in batches for each in batch.told])
 
 
 async def copy(
@@ -77,7 +91,7 @@ async def edge(connection: Connection, understand: Understand) -> Edge:
                 query = "SELECT root FROM tiles WHERE level = $1 AND idx >= $2 ORDER BY idx"
                 found = await connection.fetch(query, level - 1, full * TILE_WIDTH)
                 upper.append(b"".join(root for (root,) in found))
-    return await asyncio.to_thread(Edge, position, rows, upper, understand)
+    return Edge(position, rows, upper, understand)
 
 
 async def position_of(connection: Connection) -> Position:

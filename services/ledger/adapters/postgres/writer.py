@@ -6,7 +6,6 @@ lock but the fence: whoever writes must move the position from where it knows it
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from chassis.telemetry import get_logger
 from kernel.faults import Unavailable
@@ -17,7 +16,7 @@ from services.ledger.adapters.postgres.connection import (
     Database,
     Record,
 )
-from services.ledger.adapters.postgres.rows import edge, write
+from services.ledger.adapters.postgres.rows import edge, taken, write
 from services.ledger.domain.entry import Message
 from services.ledger.domain.growth import Edge
 from services.ledger.domain.position import Position
@@ -61,7 +60,6 @@ class Writer:
         self._connection: Connection | None = None
         self._edge: Edge | None = None
         self._alone = asyncio.Lock()
-        self._thread = ThreadPoolExecutor(1, f"ledger-{schema}")
 
     async def leads(self) -> bool:
         """Whether this is the writer now; if nobody is, it becomes it."""
@@ -114,15 +112,14 @@ class Writer:
                     await connection.close(timeout=5)
                 except FAILURES:
                     connection.terminate()
-        self._thread.shutdown(wait=False)
 
     async def _append(self, connection: Connection, messages: Sequence[Message]) -> Position:
         known = await self._known(connection)
         old = known.position
-        batch = await asyncio.get_running_loop().run_in_executor(self._thread, known.take, messages)
-        if batch.position != old:
-            await write(connection, old, batch)
-        return batch.position
+        batches = await taken(known, messages)
+        if known.position != old:
+            await write(connection, old, batches)
+        return known.position
 
     async def _known(self, connection: Connection) -> Edge:
         if self._edge is None:
