@@ -103,3 +103,100 @@ class HandoffUnknown(NotFound):
 class StoreUnreachable(Unavailable):
     def __init__(self) -> None:
         super().__init__("STORE_UNREACHABLE", "the store does not answer; try again")
+
+
+class PacketUnknown(NotFound):
+    def __init__(self, agent_id: str, version: int) -> None:
+        which = f"version {version}" if version else "any version"
+        super().__init__("PACKET_UNKNOWN", f"agent {agent_id} has no packet of {which}", agent_id=agent_id)
+
+
+class LockNotHeld(Refused):
+    def __init__(self, agent_id: str) -> None:
+        super().__init__("LOCK_NOT_HELD", f"nobody holds the lock of agent {agent_id}", agent_id=agent_id)
+
+
+class EntryUnknown(NotFound):
+    def __init__(self, section: str, key: str) -> None:
+        super().__init__("ENTRY_UNKNOWN", f"there is no entry {section}/{key}", section=section, key=key)
+
+
+class EntryChanged(Conflict):
+    def __init__(self, section: str, key: str, expected: int, current: int) -> None:
+        super().__init__(
+            "ENTRY_CHANGED",
+            f"entry {section}/{key} is at version {current}, not {expected}: read it, and write again",
+            section=section,
+            key=key,
+            expected_version=str(expected),
+            current_version=str(current),
+        )
+
+
+class EntryTooLarge(Exhausted):
+    def __init__(self, n_bytes: int, most: int) -> None:
+        super().__init__(
+            "ENTRY_TOO_LARGE",
+            f"the value has {n_bytes} bytes; at most {most} fit: put more into an artifact and name its hash",
+            max_bytes=str(most),
+        )
+
+
+class BoardFull(Exhausted):
+    def __init__(self, task_id: str, most: str) -> None:
+        super().__init__(
+            "BOARD_FULL",
+            f"the board of task {task_id} holds at most {most}: take entries off with an empty value",
+            task_id=task_id,
+        )
+
+
+class MessageTooLarge(Exhausted):
+    def __init__(self, n_bytes: int, most: int) -> None:
+        super().__init__(
+            "MESSAGE_TOO_LARGE",
+            f"the body has {n_bytes} bytes; at most {most} fit: put more into an artifact and name its hash",
+            max_bytes=str(most),
+        )
+
+
+class RecipientUnknown(Invalid):
+    def __init__(self, field: str, agent_id: str, task_id: str) -> None:
+        super().__init__(
+            "RECIPIENT_UNKNOWN",
+            f"{field}: {agent_id} does not work on task {task_id}; who has taken its lock for it does",
+            field=field,
+            agent_id=agent_id,
+            task_id=task_id,
+        )
+
+
+class InboxFull(Exhausted):
+    def __init__(self, task_id: str, most: int) -> None:
+        super().__init__(
+            "INBOX_FULL",
+            f"{most} messages of task {task_id} wait to be acknowledged: nothing is sent until some are",
+            task_id=task_id,
+        )
+
+
+class LabelUnknown(Invalid):
+    def __init__(self, label: str, known: frozenset[str]) -> None:
+        super().__init__(
+            "LABEL_UNKNOWN",
+            f"the policy set has no label {label!r}; it has {', '.join(sorted(known)) or 'none'}",
+            label=label,
+        )
+
+
+class CheckpointUnknown(NotFound):
+    def __init__(self, run_id: str, number: int) -> None:
+        which = f"checkpoint {number}" if number else "checkpoint"
+        super().__init__(
+            "CHECKPOINT_UNKNOWN", f"run {run_id} has no {which} any more, or never had", run_id=run_id
+        )
+
+
+class TaskUnknown(NotFound):
+    def __init__(self, task_id: str) -> None:
+        super().__init__("TASK_UNKNOWN", f"nothing is known of task {task_id}", task_id=task_id)

@@ -105,6 +105,17 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_ARTIFACT_UNKNOWN: _Reason.ValueType  # 146
     REASON_HANDOFF_UNKNOWN: _Reason.ValueType  # 147
     REASON_ARTIFACTS_FULL: _Reason.ValueType  # 148
+    REASON_PACKET_UNKNOWN: _Reason.ValueType  # 149
+    REASON_LOCK_NOT_HELD: _Reason.ValueType  # 150
+    REASON_ENTRY_UNKNOWN: _Reason.ValueType  # 151
+    REASON_ENTRY_CHANGED: _Reason.ValueType  # 152
+    REASON_ENTRY_TOO_LARGE: _Reason.ValueType  # 153
+    REASON_BOARD_FULL: _Reason.ValueType  # 154
+    REASON_RECIPIENT_UNKNOWN: _Reason.ValueType  # 155
+    REASON_INBOX_FULL: _Reason.ValueType  # 156
+    REASON_LABEL_UNKNOWN: _Reason.ValueType  # 157
+    REASON_CHECKPOINT_UNKNOWN: _Reason.ValueType  # 158
+    REASON_TASK_UNKNOWN: _Reason.ValueType  # 159
     REASON_BOOTSTRAP_COMPLETE: _Reason.ValueType  # 160
     """Runs."""
     REASON_AGENT_PREVIOUSLY_REVOKED: _Reason.ValueType  # 161
@@ -137,6 +148,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_LEDGER_DIVERGED: _Reason.ValueType  # 203
     REASON_TILE_UNKNOWN: _Reason.ValueType  # 204
     REASON_CURSOR_INVALID: _Reason.ValueType  # 205
+    REASON_CURSOR_EXPIRED: _Reason.ValueType  # 240
     REASON_NOTHING_TO_REPAIR: _Reason.ValueType  # 206
     REASON_SUBJECT_ERASED: _Reason.ValueType  # 207
     REASON_WITNESS_REFUSED: _Reason.ValueType  # 208
@@ -228,6 +240,17 @@ REASON_ARTIFACT_HASH_MISMATCH: Reason.ValueType  # 145
 REASON_ARTIFACT_UNKNOWN: Reason.ValueType  # 146
 REASON_HANDOFF_UNKNOWN: Reason.ValueType  # 147
 REASON_ARTIFACTS_FULL: Reason.ValueType  # 148
+REASON_PACKET_UNKNOWN: Reason.ValueType  # 149
+REASON_LOCK_NOT_HELD: Reason.ValueType  # 150
+REASON_ENTRY_UNKNOWN: Reason.ValueType  # 151
+REASON_ENTRY_CHANGED: Reason.ValueType  # 152
+REASON_ENTRY_TOO_LARGE: Reason.ValueType  # 153
+REASON_BOARD_FULL: Reason.ValueType  # 154
+REASON_RECIPIENT_UNKNOWN: Reason.ValueType  # 155
+REASON_INBOX_FULL: Reason.ValueType  # 156
+REASON_LABEL_UNKNOWN: Reason.ValueType  # 157
+REASON_CHECKPOINT_UNKNOWN: Reason.ValueType  # 158
+REASON_TASK_UNKNOWN: Reason.ValueType  # 159
 REASON_BOOTSTRAP_COMPLETE: Reason.ValueType  # 160
 """Runs."""
 REASON_AGENT_PREVIOUSLY_REVOKED: Reason.ValueType  # 161
@@ -260,6 +283,7 @@ REASON_LEDGER_BEHIND: Reason.ValueType  # 202
 REASON_LEDGER_DIVERGED: Reason.ValueType  # 203
 REASON_TILE_UNKNOWN: Reason.ValueType  # 204
 REASON_CURSOR_INVALID: Reason.ValueType  # 205
+REASON_CURSOR_EXPIRED: Reason.ValueType  # 240
 REASON_NOTHING_TO_REPAIR: Reason.ValueType  # 206
 REASON_SUBJECT_ERASED: Reason.ValueType  # 207
 REASON_WITNESS_REFUSED: Reason.ValueType  # 208

@@ -40,6 +40,16 @@ class StateServiceStub:
                 request_serializer=provost_dot_state_dot_v1_dot_state__pb2.IssuePacketRequest.SerializeToString,
                 response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.IssuePacketResponse.FromString,
                 _registered_method=True)
+        self.GetPacket = channel.unary_unary(
+                '/provost.state.v1.StateService/GetPacket',
+                request_serializer=provost_dot_state_dot_v1_dot_state__pb2.GetPacketRequest.SerializeToString,
+                response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.GetPacketResponse.FromString,
+                _registered_method=True)
+        self.ListPackets = channel.unary_unary(
+                '/provost.state.v1.StateService/ListPackets',
+                request_serializer=provost_dot_state_dot_v1_dot_state__pb2.ListPacketsRequest.SerializeToString,
+                response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ListPacketsResponse.FromString,
+                _registered_method=True)
         self.AcquireLock = channel.unary_unary(
                 '/provost.state.v1.StateService/AcquireLock',
                 request_serializer=provost_dot_state_dot_v1_dot_state__pb2.AcquireLockRequest.SerializeToString,
@@ -54,6 +64,26 @@ class StateServiceStub:
                 '/provost.state.v1.StateService/ReleaseLock',
                 request_serializer=provost_dot_state_dot_v1_dot_state__pb2.ReleaseLockRequest.SerializeToString,
                 response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ReleaseLockResponse.FromString,
+                _registered_method=True)
+        self.ForceReleaseLock = channel.unary_unary(
+                '/provost.state.v1.StateService/ForceReleaseLock',
+                request_serializer=provost_dot_state_dot_v1_dot_state__pb2.ForceReleaseLockRequest.SerializeToString,
+                response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ForceReleaseLockResponse.FromString,
+                _registered_method=True)
+        self.ListLocks = channel.unary_unary(
+                '/provost.state.v1.StateService/ListLocks',
+                request_serializer=provost_dot_state_dot_v1_dot_state__pb2.ListLocksRequest.SerializeToString,
+                response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ListLocksResponse.FromString,
+                _registered_method=True)
+        self.ReportActivity = channel.unary_unary(
+                '/provost.state.v1.StateService/ReportActivity',
+                request_serializer=provost_dot_state_dot_v1_dot_state__pb2.ReportActivityRequest.SerializeToString,
+                response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ReportActivityResponse.FromString,
+                _registered_method=True)
+        self.ListStuckAgents = channel.unary_unary(
+                '/provost.state.v1.StateService/ListStuckAgents',
+                request_serializer=provost_dot_state_dot_v1_dot_state__pb2.ListStuckAgentsRequest.SerializeToString,
+                response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ListStuckAgentsResponse.FromString,
                 _registered_method=True)
         self.Heartbeat = channel.unary_unary(
                 '/provost.state.v1.StateService/Heartbeat',
@@ -84,6 +114,66 @@ class StateServiceStub:
                 '/provost.state.v1.StateService/ListArtifacts',
                 request_serializer=provost_dot_state_dot_v1_dot_state__pb2.ListArtifactsRequest.SerializeToString,
                 response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ListArtifactsResponse.FromString,
+                _registered_method=True)
+        self.PutEntry = channel.unary_unary(
+                '/provost.state.v1.StateService/PutEntry',
+                request_serializer=provost_dot_state_dot_v1_dot_state__pb2.PutEntryRequest.SerializeToString,
+                response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.PutEntryResponse.FromString,
+                _registered_method=True)
+        self.GetEntry = channel.unary_unary(
+                '/provost.state.v1.StateService/GetEntry',
+                request_serializer=provost_dot_state_dot_v1_dot_state__pb2.GetEntryRequest.SerializeToString,
+                response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.GetEntryResponse.FromString,
+                _registered_method=True)
+        self.ListEntries = channel.unary_unary(
+                '/provost.state.v1.StateService/ListEntries',
+                request_serializer=provost_dot_state_dot_v1_dot_state__pb2.ListEntriesRequest.SerializeToString,
+                response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ListEntriesResponse.FromString,
+                _registered_method=True)
+        self.SendMessage = channel.unary_unary(
+                '/provost.state.v1.StateService/SendMessage',
+                request_serializer=provost_dot_state_dot_v1_dot_state__pb2.SendMessageRequest.SerializeToString,
+                response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.SendMessageResponse.FromString,
+                _registered_method=True)
+        self.ListMessages = channel.unary_unary(
+                '/provost.state.v1.StateService/ListMessages',
+                request_serializer=provost_dot_state_dot_v1_dot_state__pb2.ListMessagesRequest.SerializeToString,
+                response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ListMessagesResponse.FromString,
+                _registered_method=True)
+        self.AcknowledgeMessages = channel.unary_unary(
+                '/provost.state.v1.StateService/AcknowledgeMessages',
+                request_serializer=provost_dot_state_dot_v1_dot_state__pb2.AcknowledgeMessagesRequest.SerializeToString,
+                response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.AcknowledgeMessagesResponse.FromString,
+                _registered_method=True)
+        self.SaveCheckpoint = channel.unary_unary(
+                '/provost.state.v1.StateService/SaveCheckpoint',
+                request_serializer=provost_dot_state_dot_v1_dot_state__pb2.SaveCheckpointRequest.SerializeToString,
+                response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.SaveCheckpointResponse.FromString,
+                _registered_method=True)
+        self.GetCheckpoint = channel.unary_unary(
+                '/provost.state.v1.StateService/GetCheckpoint',
+                request_serializer=provost_dot_state_dot_v1_dot_state__pb2.GetCheckpointRequest.SerializeToString,
+                response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.GetCheckpointResponse.FromString,
+                _registered_method=True)
+        self.ListCheckpoints = channel.unary_unary(
+                '/provost.state.v1.StateService/ListCheckpoints',
+                request_serializer=provost_dot_state_dot_v1_dot_state__pb2.ListCheckpointsRequest.SerializeToString,
+                response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ListCheckpointsResponse.FromString,
+                _registered_method=True)
+        self.GetTask = channel.unary_unary(
+                '/provost.state.v1.StateService/GetTask',
+                request_serializer=provost_dot_state_dot_v1_dot_state__pb2.GetTaskRequest.SerializeToString,
+                response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.GetTaskResponse.FromString,
+                _registered_method=True)
+        self.ListTasks = channel.unary_unary(
+                '/provost.state.v1.StateService/ListTasks',
+                request_serializer=provost_dot_state_dot_v1_dot_state__pb2.ListTasksRequest.SerializeToString,
+                response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ListTasksResponse.FromString,
+                _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/provost.state.v1.StateService/Watch',
+                request_serializer=provost_dot_state_dot_v1_dot_state__pb2.WatchRequest.SerializeToString,
+                response_deserializer=provost_dot_state_dot_v1_dot_state__pb2.WatchResponse.FromString,
                 _registered_method=True)
         self.WriteHandoff = channel.unary_unary(
                 '/provost.state.v1.StateService/WriteHandoff',
@@ -125,8 +215,22 @@ class StateServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPacket(self, request, context):
+        """Reads a packet as it was issued, the current one or an earlier version. Reasons: PACKET_UNKNOWN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPackets(self, request, context):
+        """Lists an agent's packets, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AcquireLock(self, request, context):
-        """Takes the agent's lock for a holder. The holder itself gets its token again. Changes state; safe to retry.
+        """Takes the agent's lock for a holder; with `wait_seconds`, waits its turn behind who asked before. The holder itself gets its token again. Changes state; safe to retry.
         Reasons: CANNOT_ACQUIRE_LOCK, NO_INSTRUCTION_PACKET, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -143,6 +247,36 @@ class StateServiceServicer:
 
     def ReleaseLock(self, request, context):
         """Gives the lock back. Changes state; safe to retry. Reasons: FENCING_TOKEN_STALE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForceReleaseLock(self, request, context):
+        """Takes the lock away from its holder, by a person; its token is stale from then on. Changes state; safe to retry.
+        Reasons: LOCK_NOT_HELD.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLocks(self, request, context):
+        """Lists the locks that are held, and who waits for each.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportActivity(self, request, context):
+        """Says what an agent did and what came of it, or that it waits and for what: what stuck detection judges by.
+        Changes state only when the judgement changes; safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStuckAgents(self, request, context):
+        """Lists the agents that are stuck, and why.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -191,6 +325,93 @@ class StateServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutEntry(self, request, context):
+        """Writes one entry of a task's blackboard, if it still has the version that is expected. Changes state; safe to retry.
+        Reasons: ENTRY_CHANGED, ENTRY_TOO_LARGE, BOARD_FULL, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEntry(self, request, context):
+        """Reads one entry. Reasons: ENTRY_UNKNOWN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEntries(self, request, context):
+        """Lists a board's entries, by section and key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendMessage(self, request, context):
+        """Sends a message to one agent of a task or to all. Kept until acknowledged; order is kept per sender.
+        Changes state; safe to retry. Reasons: RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMessages(self, request, context):
+        """Lists the messages to an agent, oldest first, by default those not acknowledged yet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeMessages(self, request, context):
+        """Acknowledges messages: they are not delivered again. Changes state; safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SaveCheckpoint(self, request, context):
+        """Keeps where a run stands, to go on from there. Old ones are let go by the retention. Changes state; safe to retry.
+        Reasons: ARTIFACT_UNKNOWN, FENCING_TOKEN_STALE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCheckpoint(self, request, context):
+        """Reads a run's checkpoint, the newest or one by number. Reasons: CHECKPOINT_UNKNOWN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCheckpoints(self, request, context):
+        """Lists a run's checkpoints, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTask(self, request, context):
+        """A task as it is: agents, phases, locks, budgets, board, messages, who waits for what. Reasons: TASK_UNKNOWN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTasks(self, request, context):
+        """Lists tasks, last changed first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Watch(self, request, context):
+        """What is there now, then every change, until the caller goes. A cursor resumes. Reasons: CURSOR_EXPIRED, CURSOR_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WriteHandoff(self, request, context):
         """Leaves what a revoked agent knew for the next one. Changes state; safe to retry.
         """
@@ -234,6 +455,16 @@ def add_StateServiceServicer_to_server(servicer, server):
                     request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.IssuePacketRequest.FromString,
                     response_serializer=provost_dot_state_dot_v1_dot_state__pb2.IssuePacketResponse.SerializeToString,
             ),
+            'GetPacket': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPacket,
+                    request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.GetPacketRequest.FromString,
+                    response_serializer=provost_dot_state_dot_v1_dot_state__pb2.GetPacketResponse.SerializeToString,
+            ),
+            'ListPackets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPackets,
+                    request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ListPacketsRequest.FromString,
+                    response_serializer=provost_dot_state_dot_v1_dot_state__pb2.ListPacketsResponse.SerializeToString,
+            ),
             'AcquireLock': grpc.unary_unary_rpc_method_handler(
                     servicer.AcquireLock,
                     request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.AcquireLockRequest.FromString,
@@ -248,6 +479,26 @@ def add_StateServiceServicer_to_server(servicer, server):
                     servicer.ReleaseLock,
                     request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ReleaseLockRequest.FromString,
                     response_serializer=provost_dot_state_dot_v1_dot_state__pb2.ReleaseLockResponse.SerializeToString,
+            ),
+            'ForceReleaseLock': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForceReleaseLock,
+                    request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ForceReleaseLockRequest.FromString,
+                    response_serializer=provost_dot_state_dot_v1_dot_state__pb2.ForceReleaseLockResponse.SerializeToString,
+            ),
+            'ListLocks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLocks,
+                    request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ListLocksRequest.FromString,
+                    response_serializer=provost_dot_state_dot_v1_dot_state__pb2.ListLocksResponse.SerializeToString,
+            ),
+            'ReportActivity': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportActivity,
+                    request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ReportActivityRequest.FromString,
+                    response_serializer=provost_dot_state_dot_v1_dot_state__pb2.ReportActivityResponse.SerializeToString,
+            ),
+            'ListStuckAgents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStuckAgents,
+                    request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ListStuckAgentsRequest.FromString,
+                    response_serializer=provost_dot_state_dot_v1_dot_state__pb2.ListStuckAgentsResponse.SerializeToString,
             ),
             'Heartbeat': grpc.unary_unary_rpc_method_handler(
                     servicer.Heartbeat,
@@ -278,6 +529,66 @@ def add_StateServiceServicer_to_server(servicer, server):
                     servicer.ListArtifacts,
                     request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ListArtifactsRequest.FromString,
                     response_serializer=provost_dot_state_dot_v1_dot_state__pb2.ListArtifactsResponse.SerializeToString,
+            ),
+            'PutEntry': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutEntry,
+                    request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.PutEntryRequest.FromString,
+                    response_serializer=provost_dot_state_dot_v1_dot_state__pb2.PutEntryResponse.SerializeToString,
+            ),
+            'GetEntry': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEntry,
+                    request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.GetEntryRequest.FromString,
+                    response_serializer=provost_dot_state_dot_v1_dot_state__pb2.GetEntryResponse.SerializeToString,
+            ),
+            'ListEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEntries,
+                    request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ListEntriesRequest.FromString,
+                    response_serializer=provost_dot_state_dot_v1_dot_state__pb2.ListEntriesResponse.SerializeToString,
+            ),
+            'SendMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendMessage,
+                    request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.SendMessageRequest.FromString,
+                    response_serializer=provost_dot_state_dot_v1_dot_state__pb2.SendMessageResponse.SerializeToString,
+            ),
+            'ListMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMessages,
+                    request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ListMessagesRequest.FromString,
+                    response_serializer=provost_dot_state_dot_v1_dot_state__pb2.ListMessagesResponse.SerializeToString,
+            ),
+            'AcknowledgeMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeMessages,
+                    request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.AcknowledgeMessagesRequest.FromString,
+                    response_serializer=provost_dot_state_dot_v1_dot_state__pb2.AcknowledgeMessagesResponse.SerializeToString,
+            ),
+            'SaveCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.SaveCheckpoint,
+                    request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.SaveCheckpointRequest.FromString,
+                    response_serializer=provost_dot_state_dot_v1_dot_state__pb2.SaveCheckpointResponse.SerializeToString,
+            ),
+            'GetCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCheckpoint,
+                    request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.GetCheckpointRequest.FromString,
+                    response_serializer=provost_dot_state_dot_v1_dot_state__pb2.GetCheckpointResponse.SerializeToString,
+            ),
+            'ListCheckpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCheckpoints,
+                    request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ListCheckpointsRequest.FromString,
+                    response_serializer=provost_dot_state_dot_v1_dot_state__pb2.ListCheckpointsResponse.SerializeToString,
+            ),
+            'GetTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTask,
+                    request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.GetTaskRequest.FromString,
+                    response_serializer=provost_dot_state_dot_v1_dot_state__pb2.GetTaskResponse.SerializeToString,
+            ),
+            'ListTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTasks,
+                    request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.ListTasksRequest.FromString,
+                    response_serializer=provost_dot_state_dot_v1_dot_state__pb2.ListTasksResponse.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=provost_dot_state_dot_v1_dot_state__pb2.WatchRequest.FromString,
+                    response_serializer=provost_dot_state_dot_v1_dot_state__pb2.WatchResponse.SerializeToString,
             ),
             'WriteHandoff': grpc.unary_unary_rpc_method_handler(
                     servicer.WriteHandoff,
@@ -333,6 +644,60 @@ class StateService:
             '/provost.state.v1.StateService/IssuePacket',
             provost_dot_state_dot_v1_dot_state__pb2.IssuePacketRequest.SerializeToString,
             provost_dot_state_dot_v1_dot_state__pb2.IssuePacketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPacket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.state.v1.StateService/GetPacket',
+            provost_dot_state_dot_v1_dot_state__pb2.GetPacketRequest.SerializeToString,
+            provost_dot_state_dot_v1_dot_state__pb2.GetPacketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPackets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.state.v1.StateService/ListPackets',
+            provost_dot_state_dot_v1_dot_state__pb2.ListPacketsRequest.SerializeToString,
+            provost_dot_state_dot_v1_dot_state__pb2.ListPacketsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -414,6 +779,114 @@ class StateService:
             '/provost.state.v1.StateService/ReleaseLock',
             provost_dot_state_dot_v1_dot_state__pb2.ReleaseLockRequest.SerializeToString,
             provost_dot_state_dot_v1_dot_state__pb2.ReleaseLockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForceReleaseLock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.state.v1.StateService/ForceReleaseLock',
+            provost_dot_state_dot_v1_dot_state__pb2.ForceReleaseLockRequest.SerializeToString,
+            provost_dot_state_dot_v1_dot_state__pb2.ForceReleaseLockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLocks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.state.v1.StateService/ListLocks',
+            provost_dot_state_dot_v1_dot_state__pb2.ListLocksRequest.SerializeToString,
+            provost_dot_state_dot_v1_dot_state__pb2.ListLocksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportActivity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.state.v1.StateService/ReportActivity',
+            provost_dot_state_dot_v1_dot_state__pb2.ReportActivityRequest.SerializeToString,
+            provost_dot_state_dot_v1_dot_state__pb2.ReportActivityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStuckAgents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.state.v1.StateService/ListStuckAgents',
+            provost_dot_state_dot_v1_dot_state__pb2.ListStuckAgentsRequest.SerializeToString,
+            provost_dot_state_dot_v1_dot_state__pb2.ListStuckAgentsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -576,6 +1049,330 @@ class StateService:
             '/provost.state.v1.StateService/ListArtifacts',
             provost_dot_state_dot_v1_dot_state__pb2.ListArtifactsRequest.SerializeToString,
             provost_dot_state_dot_v1_dot_state__pb2.ListArtifactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutEntry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.state.v1.StateService/PutEntry',
+            provost_dot_state_dot_v1_dot_state__pb2.PutEntryRequest.SerializeToString,
+            provost_dot_state_dot_v1_dot_state__pb2.PutEntryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEntry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.state.v1.StateService/GetEntry',
+            provost_dot_state_dot_v1_dot_state__pb2.GetEntryRequest.SerializeToString,
+            provost_dot_state_dot_v1_dot_state__pb2.GetEntryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.state.v1.StateService/ListEntries',
+            provost_dot_state_dot_v1_dot_state__pb2.ListEntriesRequest.SerializeToString,
+            provost_dot_state_dot_v1_dot_state__pb2.ListEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.state.v1.StateService/SendMessage',
+            provost_dot_state_dot_v1_dot_state__pb2.SendMessageRequest.SerializeToString,
+            provost_dot_state_dot_v1_dot_state__pb2.SendMessageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.state.v1.StateService/ListMessages',
+            provost_dot_state_dot_v1_dot_state__pb2.ListMessagesRequest.SerializeToString,
+            provost_dot_state_dot_v1_dot_state__pb2.ListMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.state.v1.StateService/AcknowledgeMessages',
+            provost_dot_state_dot_v1_dot_state__pb2.AcknowledgeMessagesRequest.SerializeToString,
+            provost_dot_state_dot_v1_dot_state__pb2.AcknowledgeMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SaveCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.state.v1.StateService/SaveCheckpoint',
+            provost_dot_state_dot_v1_dot_state__pb2.SaveCheckpointRequest.SerializeToString,
+            provost_dot_state_dot_v1_dot_state__pb2.SaveCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.state.v1.StateService/GetCheckpoint',
+            provost_dot_state_dot_v1_dot_state__pb2.GetCheckpointRequest.SerializeToString,
+            provost_dot_state_dot_v1_dot_state__pb2.GetCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.state.v1.StateService/ListCheckpoints',
+            provost_dot_state_dot_v1_dot_state__pb2.ListCheckpointsRequest.SerializeToString,
+            provost_dot_state_dot_v1_dot_state__pb2.ListCheckpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.state.v1.StateService/GetTask',
+            provost_dot_state_dot_v1_dot_state__pb2.GetTaskRequest.SerializeToString,
+            provost_dot_state_dot_v1_dot_state__pb2.GetTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.state.v1.StateService/ListTasks',
+            provost_dot_state_dot_v1_dot_state__pb2.ListTasksRequest.SerializeToString,
+            provost_dot_state_dot_v1_dot_state__pb2.ListTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/provost.state.v1.StateService/Watch',
+            provost_dot_state_dot_v1_dot_state__pb2.WatchRequest.SerializeToString,
+            provost_dot_state_dot_v1_dot_state__pb2.WatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

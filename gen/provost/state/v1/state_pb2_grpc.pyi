@@ -38,8 +38,12 @@ class StateServiceStub:
     changes nothing). Refused while the agent's lock is held for another task. Changes state; safe to retry.
     Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
     """
+    GetPacket: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetPacketRequest, _state_pb2.GetPacketResponse]
+    """Reads a packet as it was issued, the current one or an earlier version. Reasons: PACKET_UNKNOWN."""
+    ListPackets: _grpc.UnaryUnaryMultiCallable[_state_pb2.ListPacketsRequest, _state_pb2.ListPacketsResponse]
+    """Lists an agent's packets, newest first."""
     AcquireLock: _grpc.UnaryUnaryMultiCallable[_state_pb2.AcquireLockRequest, _state_pb2.AcquireLockResponse]
-    """Takes the agent's lock for a holder. The holder itself gets its token again. Changes state; safe to retry.
+    """Takes the agent's lock for a holder; with `wait_seconds`, waits its turn behind who asked before. The holder itself gets its token again. Changes state; safe to retry.
     Reasons: CANNOT_ACQUIRE_LOCK, NO_INSTRUCTION_PACKET, AGENT_REVOKED.
     """
     Advance: _grpc.UnaryUnaryMultiCallable[_state_pb2.AdvanceRequest, _state_pb2.AdvanceResponse]
@@ -48,6 +52,18 @@ class StateServiceStub:
     """
     ReleaseLock: _grpc.UnaryUnaryMultiCallable[_state_pb2.ReleaseLockRequest, _state_pb2.ReleaseLockResponse]
     """Gives the lock back. Changes state; safe to retry. Reasons: FENCING_TOKEN_STALE."""
+    ForceReleaseLock: _grpc.UnaryUnaryMultiCallable[_state_pb2.ForceReleaseLockRequest, _state_pb2.ForceReleaseLockResponse]
+    """Takes the lock away from its holder, by a person; its token is stale from then on. Changes state; safe to retry.
+    Reasons: LOCK_NOT_HELD.
+    """
+    ListLocks: _grpc.UnaryUnaryMultiCallable[_state_pb2.ListLocksRequest, _state_pb2.ListLocksResponse]
+    """Lists the locks that are held, and who waits for each."""
+    ReportActivity: _grpc.UnaryUnaryMultiCallable[_state_pb2.ReportActivityRequest, _state_pb2.ReportActivityResponse]
+    """Says what an agent did and what came of it, or that it waits and for what: what stuck detection judges by.
+    Changes state only when the judgement changes; safe to retry.
+    """
+    ListStuckAgents: _grpc.UnaryUnaryMultiCallable[_state_pb2.ListStuckAgentsRequest, _state_pb2.ListStuckAgentsResponse]
+    """Lists the agents that are stuck, and why."""
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_state_pb2.HeartbeatRequest, _state_pb2.HeartbeatResponse]
     """Says that an agent is alive. Kept in the store alone, with a TTL."""
     RecordError: _grpc.UnaryUnaryMultiCallable[_state_pb2.RecordErrorRequest, _state_pb2.RecordErrorResponse]
@@ -62,6 +78,36 @@ class StateServiceStub:
     """Reads content by hash. Reasons: ARTIFACT_UNKNOWN."""
     ListArtifacts: _grpc.UnaryUnaryMultiCallable[_state_pb2.ListArtifactsRequest, _state_pb2.ListArtifactsResponse]
     """Lists a task's artifacts, oldest first."""
+    PutEntry: _grpc.UnaryUnaryMultiCallable[_state_pb2.PutEntryRequest, _state_pb2.PutEntryResponse]
+    """Writes one entry of a task's blackboard, if it still has the version that is expected. Changes state; safe to retry.
+    Reasons: ENTRY_CHANGED, ENTRY_TOO_LARGE, BOARD_FULL, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
+    """
+    GetEntry: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetEntryRequest, _state_pb2.GetEntryResponse]
+    """Reads one entry. Reasons: ENTRY_UNKNOWN."""
+    ListEntries: _grpc.UnaryUnaryMultiCallable[_state_pb2.ListEntriesRequest, _state_pb2.ListEntriesResponse]
+    """Lists a board's entries, by section and key."""
+    SendMessage: _grpc.UnaryUnaryMultiCallable[_state_pb2.SendMessageRequest, _state_pb2.SendMessageResponse]
+    """Sends a message to one agent of a task or to all. Kept until acknowledged; order is kept per sender.
+    Changes state; safe to retry. Reasons: RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN.
+    """
+    ListMessages: _grpc.UnaryUnaryMultiCallable[_state_pb2.ListMessagesRequest, _state_pb2.ListMessagesResponse]
+    """Lists the messages to an agent, oldest first, by default those not acknowledged yet."""
+    AcknowledgeMessages: _grpc.UnaryUnaryMultiCallable[_state_pb2.AcknowledgeMessagesRequest, _state_pb2.AcknowledgeMessagesResponse]
+    """Acknowledges messages: they are not delivered again. Changes state; safe to retry."""
+    SaveCheckpoint: _grpc.UnaryUnaryMultiCallable[_state_pb2.SaveCheckpointRequest, _state_pb2.SaveCheckpointResponse]
+    """Keeps where a run stands, to go on from there. Old ones are let go by the retention. Changes state; safe to retry.
+    Reasons: ARTIFACT_UNKNOWN, FENCING_TOKEN_STALE.
+    """
+    GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetCheckpointRequest, _state_pb2.GetCheckpointResponse]
+    """Reads a run's checkpoint, the newest or one by number. Reasons: CHECKPOINT_UNKNOWN."""
+    ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_state_pb2.ListCheckpointsRequest, _state_pb2.ListCheckpointsResponse]
+    """Lists a run's checkpoints, newest first."""
+    GetTask: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetTaskRequest, _state_pb2.GetTaskResponse]
+    """A task as it is: agents, phases, locks, budgets, board, messages, who waits for what. Reasons: TASK_UNKNOWN."""
+    ListTasks: _grpc.UnaryUnaryMultiCallable[_state_pb2.ListTasksRequest, _state_pb2.ListTasksResponse]
+    """Lists tasks, last changed first."""
+    Watch: _grpc.UnaryStreamMultiCallable[_state_pb2.WatchRequest, _state_pb2.WatchResponse]
+    """What is there now, then every change, until the caller goes. A cursor resumes. Reasons: CURSOR_EXPIRED, CURSOR_INVALID."""
     WriteHandoff: _grpc.UnaryUnaryMultiCallable[_state_pb2.WriteHandoffRequest, _state_pb2.WriteHandoffResponse]
     """Leaves what a revoked agent knew for the next one. Changes state; safe to retry."""
     GetHandoff: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetHandoffRequest, _state_pb2.GetHandoffResponse]
@@ -83,8 +129,12 @@ class StateServiceAsyncStub(StateServiceStub):
     changes nothing). Refused while the agent's lock is held for another task. Changes state; safe to retry.
     Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
     """
+    GetPacket: _aio.UnaryUnaryMultiCallable[_state_pb2.GetPacketRequest, _state_pb2.GetPacketResponse]  # type: ignore[assignment]
+    """Reads a packet as it was issued, the current one or an earlier version. Reasons: PACKET_UNKNOWN."""
+    ListPackets: _aio.UnaryUnaryMultiCallable[_state_pb2.ListPacketsRequest, _state_pb2.ListPacketsResponse]  # type: ignore[assignment]
+    """Lists an agent's packets, newest first."""
     AcquireLock: _aio.UnaryUnaryMultiCallable[_state_pb2.AcquireLockRequest, _state_pb2.AcquireLockResponse]  # type: ignore[assignment]
-    """Takes the agent's lock for a holder. The holder itself gets its token again. Changes state; safe to retry.
+    """Takes the agent's lock for a holder; with `wait_seconds`, waits its turn behind who asked before. The holder itself gets its token again. Changes state; safe to retry.
     Reasons: CANNOT_ACQUIRE_LOCK, NO_INSTRUCTION_PACKET, AGENT_REVOKED.
     """
     Advance: _aio.UnaryUnaryMultiCallable[_state_pb2.AdvanceRequest, _state_pb2.AdvanceResponse]  # type: ignore[assignment]
@@ -93,6 +143,18 @@ class StateServiceAsyncStub(StateServiceStub):
     """
     ReleaseLock: _aio.UnaryUnaryMultiCallable[_state_pb2.ReleaseLockRequest, _state_pb2.ReleaseLockResponse]  # type: ignore[assignment]
     """Gives the lock back. Changes state; safe to retry. Reasons: FENCING_TOKEN_STALE."""
+    ForceReleaseLock: _aio.UnaryUnaryMultiCallable[_state_pb2.ForceReleaseLockRequest, _state_pb2.ForceReleaseLockResponse]  # type: ignore[assignment]
+    """Takes the lock away from its holder, by a person; its token is stale from then on. Changes state; safe to retry.
+    Reasons: LOCK_NOT_HELD.
+    """
+    ListLocks: _aio.UnaryUnaryMultiCallable[_state_pb2.ListLocksRequest, _state_pb2.ListLocksResponse]  # type: ignore[assignment]
+    """Lists the locks that are held, and who waits for each."""
+    ReportActivity: _aio.UnaryUnaryMultiCallable[_state_pb2.ReportActivityRequest, _state_pb2.ReportActivityResponse]  # type: ignore[assignment]
+    """Says what an agent did and what came of it, or that it waits and for what: what stuck detection judges by.
+    Changes state only when the judgement changes; safe to retry.
+    """
+    ListStuckAgents: _aio.UnaryUnaryMultiCallable[_state_pb2.ListStuckAgentsRequest, _state_pb2.ListStuckAgentsResponse]  # type: ignore[assignment]
+    """Lists the agents that are stuck, and why."""
     Heartbeat: _aio.UnaryUnaryMultiCallable[_state_pb2.HeartbeatRequest, _state_pb2.HeartbeatResponse]  # type: ignore[assignment]
     """Says that an agent is alive. Kept in the store alone, with a TTL."""
     RecordError: _aio.UnaryUnaryMultiCallable[_state_pb2.RecordErrorRequest, _state_pb2.RecordErrorResponse]  # type: ignore[assignment]
@@ -107,6 +169,36 @@ class StateServiceAsyncStub(StateServiceStub):
     """Reads content by hash. Reasons: ARTIFACT_UNKNOWN."""
     ListArtifacts: _aio.UnaryUnaryMultiCallable[_state_pb2.ListArtifactsRequest, _state_pb2.ListArtifactsResponse]  # type: ignore[assignment]
     """Lists a task's artifacts, oldest first."""
+    PutEntry: _aio.UnaryUnaryMultiCallable[_state_pb2.PutEntryRequest, _state_pb2.PutEntryResponse]  # type: ignore[assignment]
+    """Writes one entry of a task's blackboard, if it still has the version that is expected. Changes state; safe to retry.
+    Reasons: ENTRY_CHANGED, ENTRY_TOO_LARGE, BOARD_FULL, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
+    """
+    GetEntry: _aio.UnaryUnaryMultiCallable[_state_pb2.GetEntryRequest, _state_pb2.GetEntryResponse]  # type: ignore[assignment]
+    """Reads one entry. Reasons: ENTRY_UNKNOWN."""
+    ListEntries: _aio.UnaryUnaryMultiCallable[_state_pb2.ListEntriesRequest, _state_pb2.ListEntriesResponse]  # type: ignore[assignment]
+    """Lists a board's entries, by section and key."""
+    SendMessage: _aio.UnaryUnaryMultiCallable[_state_pb2.SendMessageRequest, _state_pb2.SendMessageResponse]  # type: ignore[assignment]
+    """Sends a message to one agent of a task or to all. Kept until acknowledged; order is kept per sender.
+    Changes state; safe to retry. Reasons: RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN.
+    """
+    ListMessages: _aio.UnaryUnaryMultiCallable[_state_pb2.ListMessagesRequest, _state_pb2.ListMessagesResponse]  # type: ignore[assignment]
+    """Lists the messages to an agent, oldest first, by default those not acknowledged yet."""
+    AcknowledgeMessages: _aio.UnaryUnaryMultiCallable[_state_pb2.AcknowledgeMessagesRequest, _state_pb2.AcknowledgeMessagesResponse]  # type: ignore[assignment]
+    """Acknowledges messages: they are not delivered again. Changes state; safe to retry."""
+    SaveCheckpoint: _aio.UnaryUnaryMultiCallable[_state_pb2.SaveCheckpointRequest, _state_pb2.SaveCheckpointResponse]  # type: ignore[assignment]
+    """Keeps where a run stands, to go on from there. Old ones are let go by the retention. Changes state; safe to retry.
+    Reasons: ARTIFACT_UNKNOWN, FENCING_TOKEN_STALE.
+    """
+    GetCheckpoint: _aio.UnaryUnaryMultiCallable[_state_pb2.GetCheckpointRequest, _state_pb2.GetCheckpointResponse]  # type: ignore[assignment]
+    """Reads a run's checkpoint, the newest or one by number. Reasons: CHECKPOINT_UNKNOWN."""
+    ListCheckpoints: _aio.UnaryUnaryMultiCallable[_state_pb2.ListCheckpointsRequest, _state_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
+    """Lists a run's checkpoints, newest first."""
+    GetTask: _aio.UnaryUnaryMultiCallable[_state_pb2.GetTaskRequest, _state_pb2.GetTaskResponse]  # type: ignore[assignment]
+    """A task as it is: agents, phases, locks, budgets, board, messages, who waits for what. Reasons: TASK_UNKNOWN."""
+    ListTasks: _aio.UnaryUnaryMultiCallable[_state_pb2.ListTasksRequest, _state_pb2.ListTasksResponse]  # type: ignore[assignment]
+    """Lists tasks, last changed first."""
+    Watch: _aio.UnaryStreamMultiCallable[_state_pb2.WatchRequest, _state_pb2.WatchResponse]  # type: ignore[assignment]
+    """What is there now, then every change, until the caller goes. A cursor resumes. Reasons: CURSOR_EXPIRED, CURSOR_INVALID."""
     WriteHandoff: _aio.UnaryUnaryMultiCallable[_state_pb2.WriteHandoffRequest, _state_pb2.WriteHandoffResponse]  # type: ignore[assignment]
     """Leaves what a revoked agent knew for the next one. Changes state; safe to retry."""
     GetHandoff: _aio.UnaryUnaryMultiCallable[_state_pb2.GetHandoffRequest, _state_pb2.GetHandoffResponse]  # type: ignore[assignment]
@@ -133,12 +225,28 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def GetPacket(
+        self,
+        request: _state_pb2.GetPacketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_state_pb2.GetPacketResponse, _abc.Awaitable[_state_pb2.GetPacketResponse]]:
+        """Reads a packet as it was issued, the current one or an earlier version. Reasons: PACKET_UNKNOWN."""
+
+    @_abc_1.abstractmethod
+    def ListPackets(
+        self,
+        request: _state_pb2.ListPacketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_state_pb2.ListPacketsResponse, _abc.Awaitable[_state_pb2.ListPacketsResponse]]:
+        """Lists an agent's packets, newest first."""
+
+    @_abc_1.abstractmethod
     def AcquireLock(
         self,
         request: _state_pb2.AcquireLockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.AcquireLockResponse, _abc.Awaitable[_state_pb2.AcquireLockResponse]]:
-        """Takes the agent's lock for a holder. The holder itself gets its token again. Changes state; safe to retry.
+        """Takes the agent's lock for a holder; with `wait_seconds`, waits its turn behind who asked before. The holder itself gets its token again. Changes state; safe to retry.
         Reasons: CANNOT_ACQUIRE_LOCK, NO_INSTRUCTION_PACKET, AGENT_REVOKED.
         """
 
@@ -159,6 +267,42 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.ReleaseLockResponse, _abc.Awaitable[_state_pb2.ReleaseLockResponse]]:
         """Gives the lock back. Changes state; safe to retry. Reasons: FENCING_TOKEN_STALE."""
+
+    @_abc_1.abstractmethod
+    def ForceReleaseLock(
+        self,
+        request: _state_pb2.ForceReleaseLockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_state_pb2.ForceReleaseLockResponse, _abc.Awaitable[_state_pb2.ForceReleaseLockResponse]]:
+        """Takes the lock away from its holder, by a person; its token is stale from then on. Changes state; safe to retry.
+        Reasons: LOCK_NOT_HELD.
+        """
+
+    @_abc_1.abstractmethod
+    def ListLocks(
+        self,
+        request: _state_pb2.ListLocksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_state_pb2.ListLocksResponse, _abc.Awaitable[_state_pb2.ListLocksResponse]]:
+        """Lists the locks that are held, and who waits for each."""
+
+    @_abc_1.abstractmethod
+    def ReportActivity(
+        self,
+        request: _state_pb2.ReportActivityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_state_pb2.ReportActivityResponse, _abc.Awaitable[_state_pb2.ReportActivityResponse]]:
+        """Says what an agent did and what came of it, or that it waits and for what: what stuck detection judges by.
+        Changes state only when the judgement changes; safe to retry.
+        """
+
+    @_abc_1.abstractmethod
+    def ListStuckAgents(
+        self,
+        request: _state_pb2.ListStuckAgentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_state_pb2.ListStuckAgentsResponse, _abc.Awaitable[_state_pb2.ListStuckAgentsResponse]]:
+        """Lists the agents that are stuck, and why."""
 
     @_abc_1.abstractmethod
     def Heartbeat(
@@ -209,6 +353,108 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.ListArtifactsResponse, _abc.Awaitable[_state_pb2.ListArtifactsResponse]]:
         """Lists a task's artifacts, oldest first."""
+
+    @_abc_1.abstractmethod
+    def PutEntry(
+        self,
+        request: _state_pb2.PutEntryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_state_pb2.PutEntryResponse, _abc.Awaitable[_state_pb2.PutEntryResponse]]:
+        """Writes one entry of a task's blackboard, if it still has the version that is expected. Changes state; safe to retry.
+        Reasons: ENTRY_CHANGED, ENTRY_TOO_LARGE, BOARD_FULL, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetEntry(
+        self,
+        request: _state_pb2.GetEntryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_state_pb2.GetEntryResponse, _abc.Awaitable[_state_pb2.GetEntryResponse]]:
+        """Reads one entry. Reasons: ENTRY_UNKNOWN."""
+
+    @_abc_1.abstractmethod
+    def ListEntries(
+        self,
+        request: _state_pb2.ListEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_state_pb2.ListEntriesResponse, _abc.Awaitable[_state_pb2.ListEntriesResponse]]:
+        """Lists a board's entries, by section and key."""
+
+    @_abc_1.abstractmethod
+    def SendMessage(
+        self,
+        request: _state_pb2.SendMessageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_state_pb2.SendMessageResponse, _abc.Awaitable[_state_pb2.SendMessageResponse]]:
+        """Sends a message to one agent of a task or to all. Kept until acknowledged; order is kept per sender.
+        Changes state; safe to retry. Reasons: RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN.
+        """
+
+    @_abc_1.abstractmethod
+    def ListMessages(
+        self,
+        request: _state_pb2.ListMessagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_state_pb2.ListMessagesResponse, _abc.Awaitable[_state_pb2.ListMessagesResponse]]:
+        """Lists the messages to an agent, oldest first, by default those not acknowledged yet."""
+
+    @_abc_1.abstractmethod
+    def AcknowledgeMessages(
+        self,
+        request: _state_pb2.AcknowledgeMessagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_state_pb2.AcknowledgeMessagesResponse, _abc.Awaitable[_state_pb2.AcknowledgeMessagesResponse]]:
+        """Acknowledges messages: they are not delivered again. Changes state; safe to retry."""
+
+    @_abc_1.abstractmethod
+    def SaveCheckpoint(
+        self,
+        request: _state_pb2.SaveCheckpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_state_pb2.SaveCheckpointResponse, _abc.Awaitable[_state_pb2.SaveCheckpointResponse]]:
+        """Keeps where a run stands, to go on from there. Old ones are let go by the retention. Changes state; safe to retry.
+        Reasons: ARTIFACT_UNKNOWN, FENCING_TOKEN_STALE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCheckpoint(
+        self,
+        request: _state_pb2.GetCheckpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_state_pb2.GetCheckpointResponse, _abc.Awaitable[_state_pb2.GetCheckpointResponse]]:
+        """Reads a run's checkpoint, the newest or one by number. Reasons: CHECKPOINT_UNKNOWN."""
+
+    @_abc_1.abstractmethod
+    def ListCheckpoints(
+        self,
+        request: _state_pb2.ListCheckpointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_state_pb2.ListCheckpointsResponse, _abc.Awaitable[_state_pb2.ListCheckpointsResponse]]:
+        """Lists a run's checkpoints, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetTask(
+        self,
+        request: _state_pb2.GetTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_state_pb2.GetTaskResponse, _abc.Awaitable[_state_pb2.GetTaskResponse]]:
+        """A task as it is: agents, phases, locks, budgets, board, messages, who waits for what. Reasons: TASK_UNKNOWN."""
+
+    @_abc_1.abstractmethod
+    def ListTasks(
+        self,
+        request: _state_pb2.ListTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_state_pb2.ListTasksResponse, _abc.Awaitable[_state_pb2.ListTasksResponse]]:
+        """Lists tasks, last changed first."""
+
+    @_abc_1.abstractmethod
+    def Watch(
+        self,
+        request: _state_pb2.WatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_state_pb2.WatchResponse], _abc.AsyncIterator[_state_pb2.WatchResponse]]:
+        """What is there now, then every change, until the caller goes. A cursor resumes. Reasons: CURSOR_EXPIRED, CURSOR_INVALID."""
 
     @_abc_1.abstractmethod
     def WriteHandoff(

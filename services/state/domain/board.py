@@ -1,0 +1,167 @@
+"""The blackboard of a task: what its agents know together, entry by entry (Hayes-Roth, "A Blackboard Architecture").
+
+An entry is whole and versioned. Whoever builds on what it read says which version that was, and is refused if another
+has written since, so that no update is lost. An entry is taken off the board by an empty value; its versions go on.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import TypeAlias
+
+from kernel.decider import Decider
+from kernel.events import require_token
+from services.state.domain.bounds import require_agent_id, require_name
+from services.state.domain.faults import (
+    BoardFull,
+    EntryChanged,
+    EntryTooLarge,
+    FieldInvalid,
+)
+from services.state.domain.labels import require_labels
+from services.state.domain.sequenced import Sequenced
+
+SECTIONS = ("problem", "solutions", "progress", "consensus")
+MAX_VALUE_BYTES = 64 * 1024
+MAX_ENTRIES = 1000
+MAX_BOARD_BYTES = 4 * 1024 * 1024
+
+# wants
+
+
+@dataclass(frozen=True, slots=True)
+class PutEntry:
+    task_id: str
+    section: str
+    key: str
+    value: str
+    author: str
+    expected_version: int | None
+    """The version that was read; 0 when nothing was there; `None` writes over whatever is there."""
+    labels: tuple[str, ...]
+    known_labels: frozenset[str] | None
+    at: datetime
+
+
+# facts
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    task_id: str
+    section: str
+    key: str
+    value: str
+    author: str
+    version: int
+    at: datetime
+    labels: tuple[str, ...] = ()
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPut:
+    entry: Entry
+
+
+Event: TypeAlias = EntryPut
+Name: TypeAlias = tuple[str, str]
+"""Section and key."""
+
+# state
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    entries: Mapping[Name, Entry] = field(default_factory=lambda: MappingProxyType({}))
+    """Those that were taken off, too: their versions must not begin anew."""
+    n_bytes: int = 0
+    sequence: int = 0
+
+    def entry(self, section: str, key: str) -> Entry | None:
+        """The entry, if there is one on the board."""
+        found = self.entries.get((section, key))
+        return found if found is not None and found.value else None
+
+
+# decide
+
+
+def decide(board: Board, command: PutEntry) -> EntryPut | None:
+    """The entry written; `None` when it stands there already, word for word, from the same author.
+
+    Raises:
+        Invalid: a field is out of bounds, or the value is no JSON.
+        EntryChanged: another has written since.
+        EntryTooLarge, BoardFull: there is no room for it.
+        LabelUnknown: the policy set does not have the label.
+    """
+    require_token(command.task_id, "task_id")
+    if command.section not in SECTIONS:
+        raise FieldInvalid("section", f"must be one of {', '.join(SECTIONS)}")
+    require_name(command.key, "key")
+    require_agent_id(command.author, "agent_id")
+    labels = require_labels(command.labels, command.known_labels)
+    n_bytes = _require_json(command.value)
+    old = board.entries.get((command.section, command.key))
+    version = old.version if old is not None else 0
+    asked_again = command.expected_version in {None, version, version - 1}
+    if asked_again and old is not None and _same(old, command, labels):
+        return None
+    standing = version if old is not None and old.value else 0
+    if command.expected_version is not None and command.expected_version not in {version, standing}:
+        raise EntryChanged(command.section, command.key, command.expected_version, version)
+    if old is None and len(board.entries) >= MAX_ENTRIES:
+        raise BoardFull(command.task_id, f"{MAX_ENTRIES} entries")
+    if board.n_bytes + n_bytes - _size(old) > MAX_BOARD_BYTES:
+        raise BoardFull(command.task_id, f"{MAX_BOARD_BYTES} bytes")
+    return EntryPut(
+        Entry(
+            command.task_id,
+            command.section,
+            command.key,
+            command.value,
+            command.author,
+            version + 1,
+            command.at,
+            labels,
+        )
+    )
+
+
+def _same(old: Entry, command: PutEntry, labels: tuple[str, ...]) -> bool:
+    return (old.value, old.author, old.labels) == (command.value, command.author, labels)
+
+
+def _require_json(value: str) -> int:
+    """The length of `value` in bytes; empty is none, and takes an entry off."""
+    n_bytes = len(value.encode())
+    if n_bytes > MAX_VALUE_BYTES:
+        raise EntryTooLarge(n_bytes, MAX_VALUE_BYTES)
+    if value:
+        try:
+            json.loads(value)
+        except (ValueError, RecursionError):
+            raise FieldInvalid("value", "must be JSON, or empty to take the entry off") from None
+    return n_bytes
+
+
+def _size(entry: Entry | None) -> int:
+    return 0 if entry is None else len(entry.value.encode())
+
+
+# evolve
+
+
+def evolve(board: Board, event: Event | Sequenced[Event]) -> Board:
+    """`board` after `event`."""
+    told, sequence = (event.event, event.sequence) if isinstance(event, Sequenced) else (event, 0)
+    entry = replace(told.entry, sequence=sequence)
+    name = entry.section, entry.key
+    n_bytes = board.n_bytes + _size(entry) - _size(board.entries.get(name))
+    return Board(MappingProxyType({**board.entries, name: entry}), n_bytes, sequence)
+
+
+BOARD: Decider[PutEntry, Board, Event | Sequenced[Event]] = Decider("state", "board", Board(), decide, evolve)

@@ -1,0 +1,210 @@
+"""Messages between the agents of a task: to one or to all, each delivered until it is acknowledged.
+
+One task's messages are one aggregate, so that everybody sees them in one order, each sender's own among them. What all
+have acknowledged is let go; what nobody fetches is kept, up to a limit that the sender is told of.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import TypeAlias, assert_never
+
+from kernel.decider import Decider
+from kernel.events import require_token
+from services.state.domain.bounds import require_agent_id, require_name
+from services.state.domain.faults import FieldInvalid, InboxFull, MessageTooLarge, RecipientUnknown
+from services.state.domain.labels import require_labels
+from services.state.domain.sequenced import Sequenced
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_WAITING = 1000
+"""So many messages of a task may wait for somebody."""
+
+# wants
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    message_id: str
+    task_id: str
+    from_agent_id: str
+    to_agent_id: str
+    type: str
+    body: str
+    in_reply_to: str
+    labels: tuple[str, ...]
+    known_labels: frozenset[str] | None
+    crew: frozenset[str]
+    """Who works on the task, as far as state knows."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgeMessages:
+    task_id: str
+    agent_id: str
+    up_to_sequence: int
+    message_ids: tuple[str, ...]
+    at: datetime
+
+
+Command: TypeAlias = SendMessage | AcknowledgeMessages
+
+# facts
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    message_id: str
+    task_id: str
+    from_agent_id: str
+    to_agent_id: str
+    """Empty: to all others."""
+    type: str
+    body: str
+    in_reply_to: str
+    at: datetime
+    labels: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
+    """To whom it goes: the one it is for, or all who worked on the task when it was sent."""
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSent:
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesAcknowledged:
+    task_id: str
+    agent_id: str
+    up_to_sequence: int
+    message_ids: tuple[str, ...]
+    at: datetime
+
+
+Event: TypeAlias = MessageSent | MessagesAcknowledged
+
+# state
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    waiting: Mapping[str, Message] = field(default_factory=lambda: MappingProxyType({}))
+    """By message id, in the order they were sent: those that somebody has not acknowledged."""
+    missing: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    """Who has not acknowledged each of them."""
+    sequence: int = 0
+
+    def unread(self, agent_id: str) -> Iterator[Message]:
+        """What waits for an agent, oldest first."""
+        return (each for each in self.waiting.values() if agent_id in self.missing[each.message_id])
+
+
+# decide
+
+
+def decide(inbox: Inbox, command: Command) -> Event | None:
+    """What happens; `None` when it has happened already.
+
+    Raises:
+        Invalid: a field is out of bounds, or the body is no JSON.
+        RecipientUnknown: nobody of that name works on the task.
+        MessageTooLarge, InboxFull: there is no room for it.
+        LabelUnknown: the policy set does not have the label.
+    """
+    match command:
+        case SendMessage():
+            return _send(inbox, command)
+        case AcknowledgeMessages():
+            return _acknowledge(inbox, command)
+        case _:
+            assert_never(command)
+
+
+def _send(inbox: Inbox, command: SendMessage) -> MessageSent | None:
+    require_token(command.task_id, "task_id")
+    require_token(command.message_id, "message_id")
+    require_agent_id(command.from_agent_id, "from_agent_id")
+    require_name(command.type, "type")
+    if command.message_id in inbox.waiting:
+        return None
+    n_bytes = len(command.body.encode())
+    if n_bytes > MAX_BODY_BYTES:
+        raise MessageTooLarge(n_bytes, MAX_BODY_BYTES)
+    try:
+        json.loads(command.body)
+    except (ValueError, RecursionError):
+        raise FieldInvalid("body", "must be JSON") from None
+    if command.in_reply_to:
+        require_token(command.in_reply_to, "in_reply_to")
+    if command.from_agent_id not in command.crew:
+        raise RecipientUnknown("from_agent_id", command.from_agent_id, command.task_id)
+    others = command.crew - {command.from_agent_id}
+    if command.to_agent_id:
+        require_agent_id(command.to_agent_id, "to_agent_id")
+        if command.to_agent_id not in others:
+            raise RecipientUnknown("to_agent_id", command.to_agent_id, command.task_id)
+        others = frozenset({command.to_agent_id})
+    elif not others:
+        raise RecipientUnknown("to_agent_id", "(all)", command.task_id)
+    if len(inbox.waiting) >= MAX_WAITING:
+        raise InboxFull(command.task_id, MAX_WAITING)
+    return MessageSent(
+        Message(
+            command.message_id,
+            command.task_id,
+            command.from_agent_id,
+            command.to_agent_id,
+            command.type,
+            command.body,
+            command.in_reply_to,
+            command.at,
+            require_labels(command.labels, command.known_labels),
+            tuple(sorted(others)),
+        )
+    )
+
+
+def _acknowledge(inbox: Inbox, command: AcknowledgeMessages) -> MessagesAcknowledged | None:
+    require_token(command.task_id, "task_id")
+    require_agent_id(command.agent_id)
+    named = frozenset(command.message_ids)
+    ids = tuple(
+        each.message_id
+        for each in inbox.unread(command.agent_id)
+        if each.message_id in named or each.sequence <= command.up_to_sequence
+    )
+    if not ids:
+        return None
+    return MessagesAcknowledged(command.task_id, command.agent_id, command.up_to_sequence, ids, command.at)
+
+
+# evolve
+
+
+def evolve(inbox: Inbox, event: Event | Sequenced[Event]) -> Inbox:
+    """`inbox` after `event`."""
+    told, sequence = (event.event, event.sequence) if isinstance(event, Sequenced) else (event, 0)
+    match told:
+        case MessageSent(message=message):
+            waiting = {**inbox.waiting, message.message_id: replace(message, sequence=sequence)}
+            missing = {**inbox.missing, message.message_id: frozenset(message.recipients)}
+        case MessagesAcknowledged(agent_id=agent_id, message_ids=message_ids):
+            waiting, missing = dict(inbox.waiting), dict(inbox.missing)
+            for each in message_ids:
+                left = missing.get(each, frozenset()) - {agent_id}
+                if left:
+                    missing[each] = left
+                else:
+                    waiting.pop(each, None)
+                    missing.pop(each, None)
+        case _:
+            assert_never(told)
+    return Inbox(MappingProxyType(waiting), MappingProxyType(missing), sequence)
+
+
+INBOX: Decider[Command, Inbox, Event | Sequenced[Event]] = Decider("state", "inbox", Inbox(), decide, evolve)
