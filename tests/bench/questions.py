@@ -245,7 +245,7 @@ def questions(events: int) -> dict[str, tuple[str, Callable[[int], Any]]]:
     long_ago = stamped(pb.EventFilter(agent_id="sre-2"), 3000, 3010)
     return {
         "events, newest": ("ListEvents", lambda n: pb.ListEventsRequest(page_size=50)),
-        "events, 500 oldest": (
+        "events, 250 oldest": (
             "ListEvents",
             lambda n: pb.ListEventsRequest(page_size=500, oldest_first=True),
         ),

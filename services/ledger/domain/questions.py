@@ -10,7 +10,7 @@ A page is a bounded amount of work, so it may hold fewer rows than asked for, ev
 import base64
 import binascii
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from hashlib import sha256
 from typing import ClassVar, Generic, TypeVar
 
@@ -19,6 +19,8 @@ from services.ledger.domain.faults import CursorInvalid, PageTokenInvalid
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
+MAX_EVENTS = 250
+"""A page of events ends after so many: spelling them out takes longer than finding them."""
 MAX_PAGE_BYTES = 1024 * 1024
 """A page ends early when headers and payloads together are larger, so that it fits into one answer."""
 
@@ -157,6 +159,12 @@ def page_of(question: Question, page_size: int, page_token: str) -> Page:
         raise Invalid("FIELD_INVALID", "page_size must not be negative", field="page_size")
     size = min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
     return Page(size, _cursor(question, page_token) if page_token else None)
+
+
+def page_of_events(question: EventQuestion, page_size: int, page_token: str) -> Page:
+    """As `page_of`, but never larger than `MAX_EVENTS`."""
+    page = page_of(question, page_size, page_token)
+    return replace(page, size=min(page.size, MAX_EVENTS))
 
 
 def token_of(question: Question, end: Cursor | None) -> str:

@@ -12,6 +12,7 @@ from services.ledger.domain.questions import (
     PromotionQuestion,
     ViolationQuestion,
     page_of,
+    page_of_events,
 )
 from services.ledger.ports import Book
 
@@ -30,7 +31,7 @@ class Answers:
         return entry
 
     async def events(self, question: EventQuestion, page_size: int, page_token: str) -> Listed[Entry]:
-        return await self._book.events(question, page_of(question, page_size, page_token))
+        return await self._book.events(question, page_of_events(question, page_size, page_token))
 
     async def actions(self, question: ActionQuestion, page_size: int, page_token: str) -> Listed[ActionRow]:
         return await self._book.actions(question, page_of(question, page_size, page_token))

@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 
 from services.ledger.domain.entry import Entry
 from services.ledger.domain.faults import EffectUnknown, EventUnknown, RunUnknown
-from services.ledger.domain.questions import EventQuestion, Listed, Page, ReplayQuestion, page_of
+from services.ledger.domain.questions import EventQuestion, Listed, Page, ReplayQuestion, page_of_events
 from services.ledger.domain.steps import ReadReferences, References, Step, Traced
 from services.ledger.domain.terms import RUN, terms_of
 from services.ledger.domain.understood import Understand
@@ -49,7 +49,7 @@ class Causes:
             RunUnknown: the tenant has no event of such a run.
             Invalid, PageTokenInvalid: as every list.
         """
-        found = await self._book.events(question, page_of(question, page_size, page_token))
+        found = await self._book.events(question, page_of_events(question, page_size, page_token))
         if not found.rows and found.end is None and not page_token:
             raise RunUnknown(question.run_id)
         known = {entry.event_id: entry.sequence for entry in found.rows}
