@@ -28,6 +28,8 @@ from services.ledger.rpc import LedgerServicer
 from services.ledger.wire.references import references_of
 from services.ledger.wire.understanding import understand
 
+AS_PUBLISHED = frozenset({"ExportLedgerResponse", "GetEntriesResponse"})  # seals and all
+
 
 async def main(stopping: process.Stopping) -> None:
     gc.freeze()  # rows come by the thousand and have no circles: looking for some costs a fifth
@@ -49,7 +51,7 @@ async def main(stopping: process.Stopping) -> None:
     def follow(after: int, deliver: Deliver) -> Follower:
         return Follower(connection, FILTERS, after, deliver, "ledger", gather_seconds=0.03)
 
-    server = Server(settings, "ledger", tell=Opening(keys))
+    server = Server(settings, "ledger", tell=Opening(keys, AS_PUBLISHED))
     causes = Causes(book, understand, references_of)
     exports = Exports(book, signer, ProcessExporter(), ledger.tree_head, lambda: ledger.position)
     server.add(add_LedgerServiceServicer_to_server, LedgerServicer(ledger, exports, causes, erasures.erasing))
