@@ -30,7 +30,7 @@ def provost(home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
 def test_an_export_is_taken_away_and_proved(
     running: Embedded, operator: httpx.Client, tmp_path: Path
 ) -> None:
-    log = "kernel: Out of memory: Killed process 4242 (java)\n" * 20
+    log = "kernel: Out of memory: Killed process 4242 (java) of user quetzalcoatl\n" * 20
     done = operator.post("/api/process_log", json={"log": log, "mode": "safe"})
     assert done.status_code == 200, done.text
     key = provost(running.home, "key").stdout.strip()
@@ -44,6 +44,11 @@ def test_an_export_is_taken_away_and_proved(
     rows = [json.loads(each) for each in (tmp_path / "export/events/00000.jsonl").read_text().splitlines()]
     assert (said["proved"], said["tree_size"], said["parquet"]) == (True, len(rows), "equal")
     assert any(row["type"] == "provost.orchestrator.v1.RunEnded" for row in rows)
+    # What is personal goes out as it was published: sealed.
+    whole = b"".join(each.read_bytes() for each in (tmp_path / "export").rglob("*") if each.is_file())
+    assert "quetzalcoatl" in done.text
+    assert b"sealed:v1:" in whole
+    assert b"quetzalcoatl" not in whole
     edited = tmp_path / "export/events/00000.jsonl"
     edited.write_text(edited.read_text().replace("RUN_STATE_COMPLETED", "RUN_STATE_FAILED"))
     again = provost(tmp_path / "nowhere", "verify", "--export", tmp_path / "export", "--key", key)
