@@ -30,6 +30,8 @@ from services.state.domain.revocation import AgentRevoked
 from services.state.domain.snapshot import AgentSnapshot, snapshot
 from services.state.domain.task import (
     MAX_CONTENT_BYTES,
+    SEAL_BYTES,
+    SEALED,
     Artifact,
     HandoffWritten,
     StoreArtifact,
@@ -158,7 +160,8 @@ class State:
         Raises:
             ArtifactTooLarge, ArtifactHashMismatch, Invalid, Exhausted.
         """
-        if len(wanted.content) > MAX_CONTENT_BYTES:
+        seal_bytes = SEAL_BYTES if wanted.content.startswith(SEALED) else 0
+        if len(wanted.content) > MAX_CONTENT_BYTES + seal_bytes:
             raise ArtifactTooLarge(MAX_CONTENT_BYTES)
         sha256 = await self._contents.hash(wanted.content)
         if wanted.sha256 and wanted.sha256 != sha256:

@@ -59,7 +59,7 @@ def judge(told: History, score: Score) -> None:
             elif agent_id not in found and second <= episode.begins + FOUND_WITHIN_SECONDS:
                 found.add(agent_id)
                 score.delays.append(second - episode.begins)
-                score.named_right += stuck.kind == episode.kind
+                score.named_right += stuck.kind == episode.kind.upper()
     missed = open_episodes.keys() - found
     score.found += len(found)
     score.missed += len(missed)

@@ -217,6 +217,9 @@ class Packet:
     error_budget: ErrorBudget | None
     escalation_rules: tuple[str, ...]
     created_at: datetime | None
+    version: int = 0
+    """Set by state."""
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,3 +256,4 @@ class Handoff:
     required_next_actions: tuple[str, ...]
     constraints_reminder: tuple[str, ...]
     artifacts: tuple[str, ...]
+    labels: tuple[str, ...] = ()

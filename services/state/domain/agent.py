@@ -6,7 +6,7 @@ from typing import TypeAlias, assert_never
 
 from kernel.decider import Decider
 from kernel.events import require_token
-from services.state.domain.bounds import require_agent_id, require_name
+from services.state.domain.bounds import cut, require_agent_id, require_name
 from services.state.domain.errors import ErrorCounts, counted
 from services.state.domain.faults import AgentIsRevoked, LockTaken, NoInstructionPacket
 from services.state.domain.lock import (
@@ -111,10 +111,11 @@ def decide(agent: Agent, command: Command) -> Event | None:
     match command:
         case IssuePacket(packet=packet, at=at):
             require_sound(packet)
-            if packet == agent.packet:
+            known = agent.packet.version if agent.packet else 0
+            if replace(packet, version=known) == agent.packet:
                 return None  # a run that takes its agent again goes on with the same counts
             _require_idle_elsewhere(agent, packet.task_id, at)
-            return PacketIssued(packet, at)
+            return PacketIssued(replace(packet, version=known + 1), at)
         case AcquireLock():
             if command.revoked:
                 raise AgentIsRevoked(command.agent_id)
@@ -151,7 +152,7 @@ def _record(command: RecordError) -> ErrorRecorded:
         command.run_id,
         command.error_type,
         # Cut, not refused: an error that is not counted would be a way past the budget.
-        command.message[:MAX_MESSAGE_CHARACTERS],
+        cut(command.message, MAX_MESSAGE_CHARACTERS),
         command.procedure_violation,
         command.at,
     )

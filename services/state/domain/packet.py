@@ -40,6 +40,9 @@ class Packet:
     success_criteria: tuple[str, ...] = ()
     error_budget: ErrorBudget = field(default_factory=ErrorBudget)
     escalation_rules: tuple[str, ...] = ()
+    version: int = 0
+    """From 1 on for each agent; 0 in packets from before there were versions."""
+    labels: tuple[str, ...] = ()
 
 
 def require_sound(packet: Packet) -> Packet:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.state.domain.attention import Stuck, Waiting
 from services.state.domain.documents import LockDocument, StateDocument, errors_from
 from services.state.domain.errors import ErrorCounts
 from services.state.domain.packet import Packet
@@ -28,6 +29,9 @@ class AgentSnapshot:
     lock: HeldLock | None
     heartbeat_time: datetime | None
     sequence: int
+    waiting: Waiting | None = None
+    stuck: Stuck | None = None
+    labels: tuple[str, ...] = ()
 
 
 def snapshot(

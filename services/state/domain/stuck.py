@@ -3,10 +3,10 @@
 Progress is something that was not there before: another outcome, another action, a change of state, something new said.
 Four ways of standing still are told apart:
 
-- `no_heartbeat`: there is no sign of it at all;
-- `no_progress`: it is there, and nothing comes of it;
-- `repetition`: the same few actions with the same outcomes, round and round;
-- `circle`: agents answer each other with what they have said before.
+- `NO_HEARTBEAT`: there is no sign of it at all;
+- `NO_PROGRESS`: it is there, and nothing comes of it;
+- `REPETITION`: the same few actions with the same outcomes, round and round;
+- `CIRCLE`: agents answer each other with what they have said before.
 
 Whoever waits for an approval, a gate, or a poll it declared is none of these, until the time it named is over. The way
 of looking for rounds follows OpenHands' stuck detector (repeated pairs of action and observation); unlike that one it
@@ -26,10 +26,10 @@ KEPT = 48
 
 
 class Kind(StrEnum):
-    NO_HEARTBEAT = "no_heartbeat"
-    NO_PROGRESS = "no_progress"
-    REPETITION = "repetition"
-    CIRCLE = "circle"
+    NO_HEARTBEAT = "NO_HEARTBEAT"
+    NO_PROGRESS = "NO_PROGRESS"
+    REPETITION = "REPETITION"
+    CIRCLE = "CIRCLE"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ from typing import TypeAlias, assert_never
 
 from kernel.decider import Decider
 from kernel.events import require_token
-from services.state.domain.bounds import require_agent_id, require_text
+from services.state.domain.bounds import cut, require_agent_id, require_text
 from services.state.domain.faults import FieldInvalid
 from services.state.domain.sequenced import Sequenced
 
 MAX_CONTENT_BYTES = 32 * 1024 * 1024
+SEALED, SEAL_BYTES = b"sealed:v1:", 1024
+"""How sealed content begins, and what it may be larger than what is in it."""
 MAX_HANDOFF_ENTRIES, MAX_HANDOFF_CHARACTERS = 64, 1000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,64}/[A-Za-z0-9.+-]{1,64}(; ?[a-z-]{1,32}=[A-Za-z0-9._-]{1,64})?")
@@ -28,6 +30,7 @@ class Artifact:
     task_id: str
     run_id: str
     at: datetime
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Handoff:
     required_next_actions: tuple[str, ...]
     constraints_reminder: tuple[str, ...]
     artifacts: tuple[str, ...]
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +164,7 @@ def _cut(handoff: Handoff) -> Handoff:
 
 
 def _text(value: str) -> str:
-    return value if len(value) <= MAX_HANDOFF_CHARACTERS else value[: MAX_HANDOFF_CHARACTERS - 1] + "…"
+    return cut(value, MAX_HANDOFF_CHARACTERS)
 
 
 def _texts(values: tuple[str, ...]) -> tuple[str, ...]:
