@@ -11,8 +11,9 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 import uvloop
@@ -79,14 +80,29 @@ class Stopping:
     async def wait(self) -> None:
         await self._event.wait()
 
+    async def ends(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let `work` go on until the process is asked to stop, and end it then. What it raises is raised."""
+        working, asked = asyncio.ensure_future(work), asyncio.ensure_future(self.wait())
+        try:
+            await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+                await asked
+        finally:
+            for each in (working, asked):
+                each.cancel()
+            await asyncio.wait({working, asked})
 
-def run(main: Callable[[Stopping], Awaitable[None]]) -> None:
+
+def run(
+    main: Callable[[Stopping], Awaitable[None]], *, collect: tuple[int, int, int] = (20_000, 20, 20)
+) -> None:
     """Run `main` on uvloop until it returns.
 
     SIGTERM and SIGINT set the `Stopping` it is given; a second one cancels it. An error that nobody handled
-    is logged and ends the process with exit code 1.
+    is logged and ends the process with exit code 1. `collect` is how seldom garbage is looked for (`gc`).
     """
-    _collect_seldom()
+    _collect_seldom(collect)
     try:
         uvloop.run(_until_done(main))
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -96,11 +112,11 @@ def run(main: Callable[[Stopping], Awaitable[None]]) -> None:
         raise SystemExit(1) from None
 
 
-def _collect_seldom() -> None:
+def _collect_seldom(thresholds: tuple[int, int, int]) -> None:
     """What is imported stays for good and need not be looked at again; messages and events rarely form cycles."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(*thresholds)
 
 
 async def _until_done(main: Callable[[Stopping], Awaitable[None]]) -> None:

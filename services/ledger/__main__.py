@@ -1,7 +1,5 @@
 """The ledger's composition root."""
 
-import asyncio
-import gc
 import sys
 
 from chassis import metrics, process, telemetry
@@ -24,23 +22,18 @@ from services.ledger.handlers import Ledger
 from services.ledger.handlers.causes import Causes
 from services.ledger.handlers.exporting import Exports
 from services.ledger.reactor import FILTERS, Reactor
-from services.ledger.rpc import LedgerServicer
+from services.ledger.rpc import AS_PUBLISHED, LedgerServicer
 from services.ledger.wire.references import references_of
 from services.ledger.wire.understanding import understand
 
-AS_PUBLISHED = frozenset({"ExportLedgerResponse", "GetEntriesResponse"})  # seals and all
-
 
 async def main(stopping: process.Stopping) -> None:
-    gc.freeze()  # rows come by the thousand and have no circles: looking for some costs a fifth
-    gc.set_threshold(50_000, 20, 50)
     sys.setswitchinterval(0.001)  # whoever writes gives way at every statement, and waits this long each time
     settings = load(LedgerSettings)
     telemetry.configure("ledger", settings)
     metrics.serve(settings.metrics_port_of("ledger"))
     connection, keys = await opened(settings, "ledger")
     erasures = Erasures(connection, keys, settings.personal_days)
-
     signer = FileSigner(ORIGIN, settings.signing_key, settings.signed_head)
     url = settings.ledger_database_url.get_secret_value()
     book = book_in(settings.database, url, settings.ledger_database_password_file, understand)
@@ -58,18 +51,10 @@ async def main(stopping: process.Stopping) -> None:
     await erasures.start()
     await server.start()
     reactor = Reactor(ledger, follow, server.set_serving, settings.ledger_scrub_seconds)
-    following = asyncio.create_task(reactor.run())
-    await asyncio.wait(
-        {following, asyncio.ensure_future(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED
-    )
-    if following.done():
-        following.result()  # an error that nobody handled ends the process; a divergence leaves it answering
-        await stopping.wait()
-    following.cancel()
-    await asyncio.wait({following})
+    await stopping.ends(reactor.run())
     for stop in (server.stop, erasures.stop, book.close, connection.close):
         await stop()
 
 
 if __name__ == "__main__":
-    process.run(main)
+    process.run(main, collect=(50_000, 20, 50))  # rows have no circles: looking for some costs a fifth

@@ -18,6 +18,8 @@ from services.ledger.rpc.reading import READ_SECONDS, Reading
 from services.ledger.wire import answers as wire
 
 MAX_WAIT_SECONDS = 25
+AS_PUBLISHED = frozenset({"ExportLedgerResponse", "GetEntriesResponse"})
+"""Answers whose seals are not opened: they hold what was published."""
 
 
 class LedgerServicer(ErasingRpc, Reading):
