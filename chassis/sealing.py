@@ -46,10 +46,17 @@ class Seal:
 
     def seal(self, text: str) -> str:
         """`text`, sealed; no text stays no text."""
-        if not text:
+        return self._as_text(text, os.urandom(_NONCE_BYTES)) if text else text
+
+    def seal_same(self, text: str) -> str:
+        """As `seal`, and the same for the same text, for what is compared; what is a whole seal already stays as it is.
+
+        The nonce is derived from the text (as in RFC 8452): that two texts of one subject are equal can be seen.
+        """
+        if not text or TOKEN.fullmatch(text):
             return text
-        sealed = self._sealed(text.encode("utf-8", "replace"))
-        return self._head + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+        nonce = hmac.digest(self.derived("nonce"), text.encode("utf-8", "replace"), "sha256")[:_NONCE_BYTES]
+        return self._as_text(text, nonce)
 
     def open(self, text: str) -> str:
         """`text` with everything in it that is sealed under this key opened; what others have sealed stays."""
@@ -59,7 +66,7 @@ class Seal:
 
     def seal_bytes(self, content: bytes) -> bytes:
         """A whole content, sealed: the same head, and then bytes."""
-        return self._head.encode() + self._sealed(content)
+        return self._head.encode() + self._sealed(content, os.urandom(_NONCE_BYTES))
 
     def open_bytes(self, content: bytes) -> bytes:
         """What `seal_bytes` made it of; unsealed content as it is.
@@ -79,8 +86,11 @@ class Seal:
         """In place of a digest of something that can be guessed: nobody without the key can try guesses."""
         return f"hmac-sha256:{hmac.digest(self.derived('digest'), digest.encode(), 'sha256').hex()}"
 
-    def _sealed(self, content: bytes) -> bytes:
-        nonce = os.urandom(_NONCE_BYTES)
+    def _as_text(self, text: str, nonce: bytes) -> str:
+        sealed = self._sealed(text.encode("utf-8", "replace"), nonce)
+        return self._head + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+    def _sealed(self, content: bytes, nonce: bytes) -> bytes:
         return nonce + self._gcm.encrypt(nonce, content, self._aad)
 
     def _plain(self, sealed: bytes) -> bytes | None:

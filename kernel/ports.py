@@ -108,6 +108,10 @@ class Seal(Protocol):
         """`text` in a form that nobody can read without the key; no text stays no text."""
         ...
 
+    def seal_same(self, text: str) -> str:
+        """As `seal`, and the same for the same text; what is a whole seal already stays as it is."""
+        ...
+
     def open(self, text: str) -> str:
         """`text` with everything in it that is sealed under this key opened."""
         ...

@@ -57,7 +57,9 @@ class SubjectPrivacy:
         if personal is None or not key_id or _says_erased(record):
             return record
         seal = await self._keys.of_key(tenant, key_id)
-        made = personal.changed(record, seal.seal)
+        # State compares a packet with the one before it: if nothing has changed, nothing is issued.
+        change = seal.seal_same if isinstance(record, records.Packet) else seal.seal
+        made = personal.changed(record, change)
         if isinstance(record, wants.RecordPlan) and isinstance(made, wants.RecordPlan):
             known = self._of(tenant, key_id)
             for part in ("incident", "plan", "cycles"):

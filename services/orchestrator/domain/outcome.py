@@ -21,6 +21,7 @@ from services.orchestrator.domain.records import (
 from services.orchestrator.domain.run import Run
 
 ARTIFACT = "artifact:"
+_MOST_CHARACTERS = 1000  # of a text in a handoff; state, which sees it sealed, can cut nothing
 _BAD = frozenset({EffectState.FAILED, EffectState.REFUSED, EffectState.UNKNOWN})
 
 
@@ -159,9 +160,11 @@ def handoff_of(run: Run, kind: str, details: str) -> Handoff:
         revoked=True,
         revocation_reason=RevocationReason(kind, details),
         last_known_state=LastKnownState(run.phase or "", run.state),
-        what_was_tried=tuple(tried),
-        blocking_issue=details,
-        required_next_actions=tuple(f"{p.action.name} on {p.action.target}: {p.why}" for p in undone),
+        what_was_tried=tuple(each[:_MOST_CHARACTERS] for each in tried),
+        blocking_issue=details[:_MOST_CHARACTERS],
+        required_next_actions=tuple(
+            f"{p.action.name} on {p.action.target}: {p.why}"[:_MOST_CHARACTERS] for p in undone
+        ),
         constraints_reminder=tuple(
             f"never {pattern}" for pattern in (constraints.forbidden if constraints else ())
         ),

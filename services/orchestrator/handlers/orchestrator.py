@@ -16,7 +16,7 @@ from services.orchestrator.ports import Clock, Crew, PolicyDoor, Privacy, Runs, 
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _INLINE_BYTES = 256 * 1024
-MAX_SUBJECT_CHARACTERS = 200
+MAX_SUBJECT_CHARACTERS, MAX_OBJECTIVE_CHARACTERS = 200, 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +185,9 @@ class Orchestrator:
             )
         if packet is not None:
             _require_phases(packet)
+            if len(packet.objective) > MAX_OBJECTIVE_CHARACTERS:  # state sees it sealed
+                text = f"objective has at most {MAX_OBJECTIVE_CHARACTERS} characters"
+                raise Invalid("PACKET_INVALID", text, field="packet.objective")
         key_id = await self._privacy.key_of(cause.tenant, subject_of(subject, run_id))
         command = self._start(
             run_id, task_id, agent_id, mode, Strategy.REFLECTIVE, packet, None, True, key_id, cause

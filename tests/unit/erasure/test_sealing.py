@@ -28,6 +28,15 @@ def test_the_same_text_is_sealed_differently_each_time() -> None:
     assert SEAL.seal("secret") != SEAL.seal("secret")
 
 
+def test_what_is_compared_is_sealed_the_same_and_once() -> None:
+    sealed = SEAL.seal_same("find out why")
+    assert SEAL.seal_same("find out why") == sealed != SEAL.seal_same("find out who")
+    assert SEAL.open(sealed) == "find out why"
+    assert SEAL.seal_same(sealed) == sealed
+    assert OTHER.seal_same(sealed) == sealed
+    assert OTHER.seal_same(f"{sealed}!") != f"{sealed}!"
+
+
 def test_no_text_stays_no_text() -> None:
     assert SEAL.seal("") == ""
 
