@@ -1,4 +1,4 @@
-"""Events of former shapes as the ledger reads them today; what is stored, proved and shown stays as it was published."""
+"""Events of former shapes as the ledger reads them today; what is stored and proved stays as it was published."""
 
 from chassis.eventlog.codec import Upcasts
 
