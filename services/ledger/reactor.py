@@ -63,6 +63,11 @@ class Reactor:
 
     async def run(self) -> None:
         """Work until cancelled. A ledger that has diverged stands still, to be read why, until all fits again."""
+        metrics.show(
+            "provost_ledger_diverged",
+            "1 while the ledger refuses to go on.",
+            lambda: float(self._ledger.diverged is not None),
+        )
         while True:
             fault = await self._work()
             await self._stand_still(fault)
@@ -96,7 +101,6 @@ class Reactor:
         await self._set_serving(False)
         fault = await self._ledger.locate(fault)
         self._ledger.diverge(fault)
-        metrics.show("provost_ledger_diverged", "1 while the ledger refuses to go on.", lambda: 1.0)
         _log.critical("ledger stopped", reason=fault.reason, why=fault.text, **fault.facts)
         fenced = fault.reason != "STREAM_REGRESSION"
         while True:
@@ -113,7 +117,6 @@ class Reactor:
                 continue
             except Exception as problem:  # noqa: BLE001 - it stands still as it is, and looks again
                 _log.error("ledger cannot be looked at", why=repr(problem))
-        metrics.show("provost_ledger_diverged", "1 while the ledger refuses to go on.", lambda: 0.0)
 
     async def _scrub(self) -> None:
         """A pass over everything takes `scrub_seconds` if that is long enough, and a tenth of the time at most."""

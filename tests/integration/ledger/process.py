@@ -31,6 +31,7 @@ class LedgerProcess(ServerProcess):
     def __init__(self, home: Path, nats_url: str, **more: str) -> None:
         self.home = home
         self.expected_to_serve = True
+        self.metrics_port = 0
         port = free_port()
         settings = {
             "PROVOST_HOME": str(home),

@@ -6,6 +6,7 @@ Faults 2, 5, 6, 7, 14, 15 and 23 of `docs/faults.md`, each by its number.
 import asyncio
 import json
 import shutil
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from chassis.eventlog.wire import Connection
 from provost.ledger.v1 import ledger_pb2 as pb
 from services.ledger.domain.entry import Message
 from tests.fakes.nats_server import NatsServer, fresh_stream
+from tests.fakes.process import free_port
 from tests.fakes.wait import until
 from tests.integration.ledger.process import LedgerProcess, publish
 from tests.integration.ledger.test_real import head_over, reached, verified
@@ -48,7 +50,9 @@ async def own_events(own_nats: NatsServer) -> AsyncIterator[Connection]:
 def own_ledger(tmp_path: Path, own_nats: NatsServer, own_events: object) -> Iterator[LedgerProcess]:
     home = tmp_path / "ledger-home"
     home.mkdir()
-    process = LedgerProcess(home, own_nats.url, PROVOST_LEDGER_SCRUB_SECONDS="1")
+    more = {"PROVOST_LEDGER_SCRUB_SECONDS": "1", "PROVOST_METRICS_PORT": str(free_port())}
+    process = LedgerProcess(home, own_nats.url, **more)
+    process.metrics_port = int(more["PROVOST_METRICS_PORT"])
     process.start()
     yield process
     process.stop()
@@ -229,6 +233,14 @@ async def test_fault_5_a_log_whose_beginning_moved_is_named_while_it_runs(
     assert not own_ledger.serving()
 
 
+def shown(ledger: LedgerProcess, name: str) -> float:
+    """What a metric is now."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{ledger.metrics_port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    (line,) = [each for each in lines if each.startswith(f"{name} ")]
+    return float(line.split()[1])
+
+
 def flip(where: Path, marker: bytes) -> None:
     """Flip one bit of `marker` in the one file under `where` that holds it."""
     (found,) = [each for each in where.rglob("*") if each.is_file() and marker in each.read_bytes()]
@@ -249,11 +261,16 @@ async def test_fault_6_one_bit_flipped_in_the_ledger_is_named_within_a_pass(
     own_ledger.start()
     await until(said(own_ledger, "row 300 is not what it was"), "one pass did not find it", 30)
     assert not own_ledger.serving()
+    assert shown(own_ledger, "provost_ledger_diverged") == 1
+    (told,) = [line for line in own_ledger.log.read_text().splitlines() if "ledger stopped" in line]
+    assert "CRITICAL" in told, told
     answer = await verified(own_ledger)
     assert (answer.ok, answer.first_bad_sequence) == (False, 300)
     *_, rebuilt = await own_ledger.ask_all("RebuildLedger", pb.RebuildLedgerRequest())
     assert rebuilt.swapped
     await until(own_ledger.serving, "rebuilt, it does not go on")
+    assert shown(own_ledger, "provost_ledger_diverged") == 0
+    await until(lambda: shown(own_ledger, "provost_ledger_scrub_passes") >= 1, "no pass ends", 60)
     assert (await verified(own_ledger)).ok
 
 
