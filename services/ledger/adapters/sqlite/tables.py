@@ -69,12 +69,20 @@ def insert(table: Table, schema: str, verb: str = "INSERT") -> str:
     return f"{verb} INTO {schema}.{table.name} VALUES ({', '.join('?' * len(table.columns))})"
 
 
-def insert_all(db: sqlite3.Connection, table: Table, rows: Sequence[Sequence[object]]) -> None:
-    """Write whole rows, many with one statement: SQLite then works for longer stretches without the interpreter."""
+def insert_all(
+    db: sqlite3.Connection, table: Table, rows: Sequence[Sequence[object]], into: str = ""
+) -> None:
+    """Write whole rows, many with one statement: SQLite then works for longer stretches without the interpreter.
+
+    `into` is another table with the same columns.
+    """
+    one, several = _INSERT[table], _INSERT_MANY[table]
+    if into:
+        one, several = (each.replace(f"main.{table.name}", f"main.{into}") for each in (one, several))
     many = len(rows) - len(rows) % _AT_ONCE
     for at in range(0, many, _AT_ONCE):
-        db.execute(_INSERT_MANY[table], tuple(chain.from_iterable(rows[at : at + _AT_ONCE])))
-    db.executemany(_INSERT[table], rows[many:])
+        db.execute(several, tuple(chain.from_iterable(rows[at : at + _AT_ONCE])))
+    db.executemany(one, rows[many:])
 
 
 _AT_ONCE = 100

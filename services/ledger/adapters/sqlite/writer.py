@@ -49,6 +49,8 @@ _DRAFT = (
     "PRAGMA wal_autocheckpoint=8192",
     "PRAGMA journal_size_limit=67108864",
 )
+# Their rows come in any order: written where they belong, each batch would write most of their pages again.
+STAGED = {EVENT_IDS: "staged_event_ids", POSTINGS: "staged_postings"}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -65,12 +67,15 @@ class Writer:
         self._understand = understand
         self._draft = draft
         self._edge: Edge
+        self._staged = ""
         self._stale = False
         try:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
             self._projections = Projections(self._db, "main")
             self._prepare()
             self._recover()
+            found = self.execute("SELECT name FROM sqlite_master WHERE name = ?", (STAGED[EVENT_IDS],))
+            self._staged = found[0][0] if found else ""
         except sqlite3.Error as problem:
             explain(problem, path)
 
@@ -106,6 +111,7 @@ class Writer:
 
     def finish(self) -> None:
         """Make indexes and triggers, and let the database check itself."""
+        self._unstage()
         for statement in (*create_indexes(), *append_only()):
             self.execute(statement)
         found = self.execute("PRAGMA quick_check")
@@ -139,9 +145,26 @@ class Writer:
             self._give_up()
             raise
 
+    def _unstage(self) -> None:
+        if not self._staged:
+            return
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for table, staged in STAGED.items():
+                self._db.execute(f"INSERT INTO {table.name} SELECT * FROM {staged} ORDER BY 1, 2")  # noqa: S608 - names are ours
+                self._db.execute(f"DROP TABLE {staged}")
+            self._db.execute("COMMIT")
+        except sqlite3.Error as problem:
+            self._give_up()
+            explain(problem, self._path)
+        self._staged = ""
+
     def _create(self) -> None:
         for table in METADATA.sorted_tables:
             self._db.execute(create_table(table, "main"))
+        if self._draft:
+            for table, staged in STAGED.items():
+                self._db.execute(f"CREATE TABLE {staged} AS SELECT * FROM {table.name}")  # noqa: S608 - names are ours
         if not self._draft:
             for statement in (*create_indexes(), *append_only()):
                 self._db.execute(statement)
@@ -180,11 +203,11 @@ class Writer:
         if moved.rowcount != 1:
             raise WriterFenced(old.last)
         insert_all(self._db, EVENTS, batch.rows)
-        insert_all(self._db, EVENT_IDS, batch.ids)
+        insert_all(self._db, EVENT_IDS, batch.ids, self._staged and STAGED[EVENT_IDS])
         insert_all(
             self._db, TILES, [(each.level, each.index, each.hashes, each.root) for each in batch.tiles]
         )
-        insert_all(self._db, POSTINGS, batch.postings)
+        insert_all(self._db, POSTINGS, batch.postings, self._staged and STAGED[POSTINGS])
         insert_all(self._db, SPANS, batch.spans)
         if batch.told:
             self._projections.tell(batch.told)
