@@ -172,6 +172,35 @@ async def test_the_command_may_be_repeated_and_its_password_works_from_a_file(
         ledger.stop()
 
 
+async def test_what_the_ledger_made_itself_is_taken_from_it_by_the_command(
+    tmp_path: Path, nats_server: NatsServer, events: Connection, postgres_server: PostgresServer
+) -> None:
+    url = await new_database(postgres_server)
+    own = ledgers_url(url)
+    role, database = urlsplit(own).username, urlsplit(url).path.strip("/")
+    admin = await asyncpg.connect(url)
+    await admin.execute(
+        f"CREATE ROLE {role} LOGIN PASSWORD '{SECRET}'; GRANT CREATE ON DATABASE {database} TO {role}"
+    )
+    last = await publish(events, plains(300))
+    ledger = LedgerProcess(tmp_path, nats_server.url, **{URL: own})
+    ledger.start()
+    head = await head_over(ledger, last)
+    ledger.stop()
+    assert ledger.log.read_text().count("owns its tables") == 1
+    prepare(url, own)
+    newest = "SELECT note FROM provost_ledger.heads ORDER BY size DESC LIMIT 1"
+    assert await admin.fetchval(newest) == head.checkpoint
+    await admin.close()
+    said = len(ledger.log.read_text())
+    ledger.start()
+    try:
+        assert (await head_over(ledger, last)).checkpoint == head.checkpoint
+        assert "owns its tables" not in ledger.log.read_text()[said:]
+    finally:
+        ledger.stop()
+
+
 async def test_a_database_that_is_not_prepared_is_asked_for(
     tmp_path: Path, nats_server: NatsServer, events: Connection, postgres_server: PostgresServer
 ) -> None:

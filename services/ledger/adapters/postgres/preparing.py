@@ -13,6 +13,7 @@ from services.ledger.adapters.postgres.definition import DRAFT, KEEPER, LIVE, OL
 OWNER = "provost_ledger_owner"
 COMMAND = "python -m services.ledger.adapters.postgres --admin URL"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('provost ledger is prepared'))"
+_OWNER = "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = $1"
 _SCRAM_ROUNDS = 4096
 
 
@@ -36,14 +37,15 @@ async def prepare(connection: Connection, role: str, owner: str | None = None) -
     ours = version()
     async with connection.transaction():
         await connection.execute(_LOCK)
-        if owner is not None:
-            await connection.execute(f"SET LOCAL ROLE {_quoted(owner)}")
-        if await found_version(connection) == ours:
+        owned_by = await connection.fetchval(_OWNER, KEEPER)
+        if await found_version(connection) == ours and owner in {None, owned_by}:
             return
         heads = await _heads(connection)
         await connection.execute("SET LOCAL client_min_messages = warning")
         for each in (DRAFT, OLD, LIVE, KEEPER):
             await connection.execute(f"DROP SCHEMA IF EXISTS {each} CASCADE")
+        if owner is not None:
+            await connection.execute(f"SET LOCAL ROLE {_quoted(owner)}")
         await connection.execute(statements(_quoted(role), ours))
         await connection.executemany(f"INSERT INTO {LIVE}.heads VALUES ($1, $2, $3, $4)", heads)  # noqa: S608
 
