@@ -25,7 +25,8 @@ async def check_book(book: Book, position: Position) -> None:
 
 async def _wrong_end(book: Book, position: Position) -> LedgerDiverged | None:
     heads = await book.heads()
-    if heads and heads[-1].checkpoint.size > position.size:
+    # An empty book may have heads: one of another version was made anew, and they are what it will be held against.
+    if position.size and heads and heads[-1].checkpoint.size > position.size:
         first = (position.first or 1) + position.size
         return LedgerDiverged(
             f"a head over {heads[-1].checkpoint.size} leaves was signed, the ledger has {position.size} rows: "
