@@ -80,6 +80,15 @@ def eventually(question: Callable[[], T], fits: Callable[[T], bool], what: str) 
     return found
 
 
+def shown_until(api: httpx.Client, run_id: str, fits: Callable[[Any], bool], what: str) -> Any:
+    """A run as it is told, once it `fits`."""
+    return eventually(lambda: api.get(f"/api/runs/{run_id}").json(), fits, what)
+
+
+async def exported(it: Provost) -> bytes:
+    return b"".join([each.piece async for each in it.export_ledger()])
+
+
 def test_what_was_erased_is_nowhere_and_what_was_proved_still_is(provost: Embedded, home: Path) -> None:
     log = "\n".join([*LINES, *OOM, ""])
     with client(provost, "operator") as api, client(provost, "approver") as approver:
@@ -99,11 +108,7 @@ def test_what_was_erased_is_nowhere_and_what_was_proved_still_is(provost: Embedd
             assert CANARY in json.dumps(run["incident"]), "whoever may read it reads it"
         assert CANARY in begun["objective"]
         for run_id in (assisted["run_id"], begun["run_id"]):
-            eventually(
-                lambda run_id=run_id: api.get(f"/api/runs/{run_id}").json(),
-                lambda run: run["state"] == "COMPLETED",
-                "the run is over",
-            )
+            shown_until(api, run_id, lambda run: run["state"] == "COMPLETED", "the run is over")
         report = as_auditor(provost, lambda it: it.get_artifact(safe["report_sha256"]))
         assert CANARY in report.content.decode()
 
@@ -118,6 +123,9 @@ def test_what_was_erased_is_nowhere_and_what_was_proved_still_is(provost: Embedd
         assert CANARY in json.dumps(planned["payload"])
         before = as_auditor(provost, lambda it: it.prove_event(planned["event_id"]))
         head = as_auditor(provost, lambda it: it.tree_head())
+        export = as_auditor(provost, exported)
+        assert b"sealed:v1:" in export
+        assert CANARY.encode() not in export, "an export holds what was published"
 
         admin = client(provost, "admin")
         erased = admin.post(
@@ -126,26 +134,26 @@ def test_what_was_erased_is_nowhere_and_what_was_proved_still_is(provost: Embedd
         assert erased.status_code == 200, erased.text
         assert erased.json()["key_id"]
         for run in (safe, auto, assisted):
-            shown = eventually(
-                lambda run=run: api.get(f"/api/runs/{run['run_id']}").json(),
+            shown = shown_until(
+                api,
+                run["run_id"],
                 lambda shown: CANARY not in json.dumps(shown),
-                "the run is told without what was erased",
+                "told without what was erased",
             )
             assert shown["state"] == "COMPLETED"
             assert shown["incident"]["summary"] == "[erased]"
             assert shown["incident"]["cause"] == run["incident"]["cause"]
-        ended = eventually(
-            lambda: api.get(f"/api/runs/{waits['run_id']}").json(),
-            lambda run: run["state"] == "FAILED",
-            "it ends",
-        )
+        ended = shown_until(api, waits["run_id"], lambda run: run["state"] == "FAILED", "it ends")
         assert ended["outcome"]["reason"] == "SUBJECT_ERASED"
         approvals = json.dumps(api.get("/api/approvals", params={"state": "USED"}).json())
-        assert WORDS not in approvals and "[erased]" in approvals
+        assert WORDS not in approvals
+        assert "[erased]" in approvals
         told = json.dumps(api.get("/api/events", params={"run_id": safe["run_id"], "page_size": 100}).json())
-        assert CANARY not in told and "[erased]" in told
+        assert CANARY not in told
+        assert "[erased]" in told
         actions = api.get("/api/agent_actions", params={"run_id": auto["run_id"]}).json()["items"]
-        assert actions and {each["target"] for each in actions} == {"[erased]"}
+        assert actions
+        assert {each["target"] for each in actions} == {"[erased]"}
         gone = as_auditor(provost, lambda it: it.get_artifact(safe["report_sha256"]))
         assert gone.content == b"[erased]"
         # Others are as they were, and a subject that was not erased by its name is a run's own.
@@ -166,7 +174,8 @@ def test_what_was_erased_is_nowhere_and_what_was_proved_still_is(provost: Embedd
         again = process(api, log, subject="alice")
         assert CANARY in json.dumps(again["incident"]), "who comes back has another key"
         replay = api.get(f"/api/runs/{safe['run_id']}/replay")
-        assert replay.status_code == 200 and CANARY not in replay.text
+        assert replay.status_code == 200
+        assert CANARY not in replay.text
         admin.close()
     assert provost.stop() == 0
     assert files_with(home, CANARY.encode(), WORDS.encode(), b"203.0.113.77") == []
