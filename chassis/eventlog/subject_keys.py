@@ -15,16 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf.message import DecodeError
 
-from chassis import files
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.headers import block
 from chassis.eventlog.stream import Patience, call, check_answer, unreachable
 from chassis.eventlog.wire import AnswerLost, Connection, NotConnected
-from chassis.process import now
+from chassis.eventlog.wrapping import SealingKey
 from chassis.sealing import KEY_BYTES, Seal, key_ids, told
 from kernel.events import Recorded
 from kernel.faults import Refused, Unavailable
@@ -37,7 +34,6 @@ ONE_RUN = "run:"
 MOST_HELD = 4096
 STALE_SECONDS = 5.0
 """How long ago the follower of erasures may have been at the end of the log for a held key to be used."""
-_NONCE_BYTES = 12
 _NO_MESSAGE, _NO_STREAM, _NAME_IN_USE, _CONFLICTS = 10037, 10059, 10058, (10071, 10164)
 _CONFIG = {
     "name": KEYS,
@@ -60,12 +56,11 @@ class NatsSubjectKeys:
 
     def __init__(self, connection: Connection, file: Path, name: str) -> None:
         self._connection = connection
-        self._file = file
+        self._wrapping = SealingKey(file)
         self._held: OrderedDict[tuple[str, str], Seal] = OrderedDict()
         self._ids: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._erased: set[tuple[str, str]] = set()
         self._told: list[Erased] = []
-        self._kek = b""
         self._follower = Follower(connection, (ERASURES,), 0, self._take, f"{name} erasures")
 
     async def start(self, told: Erased | None = None) -> "NatsSubjectKeys":
@@ -80,21 +75,10 @@ class NatsSubjectKeys:
             self._told.append(told)
         await self._ensure_stream()
         first = await self._get({"seq": 1, "next_by_subj": "key.>"})
-        if first is None:
-            files.create_once(self._file, lambda: os.urandom(KEY_BYTES))
-        elif not self._file.exists():
-            raise ValueError(
-                f"{self._file} is missing, and keys of subjects are wrapped with it: put it back; without it nothing "
-                "that was sealed can be read"
-            )
-        self._kek = files.read_secret(self._file)
-        if len(self._kek) != KEY_BYTES:
-            raise ValueError(
-                f"{self._file} is damaged: it must hold {KEY_BYTES} bytes; put the right one back"
-            )
+        self._wrapping.load(first=first is None)
         if first is not None:
             try:
-                self._unwrapped(first[1].split(".")[1], first[2])
+                self._wrapping.unwrap(first[1].split(".")[1], first[2])
             except Unavailable as problem:
                 raise ValueError(problem.text) from None
         await self._follower.start()
@@ -111,7 +95,7 @@ class NatsSubjectKeys:
 
     def pepper(self, purpose: str) -> bytes:
         """32 bytes that stay the same as long as the file does: for digests of what can be guessed."""
-        return hmac.digest(self._kek, purpose.encode(), "sha256")
+        return self._wrapping.derived(purpose)
 
     async def of_subject(self, tenant: str, subject: str) -> Seal:
         subject_id = self.subject_id(tenant, subject)
@@ -119,7 +103,7 @@ class NatsSubjectKeys:
         if known is not None and self._usable(tenant, known):
             return self._held[tenant, known]
         made = Seal(tenant, f"{subject_id}-{os.urandom(8).hex()}", key := os.urandom(KEY_BYTES))
-        wrapped = self._wrapped(tenant, made.key_id, key, one_run=subject.startswith(ONE_RUN))
+        wrapped = self._wrapping.wrap(tenant, made.key_id, key, one_run=subject.startswith(ONE_RUN))
         if await self._publish(tenant, subject_id, wrapped):
             return self._hold(tenant, subject_id, made)
         found = await self._stored(tenant, subject_id)
@@ -214,26 +198,7 @@ class NatsSubjectKeys:
 
     async def _stored(self, tenant: str, subject_id: str) -> Seal | None:
         found = await self._get({"last_by_subj": f"key.{tenant}.{subject_id}"})
-        return None if found is None else Seal(tenant, *self._unwrapped(tenant, found[2]))
-
-    def _wrapped(self, tenant: str, key_id: str, key: bytes, *, one_run: bool = False) -> bytes:
-        nonce = os.urandom(_NONCE_BYTES)
-        wrapped = nonce + AESGCM(self._kek).encrypt(nonce, key, f"{tenant}/{key_id}".encode())
-        message = pb.SubjectKey(key_id=key_id, wrapped=wrapped, one_run=one_run)
-        message.create_time.FromDatetime(now())
-        return message.SerializeToString()
-
-    def _unwrapped(self, tenant: str, payload: bytes) -> tuple[str, bytes]:
-        """Raises Unavailable when the file is not the one that it was wrapped with."""
-        try:
-            kept = pb.SubjectKey.FromString(payload)
-            nonce, wrapped = kept.wrapped[:_NONCE_BYTES], kept.wrapped[_NONCE_BYTES:]
-            return kept.key_id, AESGCM(self._kek).decrypt(nonce, wrapped, f"{tenant}/{kept.key_id}".encode())
-        except (InvalidTag, DecodeError, ValueError):
-            raise Unavailable(
-                "SEALING_KEY_WRONG",
-                f"a subject's key cannot be unwrapped: {self._file} is not what wrapped it; put that file back",
-            ) from None
+        return None if found is None else Seal(tenant, *self._wrapping.unwrap(tenant, found[2]))
 
     async def _publish(self, tenant: str, subject_id: str, payload: bytes) -> bool:
         """Whether it is the subject's key now; not when there is one already."""

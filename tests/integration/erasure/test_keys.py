@@ -112,7 +112,7 @@ async def test_a_ledger_that_died_behind_the_event_has_the_key_deleted_by_the_ne
 
 async def copy_of(keys: NatsSubjectKeys, key_id: str) -> bytes:
     """A key as a backup of the stream would hold it."""
-    return keys._wrapped("default", key_id, b"\1" * 32)
+    return keys._wrapping.wrap("default", key_id, b"\1" * 32)
 
 
 async def test_without_its_file_nothing_starts_and_nothing_is_read(
