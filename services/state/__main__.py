@@ -2,18 +2,15 @@
 
 from chassis import metrics, process, store, telemetry
 from chassis.config import load
-from chassis.eventlog.aggregates import HeldAggregates
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.opened import opened
 from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
 from provost.state.v1.state_pb2_grpc import add_StateServiceServicer_to_server
-from services.state.adapters import ArtifactDirectory, LogHistory, RedisStore, SequencingLog
+from services.state.adapters import ArtifactDirectory, LogHistory, RedisStore, SequencingLog, kept_over
 from services.state.adapters.forgetting import kept_for
 from services.state.config import StateSettings
-from services.state.domain.agent import AGENT
-from services.state.domain.task import TASK
 from services.state.domain.view import View
 from services.state.handlers import State
 from services.state.reactor import Reactor, StoreAudit, StoreMirror, kept_up
@@ -28,16 +25,15 @@ async def main(stopping: process.Stopping) -> None:
     connection, keys = await opened(settings, "state")
     jetstream = JetStreamLog(connection, CODEC, source="provost/state")
     log, view = SequencingLog(jetstream), View()
-    agents = HeldAggregates(log.decider(AGENT), log, CODEC)
-    tasks = HeldAggregates(log.decider(TASK), log, CODEC)
+    kept, every = kept_over(log, CODEC)
     client = store.connect(settings.store_url.get_secret_value())
     derived = RedisStore(client)
     mirror = StoreMirror(view, derived, now=process.now, new_mark=process.new_id)
-    reactor = Reactor((agents, tasks), view, mirror)
+    reactor = Reactor(every, view, mirror)
     follower = Follower(connection, FILTERS, 0, reactor.deliver, "state", gather_seconds=0.03)
     audit = StoreAudit(view, derived, mirror, LogHistory(jetstream, FILTERS), follower, process.now)
     contents = ArtifactDirectory(settings.artifacts, process.new_id)
-    state = State(agents, tasks, view, mirror, audit, follower, contents)
+    state = State(kept, view, mirror, audit, follower, contents)
 
     server = Server(settings, "state", max_message_bytes=MAX_MESSAGE_BYTES, tell=Opening(keys))
     server.add(add_StateServiceServicer_to_server, StateServicer(state))

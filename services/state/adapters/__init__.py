@@ -2,7 +2,8 @@
 
 from services.state.adapters.contents import ArtifactDirectory
 from services.state.adapters.history import LogHistory
+from services.state.adapters.kept import kept_over
 from services.state.adapters.sequencing import SequencingLog
 from services.state.adapters.store import RedisStore
 
-__all__ = ["ArtifactDirectory", "LogHistory", "RedisStore", "SequencingLog"]
+__all__ = ["ArtifactDirectory", "LogHistory", "RedisStore", "SequencingLog", "kept_over"]

@@ -12,16 +12,13 @@ from redis.asyncio import Redis
 
 from chassis import process, store
 from chassis.config import ServiceSettings
-from chassis.eventlog.aggregates import HeldAggregates
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.memory import MemoryLog
 from chassis.rpc import client
 from chassis.rpc.server import Server
 from kernel.events import Cause
 from provost.state.v1.state_pb2_grpc import StateServiceStub, add_StateServiceServicer_to_server
-from services.state.adapters import ArtifactDirectory, LogHistory, RedisStore, SequencingLog
-from services.state.domain.agent import AGENT
-from services.state.domain.task import TASK
+from services.state.adapters import ArtifactDirectory, LogHistory, RedisStore, SequencingLog, kept_over
 from services.state.domain.view import View
 from services.state.handlers import State
 from services.state.reactor import Reactor, StoreAudit, StoreMirror, kept_up
@@ -61,17 +58,16 @@ def cause(request_id: str = "", tenant: str = "default", actor: str = "service:o
 async def serving(log: MemoryLog, url: str, home: Path, *, filled: bool = True) -> AsyncIterator[Running]:
     """A replica of state over `log`, once its store is filled unless told otherwise; several may run at once."""
     sequencing, view, redis = SequencingLog(log), View(), store.connect(url)
-    agents = HeldAggregates(sequencing.decider(AGENT), sequencing, CODEC)
-    tasks = HeldAggregates(sequencing.decider(TASK), sequencing, CODEC)
+    kept, every = kept_over(sequencing, CODEC)
     derived = RedisStore(redis)
     mirror = StoreMirror(view, derived, now=process.now, new_mark=process.new_id)
-    follower = Follower(log, FILTERS, 0, Reactor((agents, tasks), view, mirror).deliver, "state")
+    follower = Follower(log, FILTERS, 0, Reactor(every, view, mirror).deliver, "state")
     audit = StoreAudit(view, derived, mirror, LogHistory(log, FILTERS), follower, process.now)
     contents = ArtifactDirectory(home / "artifacts", process.new_id)
     server = Server(settings(), "state", port=0, max_message_bytes=MAX_MESSAGE_BYTES)
     server.add(
         add_StateServiceServicer_to_server,
-        StateServicer(State(agents, tasks, view, mirror, audit, follower, contents)),
+        StateServicer(State(kept, view, mirror, audit, follower, contents)),
     )
     await mirror.open(await log.last_sequence())
     await follower.start()

@@ -1,5 +1,6 @@
 """The view, how it lies in the store, and how it is read back."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -56,7 +57,7 @@ def test_an_agent_is_read_back_as_it_was_written() -> None:
     read = snapshot(packet_text, state, errors, lock, heartbeat, at(10))
     assert read == AgentSnapshot(
         "sre-1",
-        packet(),
+        replace(packet(), version=1),
         "run-1",
         "PLAN",
         "",

@@ -1,0 +1,13 @@
+"""Unwrap, ask, wrap: state over gRPC. Writes need the role service; every known role may read."""
+
+from services.state.rpc.agents import AgentsRpc
+from services.state.rpc.store import StoreRpc
+from services.state.rpc.tasks import TasksRpc
+
+MAX_MESSAGE_BYTES = 34 * 1024 * 1024
+
+__all__ = ["MAX_MESSAGE_BYTES", "StateServicer"]
+
+
+class StateServicer(AgentsRpc, TasksRpc, StoreRpc):
+    """Answers for `provost.state.v1.StateService`."""
