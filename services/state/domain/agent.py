@@ -6,6 +6,15 @@ from typing import TypeAlias, assert_never
 
 from kernel.decider import Decider
 from kernel.events import require_token
+from services.state.domain import attention
+from services.state.domain.attention import (
+    AgentStuck,
+    AgentUnstuck,
+    AgentWaits,
+    FindStuck,
+    FindUnstuck,
+    ReportWaiting,
+)
 from services.state.domain.bounds import cut, require_agent_id, require_name
 from services.state.domain.errors import ErrorCounts, counted
 from services.state.domain.faults import AgentIsRevoked, LockTaken, NoInstructionPacket
@@ -13,13 +22,16 @@ from services.state.domain.lock import (
     AcquireLock,
     Advance,
     AgentAdvanced,
+    ForceReleaseLock,
     Lock,
     LockAcquired,
+    LockForced,
     LockReleased,
     ReleaseLock,
     StaleTokenRefused,
     acquire,
     advance,
+    force,
     release,
 )
 from services.state.domain.packet import Packet, require_sound
@@ -48,7 +60,17 @@ class RecordError:
     at: datetime
 
 
-Command: TypeAlias = IssuePacket | AcquireLock | Advance | ReleaseLock | RecordError
+Command: TypeAlias = (
+    IssuePacket
+    | AcquireLock
+    | Advance
+    | ReleaseLock
+    | ForceReleaseLock
+    | RecordError
+    | ReportWaiting
+    | FindStuck
+    | FindUnstuck
+)
 
 
 # facts
@@ -72,7 +94,16 @@ class ErrorRecorded:
 
 
 Event: TypeAlias = (
-    PacketIssued | LockAcquired | AgentAdvanced | LockReleased | StaleTokenRefused | ErrorRecorded
+    PacketIssued
+    | LockAcquired
+    | AgentAdvanced
+    | LockReleased
+    | LockForced
+    | StaleTokenRefused
+    | ErrorRecorded
+    | AgentWaits
+    | AgentStuck
+    | AgentUnstuck
 )
 
 
@@ -94,6 +125,15 @@ class Agent:
     """Where its newest event stands in the log."""
     refusals: tuple[int, ...] = ()
     """Where the newest `StaleTokenRefused` stand: how one who asks again learns that it was refused."""
+    waits: AgentWaits | None = None
+    """What it waits for, from when it said so until it works again."""
+    found: AgentStuck | None = None
+    """How it is stuck, until it is not, or has left its lock."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether it is at work, so that it is noticed when it gets nowhere."""
+        return self.lock is not None and not self.lock.released
 
 
 # decide
@@ -127,8 +167,19 @@ def decide(agent: Agent, command: Command) -> Event | None:
             return advance(agent.lock, command)
         case ReleaseLock():
             return release(agent.lock, command)
+        case ForceReleaseLock():
+            return force(agent.lock, command)
         case RecordError():
             return _record(command)
+        case ReportWaiting():
+            return attention.wait(agent.waits, command)
+        case FindStuck(fencing_token=token):
+            if not agent.watched or agent.lock is None or agent.lock.fencing_token != token:
+                return None  # it has left since it was judged
+            return attention.find(agent.found, agent.waits, agent.lock.task_id, agent.run_id, command)
+        case FindUnstuck(agent_id=agent_id, at=at):
+            found = agent.found
+            return AgentUnstuck(agent_id, found.task_id, found.run_id, at) if found else None
         case _:
             assert_never(command)
 
@@ -184,12 +235,24 @@ def _evolve(agent: Agent, event: Event, sequence: int) -> Agent:
                 advanced_at=event.at,
                 sequence=sequence,
                 refusals=agent.refusals,
+                # Whoever renews its lease where it stands may well be waiting; whoever moves on works again.
+                waits=agent.waits and (agent.waits if _stands(agent, event) else None),
+                found=agent.found,
             )
         case LockAcquired(agent_id=agent_id, task_id=task_id, holder=holder, expire_time=expire_time):
             lock = Lock(holder, task_id, sequence, expire_time)
-            return replace(agent, agent_id=agent_id, lock=lock, sequence=sequence)
-        case LockReleased():
-            return replace(agent, lock=agent.lock and replace(agent.lock, released=True), sequence=sequence)
+            return replace(agent, agent_id=agent_id, lock=lock, sequence=sequence, waits=None, found=None)
+        case LockReleased() | LockForced():
+            forced = isinstance(event, LockForced)
+            ended = agent.lock and replace(agent.lock, released=True, forced=forced)
+            return replace(agent, lock=ended, sequence=sequence, waits=None, found=None)
+        case AgentWaits(agent_id=agent_id, waiting=waiting):
+            waits = event if waiting else None
+            return replace(agent, agent_id=agent_id, waits=waits, sequence=sequence)
+        case AgentStuck():
+            return replace(agent, found=event, sequence=sequence)
+        case AgentUnstuck():
+            return replace(agent, found=None, sequence=sequence)
         case StaleTokenRefused(agent_id=agent_id):
             refusals = (*agent.refusals, sequence)[-REFUSALS_KEPT:]
             return replace(agent, agent_id=agent_id, refusals=refusals, sequence=sequence)
@@ -210,6 +273,10 @@ def _evolve(agent: Agent, event: Event, sequence: int) -> Agent:
             )
         case _:
             assert_never(event)
+
+
+def _stands(agent: Agent, event: AgentAdvanced) -> bool:
+    return (agent.run_id, agent.phase, agent.step) == (event.run_id, event.phase, event.step)
 
 
 AGENT: Decider[Command, Agent, Event | Sequenced[Event]] = Decider("state", "agent", Agent(), decide, evolve)

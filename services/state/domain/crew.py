@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from services.state.domain.lock import LockAcquired, LockReleased
+from services.state.domain.lock import LockAcquired, LockForced, LockReleased
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,7 @@ class Crew:
     sequence: int = 0
 
 
-def evolve(crew: Crew, event: LockAcquired | LockReleased, sequence: int) -> Crew:
+def evolve(crew: Crew, event: LockAcquired | LockReleased | LockForced, sequence: int) -> Crew:
     """`crew` after `event`, which stands at `sequence`."""
     if isinstance(event, LockAcquired):
         return Crew(event.agent_id, crew.agents | {event.agent_id}, sequence)

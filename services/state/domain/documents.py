@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from services.state.domain.agent import Agent
+from services.state.domain.attention import Stuck, Waiting
 from services.state.domain.crew import Crew
 from services.state.domain.errors import ErrorCounts
 from services.state.domain.plain import iso, to_json
@@ -57,6 +58,8 @@ class StateDocument:
     phase: str
     step: str
     sequence: int
+    waiting: Waiting | None
+    stuck: Stuck | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,16 @@ def _of_agent(agent: Agent, place: Place) -> Document:
 
 
 def _state(agent: Agent) -> StateDocument:
-    return StateDocument(agent.agent_id, agent.task_id, agent.run_id, agent.phase, agent.step, agent.sequence)
+    return StateDocument(
+        agent.agent_id,
+        agent.task_id,
+        agent.run_id,
+        agent.phase,
+        agent.step,
+        agent.sequence,
+        agent.waits.waiting if agent.waits else None,
+        agent.found.stuck if agent.found else None,
+    )
 
 
 def _of_task(task: Task, place: Place, tail: int | None) -> Document:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kernel.events import require_token
-from services.state.domain.bounds import require_agent_id, require_name, require_seconds
-from services.state.domain.faults import FieldInvalid, LockTaken
+from services.state.domain.bounds import require_agent_id, require_name, require_seconds, require_text
+from services.state.domain.faults import FieldInvalid, LockNotHeld, LockTaken
+
+MAX_REASON_CHARACTERS = 500
 
 # wants
 
@@ -48,6 +50,16 @@ class ReleaseLock:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ForceReleaseLock:
+    """A person takes the lock away."""
+
+    agent_id: str
+    reason: str
+    by: str
+    at: datetime
+
+
 # facts
 
 
@@ -82,6 +94,17 @@ class LockReleased:
 
 
 @dataclass(frozen=True, slots=True)
+class LockForced:
+    agent_id: str
+    task_id: str
+    holder: str
+    fencing_token: int
+    reason: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class StaleTokenRefused:
     agent_id: str
     presented_token: int
@@ -102,12 +125,14 @@ class Lock:
     fencing_token: int
     expire_time: datetime
     released: bool = False
+    forced: bool = False
+    """Taken away: unlike one that was given back, its token is refused from then on whatever it is shown for."""
 
     def alive(self, at: datetime) -> bool:
         return not self.released and at < self.expire_time
 
     def renewed(self, expire_time: datetime) -> "Lock":
-        return Lock(self.holder, self.task_id, self.fencing_token, expire_time, self.released)
+        return Lock(self.holder, self.task_id, self.fencing_token, expire_time, self.released, self.forced)
 
 
 # decide
@@ -120,16 +145,21 @@ def acquire(lock: Lock | None, command: AcquireLock) -> LockAcquired | None:
         Invalid: a field is out of bounds.
         LockTaken: another holds it, and its lease runs.
     """
-    require_agent_id(command.agent_id)
-    require_token(command.task_id, "task_id")
-    require_token(command.holder, "holder")
-    require_seconds(command.lease_seconds, "lease_seconds")
+    require_askable(command)
     if lock is not None and lock.alive(command.at):
         if (lock.holder, lock.task_id) == (command.holder, command.task_id):
             return None
         raise LockTaken(command.agent_id, lock.holder, lock.expire_time)
     expire_time = command.at + timedelta(seconds=command.lease_seconds)
     return LockAcquired(command.agent_id, command.task_id, command.holder, command.at, expire_time)
+
+
+def require_askable(command: AcquireLock) -> None:
+    """Raises Invalid when a field is out of bounds."""
+    require_agent_id(command.agent_id)
+    require_token(command.task_id, "task_id")
+    require_token(command.holder, "holder")
+    require_seconds(command.lease_seconds, "lease_seconds")
 
 
 def advance(lock: Lock | None, command: Advance) -> AgentAdvanced | StaleTokenRefused:
@@ -169,11 +199,35 @@ def release(lock: Lock | None, command: ReleaseLock) -> LockReleased | StaleToke
         Invalid: a field is out of bounds.
     """
     require_agent_id(command.agent_id)
-    if lock is None or not _opens(lock, command.fencing_token):
+    if lock is None or lock.forced or not _opens(lock, command.fencing_token):
         return _refusal(lock, command)
     if lock.released:
         return None
     return LockReleased(command.agent_id, lock.task_id, lock.holder, lock.fencing_token, command.at)
+
+
+def force(lock: Lock | None, command: ForceReleaseLock) -> LockForced:
+    """The lock taken away; also one whose lease has run out, for its token would still renew it.
+
+    Raises:
+        Invalid: no reason is given, or it is too long.
+        LockNotHeld: there is nothing to take away.
+    """
+    require_agent_id(command.agent_id)
+    if not command.reason.strip():
+        raise FieldInvalid("reason", "is required: say why the lock is taken away")
+    require_text(command.reason, "reason", MAX_REASON_CHARACTERS)
+    if lock is None or lock.released:
+        raise LockNotHeld(command.agent_id)
+    return LockForced(
+        command.agent_id,
+        lock.task_id,
+        lock.holder,
+        lock.fencing_token,
+        command.reason,
+        command.by,
+        command.at,
+    )
 
 
 def _opens(lock: Lock, token: int) -> bool:

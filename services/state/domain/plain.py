@@ -9,6 +9,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar
 
@@ -54,6 +55,8 @@ def _names(record: type) -> tuple[str, ...]:
 def _reader(hint: Any) -> Callable[[Any], Any]:
     if hint is datetime:
         return datetime.fromisoformat
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return hint
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = typing.get_type_hints(hint)
         readers = {name: _reader(hints[name]) for name in _names(hint)}

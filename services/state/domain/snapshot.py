@@ -57,4 +57,6 @@ def snapshot(
         else None,
         datetime.fromisoformat(heartbeat) if heartbeat else None,
         position.sequence,
+        position.waiting,
+        position.stuck,
     )

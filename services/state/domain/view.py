@@ -11,8 +11,15 @@ from services.state.domain import agent as agents
 from services.state.domain import crew as crews
 from services.state.domain import task as tasks
 from services.state.domain.agent import Agent, ErrorRecorded, PacketIssued
+from services.state.domain.attention import AgentStuck, AgentUnstuck, AgentWaits
 from services.state.domain.crew import Crew
-from services.state.domain.lock import AgentAdvanced, LockAcquired, LockReleased, StaleTokenRefused
+from services.state.domain.lock import (
+    AgentAdvanced,
+    LockAcquired,
+    LockForced,
+    LockReleased,
+    StaleTokenRefused,
+)
 from services.state.domain.revocation import AgentRevoked
 from services.state.domain.sequenced import Sequenced
 from services.state.domain.task import Artifact, ArtifactStored, HandoffWritten, Task
@@ -48,8 +55,12 @@ _OF_AGENT = {
     LockAcquired: (Part.STATE, Part.LOCK),
     AgentAdvanced: (Part.STATE, Part.LOCK, Part.HEARTBEAT),
     LockReleased: (Part.STATE, Part.LOCK),
+    LockForced: (Part.STATE, Part.LOCK),
     StaleTokenRefused: (Part.STATE,),
     ErrorRecorded: (Part.STATE, Part.ERRORS),
+    AgentWaits: (Part.STATE,),
+    AgentStuck: (Part.STATE,),
+    AgentUnstuck: (Part.STATE,),
 }
 _OF_CREW = (Part.ACTIVE_AGENT, Part.AGENTS)
 
@@ -88,7 +99,7 @@ class View:
             case _:
                 self.agents[key] = agents.evolve(self.agents.get(key, Agent()), Sequenced(event, sequence))
                 changed = [Place(tenant, id, part) for part in _OF_AGENT[type(event)]]
-                if isinstance(event, LockAcquired | LockReleased):
+                if isinstance(event, LockAcquired | LockReleased | LockForced):
                     of_task = (tenant, event.task_id)
                     self.crews[of_task] = crews.evolve(self.crews.get(of_task, Crew()), event, sequence)
                     changed += [Place(tenant, event.task_id, part) for part in _OF_CREW]
