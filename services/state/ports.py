@@ -13,6 +13,18 @@ from services.state.domain.documents import Content, Document
 from services.state.domain.view import Place
 
 
+class Clock(Protocol):
+    """The time, for what waits or is watched."""
+
+    def now(self) -> datetime:
+        """By the wall, aware."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that only ever grow."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """Asks for a string: `str`, or `None`."""
@@ -43,7 +55,22 @@ class Length:
     place: Place
 
 
-Want: TypeAlias = Text | Table | Items | Length
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Asks for one field of a hash, the one that the place names: `str`, or `None`."""
+
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Asks for these fields of a hash: `list[str | None]`, in their order, behind one `None`."""
+
+    place: Place
+    names: tuple[str, ...]
+
+
+Want: TypeAlias = Text | Table | Field | Named | Items | Length
 Value: TypeAlias = Any
 """What a want asks for, by its kind."""
 
@@ -70,8 +97,9 @@ class Store(Protocol):
     async def write(self, documents: Sequence[Document], at: datetime) -> Sequence[Place]:
         """Apply what is newer than what is there, key by key; `at` is now, for what has a time to live.
 
-        Safe to repeat, in any order, by any number of writers. Answers the lists of which earlier items are missing:
-        send those whole.
+        Safe to repeat, in any order, by any number of writers, each of which sends, of a table, every field that has
+        changed since it last wrote that table, together. Answers the lists of which earlier items are missing, and
+        the tables that are not there: send those whole.
         """
         ...
 

@@ -5,7 +5,8 @@ Every key is declared, there is no module and no command that Valkey, Redis or D
 
 # One call per hash tag. KEYS: the guards of that tag (a hash: part -> sequence of the event it was last written for),
 # then one key per document. ARGV, per document: part, sequence, kind, milliseconds to live (0: for ever, less: gone),
-# how many values, the values. Answers the numbers (from 1) of the lists whose earlier items are missing.
+# how many values, the values. Answers the numbers (from 1) of the lists whose earlier items are missing, and of the
+# tables of which some fields were to be changed that are not there.
 APPLY = """
 local missing = {}
 local a = 1
@@ -13,13 +14,14 @@ for k = 2, #KEYS do
   local key, part, sequence, kind = KEYS[k], ARGV[a], ARGV[a + 1], ARGV[a + 2]
   local ttl, count = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4])
   local first, last = a + 5, a + 4 + count
+  local known = tonumber(redis.call('HGET', KEYS[1], part) or '0')
   a = last + 1
   if kind == 'beat' then
-    local known = redis.call('GET', key)
-    if ttl > 0 and (not known or known < ARGV[first]) then
+    local beaten = redis.call('GET', key)
+    if ttl > 0 and (not beaten or beaten < ARGV[first]) then
       redis.call('SET', key, ARGV[first], 'PX', ttl)
     end
-  elseif tonumber(sequence) > tonumber(redis.call('HGET', KEYS[1], part) or '0') then
+  elseif tonumber(sequence) > known or (kind == 'hash' and tonumber(sequence) == known) then
     local done = true
     if kind == 'list' then
       local offset, length = tonumber(ARGV[first]), redis.call('LLEN', key)
@@ -29,6 +31,13 @@ for k = 2, #KEYS do
       else
         for i = first + 1 + length - offset, last do redis.call('RPUSH', key, ARGV[i]) end
       end
+    elseif kind == 'fields' and known == 0 then
+      missing[#missing + 1] = k - 1
+      done = false
+    elseif kind == 'fields' then
+      local sets = first + 2 * tonumber(ARGV[first])
+      for i = first + 1, sets, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+      for i = sets + 1, last do redis.call('HDEL', key, ARGV[i]) end
     elseif kind == 'text' and ttl == 0 then
       redis.call('SET', key, ARGV[first])
     elseif kind == 'text' and ttl > 0 then

@@ -13,16 +13,24 @@ from redis.exceptions import NoScriptError, RedisError
 
 from chassis.telemetry import get_logger
 from services.state.adapters.scripts import ADVANCE, APPLY
-from services.state.domain.documents import Content, Document, Listing, key_of, tag_of
+from services.state.domain.documents import Content, Document, Fields, Listing, key_of, tag_of
 from services.state.domain.faults import StoreUnreachable
 from services.state.domain.view import Part, Place
-from services.state.ports import Items, Length, Reading, Table, Text, Value, Want
+from services.state.ports import Field, Items, Length, Named, Reading, Table, Text, Value, Want
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 POSITION, MARK = "applied:{log}:position", "applied:{log}:filling"
-DERIVED = ("agent:{*", "task:{*", "handoff:{*", "revocations:{*")
+DERIVED = (
+    "agent:{*",
+    "task:{*",
+    "handoff:{*",
+    "revocations:{*",
+    "blackboard:{*",
+    "msg:{*",
+    "checkpoint:{*",
+)
 GUARDS = "applied:{*"
 GRACE = timedelta(seconds=5)
 """How much longer than its lease a lock's key lives: clocks differ, and what counts is the time inside it."""
@@ -58,6 +66,11 @@ class RedisStore:
                         pipe.get(key)
                     case Table():
                         pipe.hgetall(key)
+                    case Field(place=place):
+                        pipe.hget(key, place.name)
+                    case Named(names=names):
+                        # A command without a field is no command: one that is never there is asked for as well.
+                        pipe.hmget(key, ["", *names])
                     case Items(first=first, last=last):
                         pipe.lrange(key, first, last)
                     case Length():
@@ -207,6 +220,10 @@ def _values(document: Document) -> tuple[str, Sequence[str]]:
             return "none", ()
         case Listing(offset=offset, items=items):
             return "list", (str(offset), *items)
+        case Fields(changed=changed):
+            sets = {name: text for name, text in changed.items() if text is not None}
+            gone = [name for name in changed if name not in sets]
+            return "fields", (str(len(sets)), *(each for pair in sets.items() for each in pair), *gone)
         case frozenset() as members:
             return "set", sorted(members)
         case str() as text:

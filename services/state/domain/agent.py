@@ -18,6 +18,7 @@ from services.state.domain.attention import (
 from services.state.domain.bounds import cut, require_agent_id, require_name
 from services.state.domain.errors import ErrorCounts, counted
 from services.state.domain.faults import AgentIsRevoked, LockTaken, NoInstructionPacket
+from services.state.domain.labels import LabelRun, RunLabelled, stick
 from services.state.domain.lock import (
     AcquireLock,
     Advance,
@@ -28,11 +29,13 @@ from services.state.domain.lock import (
     LockForced,
     LockReleased,
     ReleaseLock,
+    ShowToken,
     StaleTokenRefused,
     acquire,
     advance,
     force,
     release,
+    show,
 )
 from services.state.domain.packet import Packet, require_sound
 from services.state.domain.sequenced import Sequenced
@@ -70,6 +73,8 @@ Command: TypeAlias = (
     | ReportWaiting
     | FindStuck
     | FindUnstuck
+    | ShowToken
+    | LabelRun
 )
 
 
@@ -104,6 +109,7 @@ Event: TypeAlias = (
     | AgentWaits
     | AgentStuck
     | AgentUnstuck
+    | RunLabelled
 )
 
 
@@ -125,6 +131,9 @@ class Agent:
     """Where its newest event stands in the log."""
     refusals: tuple[int, ...] = ()
     """Where the newest `StaleTokenRefused` stand: how one who asks again learns that it was refused."""
+    labels: tuple[str, ...] = ()
+    """Of everything that `labelled_run` has read."""
+    labelled_run: str = ""
     waits: AgentWaits | None = None
     """What it waits for, from when it said so until it works again."""
     found: AgentStuck | None = None
@@ -171,6 +180,10 @@ def decide(agent: Agent, command: Command) -> Event | None:
             return force(agent.lock, command)
         case RecordError():
             return _record(command)
+        case ShowToken():
+            return show(agent.lock, command)
+        case LabelRun(run_id=run_id):
+            return stick(agent.labels if run_id == agent.labelled_run else (), command)
         case ReportWaiting():
             return attention.wait(agent.waits, command)
         case FindStuck(fencing_token=token):
@@ -235,6 +248,8 @@ def _evolve(agent: Agent, event: Event, sequence: int) -> Agent:
                 advanced_at=event.at,
                 sequence=sequence,
                 refusals=agent.refusals,
+                labels=agent.labels if event.run_id == agent.labelled_run else (),
+                labelled_run=agent.labelled_run if event.run_id == agent.labelled_run else "",
                 # Whoever renews its lease where it stands may well be waiting; whoever moves on works again.
                 waits=agent.waits and (agent.waits if _stands(agent, event) else None),
                 found=agent.found,
@@ -259,6 +274,15 @@ def _evolve(agent: Agent, event: Event, sequence: int) -> Agent:
         case ErrorRecorded(agent_id=agent_id, error_type=error_type, procedure_violation=violation):
             errors = counted(agent.errors, error_type, violation)
             return replace(agent, agent_id=agent_id, errors=errors, sequence=sequence)
+        case RunLabelled(agent_id=agent_id, run_id=run_id, labels=labels):
+            known = agent.labels if run_id == agent.labelled_run else ()
+            return replace(
+                agent,
+                agent_id=agent_id,
+                labels=tuple(sorted({*known, *labels})),
+                labelled_run=run_id,
+                sequence=sequence,
+            )
         case PacketIssued(packet=packet):
             return replace(
                 agent,

@@ -19,6 +19,7 @@ from services.state.domain.faults import (
     EntryChanged,
     EntryTooLarge,
     FieldInvalid,
+    RecipientUnknown,
 )
 from services.state.domain.labels import require_labels
 from services.state.domain.sequenced import Sequenced
@@ -42,6 +43,8 @@ class PutEntry:
     """The version that was read; 0 when nothing was there; `None` writes over whatever is there."""
     labels: tuple[str, ...]
     known_labels: frozenset[str] | None
+    crew: frozenset[str]
+    """Who may write on it: who works on the task, as far as state knows, and a person that writes itself."""
     at: datetime
 
 
@@ -77,6 +80,8 @@ Name: TypeAlias = tuple[str, str]
 class Board:
     entries: Mapping[Name, Entry] = field(default_factory=lambda: MappingProxyType({}))
     """Those that were taken off, too: their versions must not begin anew."""
+    n_entries: int = 0
+    """Those that are on the board."""
     n_bytes: int = 0
     sequence: int = 0
 
@@ -97,6 +102,7 @@ def decide(board: Board, command: PutEntry) -> EntryPut | None:
         EntryChanged: another has written since.
         EntryTooLarge, BoardFull: there is no room for it.
         LabelUnknown: the policy set does not have the label.
+        RecipientUnknown: the author does not work on the task.
     """
     require_token(command.task_id, "task_id")
     if command.section not in SECTIONS:
@@ -105,6 +111,8 @@ def decide(board: Board, command: PutEntry) -> EntryPut | None:
     require_agent_id(command.author, "agent_id")
     labels = require_labels(command.labels, command.known_labels)
     n_bytes = _require_json(command.value)
+    if command.author not in command.crew:
+        raise RecipientUnknown("agent_id", command.author, command.task_id)
     old = board.entries.get((command.section, command.key))
     version = old.version if old is not None else 0
     asked_again = command.expected_version in {None, version, version - 1}
@@ -160,8 +168,10 @@ def evolve(board: Board, event: Event | Sequenced[Event]) -> Board:
     told, sequence = (event.event, event.sequence) if isinstance(event, Sequenced) else (event, 0)
     entry = replace(told.entry, sequence=sequence)
     name = entry.section, entry.key
-    n_bytes = board.n_bytes + _size(entry) - _size(board.entries.get(name))
-    return Board(MappingProxyType({**board.entries, name: entry}), n_bytes, sequence)
+    old = board.entries.get(name)
+    n_entries = board.n_entries + bool(entry.value) - bool(old is not None and old.value)
+    n_bytes = board.n_bytes + _size(entry) - _size(old)
+    return Board(MappingProxyType({**board.entries, name: entry}), n_entries, n_bytes, sequence)
 
 
 BOARD: Decider[PutEntry, Board, Event | Sequenced[Event]] = Decider("state", "board", Board(), decide, evolve)

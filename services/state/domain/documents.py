@@ -6,24 +6,26 @@ and locks carry a time to live; a lock's real end is the `expire_time` inside it
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
 from services.state.domain.agent import Agent
 from services.state.domain.attention import Stuck, Waiting
+from services.state.domain.board import SECTIONS
 from services.state.domain.crew import Crew
 from services.state.domain.errors import ErrorCounts
 from services.state.domain.plain import iso, to_json
+from services.state.domain.tables import TABLES, changed_in, table_of
 from services.state.domain.task import Task
 from services.state.domain.view import Part, Place, View
 
 TAIL = 32
 _TYPE = "type:"
 
-Content: TypeAlias = "str | Mapping[str, str] | frozenset[str] | Listing | None"
-"""A string, a hash, a set, a list; `None` when the key must not be there."""
+Content: TypeAlias = "str | Mapping[str, str] | frozenset[str] | Listing | Fields | None"
+"""A string, a hash, a set, a list, some fields of a hash; `None` when the key must not be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,13 @@ class Listing:
 
     offset: int
     items: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What has changed in a hash; `None` for a field that must not be there. The others are as they were."""
+
+    changed: Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,8 @@ class StateDocument:
     sequence: int
     waiting: Waiting | None
     stuck: Stuck | None
+    labels: tuple[str, ...]
+    """Of everything that its run has read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +89,10 @@ _KIND = {
     Part.ARTIFACTS: "task",
     Part.HANDOFF: "handoff",
     Part.REVOCATIONS: "revocations",
-}
+    Part.MESSAGES: "msg",
+    Part.WAITING: "msg",
+    Part.CHECKPOINTS: "checkpoint",
+} | dict.fromkeys(map(Part, SECTIONS), "blackboard")
 
 
 def tag_of(place: Place) -> str:
@@ -87,7 +101,7 @@ def tag_of(place: Place) -> str:
 
 
 def key_of(place: Place) -> str:
-    """As `agent:{default/sre-1}:lock`."""
+    """As `agent:{default/sre-1}:lock`; the same for every field of a table."""
     return f"{_KIND.get(place.part, 'agent')}:{{{tag_of(place)}}}:{place.part}"
 
 
@@ -97,9 +111,27 @@ def tenant_of(key: str) -> str:
 
 
 def documents(view: View, places: Iterable[Place], *, whole: bool = False) -> list[Document]:
-    """What lies at `places` by this view; of lists the last few items, or all of them when `whole`."""
+    """What lies at `places` by this view; of lists the last few items, or all of them when `whole`.
+
+    Of tables the fields that are named, or all of them when a place names none or when `whole`; the fields of one
+    table are one document.
+    """
     tail = None if whole else TAIL
-    return [_document(view, place, tail) for place in places]
+    found: list[Document] = []
+    tables: dict[Place, set[str]] = {}
+    for place in places:
+        if place.part in TABLES:
+            tables.setdefault(place._replace(name=""), set()).add("" if whole else place.name)
+        else:
+            found.append(_document(view, place, tail))
+    return found + [_table(view, place, names) for place, names in tables.items()]
+
+
+def _table(view: View, place: Place, names: Collection[str]) -> Document:
+    if "" in names:
+        return Document(place, *table_of(view, place))
+    sequence, changed = changed_in(view, place, names)
+    return Document(place, sequence, Fields(changed))
 
 
 def _document(view: View, place: Place, tail: int | None) -> Document:
@@ -144,6 +176,7 @@ def _state(agent: Agent) -> StateDocument:
         agent.sequence,
         agent.waits.waiting if agent.waits else None,
         agent.found.stuck if agent.found else None,
+        agent.labels,
     )
 
 

@@ -45,6 +45,26 @@ class LockTaken(Conflict):
         )
 
 
+class LockPromised(Conflict):
+    def __init__(self, agent_id: str, waiting: int) -> None:
+        super().__init__(
+            "CANNOT_ACQUIRE_LOCK",
+            f"{waiting} wait for the lock of agent {agent_id}: ask with wait_seconds to have a turn behind them",
+            agent_id=agent_id,
+            waiting=str(waiting),
+        )
+
+
+class TooManyWait(Exhausted):
+    def __init__(self, agent_id: str, most: int) -> None:
+        super().__init__(
+            "CANNOT_ACQUIRE_LOCK",
+            f"{most} wait for the lock of agent {agent_id} already, and no more may: try again later",
+            agent_id=agent_id,
+            waiting=str(most),
+        )
+
+
 class FencingTokenStale(Refused):
     def __init__(self, agent_id: str, presented: int, current: int) -> None:
         super().__init__(
@@ -172,10 +192,10 @@ class RecipientUnknown(Invalid):
 
 
 class InboxFull(Exhausted):
-    def __init__(self, task_id: str, most: int) -> None:
+    def __init__(self, task_id: str, most: str) -> None:
         super().__init__(
             "INBOX_FULL",
-            f"{most} messages of task {task_id} wait to be acknowledged: nothing is sent until some are",
+            f"{most} of task {task_id} wait to be acknowledged: nothing is sent until some are",
             task_id=task_id,
         )
 
@@ -200,3 +220,42 @@ class CheckpointUnknown(NotFound):
 class TaskUnknown(NotFound):
     def __init__(self, task_id: str) -> None:
         super().__init__("TASK_UNKNOWN", f"nothing is known of task {task_id}", task_id=task_id)
+
+
+class CursorInvalid(Invalid):
+    """Not a watch's cursor, or one of another filter, or of another tenant."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "CURSOR_INVALID",
+            "this cursor does not belong to a watch of yours with this filter; begin again without one",
+            field="cursor",
+        )
+
+
+class CursorExpired(Refused):
+    """What has changed since is no longer known one by one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "CURSOR_EXPIRED",
+            "more has changed behind this cursor than is kept; begin again without one, with what is there now",
+        )
+
+
+class WatchTooSlow(Exhausted):
+    """Whoever watches does not read; what it has not read is kept for it behind the cursor for a while."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(
+            "WATCH_TOO_SLOW", "nothing was read for too long; watch again from the cursor", cursor=cursor
+        )
+
+
+class WatchInterrupted(Unavailable):
+    """This process stops."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(
+            "SHUTTING_DOWN", "this server is stopping; watch again from the cursor", cursor=cursor
+        )

@@ -19,8 +19,10 @@ from services.state.domain.labels import require_labels
 from services.state.domain.sequenced import Sequenced
 
 MAX_BODY_BYTES = 64 * 1024
-MAX_WAITING = 1000
+MAX_WAITING, MAX_WAITING_BYTES = 1000, 4 * 1024 * 1024
 """So many messages of a task may wait for somebody."""
+KEPT_READ = 100
+"""So many that all have acknowledged are kept, to be looked at."""
 
 # wants
 
@@ -97,7 +99,15 @@ class Inbox:
     """By message id, in the order they were sent: those that somebody has not acknowledged."""
     missing: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
     """Who has not acknowledged each of them."""
+    read: Mapping[str, Message] = field(default_factory=lambda: MappingProxyType({}))
+    """The newest of those that all have acknowledged, in the order that they were."""
+    n_bytes: int = 0
+    """The bodies of those that wait."""
     sequence: int = 0
+
+    def message(self, message_id: str) -> Message | None:
+        """The message, if it is still kept."""
+        return self.waiting.get(message_id) or self.read.get(message_id)
 
     def unread(self, agent_id: str) -> Iterator[Message]:
         """What waits for an agent, oldest first."""
@@ -130,7 +140,7 @@ def _send(inbox: Inbox, command: SendMessage) -> MessageSent | None:
     require_token(command.message_id, "message_id")
     require_agent_id(command.from_agent_id, "from_agent_id")
     require_name(command.type, "type")
-    if command.message_id in inbox.waiting:
+    if inbox.message(command.message_id) is not None:
         return None
     n_bytes = len(command.body.encode())
     if n_bytes > MAX_BODY_BYTES:
@@ -152,7 +162,9 @@ def _send(inbox: Inbox, command: SendMessage) -> MessageSent | None:
     elif not others:
         raise RecipientUnknown("to_agent_id", "(all)", command.task_id)
     if len(inbox.waiting) >= MAX_WAITING:
-        raise InboxFull(command.task_id, MAX_WAITING)
+        raise InboxFull(command.task_id, f"{MAX_WAITING} messages")
+    if inbox.n_bytes + n_bytes > MAX_WAITING_BYTES:
+        raise InboxFull(command.task_id, f"{MAX_WAITING_BYTES} bytes of messages")
     return MessageSent(
         Message(
             command.message_id,
@@ -189,22 +201,29 @@ def _acknowledge(inbox: Inbox, command: AcknowledgeMessages) -> MessagesAcknowle
 def evolve(inbox: Inbox, event: Event | Sequenced[Event]) -> Inbox:
     """`inbox` after `event`."""
     told, sequence = (event.event, event.sequence) if isinstance(event, Sequenced) else (event, 0)
+    read, n_bytes = inbox.read, inbox.n_bytes
     match told:
         case MessageSent(message=message):
             waiting = {**inbox.waiting, message.message_id: replace(message, sequence=sequence)}
             missing = {**inbox.missing, message.message_id: frozenset(message.recipients)}
+            n_bytes += len(message.body.encode())
         case MessagesAcknowledged(agent_id=agent_id, message_ids=message_ids):
             waiting, missing = dict(inbox.waiting), dict(inbox.missing)
             for each in message_ids:
                 left = missing.get(each, frozenset()) - {agent_id}
                 if left:
                     missing[each] = left
-                else:
-                    waiting.pop(each, None)
-                    missing.pop(each, None)
+                elif each in waiting:
+                    done = waiting.pop(each)
+                    missing.pop(each)
+                    read = {**read, each: done}
+                    n_bytes -= len(done.body.encode())
+            read = dict(list(read.items())[-KEPT_READ:])
         case _:
             assert_never(told)
-    return Inbox(MappingProxyType(waiting), MappingProxyType(missing), sequence)
+    return Inbox(
+        MappingProxyType(waiting), MappingProxyType(missing), MappingProxyType(dict(read)), n_bytes, sequence
+    )
 
 
 INBOX: Decider[Command, Inbox, Event | Sequenced[Event]] = Decider("state", "inbox", Inbox(), decide, evolve)

@@ -2,10 +2,16 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 
+from kernel.events import require_token
+from services.state.domain.bounds import require_agent_id
 from services.state.domain.faults import FieldInvalid, LabelUnknown
 
 MAX_LABELS = 16
+MAX_RUN_LABELS = 256
+"""What a run may take on by reading."""
 _LABEL = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
 
@@ -27,3 +33,40 @@ def require_labels(labels: Iterable[str], known: frozenset[str] | None) -> tuple
         if known is not None and label not in known:
             raise LabelUnknown(label, known)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRun:
+    """A run is about to read something labelled."""
+
+    agent_id: str
+    run_id: str
+    labels: tuple[str, ...]
+    by_reading: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunLabelled:
+    agent_id: str
+    run_id: str
+    labels: tuple[str, ...]
+    """The new ones."""
+    by_reading: str
+    at: datetime
+
+
+def stick(known: tuple[str, ...], command: LabelRun) -> RunLabelled | None:
+    """The labels that the run does not have yet, taken on; `None` when there are none.
+
+    Raises:
+        Invalid: a field is out of bounds, or the run would have more labels than there is room for.
+    """
+    require_agent_id(command.agent_id)
+    require_token(command.run_id, "run_id")
+    new = tuple(sorted(set(command.labels) - set(known)))
+    if not new:
+        return None
+    if len(known) + len(new) > MAX_RUN_LABELS:
+        raise FieldInvalid("labels", f"would be more than the {MAX_RUN_LABELS} that a run may take on")
+    return RunLabelled(command.agent_id, command.run_id, new, command.by_reading, command.at)

@@ -60,6 +60,17 @@ class ForceReleaseLock:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ShowToken:
+    """Something else of the agent's is about to be written under its lock."""
+
+    agent_id: str
+    task_id: str
+    fencing_token: int
+    by: str
+    at: datetime
+
+
 # facts
 
 
@@ -230,11 +241,25 @@ def force(lock: Lock | None, command: ForceReleaseLock) -> LockForced:
     )
 
 
+def show(lock: Lock | None, command: ShowToken) -> StaleTokenRefused | None:
+    """`None` when the token is the newest and its lock has not been given back, else its refusal.
+
+    Raises:
+        Invalid: a field is out of bounds, or the lock was taken for another task.
+    """
+    require_agent_id(command.agent_id)
+    if lock is None or lock.released or not _opens(lock, command.fencing_token):
+        return _refusal(lock, command)
+    if command.task_id != lock.task_id:
+        raise FieldInvalid("task_id", f"must be the task the lock was taken for, {lock.task_id}")
+    return None
+
+
 def _opens(lock: Lock, token: int) -> bool:
     # 0 stands for "no token" in a message, and for a lock whose place in the log is not known.
     return token > 0 and lock.fencing_token == token
 
 
-def _refusal(lock: Lock | None, command: Advance | ReleaseLock) -> StaleTokenRefused:
+def _refusal(lock: Lock | None, command: Advance | ReleaseLock | ShowToken) -> StaleTokenRefused:
     current = lock.fencing_token if lock is not None else 0
     return StaleTokenRefused(command.agent_id, command.fencing_token, current, command.by, command.at)

@@ -7,6 +7,7 @@ from kernel.events import require_token
 from kernel.faults import Invalid
 from services.state.domain.bounds import require_agent_id, require_text, require_texts
 from services.state.domain.faults import PacketInvalid
+from services.state.domain.labels import require_labels
 
 MAX_PACKET_CHARACTERS = 65_536
 MAX_BUDGET = 1000
@@ -54,6 +55,7 @@ def require_sound(packet: Packet) -> Packet:
     try:
         require_agent_id(packet.agent_id)
         require_token(packet.task_id, "task_id")
+        require_labels(packet.labels, None)
     except Invalid as fault:
         raise PacketInvalid(fault.facts["field"], fault.text.partition(" ")[2]) from None
     if not packet.objective.strip():

@@ -19,6 +19,16 @@ class HeldLock:
 
 
 @dataclass(frozen=True, slots=True)
+class LockInUse:
+    """A lock that is held, and who waits for it, first in turn first."""
+
+    agent_id: str
+    task_id: str
+    lock: HeldLock
+    waiting: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AgentSnapshot:
     agent_id: str
     packet: Packet | None
@@ -59,4 +69,5 @@ def snapshot(
         position.sequence,
         position.waiting,
         position.stuck,
+        position.labels,
     )

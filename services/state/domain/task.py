@@ -9,6 +9,7 @@ from kernel.decider import Decider
 from kernel.events import require_token
 from services.state.domain.bounds import cut, require_agent_id, require_text
 from services.state.domain.faults import FieldInvalid
+from services.state.domain.labels import require_labels
 from services.state.domain.sequenced import Sequenced
 
 MAX_CONTENT_BYTES = 32 * 1024 * 1024
@@ -120,9 +121,10 @@ def decide(task: Task, command: Command) -> Event | None:
 
 
 def find(task: Task, wanted: Artifact) -> Artifact | None:
-    """The artifact of the same content, name and run, if the task has it."""
+    """The artifact of the same content, name, run and labels, if the task has it."""
+    same = (wanted.sha256, wanted.name, wanted.run_id, wanted.labels)
     for artifact in task.artifacts:
-        if (artifact.sha256, artifact.name, artifact.run_id) == (wanted.sha256, wanted.name, wanted.run_id):
+        if (artifact.sha256, artifact.name, artifact.run_id, artifact.labels) == same:
             return artifact
     return None
 
@@ -138,6 +140,7 @@ def require_sound_artifact(artifact: Artifact) -> None:
     require_text(artifact.name, "name", 200)
     if _MEDIA_TYPE.fullmatch(artifact.media_type) is None:
         raise FieldInvalid("media_type", "must be a media type, as text/plain")
+    require_labels(artifact.labels, None)
 
 
 def _cut(handoff: Handoff) -> Handoff:
@@ -160,6 +163,7 @@ def _cut(handoff: Handoff) -> Handoff:
         required_next_actions=_texts(handoff.required_next_actions),
         constraints_reminder=_texts(handoff.constraints_reminder),
         artifacts=handoff.artifacts[:MAX_HANDOFF_ENTRIES],
+        labels=require_labels(handoff.labels, None),
     )
 
 

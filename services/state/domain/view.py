@@ -3,16 +3,24 @@
 Fed in log order by one follower, so that at any moment it is the fold of a whole prefix of the log.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 from services.state.domain import agent as agents
+from services.state.domain import board as boards
+from services.state.domain import checkpoints as saved
 from services.state.domain import crew as crews
+from services.state.domain import inbox as inboxes
 from services.state.domain import task as tasks
 from services.state.domain.agent import Agent, ErrorRecorded, PacketIssued
 from services.state.domain.attention import AgentStuck, AgentUnstuck, AgentWaits
+from services.state.domain.board import SECTIONS, Board, EntryPut
+from services.state.domain.checkpoints import Checkpoints, CheckpointSaved
 from services.state.domain.crew import Crew
+from services.state.domain.inbox import Inbox, MessagesAcknowledged, MessageSent
+from services.state.domain.labels import RunLabelled
 from services.state.domain.lock import (
     AgentAdvanced,
     LockAcquired,
@@ -20,17 +28,22 @@ from services.state.domain.lock import (
     LockReleased,
     StaleTokenRefused,
 )
+from services.state.domain.packet import Packet
+from services.state.domain.recent import Recent
 from services.state.domain.revocation import AgentRevoked
 from services.state.domain.sequenced import Sequenced
 from services.state.domain.task import Artifact, ArtifactStored, HandoffWritten, Task
 
-Event: TypeAlias = agents.Event | tasks.Event | AgentRevoked
+Event: TypeAlias = agents.Event | tasks.Event | boards.Event | inboxes.Event | saved.Event | AgentRevoked
+KEPT_PACKETS = 50
+"""So many of an agent's packets are kept at hand, the newest; the log has them all."""
 
 
 class Part(StrEnum):
     """What of a thing an event can change: one key of the store each."""
 
     PACKET = "packet"
+    PACKETS = "packets"
     STATE = "state"
     ERRORS = "errors"
     LOCK = "lock"
@@ -40,14 +53,25 @@ class Part(StrEnum):
     ARTIFACTS = "artifacts"
     HANDOFF = "latest"
     REVOCATIONS = "ledger"
+    PROBLEM = "problem"
+    SOLUTIONS = "solutions"
+    PROGRESS = "progress"
+    CONSENSUS = "consensus"
+    MESSAGES = "messages"
+    WAITING = "waiting"
+    CHECKPOINTS = "kept"
 
 
 class Place(NamedTuple):
-    """One key's worth of the view; `id` is empty for what belongs to the whole tenant."""
+    """One key's worth of the view; `id` is empty for what belongs to the whole tenant.
+
+    With a `name` it is one field of a key that is a table.
+    """
 
     tenant: str
     id: str
     part: Part
+    name: str = ""
 
 
 _OF_AGENT = {
@@ -61,12 +85,14 @@ _OF_AGENT = {
     AgentWaits: (Part.STATE,),
     AgentStuck: (Part.STATE,),
     AgentUnstuck: (Part.STATE,),
+    RunLabelled: (Part.STATE,),
 }
 _OF_CREW = (Part.ACTIVE_AGENT, Part.AGENTS)
+_OF_INBOX = (Part.MESSAGES, Part.WAITING)
 
 
 class View:
-    """Agents, tasks, crews and revocations of all tenants."""
+    """Agents, tasks, crews, boards, messages, checkpoints and revocations of all tenants."""
 
     def __init__(self) -> None:
         self.sequence = 0
@@ -74,6 +100,13 @@ class View:
         self.agents: dict[tuple[str, str], Agent] = {}
         self.tasks: dict[tuple[str, str], Task] = {}
         self.crews: dict[tuple[str, str], Crew] = {}
+        self.packets: dict[tuple[str, str], Sequenced[tuple[Packet, ...]]] = {}
+        """Of each agent the newest ones, oldest first."""
+        self.boards: dict[tuple[str, str], Board] = {}
+        self.inboxes: dict[tuple[str, str], Inbox] = {}
+        self.checkpoints: dict[tuple[str, str], Checkpoints] = {}
+        """By run."""
+        self.recent = Recent()
         self.revocations: dict[str, Sequenced[list[AgentRevoked]]] = {}
         self._revoked: set[tuple[str, str]] = set()
         self._artifacts: dict[tuple[str, str], Artifact] = {}
@@ -84,7 +117,16 @@ class View:
             return ()
         self.sequence = sequence
         key = (tenant, id)
+        task_id, at = _touches(event)
+        if task_id:
+            self.recent.touch(tenant, task_id, sequence, at)
         match event:
+            case EntryPut():
+                return self._board(key, event, sequence)
+            case MessageSent() | MessagesAcknowledged():
+                return self._inbox(key, event, sequence)
+            case CheckpointSaved():
+                return self._checkpoint(key, event, sequence)
             case ArtifactStored() | HandoffWritten():
                 self.tasks[key] = tasks.evolve(self.tasks.get(key, Task()), Sequenced(event, sequence))
                 if isinstance(event, HandoffWritten):
@@ -99,11 +141,49 @@ class View:
             case _:
                 self.agents[key] = agents.evolve(self.agents.get(key, Agent()), Sequenced(event, sequence))
                 changed = [Place(tenant, id, part) for part in _OF_AGENT[type(event)]]
+                if isinstance(event, PacketIssued):
+                    changed += self._packet(key, event.packet, sequence)
                 if isinstance(event, LockAcquired | LockReleased | LockForced):
                     of_task = (tenant, event.task_id)
                     self.crews[of_task] = crews.evolve(self.crews.get(of_task, Crew()), event, sequence)
                     changed += [Place(tenant, event.task_id, part) for part in _OF_CREW]
                 return changed
+
+    def _packet(self, key: tuple[str, str], packet: Packet, sequence: int) -> Sequence[Place]:
+        known = self.packets.get(key)
+        every = (*(known.event if known else ()), packet)
+        self.packets[key] = Sequenced(every[-KEPT_PACKETS:], sequence)
+        names = [str(each.version) for each in (packet, *every[:-KEPT_PACKETS])]
+        return _fields(key, Part.PACKETS, names, first=known is None)
+
+    def _board(self, key: tuple[str, str], event: EntryPut, sequence: int) -> Sequence[Place]:
+        known = self.boards.get(key, Board())
+        self.boards[key] = boards.evolve(known, Sequenced(event, sequence))
+        entry = event.entry
+        if not known.sequence:
+            return [Place(*key, Part(section)) for section in SECTIONS]
+        return (Place(*key, Part(entry.section), entry.key),)
+
+    def _inbox(
+        self, key: tuple[str, str], event: MessageSent | MessagesAcknowledged, sequence: int
+    ) -> Sequence[Place]:
+        known = self.inboxes.get(key, Inbox())
+        inbox = self.inboxes[key] = inboxes.evolve(known, Sequenced(event, sequence))
+        first = not known.sequence
+        if isinstance(event, MessageSent):
+            names = [event.message.message_id]
+            return [place for part in _OF_INBOX for place in _fields(key, part, names, first=first)]
+        dropped = [each for each in (*known.read, *event.message_ids) if inbox.message(each) is None]
+        return (
+            *_fields(key, Part.WAITING, event.message_ids, first=first),
+            *_fields(key, Part.MESSAGES, dropped, first=first),
+        )
+
+    def _checkpoint(self, key: tuple[str, str], event: CheckpointSaved, sequence: int) -> Sequence[Place]:
+        known = self.checkpoints.get(key, Checkpoints())
+        now = self.checkpoints[key] = saved.evolve(known, Sequenced(event, sequence))
+        names = [str(each.number) for each in (*known.kept[:1], *now.kept[-1:])]
+        return _fields(key, Part.CHECKPOINTS, names, first=not known.sequence)
 
     def places(self) -> Iterator[Place]:
         """Every key's worth there is, in no particular order; take no event meanwhile."""
@@ -118,6 +198,16 @@ class View:
                 yield Place(tenant, task_id, part)
         for tenant in self.revocations:
             yield Place(tenant, "", Part.REVOCATIONS)
+        for tenant, agent_id in self.packets:
+            yield Place(tenant, agent_id, Part.PACKETS)
+        for tenant, task_id in self.boards:
+            for section in SECTIONS:
+                yield Place(tenant, task_id, Part(section))
+        for tenant, task_id in self.inboxes:
+            for part in _OF_INBOX:
+                yield Place(tenant, task_id, part)
+        for tenant, run_id in self.checkpoints:
+            yield Place(tenant, run_id, Part.CHECKPOINTS)
 
     def is_revoked(self, tenant: str, agent_id: str) -> bool:
         return (tenant, agent_id) in self._revoked
@@ -125,3 +215,31 @@ class View:
     def artifact(self, tenant: str, sha256: str) -> Artifact | None:
         """The artifact of this content that was stored last."""
         return self._artifacts.get((tenant, sha256))
+
+
+def _fields(key: tuple[str, str], part: Part, names: Iterable[str], *, first: bool) -> Sequence[Place]:
+    """Fields of a table that have changed; the table itself when there was none before."""
+    return [Place(*key, part)] if first else [Place(*key, part, name) for name in names]
+
+
+def _touches(event: Event) -> tuple[str, datetime]:
+    """Of which task an event tells, and when it happened; the task is empty when it tells of none."""
+    match event:
+        case AgentAdvanced() | LockAcquired() | LockReleased() | LockForced() | ErrorRecorded():
+            return event.task_id, event.at
+        case AgentWaits() | AgentStuck() | AgentUnstuck() | MessagesAcknowledged():
+            return event.task_id, event.at
+        case PacketIssued(packet=packet, at=at):
+            return packet.task_id, at
+        case EntryPut(entry=entry):
+            return entry.task_id, entry.at
+        case MessageSent(message=message):
+            return message.task_id, message.at
+        case ArtifactStored(artifact=artifact):
+            return artifact.task_id, artifact.at
+        case CheckpointSaved(checkpoint=checkpoint):
+            return checkpoint.task_id, checkpoint.at
+        case HandoffWritten(handoff=handoff, at=at):
+            return handoff.task_id, at
+        case StaleTokenRefused() | RunLabelled() | AgentRevoked():
+            return "", event.at

@@ -21,6 +21,8 @@ from services.state.domain.board import (
 from services.state.domain.sequenced import Sequenced
 from tests.unit.state.worlds import T0
 
+CREW = frozenset({"alpha", "beta", *"abc"})
+
 
 def put(
     value: str = '"v"',
@@ -29,7 +31,7 @@ def put(
     author: str = "alpha",
     **other: object,
 ) -> PutEntry:
-    command = PutEntry("task-1", "problem", key, value, author, expected, (), None, T0)
+    command = PutEntry("task-1", "problem", key, value, author, expected, (), None, CREW, T0)
     return dataclasses.replace(command, **other)  # type: ignore[arg-type]
 
 
@@ -88,6 +90,7 @@ def test_an_entry_taken_off_is_gone_and_its_versions_go_on() -> None:
         (put("not json"), "FIELD_INVALID"),
         (put("[" * 5000), "FIELD_INVALID"),
         (put(author="a/b"), "MALFORMED_ID"),
+        (put(author="stranger"), "RECIPIENT_UNKNOWN"),
         (put(task_id="a.b"), "MALFORMED_ID"),
         (put(labels=("Secret",)), "FIELD_INVALID"),
         (put(labels=tuple(f"l{n}" for n in range(17))), "FIELD_INVALID"),
