@@ -187,6 +187,7 @@ KNOWN_NAMES: frozenset[str] = frozenset(
         "PROVOST_STATE_PORT",
         "PROVOST_STORE_PORT",
         "PROVOST_STORE_URL",
+        "PROVOST_STUCK_SECONDS",
         "PROVOST_WITNESS",
         "PROVOST_WITNESS_LOGS",
         "PROVOST_WITNESS_NAME",

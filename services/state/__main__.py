@@ -12,8 +12,8 @@ from services.state.adapters import ArtifactDirectory, LogHistory, RedisStore, S
 from services.state.adapters.forgetting import kept_for
 from services.state.config import StateSettings
 from services.state.domain.view import View
-from services.state.handlers import State
-from services.state.reactor import Reactor, StoreAudit, StoreMirror, kept_up
+from services.state.handlers import State, Turns, Vigil
+from services.state.reactor import Reactor, StoreAudit, StoreMirror, Watchers, kept_up
 from services.state.rpc import MAX_MESSAGE_BYTES, StateServicer
 from services.state.wire import CODEC, FILTERS
 
@@ -29,11 +29,13 @@ async def main(stopping: process.Stopping) -> None:
     client = store.connect(settings.store_url.get_secret_value())
     derived = RedisStore(client)
     mirror = StoreMirror(view, derived, now=process.now, new_mark=process.new_id)
-    reactor = Reactor(every, view, mirror)
+    vigil, turns = Vigil(kept, mirror, process, settings.stuck_seconds), Turns()
+    watchers = Watchers(vigil, turns)
+    reactor = Reactor((*every, watchers), view, mirror)
     follower = Follower(connection, FILTERS, 0, reactor.deliver, "state", gather_seconds=0.03)
     audit = StoreAudit(view, derived, mirror, LogHistory(jetstream, FILTERS), follower, process.now)
     contents = ArtifactDirectory(settings.artifacts, process.new_id)
-    state = State(kept, view, mirror, audit, follower, contents)
+    state = State(kept, view, mirror, audit, follower, contents, vigil, turns, process)
 
     server = Server(settings, "state", max_message_bytes=MAX_MESSAGE_BYTES, tell=Opening(keys))
     server.add(add_StateServiceServicer_to_server, StateServicer(state))
@@ -43,8 +45,9 @@ async def main(stopping: process.Stopping) -> None:
     await follower.caught_up()
     await server.start()
     forgetting = kept_for(contents, settings.artifact_days, process.now)
-    async with kept_up(follower, mirror, server.set_serving), forgetting:
+    async with kept_up(follower, mirror, server.set_serving), watchers.judging(), forgetting:
         await stopping.wait()
+        turns.close()
         await server.stop()
     for stop in (follower.stop, client.aclose, keys.stop, connection.close):
         await stop()

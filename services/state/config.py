@@ -9,6 +9,7 @@ from chassis.config import ServiceSettings
 
 class StateSettings(ServiceSettings):
     artifact_days: float = Field(0.0, ge=0, alias="PROVOST_ARTIFACT_DAYS")
+    stuck_seconds: float = Field(30.0, ge=1, le=3600, alias="PROVOST_STUCK_SECONDS")
 
     @property
     def artifacts(self) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
-from kernel.events import Recorded
+from kernel.events import Recorded, Stream
 from services.state.domain.documents import Content, Document
 from services.state.domain.view import Place
 
@@ -64,13 +64,20 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Asks for these fields of a hash: `list[str | None]`, in their order, behind one `None`."""
+    """Asks for these fields of a hash, at least one: `list[str | None]`, in their order."""
 
     place: Place
     names: tuple[str, ...]
 
 
-Want: TypeAlias = Text | Table | Field | Named | Items | Length
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Asks which fields a hash has: `list[str]`."""
+
+    place: Place
+
+
+Want: TypeAlias = Text | Table | Field | Named | Names | Items | Length
 Value: TypeAlias = Any
 """What a want asks for, by its kind."""
 
@@ -138,8 +145,13 @@ class Mirror(Protocol):
         """
         ...
 
-    async def beat(self, tenant: str, agent_id: str, at: datetime, expire_time: datetime) -> None:
-        """Note a sign of life. Raises Unavailable, reason `STORE_UNREACHABLE`."""
+    async def beat(
+        self, tenant: str, agent_id: str, at: datetime, expire_time: datetime, *, active: bool = False
+    ) -> None:
+        """Note a sign of life, and whether the agent did something new.
+
+        Raises Unavailable, reason `STORE_UNREACHABLE`.
+        """
         ...
 
 
@@ -183,6 +195,14 @@ class History(Protocol):
 
     async def last_sequence(self) -> int:
         """The newest sequence in the log. Raises Unavailable."""
+        ...
+
+
+class Recall(Protocol):
+    """What was written long ago, for who asks again."""
+
+    async def event(self, stream: Stream, sequence: int) -> object:
+        """The event of an aggregate at `sequence`. Slow. Raises Unavailable, Unreadable."""
         ...
 
 

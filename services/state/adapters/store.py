@@ -16,7 +16,7 @@ from services.state.adapters.scripts import ADVANCE, APPLY
 from services.state.domain.documents import Content, Document, Fields, Listing, key_of, tag_of
 from services.state.domain.faults import StoreUnreachable
 from services.state.domain.view import Part, Place
-from services.state.ports import Field, Items, Length, Named, Reading, Table, Text, Value, Want
+from services.state.ports import Field, Items, Length, Named, Names, Reading, Table, Text, Value, Want
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -69,8 +69,9 @@ class RedisStore:
                     case Field(place=place):
                         pipe.hget(key, place.name)
                     case Named(names=names):
-                        # A command without a field is no command: one that is never there is asked for as well.
-                        pipe.hmget(key, ["", *names])
+                        pipe.hmget(key, names)
+                    case Names():
+                        pipe.hkeys(key)
                     case Items(first=first, last=last):
                         pipe.lrange(key, first, last)
                     case Length():
@@ -227,7 +228,7 @@ def _values(document: Document) -> tuple[str, Sequence[str]]:
         case frozenset() as members:
             return "set", sorted(members)
         case str() as text:
-            return ("beat" if document.place.part is Part.HEARTBEAT else "text"), (text,)
+            return ("beat" if document.place.part in (Part.HEARTBEAT, Part.ACTIVITY) else "text"), (text,)
         case table:
             return "hash", [each for pair in table.items() for each in pair]
 

@@ -4,7 +4,7 @@ Whether it is stuck is judged elsewhere (`stuck`), by signs that are no events; 
 for every time that it happens.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -123,13 +123,15 @@ def wait(waits: AgentWaits | None, command: ReportWaiting) -> AgentWaits | None:
             return None
         return AgentWaits(command.agent_id, waits.task_id, waits.run_id, None, command.at)
     _require_sound(wanted, command.at)
-    if (
-        waits is not None
-        and waits.waiting is not None
-        and (waits.task_id, waits.run_id) == (command.task_id, command.run_id)
-        and _covers(waits.waiting, wanted, command.at)
-    ):
-        return None
+    known = (
+        waits.waiting
+        if waits and (waits.task_id, waits.run_id) == (command.task_id, command.run_id)
+        else None
+    )
+    if known is not None and (known.kind, known.what) == (wanted.kind, wanted.what):
+        if _covers(known.until, wanted.until, command.at):
+            return None
+        wanted = replace(wanted, since=known.since)
     return AgentWaits(command.agent_id, command.task_id, command.run_id, wanted, command.at)
 
 
@@ -158,10 +160,8 @@ def _require_sound(wanted: Waiting, at: datetime) -> None:
         raise FieldInvalid("waiting.until", "must lie in the next 24 hours")
 
 
-def _covers(known: Waiting, wanted: Waiting, at: datetime) -> bool:
-    """Whether what is known says enough: an end that is put off again and again is told when half of it is over."""
-    if (known.kind, known.what) != (wanted.kind, wanted.what):
-        return False
-    if known.until is None or wanted.until is None:
-        return known.until is wanted.until
-    return (wanted.until - at) / 2 <= known.until - at <= wanted.until - at
+def _covers(known: datetime | None, wanted: datetime | None, at: datetime) -> bool:
+    """Whether the end that is known will do: one that is put off again and again is told when half of it is over."""
+    if known is None or wanted is None:
+        return known is wanted
+    return (wanted - at) / 2 <= known - at <= wanted - at

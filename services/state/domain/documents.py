@@ -225,7 +225,7 @@ def comparable(contents: Mapping[str, Content], at: datetime) -> dict[str, objec
 
 def _comparable(key: str, content: Content, at: datetime) -> object:
     part = key.rpartition(":")[2]
-    if not content or part == Part.HEARTBEAT:
+    if not content or part in (Part.HEARTBEAT, Part.ACTIVITY):
         return None
     match content:
         case Listing(items=items):

@@ -104,6 +104,19 @@ class Watch:
             return None
         return self._circle(agent_id, agent, progressed) or _repetition(agent, progressed, still)
 
+    def progressed(self, agent_id: str) -> float:
+        """When it last got anywhere; only of one that is watched."""
+        return self._agents[agent_id].progressed
+
+    def settle(self, agent_id: str, at: float) -> None:
+        """It has been found stuck `at` this moment, maybe by another watcher: only what comes from now on is news."""
+        agent = self._agents.get(agent_id)
+        if agent is not None and self.judge(agent_id, at) is None:
+            agent.progressed = min(agent.progressed, at - self._patience - 1)
+
+    def __contains__(self, agent_id: str) -> bool:
+        return agent_id in self._agents
+
     def agents(self) -> Sequence[str]:
         """Who is watched."""
         return tuple(self._agents)

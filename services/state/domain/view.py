@@ -48,6 +48,8 @@ class Part(StrEnum):
     ERRORS = "errors"
     LOCK = "lock"
     HEARTBEAT = "heartbeat"
+    ACTIVITY = "activity"
+    """When it last did something new. Like a heartbeat it lies in the store alone."""
     ACTIVE_AGENT = "active_agent"
     AGENTS = "agents"
     ARTIFACTS = "artifacts"

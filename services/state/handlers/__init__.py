@@ -6,20 +6,36 @@ come from the store, after everything that this process knows of has been applie
 
 from kernel.ports import Following
 from services.state.domain.view import View
-from services.state.handlers.agents import Agents, Standing
+from services.state.handlers.agents import Agents
+from services.state.handlers.attention import Activity, Attention
 from services.state.handlers.kept import Kept
+from services.state.handlers.locks import Locks, Standing
 from services.state.handlers.tasks import Content, Tasks
-from services.state.ports import Audit, Contents, Mirror
+from services.state.handlers.turns import Turns
+from services.state.handlers.vigil import Vigil
+from services.state.ports import Audit, Clock, Contents, Mirror
 
-__all__ = ["Content", "Kept", "Standing", "State"]
+__all__ = ["Activity", "Content", "Kept", "Standing", "State", "Turns", "Vigil"]
 
 
 class State:
     """The service: one part per kind of thing it keeps."""
 
     def __init__(
-        self, kept: Kept, view: View, mirror: Mirror, audit: Audit, following: Following, contents: Contents
+        self,
+        kept: Kept,
+        view: View,
+        mirror: Mirror,
+        audit: Audit,
+        following: Following,
+        contents: Contents,
+        vigil: Vigil,
+        turns: Turns,
+        clock: Clock,
     ) -> None:
+        self.turns = turns
+        self.locks = Locks(kept, view, turns, clock)
         self.agents = Agents(kept, view, mirror, following)
+        self.attention = Attention(kept, self.agents, mirror, vigil)
         self.tasks = Tasks(kept, view, mirror, following, contents)
         self.audit = audit

@@ -1,31 +1,18 @@
-"""Agents: packets, locks, where they stand, what went wrong, and who is revoked."""
-
-from dataclasses import dataclass
-from datetime import timedelta
+"""Agents: packets, where they stand, what went wrong, and who is revoked."""
 
 from kernel.events import Appended, Cause
 from kernel.ports import Following
 from services.state.domain.agent import Agent, IssuePacket, RecordError
-from services.state.domain.bounds import require_agent_id, require_seconds
-from services.state.domain.errors import ErrorCounts
-from services.state.domain.faults import AgentStateUnknown, FencingTokenStale, LockTaken
-from services.state.domain.lock import AcquireLock, Advance, Lock, ReleaseLock
+from services.state.domain.bounds import require_agent_id
+from services.state.domain.faults import AgentStateUnknown
 from services.state.domain.page import Page, before_last
 from services.state.domain.plain import from_json
 from services.state.domain.revocation import AgentRevoked
 from services.state.domain.snapshot import AgentSnapshot, snapshot
 from services.state.domain.view import Part, Place, View
 from services.state.handlers.kept import Kept
+from services.state.handlers.locks import Standing
 from services.state.ports import Items, Length, Mirror, Table, Text
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where an agent stands after a command: what the one who runs it has to know next."""
-
-    errors: ErrorCounts
-    lock: Lock | None
-    sequence: int
 
 
 class Agents:
@@ -40,40 +27,10 @@ class Agents:
     async def issue_packet(self, command: IssuePacket, cause: Cause) -> Appended:
         return await self._agents.handle(command.packet.agent_id, command, cause)
 
-    async def acquire_lock(self, command: AcquireLock, cause: Cause) -> Standing:
-        """The lock as it is now held.
-
-        Raises:
-            LockTaken, NoInstructionPacket, AgentIsRevoked, Invalid.
-        """
-        appended = await self._agents.handle(command.agent_id, command, cause)
-        standing = self._standing(command.agent_id, appended, cause)
-        lock = standing.lock
-        assert lock is not None, "an agent whose lock was acquired has one"
-        if lock.holder != command.holder or (appended.event_ids and lock.fencing_token != appended.sequence):
-            # An old request asked again: what it got has long been taken by another.
-            raise LockTaken(command.agent_id, lock.holder, lock.expire_time)
-        return standing
-
-    async def advance(self, command: Advance, cause: Cause) -> Standing:
-        """Raises FencingTokenStale (recorded), Invalid."""
-        return await self._under_lock(command, cause)
-
-    async def release_lock(self, command: ReleaseLock, cause: Cause) -> Standing:
-        """Raises FencingTokenStale (recorded), Invalid."""
-        return await self._under_lock(command, cause)
-
     async def record_error(self, command: RecordError, cause: Cause) -> Standing:
         """Raises Invalid."""
         appended = await self._agents.handle(command.agent_id, command, cause)
         return self._standing(command.agent_id, appended, cause)
-
-    async def heartbeat(self, agent_id: str, ttl_seconds: int, cause: Cause) -> timedelta:
-        """How long it is good for. Raises AgentStateUnknown, Invalid, Unavailable."""
-        lifetime = timedelta(seconds=require_seconds(ttl_seconds, "ttl_seconds"))
-        self._known(cause.tenant, agent_id)
-        await self._mirror.beat(cause.tenant, agent_id, cause.at, cause.at + lifetime)
-        return lifetime
 
     async def get_agent_state(self, agent_id: str, at_least_sequence: int, cause: Cause) -> AgentSnapshot:
         """Raises AgentStateUnknown, Unavailable."""
@@ -104,14 +61,6 @@ class Agents:
     def is_revoked(self, tenant: str, agent_id: str) -> bool:
         """Whether policy's revocation of the agent has been followed."""
         return self._view.is_revoked(tenant, agent_id)
-
-    async def _under_lock(self, command: Advance | ReleaseLock, cause: Cause) -> Standing:
-        appended = await self._agents.handle(command.agent_id, command, cause)
-        agent = self._agents.current(cause.tenant, command.agent_id)
-        if appended.event_ids and appended.sequence in agent.refusals:
-            current = agent.lock.fencing_token if agent.lock else 0
-            raise FencingTokenStale(command.agent_id, command.fencing_token, current)
-        return self._standing(command.agent_id, appended, cause)
 
     def _standing(self, agent_id: str, appended: Appended, cause: Cause) -> Standing:
         agent = self._agents.current(cause.tenant, agent_id)

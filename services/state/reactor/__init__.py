@@ -3,6 +3,7 @@
 from services.state.reactor.audit import StoreAudit
 from services.state.reactor.follow import Reactor
 from services.state.reactor.health import kept_up
+from services.state.reactor.judging import Watchers
 from services.state.reactor.mirror import StoreMirror
 
-__all__ = ["Reactor", "StoreAudit", "StoreMirror", "kept_up"]
+__all__ = ["Reactor", "StoreAudit", "StoreMirror", "Watchers", "kept_up"]

@@ -113,9 +113,12 @@ class StoreMirror:
             self._wake.set()
         raise StoreUnreachable
 
-    async def beat(self, tenant: str, agent_id: str, at: datetime, expire_time: datetime) -> None:
-        place = Place(tenant, agent_id, Part.HEARTBEAT)
-        await self._store.write([Document(place, 0, iso(at), expire_time)], at)
+    async def beat(
+        self, tenant: str, agent_id: str, at: datetime, expire_time: datetime, *, active: bool = False
+    ) -> None:
+        parts = (Part.HEARTBEAT, Part.ACTIVITY) if active else (Part.HEARTBEAT,)
+        places = [Place(tenant, agent_id, part) for part in parts]
+        await self._store.write([Document(place, 0, iso(at), expire_time) for place in places], at)
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:

@@ -5,6 +5,7 @@ from kernel.events import Cause
 from kernel.faults import Denied
 
 WRITERS = frozenset({"service"})
+PEOPLE = frozenset({"operator", "admin"})
 READERS = ALL_ROLES
 CHECKERS = frozenset({"auditor", "admin", "service"})
 MENDERS = frozenset({"admin", "service"})

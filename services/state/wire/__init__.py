@@ -6,12 +6,15 @@ from services.state.wire.records import (
     ARTIFACT,
     ERRORS,
     HANDOFF,
+    IN_USE,
     LOCK,
     PACKET,
     REVOCATION,
+    STUCK,
     WRITTEN,
     handoff_from_wire,
     packet_from_wire,
+    waiting_from_wire,
 )
 
 __all__ = [
@@ -21,11 +24,14 @@ __all__ = [
     "ERRORS",
     "FILTERS",
     "HANDOFF",
+    "IN_USE",
     "LOCK",
     "PACKET",
     "REVOCATION",
+    "STUCK",
     "WRITTEN",
     "SequencedCodec",
     "handoff_from_wire",
     "packet_from_wire",
+    "waiting_from_wire",
 ]

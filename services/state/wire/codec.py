@@ -10,7 +10,14 @@ from kernel.events import Recorded
 from provost.policy.v1 import events_pb2 as policy_events
 from provost.state.v1 import events_pb2
 from services.state.domain.agent import ErrorRecorded, PacketIssued
-from services.state.domain.lock import AgentAdvanced, LockAcquired, LockReleased, StaleTokenRefused
+from services.state.domain.attention import AgentStuck, AgentUnstuck, AgentWaits
+from services.state.domain.lock import (
+    AgentAdvanced,
+    LockAcquired,
+    LockForced,
+    LockReleased,
+    StaleTokenRefused,
+)
 from services.state.domain.revocation import AgentRevoked
 from services.state.domain.sequenced import Sequenced
 from services.state.domain.task import ArtifactStored, HandoffWritten
@@ -51,8 +58,12 @@ CODEC = SequencedCodec(
         LockAcquired: events_pb2.LockAcquired,
         AgentAdvanced: events_pb2.AgentAdvanced,
         LockReleased: events_pb2.LockReleased,
+        LockForced: events_pb2.LockForced,
         StaleTokenRefused: events_pb2.StaleTokenRefused,
         ErrorRecorded: events_pb2.ErrorRecorded,
+        AgentWaits: events_pb2.AgentWaits,
+        AgentStuck: events_pb2.AgentStuck,
+        AgentUnstuck: events_pb2.AgentUnstuck,
         ArtifactStored: events_pb2.ArtifactStored,
         HandoffWritten: events_pb2.HandoffWritten,
         AgentRevoked: policy_events.AgentRevoked,

@@ -4,10 +4,11 @@ from datetime import datetime
 
 from chassis.mapping import Mapper
 from provost.state.v1 import state_pb2
+from services.state.domain.attention import Stuck, Waiting
 from services.state.domain.errors import ErrorCounts
 from services.state.domain.packet import ErrorBudget, Packet
 from services.state.domain.revocation import AgentRevoked
-from services.state.domain.snapshot import AgentSnapshot, HeldLock
+from services.state.domain.snapshot import AgentSnapshot, HeldLock, LockInUse
 from services.state.domain.task import Artifact, Handoff, HandoffWritten
 
 _BUDGET = ErrorBudget()
@@ -15,6 +16,9 @@ _BUDGET = ErrorBudget()
 PACKET = Mapper(Packet, state_pb2.Packet)
 ERRORS = Mapper(ErrorCounts, state_pb2.ErrorCounts)
 LOCK = Mapper(HeldLock, state_pb2.Lock)
+STUCK = Mapper(Stuck, state_pb2.Stuck)
+WAITING = Mapper(Waiting, state_pb2.Waiting)
+IN_USE = Mapper(LockInUse, state_pb2.HeldLock)
 AGENT = Mapper(AgentSnapshot, state_pb2.AgentSnapshot)
 ARTIFACT = Mapper(Artifact, state_pb2.Artifact)
 HANDOFF = Mapper(Handoff, state_pb2.Handoff)
@@ -47,3 +51,11 @@ def handoff_from_wire(message: state_pb2.Handoff) -> Handoff:
     whole.revocation_reason.SetInParent()
     whole.last_known_state.SetInParent()
     return HANDOFF.to_record(whole)
+
+
+def waiting_from_wire(message: state_pb2.Waiting, at: datetime) -> Waiting:
+    """What is waited for, since `at`, when it was said. Raises Invalid."""
+    whole = state_pb2.Waiting()
+    whole.CopyFrom(message)
+    whole.since.FromDatetime(at)
+    return WAITING.to_record(whole)

@@ -20,8 +20,8 @@ from kernel.events import Cause
 from provost.state.v1.state_pb2_grpc import StateServiceStub, add_StateServiceServicer_to_server
 from services.state.adapters import ArtifactDirectory, LogHistory, RedisStore, SequencingLog, kept_over
 from services.state.domain.view import View
-from services.state.handlers import State
-from services.state.reactor import Reactor, StoreAudit, StoreMirror, kept_up
+from services.state.handlers import State, Turns, Vigil
+from services.state.reactor import Reactor, StoreAudit, StoreMirror, Watchers, kept_up
 from services.state.rpc import MAX_MESSAGE_BYTES, StateServicer
 from services.state.wire import CODEC, FILTERS
 from tests.fakes.valkey_server import ValkeyServer, valkey_server
@@ -55,19 +55,23 @@ def cause(request_id: str = "", tenant: str = "default", actor: str = "service:o
 
 
 @contextlib.asynccontextmanager
-async def serving(log: MemoryLog, url: str, home: Path, *, filled: bool = True) -> AsyncIterator[Running]:
+async def serving(
+    log: MemoryLog, url: str, home: Path, *, filled: bool = True, patience_seconds: float = 30.0
+) -> AsyncIterator[Running]:
     """A replica of state over `log`, once its store is filled unless told otherwise; several may run at once."""
     sequencing, view, redis = SequencingLog(log), View(), store.connect(url)
     kept, every = kept_over(sequencing, CODEC)
     derived = RedisStore(redis)
     mirror = StoreMirror(view, derived, now=process.now, new_mark=process.new_id)
-    follower = Follower(log, FILTERS, 0, Reactor(every, view, mirror).deliver, "state")
+    vigil, turns = Vigil(kept, mirror, process, patience_seconds), Turns()
+    watchers = Watchers(vigil, turns)
+    follower = Follower(log, FILTERS, 0, Reactor((*every, watchers), view, mirror).deliver, "state")
     audit = StoreAudit(view, derived, mirror, LogHistory(log, FILTERS), follower, process.now)
     contents = ArtifactDirectory(home / "artifacts", process.new_id)
     server = Server(settings(), "state", port=0, max_message_bytes=MAX_MESSAGE_BYTES)
     server.add(
         add_StateServiceServicer_to_server,
-        StateServicer(State(kept, view, mirror, audit, follower, contents)),
+        StateServicer(State(kept, view, mirror, audit, follower, contents, vigil, turns, process)),
     )
     await mirror.open(await log.last_sequence())
     await follower.start()
@@ -77,11 +81,13 @@ async def serving(log: MemoryLog, url: str, home: Path, *, filled: bool = True) 
     try:
         async with (
             kept_up(follower, mirror, server.set_serving),
+            watchers.judging(),
             client.channel(address, internal_key=KEY, max_message_bytes=MAX_MESSAGE_BYTES) as channel,
         ):
             await until(lambda: mirror.filled or not filled, "the store was not filled")
             yield Running(StateServiceStub(channel), log, redis, mirror, follower, home)
     finally:
+        turns.close()
         await server.stop()
         await follower.stop()
         await redis.aclose()

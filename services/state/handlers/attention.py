@@ -1,0 +1,87 @@
+"""What agents say of their work, and which of them get nowhere."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+from kernel.events import Cause
+from kernel.faults import Unavailable
+from services.state.domain.agent import Agent
+from services.state.domain.attention import MAX_WORD_CHARACTERS, ReportWaiting, Stuck, Waiting
+from services.state.domain.bounds import require_agent_id, require_seconds, require_text
+from services.state.domain.faults import AgentStateUnknown
+from services.state.domain.page import Page, after_first
+from services.state.domain.snapshot import AgentSnapshot
+from services.state.handlers.agents import Agents
+from services.state.handlers.kept import Kept
+from services.state.handlers.vigil import Vigil
+from services.state.ports import Mirror
+
+_ALIVE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What was done and what came of it, as digests or short words, or that the agent waits."""
+
+    agent_id: str
+    task_id: str
+    run_id: str
+    action: str
+    result: str
+    waiting: Waiting | None
+
+
+class Attention:
+    """Reports in, judgements out."""
+
+    def __init__(self, kept: Kept, agents: Agents, mirror: Mirror, vigil: Vigil) -> None:
+        self._kept = kept.agents
+        self._agents = agents
+        self._mirror = mirror
+        self._vigil = vigil
+
+    async def heartbeat(self, agent_id: str, ttl_seconds: int, cause: Cause) -> timedelta:
+        """How long it is good for. Raises AgentStateUnknown, Invalid, Unavailable."""
+        lifetime = timedelta(seconds=require_seconds(ttl_seconds, "ttl_seconds"))
+        self._known(agent_id, cause)
+        self._vigil.beat(cause.tenant, agent_id)
+        await self._mirror.beat(cause.tenant, agent_id, cause.at, cause.at + lifetime)
+        return lifetime
+
+    async def report(self, activity: Activity, cause: Cause) -> Stuck | None:
+        """How the agent is stuck, if it is judged so. Raises AgentStateUnknown, Invalid."""
+        agent_id, agent = activity.agent_id, self._known(activity.agent_id, cause)
+        for name, word in (("action", activity.action), ("result", activity.result)):
+            require_text(word, name, MAX_WORD_CHARACTERS)
+        if activity.waiting is not None or agent.waits is not None:
+            command = ReportWaiting(agent_id, activity.task_id, activity.run_id, activity.waiting, cause.at)
+            await self._kept.handle(agent_id, command, cause)
+        active = bool(activity.action) and self._vigil.did(
+            cause.tenant, agent_id, activity.action, activity.result
+        )
+        self._vigil.beat(cause.tenant, agent_id)
+        with suppress(Unavailable):  # the store has it for other processes; this one has it in memory
+            await self._mirror.beat(cause.tenant, agent_id, cause.at, cause.at + _ALIVE, active=active)
+        found = self._kept.current(cause.tenant, agent_id).found
+        return found.stuck if found else None
+
+    async def list_stuck(
+        self, task_id: str, page_size: int, page_token: str, cause: Cause
+    ) -> Page[AgentSnapshot]:
+        """By agent, of one task or of all. Raises Invalid, Unavailable."""
+        window = after_first(page_size, page_token)
+        stuck = sorted(
+            agent_id
+            for agent_id, agent in self._kept.all(cause.tenant)
+            if agent.found is not None and (not task_id or agent.found.task_id == task_id)
+        )
+        shown = stuck[window.first : window.last + 1]
+        found = [await self._agents.get_agent_state(agent_id, 0, cause) for agent_id in shown]
+        return window.page(found, len(stuck))
+
+    def _known(self, agent_id: str, cause: Cause) -> Agent:
+        agent = self._kept.current(cause.tenant, require_agent_id(agent_id))
+        if agent.sequence == 0:
+            raise AgentStateUnknown(agent_id)
+        return agent

@@ -1,0 +1,177 @@
+"""The locks of agents: taken at once or in turn, renewed, given back, taken away by a person."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from kernel.events import Appended, Cause
+from services.state.domain.errors import ErrorCounts
+from services.state.domain.faults import (
+    FencingTokenStale,
+    FieldInvalid,
+    LockPromised,
+    LockTaken,
+    NoInstructionPacket,
+)
+from services.state.domain.lock import (
+    AcquireLock,
+    Advance,
+    ForceReleaseLock,
+    Lock,
+    ReleaseLock,
+    require_askable,
+)
+from services.state.domain.page import Page, after_first
+from services.state.domain.snapshot import HeldLock, LockInUse
+from services.state.domain.view import View
+from services.state.handlers.kept import Kept
+from services.state.handlers.turns import Key, Turns
+from services.state.ports import Clock
+
+LONGEST_WAIT_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an agent stands after a command: what the one who runs it has to know next."""
+
+    errors: ErrorCounts
+    lock: Lock | None
+    sequence: int
+
+
+class _AnsweredBefore(LockTaken):
+    """An old request asked again: what it got has long been taken by another, and waiting brings nothing."""
+
+
+class Locks:
+    """Everything that is decided under a lock, by the log's own aggregates."""
+
+    def __init__(self, kept: Kept, view: View, turns: Turns, clock: Clock) -> None:
+        self._agents = kept.agents
+        self._view = view
+        self._turns = turns
+        self._clock = clock
+
+    async def acquire(self, command: AcquireLock, wait_seconds: int, cause: Cause) -> Standing:
+        """The lock as it is now held; with `wait_seconds`, behind everybody who asked before.
+
+        Raises:
+            LockTaken: also after `wait_seconds`.
+            LockPromised, TooManyWait, NoInstructionPacket, AgentIsRevoked, Invalid.
+            Unavailable: this process stops; another may be asked.
+        """
+        if not 0 <= wait_seconds <= LONGEST_WAIT_SECONDS:
+            raise FieldInvalid("wait_seconds", f"must be 0 to {LONGEST_WAIT_SECONDS}")
+        require_askable(command)
+        key = (cause.tenant, command.agent_id)
+        promised = len(self._turns.holders(key))
+        if not promised or self._has(command, cause):
+            try:
+                return await self._acquire(command, cause)
+            except _AnsweredBefore:
+                raise
+            except LockTaken:
+                if not wait_seconds:
+                    raise
+        elif not wait_seconds:
+            raise LockPromised(command.agent_id, promised)
+        packet = self._agents.current(*key).packet
+        if packet is None or packet.task_id != command.task_id:
+            raise NoInstructionPacket(command.agent_id, command.task_id)
+        return await self._in_turn(key, command, wait_seconds, cause)
+
+    async def advance(self, command: Advance, cause: Cause) -> Standing:
+        """Raises FencingTokenStale (recorded), Invalid."""
+        return await self._under_lock(command, cause)
+
+    async def release(self, command: ReleaseLock, cause: Cause) -> Standing:
+        """Raises FencingTokenStale (recorded), Invalid."""
+        standing = await self._under_lock(command, cause)
+        self._turns.changed((cause.tenant, command.agent_id))
+        return standing
+
+    async def force(self, command: ForceReleaseLock, cause: Cause) -> Appended:
+        """Raises LockNotHeld, Invalid."""
+        appended = await self._agents.handle(command.agent_id, command, cause)
+        self._turns.changed((cause.tenant, command.agent_id))
+        return appended
+
+    def list(self, task_id: str, page_size: int, page_token: str, cause: Cause) -> Page[LockInUse]:
+        """By agent: the locks that are held, of one task or of all, and who waits for each in this process.
+
+        Raises Invalid.
+        """
+        window = after_first(page_size, page_token)
+        held = [
+            (agent_id, agent.lock)
+            for agent_id, agent in self._agents.all(cause.tenant)
+            if agent.lock is not None
+            and agent.lock.alive(cause.at)
+            and (not task_id or agent.lock.task_id == task_id)
+        ]
+        held.sort(key=lambda each: each[0])
+        found = [
+            LockInUse(
+                agent_id,
+                lock.task_id,
+                HeldLock(lock.holder, lock.fencing_token, lock.expire_time),
+                self._turns.holders((cause.tenant, agent_id)),
+            )
+            for agent_id, lock in held[window.first : window.last + 1]
+        ]
+        return window.page(found, len(held))
+
+    async def _in_turn(self, key: Key, command: AcquireLock, wait_seconds: int, cause: Cause) -> Standing:
+        until = self._clock.monotonic() + wait_seconds
+        with self._turns.joined(key, command.holder) as turn:
+            while True:
+                news, at, lock = turn.news, self._clock.now(), self._agents.current(*key).lock
+                free = lock is None or not lock.alive(at)
+                left = until - self._clock.monotonic()
+                if (turn.first and free) or self._has(command, replace(cause, at=at)):
+                    try:
+                        return await self._acquire(replace(command, at=at), replace(cause, at=at))
+                    except _AnsweredBefore:
+                        raise
+                    except LockTaken:
+                        continue  # another process was quicker: see who has it now
+                if left <= 0:
+                    raise LockTaken(command.agent_id, *_whose(lock, turn.first, at, self._turns.holders(key)))
+                if turn.first and lock is not None:
+                    left = min(left, (lock.expire_time - at).total_seconds())
+                await self._turns.wait(news, left)
+
+    async def _acquire(self, command: AcquireLock, cause: Cause) -> Standing:
+        revoked = self._view.is_revoked(cause.tenant, command.agent_id)
+        appended = await self._agents.handle(command.agent_id, replace(command, revoked=revoked), cause)
+        standing = self._standing(command.agent_id, appended, cause)
+        lock = standing.lock
+        assert lock is not None, "an agent whose lock was acquired has one"
+        if lock.holder != command.holder or (appended.event_ids and lock.fencing_token != appended.sequence):
+            raise _AnsweredBefore(command.agent_id, lock.holder, lock.expire_time)
+        return standing
+
+    def _has(self, command: AcquireLock, cause: Cause) -> bool:
+        """Whether the one who asks holds the lock already."""
+        lock = self._agents.current(cause.tenant, command.agent_id).lock
+        mine = lock is not None and (lock.holder, lock.task_id) == (command.holder, command.task_id)
+        return mine and lock is not None and lock.alive(cause.at)
+
+    async def _under_lock(self, command: Advance | ReleaseLock, cause: Cause) -> Standing:
+        appended = await self._agents.handle(command.agent_id, command, cause)
+        agent = self._agents.current(cause.tenant, command.agent_id)
+        if appended.event_ids and appended.sequence in agent.refusals:
+            current = agent.lock.fencing_token if agent.lock else 0
+            raise FencingTokenStale(command.agent_id, command.fencing_token, current)
+        return self._standing(command.agent_id, appended, cause)
+
+    def _standing(self, agent_id: str, appended: Appended, cause: Cause) -> Standing:
+        agent = self._agents.current(cause.tenant, agent_id)
+        return Standing(agent.errors, agent.lock, appended.sequence)
+
+
+def _whose(lock: Lock | None, first: bool, at: datetime, waiting: tuple[str, ...]) -> tuple[str, datetime]:
+    """Who has the lock, or is to have it next."""
+    if lock is not None and (lock.alive(at) or first):
+        return lock.holder, lock.expire_time
+    return waiting[0], at

@@ -1,0 +1,229 @@
+"""Who gets nowhere: agents that hold their lock are watched, by what the log tells and by what they report.
+
+Reports are kept in memory alone, some of the latest of each agent. Moments are when this process heard of a thing, by a
+clock that only grows: nobody is found stuck because a wall clock was set, and after a start everybody has all of the
+patience there is. What a process has heard it also leaves in the store, where the others look before they find anybody
+stuck.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from kernel.events import Cause, derived_id
+from kernel.faults import Fault, Unavailable
+from services.state.domain.agent import Agent, ErrorRecorded, PacketIssued
+from services.state.domain.attention import (
+    AgentStuck,
+    AgentWaits,
+    FindStuck,
+    FindUnstuck,
+    Stuck,
+)
+from services.state.domain.board import EntryPut
+from services.state.domain.checkpoints import CheckpointSaved
+from services.state.domain.inbox import MessageSent
+from services.state.domain.lock import AgentAdvanced, LockAcquired, LockForced, LockReleased
+from services.state.domain.revocation import AgentRevoked
+from services.state.domain.signs import Beat, Did, Left, Moved, Said, Sign, Waits, Works
+from services.state.domain.stuck import Watch
+from services.state.domain.task import ArtifactStored
+from services.state.domain.view import Part, Place
+from services.state.handlers.kept import Kept
+from services.state.ports import Clock, Mirror, Text
+
+ACTOR = "service:state"
+
+
+@dataclass(slots=True)
+class _Tenant:
+    watch: Watch
+    stands: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    """Run, phase and step of each agent that is watched: who renews its lease where it stands does not move."""
+    runs: dict[str, str] = field(default_factory=dict)
+    """Whose lock a run holds."""
+    held_by: dict[str, str] = field(default_factory=dict)
+    """And the other way round."""
+
+    def begin(self, agent_id: str, holder: str, at: float) -> None:
+        self.leave(agent_id, at)
+        self.watch.take(Works(at, agent_id))
+        self.runs[holder], self.held_by[agent_id] = agent_id, holder
+
+    def leave(self, agent_id: str, at: float) -> None:
+        self.watch.take(Left(at, agent_id))
+        self.stands.pop(agent_id, None)
+        self.runs.pop(self.held_by.pop(agent_id, ""), None)
+
+
+class Vigil:
+    """Begins when everything up to now has been followed."""
+
+    def __init__(self, kept: Kept, mirror: Mirror, clock: Clock, patience_seconds: float) -> None:
+        self._agents = kept.agents
+        self._mirror = mirror
+        self._clock = clock
+        self._patience = timedelta(seconds=patience_seconds)
+        self._tenants: dict[str, _Tenant] = {}
+        self._begun = False
+
+    def begin(self) -> None:
+        """Watch everybody who is at work, from this moment on."""
+        self._begun = True
+        at = self._clock.monotonic()
+        for tenant in self._agents.tenants():
+            for agent_id, agent in self._agents.all(tenant):
+                lock = agent.lock
+                if lock is None or not agent.watched:
+                    continue
+                known = self._of(tenant)
+                known.begin(agent_id, lock.holder, at)
+                known.stands[agent_id] = (agent.run_id, agent.phase, agent.step)
+                if agent.waits is not None:
+                    known.watch.take(self._waits(agent.waits, at))
+                if agent.found is not None:
+                    known.watch.settle(agent_id, at)
+
+    def watches(self, tenant: str, agent_id: str) -> bool:
+        known = self._tenants.get(tenant)
+        return known is not None and agent_id in known.watch
+
+    def told(self, tenant: str, event: object) -> None:
+        """Something has happened; what says nothing of anybody's work is passed over."""
+        if not self._begun:
+            return
+        at = self._clock.monotonic()
+        match event:
+            case LockAcquired(agent_id=agent_id, holder=holder):
+                self._of(tenant).begin(agent_id, holder, at)
+            case (
+                LockReleased(agent_id=agent_id)
+                | LockForced(agent_id=agent_id)
+                | AgentRevoked(agent_id=agent_id)
+            ):
+                if self.watches(tenant, agent_id):
+                    self._tenants[tenant].leave(agent_id, at)
+            case AgentStuck(agent_id=agent_id):
+                if self.watches(tenant, agent_id):
+                    self._tenants[tenant].watch.settle(agent_id, at)
+            case _:
+                known = self._of(tenant)
+                sign = self._sign(known, event, at)
+                if sign is not None and sign.agent_id in known.watch:
+                    known.watch.take(sign)
+
+    def beat(self, tenant: str, agent_id: str) -> None:
+        """Its process is there."""
+        if self.watches(tenant, agent_id):
+            self._tenants[tenant].watch.take(Beat(self._clock.monotonic(), agent_id))
+
+    def did(self, tenant: str, agent_id: str, action: str, result: str) -> bool:
+        """It has done something; whether that was new."""
+        if not self.watches(tenant, agent_id):
+            return False
+        watch, at = self._tenants[tenant].watch, self._clock.monotonic()
+        before = watch.progressed(agent_id)
+        watch.take(Did(at, agent_id, action, result))
+        return watch.progressed(agent_id) > before
+
+    async def judge(self) -> None:
+        """Let the log say who is stuck and who is not any more; once for every time, whoever judges.
+
+        Raises:
+            Fault: not of everybody could it be said; the others are done.
+        """
+        trouble: Fault | None = None
+        for tenant, agent_id, agent, stuck in list(self._changed()):
+            try:
+                await self._say(tenant, agent_id, agent, stuck)
+            except Fault as problem:
+                trouble = problem
+        if trouble is not None:
+            raise trouble
+
+    async def _say(self, tenant: str, agent_id: str, agent: Agent, stuck: Stuck | None) -> None:
+        now, lock = self._clock.now(), agent.lock
+        command: FindStuck | FindUnstuck = FindUnstuck(agent_id, now)
+        if stuck is not None:
+            if lock is None or await self._heard_elsewhere(tenant, agent_id):
+                return
+            command = FindStuck(agent_id, lock.fencing_token, stuck, now)
+        # The same for every process that comes to this judgement of this agent as it now is.
+        request_id = derived_id("vigil", type(command).__name__, agent_id, str(agent.sequence))
+        await self._agents.handle(agent_id, command, Cause(tenant, request_id, ACTOR, now, agent.run_id))
+
+    def _changed(self) -> Iterator[tuple[str, str, Agent, Stuck | None]]:
+        """Those of whom the log says otherwise than the watch."""
+        at, now = self._clock.monotonic(), self._clock.now()
+        for tenant, known in self._tenants.items():
+            for agent_id in known.watch.agents():
+                judged = known.watch.judge(agent_id, at)
+                try:
+                    agent = self._agents.current(tenant, agent_id)
+                except Unavailable:
+                    continue  # closed: nothing more can be said of it
+                if (judged is None) is (agent.found is None):
+                    continue
+                stuck = None
+                if judged is not None:
+                    since = now - timedelta(seconds=at - judged.since)
+                    stuck = Stuck(judged.kind, judged.evidence, since, judged.with_agent_ids)
+                yield tenant, agent_id, agent, stuck
+
+    async def _heard_elsewhere(self, tenant: str, agent_id: str) -> bool:
+        """Whether another process has heard of the agent what speaks for it; it is then taken for heard here."""
+        places = (Place(tenant, agent_id, Part.HEARTBEAT), Place(tenant, agent_id, Part.ACTIVITY))
+        beat, activity = await self._mirror.read([Text(place) for place in places])
+        watch, at, now = self._of(tenant).watch, self._clock.monotonic(), self._clock.now()
+        for text, did in ((beat, False), (activity, True)):
+            age = now - datetime.fromisoformat(text) if text else self._patience
+            if timedelta() <= age < self._patience:
+                then = at - age.total_seconds()
+                watch.take(Did(then, agent_id, "elsewhere", text) if did else Beat(then, agent_id))
+        return watch.judge(agent_id, at) is None
+
+    def _sign(self, known: _Tenant, event: object, at: float) -> Sign | None:
+        match event:
+            case AgentAdvanced(agent_id=agent_id, run_id=run_id, phase=phase, step=step):
+                before = known.stands.get(agent_id)
+                if before == (run_id, phase, step):
+                    return Beat(at, agent_id)
+                if agent_id in known.watch:
+                    known.stands[agent_id] = (run_id, phase, step)
+                return Works(at, agent_id)
+            case AgentWaits():
+                return self._waits(event, at)
+            case PacketIssued(packet=packet):
+                return Moved(at, packet.agent_id)
+            case ErrorRecorded(agent_id=agent_id, error_type=error_type):
+                return Did(at, agent_id, "error", error_type)
+            case EntryPut(entry=entry):
+                return Did(at, entry.author, f"{entry.section}/{entry.key}", _short(entry.value))
+            case MessageSent(message=message):
+                content = _short(f"{message.type} {message.body}")
+                return Said(at, message.from_agent_id, message.to_agent_id, content)
+            case ArtifactStored(artifact=artifact) if artifact.run_id in known.runs:
+                return Did(at, known.runs[artifact.run_id], artifact.name, artifact.sha256)
+            case CheckpointSaved(checkpoint=saved):
+                stands = f"{saved.phase}/{saved.step}/{saved.note}"
+                return Did(at, saved.agent_id, "checkpoint", _short(stands + saved.artifact_sha256))
+            case _:
+                return None
+
+    def _waits(self, event: AgentWaits, at: float) -> Sign:
+        if event.waiting is None:
+            return Works(at, event.agent_id)
+        until = event.waiting.until
+        left = (until - self._clock.now()).total_seconds() if until else None
+        return Waits(at, event.agent_id, None if left is None else at + left)
+
+    def _of(self, tenant: str) -> _Tenant:
+        known = self._tenants.get(tenant)
+        if known is None:
+            known = self._tenants[tenant] = _Tenant(Watch(self._patience.total_seconds()))
+        return known
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
