@@ -34,7 +34,12 @@ def leaf_of(subject: bytes, header: bytes, payload_sha256: bytes) -> bytes:
 
     `provost leaf v1`, the subject, the header lines sorted, an empty line, each ended by CRLF, then the hash; a header
     block that is none, or too long for 65,535 bytes, stands there as its hash.
+
+    Raises:
+        NotProved: the subject is two lines: what stands in the second would be a header that nobody is shown.
     """
+    if _CRLF in subject:
+        raise NotProved("the subject holds a line break: headers would be hidden in it")
     if header == b"":
         lines: list[bytes] | None = []
     elif header.startswith(b"NATS/1.0\r\n") and header.endswith(b"\r\n\r\n"):

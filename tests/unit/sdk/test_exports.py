@@ -168,6 +168,15 @@ def test_a_header_cannot_be_hidden_in_another(tmp_path: Path) -> None:
     )
 
 
+def test_a_header_cannot_be_hidden_in_the_subject(tmp_path: Path) -> None:
+    row = json.loads(line(42))
+    (first, value), *rest = sorted(row["headers"].items())
+    subject = f"{row['subject']}\r\n{first}: {value}"
+    assert f"{AT_42}: subject, headers or payload are not what they must be" in refused(
+        edited(42, subject=subject, headers=dict(rest)), tmp_path
+    )
+
+
 def test_headers_cannot_be_hidden_in_a_block(tmp_path: Path) -> None:
     message = MESSAGES[41]
     changed = edited(42, headers={}, header_block=b64(message.header), id=None, type=None, time=None)

@@ -81,6 +81,19 @@ def test_extra_data_that_is_something_else_is_refused(extra: str) -> None:
         check_event_proof("\n".join(lines), KEY)
 
 
+def test_headers_cannot_be_hidden_in_the_subject() -> None:
+    """A subject of two lines gives the same leaf, and a proof that does not say by whom the event was."""
+    lines = proof().split("\n")
+    extra = json.loads(b64decode(lines[1].removeprefix("extra ")))
+    block = b64decode(extra["header"]).decode()
+    actor = next(line for line in block.split("\r\n") if line.startswith("ce-actor"))
+    extra["subject"] += "\r\n" + actor
+    extra["header"] = b64encode(block.replace(actor + "\r\n", "").encode()).decode()
+    lines[1] = "extra " + b64encode(json.dumps(extra).encode()).decode()
+    with pytest.raises(NotProved, match="hidden"):
+        check_event_proof("\n".join(lines), KEY)
+
+
 def test_another_key_proves_nothing() -> None:
     with pytest.raises(NotProved, match="not signed with the key"):
         check_event_proof(proof(), read_key(SmallLog().vkey))

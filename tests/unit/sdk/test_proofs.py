@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from provost_sdk.note import Checkpoint, NotProved, open_checkpoint, open_note, read_key
@@ -137,6 +137,7 @@ BLOCKS = st.lists(st.sampled_from([b"NATS/1.0", b"\r\n", b"\r", b"\n", b"a: 1", 
 @given(subject=st.binary(max_size=6), parts=BLOCKS, payload=st.binary(max_size=6))
 @settings(max_examples=300, deadline=None)
 def test_both_implementations_make_the_same_leaf(subject: bytes, parts: list[bytes], payload: bytes) -> None:
+    assume(b"\r\n" not in subject)
     for header in (b"".join(parts), b"NATS/1.0\r\n" + b"".join(parts) + b"\r\n\r\n"):
         ours = leaf_of(subject, header, sha256(payload).digest())
         assert ours == leaf_data(subject, header, header_lines(header), payload)

@@ -1,6 +1,7 @@
 """`provost ledger prove`, `check`, `prove-growth`, `consistent`, `key`: files in, words and exit codes out."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,7 +11,8 @@ from typer.testing import CliRunner
 from provost.ledger.v1 import ledger_pb2 as pb
 from provost_sdk.cli.app import app
 from provost_sdk.errors import InvalidRequest, Unreachable
-from provost_sdk.proof_files import write_growth_proof
+from provost_sdk.proof_files import write_event_proof, write_growth_proof
+from provost_sdk.proofs import hash_leaf, leaf_of
 from tests.unit.sdk.log import SmallLog
 from tests.unit.sdk.test_log_keys import Changed, log
 
@@ -89,6 +91,17 @@ def test_an_event_is_proved_and_said_in_words(home: Path) -> None:
     assert "key:o k" in checked.output
     said = json.loads(invoke("check", proof, "--key", LOG.vkey, "--json").stdout)
     assert (said["proved"], said["index"], said["headers"]["ce-id"]) == (True, 4, "id-4")
+
+
+def test_of_a_header_that_is_there_twice_both_are_shown_whatever_their_order(home: Path) -> None:
+    log = SmallLog()
+    for one, other in (("key:alice", "key:bob"), ("key:bob", "key:alice")):
+        block = f"NATS/1.0\r\nce-actor: {one}\r\nce-actor: {other}\r\n\r\n".encode()
+        leaf = leaf_of(b"evt.x", block, sha256(b"p").digest())
+        log.hashes = [hash_leaf(leaf)]
+        (home / "twice").write_text(write_event_proof(0, [], log.checkpoint(1), "evt.x", block, b"p"))
+        said = invoke("check", home / "twice", "--key", log.vkey)
+        assert (said.exit_code, "key:alice and key:bob" in said.output) == (0, True), said.output
 
 
 def test_a_payload_can_be_kept_back(home: Path) -> None:

@@ -185,6 +185,10 @@ def _tell(proved: "ProvedEvent", headers: dict[str, str]) -> None:
 
 
 def _headers(block: bytes) -> dict[str, str]:
-    lines = block.decode("utf-8", "replace").split("\r\n")
-    pairs = (line.partition(":") for line in lines if ":" in line)
-    return {name: unquote(value.strip()) for name, _, value in pairs}
+    """By name. Of one that is there twice all values are shown: the tree does not say which of them came last."""
+    found: dict[str, list[str]] = {}
+    for line in sorted(block.decode("utf-8", "replace").split("\r\n")):
+        name, colon, value = line.partition(":")
+        if colon:
+            found.setdefault(name, []).append(unquote(value.strip()))
+    return {name: " and ".join(values) for name, values in found.items()}

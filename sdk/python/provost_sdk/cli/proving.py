@@ -38,7 +38,7 @@ def key(
 
 def prove(
     event_id: Annotated[
-        str, typer.Argument(help="The event's id, as `provost ledger list --json` shows it.")
+        str, typer.Argument(help="The event's id, as `provost ledger events --json` shows it.")
     ] = "",
     index: Annotated[
         int | None,

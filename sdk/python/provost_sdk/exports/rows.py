@@ -132,12 +132,12 @@ def _object(line: bytes) -> dict[str, Any]:
 
 
 def _leaf(subject: str, headers: dict[str, str], whole: bytes | None, payload_sha256: bytes) -> bytes:
-    """The leaf's bytes. Raises TypeError, ValueError: these are no headers."""
+    """The leaf's bytes. Raises TypeError, ValueError, NotProved: these are no subject and headers."""
     if whole is not None:
         return leaf_of(subject.encode(), whole, payload_sha256)
     lines = [name + ": " + value for name, value in headers.items()]
-    text = _CRLF.join(lines)
-    if text.count(_CRLF) != max(0, len(lines) - 1):
+    text = _CRLF.join((subject, *lines))
+    if text.count(_CRLF) != len(lines):
         raise ValueError("one of them is two")
     leaf = _CRLF.join(("provost leaf v1", subject, *sorted(lines), "", "")).encode() + payload_sha256
     # What is too long for a bundle stands there by its hash: proofs.leaf_of knows how.
