@@ -62,7 +62,7 @@ class Guard:
         if handler.unary_stream is not None:
             return grpc.unary_stream_rpc_method_handler(
                 self._streaming(method, handler.unary_stream, parse),
-                response_serializer=handler.response_serializer,
+                response_serializer=_serializing(handler.response_serializer),
             )
         assert handler.stream_stream is not None
         return grpc.stream_stream_rpc_method_handler(
@@ -255,6 +255,13 @@ def _parsing(parse: Parse | None) -> Parse:
             raise Invalid("MALFORMED_MESSAGE", f"the message is not a valid {_name(parse)}") from error
 
     return parsing
+
+
+def _serializing(serialize: "Callable[[Any], bytes] | None") -> "Callable[[Any], bytes] | None":
+    """An answer that many are given may come as bytes: they go out as they are."""
+    if serialize is None:
+        return None
+    return lambda answer: answer if type(answer) is bytes else serialize(answer)
 
 
 def _name(parse: Parse) -> str:

@@ -1,0 +1,43 @@
+"""What is there, for a watch to begin with."""
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import TypeVar
+
+from services.state.domain.view import View
+from services.state.domain.watching import Aggregate, Interest, Shown, things
+
+A = TypeVar("A")
+
+
+def standing(view: View, interest: Interest) -> Iterator[Shown]:
+    """Everything of `interest` as it is at this moment, in no particular order, however late it is asked for.
+
+    Aggregates never change, they are replaced: to hold them is to hold the moment.
+    """
+    tenant, task_id = interest.tenant, interest.task_id
+    held: list[Aggregate] = list(_of(view.agents, tenant, interest.agent_id))
+    held += _of(view.boards, tenant, task_id)
+    held += _of(view.inboxes, tenant, task_id)
+    held += _of(view.tasks, tenant, task_id)
+    held += _of(view.checkpoints, tenant, "")
+    if (revoked := view.revocations.get(tenant)) is not None:
+        held.append(tuple(revoked.event))
+    agents = view.agents
+
+    def tasks_of(agent_id: str) -> tuple[str, ...]:
+        agent = agents.get((tenant, agent_id))
+        return (agent.task_id,) if agent else ()
+
+    return (
+        shown
+        for shown, tasks, who in chain.from_iterable(things(each, tasks_of) for each in held)
+        if interest.wants(tasks, who)
+    )
+
+
+def _of(aggregates: Mapping[tuple[str, str], A], tenant: str, id: str) -> Iterator[A]:
+    if id:
+        found = aggregates.get((tenant, id))
+        return iter(() if found is None else (found,))
+    return (each for (whose, _), each in aggregates.items() if whose == tenant)

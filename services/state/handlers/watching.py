@@ -1,0 +1,193 @@
+"""Watching: what is there, then every change, to any number of watches at little cost.
+
+Nothing is queued for anyone. All watches of a tenant share one queue of what has changed lately, each thing once, and
+a watch is a place in it: who reads slowly is told the latest of each thing, and who reads too slowly is told to begin
+anew. What is told is encoded once, whoever reads it.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from itertools import islice, product, takewhile
+
+from services.state.domain.faults import CursorExpired, CursorInvalid
+from services.state.domain.lately import Change, Lately
+from services.state.domain.view import View
+from services.state.domain.watching import Interest, Shown, concern, shown_to
+from services.state.handlers.watches import Group, Watch
+
+HEARTBEAT_SECONDS = 10.0
+GATHER_SECONDS = 0.02
+"""What comes together is shown together."""
+_LOOK_SECONDS = 0.25
+_WOKEN_AT_ONCE = 50
+"""Between so many, others have their turn."""
+
+
+class Watching:
+    """The watches of one process.
+
+    `encode` makes a change what is told, `end` a cursor, and whether all that was there has been told. `reached` waits
+    until everything up to a sequence has been taken; `log_end` is where the log ends.
+    """
+
+    def __init__(
+        self,
+        view: View,
+        encode: Callable[[Shown], bytes],
+        end: Callable[[str, bool], bytes],
+        reached: Callable[[int], Awaitable[None]],
+        log_end: Callable[[], Awaitable[int]],
+        *,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        self.view = view
+        self.encode = encode
+        self.end = end
+        self._reached = reached
+        self._log_end = log_end
+        self._heartbeat_seconds = heartbeat_seconds
+        self._begun = False
+        self._began = 0
+        self.sequence = 0
+        """Everything up to here has been taken."""
+        self._lately: dict[str, Lately] = {}
+        self._tasks: dict[tuple[str, str], str] = {}
+        """What each agent works on."""
+        self._groups: dict[Interest, Group] = {}
+        self._changed: set[Group] = set()
+        self._idle: OrderedDict[Watch, None] = OrderedDict()
+        self._ready: deque[Watch] = deque()
+        self._looking: asyncio.TimerHandle | None = None
+        self.open = 0
+        """How many watches there are."""
+
+    @property
+    def behind(self) -> int:
+        """How far the slowest watch is behind, in places of the log."""
+        places = [watch.shown for group in self._groups.values() for watch in group.watches if not watch.idle]
+        return max((self.sequence - each for each in places), default=0)
+
+    def begin(self) -> None:
+        """What the view holds already is there to begin with; call before anything else is taken."""
+        if not self._begun:
+            self._begun, self._began, self.sequence = True, self.view.sequence, self.view.sequence
+            self._tasks = {key: agent.task_id for key, agent in self.view.agents.items()}
+
+    def take(self, tenant: str, id: str, event: object, sequence: int) -> None:
+        """Note what `event`, which the view has taken, changed; who watches it is told soon."""
+        if sequence <= self.sequence:
+            return
+        self.sequence = sequence
+        found = concern(tenant, id, event, sequence, self._tasks_of)
+        if found is None:
+            return
+        lately = self._lately.get(tenant)
+        if lately is None:
+            lately = self._lately[tenant] = Lately(self._began)
+        for gone in lately.take(found, sequence):
+            for group in self._interested(tenant, gone.tasks, gone.agents):
+                group.lost = gone.sequence
+        for group in self._interested(tenant, found.tasks, found.agents):
+            group.changed = sequence
+            if not self._changed:
+                asyncio.get_running_loop().call_later(GATHER_SECONDS, self._tell)
+            self._changed.add(group)
+
+    async def watch(self, interest: Interest, cursor: str) -> Watch:
+        """A watch, to be closed: with a cursor of what has changed since, else beginning with what is there.
+
+        Raises:
+            CursorInvalid: not a cursor of this tenant and filter, or the log does not reach so far.
+            CursorExpired: begin anew.
+            Unavailable: this replica has not come so far; try again.
+        """
+        self.begin()
+        after = shown_to(interest, cursor) if cursor else None
+        if after is not None and after > self.sequence:
+            if after > await self._log_end():
+                raise CursorInvalid
+            await self._reached(after)  # another replica was ahead of this one
+        group = self._groups.get(interest)
+        if group is None:
+            lately = self._lately.get(interest.tenant)
+            group = Group(interest, self.sequence, lately.forgotten if lately else self._began)
+        if after is not None and after < group.lost:
+            raise CursorExpired
+        self._groups[interest] = group
+        watch = Watch(self, group, after)
+        group.watches.add(watch)
+        self.open += 1
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+        return watch
+
+    def changes(self, tenant: str) -> Iterator[Change]:
+        lately = self._lately.get(tenant)
+        return lately.newest_first() if lately is not None else iter(())
+
+    def rest(self, watch: Watch) -> None:
+        watch.said = asyncio.get_running_loop().time()
+        self._idle[watch] = None
+
+    def leave(self, watch: Watch) -> None:
+        group = watch.group
+        if watch not in group.watches:
+            return
+        group.watches.discard(watch)
+        self._idle.pop(watch, None)
+        self.open -= 1
+        if not group.watches and self._groups.get(group.interest) is group:
+            del self._groups[group.interest]
+
+    def _interested(self, tenant: str, tasks: tuple[str, ...], agents: tuple[str, ...]) -> Iterator[Group]:
+        if not self._groups:
+            return
+        for task_id, agent_id in product(("", *tasks), ("", *agents)):
+            group = self._groups.get(Interest(tenant, task_id, agent_id))
+            if group is not None:
+                yield group
+
+    def _tasks_of(self, tenant: str, agent_id: str) -> tuple[str, ...]:
+        """What an agent works on, and what it worked on before, if that is another."""
+        agent = self.view.agents.get((tenant, agent_id))
+        if agent is None:
+            return ()
+        before = self._tasks.get((tenant, agent_id))
+        if before == agent.task_id:
+            return (before,)
+        self._tasks[tenant, agent_id] = agent.task_id
+        return (agent.task_id,) if before is None else (agent.task_id, before)
+
+    def _tell(self) -> None:
+        """Wake who watches what has changed."""
+        changed, self._changed = self._changed, set()
+        self._rouse(watch for group in changed for watch in group.watches if watch.idle)
+
+    def _look(self) -> None:
+        """Wake those whose sign of life is due, not all of them at once."""
+        self._looking = None
+        if not self.open:
+            return
+        loop = asyncio.get_running_loop()
+        self._looking = loop.call_later(_LOOK_SECONDS, self._look)
+        long_ago = loop.time() - self._heartbeat_seconds
+        most = max(_WOKEN_AT_ONCE, round(2 * self.open * _LOOK_SECONDS / self._heartbeat_seconds))
+        due = list(islice(takewhile(lambda watch: watch.said <= long_ago, self._idle), most))
+        for watch in due:
+            watch.due = True
+        self._rouse(due)
+
+    def _rouse(self, watches: Iterable[Watch]) -> None:
+        waking = bool(self._ready)
+        for watch in watches:
+            if self._idle.pop(watch, watch) is None:
+                self._ready.append(watch)
+        if self._ready and not waking:
+            self._wake_some()
+
+    def _wake_some(self) -> None:
+        for _ in range(min(_WOKEN_AT_ONCE, len(self._ready))):
+            self._ready.popleft().wake()
+        if self._ready:
+            asyncio.get_running_loop().call_soon(self._wake_some)
