@@ -22,7 +22,6 @@ ERASED = "[erased]"
 KEY_BYTES = 32
 _NONCE_BYTES = 12
 _KEY_ID = "[0-9a-f]{32}-[0-9a-f]{16}"
-TOKEN = re.compile(f"{PREFIX}({_KEY_ID}):([A-Za-z0-9_-]{{38,}})")
 _TEXT = "[A-Za-z0-9_-]"
 TOKEN = re.compile(f"{PREFIX}({_KEY_ID}):({_TEXT}{{38,}})")
 _ANY = re.compile(f"{PREFIX}(?:({_KEY_ID}):{_TEXT}{{38,}}|[0-9a-f-]{{0,49}}:?{_TEXT}*)")
