@@ -1,5 +1,9 @@
-"""Requests as questions. Every function may raise Invalid: a time that no calendar has, a state that there is not."""
+"""Requests as questions. Every function may raise Invalid: a time that no calendar has, a word that there is not.
 
+A filter that nothing can match would answer that nothing happened.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 from kernel.faults import Invalid
@@ -13,6 +17,7 @@ from services.ledger.domain.questions import (
 )
 from services.ledger.wire.times import from_wire
 
+_DECISIONS = ("ALLOW", "DENY", "NEEDS_APPROVAL")
 _STATES = ("PENDING", "APPROVED", "REJECTED", "USED", "EXPIRED")
 
 
@@ -29,7 +34,7 @@ def event_question(tenant: str, wanted: pb.EventFilter, *, oldest_first: bool) -
         run_id=wanted.run_id,
         task_id=wanted.task_id,
         action=wanted.action,
-        decision=wanted.decision,
+        decision=_one_of(_DECISIONS, "decision", wanted.decision),
         oldest_first=oldest_first,
         **_times(wanted),
     )
@@ -45,7 +50,7 @@ def action_question(tenant: str, request: pb.ListAgentActionsRequest) -> ActionQ
         task_id=request.task_id,
         run_id=run_id,
         action=request.action,
-        decision=request.decision,
+        decision=_one_of(_DECISIONS, "decision", request.decision),
         **_times(request),
     )
 
@@ -68,18 +73,22 @@ def promotion_question(tenant: str, request: pb.ListPromotionsRequest) -> Promot
 
 
 def approval_question(tenant: str, request: pb.ListApprovalRecordsRequest, now_us: int) -> ApprovalQuestion:
-    if request.state and request.state not in _STATES:
-        raise Invalid("FIELD_INVALID", f"state must be one of {', '.join(_STATES)}", field="state")
     return ApprovalQuestion(
         tenant=tenant,
         agent_id=request.agent_id,
         task_id=request.task_id,
         run_id=request.run_id,
         action=request.action,
-        state=request.state,
+        state=_one_of(_STATES, "state", request.state),
         now_us=now_us,
         **_times(request),
     )
+
+
+def _one_of(words: Sequence[str], field: str, word: str) -> str:
+    if word and word not in words:
+        raise Invalid("FIELD_INVALID", f"{field} must be one of {', '.join(words)}", field=field)
+    return word
 
 
 def _times(message: Any) -> dict[str, int | None]:

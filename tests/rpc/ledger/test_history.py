@@ -115,6 +115,16 @@ async def test_promotions_and_approvals_are_listed(auditor: Caller) -> None:
     assert (wrong.reason, wrong.facts["field"]) == ("FIELD_INVALID", "state")
 
 
+async def test_a_decision_that_there_is_not_is_refused_rather_than_not_found(auditor: Caller) -> None:
+    for method, request in (
+        ("ListAgentActions", pb.ListAgentActionsRequest(decision="Deny")),
+        ("ListEvents", pb.ListEventsRequest(filter=pb.EventFilter(decision="DENIED"))),
+    ):
+        wrong = await refused(auditor, method, request)
+        assert (wrong.reason, wrong.facts["field"]) == ("FIELD_INVALID", "decision"), method
+        assert "ALLOW, DENY, NEEDS_APPROVAL" in wrong.text
+
+
 async def test_decisions_are_found_among_events_by_action_and_verdict(auditor: Caller) -> None:
     async def found(**wanted: str) -> list[int]:
         request = pb.ListEventsRequest(filter=pb.EventFilter(**wanted))  # type: ignore[arg-type]
