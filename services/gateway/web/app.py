@@ -12,7 +12,7 @@ from kernel.faults import Fault
 from services.gateway.domain.runs import Run
 from services.gateway.handlers import Gateway
 from services.gateway.web import problems
-from services.gateway.web.auth import admitted
+from services.gateway.web.auth import admitted, spelled
 from services.gateway.web.bodies import Bodies
 from services.gateway.web.edge import Edge
 from services.gateway.web.routes import about, audit, erasing, history, people, runs, tlog
@@ -70,7 +70,7 @@ def build(gateway: Gateway, settings: about.About) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        dependencies=[Depends(admitted)],
+        dependencies=[Depends(admitted), Depends(spelled)],
     )
     app.state.gateway, app.state.about, app.state.bodies = gateway, settings, Bodies()
     app.state.streams = Streams()

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request
 
 from services.gateway.domain.callers import Caller
+from services.gateway.domain.faults import InvalidFields
 from services.gateway.domain.rights import REST
 from services.gateway.handlers import Gateway, Knock
 
@@ -33,6 +34,19 @@ async def admitted(request: Request, gateway: Doors) -> Caller:
 
 
 Who = Annotated[Caller, Depends(admitted)]
+
+
+async def spelled(request: Request) -> None:
+    """Stands before every route that has parameters in its query: a misspelt filter would be one that lets all through.
+
+    Raises:
+        InvalidFields: one that the route does not have.
+    """
+    known = {each.alias for each in request.scope["route"].dependant.query_params}
+    unknown = request.query_params.keys() - known - {"api_key"}
+    if known and unknown:
+        text = f"is no parameter of this; there are {', '.join(sorted(known))}"
+        raise InvalidFields("FIELD_INVALID", tuple((name[:100], text) for name in sorted(unknown)))
 
 
 def _bearer(request: Request) -> str:

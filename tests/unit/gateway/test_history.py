@@ -35,6 +35,19 @@ async def test_more_filters_reach_the_ledger(rest: httpx2.AsyncClient, house: Ho
     ]
 
 
+@pytest.mark.parametrize(
+    "path", ["/api/events", "/api/agent_actions", "/api/promotions", "/api/violations", "/api/runs"]
+)
+async def test_a_misspelt_filter_is_refused_rather_than_ignored(
+    path: str, rest: httpx2.AsyncClient, house: House
+) -> None:
+    refused = await rest.get(f"{path}?since=2026-03-01&page_size=2")
+    assert (refused.status_code, refused.json()["reason"]) == (400, "FIELD_INVALID")
+    (error,) = refused.json()["errors"]
+    assert (error["field"], "page_token" in error["detail"]) == ("since", True)
+    assert (house.ledger.asked, house.ledger.filters) == ([], [])
+
+
 async def test_one_event_its_causes_and_a_run_again(rest: httpx2.AsyncClient, house: House) -> None:
     assert (await rest.get("/api/events/id-3")).json()["sequence"] == 3
     assert (await rest.get("/api/events/none")).json()["reason"] == "EVENT_UNKNOWN"
