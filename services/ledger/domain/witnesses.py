@@ -113,7 +113,9 @@ def parse_witnesses(setting: str) -> list[tuple[str, str]]:
         url, _, vkey = each.partition(" ")
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or not vkey.strip():
-            raise ValueError(f"{each!r} is not an address and a witness's verifier key, with a space between them")
+            raise ValueError(
+                f"{each!r} is not an address and a witness's verifier key, with a space between them"
+            )
         if "@" in parts.netloc:
             raise ValueError("a witness's address holds no user and no password: nobody needs one to ask")
         try:
