@@ -13,7 +13,7 @@ from services.state.adapters.forgetting import kept_for
 from services.state.config import StateSettings
 from services.state.domain.view import View
 from services.state.handlers import State, Turns, Vigil
-from services.state.reactor import Reactor, StoreAudit, StoreMirror, Watchers, kept_up
+from services.state.reactor import Reactor, StoreAudit, StoreMirror, Watched, Watchers, kept_up
 from services.state.rpc import MAX_MESSAGE_BYTES, StateServicer
 from services.state.wire import CODEC, FILTERS
 
@@ -31,14 +31,15 @@ async def main(stopping: process.Stopping) -> None:
     mirror = StoreMirror(view, derived, now=process.now, new_mark=process.new_id)
     vigil, turns = Vigil(kept, mirror, process, settings.stuck_seconds), Turns()
     watchers = Watchers(vigil, turns)
-    reactor = Reactor((*every, watchers), view, mirror)
+    watched = Watched(view, lambda upto: follower.reached(upto), jetstream.last_sequence)  # noqa: PLW0108 - made below
+    reactor = Reactor((watched, *every, watchers), view, mirror)
     follower = Follower(connection, FILTERS, 0, reactor.deliver, "state", gather_seconds=0.03)
     audit = StoreAudit(view, derived, mirror, LogHistory(jetstream, FILTERS), follower, process.now)
     contents = ArtifactDirectory(settings.artifacts, process.new_id)
     state = State(kept, view, mirror, audit, follower, contents, vigil, turns, process)
 
     server = Server(settings, "state", max_message_bytes=MAX_MESSAGE_BYTES, tell=Opening(keys))
-    server.add(add_StateServiceServicer_to_server, StateServicer(state))
+    server.add(add_StateServiceServicer_to_server, StateServicer(state, watched.watching))
     await keys.start()
     await mirror.open(await jetstream.last_sequence())
     await follower.start()

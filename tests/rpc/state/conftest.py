@@ -21,7 +21,8 @@ from provost.state.v1.state_pb2_grpc import StateServiceStub, add_StateServiceSe
 from services.state.adapters import ArtifactDirectory, LogHistory, RedisStore, SequencingLog, kept_over
 from services.state.domain.view import View
 from services.state.handlers import State, Turns, Vigil
-from services.state.reactor import Reactor, StoreAudit, StoreMirror, Watchers, kept_up
+from services.state.handlers.watching import HEARTBEAT_SECONDS, Watching
+from services.state.reactor import Reactor, StoreAudit, StoreMirror, Watched, Watchers, kept_up
 from services.state.rpc import MAX_MESSAGE_BYTES, StateServicer
 from services.state.wire import CODEC, FILTERS
 from tests.fakes.valkey_server import ValkeyServer, valkey_server
@@ -44,6 +45,9 @@ class Running:
     mirror: StoreMirror
     follower: Follower
     home: Path
+    watching: Watching
+    server: Server
+    turns: Turns
 
 
 def settings() -> ServiceSettings:
@@ -56,7 +60,13 @@ def cause(request_id: str = "", tenant: str = "default", actor: str = "service:o
 
 @contextlib.asynccontextmanager
 async def serving(
-    log: MemoryLog, url: str, home: Path, *, filled: bool = True, patience_seconds: float = 30.0
+    log: MemoryLog,
+    url: str,
+    home: Path,
+    *,
+    filled: bool = True,
+    patience_seconds: float = 30.0,
+    heartbeat_seconds: float = HEARTBEAT_SECONDS,
 ) -> AsyncIterator[Running]:
     """A replica of state over `log`, once its store is filled unless told otherwise; several may run at once."""
     sequencing, view, redis = SequencingLog(log), View(), store.connect(url)
@@ -65,13 +75,22 @@ async def serving(
     mirror = StoreMirror(view, derived, now=process.now, new_mark=process.new_id)
     vigil, turns = Vigil(kept, mirror, process, patience_seconds), Turns()
     watchers = Watchers(vigil, turns)
-    follower = Follower(log, FILTERS, 0, Reactor((*every, watchers), view, mirror).deliver, "state")
+    watched = Watched(
+        view,
+        lambda upto: follower.reached(upto),  # noqa: PLW0108 - made below
+        log.last_sequence,
+        heartbeat_seconds,
+    )
+    reactor = Reactor((watched, *every, watchers), view, mirror)
+    follower = Follower(log, FILTERS, 0, reactor.deliver, "state")
     audit = StoreAudit(view, derived, mirror, LogHistory(log, FILTERS), follower, process.now)
     contents = ArtifactDirectory(home / "artifacts", process.new_id)
     server = Server(settings(), "state", port=0, max_message_bytes=MAX_MESSAGE_BYTES)
     server.add(
         add_StateServiceServicer_to_server,
-        StateServicer(State(kept, view, mirror, audit, follower, contents, vigil, turns, process)),
+        StateServicer(
+            State(kept, view, mirror, audit, follower, contents, vigil, turns, process), watched.watching
+        ),
     )
     await mirror.open(await log.last_sequence())
     await follower.start()
@@ -85,7 +104,9 @@ async def serving(
             client.channel(address, internal_key=KEY, max_message_bytes=MAX_MESSAGE_BYTES) as channel,
         ):
             await until(lambda: mirror.filled or not filled, "the store was not filled")
-            yield Running(StateServiceStub(channel), log, redis, mirror, follower, home)
+            yield Running(
+                StateServiceStub(channel), log, redis, mirror, follower, home, watched.watching, server, turns
+            )
     finally:
         turns.close()
         await server.stop()
