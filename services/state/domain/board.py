@@ -18,6 +18,7 @@ from services.state.domain.faults import (
     BoardFull,
     EntryChanged,
     EntryTooLarge,
+    EntryUnknown,
     FieldInvalid,
     RecipientUnknown,
 )
@@ -100,6 +101,7 @@ def decide(board: Board, command: PutEntry) -> EntryPut | None:
     Raises:
         Invalid: a field is out of bounds, or the value is no JSON.
         EntryChanged: another has written since.
+        EntryUnknown: what is to be taken off is not there.
         EntryTooLarge, BoardFull: there is no room for it.
         LabelUnknown: the policy set does not have the label.
         RecipientUnknown: the author does not work on the task.
@@ -118,6 +120,8 @@ def decide(board: Board, command: PutEntry) -> EntryPut | None:
     asked_again = command.expected_version in {None, version, version - 1}
     if asked_again and old is not None and _same(old, command, labels):
         return None
+    if not command.value and (old is None or not old.value):
+        raise EntryUnknown(command.section, command.key)
     standing = version if old is not None and old.value else 0
     if command.expected_version is not None and command.expected_version not in {version, standing}:
         raise EntryChanged(command.section, command.key, command.expected_version, version)

@@ -36,19 +36,20 @@ class Window:
 def after_first(page_size: int, page_token: str) -> Window:
     """From the oldest on. Raises Invalid."""
     first = _place(page_token) if page_token else 0
-    return Window(first, first + _size(page_size) - 1, backwards=False)
+    return Window(first, first + page_size_of(page_size) - 1, backwards=False)
 
 
 def before_last(page_size: int, page_token: str) -> Window:
     """From the newest back. Raises Invalid."""
-    size = _size(page_size)
+    size = page_size_of(page_size)
     if not page_token:
         return Window(-size, -1, backwards=True)
     end = _place(page_token)
     return Window(max(0, end - size), end - 1, backwards=True)
 
 
-def _size(page_size: int) -> int:
+def page_size_of(page_size: int) -> int:
+    """How many items a page has; 0 leaves it to us. Raises Invalid."""
     if page_size < 0:
         raise FieldInvalid("page_size", f"must be 0 (for {DEFAULT_PAGE_SIZE}) to {MAX_PAGE_SIZE}")
     return min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
@@ -56,5 +57,14 @@ def _size(page_size: int) -> int:
 
 def _place(page_token: str) -> int:
     if not (page_token.isascii() and page_token.isdigit() and 0 < len(page_token) <= 12 and int(page_token)):
+        raise PageTokenInvalid
+    return int(page_token)
+
+
+def number_of(page_token: str) -> int | None:
+    """The number that a page token is, where pages go by numbers that items bear. Raises Invalid."""
+    if not page_token:
+        return None
+    if not (page_token.isascii() and page_token.isdigit() and len(page_token) <= 20):
         raise PageTokenInvalid
     return int(page_token)

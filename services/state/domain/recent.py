@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from services.state.domain.faults import PageTokenInvalid
+from services.state.domain.page import number_of
 
 
 class Touched(NamedTuple):
@@ -39,9 +39,7 @@ class Recent:
         Raises:
             Invalid: not a page token.
         """
-        if page_token and not (page_token.isascii() and page_token.isdigit() and len(page_token) <= 20):
-            raise PageTokenInvalid
-        before = int(page_token) if page_token else None
+        before = number_of(page_token)
         return (
             (task_id, touched)
             for task_id, touched in reversed(self._tasks.get(tenant, {}).items())

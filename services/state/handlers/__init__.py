@@ -8,14 +8,20 @@ from kernel.ports import Following
 from services.state.domain.view import View
 from services.state.handlers.agents import Agents
 from services.state.handlers.attention import Activity, Attention
+from services.state.handlers.boards import Boards
+from services.state.handlers.checkpoints import Saved
+from services.state.handlers.inboxes import Inboxes
 from services.state.handlers.kept import Kept
 from services.state.handlers.locks import Locks, Standing
+from services.state.handlers.overview import Overview
+from services.state.handlers.packets import Packets
 from services.state.handlers.tasks import Content, Tasks
 from services.state.handlers.turns import Turns
 from services.state.handlers.vigil import Vigil
+from services.state.handlers.working import Reader, Working
 from services.state.ports import Audit, Clock, Contents, Mirror
 
-__all__ = ["Activity", "Content", "Kept", "Standing", "State", "Turns", "Vigil"]
+__all__ = ["Activity", "Content", "Kept", "Reader", "Standing", "State", "Turns", "Vigil"]
 
 
 class State:
@@ -37,5 +43,13 @@ class State:
         self.locks = Locks(kept, view, turns, clock)
         self.agents = Agents(kept, view, mirror, following)
         self.attention = Attention(kept, self.agents, mirror, vigil)
+        self.packets = Packets(kept, mirror, following)
         self.tasks = Tasks(kept, view, mirror, following, contents)
+        working = Working(kept, view)
+        self.boards = Boards(kept, mirror, following, working)
+        self.inboxes = Inboxes(kept, mirror, following, working)
+        self.checkpoints = Saved(kept, mirror, following, working, self.tasks)
+        self.overview = Overview(
+            kept, view, following, self.agents, self.tasks, self.boards, self.inboxes, self.locks
+        )
         self.audit = audit

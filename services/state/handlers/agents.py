@@ -1,8 +1,8 @@
-"""Agents: packets, where they stand, what went wrong, and who is revoked."""
+"""Agents: where they stand, what went wrong, and who is revoked."""
 
 from kernel.events import Appended, Cause
 from kernel.ports import Following
-from services.state.domain.agent import Agent, IssuePacket, RecordError
+from services.state.domain.agent import Agent, RecordError
 from services.state.domain.bounds import require_agent_id
 from services.state.domain.faults import AgentStateUnknown
 from services.state.domain.page import Page, before_last
@@ -23,9 +23,6 @@ class Agents:
         self._view = view
         self._mirror = mirror
         self._following = following
-
-    async def issue_packet(self, command: IssuePacket, cause: Cause) -> Appended:
-        return await self._agents.handle(command.packet.agent_id, command, cause)
 
     async def record_error(self, command: RecordError, cause: Cause) -> Standing:
         """Raises Invalid."""

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from kernel.ports import Aggregates
-from services.state.domain import agent, task
+from services.state.domain import agent, board, checkpoints, inbox, task
+from services.state.ports import Recall
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,3 +13,8 @@ class Kept:
 
     agents: Aggregates[agent.Agent, agent.Command]
     tasks: Aggregates[task.Task, task.Command]
+    boards: Aggregates[board.Board, board.PutEntry]
+    inboxes: Aggregates[inbox.Inbox, inbox.Command]
+    checkpoints: Aggregates[checkpoints.Checkpoints, checkpoints.SaveCheckpoint]
+    """By run."""
+    recall: Recall

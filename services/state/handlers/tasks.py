@@ -40,6 +40,7 @@ class Content:
     content: bytes
     sha256: str = ""
     """If given, what its hash must be."""
+    labels: tuple[str, ...] = ()
 
 
 class Tasks:
@@ -75,6 +76,7 @@ class Tasks:
             wanted.task_id,
             wanted.run_id,
             cause.at,
+            tuple(sorted(set(wanted.labels))),
         )
         require_sound_artifact(artifact)
         await self._contents.put(cause.tenant, sha256, wanted.content)
@@ -86,12 +88,16 @@ class Tasks:
     async def get_artifact(self, sha256: str, cause: Cause) -> tuple[Artifact, bytes]:
         """Raises ArtifactUnknown (also when the content is damaged), Invalid."""
         require_sha256(sha256)
-        await self._following.reached(self._newest_artifact)
-        artifact = self._view.artifact(cause.tenant, sha256)
+        artifact = await self.artifact(sha256, cause)
         content = await self._contents.get(cause.tenant, sha256) if artifact else None
         if artifact is None or content is None:
             raise ArtifactUnknown(sha256)
         return artifact, content
+
+    async def artifact(self, sha256: str, cause: Cause) -> Artifact | None:
+        """What is known of this content. Raises Unavailable."""
+        await self._following.reached(self._newest_artifact)
+        return self._view.artifact(cause.tenant, sha256)
 
     async def list_artifacts(
         self, task_id: str, page_size: int, page_token: str, cause: Cause

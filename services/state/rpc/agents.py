@@ -1,12 +1,12 @@
-"""Packets, positions, errors, revocations."""
+"""Positions, errors, revocations."""
 
 from chassis.rpc.cause import Context
 from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceServicer
-from services.state.domain.agent import IssuePacket, RecordError
+from services.state.domain.agent import RecordError
 from services.state.handlers import State
 from services.state.rpc.callers import READERS, WRITERS, admitted
-from services.state.wire import AGENT, ERRORS, REVOCATION, packet_from_wire
+from services.state.wire import AGENT, ERRORS, REVOCATION
 
 
 class AgentsRpc(StateServiceServicer):
@@ -14,12 +14,6 @@ class AgentsRpc(StateServiceServicer):
 
     def __init__(self, state: State) -> None:
         self._state = state
-
-    async def IssuePacket(self, request: pb.IssuePacketRequest, context: Context) -> pb.IssuePacketResponse:
-        cause = admitted(context, WRITERS, request.request_id)
-        command = IssuePacket(packet_from_wire(request.packet, cause.at), cause.at)
-        appended = await self._state.agents.issue_packet(command, cause)
-        return pb.IssuePacketResponse(sequence=appended.sequence)
 
     async def RecordError(self, request: pb.RecordErrorRequest, context: Context) -> pb.RecordErrorResponse:
         cause = admitted(context, WRITERS, request.request_id)

@@ -1,8 +1,12 @@
 """Who may ask for what."""
 
+import re
+
 from chassis.rpc.cause import ALL_ROLES, Context, caller_of, cause_of
 from kernel.events import Cause
 from kernel.faults import Denied
+from services.state.domain.bounds import MAX_AGENT_ID_CHARACTERS
+from services.state.domain.faults import FieldInvalid
 
 WRITERS = frozenset({"service"})
 PEOPLE = frozenset({"operator", "admin"})
@@ -21,3 +25,19 @@ def admitted(context: Context, roles: frozenset[str], request_id: str = "") -> C
         needed = ", ".join(sorted(roles))
         raise Denied("ROLE_MISSING", f"this needs one of the roles {needed}", roles=needed)
     return cause_of(context, request_id)
+
+
+def author_of(context: Context, agent_id: str, field: str, request_id: str) -> tuple[Cause, str, bool]:
+    """The cause, in whose name it is written, and whether that is a person: agents write through a service.
+
+    Raises:
+        Denied: neither a service nor a person who may.
+        Invalid: a person names an agent, in whose name it may not write.
+    """
+    cause = admitted(context, WRITERS | PEOPLE, request_id)
+    if WRITERS & caller_of(context).roles:
+        return cause, agent_id, False
+    if agent_id:
+        raise FieldInvalid(field, "must be empty: a person writes in its own name")
+    name = re.sub(r"[^A-Za-z0-9_-]", "-", cause.actor)
+    return cause, name[:MAX_AGENT_ID_CHARACTERS], True

@@ -17,7 +17,13 @@ class TasksRpc(StateServiceServicer):
     async def PutArtifact(self, request: pb.PutArtifactRequest, context: Context) -> pb.PutArtifactResponse:
         cause = admitted(context, WRITERS, request.request_id)
         wanted = Content(
-            request.task_id, request.run_id, request.name, request.media_type, request.content, request.sha256
+            request.task_id,
+            request.run_id,
+            request.name,
+            request.media_type,
+            request.content,
+            request.sha256,
+            tuple(request.labels),
         )
         artifact, sequence = await self._state.tasks.put_artifact(wanted, cause)
         return pb.PutArtifactResponse(artifact=ARTIFACT.to_message(artifact), sequence=sequence)

@@ -11,6 +11,10 @@ from provost.policy.v1 import events_pb2 as policy_events
 from provost.state.v1 import events_pb2
 from services.state.domain.agent import ErrorRecorded, PacketIssued
 from services.state.domain.attention import AgentStuck, AgentUnstuck, AgentWaits
+from services.state.domain.board import EntryPut
+from services.state.domain.checkpoints import CheckpointSaved
+from services.state.domain.inbox import MessagesAcknowledged, MessageSent
+from services.state.domain.labels import RunLabelled
 from services.state.domain.lock import (
     AgentAdvanced,
     LockAcquired,
@@ -64,6 +68,11 @@ CODEC = SequencedCodec(
         AgentWaits: events_pb2.AgentWaits,
         AgentStuck: events_pb2.AgentStuck,
         AgentUnstuck: events_pb2.AgentUnstuck,
+        RunLabelled: events_pb2.RunLabelled,
+        EntryPut: events_pb2.EntryPut,
+        MessageSent: events_pb2.MessageSent,
+        MessagesAcknowledged: events_pb2.MessagesAcknowledged,
+        CheckpointSaved: events_pb2.CheckpointSaved,
         ArtifactStored: events_pb2.ArtifactStored,
         HandoffWritten: events_pb2.HandoffWritten,
         AgentRevoked: policy_events.AgentRevoked,

@@ -5,10 +5,14 @@ from datetime import datetime
 from chassis.mapping import Mapper
 from provost.state.v1 import state_pb2
 from services.state.domain.attention import Stuck, Waiting
+from services.state.domain.board import Entry
+from services.state.domain.checkpoints import Checkpoint
 from services.state.domain.errors import ErrorCounts
+from services.state.domain.inbox import Message
 from services.state.domain.packet import ErrorBudget, Packet
 from services.state.domain.revocation import AgentRevoked
 from services.state.domain.snapshot import AgentSnapshot, HeldLock, LockInUse
+from services.state.domain.summary import TaskSummary
 from services.state.domain.task import Artifact, Handoff, HandoffWritten
 
 _BUDGET = ErrorBudget()
@@ -23,6 +27,10 @@ AGENT = Mapper(AgentSnapshot, state_pb2.AgentSnapshot)
 ARTIFACT = Mapper(Artifact, state_pb2.Artifact)
 HANDOFF = Mapper(Handoff, state_pb2.Handoff)
 WRITTEN = Mapper(HandoffWritten, state_pb2.GetHandoffResponse)
+ENTRY = Mapper(Entry, state_pb2.Entry)
+MESSAGE = Mapper(Message, state_pb2.Message)
+CHECKPOINT = Mapper(Checkpoint, state_pb2.Checkpoint)
+SUMMARY = Mapper(TaskSummary, state_pb2.TaskSummary)
 REVOCATION = Mapper(AgentRevoked, state_pb2.Revocation)
 
 

@@ -1,0 +1,127 @@
+"""Blackboards: entries written by compare and set, and read from the store."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kernel.events import Cause, Stream, require_token
+from kernel.ports import Following
+from services.state.domain.board import SECTIONS, Entry, EntryPut, PutEntry
+from services.state.domain.faults import EntryUnknown, FieldInvalid, PageTokenInvalid
+from services.state.domain.lock import ShowToken
+from services.state.domain.page import Page, page_size_of
+from services.state.domain.plain import from_json
+from services.state.domain.view import Part, Place
+from services.state.handlers.kept import Kept
+from services.state.handlers.working import Reader, Working
+from services.state.ports import Field, Mirror, Named, Names
+
+
+class Boards:
+    """What the agents of each task know together."""
+
+    def __init__(self, kept: Kept, mirror: Mirror, following: Following, working: Working) -> None:
+        self._boards = kept.boards
+        self._recall = kept.recall
+        self._mirror = mirror
+        self._following = following
+        self._working = working
+
+    async def put(
+        self, command: PutEntry, fencing_token: int, person: bool, cause: Cause
+    ) -> tuple[Entry, int]:
+        """The entry as it was written, and the sequence. A person need not be one of the crew.
+
+        Raises:
+            EntryChanged, EntryTooLarge, BoardFull, LabelUnknown, RecipientUnknown, Invalid: nothing was written.
+            FencingTokenStale: nothing was written but this (recorded).
+        """
+        require_token(command.task_id, "task_id")
+        crew = self._working.crew(cause.tenant, command.task_id, command.author)
+        command = replace(command, crew=crew | {command.author} if person else crew)
+        shown = ShowToken(command.author, command.task_id, fencing_token, cause.actor, cause.at)
+        await self._working.require_lock(shown, cause)
+        appended = await self._boards.handle(command.task_id, command, cause)
+        board = self._boards.current(cause.tenant, command.task_id)
+        entry = board.entries[command.section, command.key]
+        if appended.event_ids and entry.sequence != appended.sequence:
+            # Asked again, and others have written since: the answer is what it was.
+            stream = Stream(cause.tenant, "state", "board", command.task_id)
+            written = await self._recall.event(stream, appended.sequence)
+            if isinstance(written, EntryPut):
+                entry = replace(written.entry, sequence=appended.sequence)
+        return entry, appended.sequence
+
+    async def get(
+        self,
+        task_id: str,
+        section: str,
+        key: str,
+        at_least_sequence: int,
+        reader: Reader | None,
+        cause: Cause,
+    ) -> Entry:
+        """Raises EntryUnknown, Invalid, Unavailable."""
+        part = _part(section)
+        self._working.require_reader(reader, cause)
+        await self._reached(task_id, at_least_sequence, cause)
+        (text,) = await self._mirror.read((Field(Place(cause.tenant, task_id, part, key)),))
+        if text is None:
+            raise EntryUnknown(section, key)
+        entry = from_json(Entry, text)
+        await self._working.stick(reader, frozenset(entry.labels), f"entry:{section}/{key}", cause)
+        return entry
+
+    async def list(
+        self,
+        task_id: str,
+        section: str,
+        page_size: int,
+        page_token: str,
+        at_least_sequence: int,
+        reader: Reader | None,
+        cause: Cause,
+    ) -> Page[Entry]:
+        """Of one section, or of all, in the order of sections and keys. Raises Invalid, Unavailable."""
+        size = page_size_of(page_size)
+        parts = [_part(section)] if section else [Part(each) for each in SECTIONS]
+        after = _after(page_token)
+        self._working.require_reader(reader, cause)
+        await self._reached(task_id, at_least_sequence, cause)
+        places = [Place(cause.tenant, task_id, part) for part in parts]
+        every: Sequence[list[str]] = await self._mirror.read([Names(place) for place in places])
+        names = [
+            (place, key)
+            for place, keys in zip(places, every, strict=True)
+            for key in sorted(keys)
+            if after is None or (SECTIONS.index(place.part), key) > after
+        ]
+        shown = names[:size]
+        wanted = [
+            Named(place, tuple(key for of, key in shown if of == place))
+            for place in dict.fromkeys(place for place, _ in shown)
+        ]
+        texts = [text for found in await self._mirror.read(wanted) for text in found] if wanted else []
+        entries = tuple(from_json(Entry, text) for text in texts if text is not None)
+        labels = frozenset(label for entry in entries for label in entry.labels)
+        await self._working.stick(reader, labels, f"entries:{section or 'all'}", cause)
+        more = len(names) > len(shown)
+        return Page(entries, f"{shown[-1][0].part}/{shown[-1][1]}" if more else "")
+
+    async def _reached(self, task_id: str, at_least_sequence: int, cause: Cause) -> None:
+        own = self._boards.current(cause.tenant, require_token(task_id, "task_id")).sequence
+        await self._following.reached(max(at_least_sequence, own))
+
+
+def _part(section: str) -> Part:
+    if section not in SECTIONS:
+        raise FieldInvalid("section", f"must be one of {', '.join(SECTIONS)}")
+    return Part(section)
+
+
+def _after(page_token: str) -> tuple[int, str] | None:
+    if not page_token:
+        return None
+    section, _, key = page_token.partition("/")
+    if section not in SECTIONS:
+        raise PageTokenInvalid
+    return SECTIONS.index(section), key

@@ -1,0 +1,82 @@
+"""Checkpoints of runs: kept, and read back to go on from."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kernel.events import Cause, Stream, require_token
+from kernel.ports import Following
+from services.state.domain.checkpoints import Checkpoint, CheckpointSaved, SaveCheckpoint
+from services.state.domain.faults import ArtifactUnknown, CheckpointUnknown
+from services.state.domain.lock import ShowToken
+from services.state.domain.page import Page, number_of, page_size_of
+from services.state.domain.plain import from_json
+from services.state.domain.task import require_sha256
+from services.state.domain.view import Part, Place
+from services.state.handlers.kept import Kept
+from services.state.handlers.tasks import Tasks
+from services.state.handlers.working import Working
+from services.state.ports import Mirror, Table
+
+
+class Saved:
+    """Where each run stood."""
+
+    def __init__(
+        self, kept: Kept, mirror: Mirror, following: Following, working: Working, tasks: Tasks
+    ) -> None:
+        self._checkpoints = kept.checkpoints
+        self._recall = kept.recall
+        self._mirror = mirror
+        self._following = following
+        self._working = working
+        self._tasks = tasks
+
+    async def save(self, command: SaveCheckpoint, fencing_token: int, cause: Cause) -> tuple[Checkpoint, int]:
+        """The checkpoint, numbered, and the sequence.
+
+        Raises:
+            ArtifactUnknown, LabelUnknown, Invalid: nothing was written.
+            FencingTokenStale: nothing was written but this (recorded).
+        """
+        run_id = require_token(command.run_id, "run_id")
+        if command.artifact_sha256:
+            require_sha256(command.artifact_sha256, "artifact_sha256")
+            if await self._tasks.artifact(command.artifact_sha256, cause) is None:
+                raise ArtifactUnknown(command.artifact_sha256)
+        shown = ShowToken(command.agent_id, command.task_id, fencing_token, cause.actor, cause.at)
+        await self._working.require_lock(shown, cause)
+        appended = await self._checkpoints.handle(run_id, command, cause)
+        now = self._checkpoints.current(cause.tenant, run_id)
+        found = now.newest
+        if appended.event_ids:
+            found = next((each for each in now.kept if each.sequence == appended.sequence), None)
+        if found is None:
+            # Asked again, and it has been let go since: the answer is what it was.
+            stream = Stream(cause.tenant, "state", "checkpoints", run_id)
+            saved = await self._recall.event(stream, appended.sequence)
+            assert isinstance(saved, CheckpointSaved), "what bears the id of a checkpoint saved is one"
+            found = replace(saved.checkpoint, sequence=appended.sequence)
+        return found, appended.sequence
+
+    async def get(self, run_id: str, number: int, cause: Cause) -> Checkpoint:
+        """The newest one if `number` is 0. Raises CheckpointUnknown, Invalid, Unavailable."""
+        kept = await self._kept(run_id, cause)
+        found = [each for each in kept if not number or each.number == number]
+        if not found:
+            raise CheckpointUnknown(run_id, number)
+        return found[-1]
+
+    async def list(self, run_id: str, page_size: int, page_token: str, cause: Cause) -> Page[Checkpoint]:
+        """Newest first. Raises Invalid, Unavailable."""
+        size, before = page_size_of(page_size), number_of(page_token)
+        kept = await self._kept(run_id, cause)
+        found = [each for each in reversed(kept) if before is None or each.number < before]
+        return Page(tuple(found[:size]), str(found[size - 1].number) if len(found) > size else "")
+
+    async def _kept(self, run_id: str, cause: Cause) -> Sequence[Checkpoint]:
+        """Oldest first."""
+        own = self._checkpoints.current(cause.tenant, require_token(run_id, "run_id")).sequence
+        await self._following.reached(own)
+        (table,) = await self._mirror.read((Table(Place(cause.tenant, run_id, Part.CHECKPOINTS)),))
+        kept = [from_json(Checkpoint, text) for text in table.values()]
+        return sorted(kept, key=lambda each: each.number)

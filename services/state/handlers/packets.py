@@ -1,0 +1,63 @@
+"""Packets: issued, and read as they were issued."""
+
+from dataclasses import replace
+
+from kernel.events import Cause, Stream
+from kernel.ports import Following
+from services.state.domain.agent import IssuePacket, PacketIssued
+from services.state.domain.bounds import require_agent_id
+from services.state.domain.faults import PacketUnknown
+from services.state.domain.packet import Packet
+from services.state.domain.page import Page, number_of, page_size_of
+from services.state.domain.plain import from_json
+from services.state.domain.view import Part, Place
+from services.state.handlers.kept import Kept
+from services.state.ports import Field, Mirror, Table, Text
+
+
+class Packets:
+    """What each agent was told to do."""
+
+    def __init__(self, kept: Kept, mirror: Mirror, following: Following) -> None:
+        self._agents = kept.agents
+        self._recall = kept.recall
+        self._mirror = mirror
+        self._following = following
+
+    async def issue(self, command: IssuePacket, cause: Cause) -> tuple[int, int]:
+        """The version of the packet, and the sequence. Raises PacketInvalid, LockTaken, Invalid."""
+        agent_id = command.packet.agent_id
+        appended = await self._agents.handle(agent_id, command, cause)
+        packet = self._agents.current(cause.tenant, agent_id).packet
+        if appended.duplicate and (
+            packet is None or replace(command.packet, version=packet.version) != packet
+        ):
+            # Asked again, and another packet has superseded it: the answer is what it was.
+            stream = Stream(cause.tenant, "state", "agent", agent_id)
+            issued = await self._recall.event(stream, appended.sequence)
+            packet = issued.packet if isinstance(issued, PacketIssued) else packet
+        return packet.version if packet else 0, appended.sequence
+
+    async def get(self, agent_id: str, version: int, cause: Cause) -> Packet:
+        """The current one if `version` is 0. Raises PacketUnknown, Invalid, Unavailable."""
+        place = Place(cause.tenant, agent_id, Part.PACKETS, str(version))
+        await self._reached(agent_id, cause)
+        want = Field(place) if version else Text(Place(cause.tenant, agent_id, Part.PACKET))
+        (text,) = await self._mirror.read((want,))
+        if text is None:
+            raise PacketUnknown(agent_id, version)
+        return from_json(Packet, text)
+
+    async def list(self, agent_id: str, page_size: int, page_token: str, cause: Cause) -> Page[Packet]:
+        """Newest first, as many as are kept at hand. Raises Invalid, Unavailable."""
+        size, before = page_size_of(page_size), number_of(page_token)
+        await self._reached(agent_id, cause)
+        (table,) = await self._mirror.read((Table(Place(cause.tenant, agent_id, Part.PACKETS)),))
+        every = sorted((from_json(Packet, text) for text in table.values()), key=lambda each: -each.version)
+        found = [each for each in every if before is None or each.version < before]
+        more = len(found) > size
+        return Page(tuple(found[:size]), str(found[size - 1].version) if more else "")
+
+    async def _reached(self, agent_id: str, cause: Cause) -> None:
+        own = self._agents.current(cause.tenant, require_agent_id(agent_id)).sequence
+        await self._following.reached(own)

@@ -1,0 +1,69 @@
+"""Who works on a task, under which lock, and what sticks to who reads."""
+
+from dataclasses import dataclass
+
+from kernel.events import Cause, require_token
+from services.state.domain.bounds import require_agent_id
+from services.state.domain.faults import AgentStateUnknown, FencingTokenStale
+from services.state.domain.labels import LabelRun
+from services.state.domain.lock import ShowToken
+from services.state.domain.view import View
+from services.state.handlers.kept import Kept
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The run that is about to read something, and takes on its labels."""
+
+    agent_id: str
+    run_id: str
+
+
+class Working:
+    """Agents at work, as everything that they share has to know them."""
+
+    def __init__(self, kept: Kept, view: View) -> None:
+        self._agents = kept.agents
+        self._view = view
+
+    def crew(self, tenant: str, task_id: str, *members: str) -> frozenset[str]:
+        """Who works on the task; of `members` as it is now, of others as far as it has been followed."""
+        known = self._view.crews.get((tenant, task_id))
+        crew = known.agents if known else frozenset()
+        return crew | {each for each in members if each not in crew and self._took(tenant, task_id, each)}
+
+    def everybody(self, tenant: str, task_id: str) -> frozenset[str]:
+        """Who works on the task, as it is now."""
+        return self.crew(tenant, task_id, *(agent_id for agent_id, _ in self._agents.all(tenant)))
+
+    async def require_lock(self, command: ShowToken, cause: Cause) -> None:
+        """Raises FencingTokenStale (recorded) unless the token is the newest; 0 is no token, and asks nothing."""
+        if not command.fencing_token:
+            return
+        appended = await self._agents.handle(command.agent_id, command, cause)
+        agent = self._agents.current(cause.tenant, command.agent_id)
+        if appended.event_ids and appended.sequence in agent.refusals:
+            current = agent.lock.fencing_token if agent.lock else 0
+            raise FencingTokenStale(command.agent_id, command.fencing_token, current)
+
+    def require_reader(self, reader: Reader | None, cause: Cause) -> None:
+        """Raises Invalid, AgentStateUnknown when nothing could stick to who reads."""
+        if reader is None:
+            return
+        require_agent_id(reader.agent_id)
+        require_token(reader.run_id, "run_id")
+        if not self._agents.current(cause.tenant, reader.agent_id).sequence:
+            raise AgentStateUnknown(reader.agent_id)
+
+    async def stick(
+        self, reader: Reader | None, labels: frozenset[str], by_reading: str, cause: Cause
+    ) -> None:
+        """What is read labels the run, before it is read. Raises Unavailable: then it may not be read."""
+        if reader is None or not labels:
+            return
+        command = LabelRun(reader.agent_id, reader.run_id, tuple(sorted(labels)), by_reading, cause.at)
+        await self._agents.handle(reader.agent_id, command, cause)
+
+    def _took(self, tenant: str, task_id: str, agent_id: str) -> bool:
+        lock = self._agents.current(tenant, agent_id).lock
+        return lock is not None and lock.task_id == task_id

@@ -1,0 +1,61 @@
+"""Blackboards."""
+
+from chassis.rpc.cause import Context
+from provost.state.v1 import state_pb2 as pb
+from provost.state.v1.state_pb2_grpc import StateServiceServicer
+from services.state.domain.board import PutEntry
+from services.state.handlers import Reader, State
+from services.state.rpc.callers import READERS, WRITERS, admitted, author_of
+from services.state.wire import ENTRY
+
+
+class BoardsRpc(StateServiceServicer):
+    """What the agents of a task know together."""
+
+    _state: State
+
+    async def PutEntry(self, request: pb.PutEntryRequest, context: Context) -> pb.PutEntryResponse:
+        cause, author, person = author_of(context, request.agent_id, "agent_id", request.request_id)
+        command = PutEntry(
+            request.task_id,
+            request.section,
+            request.key,
+            request.value,
+            author,
+            request.expected_version if request.HasField("expected_version") else None,
+            tuple(request.labels),
+            None,
+            frozenset(),
+            cause.at,
+        )
+        entry, sequence = await self._state.boards.put(command, request.fencing_token, person, cause)
+        return pb.PutEntryResponse(entry=ENTRY.to_message(entry), sequence=sequence)
+
+    async def GetEntry(self, request: pb.GetEntryRequest, context: Context) -> pb.GetEntryResponse:
+        reader = _reader(request)
+        cause = admitted(context, WRITERS if reader else READERS)
+        entry = await self._state.boards.get(
+            request.task_id, request.section, request.key, request.at_least_sequence, reader, cause
+        )
+        return pb.GetEntryResponse(entry=ENTRY.to_message(entry))
+
+    async def ListEntries(self, request: pb.ListEntriesRequest, context: Context) -> pb.ListEntriesResponse:
+        reader = _reader(request)
+        cause = admitted(context, WRITERS if reader else READERS)
+        page = await self._state.boards.list(
+            request.task_id,
+            request.section,
+            request.page_size,
+            request.page_token,
+            request.at_least_sequence,
+            reader,
+            cause,
+        )
+        entries = [ENTRY.to_message(each) for each in page.items]
+        return pb.ListEntriesResponse(entries=entries, next_page_token=page.next_page_token)
+
+
+def _reader(request: pb.GetEntryRequest | pb.ListEntriesRequest) -> Reader | None:
+    """Whoever says that it is an agent that reads has to say which run, and takes on the labels."""
+    named = request.agent_id or request.run_id
+    return Reader(request.agent_id, request.run_id) if named else None
