@@ -68,6 +68,10 @@ class Vigil:
         self._tenants: dict[str, _Tenant] = {}
         self._begun = False
 
+    @property
+    def patience_seconds(self) -> float:
+        return self._patience.total_seconds()
+
     def begin(self) -> None:
         """Watch everybody who is at work, from this moment on."""
         self._begun = True
@@ -221,7 +225,7 @@ class Vigil:
     def _of(self, tenant: str) -> _Tenant:
         known = self._tenants.get(tenant)
         if known is None:
-            known = self._tenants[tenant] = _Tenant(Watch(self._patience.total_seconds()))
+            known = self._tenants[tenant] = _Tenant(Watch(self.patience_seconds))
         return known
 
 

@@ -54,7 +54,8 @@ class Watchers:
 
     async def _judge(self) -> None:
         while True:
-            await asyncio.sleep(JUDGE_SECONDS + jitter(0.2))  # several processes need not come to it at once
+            pause = min(JUDGE_SECONDS, self._vigil.patience_seconds / 4)
+            await asyncio.sleep(pause + jitter(pause / 5))  # several processes need not come to it at once
             try:
                 await self._vigil.judge()
             except Fault as problem:
