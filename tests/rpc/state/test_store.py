@@ -14,7 +14,7 @@ from provost.state.v1 import state_pb2 as pb
 from services.state.wire import CODEC
 from tests.fakes.valkey_server import ValkeyServer
 from tests.fakes.wait import until
-from tests.rpc.state.asks import acquire, advance, issue, look, verify
+from tests.rpc.state.asks import acquire, advance, issue, look, put_entry, save, send, verify
 from tests.rpc.state.conftest import Running, cause, serving
 from tests.rpc.state.test_tasks import put, revoke
 
@@ -32,8 +32,24 @@ async def busy(state: Running) -> int:
         await client.call(state.stub.PutArtifact, put(name=f"n{n}"), cause())
     handoff = pb.Handoff(task_id="task-1", previous_agent_id="sre-0")
     await client.call(state.stub.WriteHandoff, pb.WriteHandoffRequest(handoff=handoff), cause())
+    await share(state, token)
     await revoke(state, "sre-7")
     return token
+
+
+async def share(state: Running, token: int) -> None:
+    """Entries, one of them taken off again, messages, one of them acknowledged, and checkpoints."""
+    for key in ("analysis", "objective"):
+        await put_entry(state, key, '"v"')
+    await put_entry(state, "proposal_1", '{"do": 1}', section="solutions")
+    await put_entry(state, "proposal_2", '{"do": 2}', section="solutions", fencing_token=token)
+    await put_entry(state, "analysis", "")
+    first = (await send(state, "first", from_agent_id="", actor="key:boss")).message
+    await send(state, "second", from_agent_id="", actor="key:boss")
+    done = pb.AcknowledgeMessagesRequest(task_id="task-1", agent_id="sre-1", message_ids=[first.message_id])
+    await client.call(state.stub.AcknowledgeMessages, done, cause())
+    for n in range(25):
+        await save(state, f"s{n}", fencing_token=token)
 
 
 async def keys(redis: Redis) -> set[str]:
@@ -45,6 +61,7 @@ async def test_keys_and_their_types_are_as_promised(state: Running) -> None:
     await look(state)
     types = {
         "agent:{default/sre-1}:packet": "string",
+        "agent:{default/sre-1}:packets": "hash",
         "agent:{default/sre-1}:state": "string",
         "agent:{default/sre-1}:errors": "hash",
         "agent:{default/sre-1}:heartbeat": "string",
@@ -53,6 +70,11 @@ async def test_keys_and_their_types_are_as_promised(state: Running) -> None:
         "task:{default/task-1}:agents": "set",
         "task:{default/task-1}:artifacts": "list",
         "handoff:{default/task-1}:latest": "string",
+        "blackboard:{default/task-1}:problem": "hash",
+        "blackboard:{default/task-1}:solutions": "hash",
+        "msg:{default/task-1}:messages": "hash",
+        "msg:{default/task-1}:waiting": "hash",
+        "checkpoint:{default/run-1}:kept": "hash",
         "revocations:{default}:ledger": "list",
     }
     assert {key: await state.store.type(key) for key in types} == types
@@ -106,12 +128,16 @@ async def test_what_differs_is_named_and_mended(state: Running) -> None:
     await state.store.delete("agent:{default/sre-1}:errors")
     await state.store.set("agent:{default/ghost}:packet", "{}")
     await state.store.rpush("task:{default/task-1}:artifacts", "{}")
+    await state.store.hdel("blackboard:{default/task-1}:solutions", "proposal_1")
+    await state.store.hset("msg:{default/task-1}:waiting", "ghost", "{}")
     await state.store.set("somebody:else", "keeps this")
     verdict = await verify(state)
     assert not verdict.equal
     assert list(verdict.differing_keys) == [
         "agent:{default/ghost}:packet",
         "agent:{default/sre-1}:errors",
+        "blackboard:{default/task-1}:solutions",
+        "msg:{default/task-1}:waiting",
         "task:{default/task-1}:artifacts",
     ]
     other = await verify(state, tenant="other")
