@@ -65,8 +65,11 @@ class Watching:
     @property
     def behind(self) -> int:
         """How far the slowest watch is behind, in places of the log."""
-        places = [watch.shown for group in self._groups.values() for watch in group.watches if not watch.idle]
-        return max((self.sequence - each for each in places), default=0)
+        return max((self.sequence - watch.shown for watch in self.watches() if not watch.idle), default=0)
+
+    def watches(self) -> Iterator[Watch]:
+        """Those that are open."""
+        return (watch for group in self._groups.values() for watch in group.watches)
 
     def begin(self) -> None:
         """What the view holds already is there to begin with; call before anything else is taken."""

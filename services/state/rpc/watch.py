@@ -28,6 +28,8 @@ class WatchRpc(StateServiceServicer):
         wanted = interest(caller_of(context).tenant, request.task_id, request.agent_id)
         watch = await self._watching.watch(wanted, request.cursor)
         try:
+            # With a first answer that is never read it would be under way for ever, and no status could be sent.
+            await context.send_initial_metadata(())
             while True:
                 answer: Any = await watch.next()
                 if SEALED in answer:  # for whoever may see it opened, it has to be taken apart
