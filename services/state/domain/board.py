@@ -117,8 +117,8 @@ def decide(board: Board, command: PutEntry) -> EntryPut | None:
         raise RecipientUnknown("agent_id", command.author, command.task_id)
     old = board.entries.get((command.section, command.key))
     version = old.version if old is not None else 0
-    asked_again = command.expected_version in {None, version, version - 1}
-    if asked_again and old is not None and _same(old, command, labels):
+    # Not for a version behind: who asks again bears the same request id, and two may well write the same on the same.
+    if command.expected_version in {None, version} and old is not None and _same(old, command, labels):
         return None
     if not command.value and (old is None or not old.value):
         raise EntryUnknown(command.section, command.key)

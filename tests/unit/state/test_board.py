@@ -66,9 +66,15 @@ def test_who_writes_over_what_it_has_not_read_is_refused_and_told_the_version() 
     assert decide(board, put('"c"', expected=2)) is not None
 
 
-def test_the_same_request_again_changes_nothing() -> None:
+def test_what_stands_there_already_changes_nothing() -> None:
     board = after(put('"a"', expected=0))
-    assert decide(board, put('"a"', expected=0)) is None
+    assert decide(board, put('"a"', expected=1)) is None
+    assert decide(board, put('"a"')) is None
+
+
+def test_two_that_write_the_same_on_the_same_are_two() -> None:
+    board = after(put('"a"', expected=0))
+    assert reason(board, put('"a"', expected=0)) == "ENTRY_CHANGED"
     assert reason(board, put('"a"', expected=0, author="beta")) == "ENTRY_CHANGED"
 
 
