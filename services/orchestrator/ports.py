@@ -156,6 +156,13 @@ class StateDoor(Protocol):
 
     async def heartbeat(self, agent_id: str, cause: Cause) -> None: ...
 
+    async def waits(self, agent_id: str, task_id: str, run_id: str, approval: str, cause: Cause) -> None:
+        """The agent's run waits for this approval, so that nobody takes it for stuck; for none when it is empty.
+
+        A lock that is taken says as well that it works again.
+        """
+        ...
+
     async def put_artifact(
         self, content: bytes, name: str, media_type: str, task_id: str, run_id: str, cause: Cause
     ) -> str:

@@ -111,6 +111,13 @@ class GrpcState:
         with suppress(NotFound):
             await call(self._state.Heartbeat, request, cause)
 
+    async def waits(self, agent_id: str, task_id: str, run_id: str, approval: str, cause: Cause) -> None:
+        waiting = pb.Waiting(kind=pb.Waiting.KIND_APPROVAL, what=approval) if approval else None
+        request = pb.ReportActivityRequest(
+            request_id=cause.request_id, agent_id=agent_id, task_id=task_id, run_id=run_id, waiting=waiting
+        )
+        await call(self._state.ReportActivity, request, cause)
+
     async def put_artifact(
         self, content: bytes, name: str, media_type: str, task_id: str, run_id: str, cause: Cause
     ) -> str:

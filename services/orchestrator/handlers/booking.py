@@ -90,6 +90,18 @@ class Booking:
         )
         self._crew.release(carried.tenant, run.agent_id, carried.run_id)
 
+    async def wait(self, run: Run, carried: Carried, approval_ids: tuple[str, ...]) -> None:
+        """Let the agent go, and say what its run waits for until the agent is taken again."""
+        await self.let_go(run, carried)
+        more = f" and {len(approval_ids) - 1} more" if len(approval_ids) > 1 else ""
+        await self._state.waits(
+            run.agent_id,
+            run.known.task_id,
+            carried.run_id,
+            approval_ids[0] + more,
+            carried.cause(self._clock(), "waits", str(run.fencing_token)),
+        )
+
 
 def _addressed(packet: Packet, run: Run) -> Packet:
     return replace(

@@ -302,6 +302,11 @@ class Conductor:
                 ),
                 carried,
             )
+        if run.state is RunState.WAITING:
+            why = self._steps.cause(carried, "waits", "no more")
+            await self._insist(
+                lambda: self._state.waits(run.agent_id, run.known.task_id, carried.run_id, "", why), carried
+            )
         await self._insist(lambda: self._steps.append(carried, command, "end"), carried)
 
     async def _insist(self, attempt: Callable[[], Awaitable[None]], carried: Carried) -> None:

@@ -255,7 +255,7 @@ class Steps:
         await self.append(carried, wants.AwaitApprovals(asked, self._clock()), "await")
 
     async def _await_answers(self, run: Run, carried: Carried, approval_ids: tuple[str, ...]) -> None:
-        await self._booking.let_go(run, carried)
+        await self._booking.wait(run, carried, approval_ids)
         for approval_id in approval_ids:
             while True:
                 carried.nudge.clear()

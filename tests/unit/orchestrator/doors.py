@@ -141,6 +141,8 @@ class FakeState:
         self.handoffs: list[Handoff] = []
         self.advanced: list[str] = []
         self.beats = 0
+        self.waiting: dict[str, str] = {}
+        """What the run of each agent waits for."""
 
     async def issue_packet(self, packet: Packet, cause: Cause) -> int:
         self.outage.pass_by()
@@ -160,6 +162,7 @@ class FakeState:
         if held is None:
             self.tokens += 1
             self.lock[agent_id] = (holder, self.tokens)
+            self.waiting.pop(agent_id, None)
         return self.lock[agent_id][1]
 
     async def advance(
@@ -184,6 +187,13 @@ class FakeState:
         self.outage.pass_by()
         if self.lock.get(agent_id) == (holder, fencing_token):
             del self.lock[agent_id]
+
+    async def waits(self, agent_id: str, task_id: str, run_id: str, approval: str, cause: Cause) -> None:
+        self.outage.pass_by()
+        if approval:
+            self.waiting[agent_id] = approval
+        else:
+            self.waiting.pop(agent_id, None)
 
     async def record_error(
         self,

@@ -43,6 +43,7 @@ from services.orchestrator.ports import Knowledge, Task
 from services.orchestrator.reactor import Reactor
 from services.orchestrator.wire import EVENTS
 from tests.fakes.subject_keys import MemorySubjectKeys
+from tests.fakes.wait import until
 from tests.unit.orchestrator.doors import NOW, FakeActuators, FakePolicy, FakeState, NothingKnown, Outage
 
 TENANT, AGENT = "acme", "sre-1"
@@ -346,6 +347,28 @@ async def test_while_a_run_waits_its_agent_serves_others() -> None:
         waiting = await it.process(Mode.ASSISTED)
         other = await it.process(Mode.SAFE, "r2")
         assert (waiting.run.state, other.run.state) == (RunState.WAITING, RunState.COMPLETED)
+
+
+async def test_state_is_told_what_a_run_waits_for_and_that_it_works_again() -> None:
+    at = peers()
+    async with house(at) as it:
+        run_id = (await it.process(Mode.ASSISTED)).run.known.run_id
+        await until(lambda: at.state.waiting == {AGENT: "ap-a1"}, "nobody was told")
+        at.policy.answer("APPROVED")
+        it.conductor.nudge(TENANT, run_id)
+        await ended(it, run_id)
+    assert at.state.waiting == {}
+
+
+async def test_a_run_that_is_ended_while_it_waits_waits_no_more() -> None:
+    at = peers()
+    async with house(at) as it:
+        run_id = (await it.process(Mode.ASSISTED)).run.known.run_id
+        await until(lambda: at.state.waiting == {AGENT: "ap-a1"}, "nobody was told")
+        it.conductor.agent_revoked(TENANT, AGENT, "operator", "taken away")
+        await ended(it, run_id)
+        assert it.runs.current(TENANT, run_id).state is RunState.REVOKED
+    assert at.state.waiting == {}
 
 
 async def test_a_rejected_run_ends_without_acting() -> None:
