@@ -46,7 +46,7 @@ class Book(Protocol):
         ...
 
     async def position(self) -> Position:
-        """How far it is."""
+        """How far it is; when it does not add up, how far its rows or it itself say that it is."""
         ...
 
     async def append(self, messages: Sequence[Message]) -> Position:

@@ -42,7 +42,12 @@ def message(
     full_name = event.DESCRIPTOR.full_name
     stream = Stream(tenant, full_name.split(".")[1], aggregate, id)
     cause = Cause(
-        tenant, f"request-{sequence}", actor, BEGIN + timedelta(seconds=sequence), correlation_id, causation_id
+        tenant,
+        f"request-{sequence}",
+        actor,
+        BEGIN + timedelta(seconds=sequence),
+        correlation_id,
+        causation_id,
     )
     event_id = event_id or stream.event_id(cause.request_id)
     lines = event_lines(stream, full_name, event_id, 0, after=Head(), cause=cause, source="provost/tests")

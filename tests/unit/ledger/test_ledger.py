@@ -1,7 +1,9 @@
 """The ledger over a log in a list: it proves, refuses to fork, notices a log that went back, and rebuilds."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -267,6 +269,33 @@ async def test_a_rebuild_that_is_refused_leaves_nothing(bench: Bench) -> None:
     assert (last.done, last.swapped) == (True, False)
     assert "another root" in last.detail
     assert not list(bench.home.glob("ledger.db.draft*"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM events WHERE sequence > 300",
+        "DELETE FROM position",
+        "UPDATE position SET last_seq = 100000",
+        "DELETE FROM tiles",
+    ],
+)
+async def test_a_book_that_cannot_be_opened_is_rebuilt_all_the_same(bench: Bench, damage: str) -> None:
+    await bench.catch_up()
+    head = await bench.ledger.sign(BEGIN)
+    await bench.book.close()
+    with closing(sqlite3.connect(bench.database, isolation_level=None)) as db:
+        for (trigger,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            db.execute(f'DROP TRIGGER "{trigger}"')
+        db.execute(damage)
+    bench.make()
+    with pytest.raises(LedgerDiverged):
+        await bench.ledger.begin()
+    assert [each async for each in bench.ledger.rebuild()][-1].swapped
+    await bench.ledger.begin()
+    assert head is not None
+    assert (await bench.ledger.tree_head()).checkpoint == head.checkpoint
+    assert (await bench.ledger.verify(against_log=True)).ok
 
 
 async def test_a_head_file_that_was_touched_stops_everything_but_reading(bench: Bench) -> None:

@@ -76,7 +76,12 @@ class SqliteBook:
         self._reading.shutdown()
 
     async def position(self) -> Position:
-        return await self._write(lambda writer: writer.position)
+        if self._writer is not None or self._engine is None:
+            return await self._write(lambda writer: writer.position)
+        # It does not add up and is not written on. Whoever builds it anew has to come as far as its rows do.
+        query = "SELECT coalesce(min(sequence), 0), coalesce(max(sequence), 0) FROM events"
+        ((first, last),) = await self._read(lambda run: run(query, ()))
+        return Position(first, last)
 
     async def append(self, messages: Sequence[Message]) -> Position:
         return await self._write(lambda writer: writer.append(messages))

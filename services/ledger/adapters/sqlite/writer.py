@@ -174,8 +174,11 @@ class Writer:
     def _recover(self) -> None:
         """The edge, from what is stored."""
         run = self._db.execute
-        first, last, root = run("SELECT first_seq, last_seq, root FROM position").fetchone()
-        position = Position(first, last, root)
+        found = run("SELECT first_seq, last_seq, root FROM position").fetchone()
+        if found is None:
+            raise LedgerDiverged(f"{self._path.name} does not say how far it is: its position was removed")
+        position = Position(*found)
+        first, last = position.first, position.last
         rows, upper = [], []
         for level, (full, _) in enumerate(levels_of(position.size)):
             if level == 0:
