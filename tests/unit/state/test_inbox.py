@@ -6,8 +6,10 @@ import pytest
 
 from kernel.faults import Fault
 from services.state.domain.inbox import (
+    KEPT_READ,
     MAX_BODY_BYTES,
     MAX_WAITING,
+    MAX_WAITING_BYTES,
     AcknowledgeMessages,
     Command,
     Inbox,
@@ -104,3 +106,32 @@ def test_when_too_much_waits_the_sender_is_told_until_some_is_acknowledged() -> 
     event = decide(full, acknowledge("beta", "m0"))
     assert event is not None
     assert decide(evolve(full, event), send("one-more")) is not None
+
+
+def test_what_all_have_acknowledged_is_kept_a_while_and_not_sent_again() -> None:
+    inbox = Inbox()
+    for n in range(KEPT_READ + 1):
+        inbox = more(inbox, send(f"m{n}"), acknowledge("beta", f"m{n}"))
+    assert not inbox.waiting
+    assert list(inbox.read) == [f"m{n}" for n in range(1, KEPT_READ + 1)]
+    assert decide(inbox, send("m1")) is None
+    assert inbox.n_bytes == 0
+
+
+def test_an_inbox_holds_so_many_bytes() -> None:
+    body = '"' + "x" * (MAX_BODY_BYTES - 2) + '"'
+    inbox = Inbox()
+    for n in range(MAX_WAITING_BYTES // MAX_BODY_BYTES):
+        inbox = more(inbox, send(f"m{n}", body=body))
+    with pytest.raises(Fault) as caught:
+        decide(inbox, send("one-more"))
+    assert caught.value.reason == "INBOX_FULL"
+    assert decide(more(inbox, acknowledge("beta", "m0")), send("one-more")) is not None
+
+
+def more(inbox: Inbox, *commands: Command) -> Inbox:
+    for command in commands:
+        event = decide(inbox, command)
+        assert event is not None
+        inbox = evolve(inbox, Sequenced(event, inbox.sequence + 1))
+    return inbox

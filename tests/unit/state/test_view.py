@@ -9,15 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.faults import Fault
-from services.state.domain.agent import RecordError
-from services.state.domain.documents import Listing, comparable, digest, documents, key_of
+from services.state.domain.agent import PacketIssued, RecordError
+from services.state.domain.board import SECTIONS, Entry, EntryPut
+from services.state.domain.checkpoints import KEPT, Checkpoint, CheckpointSaved
+from services.state.domain.documents import Document, Fields, Listing, comparable, digest, documents, key_of
+from services.state.domain.inbox import Message, MessagesAcknowledged, MessageSent
 from services.state.domain.lock import LockAcquired, LockReleased
 from services.state.domain.page import Page, after_first, before_last
 from services.state.domain.plain import from_json, to_json
 from services.state.domain.revocation import AgentRevoked
 from services.state.domain.snapshot import AgentSnapshot, HeldLock, snapshot
 from services.state.domain.task import ArtifactStored, HandoffWritten
-from services.state.domain.view import Part, Place, View
+from services.state.domain.view import KEPT_PACKETS, Part, Place, View
 from tests.unit.state.worlds import T0, Worked, acquire, advance, artifact, at, handoff, packet
 
 
@@ -43,6 +46,9 @@ def test_keys_carry_the_tenant_in_their_hash_tag() -> None:
         Place("acme", "t1", Part.ARTIFACTS): "task:{acme/t1}:artifacts",
         Place("acme", "t1", Part.HANDOFF): "handoff:{acme/t1}:latest",
         Place("acme", "", Part.REVOCATIONS): "revocations:{acme}:ledger",
+        Place("acme", "t1", Part.SOLUTIONS, "proposal_1"): "blackboard:{acme/t1}:solutions",
+        Place("acme", "t1", Part.WAITING): "msg:{acme/t1}:waiting",
+        Place("acme", "r1", Part.CHECKPOINTS): "checkpoint:{acme/r1}:kept",
     }
     assert {place: key_of(place) for place in parts} == parts
 
@@ -86,6 +92,70 @@ def test_an_event_that_was_taken_changes_nothing_more() -> None:
     for event in worked.events:
         assert view.take("default", "sre-1", event.event, event.sequence) == ()
     assert contents(view) == before
+
+
+def told_of_all() -> list[tuple[str, Any]]:
+    """Of boards, messages, checkpoints and packets, changed again and again."""
+    told: list[tuple[str, Any]] = []
+    for n in range(30):
+        value = "" if n % 7 == 6 else f'"{n}"'
+        section = SECTIONS[n % 2]
+        told.append(
+            ("task-1", EntryPut(Entry("task-1", section, f"k{n % 4}", value, "a", n // 4 + 1, at(n))))
+        )
+        message = Message(f"m{n}", "task-1", "a", "", "STATUS", "1", "", at(n), (), ("b", "c"))
+        told.append(("task-1", MessageSent(message)))
+        told.append(("task-1", MessagesAcknowledged("task-1", "b", 0, (f"m{n}",), at(n))))
+        if n % 3:
+            told.append(("task-1", MessagesAcknowledged("task-1", "c", 0, (f"m{n}",), at(n))))
+        told.append(
+            ("run-1", CheckpointSaved(Checkpoint("run-1", n + 1, "task-1", "a", "P", "", "", "", at(n))))
+        )
+    told += [("a", PacketIssued(replace(packet(f"t{n}", "a"), version=n + 1), at(n))) for n in range(60)]
+    return told
+
+
+@given(st.data())
+def test_tables_told_by_their_changes_are_what_they_are_whole(data: st.DataObject) -> None:
+    """Whoever writes, at any moments, what has changed since it wrote last, has written all there is."""
+    view, store, behind = View(), dict[str, dict[str, str]](), list[Place]()
+    for sequence, (key, event) in enumerate(told_of_all(), 1):
+        behind += view.take("default", key, event, sequence)
+        if data.draw(st.integers(0, 20)) == 0:
+            write(store, documents(view, behind))
+            behind = []
+    write(store, documents(view, behind))
+    whole = {key: content for key, content in contents(view).items() if isinstance(content, dict)}
+    kept = {key: content for key, content in whole.items() if "errors" not in key}
+    assert {key: store[key] for key in kept} == kept
+    assert len(kept["checkpoint:{default/run-1}:kept"]) == KEPT
+    assert len(kept["agent:{default/a}:packets"]) == KEPT_PACKETS
+    assert len(kept["msg:{default/task-1}:waiting"]) == 10
+
+
+def write(store: dict[str, dict[str, str]], changed: list[Document]) -> None:
+    for document in changed:
+        match document.content:
+            case Fields(changed=fields):
+                table = store[document.key]
+                table.update({name: text for name, text in fields.items() if text is not None})
+                for name in fields:
+                    if fields[name] is None:
+                        table.pop(name, None)
+            case dict() as table:
+                store[document.key] = dict(table)
+            case _:
+                pass  # no table
+
+
+def test_the_last_changed_task_is_the_first() -> None:
+    view = View()
+    for sequence, task_id in enumerate(("t1", "t2", "t3", "t1"), 1):
+        view.take("default", task_id, EntryPut(Entry(task_id, "problem", "k", "1", "a", 1, T0)), sequence)
+    assert [task_id for task_id, _ in view.recent.newest("default", "")] == ["t1", "t3", "t2"]
+    assert [task_id for task_id, _ in view.recent.newest("default", "4")] == ["t3", "t2"]
+    assert view.recent.touched("default", "t1") == (4, T0)
+    assert view.recent.touched("acme", "t1") is None
 
 
 def test_tenants_are_apart() -> None:

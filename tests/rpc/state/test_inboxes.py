@@ -1,0 +1,169 @@
+"""Messages over gRPC: to one or to all, in order, until they are acknowledged."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chassis.rpc import client
+from kernel.faults import Denied, Exhausted, Fault, Invalid
+from provost.state.v1 import state_pb2 as pb
+from services.state.domain.inbox import KEPT_READ, MAX_BODY_BYTES, MAX_WAITING
+from tests.fakes.valkey_server import ValkeyServer
+from tests.rpc.state.asks import join, look, send, unread, verify
+from tests.rpc.state.conftest import Running, cause, serving
+
+CREW = ("alpha", "beta", "gamma")
+
+
+async def acknowledge(state: Running, agent_id: str, *ids: str, up_to: int = 0) -> int:
+    request = pb.AcknowledgeMessagesRequest(
+        task_id="task-1", agent_id=agent_id, up_to_sequence=up_to, message_ids=ids
+    )
+    return int((await client.call(state.stub.AcknowledgeMessages, request, cause())).sequence)
+
+
+async def test_a_message_goes_to_one_or_to_all_others_and_waits_until_each_has_it(state: Running) -> None:
+    await join(state, *CREW)
+    one = await send(state, "to beta", from_agent_id="alpha", to_agent_id="beta")
+    every = await send(state, "to all", from_agent_id="alpha")
+    assert [list(each.message.recipients) for each in (one, every)] == [["beta"], ["beta", "gamma"]]
+    assert one.message.sequence == one.sequence < every.sequence
+    waiting = {agent_id: await unread(state, agent_id) for agent_id in CREW}
+    assert waiting == {"alpha": [], "beta": ["to beta", "to all"], "gamma": ["to all"]}
+    await acknowledge(state, "beta", every.message.message_id)
+    assert await unread(state, "beta") == ["to beta"]
+    assert await unread(state, "gamma") == ["to all"]
+    await acknowledge(state, "gamma", up_to=every.sequence)
+    assert await unread(state, "gamma") == []
+    assert await unread(state, "gamma", acknowledged_too=True) == ["to all"]
+    assert await unread(state, "") == ["to beta"]
+    assert (await verify(state)).equal
+
+
+async def test_who_just_took_its_lock_gets_what_is_sent_to_all(state: Running) -> None:
+    await join(state, "alpha")
+    for n in range(5):
+        await join(state, f"late-{n}")
+        sent = await send(state, "hello", from_agent_id="alpha")
+        assert f"late-{n}" in sent.message.recipients
+
+
+async def test_messages_that_were_not_acknowledged_come_again(state: Running) -> None:
+    await join(state, *CREW)
+    await send(state, "again", from_agent_id="alpha")
+    assert await unread(state, "beta") == await unread(state, "beta") == ["again"]
+    before = await state.log.last_sequence()
+    await acknowledge(state, "beta", "00000000-no-such-message")
+    await acknowledge(state, "alpha", up_to=before)  # nothing waits for it
+    await acknowledge(state, "stranger", up_to=before)
+    assert await state.log.last_sequence() == before
+
+
+async def test_the_same_request_again_sends_nothing_again(state: Running) -> None:
+    await join(state, *CREW)
+    first = await send(state, "once", from_agent_id="alpha", request_id="r1")
+    assert await send(state, "once", from_agent_id="alpha", request_id="r1") == first
+    for agent_id in ("beta", "gamma"):
+        await acknowledge(state, agent_id, up_to=first.sequence)
+    for n in range(KEPT_READ + 1):
+        sent = await send(state, str(n), from_agent_id="alpha", to_agent_id="beta")
+        await acknowledge(state, "beta", sent.message.message_id)
+    assert len(await unread(state, "", acknowledged_too=True, page_size=7)) == KEPT_READ
+    assert await send(state, "once", from_agent_id="alpha", request_id="r1") == first
+    assert await unread(state, "beta") == []
+    assert (await verify(state)).equal
+
+
+async def test_each_sender_is_heard_in_its_order_from_two_processes(
+    state: Running, valkey_server: ValkeyServer, tmp_path: Path
+) -> None:
+    await join(state, *CREW)
+    async with serving(state.log, valkey_server.url, tmp_path / "other") as other:
+        await other.follower.reached(await state.log.last_sequence())
+
+        async def talk(where: Running, sender: str) -> None:
+            for n in range(20):
+                await send(where, f"{sender} {n}", from_agent_id=sender, to_agent_id="gamma")
+
+        await asyncio.gather(talk(state, "alpha"), talk(other, "beta"))
+        last = await state.log.last_sequence()
+        heard = await unread(other, "gamma", at_least_sequence=last, page_size=7)
+        for sender in ("alpha", "beta"):
+            assert [each for each in heard if each.startswith(sender)] == [f"{sender} {n}" for n in range(20)]
+        assert heard == await unread(state, "gamma", at_least_sequence=last)
+        assert (await verify(other)).equal
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"to_agent_id": "nobody"}, "RECIPIENT_UNKNOWN"),
+        ({"to_agent_id": "alpha"}, "RECIPIENT_UNKNOWN"),
+        ({"from_agent_id": "stranger"}, "RECIPIENT_UNKNOWN"),
+        ({"text": "x" * MAX_BODY_BYTES}, "MESSAGE_TOO_LARGE"),
+        ({"in_reply_to": "a b"}, "MALFORMED_ID"),
+        ({"labels": ["No Label"]}, "FIELD_INVALID"),
+    ],
+)
+async def test_what_cannot_be_sent_leaves_nothing_behind(
+    state: Running, fields: dict[str, Any], reason: str
+) -> None:
+    await join(state, *CREW)
+    before = await state.log.last_sequence()
+    with pytest.raises(Fault) as caught:
+        await send(state, **{"text": "hello", "from_agent_id": "alpha", **fields})
+    assert caught.value.reason == reason
+    assert await state.log.last_sequence() == before
+
+
+async def test_nobody_else_there_is_nobody_to_send_to(state: Running) -> None:
+    await join(state, "alpha")
+    with pytest.raises(Invalid) as caught:
+        await send(state, "hello?", from_agent_id="alpha")
+    assert caught.value.reason == "RECIPIENT_UNKNOWN"
+    sent = await send(state, "listen", from_agent_id="", actor="key:boss")
+    assert (sent.message.from_agent_id, list(sent.message.recipients)) == ("key-boss", ["alpha"])
+    request = pb.AcknowledgeMessagesRequest(task_id="task-1", agent_id="alpha", up_to_sequence=1000)
+    with pytest.raises(Denied):
+        await client.call(state.stub.AcknowledgeMessages, request, cause(), roles=("operator",))
+
+
+async def test_a_full_inbox_says_so_and_takes_more_when_some_is_acknowledged(state: Running) -> None:
+    await join(state, "alpha", "beta")
+    for n in range(MAX_WAITING):
+        sent = await send(state, str(n), from_agent_id="alpha")
+    with pytest.raises(Exhausted) as caught:
+        await send(state, "one more", from_agent_id="alpha")
+    assert caught.value.reason == "INBOX_FULL"
+    assert await unread(state, "beta", page_size=500) == [str(n) for n in range(MAX_WAITING)]
+    await acknowledge(state, "beta", up_to=sent.sequence - 1)
+    assert await unread(state, "beta") == [str(MAX_WAITING - 1)]
+    await send(state, "one more", from_agent_id="alpha")
+    assert (await verify(state)).equal
+
+
+async def test_what_a_run_is_told_labels_it(state: Running) -> None:
+    await join(state, "alpha", "sre-1")
+    await send(state, "secret", from_agent_id="alpha", labels=["secret"])
+    assert await unread(state, "sre-1") == ["secret"]
+    assert list((await look(state)).labels) == []
+    assert await unread(state, "sre-1", run_id="run-1") == ["secret"]
+    assert list((await look(state)).labels) == ["secret"]
+    request = pb.ListMessagesRequest(task_id="task-1", agent_id="sre-1", run_id="run-1")
+    with pytest.raises(Denied):
+        await client.call(state.stub.ListMessages, request, cause(), roles=("viewer",))
+
+
+async def test_each_tenant_has_its_own_messages(state: Running) -> None:
+    await join(state, "alpha", "beta")
+    await send(state, "ours", from_agent_id="alpha")
+    request = pb.ListMessagesRequest(task_id="task-1", agent_id="beta", acknowledged_too=True)
+    assert not (await client.call(state.stub.ListMessages, request, cause(tenant="acme"))).messages
+    theirs = pb.SendMessageRequest(
+        task_id="task-1", from_agent_id="alpha", to_agent_id="beta", type="STATUS", body="1"
+    )
+    with pytest.raises(Invalid) as caught:
+        await client.call(state.stub.SendMessage, theirs, cause(tenant="acme"))
+    assert caught.value.reason == "RECIPIENT_UNKNOWN"

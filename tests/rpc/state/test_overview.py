@@ -1,0 +1,80 @@
+"""Tasks as they are, put together from everything that is kept of them."""
+
+import pytest
+
+from chassis.rpc import client
+from kernel.faults import Invalid, NotFound
+from provost.state.v1 import state_pb2 as pb
+from tests.rpc.state.asks import advance, join, put_entry, save, send
+from tests.rpc.state.conftest import Running, cause
+from tests.rpc.state.test_tasks import put
+
+
+async def shown(state: Running, task_id: str = "task-1", tenant: str = "default") -> pb.GetTaskResponse:
+    request = pb.GetTaskRequest(task_id=task_id)
+    return await client.call(state.stub.GetTask, request, cause(tenant=tenant), roles=("viewer",))
+
+
+async def listed(state: Running, page_size: int = 0, tenant: str = "default") -> list[str]:
+    found, token = list[str](), ""
+    while True:
+        request = pb.ListTasksRequest(page_size=page_size, page_token=token)
+        page = await client.call(state.stub.ListTasks, request, cause(tenant=tenant), roles=("viewer",))
+        found += [each.task_id for each in page.tasks]
+        token = page.next_page_token
+        if not token:
+            return found
+
+
+async def test_a_task_is_shown_with_everything_of_it(state: Running) -> None:
+    tokens = await join(state, "sre-1", "sre-2")
+    await join(state, "else-1", task_id="task-2")
+    await advance(state, tokens["sre-1"], "EXECUTE")
+    await put_entry(state, "analysis", "1")
+    await put_entry(state, "gone", "1")
+    await put_entry(state, "gone", "")
+    await send(state, "hello")
+    artifact = (await client.call(state.stub.PutArtifact, put(), cause())).artifact
+    handoff = pb.Handoff(task_id="task-1", previous_agent_id="sre-0", blocking_issue="no permission")
+    await client.call(state.stub.WriteHandoff, pb.WriteHandoffRequest(handoff=handoff), cause())
+    last = (await save(state, "s1")).sequence
+    found = await shown(state)
+    task = found.task
+    assert (list(task.agent_ids), task.active_agent_id) == (["sre-1", "sre-2"], "sre-2")
+    assert (task.entries, task.unread_messages, task.artifacts, task.sequence) == (1, 1, 1, last)
+    assert [(each.agent_id, each.phase) for each in found.agents] == [("sre-1", "EXECUTE"), ("sre-2", "")]
+    assert {each.agent_id: each.lock.fencing_token for each in found.locks} == tokens
+    assert [each.key for each in found.entries] == ["analysis"]
+    assert [each.body for each in found.unread_messages] == ['"hello"']
+    assert list(found.artifacts) == [artifact]
+    assert found.handoff.blocking_issue == "no permission"
+    assert not found.incomplete
+
+
+async def test_what_is_too_long_is_cut_and_said_to_be(state: Running) -> None:
+    for n in range(101):
+        await put_entry(state, f"k{n}", "1", actor="key:boss")
+    found = await shown(state)
+    assert (len(found.entries), found.task.entries, found.incomplete) == (100, 101, True)
+
+
+async def test_tasks_are_listed_last_changed_first(state: Running) -> None:
+    assert await listed(state) == []
+    for n in range(5):
+        await put_entry(state, "k", "1", actor="key:boss", task_id=f"task-{n}")
+    await put_entry(state, "k", "1", actor="key:boss", tenant="acme", task_id="theirs")
+    await put_entry(state, "k", "2", actor="key:boss", task_id="task-2")
+    expected = ["task-2", "task-4", "task-3", "task-1", "task-0"]
+    await state.follower.reached(await state.log.last_sequence())
+    assert await listed(state) == await listed(state, 1) == await listed(state, 2) == expected
+    assert await listed(state, tenant="acme") == ["theirs"]
+    with pytest.raises(Invalid):
+        await client.call(state.stub.ListTasks, pb.ListTasksRequest(page_token="x"), cause())
+
+
+async def test_a_task_that_nobody_has_heard_of_is_unknown(state: Running) -> None:
+    await put_entry(state, "k", "1", actor="key:boss")
+    for task_id, tenant in (("task-2", "default"), ("task-1", "acme")):
+        with pytest.raises(NotFound) as caught:
+            await shown(state, task_id, tenant)
+        assert caught.value.reason == "TASK_UNKNOWN"
