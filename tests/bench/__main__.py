@@ -17,6 +17,7 @@ BENCHES = (
     "eventlog",
     "authorize",
     "state",
+    "state_watch",
     "stuck",
     "ledger",
     "questions",

@@ -20,8 +20,10 @@ HEARTBEAT_SECONDS = 10.0
 GATHER_SECONDS = 0.02
 """What comes together is shown together."""
 _LOOK_SECONDS = 0.25
-_WOKEN_AT_ONCE = 50
-"""Between so many, others have their turn."""
+_WOKEN_AT_ONCE = 16
+"""So many tell what has changed before others have their turn."""
+_PATIENCE_SECONDS = 0.01
+"""So long the next ones wait for those: some may not be read."""
 
 
 class Watching:
@@ -58,6 +60,8 @@ class Watching:
         self._changed: set[Group] = set()
         self._idle: OrderedDict[Watch, None] = OrderedDict()
         self._ready: deque[Watch] = deque()
+        self._telling: set[Watch] = set()
+        self._waking: asyncio.Handle | None = None
         self._looking: asyncio.TimerHandle | None = None
         self.open = 0
         """How many watches there are."""
@@ -132,6 +136,10 @@ class Watching:
     def rest(self, watch: Watch) -> None:
         watch.said = asyncio.get_running_loop().time()
         self._idle[watch] = None
+        self._telling.discard(watch)
+        if self._waking is not None and not self._telling:
+            self._waking.cancel()
+            self._waking = asyncio.get_running_loop().call_soon(self._wake_some)
 
     def leave(self, watch: Watch) -> None:
         group = watch.group
@@ -139,6 +147,7 @@ class Watching:
             return
         group.watches.discard(watch)
         self._idle.pop(watch, None)
+        self._telling.discard(watch)
         self.open -= 1
         if not group.watches and self._groups.get(group.interest) is group:
             del self._groups[group.interest]
@@ -182,15 +191,16 @@ class Watching:
         self._rouse(due)
 
     def _rouse(self, watches: Iterable[Watch]) -> None:
-        waking = bool(self._ready)
-        for watch in watches:
-            if self._idle.pop(watch, watch) is None:
-                self._ready.append(watch)
-        if self._ready and not waking:
+        self._ready.extend(watch for watch in watches if self._idle.pop(watch, watch) is None)
+        if self._waking is None:
             self._wake_some()
 
     def _wake_some(self) -> None:
+        self._waking = None
+        self._telling.clear()  # who is not done by now is a slow reader
         for _ in range(min(_WOKEN_AT_ONCE, len(self._ready))):
-            self._ready.popleft().wake()
+            watch = self._ready.popleft()
+            self._telling.add(watch)
+            watch.wake()
         if self._ready:
-            asyncio.get_running_loop().call_soon(self._wake_some)
+            self._waking = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._wake_some)

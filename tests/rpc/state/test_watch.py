@@ -195,7 +195,8 @@ async def test_who_reads_slowly_is_told_the_last_of_each_thing_and_not_of_every_
     for n in range(300):
         last = await advance(busy, token, "PLAN", step=f"s-{n}")
     assert busy.watching.behind > 0
-    sequences, steps = [], []
+    sequences: list[int] = []
+    steps: list[str] = []
     async with asyncio.timeout(20):
         while not steps or steps[-1] != "s-299":
             answer = await slow.call.read()
