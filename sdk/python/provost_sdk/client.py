@@ -19,6 +19,7 @@ from provost.state.v1.state_pb2_grpc import StateServiceStub
 from provost_sdk.history_calls import HistoryCalls
 from provost_sdk.log_calls import LogCalls
 from provost_sdk.transport import REPAIR_SECONDS, new_request_id
+from provost_sdk.watch_calls import WatchCalls
 
 MODES: "Mapping[str, policy_pb2.Mode.ValueType]" = {
     "safe": policy_pb2.MODE_SAFE,
@@ -34,7 +35,7 @@ RUN_SECONDS = 300.0
 EXPORT_SECONDS = 6 * 3600.0
 
 
-class Provost(LogCalls, HistoryCalls):
+class Provost(LogCalls, HistoryCalls, WatchCalls):
     """A connection to the gateway at `address` (`host:port`), in the name of `key`; close it, or use `async with`.
 
     Every method raises `ProvostError`; see `provost_sdk.errors`.

@@ -141,6 +141,9 @@ def agent_now(agent: Agent) -> AgentSnapshot:
         HeldLock(lock.holder, lock.fencing_token, lock.expire_time) if lock else None,
         None,
         agent.sequence,
+        agent.waits.waiting if agent.waits else None,
+        agent.found.stuck if agent.found else None,
+        agent.labels,
     )
 
 

@@ -18,6 +18,7 @@ from provost_sdk.cli import (
     runs,
     state,
     status,
+    watching,
     witnesses,
 )
 
@@ -58,5 +59,6 @@ app.add_typer(runs.app, name="runs", help="Runs: what came of them.")
 app.add_typer(approvals.app, name="approvals", help="What waits for a person, and the answer to it.")
 app.add_typer(agents.app, name="agents", help="Agents: who they are, and the end of their power.")
 app.add_typer(ledger.app, name="ledger", help="What happened, provably.")
+state.app.command("watch")(watching.watch)
 app.add_typer(state.app, name="state", help="What is true now, compared with what happened.")
 app.add_typer(policy.app, name="policy", help="The rules in force.")
