@@ -1,0 +1,166 @@
+"""Invariant 12 for state: a watch that is cut off anywhere, read at any pace and resumed, misses nothing.
+
+What it was told last of each thing is what is there; every message came once; sequences only grow.
+"""
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from provost.state.v1 import state_pb2 as pb
+from services.state.domain import lately
+from services.state.domain.faults import CursorExpired
+from services.state.domain.inbox import Message, MessagesAcknowledged, MessageSent
+from services.state.handlers.watches import Watch
+from tests.unit.state.test_watches import ALL, World
+from tests.unit.state.worlds import T0
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.integers(0, 5)),
+        st.tuples(st.just("packet"), st.integers(0, 3)),
+        st.tuples(st.just("send"), st.integers(0, 1)),
+        st.tuples(st.just("acknowledge"), st.just(0)),
+        st.tuples(st.just("read"), st.just(0)),
+        st.tuples(st.sampled_from(("cut", "stop")), st.just(0)),
+    ),
+    max_size=60,
+)
+
+
+class Reader:
+    """Reads a watch as it is told to, and remembers what it was told."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.watch: Watch | None = None
+        self.cursor = ""
+        self.things: dict[tuple[str, str], str] = {}
+        self.messages: list[str] = []
+        self.anew = 0
+        self._last = 0
+        self._begun = False
+
+    async def read(self) -> None:
+        """Read one answer, if there is one."""
+        if self.watch is None:
+            try:
+                self.watch = await self.world.watching.watch(ALL, self.cursor)
+            except CursorExpired:
+                self.cursor, self.anew = "", self.anew + 1
+                self.watch = await self.world.watching.watch(ALL, "")
+            if not self.cursor:
+                self.things.clear()
+                self._begun = False
+        reading = asyncio.ensure_future(self.watch.next())
+        await asyncio.sleep(0)
+        if not reading.done():
+            reading.cancel()
+            await asyncio.wait({reading})
+            return
+        try:
+            answer = pb.WatchResponse.FromString(reading.result())
+        except CursorExpired:
+            self.cut()
+            self.cursor, self.anew = "", self.anew + 1
+            return
+        for change in answer.changes:
+            if self._begun:
+                assert change.sequence > self._last, "in order, and once"
+                self._last = change.sequence
+            self._learn(change)
+        if answer.snapshot_complete:
+            self._begun = True
+            self._last = self.world.sequence
+        self.cursor = answer.cursor or self.cursor
+
+    async def stop(self) -> None:
+        """The server stops: the answer that is under way, if there is one, is lost, and a cursor is handed over."""
+        if self.watch is not None:
+            reading = asyncio.ensure_future(self.watch.next())
+            await asyncio.sleep(0)
+            self.cursor = self.watch.cursor
+            reading.cancel()
+            await asyncio.wait({reading})
+            if not reading.cancelled():
+                reading.exception()
+        self.cut()
+
+    def cut(self) -> None:
+        """The connection is gone."""
+        if self.watch is not None:
+            self.watch.close()
+            self.watch = None
+
+    def _learn(self, change: pb.WatchResponse.Change) -> None:
+        match change.WhichOneof("what"):
+            case "entry":
+                self.things["entry", change.entry.key] = change.entry.value
+            case "agent":
+                self.things["agent", change.agent.agent_id] = change.agent.packet.task_id
+            case "message":
+                if self._begun:
+                    self.messages.append(change.message.message_id)
+            case other:
+                raise AssertionError(f"nobody made {other}")
+
+
+async def live(steps: list[tuple[str, int]]) -> Reader:
+    world = World()
+    reader = Reader(world)
+    await reader.read()
+    sent: list[str] = []
+    for n, (what, which) in enumerate(steps):
+        match what:
+            case "put":
+                world.put(f"key-{which}", str(n), n + 1)
+            case "packet":
+                world.packed(f"sre-{which}", f"task-{n}")
+            case "send":
+                sent.append(f"m-{n}")
+                message = Message(
+                    sent[-1], "task-1", "sre-1", "", "STATUS", "1", "", T0, recipients=("dba-1",)
+                )
+                world.happens("task-1", MessageSent(message))
+            case "acknowledge":
+                done = MessagesAcknowledged("task-1", "dba-1", world.sequence, tuple(sent), T0)
+                world.happens("task-1", done)
+            case "read":
+                await reader.read()
+            case "stop":
+                await reader.stop()
+            case _:
+                reader.cut()
+    for _ in range(4):
+        await reader.read()
+    reader.cut()
+    assert world.watching.open == 0
+    there = {("agent", name): agent.task_id for (_, name), agent in world.view.agents.items()}
+    for board in world.view.boards.values():
+        there |= {("entry", entry.key): entry.value for entry in board.entries.values()}
+    assert reader.things == there
+    if not reader.anew:
+        assert reader.messages == sent
+    return reader
+
+
+@settings(max_examples=300, deadline=None)
+@given(STEPS)
+def test_nothing_is_missed_and_nothing_told_twice(steps: list[tuple[str, int]]) -> None:
+    assert asyncio.run(live(steps)).anew == 0
+
+
+def test_who_is_too_far_behind_begins_anew_and_knows_everything_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lately.Lately.__init__, "__defaults__", (3, lately.MAX_BYTES))
+    begun_anew = 0
+
+    @settings(max_examples=300, deadline=None)
+    @given(STEPS)
+    def lived(steps: list[tuple[str, int]]) -> None:
+        nonlocal begun_anew
+        begun_anew += asyncio.run(live(steps)).anew
+
+    lived()
+    assert begun_anew, "nobody was ever too far behind: this tests nothing"
