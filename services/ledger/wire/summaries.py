@@ -179,6 +179,52 @@ def _handoff_written(event: state.HandoffWritten, _: str) -> str:
     return f"what agent {handoff.previous_agent_id} leaves to the next: {_cut(handoff.blocking_issue)}"
 
 
+def _lock_forced(event: state.LockForced, _: str) -> str:
+    return f"{event.by} took the lock of agent {event.agent_id} from {event.holder}: {_cut(event.reason)}"
+
+
+def _agent_waits(event: state.AgentWaits, _: str) -> str:
+    if not event.HasField("waiting"):
+        return f"agent {event.agent_id} waits no more"
+    return f"agent {event.agent_id} waits for {_word(event.waiting, 'kind')}: {_cut(event.waiting.what)}"
+
+
+def _agent_stuck(event: state.AgentStuck, _: str) -> str:
+    return f"agent {event.agent_id} is stuck ({_word(event.stuck, 'kind')}): {_cut(event.stuck.evidence)}"
+
+
+def _agent_unstuck(event: state.AgentUnstuck, _: str) -> str:
+    return f"agent {event.agent_id} makes progress again"
+
+
+def _run_labelled(event: state.RunLabelled, _: str) -> str:
+    return f"the run bears {_listed(event.labels)}, by reading {_cut(event.by_reading)}"
+
+
+def _entry_put(event: state.EntryPut, _: str) -> str:
+    put = event.entry
+    return f"{put.author} wrote {put.section}/{put.key}, version {put.version}: {_cut(put.value)}"
+
+
+def _message_sent(event: state.MessageSent, _: str) -> str:
+    sent = event.message
+    return f"{sent.from_agent_id} sent {sent.to_agent_id or 'all'} a {_cut(sent.type)}: {_cut(sent.body)}"
+
+
+def _acknowledged(event: state.MessagesAcknowledged, _: str) -> str:
+    which = f"up to {event.up_to_sequence}" if event.up_to_sequence else _listed(event.message_ids)
+    return f"agent {event.agent_id} has had its messages {which}"
+
+
+def _checkpoint_saved(event: state.CheckpointSaved, _: str) -> str:
+    saved = event.checkpoint
+    return f"agent {saved.agent_id} saved checkpoint {saved.number} in {saved.phase}: {_cut(saved.note)}"
+
+
+def _snapshot_taken(event: state.SnapshotTaken, _: str) -> str:
+    return f"state up to {event.upto_sequence} is stored under {event.artifact_sha256[:16]}…"
+
+
 def _access_refused(event: gateway.AccessRefused, _: str) -> str:
     return "turned away at the door: " + _listed(
         f"{each.actor or 'nobody known'} at {each.method} ({each.reason}, {each.count}×)"
@@ -215,6 +261,16 @@ _TELLERS: dict[type[Message], Callable[[Any, str], str]] = {
     state.ErrorRecorded: _error_recorded,
     state.ArtifactStored: _artifact_stored,
     state.HandoffWritten: _handoff_written,
+    state.LockForced: _lock_forced,
+    state.AgentWaits: _agent_waits,
+    state.AgentStuck: _agent_stuck,
+    state.AgentUnstuck: _agent_unstuck,
+    state.RunLabelled: _run_labelled,
+    state.EntryPut: _entry_put,
+    state.MessageSent: _message_sent,
+    state.MessagesAcknowledged: _acknowledged,
+    state.CheckpointSaved: _checkpoint_saved,
+    state.SnapshotTaken: _snapshot_taken,
     gateway.AccessRefused: _access_refused,
 }
 
