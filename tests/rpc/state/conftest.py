@@ -15,6 +15,7 @@ from chassis.config import ServiceSettings
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.memory import MemoryLog
 from chassis.rpc import client
+from chassis.rpc.guard import Tell
 from chassis.rpc.server import Server
 from kernel.events import Cause
 from provost.state.v1.state_pb2_grpc import StateServiceStub, add_StateServiceServicer_to_server
@@ -67,6 +68,7 @@ async def serving(
     filled: bool = True,
     patience_seconds: float = 30.0,
     heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    tell: Tell | None = None,
 ) -> AsyncIterator[Running]:
     """A replica of state over `log`, once its store is filled unless told otherwise; several may run at once."""
     sequencing, view, redis = SequencingLog(log), View(), store.connect(url)
@@ -85,7 +87,7 @@ async def serving(
     follower = Follower(log, FILTERS, 0, reactor.deliver, "state")
     audit = StoreAudit(view, derived, mirror, LogHistory(log, FILTERS), follower, process.now)
     contents = ArtifactDirectory(home / "artifacts", process.new_id)
-    server = Server(settings(), "state", port=0, max_message_bytes=MAX_MESSAGE_BYTES)
+    server = Server(settings(), "state", port=0, max_message_bytes=MAX_MESSAGE_BYTES, tell=tell)
     server.add(
         add_StateServiceServicer_to_server,
         StateServicer(

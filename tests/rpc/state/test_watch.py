@@ -14,10 +14,12 @@ from chassis.eventlog.memory import MemoryLog
 from chassis.rpc import client
 from chassis.rpc.cause import INTERNAL_KEY, metadata_of
 from chassis.rpc.faults import fault_of
+from chassis.rpc.opening import Opening
 from kernel.faults import Denied, Fault, Invalid, Unavailable
 from provost.state.v1 import state_pb2 as pb
 from services.state.rpc.watch import WatchRpc
 from services.state.wire import CODEC
+from tests.fakes.subject_keys import MemorySubjectKeys
 from tests.fakes.valkey_server import ValkeyServer
 from tests.fakes.wait import until
 from tests.rpc.state.asks import acquire, advance, issue
@@ -141,6 +143,22 @@ async def test_a_replica_goes_on_with_the_cursor_of_another(
         async with aclosing(watch(other, cursor)) as answers:
             change = (await phase_of(answers, "PLAN")).changes[0]
         assert change.sequence == advanced.sequence
+
+
+async def test_what_is_sealed_is_opened_for_people_and_stays_sealed_between_services(
+    valkey_server: ValkeyServer, tmp_path: Path
+) -> None:
+    keys = MemorySubjectKeys()
+    sealed = (await keys.of_subject("default", "alice")).seal("find out why alice's disk is full")
+    async with serving(MemoryLog(CODEC), valkey_server.url, tmp_path, tell=Opening(keys)) as state:
+        packet = pb.Packet(agent_id="sre-1", task_id="task-1", objective=sealed)
+        await client.call(state.stub.IssuePacket, pb.IssuePacketRequest(packet=packet), cause())
+        told = {}
+        for role in ("viewer", "service"):
+            asked = client.stream(state.stub.Watch, pb.WatchRequest(), cause(), 10, roles=(role,))
+            async with aclosing(asked) as answers:  # type: ignore[type-var]  # it is a generator
+                told[role] = (await anext(answers)).changes[0].agent.packet.objective
+    assert told == {"viewer": "find out why alice's disk is full", "service": sealed}
 
 
 class Unread:
