@@ -252,6 +252,15 @@ class WatchTooSlow(Exhausted):
         )
 
 
+class TooManyWatches(Exhausted):
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            "TOO_MANY_WATCHES",
+            f"{most} watches are open here, and no more may be: try again later, or ask another replica",
+            most=str(most),
+        )
+
+
 class WatchInterrupted(Unavailable):
     """This process stops."""
 

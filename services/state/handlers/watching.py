@@ -10,12 +10,14 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import islice, product, takewhile
 
-from services.state.domain.faults import CursorExpired, CursorInvalid
+from services.state.domain.faults import CursorExpired, CursorInvalid, TooManyWatches
 from services.state.domain.lately import Change, Lately
 from services.state.domain.view import View
 from services.state.domain.watching import Interest, Shown, concern, shown_to
 from services.state.handlers.watches import Group, Watch
 
+MAX_WATCHES = 20_000
+"""Each costs some 30 kB."""
 HEARTBEAT_SECONDS = 10.0
 GATHER_SECONDS = 0.02
 """What comes together is shown together."""
@@ -107,9 +109,12 @@ class Watching:
         Raises:
             CursorInvalid: not a cursor of this tenant and filter, or the log does not reach so far.
             CursorExpired: begin anew.
+            TooManyWatches: there are as many as there is room for.
             Unavailable: this replica has not come so far; try again.
         """
         self.begin()
+        if self.open >= MAX_WATCHES:
+            raise TooManyWatches(MAX_WATCHES)
         after = shown_to(interest, cursor) if cursor else None
         if after is not None and after > self.sequence:
             if after > await self._log_end():

@@ -9,10 +9,11 @@ from provost.state.v1 import state_pb2 as pb
 from services.state.domain import lately
 from services.state.domain.agent import PacketIssued
 from services.state.domain.board import Entry, EntryPut
-from services.state.domain.faults import CursorExpired, CursorInvalid
+from services.state.domain.faults import CursorExpired, CursorInvalid, TooManyWatches
 from services.state.domain.inbox import Message, MessagesAcknowledged, MessageSent
 from services.state.domain.view import View
 from services.state.domain.watching import Interest, interest
+from services.state.handlers import watching
 from services.state.handlers.watches import PIECE_BYTES, Watch
 from services.state.handlers.watching import Watching
 from services.state.wire.watching import change_to_wire, end_to_wire
@@ -256,7 +257,7 @@ async def test_a_cursor_from_a_replica_that_is_ahead_is_waited_for_and_one_from_
     async def reached(sequence: int) -> None:
         world.packed("dba-1")
 
-    world.watching._reached = reached  # noqa: SLF001 - what the follower would do
+    world.watching._reached = reached
     with pytest.raises(CursorInvalid):
         await world.watching.watch(ALL, first.cursor)
     world.ends = ahead.sequence
@@ -301,6 +302,19 @@ async def test_a_waiting_watch_hands_out_a_cursor_behind_all_that_has_come() -> 
     again = await world.watching.watch(ALL, cursor)
     assert named(await told(again)) == [(6, "disk")]
     again.close()
+
+
+async def test_there_are_only_so_many_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "MAX_WATCHES", 2)
+    world = World()
+    one, other = await world.watching.watch(ALL, ""), await world.watching.watch(ALL, "")
+    with pytest.raises(TooManyWatches):
+        await world.watching.watch(ALL, "")
+    one.close()
+    one.close()
+    assert world.watching.open == 1
+    (await world.watching.watch(ALL, "")).close()
+    other.close()
 
 
 def test_an_event_told_twice_changes_nothing() -> None:

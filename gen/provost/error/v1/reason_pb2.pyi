@@ -149,6 +149,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_TILE_UNKNOWN: _Reason.ValueType  # 204
     REASON_CURSOR_INVALID: _Reason.ValueType  # 205
     REASON_CURSOR_EXPIRED: _Reason.ValueType  # 240
+    REASON_TOO_MANY_WATCHES: _Reason.ValueType  # 241
     REASON_NOTHING_TO_REPAIR: _Reason.ValueType  # 206
     REASON_SUBJECT_ERASED: _Reason.ValueType  # 207
     REASON_WITNESS_REFUSED: _Reason.ValueType  # 208
@@ -284,6 +285,7 @@ REASON_LEDGER_DIVERGED: Reason.ValueType  # 203
 REASON_TILE_UNKNOWN: Reason.ValueType  # 204
 REASON_CURSOR_INVALID: Reason.ValueType  # 205
 REASON_CURSOR_EXPIRED: Reason.ValueType  # 240
+REASON_TOO_MANY_WATCHES: Reason.ValueType  # 241
 REASON_NOTHING_TO_REPAIR: Reason.ValueType  # 206
 REASON_SUBJECT_ERASED: Reason.ValueType  # 207
 REASON_WITNESS_REFUSED: Reason.ValueType  # 208

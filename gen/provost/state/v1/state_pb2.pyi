@@ -2257,6 +2257,7 @@ class WatchRequest(_message.Message):
     task_id: _builtins.str
     """Empty: every task of the tenant."""
     agent_id: _builtins.str
+    """Empty: every agent. With it, what the agent wrote, sent, was sent or left, and the agent itself."""
     cursor: _builtins.str
     """Where an earlier watch ended: no snapshot then, but every change since."""
     def __init__(
@@ -2291,18 +2292,29 @@ class WatchResponse(_message.Message):
         CHECKPOINT_FIELD_NUMBER: _builtins.int
         REVOCATION_FIELD_NUMBER: _builtins.int
         sequence: _builtins.int
+        """Where the event stands that made it what it is; 0 in a snapshot for what does not say."""
         @_builtins.property
-        def agent(self) -> Global___AgentSnapshot: ...
+        def agent(self) -> Global___AgentSnapshot:
+            """Without its heartbeat; its lock stands until it is given back, but counts until its time is over. Who watches a
+            task is told of an agent that leaves it, too.
+            """
+
         @_builtins.property
-        def entry(self) -> Global___Entry: ...
+        def entry(self) -> Global___Entry:
+            """With an empty value: taken off."""
+
         @_builtins.property
-        def message(self) -> Global___Message: ...
+        def message(self) -> Global___Message:
+            """Told when it is sent, whether it has been acknowledged since or not."""
+
         @_builtins.property
         def artifact(self) -> Global___Artifact: ...
         @_builtins.property
         def handoff(self) -> Global___Handoff: ...
         @_builtins.property
-        def checkpoint(self) -> Global___Checkpoint: ...
+        def checkpoint(self) -> Global___Checkpoint:
+            """The newest of its run."""
+
         @_builtins.property
         def revocation(self) -> Global___Revocation: ...
         def __init__(
@@ -2330,6 +2342,7 @@ class WatchResponse(_message.Message):
     CURSOR_FIELD_NUMBER: _builtins.int
     snapshot_complete: _builtins.bool
     cursor: _builtins.str
+    """Behind everything told so far; empty until the snapshot is whole."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___WatchResponse.Change]:
         """What is there, first; `snapshot_complete` comes once it is whole. Then changes, each whole, as it is after the change."""

@@ -406,7 +406,9 @@ class StateServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """What is there now, then every change, until the caller goes. A cursor resumes. Reasons: CURSOR_EXPIRED, CURSOR_INVALID.
+        """What is there now, then every change, until the caller goes. A cursor resumes. With nothing to tell, a sign of life
+        with a newer cursor comes every ten seconds or so; who reads slowly is told the latest of each thing alone.
+        Reasons: CURSOR_EXPIRED, CURSOR_INVALID, WATCH_TOO_SLOW, TOO_MANY_WATCHES.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -107,7 +107,10 @@ class StateServiceStub:
     ListTasks: _grpc.UnaryUnaryMultiCallable[_state_pb2.ListTasksRequest, _state_pb2.ListTasksResponse]
     """Lists tasks, last changed first."""
     Watch: _grpc.UnaryStreamMultiCallable[_state_pb2.WatchRequest, _state_pb2.WatchResponse]
-    """What is there now, then every change, until the caller goes. A cursor resumes. Reasons: CURSOR_EXPIRED, CURSOR_INVALID."""
+    """What is there now, then every change, until the caller goes. A cursor resumes. With nothing to tell, a sign of life
+    with a newer cursor comes every ten seconds or so; who reads slowly is told the latest of each thing alone.
+    Reasons: CURSOR_EXPIRED, CURSOR_INVALID, WATCH_TOO_SLOW, TOO_MANY_WATCHES.
+    """
     WriteHandoff: _grpc.UnaryUnaryMultiCallable[_state_pb2.WriteHandoffRequest, _state_pb2.WriteHandoffResponse]
     """Leaves what a revoked agent knew for the next one. Changes state; safe to retry."""
     GetHandoff: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetHandoffRequest, _state_pb2.GetHandoffResponse]
@@ -198,7 +201,10 @@ class StateServiceAsyncStub(StateServiceStub):
     ListTasks: _aio.UnaryUnaryMultiCallable[_state_pb2.ListTasksRequest, _state_pb2.ListTasksResponse]  # type: ignore[assignment]
     """Lists tasks, last changed first."""
     Watch: _aio.UnaryStreamMultiCallable[_state_pb2.WatchRequest, _state_pb2.WatchResponse]  # type: ignore[assignment]
-    """What is there now, then every change, until the caller goes. A cursor resumes. Reasons: CURSOR_EXPIRED, CURSOR_INVALID."""
+    """What is there now, then every change, until the caller goes. A cursor resumes. With nothing to tell, a sign of life
+    with a newer cursor comes every ten seconds or so; who reads slowly is told the latest of each thing alone.
+    Reasons: CURSOR_EXPIRED, CURSOR_INVALID, WATCH_TOO_SLOW, TOO_MANY_WATCHES.
+    """
     WriteHandoff: _aio.UnaryUnaryMultiCallable[_state_pb2.WriteHandoffRequest, _state_pb2.WriteHandoffResponse]  # type: ignore[assignment]
     """Leaves what a revoked agent knew for the next one. Changes state; safe to retry."""
     GetHandoff: _aio.UnaryUnaryMultiCallable[_state_pb2.GetHandoffRequest, _state_pb2.GetHandoffResponse]  # type: ignore[assignment]
@@ -454,7 +460,10 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _state_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_state_pb2.WatchResponse], _abc.AsyncIterator[_state_pb2.WatchResponse]]:
-        """What is there now, then every change, until the caller goes. A cursor resumes. Reasons: CURSOR_EXPIRED, CURSOR_INVALID."""
+        """What is there now, then every change, until the caller goes. A cursor resumes. With nothing to tell, a sign of life
+        with a newer cursor comes every ten seconds or so; who reads slowly is told the latest of each thing alone.
+        Reasons: CURSOR_EXPIRED, CURSOR_INVALID, WATCH_TOO_SLOW, TOO_MANY_WATCHES.
+        """
 
     @_abc_1.abstractmethod
     def WriteHandoff(
