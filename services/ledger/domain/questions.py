@@ -127,8 +127,23 @@ class ApprovalQuestion:
     cursor: ClassVar[tuple[type, ...]] = (int,)
 
 
+@dataclass(frozen=True, slots=True)
+class ErasureQuestion:
+    """What was erased, newest first."""
+
+    tenant: str
+
+    cursor: ClassVar[tuple[type, ...]] = (int, str, str)
+
+
 Question = (
-    EventQuestion | ActionQuestion | AgentQuestion | ViolationQuestion | PromotionQuestion | ApprovalQuestion
+    EventQuestion
+    | ActionQuestion
+    | AgentQuestion
+    | ViolationQuestion
+    | PromotionQuestion
+    | ApprovalQuestion
+    | ErasureQuestion
 )
 
 

@@ -2,17 +2,19 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from heapq import nlargest
+from operator import itemgetter
 from typing import Protocol
 
 from kernel.events import Cause, derived_id
 from kernel.faults import Invalid
 from kernel.ports import Aggregates
+from services.ledger.domain.entry import microseconds
 from services.ledger.domain.erasure import Erased, EraseSubject, SubjectErased
-from services.ledger.domain.faults import PageTokenInvalid
+from services.ledger.domain.questions import ErasureQuestion, page_of, token_of
 
 MAX_SUBJECT_CHARACTERS, MAX_REASON_CHARACTERS = 200, 1000
 ACTOR = "service:ledger"
-_PAGE, _LARGEST_PAGE = 100, 1000
 
 
 class ErasableKeys(Protocol):
@@ -82,22 +84,29 @@ class Erasing:
         """Erasures of the tenant, newest first, and the token of the next page.
 
         Raises:
-            PageTokenInvalid, Invalid (a negative page size).
+            PageTokenInvalid, Invalid: as every list.
         """
-        if page_size < 0:
-            raise Invalid("FIELD_INVALID", "page_size must not be negative", field="page_size")
-        if page_token and not page_token.isdecimal():
-            raise PageTokenInvalid
-        found = [
+        question = ErasureQuestion(tenant)
+        page = page_of(question, page_size, page_token)
+        behind = (
+            (_place(event), event, subject_id, erased)
+            for subject_id, erased in self._erasures.all(tenant)
+            for event in erased.erasures
+            if page.after is None or _place(event) < page.after
+        )
+        found = nlargest(page.size + 1, behind, key=itemgetter(0))
+        shown = [
             Erasure(
                 self._erasures.head(tenant, subject_id).sequence if event is erased.erasures[-1] else 0, event
             )
-            for subject_id, erased in self._erasures.all(tenant)
-            for event in erased.erasures
+            for _, event, subject_id, erased in found[: page.size]
         ]
-        found.sort(key=lambda each: each.event.at, reverse=True)
-        start, size = int(page_token or 0), min(page_size or _PAGE, _LARGEST_PAGE)
-        return found[start : start + size], str(start + size) if len(found) > start + size else ""
+        more = len(found) > page.size
+        return shown, token_of(question, found[page.size - 1][0] if more else None)
+
+
+def _place(event: SubjectErased) -> tuple[int, str, str]:
+    return microseconds(event.at), event.subject_id, event.key_id
 
 
 def _require(text: str, field: str, most: int) -> None:

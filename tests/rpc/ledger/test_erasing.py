@@ -75,8 +75,26 @@ async def test_what_is_refused(
     assert refused.value.code() is code
 
 
+async def test_a_token_is_good_for_its_own_tenant_alone(viewer: Caller) -> None:
+    for name in ("alice", "bob"):
+        await viewer.as_("admin").ask("EraseSubject", asked(subject=name, request_id=name))
+    token = (
+        await viewer.as_("auditor").ask("ListErasures", pb.ListErasuresRequest(page_size=1))
+    ).next_page_token
+    assert token
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await viewer.as_("auditor", tenant="acme").ask(
+            "ListErasures", pb.ListErasuresRequest(page_token=token)
+        )
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 @pytest.mark.parametrize(
-    "request_", [pb.ListErasuresRequest(page_size=-1), pb.ListErasuresRequest(page_token="x")]
+    "request_",
+    [
+        pb.ListErasuresRequest(page_size=-1),
+        *(pb.ListErasuresRequest(page_token=token) for token in ("x", "1", "9" * 5000)),
+    ],
 )
 async def test_a_bad_page_is_refused(viewer: Caller, request_: pb.ListErasuresRequest) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
