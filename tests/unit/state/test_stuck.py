@@ -20,7 +20,7 @@ def beats(until: float, agent_id: str = "a") -> list[Sign]:
 
 
 def kind(stuck: Stuck | None) -> Kind | None:
-    return stuck and stuck.kind
+    return None if stuck is None else stuck.kind
 
 
 def test_silence_is_no_heartbeat_after_the_threshold_and_not_before() -> None:
