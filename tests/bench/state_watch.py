@@ -34,6 +34,7 @@ from tests.integration.state.process import KEY, StateProcess
 
 MAX_MEGABYTES, MAX_SECONDS = 400, 2.0
 READERS, AT_ONCE = 4, 100
+IDLE_SECONDS = 20.0
 
 
 def megabytes(pid: int) -> float:
@@ -101,7 +102,9 @@ async def spread(state: StateProcess, stub: Any, watches: int, events: int) -> d
     for reader in readers:
         assert (await _line(reader)) == "open", "a reader has failed"
     opened = time.perf_counter() - began
-    held = megabytes(state.pid)
+    held, before = megabytes(state.pid), cpu_seconds(state.pid)
+    await asyncio.sleep(IDLE_SECONDS)
+    idle = (cpu_seconds(state.pid) - before) / IDLE_SECONDS * 100
     before, seconds, milliseconds = cpu_seconds(state.pid), [], list[float]()
     for n in range(events):
         looking = asyncio.create_task(look(stub, milliseconds))
@@ -131,6 +134,7 @@ async def spread(state: StateProcess, stub: Any, watches: int, events: int) -> d
         "megabytes_before": empty,
         "megabytes": max(held, peak),
         "bytes_per_watch": (max(held, peak) - empty) * 1024 * 1024 / watches,
+        "signs_of_life_cpu_percent": idle,
         "event_to_all_seconds": statistics.median(seconds),
         "event_to_all_slowest_seconds": max(seconds),
         "cpu_us_per_watch_and_event": cpu,
