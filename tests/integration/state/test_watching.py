@@ -88,7 +88,7 @@ async def ended(answers: Any) -> None:
         pass
 
 
-async def test_sigterm_hands_each_watch_a_cursor_and_fails_no_call(real: Real) -> None:
+async def test_sigterm_hands_each_watch_a_cursor(real: Real) -> None:
     token = await real.locked("alpha")
     watches = [watch(real), watch(real, task_id="task-1"), watch(real, agent_id="alpha")]
     for each in watches:
