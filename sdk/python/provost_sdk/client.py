@@ -14,10 +14,10 @@ from provost.orchestrator.v1 import orchestrator_pb2
 from provost.orchestrator.v1.orchestrator_pb2_grpc import OrchestratorServiceStub
 from provost.policy.v1 import policy_pb2
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
-from provost.state.v1 import state_pb2
 from provost.state.v1.state_pb2_grpc import StateServiceStub
 from provost_sdk.history_calls import HistoryCalls
 from provost_sdk.log_calls import LogCalls
+from provost_sdk.state_calls import StateCalls
 from provost_sdk.transport import REPAIR_SECONDS, new_request_id
 from provost_sdk.watch_calls import WatchCalls
 
@@ -35,7 +35,7 @@ RUN_SECONDS = 300.0
 EXPORT_SECONDS = 6 * 3600.0
 
 
-class Provost(LogCalls, HistoryCalls, WatchCalls):
+class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls):
     """A connection to the gateway at `address` (`host:port`), in the name of `key`; close it, or use `async with`.
 
     Every method raises `ProvostError`; see `provost_sdk.errors`.
@@ -198,18 +198,6 @@ class Provost(LogCalls, HistoryCalls, WatchCalls):
         """Put back what the event log has lost of its end and the ledger still has. Needs an admin's key."""
         request = ledger_pb2.RepairLogRequest(dry_run=dry_run)
         return await self._call(self._ledger.RepairLog, request, REPAIR_SECONDS)
-
-    async def verify_store(self) -> state_pb2.VerifyStoreResponse:
-        """Compare the store with the event log."""
-        return await self._call(self._state.VerifyStore, state_pb2.VerifyStoreRequest(), REPAIR_SECONDS)
-
-    async def rebuild_store(self) -> state_pb2.RebuildStoreResponse:
-        """Wipe the store and fill it from the event log again. Needs an admin's key."""
-        return await self._call(self._state.RebuildStore, state_pb2.RebuildStoreRequest(), REPAIR_SECONDS)
-
-    async def get_artifact(self, sha256: str) -> state_pb2.GetArtifactResponse:
-        """Content by its hash: a run's redacted log, or its report."""
-        return await self._call(self._state.GetArtifact, state_pb2.GetArtifactRequest(sha256=sha256))
 
 
 def tier_of(name: str) -> "policy_pb2.Tier.ValueType":

@@ -16,8 +16,10 @@ from provost_sdk.cli import (
     proving,
     repairing,
     runs,
+    sharing,
     state,
     status,
+    tasks,
     watching,
     witnesses,
 )
@@ -59,6 +61,11 @@ app.add_typer(runs.app, name="runs", help="Runs: what came of them.")
 app.add_typer(approvals.app, name="approvals", help="What waits for a person, and the answer to it.")
 app.add_typer(agents.app, name="agents", help="Agents: who they are, and the end of their power.")
 app.add_typer(ledger.app, name="ledger", help="What happened, provably.")
+state.app.command("board")(sharing.board)
+state.app.command("put")(sharing.put)
+state.app.command("messages")(sharing.messages)
+state.app.command("send")(sharing.send)
 state.app.command("watch")(watching.watch)
-app.add_typer(state.app, name="state", help="What is true now, compared with what happened.")
+app.add_typer(tasks.app, name="tasks", help="Tasks: who works on them, where they stand, what is shared.")
+app.add_typer(state.app, name="state", help="What is true now: agents, locks, boards, messages.")
 app.add_typer(policy.app, name="policy", help="The rules in force.")

@@ -1,12 +1,13 @@
 """`provost ledger events|actions|metrics|violations|promotions|approvals`: what happened, in tables."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provost_sdk.cli.session import Address, AsJson, Key, ask, misused, print_json
+from provost_sdk.cli.pages import Limit, rows, show
+from provost_sdk.cli.session import Address, AsJson, Key, misused
 
 if TYPE_CHECKING:
     from provost.ledger.v1 import ledger_pb2
@@ -21,7 +22,6 @@ Since = Annotated[
     str, typer.Option("--since", help="From this time on, RFC 3339, UTC unless it says otherwise.")
 ]
 Until = Annotated[str, typer.Option("--until", help="Before this time.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")]
 EventType = Annotated[str, typer.Option("--type", help="Only these, as AgentRevoked.")]
 Actor = Annotated[str, typer.Option("--actor", help="Only caused by, as key:alice or agent:sre-1.")]
 Context = Annotated[str, typer.Option("--context", help="Only of this service, as policy.")]
@@ -73,9 +73,9 @@ def events(
     def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
         return provost.list_events(wanted, oldest_first=oldest_first, page_size=size, page_token=token)
 
-    rows = _rows(page, limit, address, key)
+    found = rows(page, limit, address, key)
     columns = ("seq", "at", "event", "of", "by", "id")
-    _show(rows, as_json, columns, _event, "No such events.")
+    show(found, as_json, columns, _event, "No such events.")
 
 
 def actions(
@@ -135,7 +135,7 @@ def actions(
         "error",
         "run",
     )
-    _show(_rows(page, limit, address, key), as_json, columns, row, "No such actions.")
+    show(rows(page, limit, address, key), as_json, columns, row, "No such actions.")
 
 
 def metrics(
@@ -158,7 +158,7 @@ def metrics(
         )
 
     columns = ("agent", "tier", "runs", "compliant", "in a row", "last active", "")
-    _show(_rows(page, limit, address, key), as_json, columns, row, "No such agents.")
+    show(rows(page, limit, address, key), as_json, columns, row, "No such agents.")
 
 
 def violations(
@@ -191,7 +191,7 @@ def violations(
         return (each.sequence, clock(each.at), each.agent_id, each.error_type, each.message, each.run_id)
 
     columns = ("seq", "at", "agent", "error", "what", "run")
-    _show(_rows(page, limit, address, key), as_json, columns, row, "No violations.")
+    show(rows(page, limit, address, key), as_json, columns, row, "No violations.")
 
 
 def promotions(
@@ -222,7 +222,7 @@ def promotions(
         )
 
     columns = ("seq", "at", "agent", "from", "to", "why", "by")
-    _show(_rows(page, limit, address, key), as_json, columns, row, "No changes of tier.")
+    show(rows(page, limit, address, key), as_json, columns, row, "No changes of tier.")
 
 
 def approvals(
@@ -281,7 +281,7 @@ def approvals(
         "said",
         "run",
     )
-    _show(_rows(page, limit, address, key), as_json, columns, row, "No such approvals.")
+    show(rows(page, limit, address, key), as_json, columns, row, "No such approvals.")
 
 
 def clock(at: Any) -> str:
@@ -302,34 +302,6 @@ def time_in(text: str, option: str) -> datetime | None:
 
 def _times(since: str, until: str) -> dict[str, datetime | None]:
     return {"from_time": time_in(since, "--since"), "to_time": time_in(until, "--until")}
-
-
-def _rows(
-    page: "Callable[[Provost, int, str], Awaitable[Any]]", limit: int, address: str | None, key: str | None
-) -> list[Any]:
-    from provost_sdk.history_calls import gather
-
-    async def question(provost: "Provost") -> list[Any]:
-        return await gather(lambda size, token: page(provost, size, token), limit)
-
-    return ask("operator", address, key, question)
-
-
-def _show(
-    rows: Iterable[Any],
-    as_json: bool,
-    columns: Sequence[str],
-    row: Callable[[Any], Sequence[object]],
-    empty: str,
-) -> None:
-    if as_json:
-        from provost_sdk.models import as_dict
-
-        print_json([as_dict(each) for each in rows])
-        return
-    from provost_sdk.cli.show import table
-
-    table(columns, map(row, rows), empty=empty)
 
 
 def _event(each: "ledger_pb2.LedgerEvent") -> Sequence[object]:

@@ -1,0 +1,137 @@
+"""`provost state board|put|messages|send`: what agents and people share about a task."""
+
+import json
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from provost_sdk.cli import pages
+from provost_sdk.cli.session import Address, AsJson, Key, ask, misused, print_json
+
+if TYPE_CHECKING:
+    from provost_sdk.client import Provost
+
+Task = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.")]
+Labels = Annotated[
+    list[str] | None, typer.Option("--label", help="What kind of data it holds; again for more.")
+]
+
+
+def board(
+    task: Task,
+    section: Annotated[
+        str, typer.Option("--section", help="Only problem, solutions, progress or consensus.")
+    ] = "",
+    limit: pages.Limit = 100,
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """A task's blackboard, by section and key."""
+    from provost_sdk.cli import show_state
+
+    def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
+        return provost.list_entries(task, section=section, page_size=size, page_token=token)
+
+    found = pages.rows(page, limit, address, key)
+    pages.show(found, as_json, show_state.ENTRIES, show_state.entry_row, "The board is empty.")
+
+
+def put(
+    task: Task,
+    section: Annotated[str, typer.Argument(help="problem, solutions, progress or consensus.")],
+    name: Annotated[str, typer.Argument(metavar="KEY", help="What the entry is called.")],
+    value: Annotated[str, typer.Argument(help="JSON; what is none is taken as text.")],
+    version: Annotated[
+        int | None, typer.Option("--version", min=0, help="Only over this version; 0: only if there is none.")
+    ] = None,
+    label: Labels = None,
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Write one entry of a task's blackboard, in your own name."""
+    from provost_sdk.models import as_dict
+
+    answer = ask(
+        "operator",
+        address,
+        key,
+        lambda provost: provost.put_entry(
+            task, section, name, value_in(value), expected_version=version, labels=label or ()
+        ),
+    )
+    if as_json:
+        print_json(as_dict(answer))
+        return
+    from provost_sdk.cli.show import console, plain
+
+    said = f"{answer.section}/{answer.key} has version {answer.version} now, by {answer.author}"
+    console().print(plain(said, "bold green"))
+
+
+def messages(
+    task: Task,
+    agent: Annotated[str, typer.Option("--agent", help="Only those to this agent.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Those that were acknowledged too.")] = False,
+    limit: pages.Limit = 100,
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Messages of a task that somebody still has to read, oldest first."""
+    from provost_sdk.cli import show_state
+
+    def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
+        return provost.list_messages(
+            task, agent=agent, acknowledged_too=everything, page_size=size, page_token=token
+        )
+
+    found = pages.rows(page, limit, address, key)
+    pages.show(found, as_json, show_state.MESSAGES, show_state.message_row, "No such messages.")
+
+
+def send(
+    task: Task,
+    message_type: Annotated[str, typer.Argument(metavar="TYPE", help="As QUESTION, ANSWER or FEEDBACK.")],
+    body: Annotated[str, typer.Argument(help="JSON; what is none is taken as text.")],
+    to: Annotated[str, typer.Option("--to", help="To this agent; else to all of the task.")] = "",
+    in_reply_to: Annotated[str, typer.Option("--reply-to", help="The id of the message it answers.")] = "",
+    label: Labels = None,
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Send a message to an agent of a task or to all of them, in your own name."""
+    from provost_sdk.models import as_dict
+
+    answer = ask(
+        "operator",
+        address,
+        key,
+        lambda provost: provost.send_message(
+            task, message_type, value_in(body), to=to, in_reply_to=in_reply_to, labels=label or ()
+        ),
+    )
+    if as_json:
+        print_json(as_dict(answer))
+        return
+    from provost_sdk.cli.show import console, plain
+
+    said = f"Sent to {', '.join(answer.recipients) or answer.to_agent_id or 'all'}: {answer.message_id}"
+    console().print(plain(said, "bold green"))
+
+
+def value_in(text: str) -> Any:
+    """The JSON value in an argument; text that is none is itself the value."""
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except RecursionError:
+        misused("the value is nested too deeply")
+    except ValueError:
+        return text
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")

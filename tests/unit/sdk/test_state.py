@@ -1,0 +1,268 @@
+"""State on the command line: what is wrong comes first, nothing acts on the terminal, everything is JSON when asked."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Self
+
+import pytest
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from typer.testing import CliRunner
+
+from provost.state.v1 import state_pb2 as pb
+from provost_sdk.cli.app import app
+from provost_sdk.cli.sharing import value_in
+from provost_sdk.state_calls import StateCalls
+
+EVIL = "disk \x1b[2J\nfull \u202e[red]"
+
+
+class Methods:
+    """A stub whose methods are their names."""
+
+    def __getattr__(self, name: str) -> str:
+        return name
+
+
+class FakeProvost(StateCalls):
+    """The client's own calls, with answers by method; requests are kept."""
+
+    answers: ClassVar[dict[str, Message]] = {}
+    asked: ClassVar[list[tuple[str, Any]]] = []
+
+    def __init__(self, address: str, key: str = "", *, timeout_seconds: float = 30.0) -> None:
+        self._state: Any = Methods()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    async def _call(self, method: Any, request: Any, timeout_seconds: float | None = None) -> Any:
+        self.asked.append((method, request))
+        return self.answers[method]
+
+
+@pytest.fixture
+def provost(monkeypatch: pytest.MonkeyPatch) -> type[FakeProvost]:
+    for name in ("PROVOST_ADDRESS", "PROVOST_API_KEY", "PROVOST_GATEWAY_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "300")
+    fresh = type("FreshProvost", (FakeProvost,), {"answers": {}, "asked": []})
+    monkeypatch.setattr("provost_sdk.client.Provost", fresh)
+    return fresh
+
+
+def invoke(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def at(second: int) -> Timestamp:
+    made = Timestamp()
+    made.FromDatetime(datetime(2026, 3, 1, 3, 0, second, tzinfo=UTC))
+    return made
+
+
+PACKET = pb.Packet(
+    agent_id="sre-1",
+    task_id="task-1",
+    objective=EVIL,
+    version=2,
+    created_at=at(1),
+    error_budget=pb.ErrorBudget(max_total_errors=10, max_same_error_repeats=3, max_procedure_violations=1),
+)
+LOCK = pb.Lock(holder="run-1", fencing_token=17, expire_time=at(50))
+STUCK = pb.AgentSnapshot(
+    agent_id="sre-1",
+    packet=PACKET,
+    run_id="run-1",
+    phase="EXECUTE",
+    step="s-2",
+    errors=pb.ErrorCounts(total=4, same_error_repeats=2, by_type={"TIMEOUT": 2, "DENIED": 2}),
+    lock=LOCK,
+    heartbeat_time=at(30),
+    stuck=pb.Stuck(
+        kind=pb.Stuck.KIND_CIRCLE, evidence="6 messages\x07", since=at(9), with_agent_ids=["sre-2"]
+    ),
+)
+WAITING = pb.AgentSnapshot(
+    agent_id="sre-2",
+    packet=pb.Packet(task_id="task-1"),
+    phase="AUTHORIZE",
+    waiting=pb.Waiting(kind=pb.Waiting.KIND_APPROVAL, what="restart nginx", since=at(5)),
+)
+HELD = pb.HeldLock(agent_id="sre-1", task_id="task-1", lock=LOCK, waiting=["run-2", "run-3"])
+ENTRY = pb.Entry(
+    task_id="task-1",
+    section="problem",
+    key="cause",
+    value=json.dumps(EVIL),
+    author="sre-1",
+    version=3,
+    at=at(8),
+)
+MESSAGE = pb.Message(
+    message_id="m-1",
+    type="QUESTION",
+    from_agent_id="sre-1",
+    body='"why?\u202e"',
+    recipients=["sre-2"],
+    sequence=9,
+)
+SUMMARY = pb.TaskSummary(
+    task_id="task-1",
+    agent_ids=["sre-1", "sre-2"],
+    active_agent_id="sre-1",
+    entries=1,
+    unread_messages=1,
+    changed_at=at(31),
+    sequence=99,
+)
+TASK = pb.GetTaskResponse(
+    task=SUMMARY,
+    agents=[STUCK, WAITING],
+    locks=[HELD],
+    entries=[ENTRY],
+    unread_messages=[MESSAGE],
+    artifacts=[pb.Artifact(sha256="ab" * 32, name="report.json", size_bytes=12)],
+    handoff=pb.Handoff(
+        previous_agent_id="sre-0", blocking_issue=EVIL, required_next_actions=["look at \x1b]0;x"]
+    ),
+    incomplete=True,
+)
+
+
+def test_a_task_is_seen_as_it_is(provost: type[FakeProvost]) -> None:
+    provost.answers["GetTask"] = TASK
+    told = invoke("tasks", "show", "task-1").output
+    for words in (
+        "Task task-1",
+        "sre-1 works on it",
+        "STUCK CIRCLE, with sre-2 since 2026-03-01 03:00:09",
+        "sre-2 waits for APPROVAL since 2026-03-01 03:00:05: restart nginx",
+        "run-2, run-3: waits for sre-1, held by run-1",
+        "4/10 total, 2/3 alike, 0/1 violations",
+        "QUESTION",
+        "all (sre-2)",
+        "report.json",
+        "Handoff from sre-0",
+        "There is more than is shown",
+    ):
+        assert words in told, (words, told)
+    assert told.index("STUCK") < told.index("Agents") < told.index("Board") < told.index("Unread messages")
+    ((_, request),) = provost.asked
+    assert request.task_id == "task-1"
+
+
+def test_nothing_that_is_shown_acts_on_the_terminal(provost: type[FakeProvost]) -> None:
+    provost.answers.update(GetTask=TASK, GetAgentState=pb.GetAgentStateResponse(agent=STUCK))
+    provost.answers["ListPackets"] = pb.ListPacketsResponse(packets=[PACKET])
+    for command in (("tasks", "show", "t"), ("state", "show", "a"), ("state", "packets", "a")):
+        told = invoke(*command).output
+        assert not set("\x1b\x07\u202e") & set(told), told
+        assert "[red]" in told, told
+        assert r"disk \x1b[2J" in told, told
+
+
+def test_an_agent_that_has_done_nothing_yet_is_shown(provost: type[FakeProvost]) -> None:
+    provost.answers["GetAgentState"] = pb.GetAgentStateResponse(agent=pb.AgentSnapshot(agent_id="new"))
+    told = invoke("state", "show", "new").output
+    assert all(words in told for words in ("new  idle", "nobody holds it", "none left"))
+
+
+LISTS = {
+    ("tasks",): ("ListTasks", pb.ListTasksResponse(tasks=[SUMMARY]), ("task-1", "sre-1, sre-2")),
+    ("state", "locks"): ("ListLocks", pb.ListLocksResponse(locks=[HELD]), ("run-1", "17", "run-2, run-3")),
+    ("state", "stuck"): (
+        "ListStuckAgents",
+        pb.ListStuckAgentsResponse(agents=[STUCK]),
+        ("CIRCLE with sre-2", r"6 messages\x07"),
+    ),
+    ("state", "packets", "sre-1"): (
+        "ListPackets",
+        pb.ListPacketsResponse(packets=[PACKET]),
+        ("as its tier",),
+    ),
+    ("state", "board", "task-1"): (
+        "ListEntries",
+        pb.ListEntriesResponse(entries=[ENTRY]),
+        ("problem", "cause"),
+    ),
+    ("state", "messages", "task-1"): (
+        "ListMessages",
+        pb.ListMessagesResponse(messages=[MESSAGE]),
+        ("m-1", r"why?\u202e"),
+    ),
+    ("state", "checkpoints", "run-1"): (
+        "ListCheckpoints",
+        pb.ListCheckpointsResponse(checkpoints=[pb.Checkpoint(number=4, phase="PLAN", step="s", at=at(1))]),
+        ("PLAN/s", "4"),
+    ),
+}
+
+
+@pytest.mark.parametrize("command", LISTS)
+def test_every_list_has_a_table_and_json(command: tuple[str, ...], provost: type[FakeProvost]) -> None:
+    method, answer, words = LISTS[command]
+    provost.answers[method] = answer
+    shown = invoke(*command)
+    assert all(word in shown.output for word in words), shown.output
+    (row,) = json.loads(invoke(*command, "--json").stdout)
+    assert row
+    provost.answers[method] = type(answer)()
+    empty = invoke(*command)
+    assert (empty.exit_code, empty.output.count("\n")) == (0, 1)
+    assert {asked for asked, _ in provost.asked} == {method}
+
+
+def test_what_is_stuck_shows_in_the_exit_code(provost: type[FakeProvost]) -> None:
+    provost.answers["ListStuckAgents"] = pb.ListStuckAgentsResponse(agents=[STUCK])
+    assert invoke("state", "stuck", "--json").exit_code == 1
+
+
+def test_what_is_written_is_sent_as_it_was_said(provost: type[FakeProvost]) -> None:
+    provost.answers.update(
+        PutEntry=pb.PutEntryResponse(entry=ENTRY),
+        SendMessage=pb.SendMessageResponse(message=MESSAGE),
+        ForceReleaseLock=pb.ForceReleaseLockResponse(sequence=12),
+    )
+    put = invoke(
+        "state", "put", "task-1", "problem", "cause", '{"disk": 1}', "--version", "0", "--label", "pii"
+    )
+    assert "problem/cause has version 3 now, by sre-1" in put.output
+    sent = invoke("state", "send", "task-1", "QUESTION", "why?", "--to", "sre-2", "--reply-to", "m-0")
+    assert "Sent to sre-2: m-1" in sent.output
+    forced = invoke("state", "force-release", "sre-1", "--reason", "it hangs")
+    assert "stale" in forced.output
+    (_, entry), (_, message), (_, release) = provost.asked
+    assert (json.loads(entry.value), entry.expected_version, list(entry.labels)) == ({"disk": 1}, 0, ["pii"])
+    assert entry.HasField("expected_version")
+    assert (json.loads(message.body), message.to_agent_id, message.in_reply_to) == ("why?", "sre-2", "m-0")
+    assert (release.agent_id, release.reason) == ("sre-1", "it hangs")
+    assert len({entry.request_id, message.request_id, release.request_id} - {""}) == 3
+    assert entry.agent_id == message.from_agent_id == ""
+
+
+def test_a_lock_is_not_taken_away_without_a_reason(provost: type[FakeProvost]) -> None:
+    assert (invoke("state", "force-release", "sre-1").exit_code, provost.asked) == (2, [])
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [('"a"', "a"), ("a b", "a b"), ("12", 12), ("NaN", "NaN"), ("", ""), ('{"a": [null]}', {"a": [None]})],
+)
+def test_a_value_is_json_or_text(given: str, meant: object) -> None:
+    assert value_in(given) == meant
+
+
+@pytest.mark.parametrize(("equal", "code"), [(True, 0), (False, 1)])
+def test_whether_the_store_is_equal_shows_in_the_exit_code(
+    equal: bool, code: int, provost: type[FakeProvost]
+) -> None:
+    provost.answers["VerifyStore"] = pb.VerifyStoreResponse(
+        equal=equal, differing_keys=["agent:{a}\x1b:state"]
+    )
+    told = invoke("state", "verify")
+    assert (told.exit_code, "\x1b" in told.output) == (code, False)
+    assert json.loads(invoke("state", "verify", "--json").stdout)["equal"] is equal
