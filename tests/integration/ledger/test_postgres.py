@@ -154,6 +154,34 @@ async def test_its_role_can_neither_change_nor_remove(
     await is_whole(on_postgres)
 
 
+@pytest.mark.parametrize("damage", ["DELETE FROM position", "DELETE FROM events WHERE sequence > 290"])
+async def test_a_book_that_does_not_add_up_any_more_is_rebuilt(
+    on_postgres: LedgerProcess,
+    events: Connection,
+    postgres_server: PostgresServer,
+    prepared: str,
+    damage: str,
+) -> None:
+    last = await publish(events, plains(300))
+    await head_over(on_postgres, last)
+    on_postgres.stop()
+    owner = await asyncpg.connect(postgres_server.url(urlsplit(prepared).path.strip("/")))
+    try:
+        await owner.execute("SET search_path = provost_ledger")
+        await owner.execute("ALTER TABLE events DISABLE TRIGGER ALL")
+        await owner.execute(damage)
+        await owner.execute("ALTER TABLE events ENABLE TRIGGER ALL")
+    finally:
+        await owner.close()
+    on_postgres.expected_to_serve = False
+    on_postgres.start()
+    await until(lambda: "ledger stopped" in on_postgres.log.read_text(), "it does not notice")
+    reports = await on_postgres.ask_all("RebuildLedger", pb.RebuildLedgerRequest(), timeout_seconds=60)
+    assert reports[-1].swapped
+    await until(on_postgres.serving, "it does not go on")
+    await is_whole(on_postgres)
+
+
 async def test_the_command_may_be_repeated_and_its_password_works_from_a_file(
     tmp_path: Path, nats_server: NatsServer, events: Connection, postgres_server: PostgresServer
 ) -> None:
