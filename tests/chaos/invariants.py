@@ -103,7 +103,7 @@ def one_holder_per_lock(events: Sequence[Recorded]) -> None:
             assert held is not None, f"{agent} was moved without a lock at {event.sequence}"
             assert held[0] == moved.run_id, f"{agent} was moved under another's lock at {event.sequence}"
             holder[agent] = (moved.run_id, moved.lock_expire_time.ToDatetime())
-        elif event.event_type == "LockReleased":
+        elif event.event_type in ("LockReleased", "LockForced"):
             holder.pop(agent, None)
 
 

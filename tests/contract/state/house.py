@@ -23,7 +23,7 @@ from services.state.handlers.boards import Boards
 from services.state.handlers.inboxes import Inboxes
 from services.state.handlers.locks import Locks
 from services.state.handlers.working import Working
-from services.state.reactor import Reactor, StoreAudit, StoreMirror, Watchers, kept_up
+from services.state.reactor import Reactor, Sharing, StoreAudit, StoreMirror, Watchers, kept_up
 from services.state.wire import CODEC
 from tests.fakes.wait import until
 from tests.unit.state.worlds import T0
@@ -123,7 +123,7 @@ class House:
         mirror = StoreMirror(view, derived, now=self.clock.now, new_mark=process.new_id)
         turns = Turns()
         watchers = Watchers(Vigil(kept, mirror, self.clock, 30.0), turns)
-        reactor = Reactor((*every, watchers), view, mirror)
+        reactor = Reactor((*every, Sharing(kept, view), watchers), view, mirror)
         follower = Follower(source.feed, filters, source.last, reactor.deliver, "state")
         history = LogHistory(source.log, filters)
         await mirror.open(await source.log.last_sequence())
