@@ -5,6 +5,7 @@ from services.state.reactor.follow import Reactor
 from services.state.reactor.health import kept_up
 from services.state.reactor.judging import Watchers
 from services.state.reactor.mirror import StoreMirror
+from services.state.reactor.sharing import Sharing
 from services.state.reactor.watching import Watched
 
-__all__ = ["Reactor", "StoreAudit", "StoreMirror", "Watched", "Watchers", "kept_up"]
+__all__ = ["Reactor", "Sharing", "StoreAudit", "StoreMirror", "Watched", "Watchers", "kept_up"]

@@ -21,9 +21,9 @@ from kernel.events import Cause
 from provost.state.v1.state_pb2_grpc import StateServiceStub, add_StateServiceServicer_to_server
 from services.state.adapters import ArtifactDirectory, LogHistory, RedisStore, SequencingLog, kept_over
 from services.state.domain.view import View
-from services.state.handlers import State, Turns, Vigil
+from services.state.handlers import Kept, State, Turns, Vigil
 from services.state.handlers.watching import HEARTBEAT_SECONDS, Watching
-from services.state.reactor import Reactor, StoreAudit, StoreMirror, Watched, Watchers, kept_up
+from services.state.reactor import Reactor, Sharing, StoreAudit, StoreMirror, Watched, Watchers, kept_up
 from services.state.rpc import MAX_MESSAGE_BYTES, StateServicer
 from services.state.wire import CODEC, FILTERS
 from tests.fakes.valkey_server import ValkeyServer, valkey_server
@@ -49,6 +49,8 @@ class Running:
     watching: Watching
     server: Server
     turns: Turns
+    view: View
+    kept: Kept
 
 
 def settings() -> ServiceSettings:
@@ -83,7 +85,7 @@ async def serving(
         log.last_sequence,
         heartbeat_seconds,
     )
-    reactor = Reactor((watched, *every, watchers), view, mirror)
+    reactor = Reactor((watched, *every, Sharing(kept, view), watchers), view, mirror)
     follower = Follower(log, FILTERS, 0, reactor.deliver, "state")
     audit = StoreAudit(view, derived, mirror, LogHistory(log, FILTERS), follower, process.now)
     contents = ArtifactDirectory(home / "artifacts", process.new_id)
@@ -107,7 +109,17 @@ async def serving(
         ):
             await until(lambda: mirror.filled or not filled, "the store was not filled")
             yield Running(
-                StateServiceStub(channel), log, redis, mirror, follower, home, watched.watching, server, turns
+                StateServiceStub(channel),
+                log,
+                redis,
+                mirror,
+                follower,
+                home,
+                watched.watching,
+                server,
+                turns,
+                view,
+                kept,
             )
     finally:
         turns.close()

@@ -14,6 +14,7 @@ from services.state.domain.board import MAX_VALUE_BYTES
 from services.state.domain.lock import StaleTokenRefused
 from services.state.wire import CODEC
 from tests.fakes.valkey_server import ValkeyServer
+from tests.fakes.wait import until
 from tests.rpc.state.asks import acquire, get_entry, issue, join, look, put_entry, verify
 from tests.rpc.state.conftest import Running, cause, serving
 
@@ -240,3 +241,15 @@ async def test_a_full_board_says_so(state: Running) -> None:
         await put_entry(state, "one-more", large, actor="key:boss")
     assert caught.value.reason == "BOARD_FULL"
     assert (await verify(state)).equal
+
+
+async def test_a_board_is_in_memory_once(state: Running) -> None:
+    for n in range(3):
+        await put_entry(state, f"k{n}", '"a long text"', actor="key:boss")
+    key = ("default", "task-1")
+    await state.follower.reached(await state.log.last_sequence())
+
+    def one() -> bool:
+        return state.view.boards[key] is state.kept.boards.current(*key)
+
+    await until(one, "what is mirrored is a copy of what is decided on")
