@@ -236,9 +236,12 @@ class Watched:
 
 
 def family(pid: int) -> list[int]:
-    """The process and its children."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *map(int, children)]
+    """The process, its children and theirs."""
+    found = [pid]
+    for each in found:
+        with suppress(OSError):
+            found.extend(map(int, Path(f"/proc/{each}/task/{each}/children").read_text().split()))
+    return found
 
 
 def family_memory_mb(pid: int) -> float:

@@ -13,14 +13,15 @@ from services.ledger.domain import leaf
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_SURELY_SHORT = leaf.MAX_LEAF_BYTES // 2
 _CLOUD_EVENT = re.compile(rb"\r\nce-(id|correlationid|causationid|actor|time):([^\r]*)")
 # As the chassis writes them, values as they are: one match instead of a search and five readings. Says the same.
 _USUAL = re.compile(
-    rb"NATS/1\.0\r\nce-specversion: 1\.0\r\nce-id: ([!-$&-~]*)\r\nce-type: [!-~]*\r\nce-source: [!-~]*\r\n"
-    rb"ce-time: ([!-$&-~]*)\r\nce-subject: [!-~]*\r\nce-datacontenttype: [!-~]*\r\nce-aggver: [!-~]*\r\n"
-    rb"ce-actor: ([!-$&-~]*)\r\nNats-Msg-Id: [!-~]*\r\n(?:ce-prevseq: [!-~]*\r\n)?"
-    rb"(?:ce-correlationid: ([!-$&-~]*)\r\n)?(?:ce-causationid: ([!-$&-~]*)\r\n)?"
-)
+    rb"NATS/1\.0\r\n(ce-specversion: 1\.0\r\n)(ce-id: [!-$&-~]*\r\n)(ce-type: [!-~]*\r\n)(ce-source: [!-~]*\r\n)"
+    rb"(ce-time: [!-$&-~]*\r\n)(ce-subject: [!-~]*\r\n)(ce-datacontenttype: [!-~]*\r\n)(ce-aggver: [!-~]*\r\n)"
+    rb"(ce-actor: [!-$&-~]*\r\n)(Nats-Msg-Id: [!-~]*\r\n)(ce-prevseq: [!-~]*\r\n)?"
+    rb"(ce-correlationid: [!-$&-~]*\r\n)?(ce-causationid: [!-$&-~]*\r\n)?\r\n"
+).fullmatch
 
 
 class Message(NamedTuple):
@@ -76,6 +77,53 @@ def entry_of(message: Message) -> Entry:
     return read_row(row_of(message))
 
 
+def taken(message: Message) -> tuple[Row, Entry]:
+    """What `row_of` makes of a message, and `read_row` of that; quicker than one after the other."""
+    block = message.header
+    usual = _USUAL(block)
+    if usual is None or len(block) > _SURELY_SHORT or not message.subject.isascii():
+        row = row_of(message)
+        return row, read_row(row)
+    (
+        spec,
+        id_,
+        kind,
+        source,
+        time,
+        about,
+        content,
+        version,
+        actor,
+        message_id,
+        before,
+        correlation,
+        causation,
+    ) = usual.groups(b"")
+    sequence, subject, _, payload = message
+    # The lines in the order of their bytes.
+    hashed = leaf.leaf_hash_of(
+        subject.encode(),
+        (
+            message_id,
+            actor,
+            version,
+            causation,
+            correlation,
+            content,
+            id_,
+            before,
+            source,
+            spec,
+            about,
+            time,
+            kind,
+        ),
+        payload,
+    )
+    row = Row(sequence, hashed, subject, block, payload)
+    return row, _entry(row, _values(id_, time, actor, correlation, causation))
+
+
 def row_of(message: Message) -> Row:
     """What is stored of a message, its leaf hash computed."""
     sequence, subject, block, payload = message
@@ -90,14 +138,24 @@ def row_of(message: Message) -> Row:
 
 def read_row(row: Row) -> Entry:
     """The entry of a stored message; its leaf hash is taken as it is."""
+    usual = _USUAL(row.header)
+    if usual is None:
+        return _entry(row, _attributes(row.header))
+    id_, time, actor, correlation, causation = usual.group(2, 5, 9, 12, 13)
+    return _entry(row, _values(id_, time, actor, correlation or b"", causation or b""))
+
+
+def _values(id_: bytes, time: bytes, actor: bytes, correlation: bytes, causation: bytes) -> list[str]:
+    """The values of usual lines; no line at all has an empty one."""
+    return str(
+        b"%b\n%b\n%b\n%b\n%b" % (id_[7:-2], time[9:-2], actor[10:-2], correlation[18:-2], causation[16:-2]),
+        "ascii",
+    ).split("\n")
+
+
+def _entry(row: Row, attributes: list[str]) -> Entry:
     sequence, leaf_hash, subject, block, payload = row
-    usual = _USUAL.match(block)
-    if usual is not None and block.endswith(b"\r\n\r\n") and block.find(b"\r\nce-", usual.end() - 2) < 0:
-        event_id, time, actor, correlation_id, causation_id = str(
-            b"\n".join(usual.groups(b"")), "ascii"
-        ).split("\n")
-    else:
-        event_id, time, actor, correlation_id, causation_id = _attributes(block)
+    event_id, time, actor, correlation_id, causation_id = attributes
     tokens = subject.split(".")
     if len(tokens) == 6 and tokens[0] == "evt":
         _, tenant, context, aggregate, aggregate_id, event_type = tokens
@@ -153,7 +211,10 @@ def _microseconds(text: str) -> int | None:
         at = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return None if at.tzinfo is None else microseconds(at)
+    if at.tzinfo is None:
+        return None
+    since = at - _EPOCH
+    return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def _decoded(value: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from services.ledger.domain import tree
-from services.ledger.domain.entry import Message, Row, read_row, row_of
+from services.ledger.domain.entry import Message, Row, read_row, taken
 from services.ledger.domain.facts import Told
 from services.ledger.domain.faults import LedgerDiverged
 from services.ledger.domain.position import Position
@@ -70,11 +70,12 @@ class Edge:
             raise LedgerDiverged(
                 f"the log has a gap: {begin} was to come, {messages[0].sequence} came", begin
             )
-        rows = [row_of(each) for each in messages]
+        rows: list[Row] = []
         ids, told, postings, spans = [], [], [], []
         understand, block = self._understand, self._block
-        for row in rows:
-            entry = read_row(row)
+        for each in messages:
+            row, entry = taken(each)
+            rows.append(row)
             ids.append((id_key(entry.event_id), entry.sequence))
             fact, links = understand(entry)
             if fact is not None:

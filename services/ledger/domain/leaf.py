@@ -15,7 +15,7 @@ Subject and header lines hold no CRLF and a hash is 32 bytes, so messages share 
 payload are the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 MAX_LEAF_BYTES = 65_535
@@ -60,3 +60,10 @@ def leaf_data(subject: bytes, block: bytes, lines: Sequence[bytes] | None, paylo
 def leaf_hash(data: bytes) -> bytes:
     """MTH of the one-entry list {data}: RFC 6962, section 2.1."""
     return sha256(b"\x00" + data).digest()
+
+
+def leaf_hash_of(subject: bytes, lines: Iterable[bytes], payload: bytes) -> bytes:
+    """The hash of a readable leaf that is surely short enough; `lines` are sorted, each with its CRLF, some empty."""
+    return sha256(
+        b"\x00%b\r\n%b\r\n%b\r\n%b" % (_READABLE, subject, b"".join(lines), sha256(payload).digest())
+    ).digest()

@@ -211,5 +211,5 @@ def _pack(members: Sequence[int]) -> bytes:
 
 
 def _number(text: str) -> int:
-    hashed = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).digest()
-    return int.from_bytes(hashed, "little", signed=True)
+    raw = text.encode() if text.isascii() else text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(raw, digest_size=_HASH_BYTES).digest(), "little", signed=True)

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from typing import Any
 
 from sqlalchemy import Table
 from sqlalchemy.dialects import sqlite
@@ -69,20 +69,22 @@ def insert(table: Table, schema: str, verb: str = "INSERT") -> str:
     return f"{verb} INTO {schema}.{table.name} VALUES ({', '.join('?' * len(table.columns))})"
 
 
-def insert_all(
-    db: sqlite3.Connection, table: Table, rows: Sequence[Sequence[object]], into: str = ""
-) -> None:
-    """Write whole rows, many with one statement: SQLite then works for longer stretches without the interpreter.
+def insert_all(db: sqlite3.Connection, table: Table, values: tuple[Any, ...], into: str = "") -> None:
+    """Write whole rows, given one after another, many with one statement: SQLite then works for longer stretches
+    without the interpreter.
 
     `into` is another table with the same columns.
     """
     one, several = _INSERT[table], _INSERT_MANY[table]
     if into:
         one, several = (each.replace(f"main.{table.name}", f"main.{into}") for each in (one, several))
-    many = len(rows) - len(rows) % _AT_ONCE
-    for at in range(0, many, _AT_ONCE):
-        db.execute(several, tuple(chain.from_iterable(rows[at : at + _AT_ONCE])))
-    db.executemany(one, rows[many:])
+    width = len(table.columns)
+    step = width * _AT_ONCE
+    many = len(values) - len(values) % step
+    for at in range(0, many, step):
+        db.execute(several, values[at : at + step])
+    for at in range(many, len(values), width):
+        db.execute(one, values[at : at + width])
 
 
 _AT_ONCE = 100

@@ -4,19 +4,16 @@ Rows go in as tuples, many at a time; SQLAlchemy is asked for the text of the ta
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from kernel.faults import Unavailable
 from services.ledger.adapters.schema import (
     EVENT_IDS,
-    EVENTS,
     METADATA,
     POSITION,
     POSTINGS,
-    SPANS,
-    TILES,
     VERSION,
 )
 from services.ledger.adapters.sqlite.tables import (
@@ -26,6 +23,7 @@ from services.ledger.adapters.sqlite.tables import (
     create_table,
     insert_all,
 )
+from services.ledger.adapters.sqlite.written import TABLES, Written, written
 from services.ledger.domain.entry import Message, Row
 from services.ledger.domain.faults import LedgerDiverged, WriterFenced
 from services.ledger.domain.growth import Edge, levels_of
@@ -51,6 +49,9 @@ _DRAFT = (
 )
 # Their rows come in any order: written where they belong, each batch would write most of their pages again.
 STAGED = {EVENT_IDS: "staged_event_ids", POSTINGS: "staged_postings"}
+Ending = tuple[Position, list[Row], list[bytes]]
+"""A position, the rows behind the last full block, and the hashes of the frontier's upper levels."""
+T = TypeVar("T")
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -91,16 +92,29 @@ class Writer:
 
     def append(self, messages: Sequence[Message]) -> Position:
         """As `ports.Book.append`."""
-        try:
+
+        def run() -> Position:
             if self._stale:
                 self._recover()
             return self._append(messages)
+
+        return self._wholly(run)
+
+    def write(self, each: Written) -> None:
+        """Write what another edge, made of `ending`, has taken: all or nothing.
+
+        Raises:
+            WriterFenced: it does not go on from where this ends.
+        """
+        self._stale = True
+        self._wholly(lambda: self._write(each))
+
+    def ending(self) -> Ending:
+        """What an `Edge` is made of, as it is stored."""
+        try:
+            return self._ending()
         except sqlite3.Error as problem:
-            self._give_up()
             explain(problem, self._path)
-        except BaseException:
-            self._give_up()
-            raise
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and answer its rows."""
@@ -173,13 +187,18 @@ class Writer:
 
     def _recover(self) -> None:
         """The edge, from what is stored."""
+        self._edge = Edge(*self._ending(), self._understand)
+        self._stale = False
+
+    def _ending(self) -> Ending:
         run = self._db.execute
         found = run("SELECT first_seq, last_seq, root FROM position").fetchone()
         if found is None:
             raise LedgerDiverged(f"{self._path.name} does not say how far it is: its position was removed")
         position = Position(*found)
         first, last = position.first, position.last
-        rows, upper = [], []
+        rows: list[Row] = []
+        upper: list[bytes] = []
         for level, (full, _) in enumerate(levels_of(position.size)):
             if level == 0:
                 query = "SELECT * FROM events WHERE sequence >= ? AND sequence <= ? ORDER BY sequence"
@@ -187,35 +206,40 @@ class Writer:
             else:
                 query = "SELECT root FROM tiles WHERE level = ? AND idx >= ? ORDER BY idx"
                 upper.append(b"".join(each for (each,) in run(query, (level - 1, full * TILE_WIDTH))))
-        self._edge = Edge(position, rows, upper, self._understand)
-        self._stale = False
+        return position, rows, upper
 
     def _append(self, messages: Sequence[Message]) -> Position:
         old = self._edge.position
         batch = self._edge.take(messages)
-        new = batch.position
-        if new == old:
-            return old
-        run = self._db.execute
+        if batch.position != old:
+            self._write(written(old, batch))
+        return batch.position
+
+    def _write(self, each: Written) -> None:
+        new, run = each.new, self._db.execute
         run("BEGIN IMMEDIATE")
         # Whoever moves the position from where it was is the writer; the other one finds nothing to move.
         moved = run(
             "UPDATE position SET first_seq = ?, last_seq = ?, root = ? WHERE last_seq = ?",
-            (new.first, new.last, new.root, old.last),
+            (new.first, new.last, new.root, each.old.last),
         )
         if moved.rowcount != 1:
-            raise WriterFenced(old.last)
-        insert_all(self._db, EVENTS, batch.rows)
-        insert_all(self._db, EVENT_IDS, batch.ids, self._staged and STAGED[EVENT_IDS])
-        insert_all(
-            self._db, TILES, [(each.level, each.index, each.hashes, each.root) for each in batch.tiles]
-        )
-        insert_all(self._db, POSTINGS, batch.postings, self._staged and STAGED[POSTINGS])
-        insert_all(self._db, SPANS, batch.spans)
-        if batch.told:
-            self._projections.tell(batch.told)
+            raise WriterFenced(each.old.last)
+        for table, values in zip(TABLES, each.rows, strict=True):
+            insert_all(self._db, table, values, self._staged and STAGED.get(table, ""))
+        if each.told:
+            self._projections.tell(each.told)
         run("COMMIT")
-        return new
+
+    def _wholly(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except sqlite3.Error as problem:
+            self._give_up()
+            explain(problem, self._path)
+        except BaseException:
+            self._give_up()
+            raise
 
     def _give_up(self) -> None:
         """Nothing of the open transaction is kept, and what is known is read again before the next one."""
