@@ -327,7 +327,8 @@ class StateServiceServicer:
 
     def PutEntry(self, request, context):
         """Writes one entry of a task's blackboard, if it still has the version that is expected. Changes state; safe to retry.
-        Reasons: ENTRY_CHANGED, ENTRY_TOO_LARGE, BOARD_FULL, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
+        An empty value takes the entry off. The author works on the task; a person writes without one, in its own name.
+        Reasons: ENTRY_CHANGED, ENTRY_TOO_LARGE, ENTRY_UNKNOWN, BOARD_FULL, RECIPIENT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -80,7 +80,8 @@ class StateServiceStub:
     """Lists a task's artifacts, oldest first."""
     PutEntry: _grpc.UnaryUnaryMultiCallable[_state_pb2.PutEntryRequest, _state_pb2.PutEntryResponse]
     """Writes one entry of a task's blackboard, if it still has the version that is expected. Changes state; safe to retry.
-    Reasons: ENTRY_CHANGED, ENTRY_TOO_LARGE, BOARD_FULL, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
+    An empty value takes the entry off. The author works on the task; a person writes without one, in its own name.
+    Reasons: ENTRY_CHANGED, ENTRY_TOO_LARGE, ENTRY_UNKNOWN, BOARD_FULL, RECIPIENT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
     """
     GetEntry: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetEntryRequest, _state_pb2.GetEntryResponse]
     """Reads one entry. Reasons: ENTRY_UNKNOWN."""
@@ -174,7 +175,8 @@ class StateServiceAsyncStub(StateServiceStub):
     """Lists a task's artifacts, oldest first."""
     PutEntry: _aio.UnaryUnaryMultiCallable[_state_pb2.PutEntryRequest, _state_pb2.PutEntryResponse]  # type: ignore[assignment]
     """Writes one entry of a task's blackboard, if it still has the version that is expected. Changes state; safe to retry.
-    Reasons: ENTRY_CHANGED, ENTRY_TOO_LARGE, BOARD_FULL, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
+    An empty value takes the entry off. The author works on the task; a person writes without one, in its own name.
+    Reasons: ENTRY_CHANGED, ENTRY_TOO_LARGE, ENTRY_UNKNOWN, BOARD_FULL, RECIPIENT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
     """
     GetEntry: _aio.UnaryUnaryMultiCallable[_state_pb2.GetEntryRequest, _state_pb2.GetEntryResponse]  # type: ignore[assignment]
     """Reads one entry. Reasons: ENTRY_UNKNOWN."""
@@ -367,7 +369,8 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.PutEntryResponse, _abc.Awaitable[_state_pb2.PutEntryResponse]]:
         """Writes one entry of a task's blackboard, if it still has the version that is expected. Changes state; safe to retry.
-        Reasons: ENTRY_CHANGED, ENTRY_TOO_LARGE, BOARD_FULL, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
+        An empty value takes the entry off. The author works on the task; a person writes without one, in its own name.
+        Reasons: ENTRY_CHANGED, ENTRY_TOO_LARGE, ENTRY_UNKNOWN, BOARD_FULL, RECIPIENT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
         """
 
     @_abc_1.abstractmethod
