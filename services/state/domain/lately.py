@@ -29,6 +29,8 @@ class Change:
     n_bytes: int = 0
     encoded: bytes = b""
     """As it is told; empty until somebody is told of it."""
+    replaced: bool = False
+    """Whether the thing has changed again."""
 
 
 class Lately:
@@ -42,19 +44,22 @@ class Lately:
         self.forgotten = upto
         """Of changes up to here, some may have been let go."""
 
-    def take(self, concern: Concern, sequence: int) -> list[Change]:
-        """Add a change, newer than all others; answers the oldest ones, if some have to go."""
+    def take(self, concern: Concern, sequence: int) -> tuple[Change, list[Change]]:
+        """Add a change, newer than all others; answers it, and the oldest ones, if some have to go."""
         old = self._changes.pop(concern.name, None)
         n_bytes = _size(concern.what)
-        self._n_bytes += n_bytes - (old.n_bytes if old else 0)
-        self._changes[concern.name] = Change(sequence, *concern, n_bytes)
+        self._n_bytes += n_bytes
+        if old is not None:
+            self._n_bytes -= old.n_bytes
+            old.what, old.encoded, old.replaced = None, b"", True
+        added = self._changes[concern.name] = Change(sequence, *concern, n_bytes)
         gone: list[Change] = []
         while len(self._changes) > self._max_things or self._n_bytes > self._max_bytes:
             oldest = self._changes.popitem(last=False)[1]
             self._n_bytes -= oldest.n_bytes
             self.forgotten = oldest.sequence
             gone.append(oldest)
-        return gone
+        return added, gone
 
     def newest_first(self) -> Iterator[Change]:
         return reversed(self._changes.values())

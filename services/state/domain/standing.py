@@ -16,11 +16,17 @@ def standing(view: View, interest: Interest) -> Iterator[Shown]:
     Aggregates never change, they are replaced: to hold them is to hold the moment.
     """
     tenant, task_id = interest.tenant, interest.task_id
-    held: list[Aggregate] = list(_of(view.agents, tenant, interest.agent_id))
+    held: list[Aggregate] = [
+        agent for agent in _of(view.agents, tenant, interest.agent_id) if task_id in ("", agent.task_id)
+    ]
     held += _of(view.boards, tenant, task_id)
     held += _of(view.inboxes, tenant, task_id)
     held += _of(view.tasks, tenant, task_id)
-    held += _of(view.checkpoints, tenant, "")
+    held += [
+        each
+        for each in _of(view.checkpoints, tenant, "")
+        if not task_id or (each.newest and each.newest.task_id == task_id)
+    ]
     if (revoked := view.revocations.get(tenant)) is not None:
         held.append(tuple(revoked.event))
     agents = view.agents

@@ -1,6 +1,7 @@
 """One watch: a place in what has changed, shared by all watches of the same filter as far as it can be."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from services.state.domain.standing import standing
 from services.state.domain.view import View
 from services.state.domain.watching import Interest, Shown, agent_now, cursor_of
 
+_OWN = 128
 PIECE_BYTES = 128 * 1024
 """About so much is told at once: what is told and not yet read lies in memory for each watch."""
 
@@ -38,7 +40,7 @@ class Hub(Protocol):
 class Group:
     """The watches of one filter. Where they stand alike they are told the same bytes."""
 
-    __slots__ = ("_piece", "_snapshot", "changed", "interest", "lost", "watches")
+    __slots__ = ("_own", "_piece", "_since", "_snapshot", "changed", "interest", "lost", "watches")
 
     def __init__(self, interest: Interest, sequence: int, lost: int) -> None:
         self.interest = interest
@@ -47,8 +49,18 @@ class Group:
         self.lost = lost
         """Something of interest up to here has been let go: who has not seen it must begin anew."""
         self.watches: set[Watch] = set()
+        self._own: deque[Change] = deque(maxlen=_OWN)
+        self._since = sequence
+        """What is of interest behind this is in there: one who is not far behind need not look through all there is."""
         self._piece: tuple[int, int, bytes, int] | None = None
         self._snapshot: tuple[int, bytes] | None = None
+
+    def add(self, change: Change) -> None:
+        """This, which is of interest, has changed."""
+        if len(self._own) == _OWN:
+            self._since = self._own[0].sequence
+        self._own.append(change)
+        self.changed = change.sequence
 
     def changes(self, hub: Hub, after: int) -> tuple[bytes, int] | None:
         """What changed behind `after`, or the first of it, and up to where that is; `None` when nothing did.
@@ -75,11 +87,12 @@ class Group:
         self._snapshot = (self.changed, snapshot)
 
     def _told(self, hub: Hub, after: int) -> tuple[bytes, int]:
+        near = after >= self._since
         found: list[Change] = []
-        for change in hub.changes(self.interest.tenant):
+        for change in reversed(self._own) if near else hub.changes(self.interest.tenant):
             if change.sequence <= after:
                 break
-            if self.interest.wants(change.tasks, change.agents):
+            if not change.replaced and (near or self.interest.wants(change.tasks, change.agents)):
                 found.append(change)
         told, n_bytes = [], 0
         for change in reversed(found):

@@ -85,6 +85,8 @@ class Watching:
 
     def take(self, tenant: str, id: str, event: object, sequence: int) -> None:
         """Note what `event`, which the view has taken, changed; who watches it is told soon."""
+        if not self._begun:
+            self._begun, self._began = True, sequence - 1
         if sequence <= self.sequence:
             return
         self.sequence = sequence
@@ -94,11 +96,12 @@ class Watching:
         lately = self._lately.get(tenant)
         if lately is None:
             lately = self._lately[tenant] = Lately(self._began)
-        for gone in lately.take(found, sequence):
-            for group in self._interested(tenant, gone.tasks, gone.agents):
-                group.lost = gone.sequence
+        change, gone = lately.take(found, sequence)
+        for each in gone:
+            for group in self._interested(tenant, each.tasks, each.agents):
+                group.lost = each.sequence
         for group in self._interested(tenant, found.tasks, found.agents):
-            group.changed = sequence
+            group.add(change)
             if not self._changed:
                 asyncio.get_running_loop().call_later(GATHER_SECONDS, self._tell)
             self._changed.add(group)

@@ -13,6 +13,7 @@ from provost.state.v1 import state_pb2 as pb
 from services.state.domain import lately
 from services.state.domain.faults import CursorExpired
 from services.state.domain.inbox import Message, MessagesAcknowledged, MessageSent
+from services.state.handlers import watches
 from services.state.handlers.watches import Watch
 from tests.unit.state.test_watches import ALL, World
 from tests.unit.state.worlds import T0
@@ -146,10 +147,16 @@ async def live(steps: list[tuple[str, int]]) -> Reader:
     return reader
 
 
-@settings(max_examples=300, deadline=None)
-@given(STEPS)
-def test_nothing_is_missed_and_nothing_told_twice(steps: list[tuple[str, int]]) -> None:
-    assert asyncio.run(live(steps)).anew == 0
+@pytest.mark.parametrize("own", [128, 2], ids=["near", "far behind"])
+def test_nothing_is_missed_and_nothing_told_twice(own: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "_OWN", own)
+
+    @settings(max_examples=300, deadline=None)
+    @given(STEPS)
+    def lived(steps: list[tuple[str, int]]) -> None:
+        assert asyncio.run(live(steps)).anew == 0
+
+    lived()
 
 
 def test_who_is_too_far_behind_begins_anew_and_knows_everything_then(monkeypatch: pytest.MonkeyPatch) -> None:

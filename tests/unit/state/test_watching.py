@@ -78,14 +78,14 @@ def test_what_is_no_cursor_is_refused(cursor: str) -> None:
 def test_of_a_thing_the_last_change_is_kept() -> None:
     recent = Lately(0)
     for sequence, name in enumerate(("sre-1", "sre-2", "sre-1"), start=1):
-        assert recent.take(of_agent(name), sequence) == []
+        assert recent.take(of_agent(name), sequence)[1] == []
     assert [(each.sequence, each.name[1]) for each in recent.newest_first()] == [(3, "sre-1"), (2, "sre-2")]
     assert recent.forgotten == 0
 
 
 def test_the_oldest_are_let_go_beyond_a_number_of_things() -> None:
     recent = Lately(0, max_things=2)
-    gone = [recent.take(of_agent(f"sre-{n}"), n) for n in range(1, 5)]
+    gone = [recent.take(of_agent(f"sre-{n}"), n)[1] for n in range(1, 5)]
     assert [[each.sequence for each in some] for some in gone] == [[], [], [1], [2]]
     assert recent.forgotten == 2
     assert [each.sequence for each in recent.newest_first()] == [4, 3]
@@ -93,7 +93,7 @@ def test_the_oldest_are_let_go_beyond_a_number_of_things() -> None:
 
 def test_the_oldest_are_let_go_beyond_a_number_of_bytes() -> None:
     recent = Lately(0, max_bytes=100)
-    assert recent.take(entry("a", "x" * 60), 1) == []
-    assert recent.take(entry("a", "x" * 70), 2) == []
-    assert [each.sequence for each in recent.take(entry("b", "x" * 60), 3)] == [2]
+    assert recent.take(entry("a", "x" * 60), 1)[1] == []
+    assert recent.take(entry("a", "x" * 70), 2)[1] == []
+    assert [each.sequence for each in recent.take(entry("b", "x" * 60), 3)[1]] == [2]
     assert [each.sequence for each in recent.newest_first()] == [3]
