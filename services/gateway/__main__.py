@@ -12,6 +12,7 @@ from services.gateway.adapters.meter import StoreMeter
 from services.gateway.adapters.peers import PassThrough, peers_at
 from services.gateway.adapters.probe import Ask, EverythingProbe, watched
 from services.gateway.adapters.refusals import RefusalLog
+from services.gateway.adapters.state import StatePeer
 from services.gateway.config import GatewaySettings
 from services.gateway.handlers import Gateway
 from services.gateway.rpc.server import front_server
@@ -36,8 +37,9 @@ async def main(stopping: process.Stopping) -> None:
     others: dict[str, Ask] = {"nats": log.last_sequence, "store": rates.ping}
     probe = EverythingProbe(version("provost"), watched(peers, settings.addresses()), others)
     orchestrator, policy = OrchestratorPeer(peers["orchestrator"]), PolicyPeer(peers["policy"])
-    ledger = LedgerPeer(peers["ledger"])
-    gateway = Gateway(keyring, meter, refusals, probe, orchestrator, policy, ledger, settings.public_log)
+    ledger, state = LedgerPeer(peers["ledger"]), StatePeer(peers["state"])
+    doors = orchestrator, policy, ledger, state
+    gateway = Gateway(keyring, meter, refusals, probe, *doors, settings.public_log)
 
     front = front_server(settings, gateway, PassThrough(peers))
     app = build(gateway, About(version=version("provost"), **settings.public()))

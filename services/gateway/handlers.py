@@ -7,7 +7,7 @@ from services.gateway.domain.callers import PUBLIC_READER, Caller, Keyring, with
 from services.gateway.domain.faults import OriginRefused, RateLimited, RoleMissing, TenantRefused
 from services.gateway.domain.records import Status
 from services.gateway.domain.rights import Right
-from services.gateway.ports import LedgerDoor, Meter, OrchestratorDoor, PolicyDoor, Probe, Refusals
+from services.gateway.ports import LedgerDoor, Meter, OrchestratorDoor, PolicyDoor, Probe, Refusals, StateDoor
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class Gateway:
     orchestrator: OrchestratorDoor
     policy: PolicyDoor
     ledger: LedgerDoor
+    state: StateDoor
     public_log: bool = False
     """Whether anyone may read the log's tiles and entries, which are every tenant's."""
 

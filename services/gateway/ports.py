@@ -36,6 +36,16 @@ from services.gateway.domain.records import (
     Verification,
 )
 from services.gateway.domain.runs import ProcessLog, Run, RunState, StartRun
+from services.gateway.domain.sharing import (
+    AgentNow,
+    BoardEntry,
+    HeldLock,
+    Message,
+    MessageFilter,
+    Released,
+    Task,
+    TaskNow,
+)
 
 
 class OrchestratorDoor(Protocol):
@@ -104,6 +114,22 @@ class LedgerDoor(Protocol):
     def entries(self, index: int, width: int, caller: Caller) -> AsyncGenerator[bytes, None]:
         """An entry bundle in pieces, at least one."""
         ...
+
+
+class StateDoor(Protocol):
+    async def tasks(self, page: Page, caller: Caller) -> Listing[Task]: ...
+
+    async def task(self, task_id: str, caller: Caller) -> TaskNow: ...
+
+    async def board(self, task_id: str, section: str, page: Page, caller: Caller) -> Listing[BoardEntry]: ...
+
+    async def messages(self, wanted: MessageFilter, page: Page, caller: Caller) -> Listing[Message]: ...
+
+    async def locks(self, task_id: str, page: Page, caller: Caller) -> Listing[HeldLock]: ...
+
+    async def stuck(self, task_id: str, page: Page, caller: Caller) -> Listing[AgentNow]: ...
+
+    async def release_lock(self, request_id: str, agent_id: str, reason: str, caller: Caller) -> Released: ...
 
 
 class Meter(Protocol):

@@ -42,6 +42,7 @@ from services.gateway.domain.runs import (
 )
 from services.gateway.handlers import Gateway
 from tests.fakes.history import FakeHistory
+from tests.fakes.sharing import FakeState
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -274,6 +275,7 @@ class House:
     orchestrator: FakeOrchestrator = field(default_factory=FakeOrchestrator)
     policy: FakePolicy = field(default_factory=FakePolicy)
     ledger: FakeLedger = field(default_factory=FakeLedger)
+    state: FakeState = field(default_factory=FakeState)
     meter: FakeMeter = field(default_factory=FakeMeter)
     refusals: FakeRefusals = field(default_factory=FakeRefusals)
     probe: FakeProbe = field(default_factory=FakeProbe)
@@ -281,7 +283,7 @@ class House:
 
     @property
     def gateway(self) -> Gateway:
-        doors = self.orchestrator, self.policy, self.ledger
+        doors = self.orchestrator, self.policy, self.ledger, self.state
         return Gateway(self.keys, self.meter, self.refusals, self.probe, *doors, self.public_log)
 
     def fails_with(self, fault: Fault | Exception) -> None:

@@ -15,8 +15,16 @@ from services.gateway.web import problems
 from services.gateway.web.auth import admitted, spelled
 from services.gateway.web.bodies import Bodies
 from services.gateway.web.edge import Edge
-from services.gateway.web.routes import about, audit, erasing, history, people, runs, tlog
-from services.gateway.web.shapes import AnswerBody, EraseBody, ProcessLogBody, RevokeBody, Shape, StartRunBody
+from services.gateway.web.routes import about, audit, erasing, history, people, runs, sharing, tlog
+from services.gateway.web.shapes import (
+    AnswerBody,
+    EraseBody,
+    ProcessLogBody,
+    ReleaseBody,
+    RevokeBody,
+    Shape,
+    StartRunBody,
+)
 from services.gateway.web.streams import EventStream, Streams
 
 ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
@@ -40,6 +48,13 @@ ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
     ("GET /api/approval_records", history.list_approval_records, {}),
     ("GET /api/agent_actions", audit.list_agent_actions, {}),
     ("GET /api/agent_metrics", audit.list_agent_metrics, {}),
+    ("GET /api/tasks", sharing.list_tasks, {}),
+    ("GET /api/tasks/{task_id}", sharing.get_task, {}),
+    ("GET /api/tasks/{task_id}/board", sharing.get_board, {}),
+    ("GET /api/tasks/{task_id}/messages", sharing.list_messages, {}),
+    ("GET /api/locks", sharing.list_locks, {}),
+    ("GET /api/stuck", sharing.list_stuck, {}),
+    ("POST /api/agents/{agent_id}/lock/release", sharing.release_lock, {"body": ReleaseBody}),
     ("POST /api/erasures", erasing.erase_subject, {"body": EraseBody}),
     ("GET /api/erasures", erasing.list_erasures, {}),
     ("GET /api/ledger/head", audit.ledger_head, {}),

@@ -87,7 +87,19 @@ class EraseBody(Shape):
     request_id: Annotated[Token | None, Field(description="sent again, it is the same erasure")] = None
 
 
-BODIES: tuple[type[Shape], ...] = (ProcessLogBody, StartRunBody, AnswerBody, RevokeBody, EraseBody)
+class ReleaseBody(Shape):
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    request_id: Annotated[Token | None, Field(description="sent again, it is the same release")] = None
+
+
+BODIES: tuple[type[Shape], ...] = (
+    ProcessLogBody,
+    StartRunBody,
+    AnswerBody,
+    RevokeBody,
+    EraseBody,
+    ReleaseBody,
+)
 
 
 class Reasoning(BaseModel):

@@ -38,7 +38,7 @@ def test_an_admin_may_everything(table: dict[str, Right]) -> None:
 
 def test_the_same_thing_needs_the_same_role_on_both_sides() -> None:
     orchestrator, policy = "/provost.orchestrator.v1.OrchestratorService", "/provost.policy.v1.PolicyService"
-    ledger = "/provost.ledger.v1.LedgerService"
+    ledger, state = "/provost.ledger.v1.LedgerService", "/provost.state.v1.StateService"
     for rest, rpc in {
         "POST /api/process_log": f"{orchestrator}/ProcessLog",
         "POST /api/runs": f"{orchestrator}/StartRun",
@@ -55,6 +55,13 @@ def test_the_same_thing_needs_the_same_role_on_both_sides() -> None:
         "GET /api/promotions": f"{ledger}/ListPromotions",
         "GET /api/approval_records": f"{ledger}/ListApprovalRecords",
         "POST /api/ledger/verify": f"{ledger}/VerifyLedger",
+        "GET /api/tasks": f"{state}/ListTasks",
+        "GET /api/tasks/{task_id}": f"{state}/GetTask",
+        "GET /api/tasks/{task_id}/board": f"{state}/ListEntries",
+        "GET /api/tasks/{task_id}/messages": f"{state}/ListMessages",
+        "GET /api/locks": f"{state}/ListLocks",
+        "GET /api/stuck": f"{state}/ListStuckAgents",
+        "POST /api/agents/{agent_id}/lock/release": f"{state}/ForceReleaseLock",
     }.items():
         assert REST[rest] == GRPC[rpc], (rest, rpc)
 

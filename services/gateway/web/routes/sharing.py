@@ -1,0 +1,86 @@
+"""What is true now: tasks, boards, messages, locks, and who is stuck."""
+
+from typing import Literal
+
+from fastapi import Request
+
+from chassis import process
+from services.gateway.domain.records import Listing, Page
+from services.gateway.domain.sharing import (
+    AgentNow,
+    BoardEntry,
+    HeldLock,
+    Message,
+    MessageFilter,
+    Released,
+    Task,
+    TaskNow,
+)
+from services.gateway.web import bodies
+from services.gateway.web.auth import Doors, Who
+from services.gateway.web.routes.runs import PageSize, PageToken
+from services.gateway.web.routes.values import Word
+from services.gateway.web.shapes import AgentId, ReleaseBody, Token, shaped
+
+Section = Literal["", "problem", "solutions", "progress", "consensus"]
+
+
+async def list_tasks(
+    gateway: Doors, caller: Who, page_size: PageSize = 0, page_token: PageToken = ""
+) -> Listing[Task]:
+    """Tasks, last changed first."""
+    return await gateway.state.tasks(Page(page_size, page_token), caller)
+
+
+async def get_task(gateway: Doors, caller: Who, task_id: Token) -> TaskNow:
+    """A task as it is: agents, phases, locks, budgets, board, messages, who waits for what."""
+    return await gateway.state.task(task_id, caller)
+
+
+async def get_board(
+    gateway: Doors,
+    caller: Who,
+    task_id: Token,
+    section: Section = "",
+    page_size: PageSize = 0,
+    page_token: PageToken = "",
+) -> Listing[BoardEntry]:
+    """A task's blackboard, by section and key."""
+    return await gateway.state.board(task_id, section, Page(page_size, page_token), caller)
+
+
+async def list_messages(
+    gateway: Doors,
+    caller: Who,
+    task_id: Token,
+    agent_id: Word = "",
+    acknowledged_too: bool = False,
+    page_size: PageSize = 0,
+    page_token: PageToken = "",
+) -> Listing[Message]:
+    """Messages of a task, oldest first; those to one agent with `agent_id`. Unread ones unless told otherwise."""
+    wanted = MessageFilter(task_id, agent_id, acknowledged_too)
+    return await gateway.state.messages(wanted, Page(page_size, page_token), caller)
+
+
+async def list_locks(
+    gateway: Doors, caller: Who, task_id: Word = "", page_size: PageSize = 0, page_token: PageToken = ""
+) -> Listing[HeldLock]:
+    """Locks that are held, and who waits for each."""
+    return await gateway.state.locks(task_id, Page(page_size, page_token), caller)
+
+
+async def list_stuck(
+    gateway: Doors, caller: Who, task_id: Word = "", page_size: PageSize = 0, page_token: PageToken = ""
+) -> Listing[AgentNow]:
+    """Agents that make no progress, and how that shows."""
+    return await gateway.state.stuck(task_id, Page(page_size, page_token), caller)
+
+
+async def release_lock(request: Request, gateway: Doors, caller: Who, agent_id: AgentId) -> Released:
+    """Take an agent's lock away from its holder, whose writes are refused from then on."""
+    store: bodies.Bodies = request.app.state.bodies
+    async with store.read(request) as body:
+        given = shaped(ReleaseBody, bodies.parse_json(body))
+    request_id = given.request_id or process.new_id()
+    return await gateway.state.release_lock(request_id, agent_id, given.reason, caller)

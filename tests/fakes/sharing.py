@@ -1,0 +1,75 @@
+"""State behind the gateway's door: one task with somebody stuck in it; what was asked is kept."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from kernel.faults import NotFound
+from services.gateway.domain.callers import Caller
+from services.gateway.domain.records import Listing, Page
+from services.gateway.domain.sharing import (
+    AgentNow,
+    BoardEntry,
+    Held,
+    HeldLock,
+    IsStuck,
+    Message,
+    MessageFilter,
+    Released,
+    Spent,
+    Task,
+    TaskNow,
+)
+
+TASK = Task("task-1", ("sre-1",), "sre-1", 1, 1, 0, None, 7)
+LOCK = HeldLock("sre-1", "task-1", "run-1", 17, None, ("run-2",))
+STUCK = AgentNow(
+    "sre-1",
+    "task-1",
+    "look",
+    "run-1",
+    "EXECUTE",
+    "",
+    Spent(4, 10, 2, 3, 0, 1),
+    Held("run-1", 17, None),
+    None,
+    None,
+    IsStuck("REPETITION", "the same again", None, ()),
+    (),
+    7,
+)
+ENTRY = BoardEntry("problem", "cause", {"disk": 1}, "sre-1", 3, None, (), 5)
+MESSAGE = Message("m-1", "QUESTION", "sre-1", "", ("sre-2",), "why?", "", None, (), 6)
+
+
+@dataclass
+class FakeState:
+    asked: list[Any] = field(default_factory=list)
+
+    async def tasks(self, page: Page, caller: Caller) -> Listing[Task]:
+        self.asked.append(page)
+        return Listing((TASK,), "more")
+
+    async def task(self, task_id: str, caller: Caller) -> TaskNow:
+        if task_id != "task-1":
+            raise NotFound("TASK_UNKNOWN", f"nothing is known of task {task_id}")
+        return TaskNow(TASK, (STUCK,), (LOCK,), (ENTRY,), (MESSAGE,), (), None, False)
+
+    async def board(self, task_id: str, section: str, page: Page, caller: Caller) -> Listing[BoardEntry]:
+        self.asked.append((task_id, section, page))
+        return Listing((ENTRY,), "")
+
+    async def messages(self, wanted: MessageFilter, page: Page, caller: Caller) -> Listing[Message]:
+        self.asked.append((wanted, page))
+        return Listing((MESSAGE,), "")
+
+    async def locks(self, task_id: str, page: Page, caller: Caller) -> Listing[HeldLock]:
+        self.asked.append((task_id, page))
+        return Listing((LOCK,), "")
+
+    async def stuck(self, task_id: str, page: Page, caller: Caller) -> Listing[AgentNow]:
+        self.asked.append((task_id, page))
+        return Listing((STUCK,), "")
+
+    async def release_lock(self, request_id: str, agent_id: str, reason: str, caller: Caller) -> Released:
+        self.asked.append((request_id, agent_id, reason, caller.actor))
+        return Released(agent_id, 18)

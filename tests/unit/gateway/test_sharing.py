@@ -1,0 +1,99 @@
+"""State over REST: questions arrive as they were asked, answers bear everything, only operators take locks away."""
+
+import json
+
+import httpx2
+import pytest
+
+from provost.state.v1 import state_pb2 as pb
+from services.gateway.domain.records import Page
+from services.gateway.domain.sharing import MessageFilter
+from services.gateway.wire.sharing import agent_from_wire, entry_from_wire, task_now_from_wire
+from tests.fakes.doors import VIEWER, House
+
+
+async def test_a_task_is_seen_as_it_is(rest: httpx2.AsyncClient) -> None:
+    task = (await rest.get("/api/tasks/task-1")).json()
+    (agent,) = task["agents"]
+    assert (agent["phase"], agent["stuck"]["kind"], agent["errors"]["max_total"]) == (
+        "EXECUTE",
+        "REPETITION",
+        10,
+    )
+    assert (task["locks"][0]["waiting"], task["board"][0]["value"]) == (["run-2"], {"disk": 1})
+    assert (task["unread_messages"][0]["recipients"], task["task"]["active_agent_id"]) == (["sre-2"], "sre-1")
+    unknown = await rest.get("/api/tasks/none")
+    assert (unknown.status_code, unknown.json()["reason"]) == (404, "TASK_UNKNOWN")
+
+
+async def test_lists_are_asked_as_they_were_asked(rest: httpx2.AsyncClient, house: House) -> None:
+    assert (await rest.get("/api/tasks?page_size=3")).json()["next_page_token"] == "more"
+    for path in (
+        "/api/tasks/task-1/board?section=problem&page_token=x",
+        "/api/tasks/task-1/messages?agent_id=sre-2&acknowledged_too=true",
+        "/api/locks?task_id=task-1",
+        "/api/stuck",
+    ):
+        assert (await rest.get(path)).json()["items"], path
+    assert house.state.asked == [
+        Page(3, ""),
+        ("task-1", "problem", Page(0, "x")),
+        (MessageFilter("task-1", "sre-2", True), Page()),
+        ("task-1", Page()),
+        ("", Page()),
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/tasks/task-1/board?section=elsewhere", "/api/locks?agent=x", "/api/tasks/a%20b"]
+)
+async def test_what_is_misspelt_is_refused(path: str, rest: httpx2.AsyncClient, house: House) -> None:
+    assert (await rest.get(path)).status_code == 400
+    assert house.state.asked == []
+
+
+async def test_a_lock_is_taken_away_by_an_operator_who_says_why(
+    rest: httpx2.AsyncClient, house: House
+) -> None:
+    path, why = "/api/agents/sre-1/lock/release", {"reason": "it hangs", "request_id": "r-1"}
+    assert (await rest.post(path, json=why)).json() == {"agent_id": "sre-1", "sequence": 18}
+    ((request_id, agent_id, reason, actor),) = house.state.asked
+    assert (request_id, agent_id, reason, actor.startswith("key:")) == ("r-1", "sre-1", "it hangs", True)
+    assert (await rest.post(path, json=why, headers={"X-API-Key": VIEWER})).status_code == 403
+    for bad in ({}, {"reason": ""}, {"reason": "x" * 1001}):
+        assert (await rest.post(path, json=bad)).status_code == 400
+    assert len(house.state.asked) == 1
+
+
+def test_what_crosses_is_what_state_said() -> None:
+    agent = pb.AgentSnapshot(
+        agent_id="a",
+        packet=pb.Packet(task_id="t", objective="o", error_budget=pb.ErrorBudget(max_total_errors=9)),
+        errors=pb.ErrorCounts(total=2),
+        waiting=pb.Waiting(kind=pb.Waiting.KIND_GATE, what="tests"),
+        labels=["pii"],
+    )
+    now = agent_from_wire(agent)
+    assert now.waiting is not None
+    assert (now.waiting.kind, now.waiting.what, now.stuck, now.lock) == ("GATE", "tests", None, None)
+    assert (now.errors.total, now.errors.max_total, now.labels, now.objective) == (2, 9, ("pii",), "o")
+    task = task_now_from_wire(
+        pb.GetTaskResponse(
+            task=pb.TaskSummary(task_id="t"),
+            agents=[agent],
+            handoff=pb.Handoff(
+                previous_agent_id="b",
+                revocation_reason=pb.RevocationReason(type="operator"),
+                required_next_actions=["look"],
+            ),
+            incomplete=True,
+        )
+    )
+    assert task.handoff is not None
+    assert (task.handoff.reason, task.handoff.required_next_actions) == ("operator", ("look",))
+    assert (task.incomplete, task.agents) == (True, (now,))
+
+
+@pytest.mark.parametrize(("value", "shown"), [(json.dumps({"a": [1]}), {"a": [1]}), ("no json", "no json")])
+def test_a_value_is_shown_as_json(value: str, shown: object) -> None:
+    assert entry_from_wire(pb.Entry(value=value)).value == shown
