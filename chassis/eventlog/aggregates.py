@@ -5,8 +5,8 @@ read the event is running. The others go on.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import structlog
 
@@ -25,6 +25,17 @@ _log = structlog.get_logger("chassis.eventlog")
 TRIES = 5
 REMEMBERED_IDS = 1024
 _CATCH_UP_SECONDS = 5.0
+
+
+class Remembered(NamedTuple):
+    """What there is to know of one aggregate, so that it need not be folded again."""
+
+    tenant: str
+    id: str
+    state: Any
+    head: Head
+    answered: Mapping[str, int]
+    """Event ids of what was answered last; may hold newer ones than `head`."""
 
 
 class _Held(Generic[S]):
@@ -90,6 +101,23 @@ class HeldAggregates(Generic[C, S, E]):
     def tenants(self) -> frozenset[str]:
         """Every tenant that has an aggregate of this kind."""
         return frozenset(tenant for tenant in self._held if any(self.all(tenant)))
+
+    def remembered(self) -> list[Remembered] | None:
+        """All of them as they are now; `None` when one is closed, and only the log may say what it is."""
+        found: list[Remembered] = []
+        for tenant, of_tenant in self._held.items():
+            for key, held in of_tenant.items():
+                if held.closed:
+                    return None
+                if held.head.version:
+                    found.append(Remembered(tenant, key, held.state, held.head, held.answered))
+        return found
+
+    def restore(self, remembered: Iterable[Remembered]) -> None:
+        """Hold these, before anything is taken or handled: what is followed then is what came behind them."""
+        for each in remembered:
+            held = self._of(each.tenant, each.id)
+            held.state, held.head, held.answered = each.state, each.head, dict(each.answered)
 
     async def take(self, events: Sequence[Recorded]) -> None:
         """Fold in what the follower delivers; what is already known, or of another kind, is passed over."""

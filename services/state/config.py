@@ -12,6 +12,6 @@ class StateSettings(ServiceSettings):
     stuck_seconds: float = Field(30.0, ge=1, le=3600, alias="PROVOST_STUCK_SECONDS")
 
     @property
-    def artifacts(self) -> Path:
-        """Where artifacts are kept."""
-        return self.within_home(Path("artifacts"))
+    def directories(self) -> tuple[Path, Path]:
+        """Where artifacts are kept, and where snapshots of the log's fold."""
+        return self.within_home(Path("artifacts")), self.within_home(Path("snapshots"))

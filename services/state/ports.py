@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 from kernel.events import Recorded, Stream
 from services.state.domain.documents import Content, Document
+from services.state.domain.taken import SnapshotTaken
 from services.state.domain.view import Place
 
 
@@ -223,4 +224,27 @@ class Contents(Protocol):
 
     async def get(self, tenant: str, sha256: str) -> bytes | None:
         """The bytes, checked against the hash; `None` when they are not there, or are not what they were."""
+        ...
+
+
+class Naming(Protocol):
+    """The log's word on which snapshots there are."""
+
+    async def newest(self, count: int) -> Sequence[SnapshotTaken]:
+        """At most so many, newest first. Raises Unavailable, Unreadable."""
+        ...
+
+    async def name(self, taken: SnapshotTaken, request_id: str) -> bool:
+        """Say that it was taken; `False`, and nothing said, when another process has just said so of its own.
+
+        Raises Unavailable, Exhausted.
+        """
+        ...
+
+
+class Snapshots(Contents, Protocol):
+    """Where the bytes of snapshots lie."""
+
+    async def keep_only(self, tenant: str, names: frozenset[str]) -> int:
+        """Delete what is of `tenant` and has none of these hashes; how many that were."""
         ...

@@ -7,8 +7,10 @@ the whole content. What is read is checked against its name: a file that rotted 
 import asyncio
 import errno
 import hashlib
+import math
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from chassis.telemetry import get_logger
@@ -45,20 +47,20 @@ class ArtifactDirectory:
     async def get(self, tenant: str, sha256: str) -> bytes | None:
         return await asyncio.to_thread(self._get, self._path(tenant, sha256))
 
+    async def sweep(self, before: float) -> int:
+        """Delete what was begun before then (seconds since 1970) and never got its name; how many files that were.
+
+        What another process has just begun must stay: it is about to be named.
+        """
+        return await asyncio.to_thread(_unlink, self._root, "*/??/.*", frozenset(), before)
+
+    async def keep_only(self, tenant: str, names: frozenset[str]) -> int:
+        """Delete what is of `tenant` and has none of these hashes; how many that were."""
+        return await asyncio.to_thread(_unlink, self._root, f"{tenant}/??/[!.]*", names)
+
     async def forget_before(self, before: float) -> int:
         """Delete what was stored before then (seconds since 1970); how many contents those were."""
-        return await asyncio.to_thread(self._forget_before, before)
-
-    def _forget_before(self, before: float) -> int:
-        count = 0
-        for path in self._root.glob("*/??/*"):
-            try:
-                if path.stat().st_mtime < before:
-                    path.unlink()
-                    count += 1
-            except FileNotFoundError:
-                continue
-        return count
+        return await asyncio.to_thread(_unlink, self._root, "*/??/[!.]*", frozenset(), before)
 
     def _path(self, tenant: str, sha256: str) -> Path:
         return self._root / tenant / sha256[:2] / sha256
@@ -94,6 +96,16 @@ class ArtifactDirectory:
             _log.error("artifact is damaged", sha256=path.name)
             return None
         return content
+
+
+def _unlink(root: Path, pattern: str, but: frozenset[str], before: float = math.inf) -> int:
+    count = 0
+    for path in root.glob(pattern):
+        with suppress(FileNotFoundError):  # named or deleted meanwhile
+            if path.name not in but and path.stat().st_mtime < before:
+                path.unlink()
+                count += 1
+    return count
 
 
 def _sync(directory: Path) -> None:

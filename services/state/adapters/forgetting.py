@@ -10,13 +10,20 @@ from services.state.adapters.contents import ArtifactDirectory
 
 _log = get_logger("state.artifacts")
 _LOOK_SECONDS = 3600.0
+_UNNAMED = timedelta(minutes=10)
 
 
 @asynccontextmanager
 async def kept_for(
     contents: ArtifactDirectory, days: float, now: Callable[[], datetime]
 ) -> AsyncIterator[None]:
-    """Inside, what is older than `days` is deleted, at most an hour later; 0 means that nothing is."""
+    """Inside, what is older than `days` is deleted, at most an hour later; 0 means that nothing is.
+
+    Before that goes what a process that was killed had begun to write.
+    """
+    swept = await contents.sweep((now() - _UNNAMED).timestamp())
+    if swept:
+        _log.info("artifacts that were never finished are swept", files=swept)
     task = asyncio.create_task(_forget(contents, days, now), name="forgetting") if days else None
     try:
         yield

@@ -20,6 +20,11 @@ class Recent:
     def __init__(self) -> None:
         self._tasks: dict[str, dict[str, Touched]] = {}
 
+    def __copy__(self) -> "Recent":
+        other = Recent()
+        other._tasks = {tenant: dict(tasks) for tenant, tasks in self._tasks.items()}
+        return other
+
     def touch(self, tenant: str, task_id: str, sequence: int, at: datetime) -> None:
         """`task_id` has changed; events are told in the order of the log."""
         of_tenant = self._tasks.get(tenant)

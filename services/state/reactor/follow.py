@@ -6,6 +6,7 @@ from typing import Protocol
 from chassis.eventlog.codec import Unreadable
 from chassis.telemetry import get_logger
 from kernel.events import Recorded
+from services.state.domain.taken import SnapshotTaken
 from services.state.domain.view import Place, View
 from services.state.wire import CODEC
 
@@ -50,5 +51,8 @@ def fold(view: View, recorded: Recorded) -> Sequence[Place]:
             "event passed over", sequence=recorded.sequence, subject=recorded.subject, problem=problem.text
         )
         return ()
+    event: object = found.event
+    if isinstance(event, SnapshotTaken):
+        return ()  # tells of the log, and changes nothing
     stream = recorded.stream
     return view.take(stream.tenant, stream.id, found.event, recorded.sequence)

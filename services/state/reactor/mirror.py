@@ -60,7 +60,8 @@ class StoreMirror:
     async def open(self, last_sequence: int) -> None:
         """Before anything is followed: learn how far the store is, for what lies behind that is not written again.
 
-        A store that is ahead of the log, which ends at `last_sequence`, belongs to another log: it is wiped.
+        A store that is behind what the view holds already is filled from it, for nobody will tell what lies between.
+        One that is ahead of the log, which ends at `last_sequence`, belongs to another log: it is wiped.
         """
         try:
             self._known = await self._store.position()
@@ -68,6 +69,8 @@ class StoreMirror:
                 _log.error("store is ahead of the log and is wiped", store=self._known, log=last_sequence)
                 self._known = None
                 await self._store.wipe()
+            if self._known is not None and self._known < self._view.sequence:
+                self._known = None
         except Unavailable:
             _log.warning("store does not answer: it will be filled when it does")
         self._skip_upto = self._known or 0

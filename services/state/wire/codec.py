@@ -24,6 +24,7 @@ from services.state.domain.lock import (
 )
 from services.state.domain.revocation import AgentRevoked
 from services.state.domain.sequenced import Sequenced
+from services.state.domain.taken import SnapshotTaken
 from services.state.domain.task import ArtifactStored, HandoffWritten
 from services.state.domain.view import Event
 
@@ -75,6 +76,7 @@ CODEC = SequencedCodec(
         CheckpointSaved: events_pb2.CheckpointSaved,
         ArtifactStored: events_pb2.ArtifactStored,
         HandoffWritten: events_pb2.HandoffWritten,
+        SnapshotTaken: events_pb2.SnapshotTaken,
         AgentRevoked: policy_events.AgentRevoked,
     }
 )

@@ -1,0 +1,121 @@
+"""The fold of the log as bytes: in pieces that are quickly made, and read only by the program that wrote them.
+
+What an event does may change with the program, so that the format names the program text it was folded by: another
+version folds the log anew, once. Reading makes records of state's and nothing else, whatever the bytes say.
+"""
+
+import hashlib
+import io
+import pickle
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from services.state import domain
+from services.state.domain.taken import still
+from services.state.domain.view import View
+
+_AT_ONCE = 20
+_LENGTH_BYTES = 4
+_BUILT = {
+    ("datetime", "datetime"),
+    ("datetime", "timezone"),
+    ("datetime", "timedelta"),
+    ("kernel.events", "Head"),
+}
+_OURS = domain.__name__ + "."
+
+Entry = tuple[Any, ...]
+
+
+class Foreign(Exception):
+    """Not a fold that this program wrote."""
+
+
+def _format() -> bytes:
+    sources = [
+        *sorted(Path(domain.__path__[0]).glob("*.py")),
+        Path(__file__),
+        Path(__file__).with_name("codec.py"),
+    ]
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(hashlib.sha256(source.read_bytes()).digest())
+    return b"provost state " + digest.hexdigest().encode() + b"\n"
+
+
+FORMAT = _format()
+
+
+def pieces(view: View, kinds: Sequence[Sequence[Entry]]) -> Iterator[bytes]:
+    """`view`, which must stand still, and what is remembered of each kind of aggregate, to be read all together."""
+    yield FORMAT
+    for name, value in vars(view).items():
+        if isinstance(value, dict):
+            entries = iter(value.items())
+            while some := list(islice(entries, _AT_ONCE)):
+                yield _piece((name, None, some))
+        else:
+            yield _piece((name, value, ()))
+    for number, kind in enumerate(kinds):
+        for start in range(0, len(kind), _AT_ONCE):
+            yield _piece(("", number, [tuple(each) for each in kind[start : start + _AT_ONCE]]))
+
+
+def unfolded(content: bytes, n_kinds: int) -> tuple[View, list[list[Entry]]]:
+    """What `pieces` was given.
+
+    Raises:
+        Foreign: these are no such bytes, or another version wrote them.
+    """
+    if not content.startswith(FORMAT):
+        raise Foreign("another version of the program wrote it")
+    view, kinds = still(View()), [list[Entry]() for _ in range(n_kinds)]
+    at = len(FORMAT)
+    try:
+        while at < len(content):
+            length = int.from_bytes(content[at : at + _LENGTH_BYTES], "big")
+            at += _LENGTH_BYTES
+            name, value, entries = _Reader(io.BytesIO(content[at : at + length])).load()
+            at += length
+            if not name:
+                kinds[value] += entries
+            elif value is None:
+                getattr(view, name).update(entries)
+            else:
+                setattr(view, name, value)
+    except Exception as problem:  # pickle raises whatever the bytes lead it to
+        raise Foreign(repr(problem)) from problem
+    return view, kinds
+
+
+class _Writer(pickle.Pickler):
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, MappingProxyType):
+            return _frozen, (dict(value),)
+        return NotImplemented
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == (__name__, _frozen.__name__):
+            return _frozen
+        found = (
+            super().find_class(module, name) if (module, name) in _BUILT or module.startswith(_OURS) else None
+        )
+        if not isinstance(found, type):
+            raise pickle.UnpicklingError(f"{module}.{name} is no record of state's")
+        return found
+
+
+def _frozen(table: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(table)
+
+
+def _piece(what: object) -> bytes:
+    made = io.BytesIO()
+    _Writer(made, pickle.HIGHEST_PROTOCOL).dump(what)
+    content = made.getvalue()
+    return len(content).to_bytes(_LENGTH_BYTES, "big") + content

@@ -1,0 +1,203 @@
+"""State from a snapshot is state from the log's beginning; a snapshot that is not good is no snapshot."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chassis import process
+from chassis.eventlog.memory import MemoryLog
+from kernel.events import Cause, Head, Stream
+from services.state.adapters import ArtifactDirectory, SequencingLog, kept_over
+from services.state.domain.agent import PacketIssued, RecordError
+from services.state.domain.board import Entry, EntryPut
+from services.state.domain.documents import comparable, digest, documents
+from services.state.domain.inbox import Message, MessageSent
+from services.state.domain.taken import SnapshotTaken
+from services.state.domain.task import ArtifactStored
+from services.state.domain.view import View
+from services.state.reactor.follow import fold
+from services.state.reactor.snapshots import TENANT, SnapshotKeeper
+from services.state.wire import CODEC, FILTERS
+from services.state.wire.folded import FORMAT
+from tests.unit.state.worlds import T0, Worked, acquire, advance, artifact, at, packet
+
+
+class Names:
+    """The log's word, in memory."""
+
+    def __init__(self) -> None:
+        self.taken: list[SnapshotTaken] = []
+
+    async def newest(self, count: int) -> Sequence[SnapshotTaken]:
+        return self.taken[::-1][:count]
+
+    async def name(self, taken: SnapshotTaken, request_id: str) -> bool:
+        assert request_id
+        self.taken.append(taken)
+        return True
+
+
+class Replica:
+    """The view, the aggregates and their snapshots over a log and a directory."""
+
+    def __init__(self, log: MemoryLog, root: Path, names: Names) -> None:
+        self.log, self.view = log, View()
+        _, self.every = kept_over(SequencingLog(log), CODEC)
+        self.contents = ArtifactDirectory(root, process.new_id)
+        self.keeper = SnapshotKeeper(self.view, self.every, self.contents, names, lambda: at(10))
+
+    async def follow(self, after: int) -> int:
+        """What came behind `after`; where the log ends."""
+        end = await self.log.last_sequence()
+        if end > after:
+            feed = await self.log.open(FILTERS, after, None)
+            upto = after
+            while upto < end:
+                batch = await feed.next()
+                for recorded in batch.events:
+                    fold(self.view, recorded)
+                for aggregates in self.every:
+                    await aggregates.take(batch.events)
+                upto = batch.upto
+            await feed.close()
+        return end
+
+    def state_hash(self) -> str:
+        found = documents(self.view, self.view.places(), whole=True)
+        return digest(comparable({each.key: each.content for each in found}, at(10)))
+
+    def remembered(self) -> list[Any]:
+        return [
+            sorted((each.tenant, each.id, each.state, each.head, dict(each.answered)) for each in kind or ())
+            for kind in (aggregates.remembered() for aggregates in self.every)
+        ]
+
+
+async def tell(log: MemoryLog, kind: str, name: str, events: Sequence[object], after: Head) -> Head:
+    for event in events:
+        stream = Stream("default", "state", kind, name)
+        appended = await log.append(
+            stream, (event,), after=after, cause=Cause("default", process.new_id(), "t", T0)
+        )
+        after = Head(appended.sequence, after.version + 1)
+    return after
+
+
+async def a_world(log: MemoryLog) -> Head:
+    """Something of everything; the agent's head."""
+    worked = Worked(stride=1).packed()
+    worked.does(acquire("run-1", 0, lease=300))
+    worked.does(advance(worked.sequence, 1))
+    worked.does(RecordError("sre-1", "task-1", "run-1", "TIMEOUT", "", False, at(2)))
+    head = await tell(log, "agent", "sre-1", [each.event for each in worked.events], Head())
+    entry = Entry("task-1", "solutions", "first", '"restart"', "sre-1", 1, T0, ("secret",))
+    await tell(log, "board", "task-1", [EntryPut(entry)], Head())
+    message = Message("m-1", "task-1", "sre-1", "", "QUESTION", '"why"', "", T0, (), ("sre-2",))
+    await tell(log, "inbox", "task-1", [MessageSent(message)], Head())
+    await tell(log, "task", "task-1", [ArtifactStored(artifact())], Head())
+    return head
+
+
+async def taken(log: MemoryLog, root: Path, names: Names) -> Replica:
+    replica = Replica(log, root, names)
+    await replica.keeper.take(await replica.follow(0))
+    return replica
+
+
+async def test_from_a_snapshot_and_its_tail_is_from_the_beginning(tmp_path: Path) -> None:
+    log, names = MemoryLog(CODEC), Names()
+    head = await a_world(log)
+    first = await taken(log, tmp_path, names)
+    assert names.taken[-1].state_hash == first.state_hash()
+    await tell(log, "agent", "sre-1", [PacketIssued(packet("task-2"), at(5))], head)
+
+    second, whole = Replica(log, tmp_path, names), Replica(log, tmp_path / "none", Names())
+    upto = await second.keeper.load(await log.last_sequence())
+    assert upto == names.taken[-1].upto_sequence > 0
+    assert second.remembered() == first.remembered()
+    await second.follow(upto)
+    assert await whole.keeper.load(await log.last_sequence()) == 0
+    await whole.follow(0)
+    assert second.state_hash() == whole.state_hash() != first.state_hash()
+    assert second.remembered() == whole.remembered()
+    assert second.view.tasks["default", "task-1"] == whole.view.tasks["default", "task-1"]
+    assert second.view.recent.touched("default", "task-2") == whole.view.recent.touched("default", "task-2")
+    # What both hold alike is in memory once.
+    assert second.view.boards["default", "task-1"] is second.every[2].current("default", "task-1")
+
+
+def file_of(root: Path, named: SnapshotTaken) -> Path:
+    return root / TENANT / named.artifact_sha256[:2] / named.artifact_sha256
+
+
+async def test_a_damaged_one_gives_way_to_the_one_before(tmp_path: Path) -> None:
+    log, names = MemoryLog(CODEC), Names()
+    head = await a_world(log)
+    await taken(log, tmp_path, names)
+    await tell(log, "agent", "sre-1", [PacketIssued(packet("task-2"), at(5))], head)
+    await taken(log, tmp_path, names)
+    older, newer = names.taken
+    path = file_of(tmp_path, newer)
+    path.write_bytes(path.read_bytes()[:-3] + b"bad")
+    assert await Replica(log, tmp_path, names).keeper.load(await log.last_sequence()) == older.upto_sequence
+    file_of(tmp_path, older).unlink()
+    assert await Replica(log, tmp_path, names).keeper.load(await log.last_sequence()) == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.replace(FORMAT, b"provost state " + b"0" * 64 + b"\n"),
+        lambda content: content[: len(content) // 2],
+        lambda content: (
+            FORMAT + len(b"cos\nsystem\n(S'false'\ntR.").to_bytes(4, "big") + b"cos\nsystem\n(S'false'\ntR."
+        ),
+        lambda content: b"",
+    ],
+    ids=["of another version", "cut short", "that would run something", "empty"],
+)
+async def test_one_that_this_program_did_not_write_is_none(tmp_path: Path, change: Any) -> None:
+    log, names = MemoryLog(CODEC), Names()
+    await a_world(log)
+    replica = await taken(log, tmp_path, names)
+    content = change(file_of(tmp_path, names.taken[0]).read_bytes())
+    sha256 = await replica.contents.hash(content)
+    await replica.contents.put(TENANT, sha256, content)
+    was = names.taken.pop()
+    names.taken = [SnapshotTaken(was.upto_sequence, sha256, was.state_hash, len(content), was.at)]
+    fresh = Replica(log, tmp_path, names)
+    assert await fresh.keeper.load(await log.last_sequence()) == 0
+    assert not fresh.view.agents
+    assert fresh.remembered() == [[], [], [], [], []]
+
+
+async def test_one_ahead_of_the_log_is_none(tmp_path: Path) -> None:
+    log, names = MemoryLog(CODEC), Names()
+    await a_world(log)
+    await taken(log, tmp_path, names)
+    assert await Replica(log, tmp_path, names).keeper.load(names.taken[0].upto_sequence - 1) == 0
+
+
+async def test_two_are_kept(tmp_path: Path) -> None:
+    log, names = MemoryLog(CODEC), Names()
+    head = await a_world(log)
+    for number in range(4):
+        head = await tell(log, "agent", "sre-1", [PacketIssued(packet(f"task-{number}"), at(5))], head)
+        await taken(log, tmp_path, names)
+    kept = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert kept == {each.artifact_sha256 for each in names.taken[-2:]}
+
+
+async def test_what_another_program_could_read_is_not_hidden_by_a_snapshot(tmp_path: Path) -> None:
+    log, names = MemoryLog(CODEC), Names()
+    head = await a_world(log)
+    replica = Replica(log, tmp_path, names)
+    end = await replica.follow(0)
+    unknown = await log.load(Stream("default", "state", "agent", "sre-1"))
+    broken = type(unknown[-1])(end + 1, unknown[-1].subject, unknown[-1].headers, b"\xff\xff")
+    await replica.every[0].take([broken])
+    assert head.version
+    assert await replica.keeper.take(end + 1) is None
+    assert not names.taken
