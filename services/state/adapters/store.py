@@ -22,6 +22,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 POSITION, MARK = "applied:{log}:position", "applied:{log}:filling"
+FORMAT, FORMATTED = "applied:{log}:format", "2"
+"""How things lie in the store. What an older program has left is not read: it is wiped, and filled from the log."""
 DERIVED = (
     "agent:{*",
     "task:{*",
@@ -98,8 +100,8 @@ class RedisStore:
 
     @_reaching
     async def position(self) -> int | None:
-        position = await self._client.get(POSITION)
-        return None if position is None else int(position)
+        position, formatted = await self._client.mget(POSITION, FORMAT)
+        return None if position is None or formatted != FORMATTED else int(position)
 
     @_reaching
     async def advance(self, known: int, to: int) -> bool:
@@ -107,6 +109,9 @@ class RedisStore:
 
     @_reaching
     async def begin_fill(self, mark: str) -> None:
+        if await self._client.get(FORMAT) != FORMATTED:
+            await self.wipe()
+            await self._client.set(FORMAT, FORMATTED)
         await self._client.set(MARK, mark)
 
     @_reaching
@@ -116,7 +121,7 @@ class RedisStore:
     @_reaching
     async def wipe(self) -> None:
         # The position goes first: from then on nobody takes what is left for whole.
-        await self._client.delete(POSITION, MARK)
+        await self._client.delete(POSITION, MARK, FORMAT)
         for pattern in (*DERIVED, GUARDS):
             async for keys in self._keys(pattern):
                 await self._client.delete(*keys)

@@ -14,14 +14,15 @@ from chassis import store
 from kernel.faults import Fault, Unavailable
 from services.state.adapters import RedisStore
 from services.state.domain.agent import Command, RecordError
-from services.state.domain.documents import Document, Listing, comparable, documents
+from services.state.domain.documents import Document, Fields, Listing, comparable, documents
 from services.state.domain.view import Part, Place, View
-from services.state.ports import Items, Length, Table, Text
+from services.state.ports import Field, Items, Length, Named, Names, Table, Text, Want
 from tests.fakes.process import free_port
 from tests.fakes.valkey_server import ValkeyServer
 from tests.unit.state.worlds import T0, Worked, acquire, advance, at, release
 
 LOCK = Place("default", "sre-1", Part.LOCK)
+TABLE = Place("default", "task-1", Part.SOLUTIONS)
 LIST = Place("default", "task-1", Part.ARTIFACTS)
 
 
@@ -66,6 +67,41 @@ async def test_the_end_of_a_list_is_added_once_and_a_gap_is_told(redis: Redis) -
     assert await derived.write([Document(LIST, 9, Listing(1, ("b", "c")))], T0) == []
     assert await derived.write([Document(LIST, 9, Listing(0, ("a", "b", "c")))], T0) == []
     assert (await derived.read([Items(LIST, 0, -1), Length(LIST)])).values == [["a", "b", "c"], 3]
+
+
+async def test_fields_of_a_table_are_changed_where_the_table_is_there(redis: Redis) -> None:
+    derived = RedisStore(redis)
+
+    def changed(sequence: int, **fields: str | None) -> list[Document]:
+        return [Document(TABLE, sequence, Fields(fields))]
+
+    async def stands() -> dict[str, str]:
+        (table,) = (await derived.read([Table(TABLE)])).values
+        return dict(table)
+
+    assert await derived.write(changed(5, a="1"), T0) == [TABLE], "what was before is not known to be there"
+    assert await stands() == {}
+    assert await derived.write([Document(TABLE, 5, {"a": "1", "b": "1"})], T0) == []
+    assert await derived.write(changed(7, b=None, c="7"), T0) == []
+    assert await stands() == {"a": "1", "c": "7"}
+    for late in (changed(5, b="5", c="5"), changed(7, c="again"), [Document(TABLE, 6, {"b": "6"})]):
+        assert await derived.write(late, T0) == []
+    assert await stands() == {"a": "1", "c": "7"}
+    assert await derived.write([Document(TABLE, 7, {"c": "7"})], T0) == [], "whole, it is written again"
+    assert await stands() == {"c": "7"}
+    place = TABLE._replace(name="c")
+    wants: list[Want] = [
+        Field(place),
+        Field(TABLE._replace(name="gone")),
+        Named(TABLE, ("x", "c")),
+        Names(TABLE),
+    ]
+    assert (await derived.read(wants)).values == ["7", None, [None, "7"], ["c"]]
+    await redis.flushall()
+    assert await derived.write(changed(8, c="8"), T0) == [TABLE]
+    await derived.write([Document(TABLE, 8, {})], T0)
+    assert await derived.write(changed(9, d="9"), T0) == [], "an empty table is there, too"
+    assert await derived.dump() == {"blackboard:{default/task-1}:solutions": {"d": "9"}}
 
 
 async def test_many_documents_of_many_tags_go_in_one_call(redis: Redis) -> None:

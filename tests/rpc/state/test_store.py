@@ -204,6 +204,21 @@ async def test_a_store_that_is_ahead_of_the_log_belongs_to_another_and_is_wiped(
         assert not await second.store.exists("agent:{default/ghost}:packet")
 
 
+async def test_what_an_older_program_left_is_not_read(
+    state: Running, valkey_server: ValkeyServer, tmp_path: Path
+) -> None:
+    await busy(state)
+    await look(state)
+    last = await state.log.last_sequence()
+    await state.store.flushall()
+    await state.store.set(POSITION, last)
+    await state.store.hset("applied:{default/sre-1}", "state", last)
+    await state.store.set("agent:{default/sre-1}:state", '{"agent_id": "sre-1"}')
+    async with serving(state.log, valkey_server.url, tmp_path / "newer") as newer:
+        assert (await look(newer)).phase == "EXECUTE"
+        assert (await verify(newer)).equal
+
+
 @pytest_asyncio.fixture
 async def own_store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ValkeyServer]:
     server = ValkeyServer(tmp_path_factory.mktemp("own-valkey"))
