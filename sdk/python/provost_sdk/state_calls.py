@@ -111,6 +111,20 @@ class StateCalls(Connection):
         )
         return (await self._call(self._state.PutEntry, request)).entry
 
+    async def remove_entry(
+        self, task_id: str, section: str, key: str, *, agent: str = "", expected_version: int | None = None
+    ) -> state_pb2.Entry:
+        """Take an entry off the board; its versions go on. Reasons ENTRY_UNKNOWN, ENTRY_CHANGED."""
+        request = state_pb2.PutEntryRequest(
+            request_id=new_request_id(),
+            task_id=task_id,
+            section=section,
+            key=key,
+            agent_id=agent,
+            expected_version=expected_version,
+        )
+        return (await self._call(self._state.PutEntry, request)).entry
+
     async def list_messages(
         self,
         task_id: str,

@@ -244,6 +244,14 @@ def test_what_is_written_is_sent_as_it_was_said(provost: type[FakeProvost]) -> N
     assert entry.agent_id == message.from_agent_id == ""
 
 
+def test_an_entry_is_taken_off(provost: type[FakeProvost]) -> None:
+    provost.answers["PutEntry"] = pb.PutEntryResponse(entry=ENTRY)
+    told = invoke("state", "remove", "task-1", "problem", "cause", "--version", "3")
+    assert "problem/cause was taken off" in told.output
+    ((_, request),) = provost.asked
+    assert (request.value, request.expected_version) == ("", 3)
+
+
 def test_a_lock_is_not_taken_away_without_a_reason(provost: type[FakeProvost]) -> None:
     assert (invoke("state", "force-release", "sre-1").exit_code, provost.asked) == (2, [])
 

@@ -63,6 +63,7 @@ app.add_typer(agents.app, name="agents", help="Agents: who they are, and the end
 app.add_typer(ledger.app, name="ledger", help="What happened, provably.")
 state.app.command("board")(sharing.board)
 state.app.command("put")(sharing.put)
+state.app.command("remove")(sharing.remove)
 state.app.command("messages")(sharing.messages)
 state.app.command("send")(sharing.send)
 state.app.command("watch")(watching.watch)

@@ -1,4 +1,4 @@
-"""`provost state board|put|messages|send`: what agents and people share about a task."""
+"""`provost state board|put|remove|messages|send`: what agents and people share about a task."""
 
 import json
 from collections.abc import Awaitable
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from provost_sdk.client import Provost
 
 Task = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.")]
+Section = Annotated[str, typer.Argument(help="problem, solutions, progress or consensus.")]
+Name = Annotated[str, typer.Argument(metavar="KEY", help="What the entry is called.")]
+Version = Annotated[
+    int | None, typer.Option("--version", min=0, help="Only over this version; 0: only if there is none.")
+]
 Labels = Annotated[
     list[str] | None, typer.Option("--label", help="What kind of data it holds; again for more.")
 ]
@@ -40,12 +45,10 @@ def board(
 
 def put(
     task: Task,
-    section: Annotated[str, typer.Argument(help="problem, solutions, progress or consensus.")],
-    name: Annotated[str, typer.Argument(metavar="KEY", help="What the entry is called.")],
+    section: Section,
+    name: Name,
     value: Annotated[str, typer.Argument(help="JSON; what is none is taken as text.")],
-    version: Annotated[
-        int | None, typer.Option("--version", min=0, help="Only over this version; 0: only if there is none.")
-    ] = None,
+    version: Version = None,
     label: Labels = None,
     as_json: AsJson = False,
     address: Address = None,
@@ -69,6 +72,32 @@ def put(
 
     said = f"{answer.section}/{answer.key} has version {answer.version} now, by {answer.author}"
     console().print(plain(said, "bold green"))
+
+
+def remove(
+    task: Task,
+    section: Section,
+    name: Name,
+    version: Version = None,
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Take an entry off a task's blackboard, in your own name; what it said stays in the log."""
+    from provost_sdk.models import as_dict
+
+    answer = ask(
+        "operator",
+        address,
+        key,
+        lambda provost: provost.remove_entry(task, section, name, expected_version=version),
+    )
+    if as_json:
+        print_json(as_dict(answer))
+        return
+    from provost_sdk.cli.show import console, plain
+
+    console().print(plain(f"{answer.section}/{answer.key} was taken off, by {answer.author}", "bold green"))
 
 
 def messages(
