@@ -156,10 +156,18 @@ class StateDoor(Protocol):
 
     async def heartbeat(self, agent_id: str, cause: Cause) -> None: ...
 
-    async def waits(self, agent_id: str, task_id: str, run_id: str, approval: str, cause: Cause) -> None:
-        """The agent's run waits for this approval, so that nobody takes it for stuck; for none when it is empty.
+    async def waits(
+        self,
+        agent_id: str,
+        task_id: str,
+        run_id: str,
+        what: str,
+        cause: Cause,
+        until: datetime | None = None,
+    ) -> None:
+        """The agent's run waits for an approval, so that nobody takes it for stuck; for nothing when `what` is empty.
 
-        A lock that is taken says as well that it works again.
+        With `until` it is something that is done by then. A lock that is taken says as well that it works again.
         """
         ...
 

@@ -1,6 +1,7 @@
 """State over gRPC: packets, locks, phases, errors, artifacts, handoffs."""
 
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import grpc.aio
@@ -111,8 +112,19 @@ class GrpcState:
         with suppress(NotFound):
             await call(self._state.Heartbeat, request, cause)
 
-    async def waits(self, agent_id: str, task_id: str, run_id: str, approval: str, cause: Cause) -> None:
-        waiting = pb.Waiting(kind=pb.Waiting.KIND_APPROVAL, what=approval) if approval else None
+    async def waits(
+        self,
+        agent_id: str,
+        task_id: str,
+        run_id: str,
+        what: str,
+        cause: Cause,
+        until: datetime | None = None,
+    ) -> None:
+        kind = pb.Waiting.KIND_POLL if until else pb.Waiting.KIND_APPROVAL
+        waiting = pb.Waiting(kind=kind, what=what) if what else None
+        if waiting is not None and until is not None:
+            waiting.until.FromDatetime(until)
         request = pb.ReportActivityRequest(
             request_id=cause.request_id, agent_id=agent_id, task_id=task_id, run_id=run_id, waiting=waiting
         )

@@ -1,7 +1,11 @@
 """An agent booked for a run: its seat, its packet, its lock; the lock renewed at every transition, and given back."""
 
 import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from kernel.faults import Refused, Unavailable
 from services.orchestrator.domain.faults import NoAgentFree
@@ -10,6 +14,8 @@ from services.orchestrator.domain.records import Packet
 from services.orchestrator.domain.run import Run
 from services.orchestrator.handlers.carrying import Carried, Limits
 from services.orchestrator.ports import Clock, Crew, Privacy, StateDoor
+
+T = TypeVar("T")
 
 
 class Booking:
@@ -101,6 +107,26 @@ class Booking:
             approval_ids[0] + more,
             carried.cause(self._clock(), "waits", str(run.fencing_token)),
         )
+
+    async def during(self, run: Run, carried: Carried, what: str, work: Coroutine[Any, Any, T]) -> T:
+        """What comes of `work`, which is done elsewhere; if it takes long, state knows that the agent waits for it."""
+        doing = asyncio.ensure_future(work)
+        try:
+            if (await asyncio.wait({doing}, timeout=self._limits.quick_seconds))[0]:
+                return await doing
+            until = self._clock() + timedelta(seconds=self._limits.effect_seconds)
+            await self._say(run, carried, what, until)
+            done = await doing
+            await self._say(run, carried, "", None)
+            return done
+        finally:
+            doing.cancel()
+
+    async def _say(self, run: Run, carried: Carried, what: str, until: datetime | None) -> None:
+        with suppress(Unavailable):  # state will know when it is back what the run does next
+            at = self._clock()
+            cause = carried.cause(at, "waits", what, at.isoformat())
+            await self._state.waits(run.agent_id, run.known.task_id, carried.run_id, what, cause, until)
 
 
 def _addressed(packet: Packet, run: Run) -> Packet:

@@ -58,3 +58,7 @@ class Limits:
     think_seconds: float = 300.0
     crew_seconds: float = 30.0  # how long a run waits for a crew of which nobody is there
     permit_margin_seconds: float = 5.0
+    quick_seconds: float = (
+        10.0  # what takes longer elsewhere is told, so that nobody takes the agent for stuck
+    )
+    effect_seconds: float = 180.0  # and is over by then

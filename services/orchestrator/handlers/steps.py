@@ -288,9 +288,10 @@ class Steps:
             carried, wants.IntendEffect(effect_id, action.action_id, self._clock()), "intend", effect_id
         )
         journal_key = await self._privacy.journal_key(carried.tenant, run.known.subject_key, effect_id)
-        effect = await self._actuators.perform(
+        performing = self._actuators.perform(
             effect_id, action, decision.permit, journal_key, self.cause(carried, "perform", effect_id)
         )
+        effect = await self._booking.during(run, carried, f"effect {effect_id}", performing)
         effect = replace(effect, effect_id=effect_id, action_id=action.action_id)
         await self.append(carried, wants.ObserveEffects((effect,), self._clock()), "outcome", effect_id)
         if effect.state is not EffectState.SUCCEEDED:

@@ -143,6 +143,7 @@ class FakeState:
         self.beats = 0
         self.waiting: dict[str, str] = {}
         """What the run of each agent waits for."""
+        self.said: list[str] = []
 
     async def issue_packet(self, packet: Packet, cause: Cause) -> int:
         self.outage.pass_by()
@@ -188,10 +189,19 @@ class FakeState:
         if self.lock.get(agent_id) == (holder, fencing_token):
             del self.lock[agent_id]
 
-    async def waits(self, agent_id: str, task_id: str, run_id: str, approval: str, cause: Cause) -> None:
+    async def waits(
+        self,
+        agent_id: str,
+        task_id: str,
+        run_id: str,
+        what: str,
+        cause: Cause,
+        until: datetime | None = None,
+    ) -> None:
         self.outage.pass_by()
-        if approval:
-            self.waiting[agent_id] = approval
+        self.said.append(what)
+        if what:
+            self.waiting[agent_id] = what
         else:
             self.waiting.pop(agent_id, None)
 

@@ -108,9 +108,15 @@ def peers(outage: Outage | None = None) -> Peers:
     return Peers(FakePolicy(outage), FakeState(outage), FakeActuators(outage), outage)
 
 
+_LIMITS = StepLimits(crew_seconds=0.2)
+
+
 @asynccontextmanager
 async def house(
-    at: Peers, log: MemoryLog | None = None, think: Callable[[Task], Proposal] = proposal
+    at: Peers,
+    log: MemoryLog | None = None,
+    think: Callable[[Task], Proposal] = proposal,
+    limits: StepLimits = _LIMITS,
 ) -> AsyncIterator[House]:
     log = log or MemoryLog(EVENTS)
     runs = HeldAggregates(RUN, log, EVENTS)
@@ -126,7 +132,7 @@ async def house(
         at.knowledge,
         privacy,
         lambda: NOW,
-        StepLimits(crew_seconds=0.2),
+        limits,
         lambda: next(ids),
     )
     conductor = Conductor(runs, steps, at.policy, at.state, crew, privacy, lambda: NOW, lambda: next(ids))
@@ -357,6 +363,22 @@ async def test_state_is_told_what_a_run_waits_for_and_that_it_works_again() -> N
         at.policy.answer("APPROVED")
         it.conductor.nudge(TENANT, run_id)
         await ended(it, run_id)
+    assert at.state.waiting == {}
+
+
+async def test_state_is_told_of_an_effect_that_takes_long_and_of_no_other() -> None:
+    at = peers()
+    async with house(at, limits=StepLimits(quick_seconds=0.05)) as it:
+        await it.process(Mode.AUTO)
+        assert at.state.said == []
+    at = peers()
+    at.actuators.gate = asyncio.Event()
+    async with house(at, limits=StepLimits(quick_seconds=0.05)) as it:
+        asking = asyncio.create_task(it.process(Mode.AUTO))
+        await until(lambda: AGENT in at.state.waiting, "nobody was told")
+        assert at.state.waiting[AGENT].startswith("effect ")
+        at.actuators.gate.set()
+        assert (await asking).run.state is RunState.COMPLETED
     assert at.state.waiting == {}
 
 
