@@ -36,6 +36,8 @@ class Boards:
             FencingTokenStale: nothing was written but this (recorded).
         """
         require_token(command.task_id, "task_id")
+        if person and fencing_token:
+            raise FieldInvalid("fencing_token", "must be 0: a person holds no lock")
         crew = self._working.crew(cause.tenant, command.task_id, command.author)
         command = replace(command, crew=crew | {command.author} if person else crew)
         shown = ShowToken(command.author, command.task_id, fencing_token, cause.actor, cause.at)

@@ -147,6 +147,8 @@ async def test_a_person_writes_in_its_own_name_and_nobody_else_may(state: Runnin
     assert entry.author == "key-boss"
     with pytest.raises(Invalid):
         await put_entry(state, "objective", '"x"', actor="key:boss", agent_id="sre-1")
+    with pytest.raises(Invalid):
+        await put_entry(state, "objective", '"x"', actor="key:boss", fencing_token=7)
     request = pb.PutEntryRequest(task_id="task-1", section="problem", key="k", value="1")
     for roles in (("viewer",), ("auditor",), ()):
         with pytest.raises(Denied):
