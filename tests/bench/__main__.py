@@ -17,6 +17,8 @@ BENCHES = (
     "eventlog",
     "authorize",
     "state",
+    "state_rebuild",
+    "state_load",
     "state_watch",
     "stuck",
     "ledger",

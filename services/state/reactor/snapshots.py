@@ -30,6 +30,7 @@ EVERY = 50_000
 """So far may the log have gone on before another one is taken."""
 AT_THE_END = 5_000
 """When state ends, so many are worth one."""
+_AT_THE_END_SECONDS = 5.0
 KEPT = 2
 TENANT = "all"
 _IN_VIEW = ("agents", "tasks", "boards", "inboxes", "checkpoints")
@@ -108,7 +109,11 @@ class SnapshotKeeper:
             task.cancel()
             await asyncio.wait({task})
         if following.position - self._upto >= AT_THE_END:
-            await self._take_or_say(following.position, 0.0)
+            try:
+                async with asyncio.timeout(_AT_THE_END_SECONDS):
+                    await self._take_or_say(following.position, 0.0)
+            except TimeoutError:
+                _log.warning("no snapshot was taken at the end", why="it took too long")
 
     async def _keep_taking(self, following: Following) -> None:
         while True:
@@ -159,7 +164,7 @@ class _Rests:
         self._since = monotonic()
 
     async def now_and_then(self) -> None:
-        if self._pause_seconds and monotonic() - self._since > _SLICE_SECONDS:
+        if monotonic() - self._since > _SLICE_SECONDS:
             await asyncio.sleep(self._pause_seconds)
             self._since = monotonic()
 
