@@ -1,5 +1,6 @@
 """What the ledger answers with, besides rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -48,13 +49,18 @@ class Verdict:
 
     @property
     def first_bad_sequence(self) -> int:
-        """The first sequence that any finding names, 0 when none does.
+        """The first sequence that any finding names, 0 when none does; which counts, `first_bad` says."""
+        first = first_bad(self.findings)
+        return 0 if first is None else first.sequence
 
-        What is derived from rows names where a block of them begins, and counts only when no row is wrong itself.
-        """
-        named = [each for each in self.findings if each.sequence]
-        own = [each for each in named if each.name not in _DERIVED]
-        return min((each.sequence for each in own or named), default=0)
+
+def first_bad(findings: Sequence[Finding]) -> Finding | None:
+    """The finding that names the first sequence that does not hold.
+
+    What is derived from rows names a row before the one that is wrong, and counts only when no row is wrong itself.
+    """
+    named = [each for each in findings if not each.ok and each.sequence]
+    return min(named, key=lambda each: (each.name in _DERIVED, each.sequence), default=None)
 
 
 @dataclass(frozen=True, slots=True)

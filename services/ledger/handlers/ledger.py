@@ -22,7 +22,7 @@ from services.ledger.domain.faults import (
 )
 from services.ledger.domain.position import Position
 from services.ledger.domain.proofs import Range
-from services.ledger.domain.records import Inclusion, Progress, SignedHead, Verdict
+from services.ledger.domain.records import Inclusion, Progress, SignedHead, Verdict, first_bad
 from services.ledger.handlers.answers import Answers
 from services.ledger.handlers.divergence import check_book, compare_with_log
 from services.ledger.handlers.rebuilding import rebuild
@@ -113,9 +113,8 @@ class Ledger:
             return fault
         with suppress(Refused, Unavailable):
             audited = await self._book.audit([])
-            bad = [each for each in audited.findings if not each.ok and each.sequence]
-            if bad:
-                first = min(bad, key=lambda each: each.sequence)
+            first = first_bad(audited.findings)
+            if first is not None:
                 return LedgerDiverged(
                     f"{fault.text}; sequence {first.sequence}: {first.detail}", first.sequence
                 )

@@ -272,15 +272,17 @@ async def test_a_rebuild_that_is_refused_leaves_nothing(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "first"),
     [
-        "DELETE FROM events WHERE sequence > 300",
-        "DELETE FROM position",
-        "UPDATE position SET last_seq = 100000",
-        "DELETE FROM tiles",
+        ("DELETE FROM events WHERE sequence > 305", "306"),
+        ("DELETE FROM position", None),
+        ("UPDATE position SET last_seq = 100000", "310"),
+        ("DELETE FROM tiles", "1"),
     ],
 )
-async def test_a_book_that_cannot_be_opened_is_rebuilt_all_the_same(bench: Bench, damage: str) -> None:
+async def test_a_book_that_cannot_be_opened_is_rebuilt_all_the_same(
+    bench: Bench, damage: str, first: str | None
+) -> None:
     await bench.catch_up()
     head = await bench.ledger.sign(BEGIN)
     await bench.book.close()
@@ -289,8 +291,10 @@ async def test_a_book_that_cannot_be_opened_is_rebuilt_all_the_same(bench: Bench
             db.execute(f'DROP TRIGGER "{trigger}"')
         db.execute(damage)
     bench.make()
-    with pytest.raises(LedgerDiverged):
+    with pytest.raises(LedgerDiverged) as caught:
         await bench.ledger.begin()
+    located = await bench.ledger.locate(caught.value)
+    assert located.facts.get("sequence") == first
     assert [each async for each in bench.ledger.rebuild()][-1].swapped
     await bench.ledger.begin()
     assert head is not None

@@ -15,6 +15,7 @@ from services.ledger.domain.audit import Audit, Finding
 from services.ledger.domain.checkpoint import Checkpoint
 from services.ledger.domain.entry import Entry, Row, read_row
 from services.ledger.domain.facts import Told
+from services.ledger.domain.faults import LedgerDiverged
 from services.ledger.domain.position import Position
 from services.ledger.domain.terms import BLOCK, Block, Term, id_key, terms_of
 from services.ledger.domain.tree import Tile
@@ -26,12 +27,19 @@ _INDEXES = (EVENT_IDS, POSTINGS, SPANS)
 
 
 def audit(db: sqlite3.Connection, heads: Sequence[Checkpoint], understand: Understand) -> Audited:
-    """Everything that does or does not hold in the database; `db` is used for this alone and then closed."""
+    """Everything that does or does not hold in the database; `db` is used for this alone and then closed.
+
+    Raises:
+        LedgerDiverged: it does not say how far it is.
+    """
     db.execute("PRAGMA temp_store=FILE")
     for table in (*PROJECTIONS.values(), *_INDEXES):
         db.execute(create_table(table, "temp"))
     db.execute("BEGIN")
-    position = Position(*db.execute("SELECT first_seq, last_seq, root FROM position").fetchone())
+    found = db.execute("SELECT first_seq, last_seq, root FROM position").fetchone()
+    if found is None:
+        raise LedgerDiverged("the book does not say how far it is: its position was removed")
+    position = Position(*found)
     kept = [Checkpoint("", *row) for row in db.execute("SELECT size, root FROM heads")]
 
     def stored_tile(level: int, index: int) -> Tile | None:
