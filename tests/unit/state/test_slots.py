@@ -1,0 +1,40 @@
+"""In a cluster, what one call touches lies in one slot."""
+
+import re
+from itertools import product
+
+import pytest
+from redis.crc import key_slot
+
+from services.state.adapters import scripts
+from services.state.adapters.store import _arguments
+from services.state.domain.documents import Document, key_of, tag_of
+from services.state.domain.view import Part, Place
+from tests.unit.state.worlds import T0
+
+SLOTS = 16384
+
+
+def slot(key: str) -> int:
+    found: int = key_slot(key.encode(), SLOTS)
+    return found
+
+
+@pytest.mark.parametrize(("tenant", "name"), list(product(["default", "acme"], ["sre-1", "task_2", ""])))
+def test_everything_of_one_entity_lies_in_one_slot(tenant: str, name: str) -> None:
+    places = [Place(tenant, name, part) for part in Part]
+    (tag,) = {tag_of(place) for place in places}
+    assert {slot(key_of(place)) for place in places} == {slot(tag)}
+    keys, _ = _arguments([Document(place, 1, None) for place in places], T0)
+    assert keys[0].startswith("applied:"), "the guards come first"
+    assert {slot(key) for key in keys} == {slot(tag)}
+
+
+def test_entities_are_spread() -> None:
+    assert len({slot(key_of(Place("default", f"sre-{n}", Part.STATE))) for n in range(1000)}) > 900
+
+
+def test_scripts_touch_declared_keys_alone() -> None:
+    for script in (scripts.APPLY, scripts.ADVANCE):
+        for first in re.findall(r"redis\.call\('[A-Z]+', ([\w\[\]]+)", script):
+            assert first in {"key", "KEYS[1]", "KEYS[2]"}
