@@ -4,7 +4,8 @@
 a row. Events are found in four ways, each bounded whatever is asked:
 
 * by sequence: the primary key;
-* by id: `event_ids`, whose key is `domain.terms.id_key`. Two ids may share a key: compare the entry's own;
+* by id: `event_ids`, in parts by sequence (`domain.terms.part_of`), whose key is `domain.terms.id_key`. Two ids may
+  share a key: compare the entry's own;
 * by tenant, context, aggregate, aggregate id, type, correlation, actor, agent, run or task, alone and together:
   `postings`, one row for each term and block of 256 leaves (`domain.terms`), to be intersected block by block. A block
   is leaf index // 256, where the leaf index is sequence - position.first_seq. Only full blocks are there: the leaves
@@ -70,6 +71,7 @@ EVENTS = Table(
 EVENT_IDS = Table(
     "event_ids",
     METADATA,
+    Column("part", _NUMBER, primary_key=True, autoincrement=False),
     Column("key", _NUMBER, primary_key=True, autoincrement=False),
     Column("sequence", _NUMBER, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
@@ -241,7 +243,7 @@ PROJECTIONS: dict[type, Table] = {
     ApprovalRow: APPROVALS,
 }
 
-VERSION = 3
+VERSION = 4
 """Changes with any of these tables, or with what is read out of events: a database of another version is built anew."""
 
 # Not part of the tables, so that a rebuild can make them last.

@@ -14,7 +14,7 @@ from services.ledger.adapters.schema import EVENT_IDS, EVENTS, POSITION, POSTING
 from services.ledger.domain import terms
 from services.ledger.domain.entry import Entry, Row, read_row
 from services.ledger.domain.questions import MAX_PAGE_BYTES, EventQuestion, Listed, Page
-from services.ledger.domain.terms import BLOCK, Term, id_key, key_of, members_of, terms_of
+from services.ledger.domain.terms import BLOCK, Term, id_key, key_of, members_of, part_of, terms_of
 from services.ledger.domain.understood import Understand
 
 R = TypeVar("R")
@@ -44,6 +44,8 @@ def run_search(search: Search[R], execute: Callable[[Query], Rows]) -> R:
 def event(tenant: str, event_id: str) -> Search[Entry | None]:
     """The first event of the tenant with this id: a message may have been published twice."""
     known = select(EVENT_IDS.c.sequence).where(EVENT_IDS.c.key == id_key(event_id))
+    for first, last in (yield select(POSITION.c.first_seq, POSITION.c.last_seq)):
+        known = known.where(EVENT_IDS.c.part.in_(range(part_of(first), part_of(last) + 1)))
     rows = yield select(EVENTS).where(EVENTS.c.sequence.in_(known)).order_by(EVENTS.c.sequence)
     entries = (read_row(Row(*row)) for row in rows)
     return next((each for each in entries if (each.event_id, each.tenant) == (event_id, tenant)), None)

@@ -8,7 +8,7 @@ from services.ledger.domain.entry import Message, Row, read_row, taken
 from services.ledger.domain.facts import Told
 from services.ledger.domain.faults import LedgerDiverged
 from services.ledger.domain.position import Position
-from services.ledger.domain.terms import BLOCK, Block, Posting, Span, id_key
+from services.ledger.domain.terms import BLOCK, Block, KnownId, Posting, Span, known_id
 from services.ledger.domain.tree import HASH_BYTES, TILE_WIDTH, Frontier, Tile
 from services.ledger.domain.understood import Understand
 
@@ -20,7 +20,7 @@ class Batch(NamedTuple):
 
     position: Position
     rows: Sequence[Row] = _NOTHING
-    ids: Sequence[tuple[int, int]] = _NOTHING
+    ids: Sequence[KnownId] = _NOTHING
     tiles: Sequence[Tile] = _NOTHING
     postings: Sequence[Posting] = _NOTHING
     spans: Sequence[Span] = _NOTHING
@@ -76,7 +76,7 @@ class Edge:
         for each in messages:
             row, entry = taken(each)
             rows.append(row)
-            ids.append((id_key(entry.event_id), entry.sequence))
+            ids.append(known_id(entry.event_id, entry.sequence))
             fact, links = understand(entry)
             if fact is not None:
                 told.append(Told(entry.tenant, entry.sequence, entry.event_id, fact, entry.actor))

@@ -17,6 +17,7 @@ from services.ledger.domain.tree import TILE_WIDTH
 
 BLOCK = TILE_WIDTH
 """A block is the leaves of one full tile of level 0: block n begins with leaf n * BLOCK."""
+PART = 65_536
 _BITMAP_BYTES = BLOCK // 8
 _HASH_BYTES = 8
 
@@ -120,6 +121,24 @@ def key_of(term: Term) -> int:
 def id_key(event_id: str) -> int:
     """The 64 bits, as a signed number, that an event is found by when its id is known."""
     return _number(event_id)
+
+
+KnownId = tuple[int, int, int]
+"""That an event has an id with a key: `part_of` its sequence, the key, its sequence."""
+
+
+def known_id(event_id: str, sequence: int) -> KnownId:
+    """What says where the event with an id is."""
+    return part_of(sequence), id_key(event_id), sequence
+
+
+def part_of(sequence: int) -> int:
+    """Which part of the index of ids a sequence is in.
+
+    Ids are random: in one index of all of them each new one would be written somewhere else, to more pages the more
+    there are. So they are kept in parts, and one that is looked for is looked for in each.
+    """
+    return sequence // PART
 
 
 def members_of(members: bytes) -> int:

@@ -20,7 +20,7 @@ EDITS = {
     "DELETE FROM events WHERE sequence > 290": ("continuity", 291),
     "DELETE FROM event_ids WHERE sequence = 17": ("indexes", 17),
     "UPDATE event_ids SET key = key + 1 WHERE sequence = 17": ("indexes", 17),
-    "INSERT INTO event_ids VALUES (7, 300)": ("indexes", 300),
+    "INSERT INTO event_ids VALUES (0, 7, 300)": ("indexes", 300),
     "DELETE FROM postings": ("indexes", 1),
     "UPDATE postings SET members = hex(00)": ("indexes", 1),
     "UPDATE spans SET to_us = from_us": ("indexes", 1),

@@ -11,8 +11,9 @@ from provost.state.v1 import events_pb2 as state
 from services.ledger.adapters import searching
 from services.ledger.domain.entry import Entry, Message, entry_of
 from services.ledger.domain.questions import EventQuestion, Page
+from services.ledger.domain.terms import PART
 from services.ledger.ports import Book
-from tests.unit.ledger.story import at, message, plain
+from tests.unit.ledger.story import at, message, plain, plains
 from tests.unit.ledger.story import run as whole_run
 
 EVENTS = 1100
@@ -152,3 +153,13 @@ async def test_decisions_are_found_by_each_agent_run_and_task_in_them(book: Book
         EventQuestion("default", task_id="task-1", event_type="DecisionsMade"),
     ):
         assert await sequences(book, question, 10) == [3]
+
+
+async def test_ids_are_found_in_every_part_of_their_index(book: Book) -> None:
+    story = plains(20, first=PART - 10)
+    await book.append(story)
+    for each in story:
+        found = await book.event("default", entry_of(each).event_id)
+        assert found is not None
+        assert found.sequence == each.sequence
+    assert all(each.ok for each in (await book.audit([])).findings)

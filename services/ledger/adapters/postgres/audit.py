@@ -15,7 +15,7 @@ from services.ledger.domain.checkpoint import Checkpoint
 from services.ledger.domain.entry import Row, read_row
 from services.ledger.domain.facts import Told
 from services.ledger.domain.position import Position
-from services.ledger.domain.terms import BLOCK, Block, id_key, terms_of
+from services.ledger.domain.terms import BLOCK, Block, known_id, terms_of
 from services.ledger.domain.tree import Tile
 from services.ledger.domain.understood import Understand
 from services.ledger.ports import Audited
@@ -95,7 +95,7 @@ class _Recomputing:
             fact, links = self._understand(entry)
             if fact is not None:
                 told.append(Told(entry.tenant, entry.sequence, entry.event_id, fact, entry.actor))
-            self.made[EVENT_IDS].append((id_key(entry.event_id), entry.sequence))
+            self.made[EVENT_IDS].append(known_id(entry.event_id, entry.sequence))
             self._block.add(terms_of(entry, links), entry.at_us)
             if self._block.full:
                 self.made[POSTINGS].extend(self._block.postings())

@@ -17,7 +17,7 @@ from services.ledger.domain.entry import Entry, Row, read_row
 from services.ledger.domain.facts import Told
 from services.ledger.domain.faults import LedgerDiverged
 from services.ledger.domain.position import Position
-from services.ledger.domain.terms import BLOCK, Block, Term, id_key, terms_of
+from services.ledger.domain.terms import BLOCK, Block, Term, known_id, terms_of
 from services.ledger.domain.tree import Tile
 from services.ledger.domain.understood import Understand
 from services.ledger.ports import Audited
@@ -74,7 +74,7 @@ class _Indexes:
         self._made: dict[Table, list[tuple[object, ...]]] = {table: [] for table in _INDEXES}
 
     def take(self, entry: Entry, terms: Iterable[Term]) -> None:
-        self._made[EVENT_IDS].append((id_key(entry.event_id), entry.sequence))
+        self._made[EVENT_IDS].append(known_id(entry.event_id, entry.sequence))
         self._block.add(terms, entry.at_us)
         if self._block.full:
             self._made[POSTINGS].extend(self._block.postings())
