@@ -83,3 +83,19 @@ async def test_what_is_older_than_it_is_to_be_kept_is_deleted(tmp_path: Path) ->
     assert await contents.get("acme", new) == b"new"
     await contents.put("acme", old, b"old")
     assert await contents.get("acme", old) == b"old", "and may be stored again"
+
+
+async def test_what_was_never_finished_is_swept_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    artifacts = directory(tmp_path)
+    await artifacts.put("acme", SHA256, CONTENT)
+    (named,) = files(tmp_path)
+    begun, being_written = named.with_name(".left"), named.with_name(".now")
+    begun.write_bytes(CONTENT[:5])
+    being_written.write_bytes(CONTENT[:5])
+    os.utime(begun, (1000.0, 1000.0))
+    os.utime(named, (1000.0, 1000.0))
+    assert await artifacts.sweep(2000.0) == 1
+    assert sorted(files(tmp_path)) == sorted([being_written, named])
+    assert await artifacts.keep_only("acme", frozenset({SHA256})) == 0
+    assert await artifacts.keep_only("acme", frozenset()) == 1
+    assert files(tmp_path) == [being_written]
