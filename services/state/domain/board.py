@@ -5,7 +5,6 @@ has written since, so that no update is lost. An entry is taken off the board by
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -79,7 +78,7 @@ Name: TypeAlias = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    entries: Mapping[Name, Entry] = field(default_factory=lambda: MappingProxyType({}))
+    entries: MappingProxyType[Name, Entry] = field(default_factory=lambda: MappingProxyType({}))
     """Those that were taken off, too: their versions must not begin anew."""
     n_entries: int = 0
     """Those that are on the board."""
@@ -175,7 +174,7 @@ def evolve(board: Board, event: Event | Sequenced[Event]) -> Board:
     old = board.entries.get(name)
     n_entries = board.n_entries + bool(entry.value) - bool(old is not None and old.value)
     n_bytes = board.n_bytes + _size(entry) - _size(old)
-    return Board(MappingProxyType({**board.entries, name: entry}), n_entries, n_bytes, sequence)
+    return Board(MappingProxyType(board.entries | {name: entry}), n_entries, n_bytes, sequence)
 
 
 BOARD: Decider[PutEntry, Board, Event | Sequenced[Event]] = Decider("state", "board", Board(), decide, evolve)

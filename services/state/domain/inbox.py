@@ -5,7 +5,7 @@ have acknowledged is let go; what nobody fetches is kept, up to a limit that the
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -95,11 +95,11 @@ Event: TypeAlias = MessageSent | MessagesAcknowledged
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    waiting: Mapping[str, Message] = field(default_factory=lambda: MappingProxyType({}))
+    waiting: MappingProxyType[str, Message] = field(default_factory=lambda: MappingProxyType({}))
     """By message id, in the order they were sent: those that somebody has not acknowledged."""
-    missing: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    missing: MappingProxyType[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
     """Who has not acknowledged each of them."""
-    read: Mapping[str, Message] = field(default_factory=lambda: MappingProxyType({}))
+    read: MappingProxyType[str, Message] = field(default_factory=lambda: MappingProxyType({}))
     """The newest of those that all have acknowledged, in the order that they were."""
     n_bytes: int = 0
     """The bodies of those that wait."""
@@ -204,26 +204,23 @@ def evolve(inbox: Inbox, event: Event | Sequenced[Event]) -> Inbox:
     read, n_bytes = inbox.read, inbox.n_bytes
     match told:
         case MessageSent(message=message):
-            waiting = {**inbox.waiting, message.message_id: replace(message, sequence=sequence)}
-            missing = {**inbox.missing, message.message_id: frozenset(message.recipients)}
+            waiting = inbox.waiting | {message.message_id: replace(message, sequence=sequence)}
+            missing = inbox.missing | {message.message_id: frozenset(message.recipients)}
             n_bytes += len(message.body.encode())
         case MessagesAcknowledged(agent_id=agent_id, message_ids=message_ids):
-            waiting, missing = dict(inbox.waiting), dict(inbox.missing)
+            waiting, missing, done = inbox.waiting.copy(), inbox.missing.copy(), inbox.read.copy()
             for each in message_ids:
                 left = missing.get(each, frozenset()) - {agent_id}
                 if left:
                     missing[each] = left
                 elif each in waiting:
-                    done = waiting.pop(each)
+                    done[each] = waiting.pop(each)
                     missing.pop(each)
-                    read = {**read, each: done}
-                    n_bytes -= len(done.body.encode())
-            read = dict(list(read.items())[-KEPT_READ:])
+                    n_bytes -= len(done[each].body.encode())
+            read = MappingProxyType(dict(list(done.items())[-KEPT_READ:]))
         case _:
             assert_never(told)
-    return Inbox(
-        MappingProxyType(waiting), MappingProxyType(missing), MappingProxyType(dict(read)), n_bytes, sequence
-    )
+    return Inbox(MappingProxyType(waiting), MappingProxyType(missing), read, n_bytes, sequence)
 
 
 INBOX: Decider[Command, Inbox, Event | Sequenced[Event]] = Decider("state", "inbox", Inbox(), decide, evolve)

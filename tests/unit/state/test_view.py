@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.faults import Fault
@@ -115,6 +115,7 @@ def told_of_all() -> list[tuple[str, Any]]:
     return told
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.data())
 def test_tables_told_by_their_changes_are_what_they_are_whole(data: st.DataObject) -> None:
     """Whoever writes, at any moments, what has changed since it wrote last, has written all there is."""
