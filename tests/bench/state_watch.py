@@ -56,7 +56,7 @@ async def read(address: str, watches: int, events: int) -> None:
         request = pb.WatchRequest(task_id="bench" if n % 4 < 2 else "")
         calls.append(stubs[n % 2].Watch(request, metadata=metadata))
         if len(calls) % AT_ONCE == 0 or len(calls) == watches:  # gRPC refuses when too many come at once
-            for call in calls[-AT_ONCE:]:
+            for call in calls[n // AT_ONCE * AT_ONCE :]:
                 assert (await call.read()).snapshot_complete
     print("open", flush=True)
     for n in range(events):
