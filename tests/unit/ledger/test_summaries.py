@@ -1,0 +1,61 @@
+"""Every event there ever was is told in words; an event of state says who and what."""
+
+import pytest
+
+from chassis.eventlog.headers import block
+from provost.state.v1 import events_pb2 as events
+from provost.state.v1 import state_pb2 as state
+from services.ledger.domain.entry import Entry, Message, entry_of
+from services.ledger.wire.summaries import summary_of
+from tests.golden.record import HERE
+
+GOLDEN = sorted(path.relative_to(HERE).with_suffix("").as_posix() for path in HERE.glob("*/*.bin"))
+
+
+def entry(name: str, payload: bytes) -> Entry:
+    _, context, _, short = name.split(".")
+    subject = f"evt.default.{context}.thing.id-1.{short}"
+    return entry_of(Message(7, subject, block(f"ce-type: {name}\r\n"), payload))
+
+
+@pytest.mark.parametrize("golden", GOLDEN)
+def test_every_event_is_told_in_words(golden: str) -> None:
+    name = golden.partition("/")[0]
+    told = summary_of(entry(name, (HERE / f"{golden}.bin").read_bytes()))
+    assert " " in told or name == "provost.ledger.v1.SubjectErased", f"{name} has no line of its own: {told}"
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (
+            events.LockForced(agent_id="a", holder="run-1", reason="it hangs", by="key:alice"),
+            "key:alice took the lock of agent a from run-1: it hangs",
+        ),
+        (
+            events.AgentWaits(
+                agent_id="a", waiting=state.Waiting(kind=state.Waiting.KIND_GATE, what="tests")
+            ),
+            "agent a waits for GATE: tests",
+        ),
+        (events.AgentWaits(agent_id="a"), "agent a waits no more"),
+        (
+            events.AgentStuck(agent_id="a", stuck=state.Stuck(kind=state.Stuck.KIND_CIRCLE, evidence="6")),
+            "agent a is stuck (CIRCLE): 6",
+        ),
+        (
+            events.MessageSent(message=state.Message(from_agent_id="a", type="VOTE", body='"yes"')),
+            'a sent all a VOTE: "yes"',
+        ),
+        (
+            events.EntryPut(entry=state.Entry(author="a", section="problem", key="k", version=2)),
+            "a took problem/k off the board",
+        ),
+        (
+            events.RunLabelled(labels=["pii"], by_reading="entry:problem/k"),
+            "the run bears pii, by reading entry:problem/k",
+        ),
+    ],
+)
+def test_an_event_of_state_says_who_and_what(event: events.LockForced, told: str) -> None:
+    assert summary_of(entry(event.DESCRIPTOR.full_name, event.SerializeToString())) == told
