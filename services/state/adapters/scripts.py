@@ -6,7 +6,7 @@ Every key is declared, there is no module and no command that Valkey, Redis or D
 # One call per hash tag. KEYS: the guards of that tag (a hash: part -> sequence of the event it was last written for),
 # then one key per document. ARGV, per document: part, sequence, kind, milliseconds to live (0: for ever, less: gone),
 # how many values, the values. Answers the numbers (from 1) of the lists whose earlier items are missing, and of the
-# tables of which some fields were to be changed that are not there.
+# tables that are not as far as the fields that have changed suppose: not there, or filled by one who was behind.
 APPLY = """
 local missing = {}
 local a = 1
@@ -31,12 +31,12 @@ for k = 2, #KEYS do
       else
         for i = first + 1 + length - offset, last do redis.call('RPUSH', key, ARGV[i]) end
       end
-    elseif kind == 'fields' and known == 0 then
+    elseif kind == 'fields' and known < tonumber(ARGV[first]) then
       missing[#missing + 1] = k - 1
       done = false
     elseif kind == 'fields' then
-      local sets = first + 2 * tonumber(ARGV[first])
-      for i = first + 1, sets, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+      local sets = first + 1 + 2 * tonumber(ARGV[first + 1])
+      for i = first + 2, sets, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
       for i = sets + 1, last do redis.call('HDEL', key, ARGV[i]) end
     elseif kind == 'text' and ttl == 0 then
       redis.call('SET', key, ARGV[first])

@@ -15,6 +15,7 @@ from chassis.telemetry import get_logger
 from services.state.adapters.scripts import ADVANCE, APPLY
 from services.state.domain.documents import Content, Document, Fields, Listing, key_of, tag_of
 from services.state.domain.faults import StoreUnreachable
+from services.state.domain.tables import TABLES
 from services.state.domain.view import Part, Place
 from services.state.ports import Field, Items, Length, Named, Names, Reading, Table, Text, Value, Want
 
@@ -37,6 +38,7 @@ GUARDS = "applied:{*"
 GRACE = timedelta(seconds=5)
 """How much longer than its lease a lock's key lives: clocks differ, and what counts is the time inside it."""
 _DOCUMENTS_AT_ONCE = 500
+_NEVER = 2**62
 _log = get_logger("state.store")
 
 
@@ -57,6 +59,8 @@ class RedisStore:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
+        self._written: dict[Place, int] = {}
+        """Up to where this process has written each table: its changes are good for one that is at least as far."""
 
     @_reaching
     async def read(self, wants: Sequence[Want]) -> Reading:
@@ -90,12 +94,13 @@ class RedisStore:
         for start in range(0, len(ordered), _DOCUMENTS_AT_ONCE):
             some = ordered[start : start + _DOCUMENTS_AT_ONCE]
             calls = [list(same) for _, same in groupby(some, key=lambda document: tag_of(document.place))]
-            answers = await self._run(APPLY, [_arguments(same, at) for same in calls])
+            answers = await self._run(APPLY, [_arguments(same, at, self._written) for same in calls])
             missing += [
                 same[number - 1].place
                 for same, numbers in zip(calls, answers, strict=True)
                 for number in numbers
             ]
+        self._written |= {each.place: each.sequence for each in ordered if each.place.part in TABLES}
         return missing
 
     @_reaching
@@ -208,19 +213,25 @@ def _ask(pipe: Any, key: str, kind: str) -> None:
             pass  # gone since it was listed
 
 
-def _arguments(documents: Sequence[Document], at: datetime) -> tuple[list[str], list[Any]]:
+def _arguments(
+    documents: Sequence[Document], at: datetime, written: Mapping[Place, int]
+) -> tuple[list[str], list[Any]]:
     """Keys and arguments of one call of `APPLY`; the documents share a hash tag."""
     keys = [f"applied:{{{tag_of(documents[0].place)}}}", *(document.key for document in documents)]
-    return keys, [argument for document in documents for argument in _document(document, at)]
+    return keys, [
+        argument
+        for document in documents
+        for argument in _document(document, at, written.get(document.place, _NEVER))
+    ]
 
 
-def _document(document: Document, at: datetime) -> Iterator[Any]:
-    kind, values = _values(document)
+def _document(document: Document, at: datetime, since: int) -> Iterator[Any]:
+    kind, values = _values(document, since)
     yield from (document.place.part, document.sequence, kind, _milliseconds(document, at), len(values))
     yield from values
 
 
-def _values(document: Document) -> tuple[str, Sequence[str]]:
+def _values(document: Document, since: int) -> tuple[str, Sequence[str]]:
     match document.content:
         case None:
             return "none", ()
@@ -229,7 +240,12 @@ def _values(document: Document) -> tuple[str, Sequence[str]]:
         case Fields(changed=changed):
             sets = {name: text for name, text in changed.items() if text is not None}
             gone = [name for name in changed if name not in sets]
-            return "fields", (str(len(sets)), *(each for pair in sets.items() for each in pair), *gone)
+            return "fields", (
+                str(since),
+                str(len(sets)),
+                *(each for pair in sets.items() for each in pair),
+                *gone,
+            )
         case frozenset() as members:
             return "set", sorted(members)
         case str() as text:
