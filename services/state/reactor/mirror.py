@@ -30,6 +30,17 @@ _TRIES = 5
 _log = get_logger("state.mirror")
 
 
+class _Beats:
+    """Signs of life that are written by one call."""
+
+    __slots__ = ("documents", "lost", "written")
+
+    def __init__(self) -> None:
+        self.documents: list[Document] = []
+        self.written = False
+        self.lost = False
+
+
 class StoreMirror:
     """Implements `services.state.ports.Mirror`, as long as `run` is running."""
 
@@ -48,6 +59,8 @@ class StoreMirror:
         self._filled = False
         self._skip_upto = 0
         self._working = asyncio.Lock()
+        self._beats = _Beats()
+        self._beating = asyncio.Lock()
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
         self._moved = asyncio.Event()
@@ -120,8 +133,23 @@ class StoreMirror:
         self, tenant: str, agent_id: str, at: datetime, expire_time: datetime, *, active: bool = False
     ) -> None:
         parts = (Part.HEARTBEAT, Part.ACTIVITY) if active else (Part.HEARTBEAT,)
-        places = [Place(tenant, agent_id, part) for part in parts]
-        await self._store.write([Document(place, 0, iso(at), expire_time) for place in places], at)
+        group = self._beats
+        group.documents += [
+            Document(Place(tenant, agent_id, part), 0, iso(at), expire_time) for part in parts
+        ]
+        # Those that come while others are being written are written together: one call for all of them.
+        async with self._beating:
+            if group is self._beats:
+                self._beats = _Beats()
+            if group.lost:
+                raise StoreUnreachable
+            if not group.written:
+                try:
+                    await self._store.write(group.documents, at)
+                except StoreUnreachable:
+                    group.lost = True
+                    raise
+                group.written = True
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
