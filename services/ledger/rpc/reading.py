@@ -113,6 +113,8 @@ class Reading(LedgerServiceServicer):
             after = watched_to(question, request.cursor)
         async with aclosing(self._ledger.watching.watch(question, after)) as watching:
             reached = after or 0
+            # With a first answer that is never read it would be under way for ever, and no status could be sent.
+            await context.send_initial_metadata(())
             async for watched in watching:
                 for answer in events.watched_to_wire(question, watched, self._ledger.position):
                     try:

@@ -30,7 +30,8 @@ NOT_PERSONAL = {
         approval_ids effect_id subject_key subject_id key_id report_sha256 artifact_sha256 Artifact.sha256
         Artifact.name Artifact.media_type holder rule policy_version agent_version evidence_id evidence version
         PolicySetPublished.document previous_agent_id Handoff.artifacts last_run_id Refusal.method PastAction.name
-        with_agent_ids from_agent_id to_agent_id recipients message_id message_ids in_reply_to Entry.author state_hash""",
+        with_agent_ids from_agent_id to_agent_id recipients message_id message_ids in_reply_to
+        Entry.author state_hash""",
     PEOPLE: "requested_by by created_for Refusal.actor",
     PATTERNS: """Constraints.scope Constraints.forbidden Constraints.required_steps constraints_reminder deliverables
         success_criteria escalation_rules environment obligations Action.name labels by_reading""",

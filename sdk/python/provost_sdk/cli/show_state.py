@@ -51,7 +51,9 @@ def task(told: "pb.GetTaskResponse") -> None:
     console().print(plain(f"Task {summary.task_id}", "bold"))
     console().print(
         plain(f"  last changed {at(summary.changed_at)} UTC (#{summary.sequence}); ")
-        + plain(f"{summary.active_agent_id} works on it" if summary.active_agent_id else "nobody works on it now")
+        + plain(
+            f"{summary.active_agent_id} works on it" if summary.active_agent_id else "nobody works on it now"
+        )
     )
     for each in told.agents:
         if each.HasField("stuck") or each.HasField("waiting"):
