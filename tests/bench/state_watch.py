@@ -102,9 +102,10 @@ async def spread(state: StateProcess, stub: Any, watches: int, events: int) -> d
     for reader in readers:
         assert (await _line(reader)) == "open", "a reader has failed"
     opened = time.perf_counter() - began
-    held, before = megabytes(state.pid), cpu_seconds(state.pid)
-    await asyncio.sleep(IDLE_SECONDS)
-    idle = (cpu_seconds(state.pid) - before) / IDLE_SECONDS * 100
+    held, before, still = megabytes(state.pid), cpu_seconds(state.pid), time.perf_counter()
+    while (idle_seconds := time.perf_counter() - still) < IDLE_SECONDS:
+        await asyncio.sleep(0.1)
+    idle = (cpu_seconds(state.pid) - before) / idle_seconds * 100
     before, seconds, milliseconds = cpu_seconds(state.pid), [], list[float]()
     for n in range(events):
         looking = asyncio.create_task(look(stub, milliseconds))
