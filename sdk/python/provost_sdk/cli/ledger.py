@@ -81,7 +81,10 @@ def verify(
         if answer.ok:
             root = answer.tree_head.root_hash.hex()
             console().print(
-                plain(f"All holds: {answer.tree_head.tree_size} events, root {root}", "bold green")
+                plain(
+                    f"All holds. Newest signed head: {answer.tree_head.tree_size} events, root {root}",
+                    "bold green",
+                )
             )
         else:
             where = f" from sequence {answer.first_bad_sequence}" if answer.first_bad_sequence else ""
