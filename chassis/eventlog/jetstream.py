@@ -15,7 +15,15 @@ from chassis.eventlog.consumer import JetStreamFeed
 from chassis.eventlog.feed import Feed, FeedBroken
 from chassis.eventlog.headers import block
 from chassis.eventlog.source import JetStreamSource, recognise
-from chassis.eventlog.stream import PATIENCE_SECONDS, Patience, read_at, read_last, stream_state, unreachable
+from chassis.eventlog.stream import (
+    PATIENCE_SECONDS,
+    Patience,
+    read_at,
+    read_last,
+    refuse_fenced,
+    stream_state,
+    unreachable,
+)
 from chassis.eventlog.wire import AnswerLost, Connection, NotConnected
 from chassis.process import new_id
 from kernel.events import Appended, Cause, Head, Recorded, Stream
@@ -70,7 +78,9 @@ class JetStreamLog:
                 unclear = unclear or isinstance(problem, AnswerLost)
                 await patience.wait(self._connection, problem)
                 continue
-            if answer is not None:
+            if answer is None:
+                await refuse_fenced(self._connection, patience.try_seconds() / 4)
+            else:
                 if "error" not in answer and not answer.get("duplicate"):
                     self._connection.knows(answer["seq"], made[-1].event_id)
                     return Appended(answer["seq"], tuple(each.event_id for each in made))

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 
 from chassis.eventlog.consumer import JetStreamFeed
 from chassis.eventlog.feed import Feed, LogDiverged
-from chassis.eventlog.stream import Patience, StreamState, read_at, stream_state
+from chassis.eventlog.stream import Patience, StreamState, read_at, refuse_fenced, stream_state, unreachable
 from chassis.eventlog.wire import Connection
 from kernel.events import Recorded
 from kernel.faults import Unavailable
 
 _LOOKS, _LOOK_AGAIN_SECONDS = 6, 0.5
+_RECOGNISE_SECONDS = 3.0
+"""How long an event that was known may be missing before calls are refused: shorter than their deadlines."""
 
 
 class JetStreamSource:
@@ -76,15 +78,20 @@ async def recognise(connection: Connection, patience: Patience) -> None:
     Raises:
         Unavailable: it no longer holds the newest event this process knows of (`STREAM_REGRESSION`), or no answer.
     """
+    quick = Patience(min(_RECOGNISE_SECONDS, patience.left_seconds()))
     while connection.recognised != connection.doubts:
         doubts = connection.doubts
         problem = await _other(connection, patience.left_seconds())
         if not problem:
             connection.recognised = doubts
             continue
+        await refuse_fenced(connection)
         try:
-            await patience.wait(connection, None)  # a new leader may know less for a moment
+            if connection.missed == doubts:
+                raise unreachable(problem)  # it was waited for before
+            await quick.wait(connection, None)  # a new leader may know less for a moment
         except Unavailable:
+            connection.missed = doubts
             raise Unavailable("STREAM_REGRESSION", f"nothing is written: {problem}") from None
 
 

@@ -193,6 +193,23 @@ def fence_of(config: dict[str, Any]) -> str:
     return str(config.get("metadata", {}).get(FENCE, ""))
 
 
+async def refuse_fenced(connection: Connection, timeout_seconds: float = 0.5) -> None:
+    """Nobody took what was published: says so at once when that is because of a fence. Looks once.
+
+    Raises:
+        Unavailable: the log is fenced (reason `STREAM_REGRESSION`).
+    """
+    try:
+        header, payload = await connection.ask(
+            f"$JS.API.STREAM.INFO.{EVENTS}", timeout_seconds=timeout_seconds
+        )
+    except (NotConnected, AnswerLost):
+        return
+    why = "" if header else fence_of(json.loads(payload).get("config", {}))
+    if why:
+        raise Unavailable("STREAM_REGRESSION", f"nothing is written, the event log is fenced: {why}")
+
+
 def check_answer(answer: dict[str, Any]) -> None:
     """Raises what an error answer about the stream means: Exhausted (`LOG_FULL`) or Unavailable."""
     error = answer.get("error")

@@ -54,6 +54,8 @@ class Connection(Client):
         self.doubts = 0
         """How often the log may have become another one: see `chassis.eventlog.source.recognise`."""
         self.recognised = 0
+        self.missed = -1
+        """The doubt (as `doubts` counts them) of which it is known that the log did become another one."""
         self.on_lost: set[Callable[[], None]] = set()
         """Called when the connection goes away; must not block or raise."""
 

@@ -27,6 +27,9 @@ from kernel.faults import (
 )
 
 DOMAIN = "provost"
+NEEDS_PEOPLE = frozenset({"STREAM_REGRESSION"})
+"""What does not get better in a few seconds: clients do not repeat such calls by themselves (gRFC A6, pushback)."""
+_DO_NOT_RETRY = (("grpc-retry-pushback-ms", "-1"),)
 DETAILS_KEY = "grpc-status-details-bin"
 MAX_TEXT_BYTES = 800
 MAX_FACT_BYTES = 200
@@ -71,7 +74,7 @@ class Answer(NamedTuple):
 
     code: grpc.StatusCode
     text: str
-    trailing: tuple[tuple[str, bytes], ...]
+    trailing: tuple[tuple[str, str | bytes], ...]
 
 
 def code_of(fault: Fault) -> grpc.StatusCode:
@@ -92,7 +95,8 @@ def answer_of(fault: Fault) -> Answer:
     detail = any_pb2.Any()
     detail.Pack(error_details_pb2.ErrorInfo(reason=fault.reason, domain=DOMAIN, metadata=facts))
     status.details.append(detail)
-    return Answer(code, text, ((DETAILS_KEY, status.SerializeToString()),))
+    trailing: tuple[tuple[str, str | bytes], ...] = ((DETAILS_KEY, status.SerializeToString()),)
+    return Answer(code, text, trailing + (_DO_NOT_RETRY if fault.reason in NEEDS_PEOPLE else ()))
 
 
 def fault_of(error: grpc.aio.AioRpcError) -> Fault | PeerFailed:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from kernel.events import Cause, derived_id
+from kernel.faults import Unavailable
 from services.orchestrator.domain.records import Decision, ErrorCounts
 
 ACTOR = "service:orchestrator"
@@ -36,6 +37,8 @@ class Carried:
     tries: int = 0
     ending: bool = False
     led_by: str = ""
+    refused: Unavailable | None = None
+    """Why nothing can be written, when that is for people to mend: whoever waits for the run is told at once."""
 
     def cause(self, at: datetime, *step: str) -> Cause:
         """Why a step of this run asks for something; the same step gives the same request id.

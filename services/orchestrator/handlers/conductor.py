@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 _LOCK_LOST, _ERASED = "FENCING_TOKEN_STALE", "SUBJECT_ERASED"
 _AGENT_GONE = frozenset({"AGENT_REVOKED", "AGENT_ALREADY_REVOKED"})
+_FOR_PEOPLE = frozenset({"STREAM_REGRESSION"})
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 1.0
 _MOST_EXPECTED = 10_000
 
@@ -129,7 +130,8 @@ class Conductor:
             event.set()
 
     async def settled(self, tenant: str, run_id: str, timeout_seconds: float) -> bool:
-        """Wait until a run is over or waits for a person; False if it took too long, or this process stops."""
+        """Wait until a run is over or waits for a person; False if it took too long, this process stops, or nothing
+        can be written (see `refused`)."""
         event = self._settled.setdefault((tenant, run_id), asyncio.Event())
         if self._rests(tenant, run_id):
             return True
@@ -138,6 +140,11 @@ class Conductor:
                 async with asyncio.timeout(timeout_seconds):
                     await event.wait()
         return self._rests(tenant, run_id)
+
+    def refused(self, tenant: str, run_id: str) -> Unavailable | None:
+        """Why a run cannot go on until people have mended the log; None when nothing of the kind is known."""
+        known = self._carried.get((tenant, run_id))
+        return known[0].refused if known is not None else None
 
     async def close(self) -> None:
         """Stop carrying. Nothing is lost: what is not over is carried on after the next start."""
@@ -196,9 +203,7 @@ class Conductor:
                 await self._end_erased(run, carried)
                 return
             except Unavailable as fault:
-                log.warning("run %s waits: %s (%s)", carried.run_id, fault.text, fault.reason)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+                pause = await self._wait(carried, fault, pause)
                 continue
             gone = self._revoked.get((carried.tenant, run.agent_id))
             if gone is not None:
@@ -213,11 +218,10 @@ class Conductor:
                 return
             try:
                 await self._steps.take(step, run, carried)
+                carried.refused = None
                 pause = _FIRST_PAUSE_SECONDS
             except Unavailable as fault:
-                log.warning("run %s waits: %s (%s)", carried.run_id, fault.text, fault.reason)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+                pause = await self._wait(carried, fault, pause)
             except Violation as violation:
                 for decision in violation.decisions:
                     await self._count(run, carried, decision.reason, decision.explanation, True)
@@ -314,8 +318,18 @@ class Conductor:
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
-                return await attempt()
+                await attempt()
+                carried.refused = None
+                return
             except Unavailable as fault:
-                log.warning("run %s waits: %s (%s)", carried.run_id, fault.text, fault.reason)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+                pause = await self._wait(carried, fault, pause)
+
+    async def _wait(self, carried: Carried, fault: Unavailable, pause: float) -> float:
+        """Wait for what is away; how long to wait the next time."""
+        log.warning("run %s waits: %s (%s)", carried.run_id, fault.text, fault.reason)
+        carried.refused = fault if fault.reason in _FOR_PEOPLE else None
+        waiters = self._settled.pop((carried.tenant, carried.run_id), None) if carried.refused else None
+        if waiters is not None:
+            waiters.set()
+        await asyncio.sleep(pause)
+        return min(pause * 2, _LONGEST_PAUSE_SECONDS)

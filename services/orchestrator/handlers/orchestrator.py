@@ -89,6 +89,7 @@ class Orchestrator:
 
         Raises:
             LogEmpty, LogTooLarge; AGENT_UNKNOWN when `agent_id` is given and nobody knows it.
+            Unavailable: nothing can be written until people have mended the log (STREAM_REGRESSION).
         """
         if len(log) > self._limits.max_log_bytes:
             raise LogTooLarge(self._limits.max_log_bytes)
@@ -102,6 +103,9 @@ class Orchestrator:
                 "SHUTTING_DOWN",
                 "this server is stopping; the run goes on, ask again with the same request id",
             )
+        refused = None if rests else self._conductor.refused(cause.tenant, run_id)
+        if refused is not None:
+            raise refused
         return self._view(cause.tenant, run_id)
 
     async def _begin(
