@@ -30,9 +30,8 @@ from chassis.rpc.cause import metadata_of
 from kernel.events import Cause, Head, Stream
 from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceStub
-from services.state.domain.agent import PacketIssued
 from services.state.domain.lock import AgentAdvanced
-from services.state.domain.packet import Packet
+from services.state.domain.packet import Packet, PacketIssued
 from services.state.wire import CODEC
 from tests.bench.echo import cpu_seconds
 from tests.fakes import process as process_fakes

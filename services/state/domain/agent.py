@@ -1,11 +1,13 @@
-"""An agent at work: its packet, its lock, where it stands, and what went wrong since the packet."""
+"""An agent at work: its packet, its lock, where it stands, and what went wrong since the packet.
+
+Each of these has a file of its own, which says what it decides; here they are one aggregate.
+"""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias, assert_never
 
 from kernel.decider import Decider
-from kernel.events import require_token
 from services.state.domain import attention
 from services.state.domain.attention import (
     AgentStuck,
@@ -15,8 +17,7 @@ from services.state.domain.attention import (
     FindUnstuck,
     ReportWaiting,
 )
-from services.state.domain.bounds import cut, require_agent_id, require_name
-from services.state.domain.errors import ErrorCounts, counted
+from services.state.domain.errors import ErrorCounts, ErrorRecorded, RecordError, counted, record
 from services.state.domain.faults import AgentIsRevoked, LockTaken, NoInstructionPacket
 from services.state.domain.labels import LabelRun, RunLabelled, stick
 from services.state.domain.lock import (
@@ -37,31 +38,12 @@ from services.state.domain.lock import (
     release,
     show,
 )
-from services.state.domain.packet import Packet, require_sound
+from services.state.domain.packet import IssuePacket, Packet, PacketIssued, issue
 from services.state.domain.sequenced import Sequenced
 
-MAX_MESSAGE_CHARACTERS = 2000
 REFUSALS_KEPT = 64
 
 # wants
-
-
-@dataclass(frozen=True, slots=True)
-class IssuePacket:
-    packet: Packet
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class RecordError:
-    agent_id: str
-    task_id: str
-    run_id: str
-    error_type: str
-    message: str
-    procedure_violation: bool
-    at: datetime
-
 
 Command: TypeAlias = (
     IssuePacket
@@ -79,24 +61,6 @@ Command: TypeAlias = (
 
 
 # facts
-
-
-@dataclass(frozen=True, slots=True)
-class PacketIssued:
-    packet: Packet
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorRecorded:
-    agent_id: str
-    task_id: str
-    run_id: str
-    error_type: str
-    message: str
-    procedure_violation: bool
-    at: datetime
-
 
 Event: TypeAlias = (
     PacketIssued
@@ -158,13 +122,11 @@ def decide(agent: Agent, command: Command) -> Event | None:
         AgentIsRevoked: a revoked agent takes no lock.
     """
     match command:
-        case IssuePacket(packet=packet, at=at):
-            require_sound(packet)
-            known = agent.packet.version if agent.packet else 0
-            if replace(packet, version=known) == agent.packet:
-                return None  # a run that takes its agent again goes on with the same counts
-            _require_idle_elsewhere(agent, packet.task_id, at)
-            return PacketIssued(replace(packet, version=known + 1), at)
+        case IssuePacket(at=at):
+            issued = issue(agent.packet, command)
+            if issued is not None:
+                _require_idle_elsewhere(agent, issued.packet.task_id, at)
+            return issued
         case AcquireLock():
             if command.revoked:
                 raise AgentIsRevoked(command.agent_id)
@@ -179,7 +141,7 @@ def decide(agent: Agent, command: Command) -> Event | None:
         case ForceReleaseLock():
             return force(agent.lock, command)
         case RecordError():
-            return _record(command)
+            return record(command)
         case ShowToken():
             return show(agent.lock, command)
         case LabelRun(run_id=run_id):
@@ -202,24 +164,6 @@ def _require_idle_elsewhere(agent: Agent, task_id: str, at: datetime) -> None:
     lock = agent.lock
     if lock is not None and lock.alive(at) and lock.task_id != task_id:
         raise LockTaken(agent.agent_id, lock.holder, lock.expire_time)
-
-
-def _record(command: RecordError) -> ErrorRecorded:
-    require_agent_id(command.agent_id)
-    require_name(command.error_type, "error_type")
-    for name, value in (("task_id", command.task_id), ("run_id", command.run_id)):
-        if value:
-            require_token(value, name)
-    return ErrorRecorded(
-        command.agent_id,
-        command.task_id,
-        command.run_id,
-        command.error_type,
-        # Cut, not refused: an error that is not counted would be a way past the budget.
-        cut(command.message, MAX_MESSAGE_CHARACTERS),
-        command.procedure_violation,
-        command.at,
-    )
 
 
 # evolve

@@ -1,11 +1,38 @@
-"""What went wrong since the packet, counted."""
+"""What goes wrong, told and counted since the packet."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
+from kernel.events import require_token
+from services.state.domain.bounds import cut, require_agent_id, require_name
+
+MAX_MESSAGE_CHARACTERS = 2000
 MAX_ERROR_TYPES = 64
 OTHER_ERRORS = "OTHER"
 """Where types beyond the first 64 are counted together, so that made-up types cannot swell an agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordError:
+    agent_id: str
+    task_id: str
+    run_id: str
+    error_type: str
+    message: str
+    procedure_violation: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRecorded:
+    agent_id: str
+    task_id: str
+    run_id: str
+    error_type: str
+    message: str
+    procedure_violation: bool
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +42,25 @@ class ErrorCounts:
     """The count of the type seen most often."""
     procedure_violations: int = 0
     by_type: Mapping[str, int] = field(default_factory=dict)
+
+
+def record(command: RecordError) -> ErrorRecorded:
+    """The error, as it is kept. Raises Invalid: a field is out of bounds."""
+    require_agent_id(command.agent_id)
+    require_name(command.error_type, "error_type")
+    for name, value in (("task_id", command.task_id), ("run_id", command.run_id)):
+        if value:
+            require_token(value, name)
+    return ErrorRecorded(
+        command.agent_id,
+        command.task_id,
+        command.run_id,
+        command.error_type,
+        # Cut, not refused: an error that is not counted would be a way past the budget.
+        cut(command.message, MAX_MESSAGE_CHARACTERS),
+        command.procedure_violation,
+        command.at,
+    )
 
 
 def counted(errors: ErrorCounts, error_type: str, procedure_violation: bool) -> ErrorCounts:

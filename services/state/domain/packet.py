@@ -1,6 +1,6 @@
 """Instruction packets: what one agent is to do in one task, within which limits."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from kernel.events import require_token
@@ -44,6 +44,31 @@ class Packet:
     version: int = 0
     """From 1 on for each agent; 0 in packets from before there were versions."""
     labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IssuePacket:
+    packet: Packet
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PacketIssued:
+    packet: Packet
+    at: datetime
+
+
+def issue(known: Packet | None, command: IssuePacket) -> PacketIssued | None:
+    """The packet with the version that follows on `known`; `None` when it says the same.
+
+    Raises:
+        PacketInvalid: a field is out of bounds.
+    """
+    packet = require_sound(command.packet)
+    version = known.version if known else 0
+    if replace(packet, version=version) == known:
+        return None  # a run that takes its agent again goes on with the same counts
+    return PacketIssued(replace(packet, version=version + 1), command.at)
 
 
 def require_sound(packet: Packet) -> Packet:

@@ -14,11 +14,12 @@ from services.state.domain import checkpoints as saved
 from services.state.domain import crew as crews
 from services.state.domain import inbox as inboxes
 from services.state.domain import task as tasks
-from services.state.domain.agent import Agent, ErrorRecorded, PacketIssued
+from services.state.domain.agent import Agent
 from services.state.domain.attention import AgentStuck, AgentUnstuck, AgentWaits
 from services.state.domain.board import SECTIONS, Board, EntryPut
 from services.state.domain.checkpoints import Checkpoints, CheckpointSaved
 from services.state.domain.crew import Crew
+from services.state.domain.errors import ErrorRecorded
 from services.state.domain.inbox import Inbox, MessagesAcknowledged, MessageSent
 from services.state.domain.labels import RunLabelled
 from services.state.domain.lock import (
@@ -28,7 +29,7 @@ from services.state.domain.lock import (
     LockReleased,
     StaleTokenRefused,
 )
-from services.state.domain.packet import Packet
+from services.state.domain.packet import Packet, PacketIssued
 from services.state.domain.recent import Recent
 from services.state.domain.revocation import AgentRevoked
 from services.state.domain.sequenced import Sequenced

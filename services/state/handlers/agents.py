@@ -2,8 +2,9 @@
 
 from kernel.events import Appended, Cause
 from kernel.ports import Following
-from services.state.domain.agent import Agent, RecordError
+from services.state.domain.agent import Agent
 from services.state.domain.bounds import require_agent_id
+from services.state.domain.errors import RecordError
 from services.state.domain.faults import AgentStateUnknown
 from services.state.domain.page import Page, before_last
 from services.state.domain.plain import from_json

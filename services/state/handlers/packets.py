@@ -4,10 +4,9 @@ from dataclasses import replace
 
 from kernel.events import Cause, Stream
 from kernel.ports import Following
-from services.state.domain.agent import IssuePacket, PacketIssued
 from services.state.domain.bounds import require_agent_id
 from services.state.domain.faults import PacketUnknown
-from services.state.domain.packet import Packet
+from services.state.domain.packet import IssuePacket, Packet, PacketIssued
 from services.state.domain.page import Page, number_of, page_size_of
 from services.state.domain.plain import from_json
 from services.state.domain.view import Part, Place

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from kernel.events import Cause, derived_id
 from kernel.faults import Fault, Unavailable
-from services.state.domain.agent import Agent, ErrorRecorded, PacketIssued
+from services.state.domain.agent import Agent
 from services.state.domain.attention import (
     AgentStuck,
     AgentWaits,
@@ -23,8 +23,10 @@ from services.state.domain.attention import (
 )
 from services.state.domain.board import EntryPut
 from services.state.domain.checkpoints import CheckpointSaved
+from services.state.domain.errors import ErrorRecorded
 from services.state.domain.inbox import MessageSent
 from services.state.domain.lock import AgentAdvanced, LockAcquired, LockForced, LockReleased
+from services.state.domain.packet import PacketIssued
 from services.state.domain.revocation import AgentRevoked
 from services.state.domain.signs import Beat, Did, Left, Moved, Said, Sign, Waits, Works
 from services.state.domain.stuck import Watch

@@ -3,7 +3,7 @@
 from chassis.rpc.cause import Context
 from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceServicer
-from services.state.domain.agent import RecordError
+from services.state.domain.errors import RecordError
 from services.state.handlers import State
 from services.state.rpc.callers import READERS, WRITERS, admitted
 from services.state.wire import AGENT, ERRORS, REVOCATION

@@ -9,10 +9,10 @@ from chassis.eventlog.codec import Codec
 from kernel.events import Recorded
 from provost.policy.v1 import events_pb2 as policy_events
 from provost.state.v1 import events_pb2
-from services.state.domain.agent import ErrorRecorded, PacketIssued
 from services.state.domain.attention import AgentStuck, AgentUnstuck, AgentWaits
 from services.state.domain.board import EntryPut
 from services.state.domain.checkpoints import CheckpointSaved
+from services.state.domain.errors import ErrorRecorded
 from services.state.domain.inbox import MessagesAcknowledged, MessageSent
 from services.state.domain.labels import RunLabelled
 from services.state.domain.lock import (
@@ -22,6 +22,7 @@ from services.state.domain.lock import (
     LockReleased,
     StaleTokenRefused,
 )
+from services.state.domain.packet import PacketIssued
 from services.state.domain.revocation import AgentRevoked
 from services.state.domain.sequenced import Sequenced
 from services.state.domain.taken import SnapshotTaken

@@ -18,11 +18,11 @@ from hypothesis.stateful import (
 
 from kernel.events import Cause
 from kernel.faults import Fault
-from services.state.domain.agent import IssuePacket
 from services.state.domain.board import Entry, PutEntry
 from services.state.domain.faults import StoreUnreachable
 from services.state.domain.inbox import AcknowledgeMessages, SendMessage
 from services.state.domain.lock import AcquireLock
+from services.state.domain.packet import IssuePacket
 from tests.contract.state.house import House, Replica
 from tests.unit.state.worlds import packet
 

@@ -18,8 +18,8 @@ from hypothesis.stateful import (
 )
 
 from kernel.faults import Fault
-from services.state.domain.agent import IssuePacket
 from services.state.domain.lock import AcquireLock, Advance, ForceReleaseLock, ReleaseLock
+from services.state.domain.packet import IssuePacket
 from services.state.domain.snapshot import HeldLock
 from services.state.handlers import Standing
 from tests.contract.state.house import House, Replica, patiently

@@ -13,8 +13,9 @@ from redis.asyncio import Redis
 from chassis import store
 from kernel.faults import Fault, Unavailable
 from services.state.adapters import RedisStore
-from services.state.domain.agent import Command, RecordError
+from services.state.domain.agent import Command
 from services.state.domain.documents import Document, Fields, Listing, comparable, documents
+from services.state.domain.errors import RecordError
 from services.state.domain.view import Part, Place, View
 from services.state.ports import Field, Items, Length, Named, Names, Table, Text, Want
 from tests.fakes.process import free_port

@@ -10,10 +10,11 @@ from chassis import process
 from chassis.eventlog.memory import MemoryLog
 from kernel.events import Cause, Head, Stream
 from services.state.adapters import ArtifactDirectory, SequencingLog, kept_over
-from services.state.domain.agent import PacketIssued, RecordError
 from services.state.domain.board import Entry, EntryPut
 from services.state.domain.documents import comparable, digest, documents
+from services.state.domain.errors import RecordError
 from services.state.domain.inbox import Message, MessageSent
+from services.state.domain.packet import PacketIssued
 from services.state.domain.taken import SnapshotTaken
 from services.state.domain.task import ArtifactStored
 from services.state.domain.view import View

@@ -5,9 +5,15 @@ from dataclasses import replace
 import pytest
 
 from kernel.faults import Fault
-from services.state.domain.agent import AGENT, MAX_MESSAGE_CHARACTERS, ErrorRecorded, IssuePacket, RecordError
-from services.state.domain.errors import MAX_ERROR_TYPES, OTHER_ERRORS
-from services.state.domain.packet import Constraints, ErrorBudget, Packet
+from services.state.domain.agent import AGENT
+from services.state.domain.errors import (
+    MAX_ERROR_TYPES,
+    MAX_MESSAGE_CHARACTERS,
+    OTHER_ERRORS,
+    ErrorRecorded,
+    RecordError,
+)
+from services.state.domain.packet import Constraints, ErrorBudget, IssuePacket, Packet
 from tests.unit.state.worlds import T0, Worked, at, packet
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from kernel.faults import Fault
-from services.state.domain.agent import IssuePacket
 from services.state.domain.lock import AgentAdvanced, LockAcquired, LockReleased, StaleTokenRefused
+from services.state.domain.packet import IssuePacket
 from tests.unit.state.worlds import Worked, acquire, advance, at, fold, packet, release
 
 

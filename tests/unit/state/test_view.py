@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.faults import Fault
-from services.state.domain.agent import PacketIssued, RecordError
 from services.state.domain.board import SECTIONS, Entry, EntryPut
 from services.state.domain.checkpoints import KEPT, Checkpoint, CheckpointSaved
 from services.state.domain.documents import Document, Fields, Listing, comparable, digest, documents, key_of
+from services.state.domain.errors import RecordError
 from services.state.domain.inbox import Message, MessagesAcknowledged, MessageSent
 from services.state.domain.lock import LockAcquired, LockReleased
+from services.state.domain.packet import PacketIssued
 from services.state.domain.page import Page, after_first, before_last
 from services.state.domain.plain import from_json, to_json
 from services.state.domain.revocation import AgentRevoked

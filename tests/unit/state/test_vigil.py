@@ -12,9 +12,10 @@ from chassis.eventlog.memory import MemoryLog
 from kernel.events import Cause
 from kernel.faults import Fault, Unavailable
 from services.state.adapters import SequencingLog, kept_over
-from services.state.domain.agent import Agent, IssuePacket
+from services.state.domain.agent import Agent
 from services.state.domain.attention import AgentStuck, AgentUnstuck, AgentWaits, Waiting, WaitingKind
 from services.state.domain.lock import AcquireLock, Advance, ForceReleaseLock, ReleaseLock
+from services.state.domain.packet import IssuePacket
 from services.state.domain.plain import iso
 from services.state.domain.stuck import Kind
 from services.state.domain.view import Part

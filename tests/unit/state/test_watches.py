@@ -7,10 +7,10 @@ import pytest
 
 from provost.state.v1 import state_pb2 as pb
 from services.state.domain import lately
-from services.state.domain.agent import PacketIssued
 from services.state.domain.board import Entry, EntryPut
 from services.state.domain.faults import CursorExpired, CursorInvalid, TooManyWatches
 from services.state.domain.inbox import Message, MessagesAcknowledged, MessageSent
+from services.state.domain.packet import PacketIssued
 from services.state.domain.view import View
 from services.state.domain.watching import Interest, interest
 from services.state.handlers import watching

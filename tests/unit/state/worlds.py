@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from services.state.domain import agent as agents
-from services.state.domain.agent import Agent, IssuePacket, decide, evolve
+from services.state.domain.agent import Agent, decide, evolve
 from services.state.domain.lock import AcquireLock, Advance, ReleaseLock
-from services.state.domain.packet import Packet
+from services.state.domain.packet import IssuePacket, Packet
 from services.state.domain.sequenced import Sequenced
 from services.state.domain.task import Artifact, Handoff, LastKnownState, RevocationReason
 
