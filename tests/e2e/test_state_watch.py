@@ -65,9 +65,9 @@ async def test_a_run_is_seen_at_work_and_after_state_was_killed(
 
 
 def released(told: list[pb.WatchResponse.Change]) -> bool:
-    """Whether the agent was seen at work, and has let go of its lock."""
+    """Whether the agent was seen, and has let go of its lock. That it held one may have passed between two tellings."""
     agents = [change.agent for change in told if change.HasField("agent")]
-    return any(each.HasField("lock") for each in agents) and not agents[-1].HasField("lock")
+    return bool(agents) and not agents[-1].HasField("lock") and bool(agents[-1].phase)
 
 
 async def until(fact: Any, following: "asyncio.Task[None]") -> None:
