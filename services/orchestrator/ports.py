@@ -56,6 +56,7 @@ class RunContext:
     fencing_token: int
     at_least_sequence: int
     subject_key: str = ""
+    steps_done: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

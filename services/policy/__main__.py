@@ -4,7 +4,6 @@ import asyncio
 
 from chassis import metrics, process, telemetry
 from chassis.config import load
-from chassis.eventlog.aggregates import HeldAggregates
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.opened import opened
@@ -15,11 +14,9 @@ from services.policy.adapters.group_commit import GroupCommit
 from services.policy.adapters.policyset_yaml import YamlPolicySets
 from services.policy.adapters.signing import FileSigner, digest_of
 from services.policy.config import PolicySettings
-from services.policy.domain.agent import AGENT
-from services.policy.domain.approval import APPROVAL
-from services.policy.domain.policyset import POLICY_SET
 from services.policy.handlers import Policy
-from services.policy.reactor import FILTERS, HeldPackets, Reactor, keep_health
+from services.policy.ports import Means
+from services.policy.reactor import FILTERS, Held, keep_health
 from services.policy.rpc import HOT, PolicyServicer
 from services.policy.wire import CODEC
 
@@ -30,17 +27,16 @@ async def main(stopping: process.Stopping) -> None:
     metrics.serve(settings.metrics_port_of("policy"))
     connection, keys = await opened(settings, "policy")
     log = JetStreamLog(connection, CODEC, source="provost/policy")
-    agents, approvals = HeldAggregates(AGENT, log, CODEC), HeldAggregates(APPROVAL, log, CODEC)
-    published, packets = HeldAggregates(POLICY_SET, log, CODEC), HeldPackets(CODEC)
-    reactor = Reactor(agents.take, approvals.take, published.take, packets.take)
-    follower = Follower(connection, FILTERS, 0, reactor.deliver, "policy", gather_seconds=0.01)
-    signer, groups = FileSigner(settings.signing_key), GroupCommit(log)
-    policy = Policy(
-        agents, approvals, published, packets, follower, record=groups, signer=signer, reader=YamlPolicySets(),
-        digest=digest_of, keys=keys, now=process.now, new_id=process.new_id, new_secret=process.new_secret,
+    held = Held(log, CODEC)
+    follower = Follower(connection, FILTERS, 0, held.deliver, "policy", gather_seconds=0.01)
+    groups = GroupCommit(log)
+    means = Means(
+        record=groups, signer=FileSigner(settings.signing_key), reader=YamlPolicySets(), digest=digest_of, keys=keys,
+        now=process.now, new_id=process.new_id, new_secret=process.new_secret,
     )  # fmt: skip
+    policy = Policy(held, follower, means)
     server = Server(settings, "policy", tell=Opening(keys, verbatim=HOT))
-    server.add(add_PolicyServiceServicer_to_server, PolicyServicer(policy, signer))
+    server.add(add_PolicyServiceServicer_to_server, PolicyServicer(policy))
     await keys.start(policy.authorization.subject_erased)
     await follower.start()
     await follower.caught_up()

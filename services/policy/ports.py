@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from kernel.events import Cause
+from kernel.ports import Aggregates, SubjectKeys
+from services.policy.domain import agent, approval
 from services.policy.domain.action import Action, Packet
 from services.policy.domain.decision import DecisionRecord
-from services.policy.domain.policyset import PolicySet
+from services.policy.domain.policyset import PolicySet, PublishedSet, PublishPolicySet
 from services.policy.domain.tier import Tier
 
 
@@ -132,3 +134,30 @@ class Digest(Protocol):
     def __call__(self, action: Action) -> str:
         """`sha256:<hex>` over the RFC 8785 form of name, target, environment and parameters."""
         ...
+
+
+class Held(Protocol):
+    """What policy keeps in memory of the log, as far as the follower has delivered."""
+
+    @property
+    def agents(self) -> Aggregates[agent.Agent, agent.Command]: ...
+    @property
+    def approvals(self) -> Aggregates[approval.Approval, approval.Command]: ...
+    @property
+    def published(self) -> Aggregates[PublishedSet, PublishPolicySet]: ...
+    @property
+    def packets(self) -> Packets: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Everything else the use cases work with."""
+
+    record: Record
+    signer: Signer
+    reader: PolicySetReader
+    digest: Digest
+    keys: SubjectKeys
+    now: Clock
+    new_id: NewId
+    new_secret: Secrets

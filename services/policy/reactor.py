@@ -6,11 +6,15 @@ Policy does not follow its own decisions: it would read everything it has just w
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+from chassis.eventlog.aggregates import HeldAggregates
 from chassis.eventlog.codec import Codec, Unreadable
 from chassis.telemetry import get_logger
 from kernel.events import Recorded
-from kernel.ports import Following
+from kernel.ports import EventLog, Following
 from services.policy.domain.action import Packet
+from services.policy.domain.agent import AGENT
+from services.policy.domain.approval import APPROVAL
+from services.policy.domain.policyset import POLICY_SET
 
 FILTERS = (
     "evt.*.policy.agent.*.*",
@@ -52,11 +56,20 @@ class HeldPackets:
             self._packets[stream.tenant, stream.id] = packet
 
 
-class Reactor:
-    """Hands what the follower delivers to everyone who keeps something of it."""
+class Held:
+    """What policy keeps in memory of the log; the follower delivers to it."""
 
-    def __init__(self, *takers: Take) -> None:
-        self._takers = takers
+    def __init__(self, log: EventLog, codec: Codec) -> None:
+        self.agents = HeldAggregates(AGENT, log, codec)
+        self.approvals = HeldAggregates(APPROVAL, log, codec)
+        self.published = HeldAggregates(POLICY_SET, log, codec)
+        self.packets = HeldPackets(codec)
+        self._takers: tuple[Take, ...] = (
+            self.agents.take,
+            self.approvals.take,
+            self.published.take,
+            self.packets.take,
+        )
 
     async def deliver(self, events: Sequence[Recorded]) -> None:
         for take in self._takers:

@@ -1,6 +1,7 @@
 """Rebuilding: a new book beside the old one, from the event log alone, that may take its place if it proves equal."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
@@ -12,7 +13,8 @@ from services.ledger.domain.records import LogState, Progress, SignedHead
 from services.ledger.handlers.roots import roots
 from services.ledger.ports import Book, Draft, EventStream, Signer
 
-_AT_ONCE = 2000
+_AT_ONCE = 1000
+_UNDER_WAY = 2
 _MAX_BYTES_AT_ONCE = 8 * 1024 * 1024
 _REPORT_EVERY = 20_000
 _CLOSE_BEHIND = 2000
@@ -80,26 +82,24 @@ async def _fill(draft: Draft, log: EventStream, state: LogState) -> AsyncGenerat
     position = await draft.position()
     after = max(position.last, state.first - 1, 0)
     events = reported = position.size
-    writing: asyncio.Future[Position] | None = None
+    writing: deque[asyncio.Future[Position]] = deque()
     yield Progress(events, state.last)
     try:
         async with aclosing(_read(log, after, state.last)) as read:
             async for messages in read:
-                if writing is not None:
-                    await writing
-                # The next helping is read while this one is written.
-                writing = asyncio.ensure_future(draft.append(messages))
+                # The next helping is read while one is written and another waits its turn.
+                if len(writing) == _UNDER_WAY:
+                    await writing.popleft()
+                writing.append(asyncio.ensure_future(draft.append(messages)))
                 events += len(messages)
                 if events - reported >= _REPORT_EVERY:
                     reported = events
                     yield Progress(events, state.last)
-        if writing is not None:
-            await writing
+        while writing:
+            await writing.popleft()
     finally:
-        if writing is not None:
-            await asyncio.gather(
-                writing, return_exceptions=True
-            )  # what it raised was raised above, or is moot
+        # What the first of them raised was raised above, and with it the others cannot go on.
+        await asyncio.gather(*writing, return_exceptions=True)
 
 
 async def _follow(book: Book, log: EventStream, draft: Draft) -> None:

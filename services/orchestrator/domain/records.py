@@ -117,6 +117,15 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that would have to be otherwise for a yes, and who can change it."""
+
+    what: str
+    to: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """Policy's answer to one action. The permit is kept in memory only: events never carry one."""
 
@@ -132,6 +141,8 @@ class Decision:
     obligations: tuple[str, ...] = ()
     permit: str = ""
     permit_expire_time: datetime | None = None
+    reservation_id: str = ""
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ class RunContext:
     fencing_token: int = 0
     at_least_sequence: int = 0
     subject_key: str = ""
+    steps_done: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

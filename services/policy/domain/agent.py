@@ -63,6 +63,8 @@ class AgentRegistered:
     agent_version: str
     role_id: str
     at: datetime
+    parent_agent_id: str = ""
+    registered_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class SessionCreated:
     tier: Tier
     at: datetime
     expire_time: datetime
+    accessor: str = ""
 
 
 @dataclass(frozen=True, slots=True)

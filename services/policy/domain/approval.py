@@ -71,6 +71,9 @@ class ApprovalRequested:
     at: datetime
     expire_time: datetime
     subject_key: str = ""
+    rule: str = ""
+    needed: int = 1
+    approvers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class ApprovalAnswered:
     by: str
     comment: str
     at: datetime
+    changes_requested: bool = False
 
 
 @dataclass(frozen=True, slots=True)

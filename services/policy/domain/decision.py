@@ -12,8 +12,10 @@ from enum import StrEnum
 from kernel.faults import Fault
 from services.policy.domain.action import ENVIRONMENTS, Action, Mode, Packet
 from services.policy.domain.agent import Agent
+from services.policy.domain.amounts import Amounts
 from services.policy.domain.pattern import first_match
 from services.policy.domain.policyset import PolicySet
+from services.policy.domain.reservation import Reservation
 from services.policy.domain.tier import Tier
 
 DRY_RUN = "dry_run"
@@ -69,13 +71,17 @@ class DecisionRecord:
     approval_id: str
     agent_version: str
     at: datetime
+    labels: tuple[str, ...] = ()
+    steps_done: tuple[str, ...] = ()
+    cost: Amounts | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionsMade:
-    """All decisions that were committed together, of one tenant by one replica."""
+    """All decisions that were committed together, of one tenant by one replica, and what was set aside for them."""
 
     decisions: tuple[DecisionRecord, ...]
+    reservations: tuple[Reservation, ...] = ()
 
 
 def judge(question: Question) -> Judgement:

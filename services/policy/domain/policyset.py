@@ -137,6 +137,7 @@ class PolicySetPublished:
     document: str
     by: str
     at: datetime
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from services.policy.domain.faults import AgentUnknown, CredentialsRefused, Sess
 from services.policy.domain.tier import Tier
 from services.policy.handlers.pages import Page, page_of, size_of
 from services.policy.handlers.policysets import PolicySets
-from services.policy.ports import NewId, Secrets, Session, Signer
+from services.policy.ports import Means, Session
 
 AGENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 NO_SECRET = secret.hashed("", "none")
@@ -51,16 +51,14 @@ class Agents:
         agents: Aggregates[Agent, Command],
         following: Following,
         sets: PolicySets,
-        signer: Signer,
-        new_secret: Secrets,
-        new_id: NewId,
+        means: Means,
     ) -> None:
         self._agents = agents
         self._following = following
         self._sets = sets
-        self._signer = signer
-        self._new_secret = new_secret
-        self._new_id = new_id
+        self._signer = means.signer
+        self._new_secret = means.new_secret
+        self._new_id = means.new_id
 
     async def register(
         self, agent_id: str, tier: Tier, agent_version: str, cause: Cause

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from kernel.events import Cause, derived_id
 from kernel.faults import Invalid
-from kernel.ports import Aggregates, Following, SubjectKeys
+from kernel.ports import Aggregates, Following
 from services.policy.domain.action import Action, RunContext
 from services.policy.domain.approval import (
     AnswerApproval,
@@ -20,7 +20,7 @@ from services.policy.domain.approval import (
 from services.policy.domain.faults import ApprovalUnknown, DigestMismatch
 from services.policy.handlers.keeping import action_kept, digest_kept
 from services.policy.handlers.pages import Page, after, page_of, size_of
-from services.policy.ports import Clock, Digest
+from services.policy.ports import Means
 
 DEFAULT_TTL_SECONDS = 3600
 MAX_TTL_SECONDS = 7 * 24 * 3600
@@ -40,15 +40,13 @@ class Approvals:
         self,
         approvals: Aggregates[Approval, Command],
         following: Following,
-        digest: Digest,
-        keys: SubjectKeys,
-        now: Clock,
+        means: Means,
     ) -> None:
         self._approvals = approvals
         self._following = following
-        self._digest = digest
-        self._keys = keys
-        self._now = now
+        self._digest = means.digest
+        self._keys = means.keys
+        self._now = means.now
 
     async def request(
         self,

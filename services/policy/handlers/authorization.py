@@ -6,20 +6,18 @@ from hashlib import blake2b
 
 from kernel.events import Cause
 from kernel.faults import Fault, NotFound, Refused, Unauthenticated
-from kernel.ports import Aggregates, Following, Seal, SubjectKeys
+from kernel.ports import Following, Seal
 from services.policy.domain import decision
 from services.policy.domain.action import Action
 from services.policy.domain.agent import Agent
-from services.policy.domain.agent import Command as AgentCommand
-from services.policy.domain.approval import Approval, UseApproval
-from services.policy.domain.approval import Command as ApprovalCommand
+from services.policy.domain.approval import UseApproval
 from services.policy.domain.decision import DecisionRecord, Judgement, Question, Verdict
 from services.policy.domain.faults import ApprovalUnknown, DeciderStale
 from services.policy.handlers.ask import Answer, Ask, Decision
 from services.policy.handlers.keeping import action_kept, digest_kept
 from services.policy.handlers.policysets import PolicySets
 from services.policy.handlers.recent import Facts, RecentAnswers
-from services.policy.ports import Clock, Digest, Packets, Permit, Record, Signer
+from services.policy.ports import Held, Means, Permit
 
 MAX_STALE_SECONDS = 1.0
 PERMIT_TTL = timedelta(seconds=60)
@@ -28,27 +26,21 @@ PERMIT_TTL = timedelta(seconds=60)
 class Authorization:
     def __init__(
         self,
-        agents: Aggregates[Agent, AgentCommand],
-        approvals: Aggregates[Approval, ApprovalCommand],
-        packets: Packets,
+        held: Held,
         sets: PolicySets,
         following: Following,
-        record: Record,
-        signer: Signer,
-        digest: Digest,
-        keys: SubjectKeys,
-        now: Clock,
+        means: Means,
     ) -> None:
-        self._agents = agents
-        self._approvals = approvals
-        self._packets = packets
+        self._agents = held.agents
+        self._approvals = held.approvals
+        self._packets = held.packets
         self._sets = sets
         self._following = following
-        self._record = record
-        self._signer = signer
-        self._digest = digest
-        self._keys = keys
-        self._now = now
+        self._record = means.record
+        self._signer = means.signer
+        self._digest = means.digest
+        self._keys = means.keys
+        self._now = means.now
         self._recent = RecentAnswers()
 
     async def decide(self, ask: Ask, session_token: str, cause: Cause, *, trusted: bool) -> Answer:

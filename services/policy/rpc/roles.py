@@ -26,6 +26,24 @@ ROLES: Final = MappingProxyType(
         "GetPolicySet": EVERYONE,
         "PublishPolicySet": frozenset({"admin", "service"}),
         "ListSigningKeys": EVERYONE,
+        "UnwrapSecret": None,  # whoever has the token
+        "GetRevocationReceipt": EVERYONE,
+        "SuspendAgent": frozenset({"operator", "approver", "admin", "service"}),
+        "ResumeAgent": frozenset({"admin"}),
+        "PromoteAgent": frozenset({"admin"}),
+        "DemoteAgent": frozenset({"operator", "admin"}),
+        "StreamAuthorize": frozenset({"operator", "admin", "service"}),
+        "Explain": EVERYONE,
+        "ListPolicySets": EVERYONE,
+        "GetPolicySetSchema": EVERYONE,
+        "ValidatePolicySet": EVERYONE,
+        "DiffPolicySets": EVERYONE,
+        "RollbackPolicySet": frozenset({"admin"}),
+        "SimulatePolicySet": frozenset({"operator", "auditor", "admin"}),
+        "SetBudget": frozenset({"admin"}),
+        "ListBudgets": EVERYONE,
+        "ReserveBudget": frozenset({"operator", "admin", "service"}),
+        "SettleReservation": frozenset({"operator", "admin", "service"}),
     }
 )
 

@@ -14,7 +14,6 @@ from pydantic import SecretStr
 
 from chassis import process
 from chassis.config import ServiceSettings
-from chassis.eventlog.aggregates import HeldAggregates
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.memory import MemoryLog
 from chassis.rpc import client
@@ -30,10 +29,8 @@ from services.policy import reactor
 from services.policy.adapters.group_commit import GroupCommit
 from services.policy.adapters.policyset_yaml import YamlPolicySets
 from services.policy.adapters.signing import FileSigner, digest_of
-from services.policy.domain.agent import AGENT
-from services.policy.domain.approval import APPROVAL
-from services.policy.domain.policyset import POLICY_SET
 from services.policy.handlers import Policy
+from services.policy.ports import Means
 from services.policy.rpc import HOT, PolicyServicer
 from services.policy.wire import CODEC
 from tests.fakes.subject_keys import MemorySubjectKeys
@@ -131,21 +128,17 @@ def clock() -> Clock:
 @pytest.fixture
 async def running(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
     log = MemoryLog(CODEC)
-    agents: Any = HeldAggregates(AGENT, log, CODEC)
-    approvals: Any = HeldAggregates(APPROVAL, log, CODEC)
-    published: Any = HeldAggregates(POLICY_SET, log, CODEC)
-    packets = reactor.HeldPackets(CODEC)
-    events = reactor.Reactor(agents.take, approvals.take, published.take, packets.take)
-    follower = Follower(log, reactor.FILTERS, 0, events.deliver, "policy")
-    signer, groups = FileSigner(tmp_path / "keys" / "policy.pem"), GroupCommit(log)
-    keys = MemorySubjectKeys()
-    policy = Policy(
-        agents, approvals, published, packets, follower, record=groups, signer=signer, reader=YamlPolicySets(),
-        digest=digest_of, keys=keys, now=clock, new_id=process.new_id, new_secret=process.new_secret,
+    held = reactor.Held(log, CODEC)
+    follower = Follower(log, reactor.FILTERS, 0, held.deliver, "policy")
+    signer, keys = FileSigner(tmp_path / "keys" / "policy.pem"), MemorySubjectKeys()
+    means = Means(
+        record=GroupCommit(log), signer=signer, reader=YamlPolicySets(), digest=digest_of, keys=keys,
+        now=clock, new_id=process.new_id, new_secret=process.new_secret,
     )  # fmt: skip
+    policy = Policy(held, follower, means)
     settings = ServiceSettings(_env_file=None, internal_key=SecretStr(KEY))
     server = Server(settings, "policy", port=0, tell=Opening(keys, verbatim=HOT))
-    server.add(add_PolicyServiceServicer_to_server, PolicyServicer(policy, signer))
+    server.add(add_PolicyServiceServicer_to_server, PolicyServicer(policy))
     await follower.start()
     await server.start()
     await follower.caught_up()

@@ -198,7 +198,7 @@ async def _as_asked(running: Running):  # type: ignore[no-untyped-def]
     from chassis import process
     from kernel.events import Cause
     from services.policy.handlers.ask import Ask
-    from services.policy.wire import action_from_wire, context_from_wire
+    from services.policy.wire.decisions import action_from_wire, context_from_wire
 
     asked = Ask(context_from_wire(context()), (action_from_wire(action()),), {})
     return asked, "", Cause("default", "r1", "service:tests", process.now())

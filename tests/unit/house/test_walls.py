@@ -26,7 +26,7 @@ BREAKS = [
     ("use-cases", "services/policy/handlers.py", "from chassis.process import now"),
     ("use-cases", "services/gateway/handlers/new.py", "import sqlalchemy"),
     ("use-cases", "services/state/ports.py", "from provost.state.v1 import state_pb2"),
-    ("wire", "services/policy/wire.py", "from chassis.rpc import server"),
+    ("wire", "services/policy/wire/codec.py", "from chassis.rpc import server"),
     ("wire", "services/ledger/wire.py", "import nats"),
     ("rooms", "services/policy/domain/agent.py", "from services.policy.ports import Agents"),
     ("rooms", "services/policy/ports.py", "from services.policy.wire import CODEC"),
@@ -45,7 +45,7 @@ BREAKS = [
     ("chassis", "chassis/store.py", "from services.state.domain import agent"),
     ("chassis", "chassis/eventlog/codec.py", "from provost.policy.v1 import policy_pb2"),
     ("sdk", "sdk/python/provost_sdk/cli.py", "from kernel.faults import Fault"),
-    ("settings", "services/policy/rpc.py", "from services.policy.config import Settings"),
+    ("settings", "services/policy/rpc/agents.py", "from services.policy.config import Settings"),
     (
         "settings",
         "services/orchestrator/agents/mine.py",

@@ -62,6 +62,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_CREDENTIALS_REFUSED: _Reason.ValueType  # 47
     REASON_RATE_LIMITED: _Reason.ValueType  # 48
     REASON_INTERNAL_KEY_REFUSED: _Reason.ValueType  # 49
+    REASON_WRAPPING_TOKEN_INVALID: _Reason.ValueType  # 50
+    REASON_VAULT_UNREACHABLE: _Reason.ValueType  # 51
     REASON_AGENT_UNKNOWN: _Reason.ValueType  # 60
     """Agents."""
     REASON_AGENT_ALREADY_REGISTERED: _Reason.ValueType  # 61
@@ -69,6 +71,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_AGENT_ALREADY_REVOKED: _Reason.ValueType  # 63
     REASON_UNKNOWN_TIER: _Reason.ValueType  # 64
     REASON_AGENT_STATE_UNKNOWN: _Reason.ValueType  # 65
+    REASON_AGENT_SUSPENDED: _Reason.ValueType  # 66
+    REASON_PARENT_INVALID: _Reason.ValueType  # 67
+    REASON_TIER_STEP_TOO_LARGE: _Reason.ValueType  # 68
+    REASON_RECEIPT_UNKNOWN: _Reason.ValueType  # 69
     REASON_ALLOWED_BY_TIER: _Reason.ValueType  # 80
     """Decisions: why a verdict is what it is."""
     REASON_ALLOWED_BY_APPROVAL: _Reason.ValueType  # 81
@@ -83,6 +89,12 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_DECIDER_STALE: _Reason.ValueType  # 90
     REASON_ALLOWED_DRY_RUN: _Reason.ValueType  # 91
     REASON_MODE_UNKNOWN: _Reason.ValueType  # 92
+    REASON_BUDGET_SPENT: _Reason.ValueType  # 93
+    REASON_FLOW_DENIED: _Reason.ValueType  # 94
+    REASON_RULE_DENIED: _Reason.ValueType  # 95
+    REASON_RULE_FAILED: _Reason.ValueType  # 96
+    REASON_OPA_DENIED: _Reason.ValueType  # 97
+    REASON_OPA_UNREACHABLE: _Reason.ValueType  # 98
     REASON_APPROVAL_UNKNOWN: _Reason.ValueType  # 100
     """Approvals."""
     REASON_APPROVAL_CLOSED: _Reason.ValueType  # 101
@@ -92,9 +104,18 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_APPROVAL_PENDING: _Reason.ValueType  # 105
     REASON_APPROVAL_REJECTED: _Reason.ValueType  # 106
     REASON_APPROVAL_USED: _Reason.ValueType  # 107
+    REASON_APPROVER_NOT_NAMED: _Reason.ValueType  # 108
+    REASON_CHANGES_REQUESTED: _Reason.ValueType  # 109
     REASON_POLICY_SET_INVALID: _Reason.ValueType  # 120
     """Policy sets."""
     REASON_POLICY_SET_STALE: _Reason.ValueType  # 121
+    REASON_POLICY_SET_UNKNOWN: _Reason.ValueType  # 122
+    REASON_POLICY_SET_TESTS_FAILED: _Reason.ValueType  # 123
+    REASON_TOO_MANY_FLIPS: _Reason.ValueType  # 124
+    REASON_AMOUNT_INVALID: _Reason.ValueType  # 130
+    """Budgets."""
+    REASON_RESERVATION_UNKNOWN: _Reason.ValueType  # 131
+    REASON_RESERVATION_CLOSED: _Reason.ValueType  # 132
     REASON_PACKET_INVALID: _Reason.ValueType  # 140
     """State."""
     REASON_CANNOT_ACQUIRE_LOCK: _Reason.ValueType  # 141
@@ -198,6 +219,8 @@ REASON_TOKEN_EXPIRED: Reason.ValueType  # 46
 REASON_CREDENTIALS_REFUSED: Reason.ValueType  # 47
 REASON_RATE_LIMITED: Reason.ValueType  # 48
 REASON_INTERNAL_KEY_REFUSED: Reason.ValueType  # 49
+REASON_WRAPPING_TOKEN_INVALID: Reason.ValueType  # 50
+REASON_VAULT_UNREACHABLE: Reason.ValueType  # 51
 REASON_AGENT_UNKNOWN: Reason.ValueType  # 60
 """Agents."""
 REASON_AGENT_ALREADY_REGISTERED: Reason.ValueType  # 61
@@ -205,6 +228,10 @@ REASON_AGENT_REVOKED: Reason.ValueType  # 62
 REASON_AGENT_ALREADY_REVOKED: Reason.ValueType  # 63
 REASON_UNKNOWN_TIER: Reason.ValueType  # 64
 REASON_AGENT_STATE_UNKNOWN: Reason.ValueType  # 65
+REASON_AGENT_SUSPENDED: Reason.ValueType  # 66
+REASON_PARENT_INVALID: Reason.ValueType  # 67
+REASON_TIER_STEP_TOO_LARGE: Reason.ValueType  # 68
+REASON_RECEIPT_UNKNOWN: Reason.ValueType  # 69
 REASON_ALLOWED_BY_TIER: Reason.ValueType  # 80
 """Decisions: why a verdict is what it is."""
 REASON_ALLOWED_BY_APPROVAL: Reason.ValueType  # 81
@@ -219,6 +246,12 @@ REASON_REQUIRED_STEP_SKIPPED: Reason.ValueType  # 89
 REASON_DECIDER_STALE: Reason.ValueType  # 90
 REASON_ALLOWED_DRY_RUN: Reason.ValueType  # 91
 REASON_MODE_UNKNOWN: Reason.ValueType  # 92
+REASON_BUDGET_SPENT: Reason.ValueType  # 93
+REASON_FLOW_DENIED: Reason.ValueType  # 94
+REASON_RULE_DENIED: Reason.ValueType  # 95
+REASON_RULE_FAILED: Reason.ValueType  # 96
+REASON_OPA_DENIED: Reason.ValueType  # 97
+REASON_OPA_UNREACHABLE: Reason.ValueType  # 98
 REASON_APPROVAL_UNKNOWN: Reason.ValueType  # 100
 """Approvals."""
 REASON_APPROVAL_CLOSED: Reason.ValueType  # 101
@@ -228,9 +261,18 @@ REASON_DIGEST_MISMATCH: Reason.ValueType  # 104
 REASON_APPROVAL_PENDING: Reason.ValueType  # 105
 REASON_APPROVAL_REJECTED: Reason.ValueType  # 106
 REASON_APPROVAL_USED: Reason.ValueType  # 107
+REASON_APPROVER_NOT_NAMED: Reason.ValueType  # 108
+REASON_CHANGES_REQUESTED: Reason.ValueType  # 109
 REASON_POLICY_SET_INVALID: Reason.ValueType  # 120
 """Policy sets."""
 REASON_POLICY_SET_STALE: Reason.ValueType  # 121
+REASON_POLICY_SET_UNKNOWN: Reason.ValueType  # 122
+REASON_POLICY_SET_TESTS_FAILED: Reason.ValueType  # 123
+REASON_TOO_MANY_FLIPS: Reason.ValueType  # 124
+REASON_AMOUNT_INVALID: Reason.ValueType  # 130
+"""Budgets."""
+REASON_RESERVATION_UNKNOWN: Reason.ValueType  # 131
+REASON_RESERVATION_CLOSED: Reason.ValueType  # 132
 REASON_PACKET_INVALID: Reason.ValueType  # 140
 """State."""
 REASON_CANNOT_ACQUIRE_LOCK: Reason.ValueType  # 141

@@ -27,7 +27,7 @@ from provost.event.v1 import privacy_pb2 as provost_dot_event_dot_v1_dot_privacy
 from provost.policy.v1 import policy_pb2 as provost_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eprovost/policy/v1/events.proto\x12\x11provost.policy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprovost/event/v1/privacy.proto\x1a\x1eprovost/policy/v1/policy.proto\"\x9a\x01\n\x0f\x41gentRegistered\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12%\n\x04tier\x18\x02 \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12\x15\n\ragent_version\x18\x03 \x01(\t\x12\x0f\n\x07role_id\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\x12\x41gentSecretCreated\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x13\n\x0bsecret_hash\x18\x02 \x01(\t\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb6\x01\n\x0eSessionCreated\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12%\n\x04tier\x18\x03 \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"s\n\x0c\x41gentRevoked\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"k\n\x12PolicySetPublished\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xba\x03\n\x0e\x44\x65\x63isionRecord\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x0f\n\x07task_id\x18\x04 \x01(\t\x12)\n\x06\x61\x63tion\x18\x05 \x01(\x0b\x32\x19.provost.policy.v1.Action\x12%\n\x04mode\x18\x06 \x01(\x0e\x32\x17.provost.policy.v1.Mode\x12+\n\x07verdict\x18\x07 \x01(\x0e\x32\x1a.provost.policy.v1.Verdict\x12\x0c\n\x04rule\x18\x08 \x01(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x19\n\x0b\x65xplanation\x18\n \x01(\tB\x04\xc8\xf3\x18\x01\x12%\n\x04tier\x18\x0b \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12\x16\n\x0epolicy_version\x18\x0c \x01(\t\x12\x15\n\raction_digest\x18\r \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x0e \x01(\t\x12\x15\n\ragent_version\x18\x0f \x01(\t\x12&\n\x02\x61t\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\rDecisionsMade\x12\x34\n\tdecisions\x18\x01 \x03(\x0b\x32!.provost.policy.v1.DecisionRecord\"\xb4\x02\n\x11\x41pprovalRequested\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12)\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x19.provost.policy.v1.Action\x12\x15\n\raction_digest\x18\x03 \x01(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12\x0f\n\x07task_id\x18\x05 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x06 \x01(\t\x12\x14\n\x0crequested_by\x18\x07 \x01(\t\x12\x11\n\x03why\x18\x08 \x01(\tB\x04\xc8\xf3\x18\x01\x12&\n\x02\x61t\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bsubject_key\x18\x0b \x01(\t\"\x94\x01\n\x10\x41pprovalAnswered\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x10\n\x08\x61pproved\x18\x03 \x01(\x08\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xc8\xf3\x18\x01\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\x0c\x41pprovalUsed\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eprovost/policy/v1/events.proto\x12\x11provost.policy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprovost/event/v1/privacy.proto\x1a\x1eprovost/policy/v1/policy.proto\"\xca\x01\n\x0f\x41gentRegistered\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12%\n\x04tier\x18\x02 \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12\x15\n\ragent_version\x18\x03 \x01(\t\x12\x0f\n\x07role_id\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fparent_agent_id\x18\x06 \x01(\t\x12\x15\n\rregistered_by\x18\x07 \x01(\t\"c\n\x12\x41gentSecretCreated\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x13\n\x0bsecret_hash\x18\x02 \x01(\t\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc8\x01\n\x0eSessionCreated\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12%\n\x04tier\x18\x03 \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61\x63\x63\x65ssor\x18\x06 \x01(\t\"\xa3\x01\n\rSecretWrapped\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x13\n\x0bwrapping_id\x18\x02 \x01(\t\x12\x12\n\ntoken_hash\x18\x03 \x01(\t\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"u\n\x0fSecretUnwrapped\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x13\n\x0bwrapping_id\x18\x02 \x01(\t\x12\x13\n\x0bsecret_hash\x18\x03 \x01(\t\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9c\x01\n\x07Grounds\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x04 \x01(\t\x12\x16\n\x0epolicy_version\x18\x05 \x01(\t\x12\x18\n\x10\x63ompliant_in_row\x18\x06 \x01(\x05\x12\x12\n\nviolations\x18\x07 \x01(\x05\x12\x0f\n\x07run_ids\x18\x08 \x03(\t\"\xcc\x01\n\rAgentPromoted\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12*\n\tfrom_tier\x18\x02 \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12(\n\x07to_tier\x18\x03 \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12+\n\x07grounds\x18\x04 \x01(\x0b\x32\x1a.provost.policy.v1.Grounds\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcb\x01\n\x0c\x41gentDemoted\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12*\n\tfrom_tier\x18\x02 \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12(\n\x07to_tier\x18\x03 \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12+\n\x07grounds\x18\x04 \x01(\x0b\x32\x1a.provost.policy.v1.Grounds\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\x0e\x41gentSuspended\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"a\n\x0c\x41gentResumed\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"t\n\x13RevocationConfirmed\x12\x35\n\x07receipt\x18\x01 \x01(\x0b\x32$.provost.policy.v1.RevocationReceipt\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"s\n\x0c\x41gentRevoked\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"x\n\x12PolicySetPublished\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03why\x18\x05 \x01(\t\"\x80\x01\n\x13PolicySetRolledBack\x12\x12\n\nto_version\x18\x01 \x01(\t\x12\x14\n\x0c\x66rom_version\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x88\x04\n\x0e\x44\x65\x63isionRecord\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x0f\n\x07task_id\x18\x04 \x01(\t\x12)\n\x06\x61\x63tion\x18\x05 \x01(\x0b\x32\x19.provost.policy.v1.Action\x12%\n\x04mode\x18\x06 \x01(\x0e\x32\x17.provost.policy.v1.Mode\x12+\n\x07verdict\x18\x07 \x01(\x0e\x32\x1a.provost.policy.v1.Verdict\x12\x0c\n\x04rule\x18\x08 \x01(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x19\n\x0b\x65xplanation\x18\n \x01(\tB\x04\xc8\xf3\x18\x01\x12%\n\x04tier\x18\x0b \x01(\x0e\x32\x17.provost.policy.v1.Tier\x12\x16\n\x0epolicy_version\x18\x0c \x01(\t\x12\x15\n\raction_digest\x18\r \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x0e \x01(\t\x12\x15\n\ragent_version\x18\x0f \x01(\t\x12&\n\x02\x61t\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06labels\x18\x11 \x03(\t\x12\x12\n\nsteps_done\x18\x12 \x03(\t\x12(\n\x04\x63ost\x18\x13 \x01(\x0b\x32\x1a.provost.policy.v1.Amounts\"{\n\rDecisionsMade\x12\x34\n\tdecisions\x18\x01 \x03(\x0b\x32!.provost.policy.v1.DecisionRecord\x12\x34\n\x0creservations\x18\x02 \x03(\x0b\x32\x1e.provost.policy.v1.Reservation\"\xcf\x01\n\tBudgetSet\x12-\n\x05scope\x18\x01 \x01(\x0e\x32\x1e.provost.policy.v1.BudgetScope\x12\x10\n\x08scope_id\x18\x02 \x01(\t\x12(\n\x06limits\x18\x03 \x03(\x0b\x32\x18.provost.policy.v1.Limit\x12\x16\n\x0ewindow_seconds\x18\x04 \x01(\x03\x12\n\n\x02\x62y\x18\x05 \x01(\t\x12\x0b\n\x03why\x18\x06 \x01(\t\x12&\n\x02\x61t\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"F\n\x0e\x42udgetReserved\x12\x34\n\x0creservations\x18\x01 \x03(\x0b\x32\x1e.provost.policy.v1.Reservation\"\x8a\x02\n\x12ReservationsClosed\x12?\n\x08\x63losings\x18\x01 \x03(\x0b\x32-.provost.policy.v1.ReservationsClosed.Closing\x1a\xb2\x01\n\x07\x43losing\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12.\n\x03\x65nd\x18\x02 \x01(\x0e\x32!.provost.policy.v1.ReservationEnd\x12+\n\x07\x63harged\x18\x03 \x01(\x0b\x32\x1a.provost.policy.v1.Amounts\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe5\x02\n\x11\x41pprovalRequested\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12)\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x19.provost.policy.v1.Action\x12\x15\n\raction_digest\x18\x03 \x01(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12\x0f\n\x07task_id\x18\x05 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x06 \x01(\t\x12\x14\n\x0crequested_by\x18\x07 \x01(\t\x12\x11\n\x03why\x18\x08 \x01(\tB\x04\xc8\xf3\x18\x01\x12&\n\x02\x61t\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bsubject_key\x18\x0b \x01(\t\x12\x0c\n\x04rule\x18\x0c \x01(\t\x12\x0e\n\x06needed\x18\r \x01(\x05\x12\x11\n\tapprovers\x18\x0e \x03(\t\"\xa6\x01\n\rApprovalVoted\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12%\n\x04vote\x18\x03 \x01(\x0e\x32\x17.provost.policy.v1.Vote\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xc8\xf3\x18\x01\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaf\x01\n\x10\x41pprovalAnswered\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x10\n\x08\x61pproved\x18\x03 \x01(\x08\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xc8\xf3\x18\x01\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x63hanges_requested\x18\x07 \x01(\x08\"p\n\x0c\x41pprovalUsed\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,26 +38,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECISIONRECORD'].fields_by_name['explanation']._serialized_options = b'\310\363\030\001'
   _globals['_APPROVALREQUESTED'].fields_by_name['why']._loaded_options = None
   _globals['_APPROVALREQUESTED'].fields_by_name['why']._serialized_options = b'\310\363\030\001'
+  _globals['_APPROVALVOTED'].fields_by_name['comment']._loaded_options = None
+  _globals['_APPROVALVOTED'].fields_by_name['comment']._serialized_options = b'\310\363\030\001'
   _globals['_APPROVALANSWERED'].fields_by_name['comment']._loaded_options = None
   _globals['_APPROVALANSWERED'].fields_by_name['comment']._serialized_options = b'\310\363\030\001'
   _globals['_AGENTREGISTERED']._serialized_start=151
-  _globals['_AGENTREGISTERED']._serialized_end=305
-  _globals['_AGENTSECRETCREATED']._serialized_start=307
-  _globals['_AGENTSECRETCREATED']._serialized_end=406
-  _globals['_SESSIONCREATED']._serialized_start=409
-  _globals['_SESSIONCREATED']._serialized_end=591
-  _globals['_AGENTREVOKED']._serialized_start=593
-  _globals['_AGENTREVOKED']._serialized_end=708
-  _globals['_POLICYSETPUBLISHED']._serialized_start=710
-  _globals['_POLICYSETPUBLISHED']._serialized_end=817
-  _globals['_DECISIONRECORD']._serialized_start=820
-  _globals['_DECISIONRECORD']._serialized_end=1262
-  _globals['_DECISIONSMADE']._serialized_start=1264
-  _globals['_DECISIONSMADE']._serialized_end=1333
-  _globals['_APPROVALREQUESTED']._serialized_start=1336
-  _globals['_APPROVALREQUESTED']._serialized_end=1644
-  _globals['_APPROVALANSWERED']._serialized_start=1647
-  _globals['_APPROVALANSWERED']._serialized_end=1795
-  _globals['_APPROVALUSED']._serialized_start=1797
-  _globals['_APPROVALUSED']._serialized_end=1909
+  _globals['_AGENTREGISTERED']._serialized_end=353
+  _globals['_AGENTSECRETCREATED']._serialized_start=355
+  _globals['_AGENTSECRETCREATED']._serialized_end=454
+  _globals['_SESSIONCREATED']._serialized_start=457
+  _globals['_SESSIONCREATED']._serialized_end=657
+  _globals['_SECRETWRAPPED']._serialized_start=660
+  _globals['_SECRETWRAPPED']._serialized_end=823
+  _globals['_SECRETUNWRAPPED']._serialized_start=825
+  _globals['_SECRETUNWRAPPED']._serialized_end=942
+  _globals['_GROUNDS']._serialized_start=945
+  _globals['_GROUNDS']._serialized_end=1101
+  _globals['_AGENTPROMOTED']._serialized_start=1104
+  _globals['_AGENTPROMOTED']._serialized_end=1308
+  _globals['_AGENTDEMOTED']._serialized_start=1311
+  _globals['_AGENTDEMOTED']._serialized_end=1514
+  _globals['_AGENTSUSPENDED']._serialized_start=1516
+  _globals['_AGENTSUSPENDED']._serialized_end=1615
+  _globals['_AGENTRESUMED']._serialized_start=1617
+  _globals['_AGENTRESUMED']._serialized_end=1714
+  _globals['_REVOCATIONCONFIRMED']._serialized_start=1716
+  _globals['_REVOCATIONCONFIRMED']._serialized_end=1832
+  _globals['_AGENTREVOKED']._serialized_start=1834
+  _globals['_AGENTREVOKED']._serialized_end=1949
+  _globals['_POLICYSETPUBLISHED']._serialized_start=1951
+  _globals['_POLICYSETPUBLISHED']._serialized_end=2071
+  _globals['_POLICYSETROLLEDBACK']._serialized_start=2074
+  _globals['_POLICYSETROLLEDBACK']._serialized_end=2202
+  _globals['_DECISIONRECORD']._serialized_start=2205
+  _globals['_DECISIONRECORD']._serialized_end=2725
+  _globals['_DECISIONSMADE']._serialized_start=2727
+  _globals['_DECISIONSMADE']._serialized_end=2850
+  _globals['_BUDGETSET']._serialized_start=2853
+  _globals['_BUDGETSET']._serialized_end=3060
+  _globals['_BUDGETRESERVED']._serialized_start=3062
+  _globals['_BUDGETRESERVED']._serialized_end=3132
+  _globals['_RESERVATIONSCLOSED']._serialized_start=3135
+  _globals['_RESERVATIONSCLOSED']._serialized_end=3401
+  _globals['_RESERVATIONSCLOSED_CLOSING']._serialized_start=3223
+  _globals['_RESERVATIONSCLOSED_CLOSING']._serialized_end=3401
+  _globals['_APPROVALREQUESTED']._serialized_start=3404
+  _globals['_APPROVALREQUESTED']._serialized_end=3761
+  _globals['_APPROVALVOTED']._serialized_start=3764
+  _globals['_APPROVALVOTED']._serialized_end=3930
+  _globals['_APPROVALANSWERED']._serialized_start=3933
+  _globals['_APPROVALANSWERED']._serialized_end=4108
+  _globals['_APPROVALUSED']._serialized_start=4110
+  _globals['_APPROVALUSED']._serialized_end=4222
 # @@protoc_insertion_point(module_scope)

@@ -31,10 +31,15 @@ class AgentRegistered(_message.Message):
     AGENT_VERSION_FIELD_NUMBER: _builtins.int
     ROLE_ID_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    PARENT_AGENT_ID_FIELD_NUMBER: _builtins.int
+    REGISTERED_BY_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     tier: _policy_pb2.Tier.ValueType
     agent_version: _builtins.str
     role_id: _builtins.str
+    parent_agent_id: _builtins.str
+    """The agent that controls it; empty: people do."""
+    registered_by: _builtins.str
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -45,10 +50,12 @@ class AgentRegistered(_message.Message):
         agent_version: _builtins.str = ...,
         role_id: _builtins.str = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        parent_agent_id: _builtins.str = ...,
+        registered_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_version", b"agent_version", "at", b"at", "role_id", b"role_id", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_version", b"agent_version", "at", b"at", "parent_agent_id", b"parent_agent_id", "registered_by", b"registered_by", "role_id", b"role_id", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -93,9 +100,12 @@ class SessionCreated(_message.Message):
     TIER_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    ACCESSOR_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     session_id: _builtins.str
     tier: _policy_pb2.Tier.ValueType
+    accessor: _builtins.str
+    """Names the token in Vault, when Vault gave one; it takes it away and grants nothing."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -108,14 +118,288 @@ class SessionCreated(_message.Message):
         tier: _policy_pb2.Tier.ValueType = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        accessor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "expire_time", b"expire_time", "session_id", b"session_id", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accessor", b"accessor", "agent_id", b"agent_id", "at", b"at", "expire_time", b"expire_time", "session_id", b"session_id", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SessionCreated: _TypeAlias = SessionCreated  # noqa: Y015
+
+@_typing.final
+class SecretWrapped(_message.Message):
+    """Aggregate `agent`. A wrapped secret was promised: whoever shows the token first gets it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    WRAPPING_ID_FIELD_NUMBER: _builtins.int
+    TOKEN_HASH_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    wrapping_id: _builtins.str
+    token_hash: _builtins.str
+    """Of the token, salted."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        wrapping_id: _builtins.str = ...,
+        token_hash: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "expire_time", b"expire_time", "token_hash", b"token_hash", "wrapping_id", b"wrapping_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SecretWrapped: _TypeAlias = SecretWrapped  # noqa: Y015
+
+@_typing.final
+class SecretUnwrapped(_message.Message):
+    """Aggregate `agent`. The token is good for nothing more; the secret's salted hash is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    WRAPPING_ID_FIELD_NUMBER: _builtins.int
+    SECRET_HASH_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    wrapping_id: _builtins.str
+    secret_hash: _builtins.str
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        wrapping_id: _builtins.str = ...,
+        secret_hash: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "secret_hash", b"secret_hash", "wrapping_id", b"wrapping_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SecretUnwrapped: _TypeAlias = SecretUnwrapped  # noqa: Y015
+
+@_typing.final
+class Grounds(_message.Message):
+    """Why an agent's tier moved: what it rested on, in full."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    COMPLIANT_IN_ROW_FIELD_NUMBER: _builtins.int
+    VIOLATIONS_FIELD_NUMBER: _builtins.int
+    RUN_IDS_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """Which rule of which set, as `promotion.steady`; empty when a person did it."""
+    why: _builtins.str
+    by: _builtins.str
+    approval_id: _builtins.str
+    """Of the approval, where one was needed."""
+    policy_version: _builtins.str
+    compliant_in_row: _builtins.int
+    """Verified and compliant in a row, and violations at this tier, at that moment."""
+    violations: _builtins.int
+    @_builtins.property
+    def run_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The newest runs it rests on, at most 20."""
+
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        why: _builtins.str = ...,
+        by: _builtins.str = ...,
+        approval_id: _builtins.str = ...,
+        policy_version: _builtins.str = ...,
+        compliant_in_row: _builtins.int = ...,
+        violations: _builtins.int = ...,
+        run_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "by", b"by", "compliant_in_row", b"compliant_in_row", "policy_version", b"policy_version", "rule", b"rule", "run_ids", b"run_ids", "violations", b"violations", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Grounds: _TypeAlias = Grounds  # noqa: Y015
+
+@_typing.final
+class AgentPromoted(_message.Message):
+    """Aggregate `agent`. Always one tier up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    FROM_TIER_FIELD_NUMBER: _builtins.int
+    TO_TIER_FIELD_NUMBER: _builtins.int
+    GROUNDS_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    from_tier: _policy_pb2.Tier.ValueType
+    to_tier: _policy_pb2.Tier.ValueType
+    @_builtins.property
+    def grounds(self) -> Global___Grounds: ...
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        from_tier: _policy_pb2.Tier.ValueType = ...,
+        to_tier: _policy_pb2.Tier.ValueType = ...,
+        grounds: Global___Grounds | None = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "grounds", b"grounds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "from_tier", b"from_tier", "grounds", b"grounds", "to_tier", b"to_tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgentPromoted: _TypeAlias = AgentPromoted  # noqa: Y015
+
+@_typing.final
+class AgentDemoted(_message.Message):
+    """Aggregate `agent`. Always one tier down. Sessions of the higher tier are worth the lower one from here on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    FROM_TIER_FIELD_NUMBER: _builtins.int
+    TO_TIER_FIELD_NUMBER: _builtins.int
+    GROUNDS_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    from_tier: _policy_pb2.Tier.ValueType
+    to_tier: _policy_pb2.Tier.ValueType
+    @_builtins.property
+    def grounds(self) -> Global___Grounds: ...
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        from_tier: _policy_pb2.Tier.ValueType = ...,
+        to_tier: _policy_pb2.Tier.ValueType = ...,
+        grounds: Global___Grounds | None = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "grounds", b"grounds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "from_tier", b"from_tier", "grounds", b"grounds", "to_tier", b"to_tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgentDemoted: _TypeAlias = AgentDemoted  # noqa: Y015
+
+@_typing.final
+class AgentSuspended(_message.Message):
+    """Aggregate `agent`. Everything it asks is refused until it is resumed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    why: _builtins.str
+    by: _builtins.str
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        why: _builtins.str = ...,
+        by: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "by", b"by", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgentSuspended: _TypeAlias = AgentSuspended  # noqa: Y015
+
+@_typing.final
+class AgentResumed(_message.Message):
+    """Aggregate `agent`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    why: _builtins.str
+    by: _builtins.str
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        why: _builtins.str = ...,
+        by: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "by", b"by", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgentResumed: _TypeAlias = AgentResumed  # noqa: Y015
+
+@_typing.final
+class RevocationConfirmed(_message.Message):
+    """Aggregate `agent`. Everyone who held some of its power has said that it is gone, or is named as silent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _policy_pb2.RevocationReceipt: ...
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        receipt: _policy_pb2.RevocationReceipt | None = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevocationConfirmed: _TypeAlias = RevocationConfirmed  # noqa: Y015
 
 @_typing.final
 class AgentRevoked(_message.Message):
@@ -161,9 +445,11 @@ class PolicySetPublished(_message.Message):
     DOCUMENT_FIELD_NUMBER: _builtins.int
     BY_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     document: _builtins.str
     by: _builtins.str
+    why: _builtins.str
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -173,14 +459,49 @@ class PolicySetPublished(_message.Message):
         document: _builtins.str = ...,
         by: _builtins.str = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        why: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "by", b"by", "document", b"document", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "by", b"by", "document", b"document", "version", b"version", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PolicySetPublished: _TypeAlias = PolicySetPublished  # noqa: Y015
+
+@_typing.final
+class PolicySetRolledBack(_message.Message):
+    """Aggregate `policyset`. An older set is in force again, as it was when it was published."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TO_VERSION_FIELD_NUMBER: _builtins.int
+    FROM_VERSION_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    to_version: _builtins.str
+    from_version: _builtins.str
+    by: _builtins.str
+    why: _builtins.str
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        to_version: _builtins.str = ...,
+        from_version: _builtins.str = ...,
+        by: _builtins.str = ...,
+        why: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "by", b"by", "from_version", b"from_version", "to_version", b"to_version", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicySetRolledBack: _TypeAlias = PolicySetRolledBack  # noqa: Y015
 
 @_typing.final
 class DecisionRecord(_message.Message):
@@ -204,6 +525,9 @@ class DecisionRecord(_message.Message):
     APPROVAL_ID_FIELD_NUMBER: _builtins.int
     AGENT_VERSION_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    STEPS_DONE_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     agent_id: _builtins.str
     run_id: _builtins.str
@@ -222,6 +546,14 @@ class DecisionRecord(_message.Message):
     def action(self) -> _policy_pb2.Action: ...
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it rested on besides, so that it can be decided anew: labels of the run, steps it had been through."""
+
+    @_builtins.property
+    def steps_done(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def cost(self) -> _policy_pb2.Amounts: ...
     def __init__(
         self,
         *,
@@ -241,10 +573,13 @@ class DecisionRecord(_message.Message):
         approval_id: _builtins.str = ...,
         agent_version: _builtins.str = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        labels: _abc.Iterable[_builtins.str] | None = ...,
+        steps_done: _abc.Iterable[_builtins.str] | None = ...,
+        cost: _policy_pb2.Amounts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at", b"at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at", b"at", "cost", b"cost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "action_digest", b"action_digest", "agent_id", b"agent_id", "agent_version", b"agent_version", "approval_id", b"approval_id", "at", b"at", "decision_id", b"decision_id", "explanation", b"explanation", "mode", b"mode", "policy_version", b"policy_version", "reason", b"reason", "rule", b"rule", "run_id", b"run_id", "task_id", b"task_id", "tier", b"tier", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "action_digest", b"action_digest", "agent_id", b"agent_id", "agent_version", b"agent_version", "approval_id", b"approval_id", "at", b"at", "cost", b"cost", "decision_id", b"decision_id", "explanation", b"explanation", "labels", b"labels", "mode", b"mode", "policy_version", b"policy_version", "reason", b"reason", "rule", b"rule", "run_id", b"run_id", "steps_done", b"steps_done", "task_id", b"task_id", "tier", b"tier", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -252,25 +587,149 @@ Global___DecisionRecord: _TypeAlias = DecisionRecord  # noqa: Y015
 
 @_typing.final
 class DecisionsMade(_message.Message):
-    """Aggregate `decisions`, id of the replica: all decisions that were committed together."""
+    """Aggregate `decisions`, id of the replica: all decisions that were committed together. Those that draw on budgets are
+    committed on aggregate `budget` instead, so that what is allowed and what is set aside for it are one fact.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DECISIONS_FIELD_NUMBER: _builtins.int
+    RESERVATIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecisionRecord]: ...
+    @_builtins.property
+    def reservations(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.Reservation]: ...
     def __init__(
         self,
         *,
         decisions: _abc.Iterable[Global___DecisionRecord] | None = ...,
+        reservations: _abc.Iterable[_policy_pb2.Reservation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "reservations", b"reservations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecisionsMade: _TypeAlias = DecisionsMade  # noqa: Y015
+
+@_typing.final
+class BudgetSet(_message.Message):
+    """Aggregate `budget`, id `all`. No limits: what was set by hand is taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    SCOPE_ID_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    WINDOW_SECONDS_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    scope: _policy_pb2.BudgetScope.ValueType
+    scope_id: _builtins.str
+    window_seconds: _builtins.int
+    by: _builtins.str
+    why: _builtins.str
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.Limit]: ...
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        scope: _policy_pb2.BudgetScope.ValueType = ...,
+        scope_id: _builtins.str = ...,
+        limits: _abc.Iterable[_policy_pb2.Limit] | None = ...,
+        window_seconds: _builtins.int = ...,
+        by: _builtins.str = ...,
+        why: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "by", b"by", "limits", b"limits", "scope", b"scope", "scope_id", b"scope_id", "why", b"why", "window_seconds", b"window_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetSet: _TypeAlias = BudgetSet  # noqa: Y015
+
+@_typing.final
+class BudgetReserved(_message.Message):
+    """Aggregate `budget`. Those that came together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reservations(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.Reservation]: ...
+    def __init__(
+        self,
+        *,
+        reservations: _abc.Iterable[_policy_pb2.Reservation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reservations", b"reservations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetReserved: _TypeAlias = BudgetReserved  # noqa: Y015
+
+@_typing.final
+class ReservationsClosed(_message.Message):
+    """Aggregate `budget`. Those that came together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Closing(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        RESERVATION_ID_FIELD_NUMBER: _builtins.int
+        END_FIELD_NUMBER: _builtins.int
+        CHARGED_FIELD_NUMBER: _builtins.int
+        BY_FIELD_NUMBER: _builtins.int
+        AT_FIELD_NUMBER: _builtins.int
+        reservation_id: _builtins.str
+        end: _policy_pb2.ReservationEnd.ValueType
+        by: _builtins.str
+        @_builtins.property
+        def charged(self) -> _policy_pb2.Amounts:
+            """What counts as spent."""
+
+        @_builtins.property
+        def at(self) -> _timestamp_pb2.Timestamp: ...
+        def __init__(
+            self,
+            *,
+            reservation_id: _builtins.str = ...,
+            end: _policy_pb2.ReservationEnd.ValueType = ...,
+            charged: _policy_pb2.Amounts | None = ...,
+            by: _builtins.str = ...,
+            at: _timestamp_pb2.Timestamp | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "charged", b"charged"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "by", b"by", "charged", b"charged", "end", b"end", "reservation_id", b"reservation_id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CLOSINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def closings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReservationsClosed.Closing]: ...
+    def __init__(
+        self,
+        *,
+        closings: _abc.Iterable[Global___ReservationsClosed.Closing] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closings", b"closings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReservationsClosed: _TypeAlias = ReservationsClosed  # noqa: Y015
 
 @_typing.final
 class ApprovalRequested(_message.Message):
@@ -289,6 +748,9 @@ class ApprovalRequested(_message.Message):
     AT_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     SUBJECT_KEY_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    NEEDED_FIELD_NUMBER: _builtins.int
+    APPROVERS_FIELD_NUMBER: _builtins.int
     approval_id: _builtins.str
     action_digest: _builtins.str
     run_id: _builtins.str
@@ -298,12 +760,19 @@ class ApprovalRequested(_message.Message):
     why: _builtins.str
     subject_key: _builtins.str
     """What is personal here is sealed under it; empty: nothing is."""
+    rule: _builtins.str
+    """Which rule asks for it, and how many have to say yes; 0 in events from before there were several: one."""
+    needed: _builtins.int
     @_builtins.property
     def action(self) -> _policy_pb2.Action: ...
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def approvers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who may answer; empty: every approver."""
+
     def __init__(
         self,
         *,
@@ -318,18 +787,58 @@ class ApprovalRequested(_message.Message):
         at: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         subject_key: _builtins.str = ...,
+        rule: _builtins.str = ...,
+        needed: _builtins.int = ...,
+        approvers: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at", b"at", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "action_digest", b"action_digest", "agent_id", b"agent_id", "approval_id", b"approval_id", "at", b"at", "expire_time", b"expire_time", "requested_by", b"requested_by", "run_id", b"run_id", "subject_key", b"subject_key", "task_id", b"task_id", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "action_digest", b"action_digest", "agent_id", b"agent_id", "approval_id", b"approval_id", "approvers", b"approvers", "at", b"at", "expire_time", b"expire_time", "needed", b"needed", "requested_by", b"requested_by", "rule", b"rule", "run_id", b"run_id", "subject_key", b"subject_key", "task_id", b"task_id", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ApprovalRequested: _TypeAlias = ApprovalRequested  # noqa: Y015
 
 @_typing.final
+class ApprovalVoted(_message.Message):
+    """Aggregate `approval`. A yes that is not enough yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    VOTE_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    run_id: _builtins.str
+    vote: _policy_pb2.Vote.ValueType
+    by: _builtins.str
+    comment: _builtins.str
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        run_id: _builtins.str = ...,
+        vote: _policy_pb2.Vote.ValueType = ...,
+        by: _builtins.str = ...,
+        comment: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "at", b"at", "by", b"by", "comment", b"comment", "run_id", b"run_id", "vote", b"vote"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalVoted: _TypeAlias = ApprovalVoted  # noqa: Y015
+
+@_typing.final
 class ApprovalAnswered(_message.Message):
-    """Aggregate `approval`."""
+    """Aggregate `approval`. The answer that closes it: the last yes that was needed, or the first no."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -339,11 +848,14 @@ class ApprovalAnswered(_message.Message):
     BY_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    CHANGES_REQUESTED_FIELD_NUMBER: _builtins.int
     approval_id: _builtins.str
     run_id: _builtins.str
     approved: _builtins.bool
     by: _builtins.str
     comment: _builtins.str
+    changes_requested: _builtins.bool
+    """Not approved as it was asked; the comment says what to ask instead."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -355,10 +867,11 @@ class ApprovalAnswered(_message.Message):
         by: _builtins.str = ...,
         comment: _builtins.str = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        changes_requested: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "approved", b"approved", "at", b"at", "by", b"by", "comment", b"comment", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "approved", b"approved", "at", b"at", "by", b"by", "changes_requested", b"changes_requested", "comment", b"comment", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -99,6 +99,8 @@ class _AgentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AgentState
     AGENT_STATE_UNSPECIFIED: _AgentState.ValueType  # 0
     AGENT_STATE_ACTIVE: _AgentState.ValueType  # 1
     AGENT_STATE_REVOKED: _AgentState.ValueType  # 2
+    AGENT_STATE_SUSPENDED: _AgentState.ValueType  # 3
+    """Refused everything until it is resumed."""
 
 class AgentState(_AgentState, metaclass=_AgentStateEnumTypeWrapper):
     """Whether an agent may act at all."""
@@ -106,6 +108,8 @@ class AgentState(_AgentState, metaclass=_AgentStateEnumTypeWrapper):
 AGENT_STATE_UNSPECIFIED: AgentState.ValueType  # 0
 AGENT_STATE_ACTIVE: AgentState.ValueType  # 1
 AGENT_STATE_REVOKED: AgentState.ValueType  # 2
+AGENT_STATE_SUSPENDED: AgentState.ValueType  # 3
+"""Refused everything until it is resumed."""
 Global___AgentState: _TypeAlias = AgentState  # noqa: Y015
 
 class _ApprovalState:
@@ -121,6 +125,8 @@ class _ApprovalStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Approva
     APPROVAL_STATE_USED: _ApprovalState.ValueType  # 4
     """Approved, and the one permit it was good for has been given."""
     APPROVAL_STATE_EXPIRED: _ApprovalState.ValueType  # 5
+    APPROVAL_STATE_CHANGES_REQUESTED: _ApprovalState.ValueType  # 6
+    """Rejected as it was asked; the comment says what would have to be asked instead."""
 
 class ApprovalState(_ApprovalState, metaclass=_ApprovalStateEnumTypeWrapper):
     """What became of a request for approval."""
@@ -132,7 +138,109 @@ APPROVAL_STATE_REJECTED: ApprovalState.ValueType  # 3
 APPROVAL_STATE_USED: ApprovalState.ValueType  # 4
 """Approved, and the one permit it was good for has been given."""
 APPROVAL_STATE_EXPIRED: ApprovalState.ValueType  # 5
+APPROVAL_STATE_CHANGES_REQUESTED: ApprovalState.ValueType  # 6
+"""Rejected as it was asked; the comment says what would have to be asked instead."""
 Global___ApprovalState: _TypeAlias = ApprovalState  # noqa: Y015
+
+class _Vote:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VoteEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Vote.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VOTE_UNSPECIFIED: _Vote.ValueType  # 0
+    VOTE_APPROVE: _Vote.ValueType  # 1
+    VOTE_REJECT: _Vote.ValueType  # 2
+    VOTE_REQUEST_CHANGES: _Vote.ValueType  # 3
+
+class Vote(_Vote, metaclass=_VoteEnumTypeWrapper):
+    """One person's word on an approval."""
+
+VOTE_UNSPECIFIED: Vote.ValueType  # 0
+VOTE_APPROVE: Vote.ValueType  # 1
+VOTE_REJECT: Vote.ValueType  # 2
+VOTE_REQUEST_CHANGES: Vote.ValueType  # 3
+Global___Vote: _TypeAlias = Vote  # noqa: Y015
+
+class _Unit:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UnitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Unit.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UNIT_UNSPECIFIED: _Unit.ValueType  # 0
+    UNIT_ACTIONS: _Unit.ValueType  # 1
+    """Effects, one each."""
+    UNIT_TOKENS: _Unit.ValueType  # 2
+    """Of a language model, in and out."""
+    UNIT_MONEY_MICROS: _Unit.ValueType  # 3
+    """Millionths of the unit of account."""
+    UNIT_ERRORS: _Unit.ValueType  # 4
+    """Errors that state has recorded."""
+    UNIT_HOSTS: _Unit.ValueType  # 5
+    """Different targets that were touched: the blast radius."""
+
+class Unit(_Unit, metaclass=_UnitEnumTypeWrapper):
+    """What a budget counts."""
+
+UNIT_UNSPECIFIED: Unit.ValueType  # 0
+UNIT_ACTIONS: Unit.ValueType  # 1
+"""Effects, one each."""
+UNIT_TOKENS: Unit.ValueType  # 2
+"""Of a language model, in and out."""
+UNIT_MONEY_MICROS: Unit.ValueType  # 3
+"""Millionths of the unit of account."""
+UNIT_ERRORS: Unit.ValueType  # 4
+"""Errors that state has recorded."""
+UNIT_HOSTS: Unit.ValueType  # 5
+"""Different targets that were touched: the blast radius."""
+Global___Unit: _TypeAlias = Unit  # noqa: Y015
+
+class _BudgetScope:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BudgetScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BudgetScope.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BUDGET_SCOPE_UNSPECIFIED: _BudgetScope.ValueType  # 0
+    BUDGET_SCOPE_RUN: _BudgetScope.ValueType  # 1
+    BUDGET_SCOPE_AGENT: _BudgetScope.ValueType  # 2
+    BUDGET_SCOPE_TASK: _BudgetScope.ValueType  # 3
+    BUDGET_SCOPE_TENANT: _BudgetScope.ValueType  # 4
+
+class BudgetScope(_BudgetScope, metaclass=_BudgetScopeEnumTypeWrapper):
+    """Whose budget it is. They are nested: what an agent does in a run counts against all four."""
+
+BUDGET_SCOPE_UNSPECIFIED: BudgetScope.ValueType  # 0
+BUDGET_SCOPE_RUN: BudgetScope.ValueType  # 1
+BUDGET_SCOPE_AGENT: BudgetScope.ValueType  # 2
+BUDGET_SCOPE_TASK: BudgetScope.ValueType  # 3
+BUDGET_SCOPE_TENANT: BudgetScope.ValueType  # 4
+Global___BudgetScope: _TypeAlias = BudgetScope  # noqa: Y015
+
+class _ReservationEnd:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReservationEndEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReservationEnd.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RESERVATION_END_UNSPECIFIED: _ReservationEnd.ValueType  # 0
+    RESERVATION_END_SETTLED: _ReservationEnd.ValueType  # 1
+    RESERVATION_END_REFUNDED: _ReservationEnd.ValueType  # 2
+    """Nothing was spent."""
+    RESERVATION_END_EXPIRED: _ReservationEnd.ValueType  # 3
+    """Nobody said what was spent: all of it counts."""
+
+class ReservationEnd(_ReservationEnd, metaclass=_ReservationEndEnumTypeWrapper):
+    """How a reservation ended."""
+
+RESERVATION_END_UNSPECIFIED: ReservationEnd.ValueType  # 0
+RESERVATION_END_SETTLED: ReservationEnd.ValueType  # 1
+RESERVATION_END_REFUNDED: ReservationEnd.ValueType  # 2
+"""Nothing was spent."""
+RESERVATION_END_EXPIRED: ReservationEnd.ValueType  # 3
+"""Nobody said what was spent: all of it counts."""
+Global___ReservationEnd: _TypeAlias = ReservationEnd  # noqa: Y015
 
 @_typing.final
 class Agent(_message.Message):
@@ -146,16 +254,28 @@ class Agent(_message.Message):
     REVOKED_BY_FIELD_NUMBER: _builtins.int
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
     REGISTER_TIME_FIELD_NUMBER: _builtins.int
+    PARENT_AGENT_ID_FIELD_NUMBER: _builtins.int
+    REGISTERED_BY_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
+    SUSPEND_REASON_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     tier: Global___Tier.ValueType
     state: Global___AgentState.ValueType
     agent_version: _builtins.str
     revoke_reason: _builtins.str
     revoked_by: _builtins.str
+    parent_agent_id: _builtins.str
+    """The agent that controls this one; empty: people do."""
+    registered_by: _builtins.str
+    suspend_reason: _builtins.str
     @_builtins.property
     def revoke_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def register_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def record(self) -> Global___TrackRecord:
+        """What it has shown of itself."""
+
     def __init__(
         self,
         *,
@@ -167,14 +287,54 @@ class Agent(_message.Message):
         revoked_by: _builtins.str = ...,
         revoke_time: _timestamp_pb2.Timestamp | None = ...,
         register_time: _timestamp_pb2.Timestamp | None = ...,
+        parent_agent_id: _builtins.str = ...,
+        registered_by: _builtins.str = ...,
+        record: Global___TrackRecord | None = ...,
+        suspend_reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["register_time", b"register_time", "revoke_time", b"revoke_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record", "register_time", b"register_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_version", b"agent_version", "register_time", b"register_time", "revoke_reason", b"revoke_reason", "revoke_time", b"revoke_time", "revoked_by", b"revoked_by", "state", b"state", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_version", b"agent_version", "parent_agent_id", b"parent_agent_id", "record", b"record", "register_time", b"register_time", "registered_by", b"registered_by", "revoke_reason", b"revoke_reason", "revoke_time", b"revoke_time", "revoked_by", b"revoked_by", "state", b"state", "suspend_reason", b"suspend_reason", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Agent: _TypeAlias = Agent  # noqa: Y015
+
+@_typing.final
+class TrackRecord(_message.Message):
+    """What an agent's runs came to: only verified outcomes count."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERIFIED_RUNS_FIELD_NUMBER: _builtins.int
+    COMPLIANT_IN_ROW_FIELD_NUMBER: _builtins.int
+    VIOLATIONS_FIELD_NUMBER: _builtins.int
+    VIOLATIONS_AT_TIER_FIELD_NUMBER: _builtins.int
+    TIER_SINCE_TIME_FIELD_NUMBER: _builtins.int
+    verified_runs: _builtins.int
+    compliant_in_row: _builtins.int
+    """Verified and compliant, one after the other, since it got its tier."""
+    violations: _builtins.int
+    violations_at_tier: _builtins.int
+    """Since it got its tier."""
+    @_builtins.property
+    def tier_since_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        verified_runs: _builtins.int = ...,
+        compliant_in_row: _builtins.int = ...,
+        violations: _builtins.int = ...,
+        violations_at_tier: _builtins.int = ...,
+        tier_since_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tier_since_time", b"tier_since_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compliant_in_row", b"compliant_in_row", "tier_since_time", b"tier_since_time", "verified_runs", b"verified_runs", "violations", b"violations", "violations_at_tier", b"violations_at_tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrackRecord: _TypeAlias = TrackRecord  # noqa: Y015
 
 @_typing.final
 class Action(_message.Message):
@@ -246,6 +406,7 @@ class RunContext(_message.Message):
     FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     SUBJECT_KEY_FIELD_NUMBER: _builtins.int
+    STEPS_DONE_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     task_id: _builtins.str
     agent_id: _builtins.str
@@ -256,6 +417,10 @@ class RunContext(_message.Message):
     """The answer must know at least this sequence of the log (the packet's, say)."""
     subject_key: _builtins.str
     """The key that what is personal is sealed under as it is written down; empty: it is written as it is."""
+    @_builtins.property
+    def steps_done(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Phases and steps the run has been through, as the orchestrator knows them; from others they count for nothing."""
+
     def __init__(
         self,
         *,
@@ -266,14 +431,79 @@ class RunContext(_message.Message):
         fencing_token: _builtins.int = ...,
         at_least_sequence: _builtins.int = ...,
         subject_key: _builtins.str = ...,
+        steps_done: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at_least_sequence", b"at_least_sequence", "fencing_token", b"fencing_token", "mode", b"mode", "run_id", b"run_id", "subject_key", b"subject_key", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at_least_sequence", b"at_least_sequence", "fencing_token", b"fencing_token", "mode", b"mode", "run_id", b"run_id", "steps_done", b"steps_done", "subject_key", b"subject_key", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RunContext: _TypeAlias = RunContext  # noqa: Y015
+
+@_typing.final
+class Amounts(_message.Message):
+    """What something costs; 0 is nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    MONEY_MICROS_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    HOSTS_FIELD_NUMBER: _builtins.int
+    actions: _builtins.int
+    tokens: _builtins.int
+    money_micros: _builtins.int
+    errors: _builtins.int
+    @_builtins.property
+    def hosts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        actions: _builtins.int = ...,
+        tokens: _builtins.int = ...,
+        money_micros: _builtins.int = ...,
+        errors: _builtins.int = ...,
+        hosts: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "errors", b"errors", "hosts", b"hosts", "money_micros", b"money_micros", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Amounts: _TypeAlias = Amounts  # noqa: Y015
+
+@_typing.final
+class Change(_message.Message):
+    """One thing that would have to be otherwise for a yes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHAT_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    what: _builtins.str
+    """As `tier`, `packet`, `approval`, `budget`, `labels`, `policy_set`, `mode`, `agent`, `token` or `step`."""
+    to: _builtins.str
+    """As `T3_EXECUTOR`, or a sentence."""
+    by: _builtins.str
+    """Who can change it, as `admin`, `approver` or `agent`."""
+    def __init__(
+        self,
+        *,
+        what: _builtins.str = ...,
+        to: _builtins.str = ...,
+        by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "to", b"to", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Change: _TypeAlias = Change  # noqa: Y015
 
 @_typing.final
 class Decision(_message.Message):
@@ -291,6 +521,8 @@ class Decision(_message.Message):
     OBLIGATIONS_FIELD_NUMBER: _builtins.int
     PERMIT_FIELD_NUMBER: _builtins.int
     PERMIT_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     action_id: _builtins.str
     verdict: Global___Verdict.ValueType
@@ -308,12 +540,18 @@ class Decision(_message.Message):
     """
     permit: _builtins.str
     """A signed permit for the actuators; only with ALLOW, and never in a safe run."""
+    reservation_id: _builtins.str
+    """What was set aside for it, to be settled; empty when no budget asks for it."""
     @_builtins.property
     def obligations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What the caller must keep to, as `dry_run`."""
 
     @_builtins.property
     def permit_expire_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Change]:
+        """What would have to change for a yes; empty with ALLOW."""
+
     def __init__(
         self,
         *,
@@ -329,10 +567,12 @@ class Decision(_message.Message):
         obligations: _abc.Iterable[_builtins.str] | None = ...,
         permit: _builtins.str = ...,
         permit_expire_time: _timestamp_pb2.Timestamp | None = ...,
+        reservation_id: _builtins.str = ...,
+        changes: _abc.Iterable[Global___Change] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["permit_expire_time", b"permit_expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_digest", b"action_digest", "action_id", b"action_id", "decision_id", b"decision_id", "explanation", b"explanation", "obligations", b"obligations", "permit", b"permit", "permit_expire_time", b"permit_expire_time", "policy_version", b"policy_version", "reason", b"reason", "rule", b"rule", "tier", b"tier", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_digest", b"action_digest", "action_id", b"action_id", "changes", b"changes", "decision_id", b"decision_id", "explanation", b"explanation", "obligations", b"obligations", "permit", b"permit", "permit_expire_time", b"permit_expire_time", "policy_version", b"policy_version", "reason", b"reason", "reservation_id", b"reservation_id", "rule", b"rule", "tier", b"tier", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -355,6 +595,11 @@ class Approval(_message.Message):
     REQUEST_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     ANSWER_TIME_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    NEEDED_FIELD_NUMBER: _builtins.int
+    APPROVERS_FIELD_NUMBER: _builtins.int
+    VOTES_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
     approval_id: _builtins.str
     state: Global___ApprovalState.ValueType
     action_digest: _builtins.str
@@ -364,6 +609,10 @@ class Approval(_message.Message):
     why: _builtins.str
     answered_by: _builtins.str
     comment: _builtins.str
+    rule: _builtins.str
+    """Which rule asks for it, and how many have to say yes."""
+    needed: _builtins.int
+    task_id: _builtins.str
     @_builtins.property
     def action(self) -> Global___Action: ...
     @_builtins.property
@@ -372,6 +621,12 @@ class Approval(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def answer_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def approvers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who may answer, as `key:alice`; empty: every approver."""
+
+    @_builtins.property
+    def votes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApprovalVote]: ...
     def __init__(
         self,
         *,
@@ -388,14 +643,311 @@ class Approval(_message.Message):
         request_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         answer_time: _timestamp_pb2.Timestamp | None = ...,
+        rule: _builtins.str = ...,
+        needed: _builtins.int = ...,
+        approvers: _abc.Iterable[_builtins.str] | None = ...,
+        votes: _abc.Iterable[Global___ApprovalVote] | None = ...,
+        task_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "answer_time", b"answer_time", "expire_time", b"expire_time", "request_time", b"request_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "action_digest", b"action_digest", "agent_id", b"agent_id", "answer_time", b"answer_time", "answered_by", b"answered_by", "approval_id", b"approval_id", "comment", b"comment", "expire_time", b"expire_time", "request_time", b"request_time", "requested_by", b"requested_by", "run_id", b"run_id", "state", b"state", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "action_digest", b"action_digest", "agent_id", b"agent_id", "answer_time", b"answer_time", "answered_by", b"answered_by", "approval_id", b"approval_id", "approvers", b"approvers", "comment", b"comment", "expire_time", b"expire_time", "needed", b"needed", "request_time", b"request_time", "requested_by", b"requested_by", "rule", b"rule", "run_id", b"run_id", "state", b"state", "task_id", b"task_id", "votes", b"votes", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Approval: _TypeAlias = Approval  # noqa: Y015
+
+@_typing.final
+class ApprovalVote(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BY_FIELD_NUMBER: _builtins.int
+    VOTE_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    by: _builtins.str
+    vote: Global___Vote.ValueType
+    comment: _builtins.str
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        by: _builtins.str = ...,
+        vote: Global___Vote.ValueType = ...,
+        comment: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "by", b"by", "comment", b"comment", "vote", b"vote"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalVote: _TypeAlias = ApprovalVote  # noqa: Y015
+
+@_typing.final
+class Limit(_message.Message):
+    """How much of one thing may be spent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNIT_FIELD_NUMBER: _builtins.int
+    MOST_FIELD_NUMBER: _builtins.int
+    unit: Global___Unit.ValueType
+    most: _builtins.int
+    def __init__(
+        self,
+        *,
+        unit: Global___Unit.ValueType = ...,
+        most: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["most", b"most", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Limit: _TypeAlias = Limit  # noqa: Y015
+
+@_typing.final
+class Budget(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Line(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        UNIT_FIELD_NUMBER: _builtins.int
+        MOST_FIELD_NUMBER: _builtins.int
+        SPENT_FIELD_NUMBER: _builtins.int
+        RESERVED_FIELD_NUMBER: _builtins.int
+        unit: Global___Unit.ValueType
+        most: _builtins.int
+        spent: _builtins.int
+        reserved: _builtins.int
+        def __init__(
+            self,
+            *,
+            unit: Global___Unit.ValueType = ...,
+            most: _builtins.int = ...,
+            spent: _builtins.int = ...,
+            reserved: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["most", b"most", "reserved", b"reserved", "spent", b"spent", "unit", b"unit"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    BUDGET_ID_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    SCOPE_ID_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    WINDOW_SECONDS_FIELD_NUMBER: _builtins.int
+    WINDOW_START_TIME_FIELD_NUMBER: _builtins.int
+    budget_id: _builtins.str
+    """As `set.agent-daily`, or `hand` when it was set by hand."""
+    scope: Global___BudgetScope.ValueType
+    scope_id: _builtins.str
+    """Of the run, agent or task; empty for the tenant."""
+    window_seconds: _builtins.int
+    """After so many seconds it begins anew; 0: never."""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___Budget.Line]: ...
+    @_builtins.property
+    def window_start_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        budget_id: _builtins.str = ...,
+        scope: Global___BudgetScope.ValueType = ...,
+        scope_id: _builtins.str = ...,
+        lines: _abc.Iterable[Global___Budget.Line] | None = ...,
+        window_seconds: _builtins.int = ...,
+        window_start_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window_start_time", b"window_start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "lines", b"lines", "scope", b"scope", "scope_id", b"scope_id", "window_seconds", b"window_seconds", "window_start_time", b"window_start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Budget: _TypeAlias = Budget  # noqa: Y015
+
+@_typing.final
+class Reservation(_message.Message):
+    """Amounts set aside, in every budget they count against."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Charge(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        BUDGET_ID_FIELD_NUMBER: _builtins.int
+        SCOPE_FIELD_NUMBER: _builtins.int
+        SCOPE_ID_FIELD_NUMBER: _builtins.int
+        WINDOW_FIELD_NUMBER: _builtins.int
+        budget_id: _builtins.str
+        scope: Global___BudgetScope.ValueType
+        scope_id: _builtins.str
+        window: _builtins.int
+        """Which window of the budget, counted from 1970; 0 without windows."""
+        def __init__(
+            self,
+            *,
+            budget_id: _builtins.str = ...,
+            scope: Global___BudgetScope.ValueType = ...,
+            scope_id: _builtins.str = ...,
+            window: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "scope", b"scope", "scope_id", b"scope_id", "window", b"window"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    AMOUNTS_FIELD_NUMBER: _builtins.int
+    CHARGES_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    reservation_id: _builtins.str
+    agent_id: _builtins.str
+    run_id: _builtins.str
+    task_id: _builtins.str
+    decision_id: _builtins.str
+    """The decision it was made for; empty when it was asked for by itself."""
+    @_builtins.property
+    def amounts(self) -> Global___Amounts: ...
+    @_builtins.property
+    def charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reservation.Charge]:
+        """Which counters it counts in."""
+
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until then it must be settled; later all of it counts as spent."""
+
+    def __init__(
+        self,
+        *,
+        reservation_id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        run_id: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        amounts: Global___Amounts | None = ...,
+        charges: _abc.Iterable[Global___Reservation.Charge] | None = ...,
+        decision_id: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amounts", b"amounts", "at", b"at", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "amounts", b"amounts", "at", b"at", "charges", b"charges", "decision_id", b"decision_id", "expire_time", b"expire_time", "reservation_id", b"reservation_id", "run_id", b"run_id", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reservation: _TypeAlias = Reservation  # noqa: Y015
+
+@_typing.final
+class PowerLost(_message.Message):
+    """What one service lost of an agent's power."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SURFACE_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    REPLICA_FIELD_NUMBER: _builtins.int
+    POWERLESS_MS_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    STATEMENT_FIELD_NUMBER: _builtins.int
+    surface: _builtins.str
+    """As `tokens`, `permits`, `locks`, `runs`, `streams`, `reservations`, `children` or `vault`."""
+    service: _builtins.str
+    """As `state`."""
+    replica: _builtins.str
+    """Which process of it."""
+    powerless_ms: _builtins.float
+    """From the moment of the revocation to the moment it was powerless there, by that process's clock."""
+    ended: _builtins.int
+    """How many there were of them, as locks."""
+    statement: _builtins.str
+    """Compact JWS (RFC 7515, EdDSA) over all of this by the service itself."""
+    def __init__(
+        self,
+        *,
+        surface: _builtins.str = ...,
+        service: _builtins.str = ...,
+        replica: _builtins.str = ...,
+        powerless_ms: _builtins.float = ...,
+        ended: _builtins.int = ...,
+        statement: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "powerless_ms", b"powerless_ms", "replica", b"replica", "service", b"service", "statement", b"statement", "surface", b"surface"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PowerLost: _TypeAlias = PowerLost  # noqa: Y015
+
+@_typing.final
+class RevocationReceipt(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    REVOCATION_SEQUENCE_FIELD_NUMBER: _builtins.int
+    REVOKE_TIME_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
+    SILENT_FIELD_NUMBER: _builtins.int
+    CHILDREN_FIELD_NUMBER: _builtins.int
+    WAITED_MS_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    revocation_sequence: _builtins.int
+    """Where the revocation stands in the log."""
+    waited_ms: _builtins.float
+    """Until policy had every word, or gave up waiting."""
+    signature: _builtins.str
+    """Compact JWS by policy over all of this."""
+    @_builtins.property
+    def revoke_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def lost(self) -> _containers.RepeatedCompositeFieldContainer[Global___PowerLost]: ...
+    @_builtins.property
+    def silent(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who should have answered and did not, as `state/3f2a:locks`."""
+
+    @_builtins.property
+    def children(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Children that were revoked with it."""
+
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        revocation_sequence: _builtins.int = ...,
+        revoke_time: _timestamp_pb2.Timestamp | None = ...,
+        lost: _abc.Iterable[Global___PowerLost] | None = ...,
+        silent: _abc.Iterable[_builtins.str] | None = ...,
+        children: _abc.Iterable[_builtins.str] | None = ...,
+        waited_ms: _builtins.float = ...,
+        signature: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["revoke_time", b"revoke_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "children", b"children", "lost", b"lost", "revocation_sequence", b"revocation_sequence", "revoke_time", b"revoke_time", "signature", b"signature", "silent", b"silent", "waited_ms", b"waited_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevocationReceipt: _TypeAlias = RevocationReceipt  # noqa: Y015
 
 @_typing.final
 class RegisterAgentRequest(_message.Message):
@@ -405,10 +957,13 @@ class RegisterAgentRequest(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
     AGENT_VERSION_FIELD_NUMBER: _builtins.int
+    PARENT_AGENT_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     agent_id: _builtins.str
     tier: Global___Tier.ValueType
     agent_version: _builtins.str
+    parent_agent_id: _builtins.str
+    """The agent that controls it: never of a lower tier, and revoked with it."""
     def __init__(
         self,
         *,
@@ -416,10 +971,11 @@ class RegisterAgentRequest(_message.Message):
         agent_id: _builtins.str = ...,
         tier: Global___Tier.ValueType = ...,
         agent_version: _builtins.str = ...,
+        parent_agent_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_version", b"agent_version", "request_id", b"request_id", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_version", b"agent_version", "parent_agent_id", b"parent_agent_id", "request_id", b"request_id", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -541,17 +1097,21 @@ class CreateSecretRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     AGENT_ID_FIELD_NUMBER: _builtins.int
+    WRAP_SECONDS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     agent_id: _builtins.str
+    wrap_seconds: _builtins.int
+    """Greater than 0: the answer carries a wrapping token that is good for one secret, once, so long."""
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         agent_id: _builtins.str = ...,
+        wrap_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "request_id", b"request_id", "wrap_seconds", b"wrap_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -559,6 +1119,61 @@ Global___CreateSecretRequest: _TypeAlias = CreateSecretRequest  # noqa: Y015
 
 @_typing.final
 class CreateSecretResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLE_ID_FIELD_NUMBER: _builtins.int
+    SECRET_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    WRAPPING_TOKEN_FIELD_NUMBER: _builtins.int
+    WRAPPING_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    role_id: _builtins.str
+    secret_id: _builtins.str
+    """Empty when it is wrapped."""
+    sequence: _builtins.int
+    wrapping_token: _builtins.str
+    @_builtins.property
+    def wrapping_expire_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        role_id: _builtins.str = ...,
+        secret_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        wrapping_token: _builtins.str = ...,
+        wrapping_expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wrapping_expire_time", b"wrapping_expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["role_id", b"role_id", "secret_id", b"secret_id", "sequence", b"sequence", "wrapping_expire_time", b"wrapping_expire_time", "wrapping_token", b"wrapping_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateSecretResponse: _TypeAlias = CreateSecretResponse  # noqa: Y015
+
+@_typing.final
+class UnwrapSecretRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WRAPPING_TOKEN_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    wrapping_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        wrapping_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "wrapping_token", b"wrapping_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnwrapSecretRequest: _TypeAlias = UnwrapSecretRequest  # noqa: Y015
+
+@_typing.final
+class UnwrapSecretResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ROLE_ID_FIELD_NUMBER: _builtins.int
@@ -580,7 +1195,7 @@ class CreateSecretResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CreateSecretResponse: _TypeAlias = CreateSecretResponse  # noqa: Y015
+Global___UnwrapSecretResponse: _TypeAlias = UnwrapSecretResponse  # noqa: Y015
 
 @_typing.final
 class CreateSessionRequest(_message.Message):
@@ -647,11 +1262,14 @@ class RevokeAgentRequest(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     DETAILS_FIELD_NUMBER: _builtins.int
+    WAIT_MS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     agent_id: _builtins.str
     kind: _builtins.str
     """As `procedure_violation`, `error_budget_exceeded` or `operator`."""
     details: _builtins.str
+    wait_ms: _builtins.int
+    """How long to wait for everyone's word; 0 is 2000."""
     def __init__(
         self,
         *,
@@ -659,10 +1277,11 @@ class RevokeAgentRequest(_message.Message):
         agent_id: _builtins.str = ...,
         kind: _builtins.str = ...,
         details: _builtins.str = ...,
+        wait_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "details", b"details", "kind", b"kind", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "details", b"details", "kind", b"kind", "request_id", b"request_id", "wait_ms", b"wait_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -670,6 +1289,100 @@ Global___RevokeAgentRequest: _TypeAlias = RevokeAgentRequest  # noqa: Y015
 
 @_typing.final
 class RevokeAgentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    @_builtins.property
+    def agent(self) -> Global___Agent: ...
+    @_builtins.property
+    def receipt(self) -> Global___RevocationReceipt: ...
+    def __init__(
+        self,
+        *,
+        agent: Global___Agent | None = ...,
+        sequence: _builtins.int = ...,
+        receipt: Global___RevocationReceipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "receipt", b"receipt", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeAgentResponse: _TypeAlias = RevokeAgentResponse  # noqa: Y015
+
+@_typing.final
+class GetRevocationReceiptRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    at_least_sequence: _builtins.int
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        at_least_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at_least_sequence", b"at_least_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRevocationReceiptRequest: _TypeAlias = GetRevocationReceiptRequest  # noqa: Y015
+
+@_typing.final
+class GetRevocationReceiptResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> Global___RevocationReceipt: ...
+    def __init__(
+        self,
+        *,
+        receipt: Global___RevocationReceipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRevocationReceiptResponse: _TypeAlias = GetRevocationReceiptResponse  # noqa: Y015
+
+@_typing.final
+class SuspendAgentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    agent_id: _builtins.str
+    why: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "request_id", b"request_id", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspendAgentRequest: _TypeAlias = SuspendAgentRequest  # noqa: Y015
+
+@_typing.final
+class SuspendAgentResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AGENT_FIELD_NUMBER: _builtins.int
@@ -689,7 +1402,165 @@ class RevokeAgentResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___RevokeAgentResponse: _TypeAlias = RevokeAgentResponse  # noqa: Y015
+Global___SuspendAgentResponse: _TypeAlias = SuspendAgentResponse  # noqa: Y015
+
+@_typing.final
+class ResumeAgentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    agent_id: _builtins.str
+    why: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "request_id", b"request_id", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeAgentRequest: _TypeAlias = ResumeAgentRequest  # noqa: Y015
+
+@_typing.final
+class ResumeAgentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    @_builtins.property
+    def agent(self) -> Global___Agent: ...
+    def __init__(
+        self,
+        *,
+        agent: Global___Agent | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeAgentResponse: _TypeAlias = ResumeAgentResponse  # noqa: Y015
+
+@_typing.final
+class PromoteAgentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    TO_TIER_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    agent_id: _builtins.str
+    to_tier: Global___Tier.ValueType
+    """One above the agent's tier."""
+    why: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        to_tier: Global___Tier.ValueType = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "request_id", b"request_id", "to_tier", b"to_tier", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromoteAgentRequest: _TypeAlias = PromoteAgentRequest  # noqa: Y015
+
+@_typing.final
+class PromoteAgentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    @_builtins.property
+    def agent(self) -> Global___Agent: ...
+    @_builtins.property
+    def approval(self) -> Global___Approval:
+        """Set when the promotion waits for it."""
+
+    def __init__(
+        self,
+        *,
+        agent: Global___Agent | None = ...,
+        sequence: _builtins.int = ...,
+        approval: Global___Approval | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "approval", b"approval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "approval", b"approval", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromoteAgentResponse: _TypeAlias = PromoteAgentResponse  # noqa: Y015
+
+@_typing.final
+class DemoteAgentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    TO_TIER_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    agent_id: _builtins.str
+    to_tier: Global___Tier.ValueType
+    """One below the agent's tier."""
+    why: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        to_tier: Global___Tier.ValueType = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "request_id", b"request_id", "to_tier", b"to_tier", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DemoteAgentRequest: _TypeAlias = DemoteAgentRequest  # noqa: Y015
+
+@_typing.final
+class DemoteAgentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    @_builtins.property
+    def agent(self) -> Global___Agent: ...
+    def __init__(
+        self,
+        *,
+        agent: Global___Agent | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DemoteAgentResponse: _TypeAlias = DemoteAgentResponse  # noqa: Y015
 
 @_typing.final
 class AuthorizeRequest(_message.Message):
@@ -700,6 +1571,7 @@ class AuthorizeRequest(_message.Message):
     CONTEXT_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     session_token: _builtins.str
     approval_id: _builtins.str
@@ -708,6 +1580,10 @@ class AuthorizeRequest(_message.Message):
     def context(self) -> Global___RunContext: ...
     @_builtins.property
     def action(self) -> Global___Action: ...
+    @_builtins.property
+    def cost(self) -> Global___Amounts:
+        """What it may cost at most, besides one action and its target; the set's own price holds where it is higher."""
+
     def __init__(
         self,
         *,
@@ -716,10 +1592,11 @@ class AuthorizeRequest(_message.Message):
         context: Global___RunContext | None = ...,
         action: Global___Action | None = ...,
         approval_id: _builtins.str = ...,
+        cost: Global___Amounts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "context", b"context"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "context", b"context", "cost", b"cost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "approval_id", b"approval_id", "context", b"context", "request_id", b"request_id", "session_token", b"session_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "approval_id", b"approval_id", "context", b"context", "cost", b"cost", "request_id", b"request_id", "session_token", b"session_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -772,11 +1649,33 @@ class BatchAuthorizeRequest(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class CostsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___Amounts: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___Amounts | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     SESSION_TOKEN_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
     ACTIONS_FIELD_NUMBER: _builtins.int
     APPROVAL_IDS_FIELD_NUMBER: _builtins.int
+    COSTS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     session_token: _builtins.str
     @_builtins.property
@@ -789,6 +1688,10 @@ class BatchAuthorizeRequest(_message.Message):
     def approval_ids(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """action_id to approval_id, where a person has answered."""
 
+    @_builtins.property
+    def costs(self) -> _containers.MessageMap[_builtins.str, Global___Amounts]:
+        """By action_id: what each may cost at most."""
+
     def __init__(
         self,
         *,
@@ -797,10 +1700,11 @@ class BatchAuthorizeRequest(_message.Message):
         context: Global___RunContext | None = ...,
         actions: _abc.Iterable[Global___Action] | None = ...,
         approval_ids: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        costs: _abc.Mapping[_builtins.str, Global___Amounts] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "approval_ids", b"approval_ids", "context", b"context", "request_id", b"request_id", "session_token", b"session_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "approval_ids", b"approval_ids", "context", b"context", "costs", b"costs", "request_id", b"request_id", "session_token", b"session_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -830,6 +1734,170 @@ class BatchAuthorizeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchAuthorizeResponse: _TypeAlias = BatchAuthorizeResponse  # noqa: Y015
+
+@_typing.final
+class StreamAuthorizeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ask(self) -> Global___AuthorizeRequest: ...
+    def __init__(
+        self,
+        *,
+        ask: Global___AuthorizeRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamAuthorizeRequest: _TypeAlias = StreamAuthorizeRequest  # noqa: Y015
+
+@_typing.final
+class StreamAuthorizeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Failure(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        REASON_FIELD_NUMBER: _builtins.int
+        TEXT_FIELD_NUMBER: _builtins.int
+        RETRY_FIELD_NUMBER: _builtins.int
+        reason: _builtins.str
+        text: _builtins.str
+        retry: _builtins.bool
+        """Whether the same request may be answered a little later."""
+        def __init__(
+            self,
+            *,
+            reason: _builtins.str = ...,
+            text: _builtins.str = ...,
+            retry: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "retry", b"retry", "text", b"text"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    @_builtins.property
+    def answer(self) -> Global___AuthorizeResponse: ...
+    @_builtins.property
+    def failure(self) -> Global___StreamAuthorizeResponse.Failure:
+        """Instead of an answer: why there is none, as Authorize would have failed."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        answer: Global___AuthorizeResponse | None = ...,
+        failure: Global___StreamAuthorizeResponse.Failure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "failure", b"failure"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "failure", b"failure", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamAuthorizeResponse: _TypeAlias = StreamAuthorizeResponse  # noqa: Y015
+
+@_typing.final
+class ExplainRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    tier: Global___Tier.ValueType
+    """Empty: the agent's own."""
+    policy_version: _builtins.str
+    """Empty: the set in force."""
+    @_builtins.property
+    def context(self) -> Global___RunContext: ...
+    @_builtins.property
+    def action(self) -> Global___Action: ...
+    @_builtins.property
+    def cost(self) -> Global___Amounts: ...
+    def __init__(
+        self,
+        *,
+        context: Global___RunContext | None = ...,
+        action: Global___Action | None = ...,
+        tier: Global___Tier.ValueType = ...,
+        policy_version: _builtins.str = ...,
+        cost: Global___Amounts | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "context", b"context", "cost", b"cost"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "context", b"context", "cost", b"cost", "policy_version", b"policy_version", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainRequest: _TypeAlias = ExplainRequest  # noqa: Y015
+
+@_typing.final
+class ExplainResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Check(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        RULE_FIELD_NUMBER: _builtins.int
+        PASSED_FIELD_NUMBER: _builtins.int
+        TEXT_FIELD_NUMBER: _builtins.int
+        rule: _builtins.str
+        """As `packet.scope` or `tier`."""
+        passed: _builtins.bool
+        text: _builtins.str
+        def __init__(
+            self,
+            *,
+            rule: _builtins.str = ...,
+            passed: _builtins.bool = ...,
+            text: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["passed", b"passed", "rule", b"rule", "text", b"text"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    DECISION_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    @_builtins.property
+    def decision(self) -> Global___Decision:
+        """Without permit and reservation."""
+
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainResponse.Check]:
+        """Everything that was looked at, in the order of decision; what stands behind a refusal was not looked at."""
+
+    def __init__(
+        self,
+        *,
+        decision: Global___Decision | None = ...,
+        checks: _abc.Iterable[Global___ExplainResponse.Check] | None = ...,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks", "decision", b"decision", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015
 
 @_typing.final
 class RequestApprovalRequest(_message.Message):
@@ -902,10 +1970,13 @@ class AnswerApprovalRequest(_message.Message):
     APPROVAL_ID_FIELD_NUMBER: _builtins.int
     APPROVE_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
+    VOTE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     approval_id: _builtins.str
     approve: _builtins.bool
     comment: _builtins.str
+    vote: Global___Vote.ValueType
+    """Unspecified: as `approve` says."""
     def __init__(
         self,
         *,
@@ -913,10 +1984,11 @@ class AnswerApprovalRequest(_message.Message):
         approval_id: _builtins.str = ...,
         approve: _builtins.bool = ...,
         comment: _builtins.str = ...,
+        vote: Global___Vote.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "approve", b"approve", "comment", b"comment", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "approve", b"approve", "comment", b"comment", "request_id", b"request_id", "vote", b"vote"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1043,12 +2115,17 @@ Global___ListApprovalsResponse: _TypeAlias = ListApprovalsResponse  # noqa: Y015
 class GetPolicySetRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """Empty: the one in force."""
     def __init__(
         self,
+        *,
+        version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1081,26 +2158,346 @@ class GetPolicySetResponse(_message.Message):
 Global___GetPolicySetResponse: _TypeAlias = GetPolicySetResponse  # noqa: Y015
 
 @_typing.final
+class ListPolicySetsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPolicySetsRequest: _TypeAlias = ListPolicySetsRequest  # noqa: Y015
+
+@_typing.final
+class ListPolicySetsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class PublishedSet(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        VERSION_FIELD_NUMBER: _builtins.int
+        BY_FIELD_NUMBER: _builtins.int
+        AT_FIELD_NUMBER: _builtins.int
+        SEQUENCE_FIELD_NUMBER: _builtins.int
+        IN_FORCE_FIELD_NUMBER: _builtins.int
+        ROLLED_BACK_TO_FIELD_NUMBER: _builtins.int
+        WHY_FIELD_NUMBER: _builtins.int
+        SHA256_FIELD_NUMBER: _builtins.int
+        version: _builtins.str
+        by: _builtins.str
+        sequence: _builtins.int
+        in_force: _builtins.bool
+        rolled_back_to: _builtins.bool
+        """That it came back by a rollback, and why."""
+        why: _builtins.str
+        sha256: _builtins.str
+        @_builtins.property
+        def at(self) -> _timestamp_pb2.Timestamp: ...
+        def __init__(
+            self,
+            *,
+            version: _builtins.str = ...,
+            by: _builtins.str = ...,
+            at: _timestamp_pb2.Timestamp | None = ...,
+            sequence: _builtins.int = ...,
+            in_force: _builtins.bool = ...,
+            rolled_back_to: _builtins.bool = ...,
+            why: _builtins.str = ...,
+            sha256: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "by", b"by", "in_force", b"in_force", "rolled_back_to", b"rolled_back_to", "sequence", b"sequence", "sha256", b"sha256", "version", b"version", "why", b"why"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SETS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def sets(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListPolicySetsResponse.PublishedSet]: ...
+    def __init__(
+        self,
+        *,
+        sets: _abc.Iterable[Global___ListPolicySetsResponse.PublishedSet] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "sets", b"sets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPolicySetsResponse: _TypeAlias = ListPolicySetsResponse  # noqa: Y015
+
+@_typing.final
+class GetPolicySetSchemaRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPolicySetSchemaRequest: _TypeAlias = GetPolicySetSchemaRequest  # noqa: Y015
+
+@_typing.final
+class GetPolicySetSchemaResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEMA_FIELD_NUMBER: _builtins.int
+    schema: _builtins.str
+    def __init__(
+        self,
+        *,
+        schema: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["schema", b"schema"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPolicySetSchemaResponse: _TypeAlias = GetPolicySetSchemaResponse  # noqa: Y015
+
+@_typing.final
+class ValidatePolicySetRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    document: _builtins.str
+    def __init__(
+        self,
+        *,
+        document: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidatePolicySetRequest: _TypeAlias = ValidatePolicySetRequest  # noqa: Y015
+
+@_typing.final
+class ValidatePolicySetResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Problem(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        LINE_FIELD_NUMBER: _builtins.int
+        COLUMN_FIELD_NUMBER: _builtins.int
+        PATH_FIELD_NUMBER: _builtins.int
+        TEXT_FIELD_NUMBER: _builtins.int
+        line: _builtins.int
+        """From 1; 0: nowhere in particular."""
+        column: _builtins.int
+        path: _builtins.str
+        """As `tiers/T1_OPERATOR/capabilities/0/actions`."""
+        text: _builtins.str
+        def __init__(
+            self,
+            *,
+            line: _builtins.int = ...,
+            column: _builtins.int = ...,
+            path: _builtins.str = ...,
+            text: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "line", b"line", "path", b"path", "text", b"text"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Test(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NAME_FIELD_NUMBER: _builtins.int
+        PASSED_FIELD_NUMBER: _builtins.int
+        TEXT_FIELD_NUMBER: _builtins.int
+        LINE_FIELD_NUMBER: _builtins.int
+        name: _builtins.str
+        passed: _builtins.bool
+        text: _builtins.str
+        line: _builtins.int
+        def __init__(
+            self,
+            *,
+            name: _builtins.str = ...,
+            passed: _builtins.bool = ...,
+            text: _builtins.str = ...,
+            line: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["line", b"line", "name", b"name", "passed", b"passed", "text", b"text"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    TESTS_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValidatePolicySetResponse.Problem]:
+        """Empty: it could go live."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValidatePolicySetResponse.Problem]:
+        """What is allowed and may surprise, as patterns that overlap."""
+
+    @_builtins.property
+    def tests(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValidatePolicySetResponse.Test]: ...
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        problems: _abc.Iterable[Global___ValidatePolicySetResponse.Problem] | None = ...,
+        warnings: _abc.Iterable[Global___ValidatePolicySetResponse.Problem] | None = ...,
+        tests: _abc.Iterable[Global___ValidatePolicySetResponse.Test] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["problems", b"problems", "tests", b"tests", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidatePolicySetResponse: _TypeAlias = ValidatePolicySetResponse  # noqa: Y015
+
+@_typing.final
+class DiffPolicySetsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OLD_VERSION_FIELD_NUMBER: _builtins.int
+    NEW_VERSION_FIELD_NUMBER: _builtins.int
+    NEW_DOCUMENT_FIELD_NUMBER: _builtins.int
+    old_version: _builtins.str
+    """Empty: the set in force."""
+    new_version: _builtins.str
+    """One of both."""
+    new_document: _builtins.str
+    def __init__(
+        self,
+        *,
+        old_version: _builtins.str = ...,
+        new_version: _builtins.str = ...,
+        new_document: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["new_document", b"new_document", "new_version", b"new_version", "old_version", b"old_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffPolicySetsRequest: _TypeAlias = DiffPolicySetsRequest  # noqa: Y015
+
+@_typing.final
+class DiffPolicySetsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Difference(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KIND_FIELD_NUMBER: _builtins.int
+        TIER_FIELD_NUMBER: _builtins.int
+        ENVIRONMENT_FIELD_NUMBER: _builtins.int
+        ACTION_FIELD_NUMBER: _builtins.int
+        BEFORE_FIELD_NUMBER: _builtins.int
+        AFTER_FIELD_NUMBER: _builtins.int
+        WIDER_FIELD_NUMBER: _builtins.int
+        kind: _builtins.str
+        """As `capability`, `approval`, `budget`, `promotion`, `flow`, `rule`, `ttl` or `action`."""
+        tier: Global___Tier.ValueType
+        environment: _builtins.str
+        action: _builtins.str
+        before: _builtins.str
+        after: _builtins.str
+        wider: _builtins.bool
+        """It allows what was refused, or asks for less."""
+        def __init__(
+            self,
+            *,
+            kind: _builtins.str = ...,
+            tier: Global___Tier.ValueType = ...,
+            environment: _builtins.str = ...,
+            action: _builtins.str = ...,
+            before: _builtins.str = ...,
+            after: _builtins.str = ...,
+            wider: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "after", b"after", "before", b"before", "environment", b"environment", "kind", b"kind", "tier", b"tier", "wider", b"wider"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    OLD_VERSION_FIELD_NUMBER: _builtins.int
+    NEW_VERSION_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    old_version: _builtins.str
+    new_version: _builtins.str
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___DiffPolicySetsResponse.Difference]: ...
+    def __init__(
+        self,
+        *,
+        old_version: _builtins.str = ...,
+        new_version: _builtins.str = ...,
+        differences: _abc.Iterable[Global___DiffPolicySetsResponse.Difference] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["differences", b"differences", "new_version", b"new_version", "old_version", b"old_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffPolicySetsResponse: _TypeAlias = DiffPolicySetsResponse  # noqa: Y015
+
+@_typing.final
 class PublishPolicySetRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     DOCUMENT_FIELD_NUMBER: _builtins.int
     REPLACES_VERSION_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     document: _builtins.str
     replaces_version: _builtins.str
     """The version it replaces; a different one in force refuses it."""
+    why: _builtins.str
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         document: _builtins.str = ...,
         replaces_version: _builtins.str = ...,
+        why: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "replaces_version", b"replaces_version", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "replaces_version", b"replaces_version", "request_id", b"request_id", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1127,6 +2524,531 @@ class PublishPolicySetResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PublishPolicySetResponse: _TypeAlias = PublishPolicySetResponse  # noqa: Y015
+
+@_typing.final
+class RollbackPolicySetRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TO_VERSION_FIELD_NUMBER: _builtins.int
+    REPLACES_VERSION_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    to_version: _builtins.str
+    replaces_version: _builtins.str
+    why: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        to_version: _builtins.str = ...,
+        replaces_version: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replaces_version", b"replaces_version", "request_id", b"request_id", "to_version", b"to_version", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackPolicySetRequest: _TypeAlias = RollbackPolicySetRequest  # noqa: Y015
+
+@_typing.final
+class RollbackPolicySetResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    sequence: _builtins.int
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sequence", b"sequence", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackPolicySetResponse: _TypeAlias = RollbackPolicySetResponse  # noqa: Y015
+
+@_typing.final
+class SimulatePolicySetRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    FROM_TIME_FIELD_NUMBER: _builtins.int
+    TO_TIME_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    MAX_FLIPS_FIELD_NUMBER: _builtins.int
+    document: _builtins.str
+    """One of both."""
+    version: _builtins.str
+    agent_id: _builtins.str
+    max_flips: _builtins.int
+    """At most so many are told one by one; 0 is 1000. All are counted."""
+    @_builtins.property
+    def from_time(self) -> _timestamp_pb2.Timestamp:
+        """Half open; unset: from the beginning, to now."""
+
+    @_builtins.property
+    def to_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        document: _builtins.str = ...,
+        version: _builtins.str = ...,
+        from_time: _timestamp_pb2.Timestamp | None = ...,
+        to_time: _timestamp_pb2.Timestamp | None = ...,
+        agent_id: _builtins.str = ...,
+        max_flips: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from_time", b"from_time", "to_time", b"to_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "document", b"document", "from_time", b"from_time", "max_flips", b"max_flips", "to_time", b"to_time", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulatePolicySetRequest: _TypeAlias = SimulatePolicySetRequest  # noqa: Y015
+
+@_typing.final
+class SimulatePolicySetResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Flip(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        DECISION_ID_FIELD_NUMBER: _builtins.int
+        AGENT_ID_FIELD_NUMBER: _builtins.int
+        RUN_ID_FIELD_NUMBER: _builtins.int
+        ACTION_FIELD_NUMBER: _builtins.int
+        AT_FIELD_NUMBER: _builtins.int
+        BEFORE_FIELD_NUMBER: _builtins.int
+        BEFORE_REASON_FIELD_NUMBER: _builtins.int
+        AFTER_FIELD_NUMBER: _builtins.int
+        AFTER_REASON_FIELD_NUMBER: _builtins.int
+        AFTER_RULE_FIELD_NUMBER: _builtins.int
+        EXPLANATION_FIELD_NUMBER: _builtins.int
+        decision_id: _builtins.str
+        agent_id: _builtins.str
+        run_id: _builtins.str
+        before: Global___Verdict.ValueType
+        before_reason: _builtins.str
+        after: Global___Verdict.ValueType
+        after_reason: _builtins.str
+        after_rule: _builtins.str
+        explanation: _builtins.str
+        @_builtins.property
+        def action(self) -> Global___Action: ...
+        @_builtins.property
+        def at(self) -> _timestamp_pb2.Timestamp: ...
+        def __init__(
+            self,
+            *,
+            decision_id: _builtins.str = ...,
+            agent_id: _builtins.str = ...,
+            run_id: _builtins.str = ...,
+            action: Global___Action | None = ...,
+            at: _timestamp_pb2.Timestamp | None = ...,
+            before: Global___Verdict.ValueType = ...,
+            before_reason: _builtins.str = ...,
+            after: Global___Verdict.ValueType = ...,
+            after_reason: _builtins.str = ...,
+            after_rule: _builtins.str = ...,
+            explanation: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at", b"at"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "after", b"after", "after_reason", b"after_reason", "after_rule", b"after_rule", "agent_id", b"agent_id", "at", b"at", "before", b"before", "before_reason", b"before_reason", "decision_id", b"decision_id", "explanation", b"explanation", "run_id", b"run_id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Totals(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        @_typing.final
+        class ByChangeEntry(_message.Message):
+            DESCRIPTOR: _descriptor.Descriptor
+
+            KEY_FIELD_NUMBER: _builtins.int
+            VALUE_FIELD_NUMBER: _builtins.int
+            key: _builtins.str
+            value: _builtins.int
+            def __init__(
+                self,
+                *,
+                key: _builtins.str = ...,
+                value: _builtins.int = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        @_typing.final
+        class ByAgentEntry(_message.Message):
+            DESCRIPTOR: _descriptor.Descriptor
+
+            KEY_FIELD_NUMBER: _builtins.int
+            VALUE_FIELD_NUMBER: _builtins.int
+            key: _builtins.str
+            value: _builtins.int
+            def __init__(
+                self,
+                *,
+                key: _builtins.str = ...,
+                value: _builtins.int = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        @_typing.final
+        class ByActionEntry(_message.Message):
+            DESCRIPTOR: _descriptor.Descriptor
+
+            KEY_FIELD_NUMBER: _builtins.int
+            VALUE_FIELD_NUMBER: _builtins.int
+            key: _builtins.str
+            value: _builtins.int
+            def __init__(
+                self,
+                *,
+                key: _builtins.str = ...,
+                value: _builtins.int = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        @_typing.final
+        class LeftOutEntry(_message.Message):
+            DESCRIPTOR: _descriptor.Descriptor
+
+            KEY_FIELD_NUMBER: _builtins.int
+            VALUE_FIELD_NUMBER: _builtins.int
+            key: _builtins.str
+            value: _builtins.int
+            def __init__(
+                self,
+                *,
+                key: _builtins.str = ...,
+                value: _builtins.int = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        DECISIONS_FIELD_NUMBER: _builtins.int
+        FLIPS_FIELD_NUMBER: _builtins.int
+        BY_CHANGE_FIELD_NUMBER: _builtins.int
+        BY_AGENT_FIELD_NUMBER: _builtins.int
+        BY_ACTION_FIELD_NUMBER: _builtins.int
+        LEFT_OUT_FIELD_NUMBER: _builtins.int
+        POSITION_FIELD_NUMBER: _builtins.int
+        SECONDS_FIELD_NUMBER: _builtins.int
+        decisions: _builtins.int
+        flips: _builtins.int
+        position: _builtins.int
+        """Of the log."""
+        seconds: _builtins.float
+        @_builtins.property
+        def by_change(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+            """Counted by what was and what would be, as `ALLOW>DENY`."""
+
+        @_builtins.property
+        def by_agent(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
+        @_builtins.property
+        def by_action(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
+        @_builtins.property
+        def left_out(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+            """What cannot be decided again, by why: as `erased`."""
+
+        def __init__(
+            self,
+            *,
+            decisions: _builtins.int = ...,
+            flips: _builtins.int = ...,
+            by_change: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+            by_agent: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+            by_action: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+            left_out: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+            position: _builtins.int = ...,
+            seconds: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["by_action", b"by_action", "by_agent", b"by_agent", "by_change", b"by_change", "decisions", b"decisions", "flips", b"flips", "left_out", b"left_out", "position", b"position", "seconds", b"seconds"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    FLIPS_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    done: _builtins.bool
+    @_builtins.property
+    def flips(self) -> _containers.RepeatedCompositeFieldContainer[Global___SimulatePolicySetResponse.Flip]: ...
+    @_builtins.property
+    def totals(self) -> Global___SimulatePolicySetResponse.Totals:
+        """So far; final when `done`."""
+
+    def __init__(
+        self,
+        *,
+        flips: _abc.Iterable[Global___SimulatePolicySetResponse.Flip] | None = ...,
+        totals: Global___SimulatePolicySetResponse.Totals | None = ...,
+        done: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["totals", b"totals"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "flips", b"flips", "totals", b"totals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulatePolicySetResponse: _TypeAlias = SimulatePolicySetResponse  # noqa: Y015
+
+@_typing.final
+class SetBudgetRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    SCOPE_ID_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    WINDOW_SECONDS_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    scope: Global___BudgetScope.ValueType
+    scope_id: _builtins.str
+    window_seconds: _builtins.int
+    why: _builtins.str
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Limit]:
+        """None: what was set by hand is taken back."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        scope: Global___BudgetScope.ValueType = ...,
+        scope_id: _builtins.str = ...,
+        limits: _abc.Iterable[Global___Limit] | None = ...,
+        window_seconds: _builtins.int = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "request_id", b"request_id", "scope", b"scope", "scope_id", b"scope_id", "why", b"why", "window_seconds", b"window_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetBudgetRequest: _TypeAlias = SetBudgetRequest  # noqa: Y015
+
+@_typing.final
+class SetBudgetResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUDGET_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    @_builtins.property
+    def budget(self) -> Global___Budget: ...
+    def __init__(
+        self,
+        *,
+        budget: Global___Budget | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetBudgetResponse: _TypeAlias = SetBudgetResponse  # noqa: Y015
+
+@_typing.final
+class ListBudgetsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """Any of these; none: all that are in use."""
+    agent_id: _builtins.str
+    task_id: _builtins.str
+    page_size: _builtins.int
+    page_token: _builtins.str
+    at_least_sequence: _builtins.int
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        at_least_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at_least_sequence", b"at_least_sequence", "page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBudgetsRequest: _TypeAlias = ListBudgetsRequest  # noqa: Y015
+
+@_typing.final
+class ListBudgetsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUDGETS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def budgets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Budget]: ...
+    def __init__(
+        self,
+        *,
+        budgets: _abc.Iterable[Global___Budget] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budgets", b"budgets", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBudgetsResponse: _TypeAlias = ListBudgetsResponse  # noqa: Y015
+
+@_typing.final
+class ReserveBudgetRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SESSION_TOKEN_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    AMOUNTS_FIELD_NUMBER: _builtins.int
+    TTL_SECONDS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    session_token: _builtins.str
+    ttl_seconds: _builtins.int
+    """0 is 300; at most 86,400."""
+    @_builtins.property
+    def context(self) -> Global___RunContext: ...
+    @_builtins.property
+    def amounts(self) -> Global___Amounts: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        session_token: _builtins.str = ...,
+        context: Global___RunContext | None = ...,
+        amounts: Global___Amounts | None = ...,
+        ttl_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amounts", b"amounts", "context", b"context"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amounts", b"amounts", "context", b"context", "request_id", b"request_id", "session_token", b"session_token", "ttl_seconds", b"ttl_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReserveBudgetRequest: _TypeAlias = ReserveBudgetRequest  # noqa: Y015
+
+@_typing.final
+class ReserveBudgetResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    @_builtins.property
+    def reservation(self) -> Global___Reservation:
+        """Unset when no budget counts any of it."""
+
+    def __init__(
+        self,
+        *,
+        reservation: Global___Reservation | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReserveBudgetResponse: _TypeAlias = ReserveBudgetResponse  # noqa: Y015
+
+@_typing.final
+class SettleReservationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SESSION_TOKEN_FIELD_NUMBER: _builtins.int
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    SPENT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    session_token: _builtins.str
+    reservation_id: _builtins.str
+    @_builtins.property
+    def spent(self) -> Global___Amounts:
+        """What was spent, at most what was reserved; all zero: nothing was, and all is given back."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        session_token: _builtins.str = ...,
+        reservation_id: _builtins.str = ...,
+        spent: Global___Amounts | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spent", b"spent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "reservation_id", b"reservation_id", "session_token", b"session_token", "spent", b"spent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleReservationRequest: _TypeAlias = SettleReservationRequest  # noqa: Y015
+
+@_typing.final
+class SettleReservationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    END_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    end: Global___ReservationEnd.ValueType
+    sequence: _builtins.int
+    def __init__(
+        self,
+        *,
+        end: Global___ReservationEnd.ValueType = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleReservationResponse: _TypeAlias = SettleReservationResponse  # noqa: Y015
 
 @_typing.final
 class SigningKey(_message.Message):

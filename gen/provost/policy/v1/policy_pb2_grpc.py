@@ -61,10 +61,40 @@ class PolicyServiceStub:
                 request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.CreateSessionRequest.SerializeToString,
                 response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.CreateSessionResponse.FromString,
                 _registered_method=True)
+        self.UnwrapSecret = channel.unary_unary(
+                '/provost.policy.v1.PolicyService/UnwrapSecret',
+                request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.UnwrapSecretRequest.SerializeToString,
+                response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.UnwrapSecretResponse.FromString,
+                _registered_method=True)
         self.RevokeAgent = channel.unary_unary(
                 '/provost.policy.v1.PolicyService/RevokeAgent',
                 request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.RevokeAgentRequest.SerializeToString,
                 response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.RevokeAgentResponse.FromString,
+                _registered_method=True)
+        self.GetRevocationReceipt = channel.unary_unary(
+                '/provost.policy.v1.PolicyService/GetRevocationReceipt',
+                request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.GetRevocationReceiptRequest.SerializeToString,
+                response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.GetRevocationReceiptResponse.FromString,
+                _registered_method=True)
+        self.SuspendAgent = channel.unary_unary(
+                '/provost.policy.v1.PolicyService/SuspendAgent',
+                request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.SuspendAgentRequest.SerializeToString,
+                response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.SuspendAgentResponse.FromString,
+                _registered_method=True)
+        self.ResumeAgent = channel.unary_unary(
+                '/provost.policy.v1.PolicyService/ResumeAgent',
+                request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.ResumeAgentRequest.SerializeToString,
+                response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.ResumeAgentResponse.FromString,
+                _registered_method=True)
+        self.PromoteAgent = channel.unary_unary(
+                '/provost.policy.v1.PolicyService/PromoteAgent',
+                request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.PromoteAgentRequest.SerializeToString,
+                response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.PromoteAgentResponse.FromString,
+                _registered_method=True)
+        self.DemoteAgent = channel.unary_unary(
+                '/provost.policy.v1.PolicyService/DemoteAgent',
+                request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.DemoteAgentRequest.SerializeToString,
+                response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.DemoteAgentResponse.FromString,
                 _registered_method=True)
         self.Authorize = channel.unary_unary(
                 '/provost.policy.v1.PolicyService/Authorize',
@@ -75,6 +105,16 @@ class PolicyServiceStub:
                 '/provost.policy.v1.PolicyService/BatchAuthorize',
                 request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.BatchAuthorizeRequest.SerializeToString,
                 response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.BatchAuthorizeResponse.FromString,
+                _registered_method=True)
+        self.StreamAuthorize = channel.stream_stream(
+                '/provost.policy.v1.PolicyService/StreamAuthorize',
+                request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.StreamAuthorizeRequest.SerializeToString,
+                response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.StreamAuthorizeResponse.FromString,
+                _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/provost.policy.v1.PolicyService/Explain',
+                request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.ExplainResponse.FromString,
                 _registered_method=True)
         self.RequestApproval = channel.unary_unary(
                 '/provost.policy.v1.PolicyService/RequestApproval',
@@ -101,10 +141,60 @@ class PolicyServiceStub:
                 request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.GetPolicySetRequest.SerializeToString,
                 response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.GetPolicySetResponse.FromString,
                 _registered_method=True)
+        self.ListPolicySets = channel.unary_unary(
+                '/provost.policy.v1.PolicyService/ListPolicySets',
+                request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.ListPolicySetsRequest.SerializeToString,
+                response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.ListPolicySetsResponse.FromString,
+                _registered_method=True)
+        self.GetPolicySetSchema = channel.unary_unary(
+                '/provost.policy.v1.PolicyService/GetPolicySetSchema',
+                request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.GetPolicySetSchemaRequest.SerializeToString,
+                response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.GetPolicySetSchemaResponse.FromString,
+                _registered_method=True)
+        self.ValidatePolicySet = channel.unary_unary(
+                '/provost.policy.v1.PolicyService/ValidatePolicySet',
+                request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.ValidatePolicySetRequest.SerializeToString,
+                response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.ValidatePolicySetResponse.FromString,
+                _registered_method=True)
+        self.DiffPolicySets = channel.unary_unary(
+                '/provost.policy.v1.PolicyService/DiffPolicySets',
+                request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.DiffPolicySetsRequest.SerializeToString,
+                response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.DiffPolicySetsResponse.FromString,
+                _registered_method=True)
         self.PublishPolicySet = channel.unary_unary(
                 '/provost.policy.v1.PolicyService/PublishPolicySet',
                 request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.PublishPolicySetRequest.SerializeToString,
                 response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.PublishPolicySetResponse.FromString,
+                _registered_method=True)
+        self.RollbackPolicySet = channel.unary_unary(
+                '/provost.policy.v1.PolicyService/RollbackPolicySet',
+                request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.RollbackPolicySetRequest.SerializeToString,
+                response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.RollbackPolicySetResponse.FromString,
+                _registered_method=True)
+        self.SimulatePolicySet = channel.unary_stream(
+                '/provost.policy.v1.PolicyService/SimulatePolicySet',
+                request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.SimulatePolicySetRequest.SerializeToString,
+                response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.SimulatePolicySetResponse.FromString,
+                _registered_method=True)
+        self.SetBudget = channel.unary_unary(
+                '/provost.policy.v1.PolicyService/SetBudget',
+                request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.SetBudgetRequest.SerializeToString,
+                response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.SetBudgetResponse.FromString,
+                _registered_method=True)
+        self.ListBudgets = channel.unary_unary(
+                '/provost.policy.v1.PolicyService/ListBudgets',
+                request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.ListBudgetsRequest.SerializeToString,
+                response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.ListBudgetsResponse.FromString,
+                _registered_method=True)
+        self.ReserveBudget = channel.unary_unary(
+                '/provost.policy.v1.PolicyService/ReserveBudget',
+                request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.ReserveBudgetRequest.SerializeToString,
+                response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.ReserveBudgetResponse.FromString,
+                _registered_method=True)
+        self.SettleReservation = channel.unary_unary(
+                '/provost.policy.v1.PolicyService/SettleReservation',
+                request_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.SettleReservationRequest.SerializeToString,
+                response_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.SettleReservationResponse.FromString,
                 _registered_method=True)
         self.ListSigningKeys = channel.unary_unary(
                 '/provost.policy.v1.PolicyService/ListSigningKeys',
@@ -156,9 +246,54 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UnwrapSecret(self, request, context):
+        """Trades a wrapping token for the one secret it stands for, once. Changes state; a retry is refused.
+        Reasons: WRAPPING_TOKEN_INVALID, AGENT_REVOKED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeAgent(self, request, context):
-        """Takes all power from an agent, for good. Changes state; safe to retry.
-        Reasons: AGENT_UNKNOWN, AGENT_ALREADY_REVOKED.
+        """Takes all power from an agent and its children, for good, and waits for the word of everyone who held some of it.
+        Changes state; safe to retry: a retry reads the receipt. Reasons: AGENT_UNKNOWN, AGENT_ALREADY_REVOKED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRevocationReceipt(self, request, context):
+        """Reads what a revocation took, and how fast. Reasons: AGENT_UNKNOWN, RECEIPT_UNKNOWN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SuspendAgent(self, request, context):
+        """Refuses an agent everything until it is resumed. Changes state; safe to retry. Reasons: AGENT_UNKNOWN, AGENT_REVOKED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeAgent(self, request, context):
+        """Changes state; safe to retry. Reasons: AGENT_UNKNOWN, AGENT_REVOKED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PromoteAgent(self, request, context):
+        """Moves an agent one tier up; to T4 only once an approval has been given. Changes state; safe to retry.
+        Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DemoteAgent(self, request, context):
+        """Moves an agent one tier down, at once. Changes state; safe to retry.
+        Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,6 +313,21 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamAuthorize(self, request_iterator, context):
+        """Decides actions as they come. An answer says by `request_id` whose it is: they may come in another order. What fails is
+        told in its answer, and ends nothing else. Safe to retry, each request by itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
+        """What Authorize would say now, why, and what would have to change for a yes. Changes nothing, counts as nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RequestApproval(self, request, context):
         """Asks people for one exact action. Changes state; safe to retry. Reasons: DIGEST_MISMATCH.
         """
@@ -186,8 +336,9 @@ class PolicyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AnswerApproval(self, request, context):
-        """Answers an approval. Changes state; safe to retry. The caller must be an approver and not the one who asked.
-        Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING.
+        """Answers an approval: one vote of as many as its rule needs. Changes state; safe to retry. The caller must be an
+        approver, one of those the rule names if it names any, and not the one who asked.
+        Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING, APPROVER_NOT_NAMED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -208,15 +359,89 @@ class PolicyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetPolicySet(self, request, context):
-        """Reads the policy set in force: the tier table and its version.
+        """Reads the policy set in force, or an older one by its version. Reasons: POLICY_SET_UNKNOWN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPolicySets(self, request, context):
+        """Lists the sets that were in force, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicySetSchema(self, request, context):
+        """Reads the JSON Schema (2020-12) of policy sets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ValidatePolicySet(self, request, context):
+        """Says everything that is wrong with a set, and how its tests come out. Changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffPolicySets(self, request, context):
+        """Says who may do what under one set and not, or otherwise, under the other. Changes nothing.
+        Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PublishPolicySet(self, request, context):
-        """Puts a new policy set in force. One that does not parse or validate never goes live. Changes state; safe to retry.
-        Reasons: POLICY_SET_INVALID, POLICY_SET_STALE.
+        """Puts a new policy set in force. One that does not parse, compile or pass its tests never goes live. Changes state;
+        safe to retry. Reasons: POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, POLICY_SET_STALE, TOO_MANY_FLIPS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackPolicySet(self, request, context):
+        """Puts an older set in force again, as it was. Changes state; safe to retry. Reasons: POLICY_SET_UNKNOWN, POLICY_SET_STALE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SimulatePolicySet(self, request, context):
+        """Decides recorded history anew under another set, and tells every decision that comes out otherwise. Changes nothing,
+        counts as nothing. Reasons: POLICY_SET_INVALID, FIELD_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetBudget(self, request, context):
+        """Sets a budget's limits by hand, beside those of the policy set; the tightest holds. Changes state; safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBudgets(self, request, context):
+        """Reads the budgets that one agent, task, run or the tenant draws on: limit, spent, reserved.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReserveBudget(self, request, context):
+        """Sets amounts aside before they are spent, in every budget they count against, or in none. Changes state; safe to retry.
+        Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_REVOKED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SettleReservation(self, request, context):
+        """Charges what was really spent of a reservation and gives the rest back. Changes state; safe to retry.
+        Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -257,10 +482,40 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.CreateSessionRequest.FromString,
                     response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.CreateSessionResponse.SerializeToString,
             ),
+            'UnwrapSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnwrapSecret,
+                    request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.UnwrapSecretRequest.FromString,
+                    response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.UnwrapSecretResponse.SerializeToString,
+            ),
             'RevokeAgent': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeAgent,
                     request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.RevokeAgentRequest.FromString,
                     response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.RevokeAgentResponse.SerializeToString,
+            ),
+            'GetRevocationReceipt': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRevocationReceipt,
+                    request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.GetRevocationReceiptRequest.FromString,
+                    response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.GetRevocationReceiptResponse.SerializeToString,
+            ),
+            'SuspendAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendAgent,
+                    request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.SuspendAgentRequest.FromString,
+                    response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.SuspendAgentResponse.SerializeToString,
+            ),
+            'ResumeAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeAgent,
+                    request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.ResumeAgentRequest.FromString,
+                    response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.ResumeAgentResponse.SerializeToString,
+            ),
+            'PromoteAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.PromoteAgent,
+                    request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.PromoteAgentRequest.FromString,
+                    response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.PromoteAgentResponse.SerializeToString,
+            ),
+            'DemoteAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.DemoteAgent,
+                    request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.DemoteAgentRequest.FromString,
+                    response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.DemoteAgentResponse.SerializeToString,
             ),
             'Authorize': grpc.unary_unary_rpc_method_handler(
                     servicer.Authorize,
@@ -271,6 +526,16 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.BatchAuthorize,
                     request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.BatchAuthorizeRequest.FromString,
                     response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.BatchAuthorizeResponse.SerializeToString,
+            ),
+            'StreamAuthorize': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamAuthorize,
+                    request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.StreamAuthorizeRequest.FromString,
+                    response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.StreamAuthorizeResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.ExplainRequest.FromString,
+                    response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.ExplainResponse.SerializeToString,
             ),
             'RequestApproval': grpc.unary_unary_rpc_method_handler(
                     servicer.RequestApproval,
@@ -297,10 +562,60 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.GetPolicySetRequest.FromString,
                     response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.GetPolicySetResponse.SerializeToString,
             ),
+            'ListPolicySets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPolicySets,
+                    request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.ListPolicySetsRequest.FromString,
+                    response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.ListPolicySetsResponse.SerializeToString,
+            ),
+            'GetPolicySetSchema': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicySetSchema,
+                    request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.GetPolicySetSchemaRequest.FromString,
+                    response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.GetPolicySetSchemaResponse.SerializeToString,
+            ),
+            'ValidatePolicySet': grpc.unary_unary_rpc_method_handler(
+                    servicer.ValidatePolicySet,
+                    request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.ValidatePolicySetRequest.FromString,
+                    response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.ValidatePolicySetResponse.SerializeToString,
+            ),
+            'DiffPolicySets': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffPolicySets,
+                    request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.DiffPolicySetsRequest.FromString,
+                    response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.DiffPolicySetsResponse.SerializeToString,
+            ),
             'PublishPolicySet': grpc.unary_unary_rpc_method_handler(
                     servicer.PublishPolicySet,
                     request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.PublishPolicySetRequest.FromString,
                     response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.PublishPolicySetResponse.SerializeToString,
+            ),
+            'RollbackPolicySet': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackPolicySet,
+                    request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.RollbackPolicySetRequest.FromString,
+                    response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.RollbackPolicySetResponse.SerializeToString,
+            ),
+            'SimulatePolicySet': grpc.unary_stream_rpc_method_handler(
+                    servicer.SimulatePolicySet,
+                    request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.SimulatePolicySetRequest.FromString,
+                    response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.SimulatePolicySetResponse.SerializeToString,
+            ),
+            'SetBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetBudget,
+                    request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.SetBudgetRequest.FromString,
+                    response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.SetBudgetResponse.SerializeToString,
+            ),
+            'ListBudgets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBudgets,
+                    request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.ListBudgetsRequest.FromString,
+                    response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.ListBudgetsResponse.SerializeToString,
+            ),
+            'ReserveBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReserveBudget,
+                    request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.ReserveBudgetRequest.FromString,
+                    response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.ReserveBudgetResponse.SerializeToString,
+            ),
+            'SettleReservation': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleReservation,
+                    request_deserializer=provost_dot_policy_dot_v1_dot_policy__pb2.SettleReservationRequest.FromString,
+                    response_serializer=provost_dot_policy_dot_v1_dot_policy__pb2.SettleReservationResponse.SerializeToString,
             ),
             'ListSigningKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSigningKeys,
@@ -456,6 +771,33 @@ class PolicyService:
             _registered_method=True)
 
     @staticmethod
+    def UnwrapSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.policy.v1.PolicyService/UnwrapSecret',
+            provost_dot_policy_dot_v1_dot_policy__pb2.UnwrapSecretRequest.SerializeToString,
+            provost_dot_policy_dot_v1_dot_policy__pb2.UnwrapSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RevokeAgent(request,
             target,
             options=(),
@@ -472,6 +814,141 @@ class PolicyService:
             '/provost.policy.v1.PolicyService/RevokeAgent',
             provost_dot_policy_dot_v1_dot_policy__pb2.RevokeAgentRequest.SerializeToString,
             provost_dot_policy_dot_v1_dot_policy__pb2.RevokeAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRevocationReceipt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.policy.v1.PolicyService/GetRevocationReceipt',
+            provost_dot_policy_dot_v1_dot_policy__pb2.GetRevocationReceiptRequest.SerializeToString,
+            provost_dot_policy_dot_v1_dot_policy__pb2.GetRevocationReceiptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuspendAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.policy.v1.PolicyService/SuspendAgent',
+            provost_dot_policy_dot_v1_dot_policy__pb2.SuspendAgentRequest.SerializeToString,
+            provost_dot_policy_dot_v1_dot_policy__pb2.SuspendAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.policy.v1.PolicyService/ResumeAgent',
+            provost_dot_policy_dot_v1_dot_policy__pb2.ResumeAgentRequest.SerializeToString,
+            provost_dot_policy_dot_v1_dot_policy__pb2.ResumeAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PromoteAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.policy.v1.PolicyService/PromoteAgent',
+            provost_dot_policy_dot_v1_dot_policy__pb2.PromoteAgentRequest.SerializeToString,
+            provost_dot_policy_dot_v1_dot_policy__pb2.PromoteAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DemoteAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.policy.v1.PolicyService/DemoteAgent',
+            provost_dot_policy_dot_v1_dot_policy__pb2.DemoteAgentRequest.SerializeToString,
+            provost_dot_policy_dot_v1_dot_policy__pb2.DemoteAgentResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -526,6 +1003,60 @@ class PolicyService:
             '/provost.policy.v1.PolicyService/BatchAuthorize',
             provost_dot_policy_dot_v1_dot_policy__pb2.BatchAuthorizeRequest.SerializeToString,
             provost_dot_policy_dot_v1_dot_policy__pb2.BatchAuthorizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamAuthorize(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/provost.policy.v1.PolicyService/StreamAuthorize',
+            provost_dot_policy_dot_v1_dot_policy__pb2.StreamAuthorizeRequest.SerializeToString,
+            provost_dot_policy_dot_v1_dot_policy__pb2.StreamAuthorizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.policy.v1.PolicyService/Explain',
+            provost_dot_policy_dot_v1_dot_policy__pb2.ExplainRequest.SerializeToString,
+            provost_dot_policy_dot_v1_dot_policy__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -672,6 +1203,114 @@ class PolicyService:
             _registered_method=True)
 
     @staticmethod
+    def ListPolicySets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.policy.v1.PolicyService/ListPolicySets',
+            provost_dot_policy_dot_v1_dot_policy__pb2.ListPolicySetsRequest.SerializeToString,
+            provost_dot_policy_dot_v1_dot_policy__pb2.ListPolicySetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicySetSchema(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.policy.v1.PolicyService/GetPolicySetSchema',
+            provost_dot_policy_dot_v1_dot_policy__pb2.GetPolicySetSchemaRequest.SerializeToString,
+            provost_dot_policy_dot_v1_dot_policy__pb2.GetPolicySetSchemaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidatePolicySet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.policy.v1.PolicyService/ValidatePolicySet',
+            provost_dot_policy_dot_v1_dot_policy__pb2.ValidatePolicySetRequest.SerializeToString,
+            provost_dot_policy_dot_v1_dot_policy__pb2.ValidatePolicySetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffPolicySets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.policy.v1.PolicyService/DiffPolicySets',
+            provost_dot_policy_dot_v1_dot_policy__pb2.DiffPolicySetsRequest.SerializeToString,
+            provost_dot_policy_dot_v1_dot_policy__pb2.DiffPolicySetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def PublishPolicySet(request,
             target,
             options=(),
@@ -688,6 +1327,168 @@ class PolicyService:
             '/provost.policy.v1.PolicyService/PublishPolicySet',
             provost_dot_policy_dot_v1_dot_policy__pb2.PublishPolicySetRequest.SerializeToString,
             provost_dot_policy_dot_v1_dot_policy__pb2.PublishPolicySetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackPolicySet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.policy.v1.PolicyService/RollbackPolicySet',
+            provost_dot_policy_dot_v1_dot_policy__pb2.RollbackPolicySetRequest.SerializeToString,
+            provost_dot_policy_dot_v1_dot_policy__pb2.RollbackPolicySetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SimulatePolicySet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/provost.policy.v1.PolicyService/SimulatePolicySet',
+            provost_dot_policy_dot_v1_dot_policy__pb2.SimulatePolicySetRequest.SerializeToString,
+            provost_dot_policy_dot_v1_dot_policy__pb2.SimulatePolicySetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.policy.v1.PolicyService/SetBudget',
+            provost_dot_policy_dot_v1_dot_policy__pb2.SetBudgetRequest.SerializeToString,
+            provost_dot_policy_dot_v1_dot_policy__pb2.SetBudgetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBudgets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.policy.v1.PolicyService/ListBudgets',
+            provost_dot_policy_dot_v1_dot_policy__pb2.ListBudgetsRequest.SerializeToString,
+            provost_dot_policy_dot_v1_dot_policy__pb2.ListBudgetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReserveBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.policy.v1.PolicyService/ReserveBudget',
+            provost_dot_policy_dot_v1_dot_policy__pb2.ReserveBudgetRequest.SerializeToString,
+            provost_dot_policy_dot_v1_dot_policy__pb2.ReserveBudgetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleReservation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/provost.policy.v1.PolicyService/SettleReservation',
+            provost_dot_policy_dot_v1_dot_policy__pb2.SettleReservationRequest.SerializeToString,
+            provost_dot_policy_dot_v1_dot_policy__pb2.SettleReservationResponse.FromString,
             options,
             channel_credentials,
             insecure,

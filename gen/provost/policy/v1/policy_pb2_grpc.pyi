@@ -51,29 +51,82 @@ class PolicyServiceStub:
     """Trades role and secret for a session token with the TTL of the agent's tier. Changes state; safe to retry.
     Reasons: CREDENTIALS_REFUSED, AGENT_REVOKED.
     """
+    UnwrapSecret: _grpc.UnaryUnaryMultiCallable[_policy_pb2.UnwrapSecretRequest, _policy_pb2.UnwrapSecretResponse]
+    """Trades a wrapping token for the one secret it stands for, once. Changes state; a retry is refused.
+    Reasons: WRAPPING_TOKEN_INVALID, AGENT_REVOKED.
+    """
     RevokeAgent: _grpc.UnaryUnaryMultiCallable[_policy_pb2.RevokeAgentRequest, _policy_pb2.RevokeAgentResponse]
-    """Takes all power from an agent, for good. Changes state; safe to retry.
-    Reasons: AGENT_UNKNOWN, AGENT_ALREADY_REVOKED.
+    """Takes all power from an agent and its children, for good, and waits for the word of everyone who held some of it.
+    Changes state; safe to retry: a retry reads the receipt. Reasons: AGENT_UNKNOWN, AGENT_ALREADY_REVOKED.
+    """
+    GetRevocationReceipt: _grpc.UnaryUnaryMultiCallable[_policy_pb2.GetRevocationReceiptRequest, _policy_pb2.GetRevocationReceiptResponse]
+    """Reads what a revocation took, and how fast. Reasons: AGENT_UNKNOWN, RECEIPT_UNKNOWN."""
+    SuspendAgent: _grpc.UnaryUnaryMultiCallable[_policy_pb2.SuspendAgentRequest, _policy_pb2.SuspendAgentResponse]
+    """Refuses an agent everything until it is resumed. Changes state; safe to retry. Reasons: AGENT_UNKNOWN, AGENT_REVOKED."""
+    ResumeAgent: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ResumeAgentRequest, _policy_pb2.ResumeAgentResponse]
+    """Changes state; safe to retry. Reasons: AGENT_UNKNOWN, AGENT_REVOKED."""
+    PromoteAgent: _grpc.UnaryUnaryMultiCallable[_policy_pb2.PromoteAgentRequest, _policy_pb2.PromoteAgentResponse]
+    """Moves an agent one tier up; to T4 only once an approval has been given. Changes state; safe to retry.
+    Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE.
+    """
+    DemoteAgent: _grpc.UnaryUnaryMultiCallable[_policy_pb2.DemoteAgentRequest, _policy_pb2.DemoteAgentResponse]
+    """Moves an agent one tier down, at once. Changes state; safe to retry.
+    Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE.
     """
     Authorize: _grpc.UnaryUnaryMultiCallable[_policy_pb2.AuthorizeRequest, _policy_pb2.AuthorizeResponse]
     """Decides one action. The decision is in the event log before the answer leaves. Safe to retry."""
     BatchAuthorize: _grpc.UnaryUnaryMultiCallable[_policy_pb2.BatchAuthorizeRequest, _policy_pb2.BatchAuthorizeResponse]
     """Decides many actions of one run; all are in one event. Safe to retry."""
+    StreamAuthorize: _grpc.StreamStreamMultiCallable[_policy_pb2.StreamAuthorizeRequest, _policy_pb2.StreamAuthorizeResponse]
+    """Decides actions as they come. An answer says by `request_id` whose it is: they may come in another order. What fails is
+    told in its answer, and ends nothing else. Safe to retry, each request by itself.
+    """
+    Explain: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ExplainRequest, _policy_pb2.ExplainResponse]
+    """What Authorize would say now, why, and what would have to change for a yes. Changes nothing, counts as nothing."""
     RequestApproval: _grpc.UnaryUnaryMultiCallable[_policy_pb2.RequestApprovalRequest, _policy_pb2.RequestApprovalResponse]
     """Asks people for one exact action. Changes state; safe to retry. Reasons: DIGEST_MISMATCH."""
     AnswerApproval: _grpc.UnaryUnaryMultiCallable[_policy_pb2.AnswerApprovalRequest, _policy_pb2.AnswerApprovalResponse]
-    """Answers an approval. Changes state; safe to retry. The caller must be an approver and not the one who asked.
-    Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING.
+    """Answers an approval: one vote of as many as its rule needs. Changes state; safe to retry. The caller must be an
+    approver, one of those the rule names if it names any, and not the one who asked.
+    Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING, APPROVER_NOT_NAMED.
     """
     GetApproval: _grpc.UnaryUnaryMultiCallable[_policy_pb2.GetApprovalRequest, _policy_pb2.GetApprovalResponse]
     """Reads one approval. Reasons: APPROVAL_UNKNOWN."""
     ListApprovals: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ListApprovalsRequest, _policy_pb2.ListApprovalsResponse]
     """Lists approvals, newest first; by default those that wait for an answer."""
     GetPolicySet: _grpc.UnaryUnaryMultiCallable[_policy_pb2.GetPolicySetRequest, _policy_pb2.GetPolicySetResponse]
-    """Reads the policy set in force: the tier table and its version."""
+    """Reads the policy set in force, or an older one by its version. Reasons: POLICY_SET_UNKNOWN."""
+    ListPolicySets: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ListPolicySetsRequest, _policy_pb2.ListPolicySetsResponse]
+    """Lists the sets that were in force, newest first."""
+    GetPolicySetSchema: _grpc.UnaryUnaryMultiCallable[_policy_pb2.GetPolicySetSchemaRequest, _policy_pb2.GetPolicySetSchemaResponse]
+    """Reads the JSON Schema (2020-12) of policy sets."""
+    ValidatePolicySet: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ValidatePolicySetRequest, _policy_pb2.ValidatePolicySetResponse]
+    """Says everything that is wrong with a set, and how its tests come out. Changes nothing."""
+    DiffPolicySets: _grpc.UnaryUnaryMultiCallable[_policy_pb2.DiffPolicySetsRequest, _policy_pb2.DiffPolicySetsResponse]
+    """Says who may do what under one set and not, or otherwise, under the other. Changes nothing.
+    Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN.
+    """
     PublishPolicySet: _grpc.UnaryUnaryMultiCallable[_policy_pb2.PublishPolicySetRequest, _policy_pb2.PublishPolicySetResponse]
-    """Puts a new policy set in force. One that does not parse or validate never goes live. Changes state; safe to retry.
-    Reasons: POLICY_SET_INVALID, POLICY_SET_STALE.
+    """Puts a new policy set in force. One that does not parse, compile or pass its tests never goes live. Changes state;
+    safe to retry. Reasons: POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, POLICY_SET_STALE, TOO_MANY_FLIPS.
+    """
+    RollbackPolicySet: _grpc.UnaryUnaryMultiCallable[_policy_pb2.RollbackPolicySetRequest, _policy_pb2.RollbackPolicySetResponse]
+    """Puts an older set in force again, as it was. Changes state; safe to retry. Reasons: POLICY_SET_UNKNOWN, POLICY_SET_STALE."""
+    SimulatePolicySet: _grpc.UnaryStreamMultiCallable[_policy_pb2.SimulatePolicySetRequest, _policy_pb2.SimulatePolicySetResponse]
+    """Decides recorded history anew under another set, and tells every decision that comes out otherwise. Changes nothing,
+    counts as nothing. Reasons: POLICY_SET_INVALID, FIELD_INVALID.
+    """
+    SetBudget: _grpc.UnaryUnaryMultiCallable[_policy_pb2.SetBudgetRequest, _policy_pb2.SetBudgetResponse]
+    """Sets a budget's limits by hand, beside those of the policy set; the tightest holds. Changes state; safe to retry."""
+    ListBudgets: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ListBudgetsRequest, _policy_pb2.ListBudgetsResponse]
+    """Reads the budgets that one agent, task, run or the tenant draws on: limit, spent, reserved."""
+    ReserveBudget: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ReserveBudgetRequest, _policy_pb2.ReserveBudgetResponse]
+    """Sets amounts aside before they are spent, in every budget they count against, or in none. Changes state; safe to retry.
+    Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_REVOKED.
+    """
+    SettleReservation: _grpc.UnaryUnaryMultiCallable[_policy_pb2.SettleReservationRequest, _policy_pb2.SettleReservationResponse]
+    """Charges what was really spent of a reservation and gives the rest back. Changes state; safe to retry.
+    Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID.
     """
     ListSigningKeys: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ListSigningKeysRequest, _policy_pb2.ListSigningKeysResponse]
     """The public keys that verify session tokens and permits."""
@@ -101,29 +154,82 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     """Trades role and secret for a session token with the TTL of the agent's tier. Changes state; safe to retry.
     Reasons: CREDENTIALS_REFUSED, AGENT_REVOKED.
     """
+    UnwrapSecret: _aio.UnaryUnaryMultiCallable[_policy_pb2.UnwrapSecretRequest, _policy_pb2.UnwrapSecretResponse]  # type: ignore[assignment]
+    """Trades a wrapping token for the one secret it stands for, once. Changes state; a retry is refused.
+    Reasons: WRAPPING_TOKEN_INVALID, AGENT_REVOKED.
+    """
     RevokeAgent: _aio.UnaryUnaryMultiCallable[_policy_pb2.RevokeAgentRequest, _policy_pb2.RevokeAgentResponse]  # type: ignore[assignment]
-    """Takes all power from an agent, for good. Changes state; safe to retry.
-    Reasons: AGENT_UNKNOWN, AGENT_ALREADY_REVOKED.
+    """Takes all power from an agent and its children, for good, and waits for the word of everyone who held some of it.
+    Changes state; safe to retry: a retry reads the receipt. Reasons: AGENT_UNKNOWN, AGENT_ALREADY_REVOKED.
+    """
+    GetRevocationReceipt: _aio.UnaryUnaryMultiCallable[_policy_pb2.GetRevocationReceiptRequest, _policy_pb2.GetRevocationReceiptResponse]  # type: ignore[assignment]
+    """Reads what a revocation took, and how fast. Reasons: AGENT_UNKNOWN, RECEIPT_UNKNOWN."""
+    SuspendAgent: _aio.UnaryUnaryMultiCallable[_policy_pb2.SuspendAgentRequest, _policy_pb2.SuspendAgentResponse]  # type: ignore[assignment]
+    """Refuses an agent everything until it is resumed. Changes state; safe to retry. Reasons: AGENT_UNKNOWN, AGENT_REVOKED."""
+    ResumeAgent: _aio.UnaryUnaryMultiCallable[_policy_pb2.ResumeAgentRequest, _policy_pb2.ResumeAgentResponse]  # type: ignore[assignment]
+    """Changes state; safe to retry. Reasons: AGENT_UNKNOWN, AGENT_REVOKED."""
+    PromoteAgent: _aio.UnaryUnaryMultiCallable[_policy_pb2.PromoteAgentRequest, _policy_pb2.PromoteAgentResponse]  # type: ignore[assignment]
+    """Moves an agent one tier up; to T4 only once an approval has been given. Changes state; safe to retry.
+    Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE.
+    """
+    DemoteAgent: _aio.UnaryUnaryMultiCallable[_policy_pb2.DemoteAgentRequest, _policy_pb2.DemoteAgentResponse]  # type: ignore[assignment]
+    """Moves an agent one tier down, at once. Changes state; safe to retry.
+    Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE.
     """
     Authorize: _aio.UnaryUnaryMultiCallable[_policy_pb2.AuthorizeRequest, _policy_pb2.AuthorizeResponse]  # type: ignore[assignment]
     """Decides one action. The decision is in the event log before the answer leaves. Safe to retry."""
     BatchAuthorize: _aio.UnaryUnaryMultiCallable[_policy_pb2.BatchAuthorizeRequest, _policy_pb2.BatchAuthorizeResponse]  # type: ignore[assignment]
     """Decides many actions of one run; all are in one event. Safe to retry."""
+    StreamAuthorize: _aio.StreamStreamMultiCallable[_policy_pb2.StreamAuthorizeRequest, _policy_pb2.StreamAuthorizeResponse]  # type: ignore[assignment]
+    """Decides actions as they come. An answer says by `request_id` whose it is: they may come in another order. What fails is
+    told in its answer, and ends nothing else. Safe to retry, each request by itself.
+    """
+    Explain: _aio.UnaryUnaryMultiCallable[_policy_pb2.ExplainRequest, _policy_pb2.ExplainResponse]  # type: ignore[assignment]
+    """What Authorize would say now, why, and what would have to change for a yes. Changes nothing, counts as nothing."""
     RequestApproval: _aio.UnaryUnaryMultiCallable[_policy_pb2.RequestApprovalRequest, _policy_pb2.RequestApprovalResponse]  # type: ignore[assignment]
     """Asks people for one exact action. Changes state; safe to retry. Reasons: DIGEST_MISMATCH."""
     AnswerApproval: _aio.UnaryUnaryMultiCallable[_policy_pb2.AnswerApprovalRequest, _policy_pb2.AnswerApprovalResponse]  # type: ignore[assignment]
-    """Answers an approval. Changes state; safe to retry. The caller must be an approver and not the one who asked.
-    Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING.
+    """Answers an approval: one vote of as many as its rule needs. Changes state; safe to retry. The caller must be an
+    approver, one of those the rule names if it names any, and not the one who asked.
+    Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING, APPROVER_NOT_NAMED.
     """
     GetApproval: _aio.UnaryUnaryMultiCallable[_policy_pb2.GetApprovalRequest, _policy_pb2.GetApprovalResponse]  # type: ignore[assignment]
     """Reads one approval. Reasons: APPROVAL_UNKNOWN."""
     ListApprovals: _aio.UnaryUnaryMultiCallable[_policy_pb2.ListApprovalsRequest, _policy_pb2.ListApprovalsResponse]  # type: ignore[assignment]
     """Lists approvals, newest first; by default those that wait for an answer."""
     GetPolicySet: _aio.UnaryUnaryMultiCallable[_policy_pb2.GetPolicySetRequest, _policy_pb2.GetPolicySetResponse]  # type: ignore[assignment]
-    """Reads the policy set in force: the tier table and its version."""
+    """Reads the policy set in force, or an older one by its version. Reasons: POLICY_SET_UNKNOWN."""
+    ListPolicySets: _aio.UnaryUnaryMultiCallable[_policy_pb2.ListPolicySetsRequest, _policy_pb2.ListPolicySetsResponse]  # type: ignore[assignment]
+    """Lists the sets that were in force, newest first."""
+    GetPolicySetSchema: _aio.UnaryUnaryMultiCallable[_policy_pb2.GetPolicySetSchemaRequest, _policy_pb2.GetPolicySetSchemaResponse]  # type: ignore[assignment]
+    """Reads the JSON Schema (2020-12) of policy sets."""
+    ValidatePolicySet: _aio.UnaryUnaryMultiCallable[_policy_pb2.ValidatePolicySetRequest, _policy_pb2.ValidatePolicySetResponse]  # type: ignore[assignment]
+    """Says everything that is wrong with a set, and how its tests come out. Changes nothing."""
+    DiffPolicySets: _aio.UnaryUnaryMultiCallable[_policy_pb2.DiffPolicySetsRequest, _policy_pb2.DiffPolicySetsResponse]  # type: ignore[assignment]
+    """Says who may do what under one set and not, or otherwise, under the other. Changes nothing.
+    Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN.
+    """
     PublishPolicySet: _aio.UnaryUnaryMultiCallable[_policy_pb2.PublishPolicySetRequest, _policy_pb2.PublishPolicySetResponse]  # type: ignore[assignment]
-    """Puts a new policy set in force. One that does not parse or validate never goes live. Changes state; safe to retry.
-    Reasons: POLICY_SET_INVALID, POLICY_SET_STALE.
+    """Puts a new policy set in force. One that does not parse, compile or pass its tests never goes live. Changes state;
+    safe to retry. Reasons: POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, POLICY_SET_STALE, TOO_MANY_FLIPS.
+    """
+    RollbackPolicySet: _aio.UnaryUnaryMultiCallable[_policy_pb2.RollbackPolicySetRequest, _policy_pb2.RollbackPolicySetResponse]  # type: ignore[assignment]
+    """Puts an older set in force again, as it was. Changes state; safe to retry. Reasons: POLICY_SET_UNKNOWN, POLICY_SET_STALE."""
+    SimulatePolicySet: _aio.UnaryStreamMultiCallable[_policy_pb2.SimulatePolicySetRequest, _policy_pb2.SimulatePolicySetResponse]  # type: ignore[assignment]
+    """Decides recorded history anew under another set, and tells every decision that comes out otherwise. Changes nothing,
+    counts as nothing. Reasons: POLICY_SET_INVALID, FIELD_INVALID.
+    """
+    SetBudget: _aio.UnaryUnaryMultiCallable[_policy_pb2.SetBudgetRequest, _policy_pb2.SetBudgetResponse]  # type: ignore[assignment]
+    """Sets a budget's limits by hand, beside those of the policy set; the tightest holds. Changes state; safe to retry."""
+    ListBudgets: _aio.UnaryUnaryMultiCallable[_policy_pb2.ListBudgetsRequest, _policy_pb2.ListBudgetsResponse]  # type: ignore[assignment]
+    """Reads the budgets that one agent, task, run or the tenant draws on: limit, spent, reserved."""
+    ReserveBudget: _aio.UnaryUnaryMultiCallable[_policy_pb2.ReserveBudgetRequest, _policy_pb2.ReserveBudgetResponse]  # type: ignore[assignment]
+    """Sets amounts aside before they are spent, in every budget they count against, or in none. Changes state; safe to retry.
+    Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_REVOKED.
+    """
+    SettleReservation: _aio.UnaryUnaryMultiCallable[_policy_pb2.SettleReservationRequest, _policy_pb2.SettleReservationResponse]  # type: ignore[assignment]
+    """Charges what was really spent of a reservation and gives the rest back. Changes state; safe to retry.
+    Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID.
     """
     ListSigningKeys: _aio.UnaryUnaryMultiCallable[_policy_pb2.ListSigningKeysRequest, _policy_pb2.ListSigningKeysResponse]  # type: ignore[assignment]
     """The public keys that verify session tokens and permits."""
@@ -180,13 +286,67 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def UnwrapSecret(
+        self,
+        request: _policy_pb2.UnwrapSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.UnwrapSecretResponse, _abc.Awaitable[_policy_pb2.UnwrapSecretResponse]]:
+        """Trades a wrapping token for the one secret it stands for, once. Changes state; a retry is refused.
+        Reasons: WRAPPING_TOKEN_INVALID, AGENT_REVOKED.
+        """
+
+    @_abc_1.abstractmethod
     def RevokeAgent(
         self,
         request: _policy_pb2.RevokeAgentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.RevokeAgentResponse, _abc.Awaitable[_policy_pb2.RevokeAgentResponse]]:
-        """Takes all power from an agent, for good. Changes state; safe to retry.
-        Reasons: AGENT_UNKNOWN, AGENT_ALREADY_REVOKED.
+        """Takes all power from an agent and its children, for good, and waits for the word of everyone who held some of it.
+        Changes state; safe to retry: a retry reads the receipt. Reasons: AGENT_UNKNOWN, AGENT_ALREADY_REVOKED.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRevocationReceipt(
+        self,
+        request: _policy_pb2.GetRevocationReceiptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.GetRevocationReceiptResponse, _abc.Awaitable[_policy_pb2.GetRevocationReceiptResponse]]:
+        """Reads what a revocation took, and how fast. Reasons: AGENT_UNKNOWN, RECEIPT_UNKNOWN."""
+
+    @_abc_1.abstractmethod
+    def SuspendAgent(
+        self,
+        request: _policy_pb2.SuspendAgentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.SuspendAgentResponse, _abc.Awaitable[_policy_pb2.SuspendAgentResponse]]:
+        """Refuses an agent everything until it is resumed. Changes state; safe to retry. Reasons: AGENT_UNKNOWN, AGENT_REVOKED."""
+
+    @_abc_1.abstractmethod
+    def ResumeAgent(
+        self,
+        request: _policy_pb2.ResumeAgentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.ResumeAgentResponse, _abc.Awaitable[_policy_pb2.ResumeAgentResponse]]:
+        """Changes state; safe to retry. Reasons: AGENT_UNKNOWN, AGENT_REVOKED."""
+
+    @_abc_1.abstractmethod
+    def PromoteAgent(
+        self,
+        request: _policy_pb2.PromoteAgentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.PromoteAgentResponse, _abc.Awaitable[_policy_pb2.PromoteAgentResponse]]:
+        """Moves an agent one tier up; to T4 only once an approval has been given. Changes state; safe to retry.
+        Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
+    def DemoteAgent(
+        self,
+        request: _policy_pb2.DemoteAgentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.DemoteAgentResponse, _abc.Awaitable[_policy_pb2.DemoteAgentResponse]]:
+        """Moves an agent one tier down, at once. Changes state; safe to retry.
+        Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE.
         """
 
     @_abc_1.abstractmethod
@@ -206,6 +366,24 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Decides many actions of one run; all are in one event. Safe to retry."""
 
     @_abc_1.abstractmethod
+    def StreamAuthorize(
+        self,
+        request_iterator: _MaybeAsyncIterator[_policy_pb2.StreamAuthorizeRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_policy_pb2.StreamAuthorizeResponse], _abc.AsyncIterator[_policy_pb2.StreamAuthorizeResponse]]:
+        """Decides actions as they come. An answer says by `request_id` whose it is: they may come in another order. What fails is
+        told in its answer, and ends nothing else. Safe to retry, each request by itself.
+        """
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _policy_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.ExplainResponse, _abc.Awaitable[_policy_pb2.ExplainResponse]]:
+        """What Authorize would say now, why, and what would have to change for a yes. Changes nothing, counts as nothing."""
+
+    @_abc_1.abstractmethod
     def RequestApproval(
         self,
         request: _policy_pb2.RequestApprovalRequest,
@@ -219,8 +397,9 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_pb2.AnswerApprovalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.AnswerApprovalResponse, _abc.Awaitable[_policy_pb2.AnswerApprovalResponse]]:
-        """Answers an approval. Changes state; safe to retry. The caller must be an approver and not the one who asked.
-        Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING.
+        """Answers an approval: one vote of as many as its rule needs. Changes state; safe to retry. The caller must be an
+        approver, one of those the rule names if it names any, and not the one who asked.
+        Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING, APPROVER_NOT_NAMED.
         """
 
     @_abc_1.abstractmethod
@@ -245,7 +424,41 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_pb2.GetPolicySetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.GetPolicySetResponse, _abc.Awaitable[_policy_pb2.GetPolicySetResponse]]:
-        """Reads the policy set in force: the tier table and its version."""
+        """Reads the policy set in force, or an older one by its version. Reasons: POLICY_SET_UNKNOWN."""
+
+    @_abc_1.abstractmethod
+    def ListPolicySets(
+        self,
+        request: _policy_pb2.ListPolicySetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.ListPolicySetsResponse, _abc.Awaitable[_policy_pb2.ListPolicySetsResponse]]:
+        """Lists the sets that were in force, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetPolicySetSchema(
+        self,
+        request: _policy_pb2.GetPolicySetSchemaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.GetPolicySetSchemaResponse, _abc.Awaitable[_policy_pb2.GetPolicySetSchemaResponse]]:
+        """Reads the JSON Schema (2020-12) of policy sets."""
+
+    @_abc_1.abstractmethod
+    def ValidatePolicySet(
+        self,
+        request: _policy_pb2.ValidatePolicySetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.ValidatePolicySetResponse, _abc.Awaitable[_policy_pb2.ValidatePolicySetResponse]]:
+        """Says everything that is wrong with a set, and how its tests come out. Changes nothing."""
+
+    @_abc_1.abstractmethod
+    def DiffPolicySets(
+        self,
+        request: _policy_pb2.DiffPolicySetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.DiffPolicySetsResponse, _abc.Awaitable[_policy_pb2.DiffPolicySetsResponse]]:
+        """Says who may do what under one set and not, or otherwise, under the other. Changes nothing.
+        Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN.
+        """
 
     @_abc_1.abstractmethod
     def PublishPolicySet(
@@ -253,8 +466,62 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_pb2.PublishPolicySetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.PublishPolicySetResponse, _abc.Awaitable[_policy_pb2.PublishPolicySetResponse]]:
-        """Puts a new policy set in force. One that does not parse or validate never goes live. Changes state; safe to retry.
-        Reasons: POLICY_SET_INVALID, POLICY_SET_STALE.
+        """Puts a new policy set in force. One that does not parse, compile or pass its tests never goes live. Changes state;
+        safe to retry. Reasons: POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, POLICY_SET_STALE, TOO_MANY_FLIPS.
+        """
+
+    @_abc_1.abstractmethod
+    def RollbackPolicySet(
+        self,
+        request: _policy_pb2.RollbackPolicySetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.RollbackPolicySetResponse, _abc.Awaitable[_policy_pb2.RollbackPolicySetResponse]]:
+        """Puts an older set in force again, as it was. Changes state; safe to retry. Reasons: POLICY_SET_UNKNOWN, POLICY_SET_STALE."""
+
+    @_abc_1.abstractmethod
+    def SimulatePolicySet(
+        self,
+        request: _policy_pb2.SimulatePolicySetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_policy_pb2.SimulatePolicySetResponse], _abc.AsyncIterator[_policy_pb2.SimulatePolicySetResponse]]:
+        """Decides recorded history anew under another set, and tells every decision that comes out otherwise. Changes nothing,
+        counts as nothing. Reasons: POLICY_SET_INVALID, FIELD_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def SetBudget(
+        self,
+        request: _policy_pb2.SetBudgetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.SetBudgetResponse, _abc.Awaitable[_policy_pb2.SetBudgetResponse]]:
+        """Sets a budget's limits by hand, beside those of the policy set; the tightest holds. Changes state; safe to retry."""
+
+    @_abc_1.abstractmethod
+    def ListBudgets(
+        self,
+        request: _policy_pb2.ListBudgetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.ListBudgetsResponse, _abc.Awaitable[_policy_pb2.ListBudgetsResponse]]:
+        """Reads the budgets that one agent, task, run or the tenant draws on: limit, spent, reserved."""
+
+    @_abc_1.abstractmethod
+    def ReserveBudget(
+        self,
+        request: _policy_pb2.ReserveBudgetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.ReserveBudgetResponse, _abc.Awaitable[_policy_pb2.ReserveBudgetResponse]]:
+        """Sets amounts aside before they are spent, in every budget they count against, or in none. Changes state; safe to retry.
+        Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_REVOKED.
+        """
+
+    @_abc_1.abstractmethod
+    def SettleReservation(
+        self,
+        request: _policy_pb2.SettleReservationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.SettleReservationResponse, _abc.Awaitable[_policy_pb2.SettleReservationResponse]]:
+        """Charges what was really spent of a reservation and gives the rest back. Changes state; safe to retry.
+        Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID.
         """
 
     @_abc_1.abstractmethod

@@ -12,14 +12,14 @@ from typing import Any, NoReturn
 
 from chassis.orphans import die_with_parent
 from kernel.faults import Unavailable
-from services.ledger.adapters.sqlite.drafting import LENGTH_BYTES, pack, remove
+from services.ledger.adapters.sqlite.drafting import LENGTH_BYTES, pack, remove, wide_pipe
 from services.ledger.domain.entry import Message, microseconds
 from services.ledger.domain.faults import LedgerDiverged, WriterFenced
 from services.ledger.domain.position import Position
 from services.ledger.domain.proofs import Slice
 from services.ledger.domain.records import SignedHead
 
-_PIPE_BYTES = 1024 * 1024
+_ANSWER_BYTES = 1024 * 1024
 
 
 class SqliteDraft:
@@ -31,8 +31,9 @@ class SqliteDraft:
     def __init__(self, path: Path, take_place: Callable[[Path], Awaitable[None]]) -> None:
         self._path = path
         self._take_place = take_place
-        self._asking = asyncio.Lock()
+        self._asking, self._answering = asyncio.Lock(), asyncio.Lock()
         self._process: subprocess.Process | None = None
+        self._asks: asyncio.StreamWriter | None = None
         self._closed = self._crowded = False
 
     async def position(self) -> Position:
@@ -66,8 +67,8 @@ class SqliteDraft:
         async with self._asking:
             process, self._process = self._process, None
             if process is not None:
-                assert process.stdin is not None
-                process.stdin.close()
+                assert self._asks is not None
+                self._asks.close()
                 with suppress(ProcessLookupError):
                     process.kill()  # what is committed stays
                 await process.wait()
@@ -83,43 +84,62 @@ class SqliteDraft:
         return await asyncio.shield(asyncio.ensure_future(self._asked(asked, value)))
 
     async def _asked(self, asked: str, value: Any) -> Any:
+        frame = pack((asked, value))
         async with self._asking:
             if self._closed:
                 raise Unavailable("STORE_UNREACHABLE", "the draft is closed")
-            self._process = self._process or await self._start()
-            stdin, stdout = self._process.stdin, self._process.stdout
-            assert stdin is not None
-            assert stdout is not None
+            process = self._process = self._process or await self._start()
+            assert self._asks is not None
             try:
-                stdin.write(pack((asked, value)))
-                await stdin.drain()
-                length = int.from_bytes(await stdout.readexactly(LENGTH_BYTES), "big")
-                kind, *told = marshal.loads(await stdout.readexactly(length))  # noqa: S302 - our own end
-            except (asyncio.IncompleteReadError, ConnectionError, RuntimeError) as problem:
-                # RuntimeError is what uvloop says of a pipe that it has closed.
-                text = "the process that fills the draft has ended; the ledger's log says why"
-                raise Unavailable("STORE_UNREACHABLE", text) from problem
+                self._asks.write(frame)
+                await self._asks.drain()
+            except (ConnectionError, RuntimeError) as problem:
+                raise _ended() from problem
+            # Answers come in the order of what was asked. What is asked next is there already when this is answered.
+            await self._answering.acquire()
+        try:
+            assert process.stdout is not None
+            length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "big")
+            kind, *told = marshal.loads(await process.stdout.readexactly(length))  # noqa: S302 - our own end
+        except (asyncio.IncompleteReadError, ConnectionError, RuntimeError) as problem:
+            raise _ended() from problem
+        finally:
+            self._answering.release()
         if kind == "fault":
             self._crowded = self._crowded or told[0] == Unavailable.__name__
             _raise(*told)
         return told[0]
 
     async def _start(self) -> subprocess.Process:
+        asked, asking = wide_pipe()
         try:
-            return await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "services.ledger.adapters.sqlite.drafting",
                 str(self._path),
-                stdin=subprocess.PIPE,
+                stdin=asked,
                 stdout=subprocess.PIPE,
-                limit=_PIPE_BYTES,
+                limit=_ANSWER_BYTES,
                 preexec_fn=die_with_parent(),
             )
         except OSError as problem:
-            raise Unavailable(
-                "STORE_UNREACHABLE", f"no process can be started to rebuild: {problem}"
-            ) from problem
+            os.close(asking)
+            why = f"no process can be started to rebuild: {problem}"
+            raise Unavailable("STORE_UNREACHABLE", why) from problem
+        finally:
+            os.close(asked)
+        loop = asyncio.get_running_loop()
+        flow = asyncio.StreamReaderProtocol(asyncio.StreamReader())
+        transport, _ = await loop.connect_write_pipe(lambda: flow, os.fdopen(asking, "wb"))
+        self._asks = asyncio.StreamWriter(transport, flow, None, loop)
+        return process
+
+
+def _ended() -> Unavailable:
+    # A closed pipe is a RuntimeError to uvloop, and a ConnectionError to others.
+    text = "the process that fills the draft has ended; the ledger's log says why"
+    return Unavailable("STORE_UNREACHABLE", text)
 
 
 def _raise(kind: str, reason: str, text: str, facts: dict[str, str]) -> NoReturn:

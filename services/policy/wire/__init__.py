@@ -1,0 +1,5 @@
+"""Between policy's domain and its protos."""
+
+from services.policy.wire.codec import CODEC
+
+__all__ = ["CODEC"]

@@ -1,0 +1,32 @@
+"""Which domain event is which message."""
+
+from chassis.eventlog.codec import Codec
+from provost.policy.v1 import events_pb2
+from provost.state.v1 import events_pb2 as state_events_pb2
+from services.policy.domain import agent, approval
+from services.policy.domain.action import Packet
+from services.policy.domain.decision import DecisionsMade
+from services.policy.domain.policyset import PolicySetPublished
+
+
+def packet_from_wire(event: state_events_pb2.PacketIssued) -> Packet:
+    """What policy needs of an instruction packet."""
+    packet = event.packet
+    constraints = packet.constraints
+    return Packet(packet.agent_id, packet.task_id, tuple(constraints.scope), tuple(constraints.forbidden))
+
+
+CODEC = Codec(
+    {
+        agent.AgentRegistered: events_pb2.AgentRegistered,
+        agent.AgentSecretCreated: events_pb2.AgentSecretCreated,
+        agent.SessionCreated: events_pb2.SessionCreated,
+        agent.AgentRevoked: events_pb2.AgentRevoked,
+        approval.ApprovalRequested: events_pb2.ApprovalRequested,
+        approval.ApprovalAnswered: events_pb2.ApprovalAnswered,
+        approval.ApprovalUsed: events_pb2.ApprovalUsed,
+        PolicySetPublished: events_pb2.PolicySetPublished,
+        DecisionsMade: events_pb2.DecisionsMade,
+    },
+    upcasters={state_events_pb2.PacketIssued: packet_from_wire},
+)
