@@ -17,10 +17,10 @@ _SURELY_SHORT = leaf.MAX_LEAF_BYTES // 2
 _CLOUD_EVENT = re.compile(rb"\r\nce-(id|correlationid|causationid|actor|time):([^\r]*)")
 # As the chassis writes them, values as they are: one match instead of a search and five readings. Says the same.
 _USUAL = re.compile(
-    rb"NATS/1\.0\r\n(ce-specversion: 1\.0\r\n)(ce-id: [!-$&-~]*\r\n)(ce-type: [!-~]*\r\n)(ce-source: [!-~]*\r\n)"
-    rb"(ce-time: [!-$&-~]*\r\n)(ce-subject: [!-~]*\r\n)(ce-datacontenttype: [!-~]*\r\n)(ce-aggver: [!-~]*\r\n)"
-    rb"(ce-actor: [!-$&-~]*\r\n)(Nats-Msg-Id: [!-~]*\r\n)(ce-prevseq: [!-~]*\r\n)?"
-    rb"(ce-correlationid: [!-$&-~]*\r\n)?(ce-causationid: [!-$&-~]*\r\n)?\r\n"
+    r"NATS/1\.0\r\n(ce-specversion: 1\.0\r\n)(ce-id: [!-$&-~]*\r\n)(ce-type: [!-~]*\r\n)(ce-source: [!-~]*\r\n)"
+    r"(ce-time: [!-$&-~]*\r\n)(ce-subject: [!-~]*\r\n)(ce-datacontenttype: [!-~]*\r\n)(ce-aggver: [!-~]*\r\n)"
+    r"(ce-actor: [!-$&-~]*\r\n)(Nats-Msg-Id: [!-~]*\r\n)(ce-prevseq: [!-~]*\r\n)?"
+    r"(ce-correlationid: [!-$&-~]*\r\n)?(ce-causationid: [!-$&-~]*\r\n)?\r\n"
 ).fullmatch
 
 
@@ -79,49 +79,16 @@ def entry_of(message: Message) -> Entry:
 
 def taken(message: Message) -> tuple[Row, Entry]:
     """What `row_of` makes of a message, and `read_row` of that; quicker than one after the other."""
-    block = message.header
-    usual = _USUAL(block)
-    if usual is None or len(block) > _SURELY_SHORT or not message.subject.isascii():
+    sequence, subject, block, payload = message
+    usual = _USUAL(str(block, "latin-1"))
+    if usual is None or len(block) > _SURELY_SHORT or not subject.isascii():
         row = row_of(message)
         return row, read_row(row)
-    (
-        spec,
-        id_,
-        kind,
-        source,
-        time,
-        about,
-        content,
-        version,
-        actor,
-        message_id,
-        before,
-        correlation,
-        causation,
-    ) = usual.groups(b"")
-    sequence, subject, _, payload = message
+    spec, id_, kind, source, time, about, content, version, actor, copy, before, story, cause = usual.groups("")
     # The lines in the order of their bytes.
-    hashed = leaf.leaf_hash_of(
-        subject.encode(),
-        (
-            message_id,
-            actor,
-            version,
-            causation,
-            correlation,
-            content,
-            id_,
-            before,
-            source,
-            spec,
-            about,
-            time,
-            kind,
-        ),
-        payload,
-    )
-    row = Row(sequence, hashed, subject, block, payload)
-    return row, _entry(row, _values(id_, time, actor, correlation, causation))
+    lines = f"{copy}{actor}{version}{cause}{story}{content}{id_}{before}{source}{spec}{about}{time}{kind}"
+    row = Row(sequence, leaf.leaf_hash_of(subject, lines, payload), subject, block, payload)
+    return row, _entry(row, (id_[7:-2], time[9:-2], actor[10:-2], story[18:-2], cause[16:-2]))
 
 
 def row_of(message: Message) -> Row:
@@ -138,22 +105,14 @@ def row_of(message: Message) -> Row:
 
 def read_row(row: Row) -> Entry:
     """The entry of a stored message; its leaf hash is taken as it is."""
-    usual = _USUAL(row.header)
+    usual = _USUAL(str(row.header, "latin-1"))
     if usual is None:
         return _entry(row, _attributes(row.header))
-    id_, time, actor, correlation, causation = usual.group(2, 5, 9, 12, 13)
-    return _entry(row, _values(id_, time, actor, correlation or b"", causation or b""))
+    _, id_, _, _, time, _, _, _, actor, _, _, story, cause = usual.groups("")
+    return _entry(row, (id_[7:-2], time[9:-2], actor[10:-2], story[18:-2], cause[16:-2]))
 
 
-def _values(id_: bytes, time: bytes, actor: bytes, correlation: bytes, causation: bytes) -> list[str]:
-    """The values of usual lines; no line at all has an empty one."""
-    return str(
-        b"%b\n%b\n%b\n%b\n%b" % (id_[7:-2], time[9:-2], actor[10:-2], correlation[18:-2], causation[16:-2]),
-        "ascii",
-    ).split("\n")
-
-
-def _entry(row: Row, attributes: list[str]) -> Entry:
+def _entry(row: Row, attributes: Sequence[str]) -> Entry:
     sequence, leaf_hash, subject, block, payload = row
     event_id, time, actor, correlation_id, causation_id = attributes
     tokens = subject.split(".")

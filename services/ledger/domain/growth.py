@@ -1,6 +1,7 @@
 """The growing edge of a book: messages in, everything that is to be written out, whatever the database."""
 
 from collections.abc import Sequence
+from itertools import starmap
 from typing import NamedTuple
 
 from services.ledger.domain import tree
@@ -76,7 +77,7 @@ class Edge:
         for each in messages:
             row, entry = taken(each)
             rows.append(row)
-            ids.append(known_id(entry.event_id, entry.sequence))
+            ids.append((entry.event_id, entry.sequence))
             fact, links = understand(entry)
             if fact is not None:
                 told.append(Told(entry.tenant, entry.sequence, entry.event_id, fact, entry.actor))
@@ -87,9 +88,8 @@ class Edge:
                 block = Block(block.number + 1)
         self._block = block
         self._frontier, tiles = tree.grow(self._frontier, [row.leaf_hash for row in rows])
-        ids.sort()
         self.position = Position(old.first or begin, messages[-1].sequence, tree.root_of(self._frontier))
-        return Batch(self.position, rows, ids, tiles, postings, spans, told)
+        return Batch(self.position, rows, sorted(starmap(known_id, ids)), tiles, postings, spans, told)
 
 
 def levels_of(size: int) -> list[tuple[int, int]]:

@@ -15,11 +15,12 @@ Subject and header lines hold no CRLF and a hash is 32 bytes, so messages share 
 payload are the same.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 
 MAX_LEAF_BYTES = 65_535
 _READABLE = b"provost leaf v1"
+_READABLE_TEXT = _READABLE.decode()
 _OPAQUE = b"provost leaf v1 opaque"
 _FIRST_LINE = b"NATS/1.0"
 _CRLF = b"\r\n"
@@ -62,8 +63,7 @@ def leaf_hash(data: bytes) -> bytes:
     return sha256(b"\x00" + data).digest()
 
 
-def leaf_hash_of(subject: bytes, lines: Iterable[bytes], payload: bytes) -> bytes:
-    """The hash of a readable leaf that is surely short enough; `lines` are sorted, each with its CRLF, some empty."""
-    return sha256(
-        b"\x00%b\r\n%b\r\n%b\r\n%b" % (_READABLE, subject, b"".join(lines), sha256(payload).digest())
-    ).digest()
+def leaf_hash_of(subject: str, lines: str, payload: bytes) -> bytes:
+    """The hash of a readable leaf of ASCII that is surely short enough; `lines` are sorted, each with its CRLF."""
+    text = f"\x00{_READABLE_TEXT}\r\n{subject}\r\n{lines}\r\n"
+    return sha256(text.encode() + sha256(payload).digest()).digest()

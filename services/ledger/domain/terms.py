@@ -8,6 +8,7 @@ last full one are so few that they are looked through.
 A term is stored as 64 bits of its hash: what is found that way is a candidate, and is checked before it is answered.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
@@ -75,38 +76,39 @@ def terms_of(entry: Entry, links: Links) -> set[Term]:
     An event is of an agent when the agent is its actor (`agent:<id>`), its aggregate, or named in its payload; of a run
     when the run is its correlation, its aggregate, or named in its payload; of a task when either says so.
     """
-    tenant, aggregate = entry.tenant, entry.aggregate
+    tenant = entry.tenant
     return {
-        *_of_kind(tenant, entry.context, aggregate, entry.event_type, entry.actor),
-        *_of_story(tenant, aggregate, entry.aggregate_id, entry.correlation_id),
-        *_of_links(tenant, links),
+        *_of_name(tenant, entry.context, entry.aggregate, entry.aggregate_id, entry.event_type),
+        *_of_story(tenant, entry.actor, entry.correlation_id, links),
     }
 
 
-def _of_kind(tenant: str, context: str, aggregate: str, event_type: str, actor: str) -> list[Term]:
+_Name = tuple[str, str, str, str, str]
+_Story = tuple[str, str, str, Links]
+
+
+def _of_name(tenant: str, context: str, aggregate: str, aggregate_id: str, event_type: str) -> list[Term]:
     terms = [
         (TENANT, tenant, ""),
         (CONTEXT, tenant, context),
         (AGGREGATE, tenant, aggregate),
+        (AGGREGATE_ID, tenant, aggregate_id),
         (EVENT_TYPE, tenant, event_type),
-        (ACTOR, tenant, actor),
     ]
-    if actor.startswith("agent:"):
-        terms.append((AGENT, tenant, actor[6:]))
-    return terms
-
-
-def _of_story(tenant: str, aggregate: str, aggregate_id: str, correlation: str) -> list[Term]:
-    terms = [(AGGREGATE_ID, tenant, aggregate_id)]
-    if correlation:
-        terms += [(CORRELATION, tenant, correlation), (RUN, tenant, correlation)]
     if aggregate in _AGGREGATES:
         terms.append((aggregate, tenant, aggregate_id))
     return terms
 
 
-def _of_links(tenant: str, links: Links) -> list[Term]:
-    return [(kind, tenant, value) for kind, values in zip(_LINKED, links, strict=True) for value in values]
+def _of_story(tenant: str, actor: str, correlation: str, links: Links) -> list[Term]:
+    terms = [(ACTOR, tenant, actor)]
+    if actor.startswith("agent:"):
+        terms.append((AGENT, tenant, actor[6:]))
+    if correlation:
+        terms += [(CORRELATION, tenant, correlation), (RUN, tenant, correlation)]
+    for kind, values in zip(_LINKED, links, strict=True):
+        terms += [(kind, tenant, value) for value in values]
+    return terms
 
 
 _LINKED = (AGENT, RUN, TASK, ACTION, DECISION)
@@ -129,7 +131,7 @@ KnownId = tuple[int, int, int]
 
 def known_id(event_id: str, sequence: int) -> KnownId:
     """What says where the event with an id is."""
-    return part_of(sequence), id_key(event_id), sequence
+    return sequence // PART, _number(event_id), sequence
 
 
 def part_of(sequence: int) -> int:
@@ -160,8 +162,10 @@ class Block:
     def __init__(self, number: int) -> None:
         self.number = number
         self._count = 0
-        self._members: dict[Term, list[int]] = {}
-        self._known: dict[tuple[object, ...], list[list[int]]] = {}
+        self._members: defaultdict[Term, list[int]] = defaultdict(list)
+        # What neighbours have in common is made into terms once, when the block is full.
+        self._named: defaultdict[_Name, list[int]] = defaultdict(list)
+        self._told: defaultdict[_Story, list[int]] = defaultdict(list)
         self._from_us: int | None = None
         self._to_us: int | None = None
 
@@ -171,34 +175,16 @@ class Block:
 
     def add(self, terms: Iterable[Term], at_us: int | None) -> None:
         """Take the next event; needs room."""
-        n, members = self._count, self._members
         for term in terms:
-            known = members.get(term)
-            if known is None:
-                members[term] = [n]
-            else:
-                known.append(n)
+            self._members[term].append(self._count)
         self._end(at_us)
 
     def take(self, entry: Entry, links: Links) -> None:
-        """As `add` with `terms_of(entry, links)`, quicker: neighbours have most of their terms in common."""
-        n, known = self._count, self._known
-        tenant, aggregate = entry.tenant, entry.aggregate
-        kind = (tenant, entry.context, aggregate, entry.event_type, entry.actor)
-        for members in known.get(kind) or self._learn(kind, _of_kind(*kind)):
-            members.append(n)
-        story = (tenant, aggregate, entry.aggregate_id, entry.correlation_id)
-        for members in known.get(story) or self._learn(story, _of_story(*story)):
-            members.append(n)
-        if links is not NO_LINKS:
-            linked = (tenant, links)
-            for members in known.get(linked) or self._learn(linked, _of_links(tenant, links)):
-                members.append(n)
-        self._end(entry.at_us)
-
-    def _learn(self, key: tuple[object, ...], terms: Iterable[Term]) -> list[list[int]]:
-        self._known[key] = found = [self._members.setdefault(term, []) for term in terms]
-        return found
+        """As `add` with `terms_of(entry, links)`, quicker."""
+        _, _, tenant, context, aggregate, id_, kind, _, correlation, _, actor, at_us, *_ = entry
+        self._named[tenant, context, aggregate, id_, kind].append(self._count)
+        self._told[tenant, actor, correlation, links].append(self._count)
+        self._end(at_us)
 
     def _end(self, at_us: int | None) -> None:
         self._count += 1
@@ -210,11 +196,20 @@ class Block:
 
     def postings(self) -> list[Posting]:
         """What the index says of this block, ordered by term."""
-        merged: dict[int, list[int]] = {}
+        merged: defaultdict[Term, list[int]] = defaultdict(list)
         for term, members in self._members.items():
-            # Two terms with one hash are one posting: what is found is checked anyway.
-            merged.setdefault(key_of(term), []).extend(members)
-        return sorted(Posting(key, self.number, _pack(sorted(set(n)))) for key, n in merged.items())
+            merged[term] += members
+        for name, members in self._named.items():
+            for term in _of_name(*name):
+                merged[term] += members
+        for story, members in self._told.items():
+            for term in _of_story(*story):
+                merged[term] += members
+        # Two terms with one hash are one posting: what is found is checked anyway.
+        keyed: defaultdict[int, list[int]] = defaultdict(list)
+        for term, members in merged.items():
+            keyed[key_of(term)] += members
+        return [Posting(key, self.number, _pack(sorted(set(n)))) for key, n in sorted(keyed.items())]
 
     def span(self) -> Span:
         return Span(self.number, self._from_us, self._to_us)

@@ -1,22 +1,58 @@
-"""An agent: registered at a tier, given secrets and sessions, and revoked for good."""
+"""An agent: registered at a tier, given secrets and sessions, moved, suspended, and revoked for good.
 
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+Credentials, standing and revocation each have a file of their own, which says what it decides; here they are one
+aggregate.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
+from typing import assert_never
 
 from kernel.decider import Decider
-from services.policy.domain import secret
+from services.policy.domain.credentials import (
+    AgentSecretCreated,
+    CreateSecret,
+    CreateSession,
+    SecretUnwrapped,
+    SecretWrapped,
+    SessionCreated,
+    UnwrapSecret,
+    WrapSecret,
+    opened,
+    require_known,
+    unwrapped,
+)
 from services.policy.domain.faults import (
     AgentAlreadyRegistered,
     AgentAlreadyRevoked,
     AgentIsRevoked,
     AgentUnknown,
-    CredentialsRefused,
+)
+from services.policy.domain.revocation import (
+    AgentRevoked,
+    ConfirmRevocation,
+    Receipt,
+    RevocationConfirmed,
+    RevokeAgent,
+)
+from services.policy.domain.standing import (
+    AgentDemoted,
+    AgentPromoted,
+    AgentResumed,
+    AgentSuspended,
+    DemoteAgent,
+    PromoteAgent,
+    ResumeAgent,
+    SuspendAgent,
+    demoted,
+    promoted,
 )
 from services.policy.domain.tier import Tier
 
 VALID_SECRETS = 2
 REMEMBERED_SESSIONS = 16
+REMEMBERED_WRAPPINGS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,34 +62,23 @@ class RegisterAgent:
     agent_version: str
     role_id: str
     at: datetime
+    parent_agent_id: str = ""
+    by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CreateSecret:
-    agent_id: str
-    secret_hash: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class CreateSession:
-    role_id: str
-    secret_id: str = field(repr=False)
-    session_id: str
-    ttl_seconds: int
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class RevokeAgent:
-    agent_id: str
-    kind: str
-    details: str
-    by: str
-    at: datetime
-
-
-Command = RegisterAgent | CreateSecret | CreateSession | RevokeAgent
+Command = (
+    RegisterAgent
+    | CreateSecret
+    | WrapSecret
+    | UnwrapSecret
+    | CreateSession
+    | PromoteAgent
+    | DemoteAgent
+    | SuspendAgent
+    | ResumeAgent
+    | RevokeAgent
+    | ConfirmRevocation
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,37 +92,24 @@ class AgentRegistered:
     registered_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AgentSecretCreated:
-    agent_id: str
-    secret_hash: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class SessionCreated:
-    agent_id: str
-    session_id: str
-    tier: Tier
-    at: datetime
-    expire_time: datetime
-    accessor: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AgentRevoked:
-    agent_id: str
-    kind: str
-    details: str
-    by: str
-    at: datetime
-
-
-Event = AgentRegistered | AgentSecretCreated | SessionCreated | AgentRevoked
+Event = (
+    AgentRegistered
+    | AgentSecretCreated
+    | SecretWrapped
+    | SecretUnwrapped
+    | SessionCreated
+    | AgentPromoted
+    | AgentDemoted
+    | AgentSuspended
+    | AgentResumed
+    | AgentRevoked
+    | RevocationConfirmed
+)
 
 
 class AgentState(StrEnum):
     ACTIVE = "ACTIVE"
+    SUSPENDED = "SUSPENDED"
     REVOKED = "REVOKED"
 
 
@@ -113,10 +125,22 @@ class Agent:
     sessions: tuple[SessionCreated, ...] = ()
     registered: AgentRegistered | None = None
     revoked: AgentRevoked | None = None
+    wrapped: tuple[SecretWrapped, ...] = ()
+    suspended: AgentSuspended | None = None
+    moved: AgentPromoted | AgentDemoted | None = None
+    receipt: Receipt | None = None
 
     @property
     def state(self) -> AgentState:
-        return AgentState.ACTIVE if self.revoked is None else AgentState.REVOKED
+        if self.revoked is not None:
+            return AgentState.REVOKED
+        return AgentState.ACTIVE if self.suspended is None else AgentState.SUSPENDED
+
+    @property
+    def tier_since(self) -> datetime | None:
+        """Since when it has its tier."""
+        since = self.moved or self.registered
+        return since.at if since is not None else None
 
     def session(self, session_id: str) -> SessionCreated | None:
         """One of its last sessions."""
@@ -127,40 +151,75 @@ def decide(agent: Agent, command: Command) -> Event | None:
     """What `command` changes.
 
     Raises:
-        AgentUnknown, AgentAlreadyRegistered, AgentIsRevoked, AgentAlreadyRevoked, CredentialsRefused
+        AgentUnknown, AgentAlreadyRegistered, AgentIsRevoked, AgentAlreadyRevoked, CredentialsRefused,
+        WrappingTokenInvalid, TierStepTooLarge
     """
     match command:
-        case RegisterAgent(agent_id, tier, agent_version, role_id, at):
-            if agent.registered is None:
-                return AgentRegistered(agent_id, tier, agent_version, role_id, at)
-            if agent.tier is not tier:
-                raise AgentAlreadyRegistered(agent_id, agent.tier)
-            return None
+        case RegisterAgent():
+            return _register(agent, command)
         case CreateSession():
-            return _session(agent, command)
-        case CreateSecret(agent_id) | RevokeAgent(agent_id) if agent.registered is None:
-            raise AgentUnknown(agent_id)
-        case CreateSecret(agent_id, secret_hash, at):
-            if agent.revoked is not None:
-                raise AgentIsRevoked(agent_id)
-            return AgentSecretCreated(agent_id, secret_hash, at)
+            require_known(agent.role_id, agent.secret_hashes, command)
+            _require_unrevoked(agent)
+            known = agent.session(command.session_id)
+            return None if known is not None else opened(agent.agent_id, agent.tier, command)
+        case UnwrapSecret():
+            event = unwrapped(agent.wrapped, command)
+            _require_unrevoked(agent)
+            return event
+        case ConfirmRevocation(receipt, at):
+            return RevocationConfirmed(receipt, at) if agent.receipt is None else None
+        case _ if agent.registered is None:
+            raise AgentUnknown(command.agent_id)
         case RevokeAgent(agent_id, kind, details, by, at):
             if agent.revoked is not None:
                 raise AgentAlreadyRevoked(agent_id)
             return AgentRevoked(agent_id, kind, details, by, at)
+        case _:
+            _require_unrevoked(agent)
+            return _of_the_unrevoked(agent, command)
 
 
-def _session(agent: Agent, command: CreateSession) -> SessionCreated | None:
-    # Every kept hash is compared, whatever came out before: the time taken tells nothing.
-    right = [secret.matches(command.secret_id, kept) for kept in agent.secret_hashes]
-    if not any(right) or agent.role_id != command.role_id:
-        raise CredentialsRefused
+def _of_the_unrevoked(
+    agent: Agent,
+    command: CreateSecret | WrapSecret | PromoteAgent | DemoteAgent | SuspendAgent | ResumeAgent,
+) -> Event | None:
+    match command:
+        case CreateSecret(agent_id, secret_hash, at):
+            return AgentSecretCreated(agent_id, secret_hash, at)
+        case WrapSecret(agent_id, wrapping_id, token_hash, at, expire_time):
+            return SecretWrapped(agent_id, wrapping_id, token_hash, at, expire_time)
+        case PromoteAgent():
+            return promoted(agent.tier, command)
+        case DemoteAgent():
+            return demoted(agent.tier, command)
+        case SuspendAgent(agent_id, why, by, at):
+            return AgentSuspended(agent_id, why, by, at) if agent.suspended is None else None
+        case ResumeAgent(agent_id, why, by, at):
+            return AgentResumed(agent_id, why, by, at) if agent.suspended is not None else None
+        case _:
+            assert_never(command)
+
+
+def _register(agent: Agent, command: RegisterAgent) -> AgentRegistered | None:
+    if agent.registered is None:
+        return AgentRegistered(
+            command.agent_id,
+            command.tier,
+            command.agent_version,
+            command.role_id,
+            command.at,
+            command.parent_agent_id,
+            command.by,
+        )
+    registered = agent.registered
+    if (registered.tier, registered.parent_agent_id) != (command.tier, command.parent_agent_id):
+        raise AgentAlreadyRegistered(command.agent_id, registered.tier)
+    return None
+
+
+def _require_unrevoked(agent: Agent) -> None:
     if agent.revoked is not None:
         raise AgentIsRevoked(agent.agent_id)
-    if agent.session(command.session_id) is not None:
-        return None
-    expire_time = command.at + timedelta(seconds=command.ttl_seconds)
-    return SessionCreated(agent.agent_id, command.session_id, agent.tier, command.at, expire_time)
 
 
 def evolve(agent: Agent, event: Event) -> Agent:
@@ -168,12 +227,30 @@ def evolve(agent: Agent, event: Event) -> Agent:
         case AgentRegistered(agent_id, tier, agent_version, role_id):
             return Agent(agent_id, tier, agent_version, role_id, registered=event)
         case AgentSecretCreated():
-            kept = (*agent.secret_hashes, event.secret_hash)[-VALID_SECRETS:]
-            return replace(agent, secret_hashes=kept)
+            return replace(agent, secret_hashes=_newest(agent.secret_hashes, event.secret_hash))
+        case SecretWrapped():
+            return replace(agent, wrapped=(*agent.wrapped, event)[-REMEMBERED_WRAPPINGS:])
+        case SecretUnwrapped(wrapping_id=wrapping_id, secret_hash=secret_hash):
+            left = tuple(each for each in agent.wrapped if each.wrapping_id != wrapping_id)
+            return replace(agent, wrapped=left, secret_hashes=_newest(agent.secret_hashes, secret_hash))
         case SessionCreated():
             return replace(agent, sessions=(*agent.sessions, event)[-REMEMBERED_SESSIONS:])
+        case AgentPromoted(to_tier=to_tier) | AgentDemoted(to_tier=to_tier):
+            return replace(agent, tier=to_tier, moved=event)
+        case AgentSuspended():
+            return replace(agent, suspended=event)
+        case AgentResumed():
+            return replace(agent, suspended=None)
         case AgentRevoked():
             return replace(agent, revoked=event)
+        case RevocationConfirmed(receipt):
+            return replace(agent, receipt=receipt)
+        case _:
+            assert_never(event)
+
+
+def _newest(secret_hashes: tuple[str, ...], another: str) -> tuple[str, ...]:
+    return (*secret_hashes, another)[-VALID_SECRETS:]
 
 
 AGENT: Decider[Command, Agent, Event] = Decider("policy", "agent", Agent(), decide, evolve)

@@ -36,6 +36,20 @@ class CredentialsRefused(Unauthenticated):
         )
 
 
+class WrappingTokenInvalid(Unauthenticated):
+    """Says the same whether it is wrong, expired, or was used before."""
+
+    def __init__(self) -> None:
+        text = "the wrapping token is not good, or no longer: if you did not use it, someone else may have"
+        super().__init__("WRAPPING_TOKEN_INVALID", text)
+
+
+class TierStepTooLarge(Refused):
+    def __init__(self, agent_id: str, tier: str, to_tier: str) -> None:
+        text = f"agent {agent_id} is at {tier}: it moves one tier at a time, not to {to_tier}"
+        super().__init__("TIER_STEP_TOO_LARGE", text, agent_id=agent_id, tier=tier, to_tier=to_tier)
+
+
 class SessionForgotten(Refused):
     def __init__(self) -> None:
         super().__init__(

@@ -12,27 +12,8 @@ from kernel.decider import Decider
 from services.policy.domain.action import ENVIRONMENTS
 from services.policy.domain.faults import PolicySetInvalid, PolicySetStale
 from services.policy.domain.pattern import first_match
+from services.policy.domain.policyset_rules import ApprovalRule, Capability, Rules
 from services.policy.domain.tier import Tier, up_to
-
-
-@dataclass(frozen=True, slots=True)
-class Capability:
-    """What a tier, and every higher one, may do."""
-
-    tier: Tier
-    actions: tuple[str, ...]
-    environments: tuple[str, ...]
-    targets: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalRule:
-    """What needs a person's approval, whatever the mode: all conditions hold."""
-
-    id: str
-    tiers: tuple[Tier, ...]
-    actions: tuple[str, ...]
-    environments: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +45,11 @@ class PolicySet:
         ttl_seconds: Mapping[Tier, int],
         capabilities: tuple[Capability, ...],
         approval_rules: tuple[ApprovalRule, ...],
+        rules: Rules = Rules(),  # noqa: B008 - frozen
     ) -> None:
         self.version = version
+        self.rules = rules
+        self.approval_rules = {f"approval.{rule.id}": rule for rule in approval_rules}
         self.actions = dict(actions)
         self.ttl_seconds = dict(ttl_seconds)
         self._rows: dict[tuple[Tier, str, str], Row] = {}

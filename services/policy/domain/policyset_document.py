@@ -7,7 +7,8 @@ from typing import Any
 from services.policy.domain.action import ENVIRONMENTS
 from services.policy.domain.faults import PolicySetInvalid
 from services.policy.domain.pattern import first_match
-from services.policy.domain.policyset import ApprovalRule, Capability, PolicySet
+from services.policy.domain.policyset import PolicySet
+from services.policy.domain.policyset_rules import ApprovalRule, Capability
 from services.policy.domain.tier import Tier
 
 MAX_ACTIONS = 500

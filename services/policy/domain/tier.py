@@ -15,3 +15,10 @@ def up_to(tier: Tier) -> tuple[Tier, ...]:
     """The tiers whose capabilities `tier` has, lowest first, itself last."""
     tiers = tuple(Tier)
     return tiers[: tiers.index(tier) + 1]
+
+
+def step(tier: Tier, steps: int) -> Tier | None:
+    """The tier so many above `tier`, or below it; None when there is none."""
+    tiers = tuple(Tier)
+    at = tiers.index(tier) + steps
+    return tiers[at] if 0 <= at < len(tiers) else None

@@ -5,6 +5,8 @@ from services.policy.handlers.agents import Agents
 from services.policy.handlers.approvals import Approvals
 from services.policy.handlers.authorization import Authorization
 from services.policy.handlers.policysets import PolicySets
+from services.policy.handlers.revocation import Revocation
+from services.policy.handlers.sessions import Sessions
 from services.policy.ports import Held, Means
 
 
@@ -14,6 +16,8 @@ class Policy:
     def __init__(self, held: Held, following: Following, means: Means) -> None:
         self.signer = means.signer
         self.policy_sets = PolicySets(held.published, means.reader)
-        self.agents = Agents(held.agents, following, self.policy_sets, means)
+        self.agents = Agents(held.agents, following)
+        self.sessions = Sessions(held.agents, self.policy_sets, means)
+        self.revocation = Revocation(held.agents)
         self.approvals = Approvals(held.approvals, following, means)
         self.authorization = Authorization(held, self.policy_sets, following, means)

@@ -3,9 +3,9 @@
 from chassis.rpc.cause import cause_of
 from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceServicer
-from services.policy.wire.agents import agent_to_wire
 from services.policy.handlers import Policy
 from services.policy.rpc.callers import Context, admitted
+from services.policy.wire.agents import agent_to_wire
 from services.policy.wire.texts import MAX_ID, MAX_TEXT, bounded
 from services.policy.wire.tiers import tier_from_wire
 
@@ -43,5 +43,5 @@ class AgentsRpc(PolicyServiceServicer):
         kind = bounded(request.kind or "operator", "kind", MAX_ID)
         details = bounded(request.details, "details", MAX_TEXT, least=0)
         cause = cause_of(context, request.request_id)
-        agent, sequence = await self._policy.agents.revoke(request.agent_id, kind, details, cause)
+        agent, sequence = await self._policy.revocation.revoke(request.agent_id, kind, details, cause)
         return pb.RevokeAgentResponse(agent=agent_to_wire(agent), sequence=sequence)

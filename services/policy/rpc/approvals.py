@@ -3,11 +3,11 @@
 from chassis.rpc.cause import cause_of
 from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceServicer
-from services.policy.wire.approvals import approval_state_from_wire, approval_to_wire
-from services.policy.wire.decisions import action_from_wire, context_from_wire
 from services.policy.handlers import Policy
 from services.policy.handlers.approvals import ShownApproval
 from services.policy.rpc.callers import Context, admitted
+from services.policy.wire.approvals import approval_state_from_wire, approval_to_wire
+from services.policy.wire.decisions import action_from_wire, context_from_wire
 from services.policy.wire.texts import MAX_ID, MAX_TEXT, bounded
 
 

@@ -4,11 +4,11 @@ from chassis.rpc.cause import Caller, cause_of
 from kernel.faults import Invalid
 from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceServicer
-from services.policy.wire.decisions import action_from_wire, context_from_wire, decision_to_wire
 from services.policy.handlers import Policy
 from services.policy.handlers.ask import Answer, Ask
 from services.policy.rpc import counters
 from services.policy.rpc.callers import Context, admitted
+from services.policy.wire.decisions import action_from_wire, context_from_wire, decision_to_wire
 
 MAX_ACTIONS = 1000
 

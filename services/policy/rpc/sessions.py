@@ -22,7 +22,7 @@ class SessionsRpc(PolicyServiceServicer):
         self, request: pb.CreateSecretRequest, context: Context
     ) -> pb.CreateSecretResponse:
         admitted(context, "CreateSecret")
-        made = await self._policy.agents.create_secret(
+        made = await self._policy.sessions.create_secret(
             request.agent_id, cause_of(context, request.request_id)
         )
         return pb.CreateSecretResponse(role_id=made.role_id, secret_id=made.secret_id, sequence=made.sequence)
@@ -33,7 +33,7 @@ class SessionsRpc(PolicyServiceServicer):
         caller = admitted(context, "CreateSession")
         cause = cause_of(context, request.request_id)
         try:
-            opened = await self._policy.agents.create_session(request.role_id, request.secret_id, cause)
+            opened = await self._policy.sessions.create_session(request.role_id, request.secret_id, cause)
         except CredentialsRefused:
             # Said in the log because a row of these is somebody guessing.
             _log.warning("session refused", reason="CREDENTIALS_REFUSED", actor=caller.actor)

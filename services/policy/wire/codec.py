@@ -3,7 +3,7 @@
 from chassis.eventlog.codec import Codec
 from provost.policy.v1 import events_pb2
 from provost.state.v1 import events_pb2 as state_events_pb2
-from services.policy.domain import agent, approval
+from services.policy.domain import agent, approval, credentials, revocation, standing
 from services.policy.domain.action import Packet
 from services.policy.domain.decision import DecisionsMade
 from services.policy.domain.policyset import PolicySetPublished
@@ -19,9 +19,16 @@ def packet_from_wire(event: state_events_pb2.PacketIssued) -> Packet:
 CODEC = Codec(
     {
         agent.AgentRegistered: events_pb2.AgentRegistered,
-        agent.AgentSecretCreated: events_pb2.AgentSecretCreated,
-        agent.SessionCreated: events_pb2.SessionCreated,
-        agent.AgentRevoked: events_pb2.AgentRevoked,
+        credentials.AgentSecretCreated: events_pb2.AgentSecretCreated,
+        credentials.SecretWrapped: events_pb2.SecretWrapped,
+        credentials.SecretUnwrapped: events_pb2.SecretUnwrapped,
+        credentials.SessionCreated: events_pb2.SessionCreated,
+        standing.AgentPromoted: events_pb2.AgentPromoted,
+        standing.AgentDemoted: events_pb2.AgentDemoted,
+        standing.AgentSuspended: events_pb2.AgentSuspended,
+        standing.AgentResumed: events_pb2.AgentResumed,
+        revocation.AgentRevoked: events_pb2.AgentRevoked,
+        revocation.RevocationConfirmed: events_pb2.RevocationConfirmed,
         approval.ApprovalRequested: events_pb2.ApprovalRequested,
         approval.ApprovalAnswered: events_pb2.ApprovalAnswered,
         approval.ApprovalUsed: events_pb2.ApprovalUsed,

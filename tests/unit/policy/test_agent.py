@@ -12,11 +12,9 @@ from services.policy.domain.agent import (
     Agent,
     AgentState,
     Command,
-    CreateSecret,
-    CreateSession,
     RegisterAgent,
-    RevokeAgent,
 )
+from services.policy.domain.credentials import CreateSecret, CreateSession
 from services.policy.domain.faults import (
     AgentAlreadyRegistered,
     AgentAlreadyRevoked,
@@ -24,6 +22,7 @@ from services.policy.domain.faults import (
     AgentUnknown,
     CredentialsRefused,
 )
+from services.policy.domain.revocation import RevokeAgent
 from services.policy.domain.tier import Tier
 from tests.unit.policy.words import AT, later
 

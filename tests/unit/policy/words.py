@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 from services.policy.adapters.policyset_yaml import YamlPolicySets
 from services.policy.domain.action import Action, Mode, Packet
-from services.policy.domain.agent import AGENT, Agent, AgentRegistered, AgentRevoked
+from services.policy.domain.agent import AGENT, Agent, AgentRegistered
 from services.policy.domain.decision import Question
 from services.policy.domain.policyset import PolicySet
+from services.policy.domain.revocation import AgentRevoked
 from services.policy.domain.tier import Tier
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -1,0 +1,119 @@
+"""The parts a policy set is made of, as they are written. How they are compiled and asked is elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from services.policy.domain.amounts import Amounts, Unit
+from services.policy.domain.pattern import first_match
+from services.policy.domain.reservation import BudgetScope
+from services.policy.domain.tier import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """What a tier, and every higher one, may do."""
+
+    tier: Tier
+    actions: tuple[str, ...]
+    environments: tuple[str, ...]
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRule:
+    """What needs people's approval, whatever the mode: all conditions hold. `needs` of `approvers` say yes."""
+
+    id: str
+    tiers: tuple[Tier, ...]
+    actions: tuple[str, ...]
+    environments: tuple[str, ...]
+    needs: int = 1
+    approvers: tuple[str, ...] = ()
+    ttl_seconds: int = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRule:
+    """A run that carries any of `labels` may not do this, whatever each step alone may."""
+
+    id: str
+    labels: tuple[str, ...]
+    actions: tuple[str, ...]
+    environments: tuple[str, ...]
+    targets: tuple[str, ...]
+
+    def covers(self, labels: tuple[str, ...], action: str, environment: str, target: str) -> bool:
+        return (
+            environment in self.environments
+            and not set(self.labels).isdisjoint(labels)
+            and first_match(self.actions, action) is not None
+            and first_match(self.targets, target) is not None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRule:
+    """How much may be spent in one scope: by the agents of `tiers`; anew in each window, or once and for all (0)."""
+
+    id: str
+    scope: BudgetScope
+    tiers: tuple[Tier, ...]
+    limits: Mapping[Unit, int]
+    window_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionRule:
+    """When an agent of `tier` moves up: so many verified, compliant runs in a row, and at most so many violations."""
+
+    id: str
+    tier: Tier
+    compliant_in_row: int
+    most_violations: int = 0
+    needs_approval: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DemotionRule:
+    """When an agent of `tier` moves one down: so many violations since it got there."""
+
+    id: str
+    tier: Tier
+    violations: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegoModule:
+    """A custom rule file, Rego v1, package `provost.rules.<id>`."""
+
+    id: str
+    text: str
+    line: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """Before this set is replaced: the new one decides so many days anew, with at most so many flips."""
+
+    simulate_days: int = 0
+    most_flips: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a set says beside its table. `labels` is None when the set names none: then any label may stick."""
+
+    labels: Mapping[str, str] | None = None
+    flows: tuple[FlowRule, ...] = ()
+    budgets: tuple[BudgetRule, ...] = ()
+    prices: Mapping[str, Amounts] = field(default_factory=lambda: MappingProxyType({}))
+    promotions: tuple[PromotionRule, ...] = ()
+    demotions: tuple[DemotionRule, ...] = ()
+    rego: tuple[RegoModule, ...] = ()
+    stuck_seconds: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    publishing: Publishing = Publishing()
+
+    def flow(self, labels: tuple[str, ...], action: str, environment: str, target: str) -> FlowRule | None:
+        """The first flow rule that forbids this."""
+        return next((rule for rule in self.flows if rule.covers(labels, action, environment, target)), None)
