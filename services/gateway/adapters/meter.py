@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 import redis.asyncio
 from prometheus_client import Counter
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from chassis import process, telemetry
 
@@ -71,7 +71,7 @@ class StoreMeter:
             try:
                 waits: int = await self._take(keys=[f"ratelimit:{{{bucket}}}"], args=self._arguments)
                 return waits / 1000
-            except (RedisError, OSError, TimeoutError) as error:
+            except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
                 self._away_until = process.monotonic() + RETRY_SECONDS
                 _log.warning("the store is away; requests are counted here alone", why=type(error).__name__)
         FALLBACKS.inc()

@@ -1,7 +1,18 @@
-"""The two scripts that change the store.
+"""The two scripts that change the store, and what they are given.
 
 Every key is declared, there is no module and no command that Valkey, Redis or DragonflyDB lacks.
 """
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from services.state.domain.documents import Document, Fields, Listing, tag_of
+from services.state.domain.view import Part, Place
+
+GRACE = timedelta(seconds=5)
+"""How much longer than its lease a lock's key lives: clocks differ, and what counts is the time inside it."""
+_NEVER = 2**62
 
 # One call per hash tag. KEYS: the guards of that tag (a hash: part -> sequence of the event it was last written for),
 # then one key per document. ARGV, per document: part, sequence, kind, milliseconds to live (0: for ever, less: gone),
@@ -65,3 +76,57 @@ if ARGV[2] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[2] then return 0 end
 if not position or tonumber(position) < tonumber(ARGV[3]) then redis.call('SET', KEYS[1], ARGV[3]) end
 return 1
 """
+
+
+def guard_of(place: Place) -> str:
+    """The key of the guards of all that has the same hash tag."""
+    return f"applied:{{{tag_of(place)}}}"
+
+
+def arguments(
+    documents: Sequence[Document], at: datetime, written: Mapping[Place, int]
+) -> tuple[list[str], list[Any]]:
+    """Keys and arguments of one call of `APPLY`; the documents share a hash tag."""
+    keys = [guard_of(documents[0].place), *(document.key for document in documents)]
+    return keys, [
+        argument
+        for document in documents
+        for argument in _document(document, at, written.get(document.place, _NEVER))
+    ]
+
+
+def _document(document: Document, at: datetime, since: int) -> Iterator[Any]:
+    kind, values = _values(document, since)
+    yield from (document.place.part, document.sequence, kind, _milliseconds(document, at), len(values))
+    yield from values
+
+
+def _values(document: Document, since: int) -> tuple[str, Sequence[str]]:
+    match document.content:
+        case None:
+            return "none", ()
+        case Listing(offset=offset, items=items):
+            return "list", (str(offset), *items)
+        case Fields(changed=changed):
+            sets = {name: text for name, text in changed.items() if text is not None}
+            gone = [name for name in changed if name not in sets]
+            return "fields", (
+                str(since),
+                str(len(sets)),
+                *(each for pair in sets.items() for each in pair),
+                *gone,
+            )
+        case frozenset() as members:
+            return "set", sorted(members)
+        case str() as text:
+            return ("beat" if document.place.part in (Part.HEARTBEAT, Part.ACTIVITY) else "text"), (text,)
+        case table:
+            return "hash", [each for pair in table.items() for each in pair]
+
+
+def _milliseconds(document: Document, at: datetime) -> int:
+    if document.expire_time is None:
+        return 0
+    grace = GRACE if document.place.part is Part.LOCK else timedelta()
+    left = (document.expire_time + grace - at) // timedelta(milliseconds=1)
+    return left if left > 0 else -1

@@ -1,22 +1,24 @@
 """The Redis-protocol store behind the `Store` port: Valkey, Redis or DragonflyDB, unchanged."""
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import wraps
 from itertools import groupby
 from typing import Any, ParamSpec, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
+from chassis.store import is_cluster
 from chassis.telemetry import get_logger
-from services.state.adapters.scripts import ADVANCE, APPLY
-from services.state.domain.documents import Content, Document, Fields, Listing, key_of, tag_of
+from services.state.adapters.scripts import ADVANCE, APPLY, arguments, guard_of
+from services.state.adapters.shards import shard_marks
+from services.state.domain.documents import Content, Document, Listing, key_of, tag_of
 from services.state.domain.faults import StoreUnreachable
 from services.state.domain.tables import TABLES
-from services.state.domain.view import Part, Place
+from services.state.domain.view import Place
 from services.state.ports import Field, Items, Length, Named, Names, Reading, Table, Text, Value, Want
 
 P = ParamSpec("P")
@@ -35,10 +37,8 @@ DERIVED = (
     "checkpoint:{*",
 )
 GUARDS = "applied:{*"
-GRACE = timedelta(seconds=5)
-"""How much longer than its lease a lock's key lives: clocks differ, and what counts is the time inside it."""
 _DOCUMENTS_AT_ONCE = 500
-_NEVER = 2**62
+_KEYS_AT_ONCE = 1000
 _log = get_logger("state.store")
 
 
@@ -47,7 +47,7 @@ def _reaching(method: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, A
     async def reaching(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return await method(*args, **kwargs)
-        except (RedisError, OSError, TimeoutError) as problem:
+        except (RedisError, RedisClusterException, OSError, TimeoutError) as problem:
             _log.debug("store does not answer", why=str(problem))
             raise StoreUnreachable from problem
 
@@ -59,6 +59,7 @@ class RedisStore:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
+        self._shards = shard_marks() if is_cluster(client) else ()
         self._written: dict[Place, int] = {}
         """Up to where this process has written each table: its changes are good for one that is at least as far."""
 
@@ -82,10 +83,15 @@ class RedisStore:
                         pipe.lrange(key, first, last)
                     case Length():
                         pipe.llen(key)
+            guards = {guard_of(want.place) for want in wants} if self._shards else ()
+            for guard in guards:
+                pipe.exists(guard)
             pipe.get(POSITION)
-            *values, position = await pipe.execute()
-        answers: list[Value] = values
-        return Reading(answers, None if position is None else int(position))
+            *answers, position = await pipe.execute()
+        values: list[Value] = answers[: len(wants)]
+        if position is None or (not all(answers[len(wants) :]) and not await self._shards_are_whole()):
+            return Reading(values, None)
+        return Reading(values, int(position))
 
     @_reaching
     async def write(self, documents: Sequence[Document], at: datetime) -> Sequence[Place]:
@@ -94,7 +100,7 @@ class RedisStore:
         for start in range(0, len(ordered), _DOCUMENTS_AT_ONCE):
             some = ordered[start : start + _DOCUMENTS_AT_ONCE]
             calls = [list(same) for _, same in groupby(some, key=lambda document: tag_of(document.place))]
-            answers = await self._run(APPLY, [_arguments(same, at, self._written) for same in calls])
+            answers = await self._run(APPLY, [arguments(same, at, self._written) for same in calls])
             missing += [
                 same[number - 1].place
                 for same, numbers in zip(calls, answers, strict=True)
@@ -106,7 +112,9 @@ class RedisStore:
     @_reaching
     async def position(self) -> int | None:
         position, formatted = await self._client.mget(POSITION, FORMAT)
-        return None if position is None or formatted != FORMATTED else int(position)
+        if position is None or formatted != FORMATTED or not await self._shards_are_whole():
+            return None
+        return int(position)
 
     @_reaching
     async def advance(self, known: int, to: int) -> bool:
@@ -117,7 +125,10 @@ class RedisStore:
         if await self._client.get(FORMAT) != FORMATTED:
             await self.wipe()
             await self._client.set(FORMAT, FORMATTED)
-        await self._client.set(MARK, mark)
+        async with self._pipeline() as pipe:
+            for key in (MARK, *self._shards):
+                pipe.set(key, mark)
+            await pipe.execute()
 
     @_reaching
     async def finish_fill(self, mark: str, to: int) -> bool:
@@ -149,7 +160,9 @@ class RedisStore:
         for attempt in range(2):
             async with self._pipeline() as pipe:
                 for keys, arguments in calls:
-                    pipe.evalsha(sha, len(keys), *keys, *arguments)
+                    pipe.execute_command(
+                        "EVALSHA", sha, len(keys), *keys, *arguments
+                    )  # also where it is a cluster
                 answers: list[Any] = await pipe.execute(raise_on_error=False)
             problems = [answer for answer in answers if isinstance(answer, Exception)]
             if not problems:
@@ -165,15 +178,22 @@ class RedisStore:
         async with self._client.pipeline(transaction=False) as pipe:
             yield pipe
 
+    async def _shards_are_whole(self) -> bool:
+        """Whether no node of a cluster has come back empty: the position lies on one of them alone."""
+        async with self._pipeline() as pipe:
+            for key in self._shards:
+                pipe.exists(key)
+            return all(await pipe.execute()) if self._shards else True
+
     async def _keys(self, pattern: str) -> AsyncIterator[list[str]]:
-        cursor = 0
-        while True:
-            keys: Any  # text, because the client decodes answers; its types do not know
-            cursor, keys = await self._client.scan(cursor, match=pattern, count=1000)
-            if keys:
+        keys: list[str] = []
+        async for key in self._client.scan_iter(match=pattern, count=_KEYS_AT_ONCE):
+            keys.append(key)  # text, because the client decodes answers; its types do not know
+            if len(keys) == _KEYS_AT_ONCE:
                 yield keys
-            if cursor == 0:
-                return
+                keys = []
+        if keys:
+            yield keys
 
     async def _contents(self, keys: Sequence[str]) -> dict[str, Content]:
         async with self._pipeline() as pipe:
@@ -211,52 +231,3 @@ def _ask(pipe: Any, key: str, kind: str) -> None:
             pipe.lrange(key, 0, -1)
         case _:
             pass  # gone since it was listed
-
-
-def _arguments(
-    documents: Sequence[Document], at: datetime, written: Mapping[Place, int]
-) -> tuple[list[str], list[Any]]:
-    """Keys and arguments of one call of `APPLY`; the documents share a hash tag."""
-    keys = [f"applied:{{{tag_of(documents[0].place)}}}", *(document.key for document in documents)]
-    return keys, [
-        argument
-        for document in documents
-        for argument in _document(document, at, written.get(document.place, _NEVER))
-    ]
-
-
-def _document(document: Document, at: datetime, since: int) -> Iterator[Any]:
-    kind, values = _values(document, since)
-    yield from (document.place.part, document.sequence, kind, _milliseconds(document, at), len(values))
-    yield from values
-
-
-def _values(document: Document, since: int) -> tuple[str, Sequence[str]]:
-    match document.content:
-        case None:
-            return "none", ()
-        case Listing(offset=offset, items=items):
-            return "list", (str(offset), *items)
-        case Fields(changed=changed):
-            sets = {name: text for name, text in changed.items() if text is not None}
-            gone = [name for name in changed if name not in sets]
-            return "fields", (
-                str(since),
-                str(len(sets)),
-                *(each for pair in sets.items() for each in pair),
-                *gone,
-            )
-        case frozenset() as members:
-            return "set", sorted(members)
-        case str() as text:
-            return ("beat" if document.place.part in (Part.HEARTBEAT, Part.ACTIVITY) else "text"), (text,)
-        case table:
-            return "hash", [each for pair in table.items() for each in pair]
-
-
-def _milliseconds(document: Document, at: datetime) -> int:
-    if document.expire_time is None:
-        return 0
-    grace = GRACE if document.place.part is Part.LOCK else timedelta()
-    left = (document.expire_time + grace - at) // timedelta(milliseconds=1)
-    return left if left > 0 else -1
