@@ -9,7 +9,7 @@ A term is stored as 64 bits of its hash: what is found that way is a candidate, 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Set
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -20,6 +20,8 @@ BLOCK = TILE_WIDTH
 """A block is the leaves of one full tile of level 0: block n begins with leaf n * BLOCK."""
 PART = 65_536
 _BITMAP_BYTES = BLOCK // 8
+_BITS = tuple(1 << n for n in range(BLOCK))
+_ALL = b"\xff" * _BITMAP_BYTES
 _HASH_BYTES = 8
 
 TENANT = "tenant"
@@ -76,39 +78,43 @@ def terms_of(entry: Entry, links: Links) -> set[Term]:
     An event is of an agent when the agent is its actor (`agent:<id>`), its aggregate, or named in its payload; of a run
     when the run is its correlation, its aggregate, or named in its payload; of a task when either says so.
     """
-    tenant = entry.tenant
+    tenant, aggregate = entry.tenant, entry.aggregate
     return {
-        *_of_name(tenant, entry.context, entry.aggregate, entry.aggregate_id, entry.event_type),
-        *_of_story(tenant, entry.actor, entry.correlation_id, links),
+        *_of_kind(tenant, entry.context, aggregate, entry.event_type, entry.actor),
+        *_of_story(tenant, aggregate, entry.aggregate_id, entry.correlation_id),
+        *_of_links(tenant, links),
     }
 
 
-_Name = tuple[str, str, str, str, str]
-_Story = tuple[str, str, str, Links]
+_Kind = tuple[str, str, str, str, str]
+_Story = tuple[str, str, str, str]
+_Linked = tuple[str, Links]
 
 
-def _of_name(tenant: str, context: str, aggregate: str, aggregate_id: str, event_type: str) -> list[Term]:
+def _of_kind(tenant: str, context: str, aggregate: str, event_type: str, actor: str) -> list[Term]:
     terms = [
         (TENANT, tenant, ""),
         (CONTEXT, tenant, context),
         (AGGREGATE, tenant, aggregate),
-        (AGGREGATE_ID, tenant, aggregate_id),
         (EVENT_TYPE, tenant, event_type),
+        (ACTOR, tenant, actor),
     ]
+    if actor.startswith("agent:"):
+        terms.append((AGENT, tenant, actor[6:]))
+    return terms
+
+
+def _of_story(tenant: str, aggregate: str, aggregate_id: str, correlation: str) -> list[Term]:
+    terms = [(AGGREGATE_ID, tenant, aggregate_id)]
+    if correlation:
+        terms += [(CORRELATION, tenant, correlation), (RUN, tenant, correlation)]
     if aggregate in _AGGREGATES:
         terms.append((aggregate, tenant, aggregate_id))
     return terms
 
 
-def _of_story(tenant: str, actor: str, correlation: str, links: Links) -> list[Term]:
-    terms = [(ACTOR, tenant, actor)]
-    if actor.startswith("agent:"):
-        terms.append((AGENT, tenant, actor[6:]))
-    if correlation:
-        terms += [(CORRELATION, tenant, correlation), (RUN, tenant, correlation)]
-    for kind, values in zip(_LINKED, links, strict=True):
-        terms += [(kind, tenant, value) for value in values]
-    return terms
+def _of_links(tenant: str, links: Links) -> list[Term]:
+    return [(kind, tenant, value) for kind, values in zip(_LINKED, links, strict=True) for value in values]
 
 
 _LINKED = (AGENT, RUN, TASK, ACTION, DECISION)
@@ -164,8 +170,9 @@ class Block:
         self._count = 0
         self._members: defaultdict[Term, list[int]] = defaultdict(list)
         # What neighbours have in common is made into terms once, when the block is full.
-        self._named: defaultdict[_Name, list[int]] = defaultdict(list)
-        self._told: defaultdict[_Story, list[int]] = defaultdict(list)
+        self._kinds: defaultdict[_Kind, list[int]] = defaultdict(list)
+        self._stories: defaultdict[_Story, list[int]] = defaultdict(list)
+        self._links: defaultdict[_Linked, list[int]] = defaultdict(list)
         self._from_us: int | None = None
         self._to_us: int | None = None
 
@@ -181,9 +188,12 @@ class Block:
 
     def take(self, entry: Entry, links: Links) -> None:
         """As `add` with `terms_of(entry, links)`, quicker."""
-        _, _, tenant, context, aggregate, id_, kind, _, correlation, _, actor, at_us, *_ = entry
-        self._named[tenant, context, aggregate, id_, kind].append(self._count)
-        self._told[tenant, actor, correlation, links].append(self._count)
+        _, _, tenant, context, aggregate, id_, kind, _, correlation, _, actor, at_us, _, _, _ = entry
+        n = self._count
+        self._kinds[tenant, context, aggregate, kind, actor].append(n)
+        self._stories[tenant, aggregate, id_, correlation].append(n)
+        if links is not NO_LINKS:
+            self._links[tenant, links].append(n)
         self._end(at_us)
 
     def _end(self, at_us: int | None) -> None:
@@ -199,29 +209,31 @@ class Block:
         merged: defaultdict[Term, list[int]] = defaultdict(list)
         for term, members in self._members.items():
             merged[term] += members
-        for name, members in self._named.items():
-            for term in _of_name(*name):
+        for kind, members in self._kinds.items():
+            for term in _of_kind(*kind):
                 merged[term] += members
-        for story, members in self._told.items():
+        for story, members in self._stories.items():
             for term in _of_story(*story):
+                merged[term] += members
+        for linked, members in self._links.items():
+            for term in _of_links(*linked):
                 merged[term] += members
         # Two terms with one hash are one posting: what is found is checked anyway.
         keyed: defaultdict[int, list[int]] = defaultdict(list)
         for term, members in merged.items():
             keyed[key_of(term)] += members
-        return [Posting(key, self.number, _pack(sorted(set(n)))) for key, n in sorted(keyed.items())]
+        return [Posting(key, self.number, _pack(set(n))) for key, n in sorted(keyed.items())]
 
     def span(self) -> Span:
         return Span(self.number, self._from_us, self._to_us)
 
 
-def _pack(members: Sequence[int]) -> bytes:
+def _pack(members: Set[int]) -> bytes:
     if len(members) < _BITMAP_BYTES:
-        return bytes(members)
-    bitmap = 0
-    for member in members:
-        bitmap |= 1 << member
-    return bitmap.to_bytes(_BITMAP_BYTES, "little")
+        return bytes(sorted(members))
+    if len(members) == BLOCK:
+        return _ALL
+    return sum(map(_BITS.__getitem__, members)).to_bytes(_BITMAP_BYTES, "little")
 
 
 def _number(text: str) -> int:
