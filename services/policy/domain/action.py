@@ -15,7 +15,7 @@ class Mode(StrEnum):
     AUTO = "AUTO"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `question`
 class Action:
     """One thing an agent wants done. `action_id` is its place in a plan and no part of its digest."""
 
@@ -42,9 +42,13 @@ class RunContext:
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """What an instruction packet lets its agent try: action patterns. An empty `scope` leaves it to the tier."""
+    """What an instruction packet lets its agent try: action patterns. An empty `scope` leaves it to the tier.
+
+    `required_steps` are steps of the lifecycle that a run must have been through.
+    """
 
     agent_id: str
     task_id: str
     scope: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
+    required_steps: tuple[str, ...] = ()

@@ -1,59 +1,35 @@
 """The decision: may this agent do this, here, now? Pure, and the first refusal wins.
 
-    agent known → not revoked → packet (is there one, forbidden, scope) → tier table → mode → approval needed?
+    agent known → not revoked, not suspended → packet (is there one, forbidden, scope, required steps) → budget →
+    tier table → mode → flow → custom rules → OPA → approval needed?
 
-Whatever is not named is refused. Token and tenant are looked at before, the approval itself after: see `approved`.
+Whatever is not named is refused: see `checks`. Token and tenant are looked at before, the approval itself after: see
+`approved`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from kernel.faults import Fault
-from services.policy.domain.action import ENVIRONMENTS, Action, Mode, Packet
-from services.policy.domain.agent import Agent
+from services.policy.domain.action import Action, Mode
 from services.policy.domain.amounts import Amounts
-from services.policy.domain.pattern import first_match
-from services.policy.domain.policyset import PolicySet
+from services.policy.domain.checks import EARLY, LATE, granted, revoked
+from services.policy.domain.question import Change, Judgement, Question, Shortage, Verdict, denied, shown
 from services.policy.domain.reservation import Reservation
 from services.policy.domain.tier import Tier
+
+__all__ = [
+    "Change", "DecisionRecord", "DecisionsMade", "Judgement", "Looked", "Question", "Shortage", "Verdict",
+    "approval_refused", "approved", "heard", "judge", "looked_at", "refused", "revoked", "shown", "token_refused",
+]  # fmt: skip
 
 DRY_RUN = "dry_run"
 
 
-class Verdict(StrEnum):
-    ALLOW = "ALLOW"
-    DENY = "DENY"
-    NEEDS_APPROVAL = "NEEDS_APPROVAL"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Everything a decision rests on. `policy` is None when the set in force cannot be read."""
-
-    action: Action
-    mode: Mode | None
-    agent_id: str
-    task_id: str
-    agent: Agent
-    packet: Packet | None
-    policy: PolicySet | None
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """A verdict, the rule and reason it rests on, and one sentence that says what would have to change."""
-
-    verdict: Verdict
-    rule: str
-    reason: str
-    explanation: str
-    obligations: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DecisionRecord:
-    """One decision, as it is kept. `mode` and `tier` are None where nobody knows them."""
+    """One decision, as it is kept. `mode` and `tier` are None where nobody knows them. See `question` on `frozen`."""
 
     decision_id: str
     agent_id: str
@@ -86,87 +62,71 @@ class DecisionsMade:
 
 def judge(question: Question) -> Judgement:
     """The verdict on `question`, before any approval is looked at."""
-    agent, packet, policy, action = question.agent, question.packet, question.policy, question.action
-    if agent.registered is None:
-        return _deny(
-            "agent.known",
-            "AGENT_UNKNOWN",
-            f"agent {shown(question.agent_id)} is not registered: register it first.",
-        )
-    if agent.revoked is not None:
-        return revoked(agent)
-    if packet is None or packet.task_id != question.task_id:
-        return _deny(
-            "packet.present",
-            "NO_PACKET",
-            f"{shown(question.agent_id)} has no instruction packet for {shown(question.task_id)}: issue one.",
-        )
-    forbidden = first_match(packet.forbidden, action.name)
-    if forbidden is not None:
-        return _deny(
-            "packet.forbidden",
-            "FORBIDDEN_BY_PACKET",
-            f"the packet forbids {shown(forbidden)}, as {shown(action.name)} is: it would take another packet.",
-        )
-    if packet.scope and first_match(packet.scope, action.name) is None:
-        return _deny(
-            "packet.scope",
-            "OUT_OF_SCOPE",
-            f"the packet's scope lacks {shown(action.name)}: it would take another packet.",
-        )
-    if policy is None:
-        return _deny(
-            "policy.readable",
-            "POLICY_SET_INVALID",
-            "the policy set in force cannot be read: publish one that can.",
-        )
-    return _by_table(question, agent, policy)
+    return refused(question) or heard(question)
 
 
-def _by_table(question: Question, agent: Agent, policy: PolicySet) -> Judgement:
-    action, tier = question.action, agent.tier
-    row = policy.row(tier, action.environment, action.name)
-    grant = None
-    if row is not None:
-        grant = next((each for each in row.grants if each.covers(action.target)), None)
-    if row is None or grant is None:
-        return _outside_table(action, tier, policy)
-    match question.mode:
-        case None:
-            return _deny(
-                "mode.known", "MODE_UNKNOWN", "the run's mode is unknown: it must be safe, assisted or auto."
-            )
-        case Mode.SAFE:
-            text = f"{grant.rule} has {action.name} in {action.environment}; a safe run only shows it."
-            return Judgement(Verdict.ALLOW, grant.rule, "ALLOWED_DRY_RUN", text, (DRY_RUN,))
-        case Mode.ASSISTED:
-            return _needs_approval(row.approval_rule or "mode.assisted", action)
-        case Mode.AUTO if row.approval_rule is not None:
-            return _needs_approval(row.approval_rule, action)
-        case Mode.AUTO:
-            text = f"{grant.rule} has {action.name} in {action.environment}, and {tier} includes it."
-            return Judgement(Verdict.ALLOW, grant.rule, "ALLOWED_BY_TIER", text)
+def refused(question: Question) -> Judgement | None:
+    """The refusal that needs nobody to be asked; None: custom rules and OPA have a say, if there are any."""
+    for check in EARLY:
+        refusal = check.refusal(question)
+        if refusal is not None:
+            return refusal
+    return None
 
 
-def _outside_table(action: Action, tier: Tier, policy: PolicySet) -> Judgement:
-    rule = f"tier.{tier}"
-    if action.name not in policy.actions:
-        text = (
-            f"policy set {policy.version} knows no {shown(action.name)}: it would take a set that names it."
-        )
-        return _deny(rule, "ACTION_UNKNOWN", text)
-    if action.environment not in ENVIRONMENTS:
-        text = f"{shown(action.environment)} is no environment: it must be sandbox, staging or production."
-        return _deny(rule, "ENVIRONMENT_NOT_ALLOWED", text)
-    where = f"{action.name} in {action.environment}"
-    least = policy.least_tier(action.environment, action.name, action.target)
-    if least is not None:
-        return _deny(rule, "TIER_TOO_LOW", f"{tier} may not do {where}: it would take {least} or higher.")
-    if policy.row(tier, action.environment, action.name) is not None:
-        text = f"{tier} may do {where}, but not to {shown(action.target)}: it would take another policy set."
-        return _deny(rule, "OUT_OF_SCOPE", text)
-    text = f"no tier may do {where}: it would take another environment or policy set."
-    return _deny(rule, "ENVIRONMENT_NOT_ALLOWED", text)
+def heard(question: Question) -> Judgement:
+    """The verdict on what `refused` has let pass, once custom rules and OPA have been asked."""
+    for check in LATE:
+        refusal = check.refusal(question)
+        if refusal is not None:
+            return refusal
+    return _unrefused(question)
+
+
+def _unrefused(question: Question) -> Judgement:
+    action, mode = question.action, question.mode
+    found = granted(question)
+    assert found is not None
+    row, grant = found
+    if mode is Mode.SAFE:
+        text = f"{grant.rule} has {action.name} in {action.environment}; a safe run only shows it."
+        return Judgement(Verdict.ALLOW, grant.rule, "ALLOWED_DRY_RUN", text, (DRY_RUN,))
+    asking = row.approval_rule or _rule_asking(question) or ("mode.assisted" if mode is Mode.ASSISTED else "")
+    if asking:
+        text = f"{asking} asks for a person's approval of {action.name} in {action.environment}: request one for it."
+        change = Change("approval", asking, "approver")
+        return Judgement(Verdict.NEEDS_APPROVAL, asking, "APPROVAL_REQUIRED", text, (), (change,))
+    text = f"{grant.rule} has {action.name} in {action.environment}, and {question.agent.tier} includes it."
+    return Judgement(Verdict.ALLOW, grant.rule, "ALLOWED_BY_TIER", text)
+
+
+def _rule_asking(question: Question) -> str:
+    for kind, said in (("rule", question.rules), ("opa", question.opa)):
+        if said is not None and said.approvals:
+            return f"{kind}.{said.approvals[0].rule}"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """One thing that was looked at, and what there was to see."""
+
+    rule: str
+    passed: bool
+    text: str
+
+
+def looked_at(question: Question) -> Iterator[Looked]:
+    """What `judge` looks at, in its order; what stands behind a refusal it does not look at."""
+    for check in EARLY + LATE:
+        refusal = check.refusal(question)
+        if refusal is not None:
+            yield Looked(refusal.rule, False, refusal.explanation)
+            return
+        yield Looked(check.rule, True, f"{check.passes}.")
+    judgement = _unrefused(question)
+    passed = judgement.verdict is Verdict.ALLOW
+    yield Looked("approval", passed, "no approval is needed." if passed else judgement.explanation)
 
 
 def approved(judgement: Judgement, approval_id: str) -> Judgement:
@@ -179,32 +139,14 @@ def approved(judgement: Judgement, approval_id: str) -> Judgement:
 
 def approval_refused(judgement: Judgement, fault: Fault) -> Judgement:
     """What becomes of it when the approval is no good; one that nobody has answered yet may still become so."""
-    verdict = Verdict.NEEDS_APPROVAL if fault.reason == "APPROVAL_PENDING" else Verdict.DENY
-    return Judgement(verdict, judgement.rule, fault.reason, f"{fault.text}.")
-
-
-def revoked(agent: Agent) -> Judgement:
-    """The verdict on anything a revoked agent asks."""
-    text = f"agent {shown(agent.agent_id)} is revoked for good: another agent would have to be registered."
-    return _deny("agent.revoked", "AGENT_REVOKED", text)
+    pending = fault.reason == "APPROVAL_PENDING"
+    change = Change(
+        "approval", "answered with yes" if pending else f"another one: {judgement.rule}", "approver"
+    )
+    verdict = Verdict.NEEDS_APPROVAL if pending else Verdict.DENY
+    return Judgement(verdict, judgement.rule, fault.reason, f"{fault.text}.", (), (change,))
 
 
 def token_refused(fault: Fault) -> Judgement:
     """The verdict when the session token does not say who is asking."""
-    return _deny("token", fault.reason, f"{fault.text}.")
-
-
-def shown(text: str) -> str:
-    """`text` as it may stand in an explanation: printable ASCII, in quotes, at most 80 characters of it."""
-    return ascii(text if len(text) <= 80 else text[:77] + "...")
-
-
-def _deny(rule: str, reason: str, explanation: str) -> Judgement:
-    return Judgement(Verdict.DENY, rule, reason, explanation)
-
-
-def _needs_approval(rule: str, action: Action) -> Judgement:
-    text = (
-        f"{rule} asks for a person's approval of {action.name} in {action.environment}: request one for it."
-    )
-    return Judgement(Verdict.NEEDS_APPROVAL, rule, "APPROVAL_REQUIRED", text)
+    return denied("token", fault.reason, f"{fault.text}.", Change("token", "a new session's", "agent"))

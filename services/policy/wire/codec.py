@@ -13,7 +13,8 @@ def packet_from_wire(event: state_events_pb2.PacketIssued) -> Packet:
     """What policy needs of an instruction packet."""
     packet = event.packet
     constraints = packet.constraints
-    return Packet(packet.agent_id, packet.task_id, tuple(constraints.scope), tuple(constraints.forbidden))
+    scope, forbidden = tuple(constraints.scope), tuple(constraints.forbidden)
+    return Packet(packet.agent_id, packet.task_id, scope, forbidden, tuple(constraints.required_steps))
 
 
 CODEC = Codec(
