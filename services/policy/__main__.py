@@ -11,6 +11,7 @@ from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
 from provost.policy.v1.policy_pb2_grpc import add_PolicyServiceServicer_to_server
 from services.policy.adapters.group_commit import GroupCommit
+from services.policy.adapters.identity import HashedIdentity
 from services.policy.adapters.policyset_yaml import YamlPolicySets
 from services.policy.adapters.signing import FileSigner, digest_of
 from services.policy.config import PolicySettings
@@ -31,7 +32,8 @@ async def main(stopping: process.Stopping) -> None:
     follower = Follower(connection, FILTERS, 0, held.deliver, "policy", gather_seconds=0.01)
     groups = GroupCommit(log)
     means = Means(
-        record=groups, signer=FileSigner(settings.signing_key), reader=YamlPolicySets(), digest=digest_of, keys=keys,
+        record=groups, identity=HashedIdentity(process.new_secret),
+        signer=FileSigner(settings.signing_key), reader=YamlPolicySets(), digest=digest_of, keys=keys,
         now=process.now, new_id=process.new_id, new_secret=process.new_secret,
     )  # fmt: skip
     policy = Policy(held, follower, means)

@@ -27,6 +27,7 @@ from services.policy.domain.faults import (
     AgentAlreadyRegistered,
     AgentAlreadyRevoked,
     AgentIsRevoked,
+    AgentIsSuspended,
     AgentUnknown,
 )
 from services.policy.domain.revocation import (
@@ -47,6 +48,7 @@ from services.policy.domain.standing import (
     SuspendAgent,
     demoted,
     promoted,
+    require_parent,
 )
 from services.policy.domain.tier import Tier
 
@@ -64,6 +66,7 @@ class RegisterAgent:
     at: datetime
     parent_agent_id: str = ""
     by: str = ""
+    parent: "Agent | None" = None
 
 
 Command = (
@@ -152,7 +155,7 @@ def decide(agent: Agent, command: Command) -> Event | None:
 
     Raises:
         AgentUnknown, AgentAlreadyRegistered, AgentIsRevoked, AgentAlreadyRevoked, CredentialsRefused,
-        WrappingTokenInvalid, TierStepTooLarge
+        WrappingTokenInvalid, TierMoved, TierStepTooLarge
     """
     match command:
         case RegisterAgent():
@@ -161,6 +164,8 @@ def decide(agent: Agent, command: Command) -> Event | None:
             require_known(agent.role_id, agent.secret_hashes, command)
             _require_unrevoked(agent)
             known = agent.session(command.session_id)
+            if known is None and agent.suspended is not None:
+                raise AgentIsSuspended(agent.agent_id)
             return None if known is not None else opened(agent.agent_id, agent.tier, command)
         case UnwrapSecret():
             event = unwrapped(agent.wrapped, command)
@@ -189,9 +194,9 @@ def _of_the_unrevoked(
         case WrapSecret(agent_id, wrapping_id, token_hash, at, expire_time):
             return SecretWrapped(agent_id, wrapping_id, token_hash, at, expire_time)
         case PromoteAgent():
-            return promoted(agent.tier, command)
+            return promoted(agent.tier, agent.tier_since, command)
         case DemoteAgent():
-            return demoted(agent.tier, command)
+            return demoted(agent.tier, agent.tier_since, command)
         case SuspendAgent(agent_id, why, by, at):
             return AgentSuspended(agent_id, why, by, at) if agent.suspended is None else None
         case ResumeAgent(agent_id, why, by, at):
@@ -202,6 +207,15 @@ def _of_the_unrevoked(
 
 def _register(agent: Agent, command: RegisterAgent) -> AgentRegistered | None:
     if agent.registered is None:
+        if command.parent_agent_id:
+            parent = command.parent or Agent()
+            require_parent(
+                command.agent_id,
+                command.parent_agent_id,
+                command.tier,
+                parent.tier if parent.registered is not None else None,
+                revoked=parent.revoked is not None,
+            )
         return AgentRegistered(
             command.agent_id,
             command.tier,

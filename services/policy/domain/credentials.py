@@ -1,14 +1,14 @@
 """How an agent shows who it is: secrets, wrapped ones too, and the sessions they open.
 
-A secret is kept as a salted hash alone. A wrapped one does not exist before its token is shown: what is kept until then
-is the hash of the token.
+What is kept of a secret is its salted hash; of one that Vault made, the accessor that Vault knows it by. Of a wrapped one,
+until its token is shown, the hash of the token.
 """
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from services.policy.domain import secret
-from services.policy.domain.faults import CredentialsRefused, WrappingTokenInvalid
+from services.policy.domain.faults import CredentialsRefused, TierMoved, WrappingTokenInvalid
 from services.policy.domain.tier import Tier
 
 
@@ -39,11 +39,13 @@ class UnwrapSecret:
 
 @dataclass(frozen=True, slots=True)
 class CreateSession:
-    """`accessor` is set when somebody else has compared the secret (Vault); then `secret_id` is not looked at."""
+    """`kept` is what is kept of the secret that was shown, `accessor` names what Vault gave for it. `tier` is the one that
+    the agent had when it was asked how long a session lasts."""
 
     role_id: str
-    secret_id: str = field(repr=False)
+    kept: str
     session_id: str
+    tier: Tier
     ttl_seconds: int
     at: datetime
     accessor: str = ""
@@ -97,13 +99,14 @@ def unwrapped(wrapped: tuple[SecretWrapped, ...], command: UnwrapSecret) -> Secr
 
 
 def require_known(role_id: str, secret_hashes: tuple[str, ...], command: CreateSession) -> None:
-    """Raises CredentialsRefused, in the same time whichever part is wrong."""
-    # Every kept hash is compared, whatever came out before: the time taken tells nothing.
-    right = [secret.matches(command.secret_id, kept) for kept in secret_hashes]
-    if not (any(right) or command.accessor) or role_id != command.role_id:
+    """Raises CredentialsRefused: the secret is not one of those that are good, or the role is another."""
+    if command.kept not in secret_hashes or role_id != command.role_id:
         raise CredentialsRefused
 
 
 def opened(agent_id: str, tier: Tier, command: CreateSession) -> SessionCreated:
+    """Raises TierMoved: it would last as long as a session of another tier."""
+    if command.tier is not tier:
+        raise TierMoved(agent_id)
     expire_time = command.at + timedelta(seconds=command.ttl_seconds)
     return SessionCreated(agent_id, command.session_id, tier, command.at, expire_time, command.accessor)

@@ -1,6 +1,8 @@
 """What policy refuses, each fact in its own class."""
 
-from kernel.faults import Conflict, Denied, Invalid, NotFound, Refused, Unauthenticated, Unavailable
+from collections.abc import Mapping
+
+from kernel.faults import Conflict, Denied, Exhausted, Invalid, NotFound, Refused, Unauthenticated, Unavailable
 
 
 class AgentUnknown(NotFound):
@@ -42,6 +44,26 @@ class WrappingTokenInvalid(Unauthenticated):
     def __init__(self) -> None:
         text = "the wrapping token is not good, or no longer: if you did not use it, someone else may have"
         super().__init__("WRAPPING_TOKEN_INVALID", text)
+
+
+class AgentIsSuspended(Refused):
+    def __init__(self, agent_id: str) -> None:
+        text = f"agent {agent_id!r} is suspended: it gets nothing until somebody resumes it"
+        super().__init__("AGENT_SUSPENDED", text, agent_id=agent_id)
+
+
+class ParentInvalid(Refused):
+    """Who would control the agent cannot: `why` says what is wrong with it."""
+
+    def __init__(self, agent_id: str, parent_agent_id: str, why: str) -> None:
+        text = f"agent {parent_agent_id!r} cannot control {agent_id!r}: {why}"
+        super().__init__("PARENT_INVALID", text, agent_id=agent_id, parent_agent_id=parent_agent_id)
+
+
+class TierMoved(Conflict):
+    def __init__(self, agent_id: str) -> None:
+        text = f"agent {agent_id!r} is at another tier since a moment ago: ask again"
+        super().__init__("APPEND_CONFLICT", text, agent_id=agent_id)
 
 
 class TierStepTooLarge(Refused):
@@ -87,6 +109,12 @@ class ApprovalRejected(Refused):
         super().__init__("APPROVAL_REJECTED", text, approval_id=approval_id)
 
 
+class ChangesRequested(Refused):
+    def __init__(self, approval_id: str, by: str) -> None:
+        text = f"approval {approval_id} was sent back by {by}, who wants it otherwise: ask anew, for that"
+        super().__init__("CHANGES_REQUESTED", text, approval_id=approval_id)
+
+
 class ApprovalAlreadyUsed(Refused):
     def __init__(self, approval_id: str) -> None:
         text = (
@@ -121,6 +149,12 @@ class ApproverNotAPerson(Denied):
         super().__init__("ROLE_MISSING", text, actor=actor)
 
 
+class ApproverNotNamed(Denied):
+    def __init__(self, approval_id: str, actor: str) -> None:
+        text = f"{actor} is none of those who may answer approval {approval_id}: one of them must"
+        super().__init__("APPROVER_NOT_NAMED", text, approval_id=approval_id, actor=actor)
+
+
 class PolicySetInvalid(Invalid):
     """`place` says where in the document, as `line 3, column 5`, when that is known."""
 
@@ -145,3 +179,33 @@ class DeciderStale(Unavailable):
             "this replica does not know the newest revocations and decides nothing until it does: try again"
         )
         super().__init__("DECIDER_STALE", text, stale_seconds=f"{stale_seconds:.1f}")
+
+
+class AmountInvalid(Invalid):
+    def __init__(self, field: str, must: str) -> None:
+        super().__init__("AMOUNT_INVALID", f"{field} {must}", field=field)
+
+
+class BudgetIsSpent(Exhausted):
+    """`facts` say which budget, what it allows, and what is left of it."""
+
+    def __init__(self, text: str, facts: Mapping[str, str]) -> None:
+        super().__init__("BUDGET_SPENT", text, **facts)
+
+
+class ReservationUnknown(NotFound):
+    def __init__(self, reservation_id: str) -> None:
+        text = f"there is no reservation {reservation_id!r} of this agent, or it was closed long ago: reserve anew"
+        super().__init__("RESERVATION_UNKNOWN", text, reservation_id=reservation_id)
+
+
+class ReservationClosed(Refused):
+    def __init__(self, reservation_id: str, end: str) -> None:
+        text = f"reservation {reservation_id} was {end.lower()} already, and otherwise: nothing is left to settle"
+        super().__init__("RESERVATION_CLOSED", text, reservation_id=reservation_id, end=end)
+
+
+class TooManyReservations(Exhausted):
+    def __init__(self, most: int) -> None:
+        text = f"{most} reservations wait to be settled: settle some, or wait until they expire"
+        super().__init__("TOO_MANY_RESERVATIONS", text, most=str(most))

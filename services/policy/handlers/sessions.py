@@ -1,20 +1,26 @@
 """Secrets and sessions: how an agent shows who it is."""
 
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from kernel.events import Cause, derived_id
-from kernel.faults import Unavailable
+from kernel.faults import Invalid, Unavailable
 from kernel.ports import Aggregates
 from services.policy.domain import secret
 from services.policy.domain.agent import Agent, Command
-from services.policy.domain.credentials import CreateSecret, CreateSession
-from services.policy.domain.faults import AgentUnknown, CredentialsRefused, SessionForgotten
+from services.policy.domain.credentials import (
+    CreateSecret,
+    CreateSession,
+    UnwrapSecret,
+    WrapSecret,
+    unwrapped,
+)
+from services.policy.domain.faults import AgentIsRevoked, AgentUnknown, SessionForgotten
 from services.policy.domain.tier import Tier
 from services.policy.handlers.policysets import PolicySets
 from services.policy.ports import Means, Session
 
-NO_SECRET = secret.hashed("", "none")
+LONGEST_WRAP_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +28,23 @@ class NewSecret:
     """Shown once."""
 
     role_id: str
-    secret_id: str
+    secret_id: str = field(repr=False)
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewWrapping:
+    """Shown once."""
+
+    role_id: str
+    token: str = field(repr=False)
+    expire_time: datetime
     sequence: int
 
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    token: str
+    token: str = field(repr=False)
     agent_id: str
     tier: Tier
     expire_time: datetime
@@ -39,23 +55,62 @@ class Sessions:
     def __init__(self, agents: Aggregates[Agent, Command], sets: PolicySets, means: Means) -> None:
         self._agents = agents
         self._sets = sets
+        self._identity = means.identity
         self._signer = means.signer
         self._new_secret = means.new_secret
         self._new_id = means.new_id
 
     async def create_secret(self, agent_id: str, cause: Cause) -> NewSecret:
-        """A new secret beside the one before it. Only its hash is kept, so a retry makes another.
+        """A new secret beside the one before it. What is kept of it does not tell it, so a retry makes another.
 
         Raises:
             AgentUnknown, AgentIsRevoked
+            Unavailable (`VAULT_UNREACHABLE`)
         """
+        agent = self._known(cause.tenant, agent_id)
+        made = await self._identity.new_secret(cause.tenant, agent)
+        sequence = await self._change(agent_id, CreateSecret(agent_id, made.kept, cause.at), cause)
+        return NewSecret(agent.role_id, made.secret_id, sequence)
+
+    async def wrap_secret(self, agent_id: str, seconds: int, cause: Cause) -> NewWrapping:
+        """A token that stands for a new secret, once, for so long.
+
+        Raises:
+            Invalid (`FIELD_INVALID`): it would be good for too long.
+            AgentUnknown, AgentIsRevoked
+            Unavailable (`VAULT_UNREACHABLE`)
+        """
+        if not 0 < seconds <= LONGEST_WRAP_SECONDS:
+            text = f"wrap_seconds must be from 1 to {LONGEST_WRAP_SECONDS}, or 0 for a secret that is not wrapped"
+            raise Invalid("FIELD_INVALID", text, field="wrap_seconds")
+        agent = self._known(cause.tenant, agent_id)
+        wrapping_id = self._new_id()
+        inner = await self._identity.wrap(cause.tenant, agent, seconds)
+        # Says whose it is, so that showing it needs no search; only its last part is secret.
+        token = f"{agent_id}.{wrapping_id}.{inner}"
+        expire_time = cause.at + timedelta(seconds=seconds)
+        kept = secret.hashed(token, self._new_secret(16))
+        command = WrapSecret(agent_id, wrapping_id, kept, cause.at, expire_time)
+        return NewWrapping(agent.role_id, token, expire_time, await self._change(agent_id, command, cause))
+
+    async def unwrap_secret(self, token: str, cause: Cause) -> NewSecret:
+        """The secret that a wrapping token stands for; the token is good for nothing afterwards.
+
+        Raises:
+            WrappingTokenInvalid: whatever is wrong with it.
+            AgentIsRevoked: only to those who have the right token.
+            Unavailable (`VAULT_UNREACHABLE`)
+        """
+        agent_id, _, rest = token.partition(".")
+        wrapping_id, _, inner = rest.partition(".")
         agent = self._agents.current(cause.tenant, agent_id)
-        if agent.registered is None:
-            raise AgentUnknown(agent_id)
-        secret_id = self._new_secret(32)
-        command = CreateSecret(agent_id, secret.hashed(secret_id, self._new_secret(16)), cause.at)
-        appended = await self._agents.handle(agent_id, command, self._never_repeated(cause))
-        return NewSecret(agent.role_id, secret_id, appended.sequence)
+        command = UnwrapSecret(agent_id, wrapping_id, token, "", cause.at)
+        unwrapped(agent.wrapped, command)  # nobody else is asked about a token that the log does not know
+        if agent.revoked is not None:
+            raise AgentIsRevoked(agent_id)
+        made = await self._identity.unwrap(cause.tenant, agent, inner)
+        sequence = await self._change(agent_id, replace(command, secret_hash=made.kept), cause)
+        return NewSecret(agent.role_id, made.secret_id, sequence)
 
     async def create_session(self, role_id: str, secret_id: str, cause: Cause) -> NewSession:
         """A session token with the TTL of the agent's tier.
@@ -63,30 +118,56 @@ class Sessions:
         Raises:
             CredentialsRefused: whatever is wrong with them.
             AgentIsRevoked: only to those who know the secret.
-            Unavailable: the policy set in force, which says the TTL, cannot be read.
+            Unavailable: the policy set in force, which says the TTL, cannot be read; or `VAULT_UNREACHABLE`.
+            TierMoved: try again.
         """
         tenant, agent_id = cause.tenant, role_id.partition(".")[0]
-        agent = self._agents.current(tenant, agent_id)
-        if agent.registered is None:
-            secret.matches(secret_id, NO_SECRET)  # takes as long as for an agent that there is
-            raise CredentialsRefused
+        before = self._agents.current(tenant, agent_id)
         policy = self._sets.in_force(tenant)
         if policy is None:
             raise Unavailable(
                 "POLICY_SET_INVALID", "the policy set in force cannot be read: publish one that can"
             )
-        ttl_seconds = policy.ttl_seconds[agent.tier]
+        ttl_seconds = policy.ttl_seconds[before.tier]
+        shown = await self._identity.shown(tenant, before, secret_id, ttl_seconds)
         session_id = derived_id(tenant, "session", agent_id, cause.request_id).replace("-", "")
-        command = CreateSession(role_id, secret_id, session_id, ttl_seconds, cause.at)
-        appended = await self._agents.handle(agent_id, command, cause)
-        opened = self._agents.current(tenant, agent_id).session(session_id)
-        if opened is None:
-            raise SessionForgotten
+        command = CreateSession(
+            role_id, shown.kept, session_id, before.tier, ttl_seconds, cause.at, shown.accessor
+        )
+        given = {shown.accessor} - {""}
+        try:
+            appended = await self._agents.handle(agent_id, command, cause)
+            opened = self._agents.current(tenant, agent_id).session(session_id)
+            if opened is None:
+                raise SessionForgotten
+            given.discard(opened.accessor)
+        finally:
+            # What was given for a session that did not come to be, and for those that nobody remembers any more.
+            left = self._agents.current(tenant, agent_id)
+            gone = (
+                {each.accessor for each in before.sessions} - {each.accessor for each in left.sessions} - {""}
+            )
+            if given or gone:
+                await self._identity.forget(tenant, left, (), given | gone)
         token = self._signer.sign_session(
             Session(session_id, tenant, agent_id, opened.tier, opened.at, opened.expire_time)
         )
         return NewSession(token, agent_id, opened.tier, opened.expire_time, appended.sequence)
 
-    def _never_repeated(self, cause: Cause) -> Cause:
-        # A repeated request id would be answered with a secret whose hash is not the one that is kept.
-        return replace(cause, request_id=self._new_id())
+    def _known(self, tenant: str, agent_id: str) -> Agent:
+        agent = self._agents.current(tenant, agent_id)
+        if agent.registered is None:
+            raise AgentUnknown(agent_id)
+        if agent.revoked is not None:
+            raise AgentIsRevoked(agent_id)
+        return agent
+
+    async def _change(self, agent_id: str, command: Command, cause: Cause) -> int:
+        """Decide and append; what fell out of use by it is taken away outside, too. Returns the sequence."""
+        before = self._agents.current(cause.tenant, agent_id)
+        # A repeated request id would be answered with a secret of which something else is kept.
+        appended = await self._agents.handle(agent_id, command, replace(cause, request_id=self._new_id()))
+        left = self._agents.current(cause.tenant, agent_id)
+        if gone := set(before.secret_hashes) - set(left.secret_hashes):
+            await self._identity.forget(cause.tenant, left, gone, ())
+        return appended.sequence

@@ -4,7 +4,7 @@ from chassis.rpc.cause import cause_of
 from chassis.telemetry import get_logger
 from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceServicer
-from services.policy.domain.faults import CredentialsRefused
+from services.policy.domain.faults import CredentialsRefused, WrappingTokenInvalid
 from services.policy.handlers import Policy
 from services.policy.rpc.callers import Context, admitted
 from services.policy.wire.texts import stamp
@@ -22,10 +22,30 @@ class SessionsRpc(PolicyServiceServicer):
         self, request: pb.CreateSecretRequest, context: Context
     ) -> pb.CreateSecretResponse:
         admitted(context, "CreateSecret")
-        made = await self._policy.sessions.create_secret(
-            request.agent_id, cause_of(context, request.request_id)
-        )
+        sessions, cause = self._policy.sessions, cause_of(context, request.request_id)
+        if request.wrap_seconds:
+            wrapped = await sessions.wrap_secret(request.agent_id, request.wrap_seconds, cause)
+            return pb.CreateSecretResponse(
+                role_id=wrapped.role_id,
+                sequence=wrapped.sequence,
+                wrapping_token=wrapped.token,
+                wrapping_expire_time=stamp(wrapped.expire_time),
+            )
+        made = await sessions.create_secret(request.agent_id, cause)
         return pb.CreateSecretResponse(role_id=made.role_id, secret_id=made.secret_id, sequence=made.sequence)
+
+    async def UnwrapSecret(
+        self, request: pb.UnwrapSecretRequest, context: Context
+    ) -> pb.UnwrapSecretResponse:
+        caller = admitted(context, "UnwrapSecret")
+        cause = cause_of(context, request.request_id)
+        try:
+            made = await self._policy.sessions.unwrap_secret(request.wrapping_token, cause)
+        except WrappingTokenInvalid:
+            # Said in the log because it may have been used by somebody else before.
+            _log.warning("unwrapping refused", reason="WRAPPING_TOKEN_INVALID", actor=caller.actor)
+            raise
+        return pb.UnwrapSecretResponse(role_id=made.role_id, secret_id=made.secret_id, sequence=made.sequence)
 
     async def CreateSession(
         self, request: pb.CreateSessionRequest, context: Context

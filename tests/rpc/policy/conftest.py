@@ -27,6 +27,7 @@ from provost.state.v1 import events_pb2 as state_events_pb2
 from provost.state.v1 import state_pb2
 from services.policy import reactor
 from services.policy.adapters.group_commit import GroupCommit
+from services.policy.adapters.identity import HashedIdentity
 from services.policy.adapters.policyset_yaml import YamlPolicySets
 from services.policy.adapters.signing import FileSigner, digest_of
 from services.policy.handlers import Policy
@@ -132,7 +133,8 @@ async def running(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
     follower = Follower(log, reactor.FILTERS, 0, held.deliver, "policy")
     signer, keys = FileSigner(tmp_path / "keys" / "policy.pem"), MemorySubjectKeys()
     means = Means(
-        record=GroupCommit(log), signer=signer, reader=YamlPolicySets(), digest=digest_of, keys=keys,
+        record=GroupCommit(log), identity=HashedIdentity(process.new_secret),
+        signer=signer, reader=YamlPolicySets(), digest=digest_of, keys=keys,
         now=clock, new_id=process.new_id, new_secret=process.new_secret,
     )  # fmt: skip
     policy = Policy(held, follower, means)

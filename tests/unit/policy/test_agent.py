@@ -14,13 +14,14 @@ from services.policy.domain.agent import (
     Command,
     RegisterAgent,
 )
-from services.policy.domain.credentials import CreateSecret, CreateSession
+from services.policy.domain.credentials import CreateSecret, CreateSession, UnwrapSecret
 from services.policy.domain.faults import (
     AgentAlreadyRegistered,
     AgentAlreadyRevoked,
     AgentIsRevoked,
     AgentUnknown,
     CredentialsRefused,
+    TierMoved,
 )
 from services.policy.domain.revocation import RevokeAgent
 from services.policy.domain.tier import Tier
@@ -42,8 +43,15 @@ def new_secret(plain: str) -> CreateSecret:
     return CreateSecret("sre-1", secret.hashed(plain, f"salt-of-{plain}"), AT)
 
 
-def session(plain: str, *, session_id: str = "s1", role_id: str = "role-1") -> CreateSession:
-    return CreateSession(role_id, plain, session_id, 1800, AT)
+def session(
+    plain: str, *, session_id: str = "s1", role_id: str = "role-1", tier: Tier = Tier.T1_OPERATOR
+) -> CreateSession:
+    return CreateSession(role_id, secret.hashed(plain, f"salt-of-{plain}"), session_id, tier, 1800, AT)
+
+
+def test_a_session_is_not_opened_for_a_tier_that_the_agent_no_longer_has() -> None:
+    with pytest.raises(TierMoved):
+        after(REGISTER, new_secret("one"), session("one", tier=Tier.T2_BUILDER))
 
 
 def test_registering_again_at_the_same_tier_changes_nothing() -> None:
@@ -137,4 +145,4 @@ def test_a_hash_fits_its_secret_alone(plain: str, other: str, salt: str) -> None
 
 
 def test_no_secret_shows_when_a_command_is_printed() -> None:
-    assert "hush" not in repr(session("hush"))
+    assert "hush" not in repr(UnwrapSecret("sre-1", "w1", "hush", "", AT))
