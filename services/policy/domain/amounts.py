@@ -1,7 +1,15 @@
 """What something costs, by unit. Whole numbers only: money is counted in millionths."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from services.policy.domain.faults import AmountInvalid
+from services.policy.domain.pattern import first_match
+
+MAX_AMOUNT = 10**15
+"""Of any unit, in a limit or asked for at once: what is added up stays far within 64 bits."""
+MAX_HOSTS = 1000
 
 
 class Unit(StrEnum):
@@ -24,5 +32,52 @@ class Amounts:
     errors: int = 0
     hosts: tuple[str, ...] = ()
 
+    def of(self, unit: Unit) -> int:
+        """How much of `unit` this is."""
+        match unit:
+            case Unit.ACTIONS:
+                return self.actions
+            case Unit.TOKENS:
+                return self.tokens
+            case Unit.MONEY_MICROS:
+                return self.money_micros
+            case Unit.ERRORS:
+                return self.errors
+            case Unit.HOSTS:
+                return len(self.hosts)
+
 
 NOTHING = Amounts()
+
+
+def checked(amounts: Amounts, field: str) -> Amounts:
+    """`amounts`, each host once.
+
+    Raises:
+        AmountInvalid: one is negative or too large, or errors are among them: those are counted, never set aside.
+    """
+    for name in ("actions", "tokens", "money_micros"):
+        value = getattr(amounts, name)
+        if not 0 <= value <= MAX_AMOUNT:
+            raise AmountInvalid(f"{field}.{name}", f"must be 0 to {MAX_AMOUNT}, not {value}")
+    if amounts.errors:
+        raise AmountInvalid(f"{field}.errors", "must be 0: errors are counted as state records them")
+    if len(amounts.hosts) > MAX_HOSTS:
+        raise AmountInvalid(f"{field}.hosts", f"must be at most {MAX_HOSTS}: ask in parts")
+    if not all(amounts.hosts):
+        raise AmountInvalid(f"{field}.hosts", "must not have an empty name among them")
+    return replace(amounts, hosts=tuple(dict.fromkeys(amounts.hosts)))
+
+
+def cost_of(name: str, target: str, asked: Amounts, prices: Mapping[str, Amounts]) -> Amounts:
+    """What one action may cost at most: itself, its target, and the higher of what is asked for and the set's price."""
+    pattern = first_match(tuple(prices), name) if prices else None
+    price = NOTHING if pattern is None else prices[pattern]
+    hosts = (*((target,) if target else ()), *asked.hosts)
+    return Amounts(
+        max(1, asked.actions, price.actions),
+        max(asked.tokens, price.tokens),
+        max(asked.money_micros, price.money_micros),
+        0,
+        tuple(dict.fromkeys(hosts)),
+    )

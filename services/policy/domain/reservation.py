@@ -26,12 +26,13 @@ class ReservationEnd(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One counter: a budget, whose, and which of its windows."""
+    """One counter: a budget, whose, and which of its windows, counted from 1970; 0 without windows."""
 
     budget_id: str
     scope: BudgetScope
     scope_id: str
     window: int = 0
+    window_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """Budgets."""
     REASON_RESERVATION_UNKNOWN: _Reason.ValueType  # 131
     REASON_RESERVATION_CLOSED: _Reason.ValueType  # 132
+    REASON_TOO_MANY_RESERVATIONS: _Reason.ValueType  # 133
     REASON_PACKET_INVALID: _Reason.ValueType  # 140
     """State."""
     REASON_CANNOT_ACQUIRE_LOCK: _Reason.ValueType  # 141
@@ -273,6 +274,7 @@ REASON_AMOUNT_INVALID: Reason.ValueType  # 130
 """Budgets."""
 REASON_RESERVATION_UNKNOWN: Reason.ValueType  # 131
 REASON_RESERVATION_CLOSED: Reason.ValueType  # 132
+REASON_TOO_MANY_RESERVATIONS: Reason.ValueType  # 133
 REASON_PACKET_INVALID: Reason.ValueType  # 140
 """State."""
 REASON_CANNOT_ACQUIRE_LOCK: Reason.ValueType  # 141

@@ -789,11 +789,14 @@ class Reservation(_message.Message):
         SCOPE_FIELD_NUMBER: _builtins.int
         SCOPE_ID_FIELD_NUMBER: _builtins.int
         WINDOW_FIELD_NUMBER: _builtins.int
+        WINDOW_SECONDS_FIELD_NUMBER: _builtins.int
         budget_id: _builtins.str
         scope: Global___BudgetScope.ValueType
         scope_id: _builtins.str
         window: _builtins.int
         """Which window of the budget, counted from 1970; 0 without windows."""
+        window_seconds: _builtins.int
+        """How long a window of it is; another length is another counter."""
         def __init__(
             self,
             *,
@@ -801,10 +804,11 @@ class Reservation(_message.Message):
             scope: Global___BudgetScope.ValueType = ...,
             scope_id: _builtins.str = ...,
             window: _builtins.int = ...,
+            window_seconds: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "scope", b"scope", "scope_id", b"scope_id", "window", b"window"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "scope", b"scope", "scope_id", b"scope_id", "window", b"window", "window_seconds", b"window_seconds"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
