@@ -2,7 +2,16 @@
 
 from collections.abc import Mapping
 
-from kernel.faults import Conflict, Denied, Exhausted, Invalid, NotFound, Refused, Unauthenticated, Unavailable
+from kernel.faults import (
+    Conflict,
+    Denied,
+    Exhausted,
+    Invalid,
+    NotFound,
+    Refused,
+    Unauthenticated,
+    Unavailable,
+)
 
 
 class AgentUnknown(NotFound):

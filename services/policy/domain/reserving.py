@@ -1,0 +1,99 @@
+"""Setting amounts aside in every budget they count against, all or nothing, or saying which one refuses."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from services.policy.domain.amounts import Unit
+from services.policy.domain.budget import MAX_LIVE, Budgets
+from services.policy.domain.counters import Key, Tally
+from services.policy.domain.drawing import Applied, BudgetRefusal, Draw, applied, window_of
+from services.policy.domain.faults import TooManyReservations
+from services.policy.domain.reservation import Charge, Reservation
+
+Outcome = Reservation | BudgetRefusal | None
+"""What becomes of a draw: set aside, refused, or counted by no budget."""
+
+
+def reserve(budgets: Budgets, draws: Sequence[Draw]) -> tuple[Outcome, ...]:
+    """What becomes of each, in this order: each in all its budgets or in none, behind those before it.
+
+    A draw that was reserved already gets its reservation as it is, also when that was charged meanwhile; one that was
+    given back is reserved anew.
+
+    Raises:
+        TooManyReservations: more than 20,000 would wait to be settled.
+    """
+    trial = _Trial(budgets, max([budgets.latest, *(draw.at for draw in draws)]))
+    outcomes = tuple(trial.outcome(draw) for draw in draws)
+    if len(trial.new) > MAX_LIVE - len(budgets.live):
+        raise TooManyReservations(MAX_LIVE)
+    return outcomes
+
+
+def new_among(budgets: Budgets, outcomes: Iterable[Outcome]) -> tuple[Reservation, ...]:
+    """What has still to be written down."""
+    made = {each.reservation_id: each for each in outcomes if isinstance(each, Reservation)}
+    return tuple(each for key, each in made.items() if budgets.known(key) is None)
+
+
+def refusal(budgets: Budgets, draw: Draw, errors: Callable[[Applied, int], int]) -> BudgetRefusal | None:
+    """Which budget refuses `draw` as things stand; `errors` counts those recorded under one, since a second of 1970."""
+    at = max(budgets.latest, draw.at)
+    if budgets.known(draw.reservation_id) is not None:
+        return None
+    for each in applied(budgets.hand, draw):
+        window = window_of(at, each.key.window_seconds)
+        most = each.limits.get(Unit.ERRORS)
+        if most is not None:
+            counted = errors(each, window * each.key.window_seconds)
+            if counted >= most:
+                return BudgetRefusal.of(each, window, Unit.ERRORS, most, counted, 0, 0)
+        over = budgets.counters(each.key.scope).tally(each.key, window).over(each.limits, draw.amounts)
+        if over is not None:
+            return BudgetRefusal.of(each, window, *over)
+    return None
+
+
+class _Trial:
+    """Counters while a group of draws is tried on them."""
+
+    def __init__(self, budgets: Budgets, at: datetime) -> None:
+        self._budgets = budgets
+        self._at = at
+        self._tallies: dict[Key, Tally] = {}
+        self.new: dict[str, Reservation] = {}
+
+    def outcome(self, draw: Draw) -> Outcome:
+        known = self.new.get(draw.reservation_id) or self._budgets.known(draw.reservation_id)
+        if known is not None:
+            return known
+        amounts = draw.amounts
+        counted = [each for each in applied(self._budgets.hand, draw) if each.counts(amounts)]
+        if not counted:
+            return None
+        tallies = [self._tally(each) for each in counted]
+        for each, tally in zip(counted, tallies, strict=True):
+            over = tally.over(each.limits, amounts)
+            if over is not None:
+                return BudgetRefusal.of(each, tally.window, *over)
+        if not any(Unit.HOSTS in each.limits for each in counted):
+            amounts = replace(amounts, hosts=())  # nobody counts them, so nobody keeps them
+        for tally in tallies:
+            tally.reserve(amounts)
+        charges = tuple(
+            Charge(
+                each.key.budget_id, each.key.scope, each.key.scope_id, tally.window, each.key.window_seconds
+            )
+            for each, tally in zip(counted, tallies, strict=True)
+        )
+        made = draw.reservation(amounts, charges)
+        self.new[made.reservation_id] = made
+        return made
+
+    def _tally(self, each: Applied) -> Tally:
+        tally = self._tallies.get(each.key)
+        if tally is None:
+            window = window_of(self._at, each.key.window_seconds)
+            tally = self._tallies[each.key] = self._budgets.counters(each.key.scope).tally(each.key, window)
+        return tally
