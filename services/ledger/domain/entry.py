@@ -91,8 +91,8 @@ def taken(message: Message) -> tuple[Row, Entry]:
     if usual is None or len(block) > _SURELY_SHORT or not subject.isascii():
         row = row_of(message)
         return row, read_row(row)
-    spec, id_, kind, source, time, about, content, version, actor, copy, before, story, cause, more = usual.groups(
-        ""
+    spec, id_, kind, source, time, about, content, version, actor, copy, before, story, cause, more = (
+        usual.groups("")
     )
     # In the order of their bytes.
     lines = [copy, actor, version, cause, story, content, id_, before, source, spec, about, time, kind]

@@ -9,7 +9,7 @@ A term is stored as 64 bits of its hash: what is found that way is a candidate, 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -228,7 +228,7 @@ class Block:
         return Span(self.number, self._from_us, self._to_us)
 
 
-def _pack(members: Set[int]) -> bytes:
+def _pack(members: set[int]) -> bytes:
     if len(members) < _BITMAP_BYTES:
         return bytes(sorted(members))
     if len(members) == BLOCK:

@@ -19,11 +19,12 @@ from kernel.faults import Unavailable
 from services.ledger.adapters import listing, searching
 from services.ledger.adapters.searching import Search
 from services.ledger.adapters.sqlite.audit import audit
-from services.ledger.adapters.sqlite.draft import SqliteDraft, sync
+from services.ledger.adapters.sqlite.disk import explain, sync
+from services.ledger.adapters.sqlite.draft import SqliteDraft
 from services.ledger.adapters.sqlite.heads import keep_head, read_heads
 from services.ledger.adapters.sqlite.tiles import Run, leaf_hashes, read_slices
 from services.ledger.adapters.sqlite.versions import put_aside
-from services.ledger.adapters.sqlite.writer import Writer, explain
+from services.ledger.adapters.sqlite.writer import Writer
 from services.ledger.domain.checkpoint import Checkpoint
 from services.ledger.domain.entry import Entry, Message, Row, read_row
 from services.ledger.domain.position import Position

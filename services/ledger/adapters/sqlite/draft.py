@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 
 from chassis.orphans import die_with_parent
 from kernel.faults import Unavailable
-from services.ledger.adapters.sqlite.drafting import LENGTH_BYTES, pack, remove, wide_pipe
+from services.ledger.adapters.sqlite.disk import remove, sync
+from services.ledger.adapters.sqlite.drafting import LENGTH_BYTES, pack, wide_pipe
 from services.ledger.domain.entry import Message, microseconds
 from services.ledger.domain.faults import LedgerDiverged, WriterFenced
 from services.ledger.domain.position import Position
@@ -148,12 +149,3 @@ def _raise(kind: str, reason: str, text: str, facts: dict[str, str]) -> NoReturn
     if kind == WriterFenced.__name__:
         raise WriterFenced(int(facts["expected_sequence"]))
     raise Unavailable(reason, text, **facts)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file's content, or a directory's entries, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

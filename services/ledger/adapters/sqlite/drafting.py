@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 from chassis.orphans import die_with_parent
 from kernel.faults import Fault
+from services.ledger.adapters.sqlite.disk import remove
 from services.ledger.adapters.sqlite.heads import keep_head
 from services.ledger.adapters.sqlite.tiles import read_slices
 from services.ledger.adapters.sqlite.writer import Writer
@@ -161,12 +162,6 @@ def _open(path: Path) -> Writer:
     except LedgerDiverged:  # what an earlier rebuild has left is no good: begin anew
         remove(path)
         return Writer(path, understand, draft=True)
-
-
-def remove(path: Path) -> None:
-    """Remove a database with what SQLite may have left beside it."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _write(path: Path, asked: BinaryIO, answers: BinaryIO) -> None:

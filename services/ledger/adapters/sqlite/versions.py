@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from services.ledger.adapters.schema import HEADS, POSITION, VERSION
-from services.ledger.adapters.sqlite.drafting import remove
+from services.ledger.adapters.sqlite.disk import remove
 
 Head = tuple[int, bytes, str, int]
 """A row of `heads`, which is the same in every version."""

@@ -6,9 +6,8 @@ Rows go in as tuples, many at a time; SQLAlchemy is asked for the text of the ta
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
-from kernel.faults import Unavailable
 from services.ledger.adapters.schema import (
     EVENT_IDS,
     METADATA,
@@ -16,6 +15,7 @@ from services.ledger.adapters.schema import (
     POSTINGS,
     VERSION,
 )
+from services.ledger.adapters.sqlite.disk import explain, machine_start, sync
 from services.ledger.adapters.sqlite.tables import (
     Projections,
     append_only,
@@ -39,20 +39,17 @@ _LIVE = (
     "PRAGMA wal_autocheckpoint=8192",
     "PRAGMA journal_size_limit=67108864",
 )
-# What is committed outlives the process, and a crash of the machine leaves a beginning of it.
+# Written once and synced at the end: what is committed outlives the process, but not the machine.
 _DRAFT = (
-    "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=NORMAL",
+    "PRAGMA journal_mode=DELETE",
+    "PRAGMA synchronous=OFF",
     "PRAGMA cache_size=-65536",
-    "PRAGMA wal_autocheckpoint=8192",
-    "PRAGMA journal_size_limit=67108864",
 )
 # Their rows come in any order: written where they belong, each batch would write most of their pages again.
 STAGED = {EVENT_IDS: "staged_event_ids", POSTINGS: "staged_postings"}
 Ending = tuple[Position, list[Row], list[bytes]]
 """A position, the rows behind the last full block, and the hashes of the frontier's upper levels."""
 T = TypeVar("T")
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 class Writer:
@@ -131,8 +128,7 @@ class Writer:
         found = self.execute("PRAGMA quick_check")
         if found != [("ok",)]:
             raise LedgerDiverged(f"the database {self._path.name} is damaged: {found[0][0]}")
-        # On the disk already now, when nobody waits for it.
-        self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        sync(self._path)  # now, when nobody waits for it
 
     def close(self) -> None:
         """Put everything into the one file and let go of it."""
@@ -154,6 +150,8 @@ class Writer:
                 self._create()
             elif (version := self._db.execute("PRAGMA user_version").fetchone()[0]) != VERSION:
                 raise LedgerDiverged(f"{self._path.name} is a database of version {version}, not {VERSION}")
+            elif self._draft and self._db.execute("PRAGMA application_id").fetchone()[0] != machine_start():
+                raise LedgerDiverged(f"{self._path.name} was written before the machine was started")
             self._db.execute("COMMIT")
         except BaseException:
             self._give_up()
@@ -179,7 +177,8 @@ class Writer:
         if self._draft:
             for table, staged in STAGED.items():
                 self._db.execute(f"CREATE TABLE {staged} AS SELECT * FROM {table.name}")  # noqa: S608 - names are ours
-        if not self._draft:
+            self._db.execute(f"PRAGMA application_id = {machine_start() or 0}")
+        else:
             for statement in (*create_indexes(), *append_only()):
                 self._db.execute(statement)
         self._db.execute(f"PRAGMA user_version = {VERSION}")
@@ -249,21 +248,3 @@ class Writer:
                 self._db.execute("ROLLBACK")
             except sqlite3.Error:
                 pass  # it was rolled back by what went wrong
-
-
-def explain(problem: sqlite3.Error, path: Path) -> NoReturn:
-    """Raise what a database error means to the ledger."""
-    code = getattr(problem, "sqlite_errorcode", 0) & 0xFF
-    if code in _DAMAGED:
-        raise LedgerDiverged(
-            f"the database {path.name} is damaged ({problem}); move it away and it is rebuilt from the event log"
-        ) from problem
-    if isinstance(problem, sqlite3.IntegrityError):
-        raise LedgerDiverged(
-            f"the database {path.name} has a row that the ledger has not written ({problem}): it was edited"
-        ) from problem
-    if isinstance(problem, sqlite3.OperationalError):
-        raise Unavailable(
-            "STORE_UNREACHABLE", f"the ledger's database cannot be used: {problem}", database=path.name
-        ) from problem
-    raise problem
