@@ -112,6 +112,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_POLICY_SET_UNKNOWN: _Reason.ValueType  # 122
     REASON_POLICY_SET_TESTS_FAILED: _Reason.ValueType  # 123
     REASON_TOO_MANY_FLIPS: _Reason.ValueType  # 124
+    REASON_TOO_MANY_SIMULATIONS: _Reason.ValueType  # 125
+    REASON_SIMULATION_ENDED: _Reason.ValueType  # 126
     REASON_AMOUNT_INVALID: _Reason.ValueType  # 130
     """Budgets."""
     REASON_RESERVATION_UNKNOWN: _Reason.ValueType  # 131
@@ -270,6 +272,8 @@ REASON_POLICY_SET_STALE: Reason.ValueType  # 121
 REASON_POLICY_SET_UNKNOWN: Reason.ValueType  # 122
 REASON_POLICY_SET_TESTS_FAILED: Reason.ValueType  # 123
 REASON_TOO_MANY_FLIPS: Reason.ValueType  # 124
+REASON_TOO_MANY_SIMULATIONS: Reason.ValueType  # 125
+REASON_SIMULATION_ENDED: Reason.ValueType  # 126
 REASON_AMOUNT_INVALID: Reason.ValueType  # 130
 """Budgets."""
 REASON_RESERVATION_UNKNOWN: Reason.ValueType  # 131
