@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kernel.events import derived_id
-from services.orchestrator.domain.phases import Phase, RunState
+from services.orchestrator.domain.phases import ORDER, Phase, RunState
 from services.orchestrator.domain.records import Action, Decision, Mode, Verdict
 from services.orchestrator.domain.run import Run, decide, evolve
 from services.orchestrator.domain.wants import Result
@@ -144,6 +144,14 @@ def completes(run: Run, result: Result) -> Phase | None:
     event = decide(run, result)
     after = next_step(evolve(run, event)) if event is not None else None
     return after.phase if isinstance(after, Enter) else None
+
+
+def steps_done(run: Run) -> tuple[Phase, ...]:
+    """What the run has been through: the phases behind it, and PLAN once there is a plan."""
+    if run.phase is None:
+        return ()
+    planned = run.phase is Phase.PLAN and run.plan is not None
+    return ORDER[: ORDER.index(run.phase) + (1 if planned else 0)]
 
 
 def _plan(run: Run) -> Step:

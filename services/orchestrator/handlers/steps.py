@@ -12,7 +12,7 @@ from kernel.events import Cause
 from kernel.faults import Refused, Unauthenticated, Unavailable
 from services.orchestrator.domain import lifecycle as go
 from services.orchestrator.domain import phases, wants
-from services.orchestrator.domain.budget import breach
+from services.orchestrator.domain.budget import VIOLATIONS, breach
 from services.orchestrator.domain.outcome import (
     checks_of,
     compliant,
@@ -193,9 +193,7 @@ class Steps:
         decisions = await self._decided(run, carried, actions, approval_ids)
         result = wants.RecordDecisions(decisions, self._clock())
         step = ("decisions", ",".join(sorted(approval_ids.values())))
-        broken = tuple(
-            d for d in decisions if d.verdict is Verdict.DENY and d.reason == "FORBIDDEN_BY_PACKET"
-        )
+        broken = tuple(d for d in decisions if d.verdict is Verdict.DENY and d.reason in VIOLATIONS)
         if broken:
             await self.append(carried, result, *step)
             raise Violation(broken)
@@ -238,6 +236,7 @@ class Steps:
             fencing_token=run.fencing_token,
             at_least_sequence=carried.packet_sequence,
             subject_key=run.known.subject_key,
+            steps_done=go.steps_done(run),
         )
 
     async def _request_approvals(self, run: Run, carried: Carried, actions: tuple[Action, ...]) -> None:
