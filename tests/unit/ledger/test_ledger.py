@@ -261,6 +261,18 @@ async def test_a_draft_of_another_log_is_begun_anew(bench: Bench) -> None:
     assert (await bench.ledger.verify(against_log=True)).ok
 
 
+async def test_a_draft_that_the_machine_did_not_live_through_is_begun_anew(bench: Bench) -> None:
+    await bench.catch_up()
+    draft = await bench.book.beside()
+    await draft.append(bench.log.messages[:100])
+    await draft.close()
+    with closing(sqlite3.connect(bench.database.with_name("ledger.db.draft"))) as db:
+        ((start,),) = db.execute("PRAGMA application_id").fetchall()
+        db.execute(f"PRAGMA application_id = {start ^ 1}")
+    reports = [each async for each in bench.ledger.rebuild()]
+    assert (reports[0].events, reports[-1].swapped) == (0, True)
+
+
 async def test_a_rebuild_that_is_refused_leaves_nothing(bench: Bench) -> None:
     await bench.catch_up()
     await bench.ledger.sign(BEGIN)
