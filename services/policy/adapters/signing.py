@@ -41,7 +41,10 @@ class FileSigner:
             }
         )
 
-    def sign_permit(self, permit: Permit) -> str:
+    async def sign_permits(self, permits: Sequence[Permit]) -> Sequence[str]:
+        return [self._sign_permit(permit) for permit in permits]
+
+    def _sign_permit(self, permit: Permit) -> str:
         return self._key.sign(
             {
                 "iss": ISSUER,

@@ -171,7 +171,7 @@ def _flow_denied(q: Question) -> Judgement | None:
     if q.labels is None:
         text = "the labels of the run cannot be read, so that no flow rule can be kept: start another run."
         return denied("flow", "FLOW_DENIED", text, Change("labels", "another run", "operator"))
-    flow = q.policy.rules.flow(q.labels, action.name, action.environment, action.target)
+    flow = q.policy.flow(q.labels, action.name, action.environment, action.target)
     if flow is None:
         return None
     stuck = ", ".join(sorted(set(flow.labels).intersection(q.labels)))

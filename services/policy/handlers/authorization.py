@@ -1,40 +1,33 @@
 """The decision as a use case: find the facts, judge, spend approvals, make it durable, look again, sign permits."""
 
 from dataclasses import replace
-from datetime import timedelta
-from hashlib import blake2b
+from datetime import datetime, timedelta
 
 from kernel.events import Cause
 from kernel.faults import Fault, NotFound, Refused, Unauthenticated
 from kernel.ports import Following, Seal
 from services.policy.domain import decision
-from services.policy.domain.action import Action
 from services.policy.domain.agent import Agent
 from services.policy.domain.approval import UseApproval
-from services.policy.domain.decision import DecisionRecord, Judgement, Question, Verdict
+from services.policy.domain.decision import DecisionRecord, Judgement, Verdict
 from services.policy.domain.faults import ApprovalUnknown, DeciderStale
-from services.policy.handlers.ask import Answer, Ask, Decision
-from services.policy.handlers.keeping import action_kept, digest_kept
-from services.policy.handlers.policysets import PolicySets
-from services.policy.handlers.recent import Facts, RecentAnswers
+from services.policy.handlers.ask import Answer, Ask, Decision, Facts
+from services.policy.handlers.judging import Judging
+from services.policy.handlers.minutes import Minutes, instead, kept, refused_after_all
+from services.policy.handlers.recent import RecentAnswers
 from services.policy.ports import Held, Means, Permit
 
 MAX_STALE_SECONDS = 1.0
 PERMIT_TTL = timedelta(seconds=60)
 
+Judged = list[tuple[DecisionRecord, Judgement]]
+
 
 class Authorization:
-    def __init__(
-        self,
-        held: Held,
-        sets: PolicySets,
-        following: Following,
-        means: Means,
-    ) -> None:
+    def __init__(self, held: Held, judging: Judging, following: Following, means: Means) -> None:
         self._agents = held.agents
         self._approvals = held.approvals
-        self._packets = held.packets
-        self._sets = sets
+        self._judging = judging
         self._following = following
         self._record = means.record
         self._signer = means.signer
@@ -60,52 +53,49 @@ class Authorization:
         # Before anything is decided: what cannot be sealed cannot be written down, and then nobody may act.
         seal = await self._keys.of_key(tenant, context.subject_key) if context.subject_key else None
         self._require_fresh()
-        facts = self._facts(tenant, ask)
+        facts = self._judging.facts(tenant, ask, trusted=trusted)
+        minutes = Minutes(ask, facts, cause, seal, self._digest)
         refusal = self._token_refusal(ask, session_token, cause, trusted=trusted)
         if refusal is not None:
             judgement = decision.token_refused(refusal)
-            records = [self._recorded(ask, action, judgement, facts, cause, seal) for action in ask.actions]
-            await self._record.commit([kept(record, seal) for record in records], cause)
+            await self._commit(
+                [(minutes.of(action, judgement), judgement) for action in ask.actions], cause, seal
+            )
             raise refusal
         key = (tenant, context.agent_id, cause.request_id)
         answer = self._recent.find(key, ask, facts, cause.at)
         if answer is None:
-            answer = await self._decide(ask, facts, cause, seal)
+            answer = await self._decide(ask, facts, minutes, cause, seal)
             if all(each.judgement.verdict is not Verdict.NEEDS_APPROVAL for each in answer.decisions):
-                self._recent.keep(
-                    key, ask, facts, cause.at, answer
-                )  # what waits for a person may be answered any time
+                # What waits for a person may be answered any time.
+                self._recent.keep(key, ask, facts, cause.at, answer)
         return answer
 
     def subject_erased(self, _tenant: str, subject_key: str) -> None:
         """Its key is gone: hold nothing in the clear any more that was asked about it."""
         self._recent.forget(subject_key)
 
-    async def _decide(self, ask: Ask, facts: Facts, cause: Cause, seal: Seal | None) -> Answer:
-        context = ask.context
-        judged: list[tuple[DecisionRecord, Judgement]] = []
-        for action in ask.actions:
-            question = Question(
-                action,
-                context.mode,
-                context.agent_id,
-                context.task_id,
-                facts.agent,
-                facts.packet,
-                facts.policy,
-            )
-            judgement = decision.judge(question)
-            record = self._recorded(ask, action, judgement, facts, cause, seal)
-            if judgement.verdict is Verdict.NEEDS_APPROVAL and record.approval_id:
-                judgement = await self._spend(judgement, record, cause)
-                record = _with(record, judgement)
-            judged.append((record, judgement))
-        sequence = await self._record.commit([kept(record, seal) for record, _ in judged], cause)
+    async def _decide(
+        self, ask: Ask, facts: Facts, minutes: Minutes, cause: Cause, seal: Seal | None
+    ) -> Answer:
+        judged: Judged = []
+        judgements = await self._judging.judged(self._judging.questions(ask, facts))
+        for action, judgement in zip(ask.actions, judgements, strict=True):
+            record = minutes.of(action, judgement)
+            if judgement.verdict is not Verdict.NEEDS_APPROVAL or not record.approval_id:
+                judged.append((record, judgement))
+                continue
+            answered = await self._spend(judgement, record, cause)
+            judged.append((instead(record, answered), answered))
+        sequence = await self._commit(judged, cause, seal)
         self._require_fresh()  # the log may have been away for longer than a revocation may stay unknown
-        agent = self._agents.current(cause.tenant, context.agent_id)
+        agent = self._agents.current(cause.tenant, ask.context.agent_id)
         if agent.revoked is not None and facts.agent.revoked is None:
             judged, sequence = await self._taken_back(judged, agent, cause, seal)
-        return Answer(tuple(self._permitted(ask, each, cause) for each in judged), sequence)
+        return Answer(await self._permitted(ask, judged, cause), sequence)
+
+    async def _commit(self, judged: Judged, cause: Cause, seal: Seal | None) -> int:
+        return await self._record.commit([kept(record, seal) for record, _ in judged], cause)
 
     async def _spend(self, judgement: Judgement, record: DecisionRecord, cause: Cause) -> Judgement:
         """Use the approval up for this decision, in the log, before the decision itself is recorded."""
@@ -126,34 +116,16 @@ class Authorization:
         return decision.approved(judgement, use.approval_id)
 
     async def _taken_back(
-        self,
-        judged: list[tuple[DecisionRecord, Judgement]],
-        agent: Agent,
-        cause: Cause,
-        seal: Seal | None,
-    ) -> tuple[list[tuple[DecisionRecord, Judgement]], int]:
+        self, judged: Judged, agent: Agent, cause: Cause, seal: Seal | None
+    ) -> tuple[Judged, int]:
         """The agent was revoked while its decisions were being written: they are all refused, and that is recorded."""
         judgement = decision.revoked(agent)
-        refused = [
-            (
-                replace(_with(record, judgement), decision_id=_denial_id(record.decision_id, judgement)),
-                judgement,
-            )
-            for record, _ in judged
-        ]
-        return refused, await self._record.commit([kept(record, seal) for record, _ in refused], cause)
+        refused = [(refused_after_all(record, judgement), judgement) for record, _ in judged]
+        return refused, await self._commit(refused, cause, seal)
 
     def _require_fresh(self) -> None:
         if self._following.stale_seconds > MAX_STALE_SECONDS:
             raise DeciderStale(self._following.stale_seconds)
-
-    def _facts(self, tenant: str, ask: Ask) -> Facts:
-        agent_id = ask.context.agent_id
-        return Facts(
-            self._agents.current(tenant, agent_id),
-            self._packets.current(tenant, agent_id),
-            self._sets.in_force(tenant),
-        )
 
     def _token_refusal(self, ask: Ask, token: str, cause: Cause, *, trusted: bool) -> Fault | None:
         if not token:
@@ -170,39 +142,23 @@ class Authorization:
             return Unauthenticated("TOKEN_INVALID", "the session token is another agent's: create a session")
         return None
 
-    def _recorded(
-        self, ask: Ask, action: Action, judgement: Judgement, facts: Facts, cause: Cause, seal: Seal | None
-    ) -> DecisionRecord:
-        context, agent = ask.context, facts.agent
-        digest = digest_kept(self._digest(action), seal)
-        decision_id = _decision_id(ask, action.action_id, digest, cause)
-        if judgement.verdict is Verdict.DENY:
-            decision_id = _denial_id(decision_id, judgement)
-        return DecisionRecord(
-            decision_id=decision_id,
-            agent_id=context.agent_id,
-            run_id=context.run_id,
-            task_id=context.task_id,
-            action=action,
-            mode=context.mode,
-            verdict=judgement.verdict,
-            rule=judgement.rule,
-            reason=judgement.reason,
-            explanation=judgement.explanation,
-            tier=agent.tier if agent.registered is not None else None,
-            policy_version=facts.policy.version if facts.policy is not None else "",
-            action_digest=digest,
-            approval_id=ask.approval_ids.get(action.action_id, ""),
-            agent_version=agent.agent_version,
-            at=cause.at,
-        )
+    async def _permitted(self, ask: Ask, judged: Judged, cause: Cause) -> tuple[Decision, ...]:
+        """The decisions, with permits for those by which somebody may act; one signature is enough for all of them."""
+        decisions = tuple(Decision(record, judgement) for record, judgement in judged)
+        acting = [
+            each
+            for each in decisions
+            if each.judgement.verdict is Verdict.ALLOW and decision.DRY_RUN not in each.judgement.obligations
+        ]
+        if acting:
+            issued = self._now()
+            permits = [self._permit(ask, each.record, cause, issued) for each in acting]
+            for each, permit in zip(acting, await self._signer.sign_permits(permits), strict=True):
+                each.permit, each.permit_expire_time = permit, issued + PERMIT_TTL
+        return decisions
 
-    def _permitted(self, ask: Ask, judged: tuple[DecisionRecord, Judgement], cause: Cause) -> Decision:
-        record, judgement = judged
-        if judgement.verdict is not Verdict.ALLOW or decision.DRY_RUN in judgement.obligations:
-            return Decision(record, judgement)
-        issued = self._now()
-        permit = Permit(
+    def _permit(self, ask: Ask, record: DecisionRecord, cause: Cause, issued: datetime) -> Permit:
+        return Permit(
             record.decision_id,
             self._digest(record.action) if ask.context.subject_key else record.action_digest,
             cause.tenant,
@@ -213,36 +169,3 @@ class Authorization:
             issued,
             issued + PERMIT_TTL,
         )
-        return Decision(record, judgement, self._signer.sign_permit(permit), permit.expire_time)
-
-
-def kept(record: DecisionRecord, seal: Seal | None) -> DecisionRecord:
-    """A decision as it is written down: what is personal in it sealed."""
-    if seal is None:
-        return record
-    return replace(record, action=action_kept(record.action, seal), explanation=seal.seal(record.explanation))
-
-
-def _decision_id(ask: Ask, action_id: str, digest: str, cause: Cause) -> str:
-    """From all that was asked: the same request gives the same id, another one under its name does not."""
-    context = ask.context
-    parts = (cause.tenant, context.agent_id, context.run_id, cause.request_id, action_id, digest)
-    # Parts are told apart by their lengths, so that none can pass for another.
-    name = "".join(f"{len(part)}:{part}" for part in parts)
-    return blake2b(name.encode(), digest_size=16, person=b"provost.decision").hexdigest()
-
-
-def _denial_id(decision_id: str, judgement: Judgement) -> str:
-    """Not the id under which the same request was, or will be, allowed: one row of the ledger holds one verdict."""
-    name = f"{decision_id}:{judgement.reason}"
-    return blake2b(name.encode(), digest_size=16, person=b"provost.denial").hexdigest()
-
-
-def _with(record: DecisionRecord, judgement: Judgement) -> DecisionRecord:
-    return replace(
-        record,
-        verdict=judgement.verdict,
-        rule=judgement.rule,
-        reason=judgement.reason,
-        explanation=judgement.explanation,
-    )

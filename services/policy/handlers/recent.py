@@ -3,31 +3,15 @@
 Nothing rests on them: a request that is no longer here is decided anew, under the same decision ids.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.policy.domain.action import Packet
-from services.policy.domain.agent import Agent
-from services.policy.domain.policyset import PolicySet
-from services.policy.handlers.ask import Answer, Ask
+from services.policy.handlers.ask import Answer, Ask, Facts
 
 MAX_DECISIONS = 20_000
 MAX_AGE = timedelta(seconds=30)  # half of what a permit lives, so that the one in the answer is still of use
 
 Key = tuple[str, str, str]
 """Tenant, agent, request id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a decision rests on. Compared by identity: whatever changed since is another object."""
-
-    agent: Agent
-    packet: Packet | None
-    policy: PolicySet | None
-
-    def same(self, other: "Facts") -> bool:
-        return self.agent is other.agent and self.packet is other.packet and self.policy is other.policy
 
 
 class RecentAnswers:

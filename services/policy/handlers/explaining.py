@@ -1,0 +1,85 @@
+"""What Authorize would say now, every look at it in order, and what would have to change for a yes.
+
+Writes nothing, counts as nothing, and gives no permit.
+"""
+
+from dataclasses import dataclass, replace
+
+from kernel.events import Cause
+from kernel.faults import NotFound
+from kernel.ports import Following
+from services.policy.domain.action import Action, RunContext
+from services.policy.domain.amounts import Amounts
+from services.policy.domain.decision import Judgement, Looked, judge, looked_at
+from services.policy.domain.faults import DeciderStale
+from services.policy.domain.policyset import PolicySet
+from services.policy.domain.tier import Tier
+from services.policy.handlers.ask import Ask
+from services.policy.handlers.authorization import MAX_STALE_SECONDS
+from services.policy.handlers.judging import Judging
+from services.policy.handlers.policysets import PolicySets
+from services.policy.ports import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """`position` says up to which sequence of the log it is what Authorize would say."""
+
+    judgement: Judgement
+    looked: tuple[Looked, ...]
+    tier: Tier | None
+    policy_version: str
+    action_digest: str
+    position: int
+
+
+class Explaining:
+    def __init__(self, judging: Judging, sets: PolicySets, following: Following, digest: Digest) -> None:
+        self._judging = judging
+        self._sets = sets
+        self._following = following
+        self._digest = digest
+
+    async def explain(
+        self,
+        context: RunContext,
+        action: Action,
+        cost: Amounts | None,
+        cause: Cause,
+        *,
+        tier: Tier | None = None,
+        policy_version: str = "",
+    ) -> Explanation:
+        """As the orchestrator would be answered; for an agent of another tier, or under an older set, if asked.
+
+        Raises:
+            PolicySetUnknown: there was never such a version.
+            DeciderStale: this replica does not know what happened last.
+        """
+        await self._following.reached(context.at_least_sequence)
+        if self._following.stale_seconds > MAX_STALE_SECONDS:
+            raise DeciderStale(self._following.stale_seconds)
+        ask = Ask(context, (action,), {}, {} if cost is None else {action.action_id: cost})
+        position = self._following.position
+        facts = self._judging.facts(cause.tenant, ask, trusted=True)
+        if tier is not None:
+            facts = replace(facts, agent=replace(facts.agent, tier=tier))
+        if policy_version:
+            facts = replace(facts, policy=self._policy(cause.tenant, policy_version))
+        (question,) = await self._judging.asked(self._judging.questions(ask, facts))
+        judgement = judge(question)
+        agent, policy = facts.agent, facts.policy
+        return Explanation(
+            judgement,
+            tuple(looked_at(question)),
+            agent.tier if agent.registered is not None else None,
+            policy.version if policy is not None else "",
+            self._digest(action),
+            position,
+        )
+
+    def _policy(self, tenant: str, version: str) -> PolicySet | None:
+        in_force = self._sets.in_force(tenant)
+        if in_force is None or in_force.version != version:
+            raise NotFound("POLICY_SET_UNKNOWN", f"there is no policy set {version!r}", version=version)
+        return in_force

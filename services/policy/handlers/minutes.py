@@ -1,0 +1,97 @@
+"""What is written down of the decisions on one ask: what is the same for all of them is found once."""
+
+from dataclasses import replace
+from hashlib import blake2b
+
+from kernel.events import Cause
+from kernel.ports import Seal
+from services.policy.domain.action import Action
+from services.policy.domain.decision import DecisionRecord, Judgement, Verdict
+from services.policy.handlers.ask import Ask, Facts
+from services.policy.handlers.keeping import action_kept, digest_kept
+from services.policy.ports import Digest
+
+
+class Minutes:
+    def __init__(self, ask: Ask, facts: Facts, cause: Cause, seal: Seal | None, digest: Digest) -> None:
+        context, agent = ask.context, facts.agent
+        self._ask = ask
+        self._context = context
+        self._seal = seal
+        self._digest = digest
+        self._tier = agent.tier if agent.registered is not None else None
+        self._agent_version = agent.agent_version
+        self._policy_version = facts.policy.version if facts.policy is not None else ""
+        self._labels = facts.labels or ()
+        self._steps_done = facts.steps_done
+        self._at = cause.at
+        self._who = _lengths(cause.tenant, context.agent_id, context.run_id, cause.request_id)
+
+    def of(self, action: Action, judgement: Judgement) -> DecisionRecord:
+        """The record of one decision, as it is told; as it is written down: `kept`."""
+        context = self._context
+        digest = digest_kept(self._digest(action), self._seal)
+        # From all that was asked: the same request gives the same id, another one under its name does not.
+        name = self._who + _lengths(action.action_id, digest)
+        decision_id = blake2b(name.encode(), digest_size=16, person=b"provost.decision").hexdigest()
+        if judgement.verdict is Verdict.DENY:
+            decision_id = _denial_id(decision_id, judgement)
+        return DecisionRecord(
+            decision_id,
+            context.agent_id,
+            context.run_id,
+            context.task_id,
+            action,
+            context.mode,
+            judgement.verdict,
+            judgement.rule,
+            judgement.reason,
+            judgement.explanation,
+            self._tier,
+            self._policy_version,
+            digest,
+            self._ask.approval_ids.get(action.action_id, ""),
+            self._agent_version,
+            self._at,
+            self._labels,
+            self._steps_done,
+            self._ask.costs.get(action.action_id),
+        )
+
+
+def instead(record: DecisionRecord, judgement: Judgement) -> DecisionRecord:
+    """`record` with another judgement in it, under the same id."""
+    return replace(
+        record,
+        verdict=judgement.verdict,
+        rule=judgement.rule,
+        reason=judgement.reason,
+        explanation=judgement.explanation,
+    )
+
+
+def refused_after_all(record: DecisionRecord, judgement: Judgement) -> DecisionRecord:
+    """What is written down behind `record` when it does not hold any more."""
+    return replace(instead(record, judgement), decision_id=_denial_id(record.decision_id, judgement))
+
+
+def kept(record: DecisionRecord, seal: Seal | None) -> DecisionRecord:
+    """A decision as it is written down: what is personal in it sealed."""
+    if seal is None:
+        return record
+    cost = record.cost
+    if cost is not None and cost.hosts:
+        cost = replace(cost, hosts=tuple(map(seal.seal_same, cost.hosts)))
+    action, explanation = action_kept(record.action, seal), seal.seal(record.explanation)
+    return replace(record, action=action, explanation=explanation, cost=cost)
+
+
+def _lengths(*parts: str) -> str:
+    """`parts` told apart by their lengths, so that none can pass for another."""
+    return "".join([f"{len(part)}:{part}" for part in parts])
+
+
+def _denial_id(decision_id: str, judgement: Judgement) -> str:
+    """Not the id under which the same request was, or will be, allowed: one row of the ledger holds one verdict."""
+    name = f"{decision_id}:{judgement.reason}"
+    return blake2b(name.encode(), digest_size=16, person=b"provost.denial").hexdigest()
