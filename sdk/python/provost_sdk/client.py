@@ -15,17 +15,16 @@ from provost.orchestrator.v1.orchestrator_pb2_grpc import OrchestratorServiceStu
 from provost.policy.v1 import policy_pb2
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
 from provost.state.v1.state_pb2_grpc import StateServiceStub
+from provost_sdk.agent_calls import AgentCalls, tier_of
 from provost_sdk.history_calls import HistoryCalls
 from provost_sdk.log_calls import LogCalls
+from provost_sdk.policy_calls import MODES, PolicyCalls
 from provost_sdk.state_calls import StateCalls
 from provost_sdk.transport import REPAIR_SECONDS, new_request_id
 from provost_sdk.watch_calls import WatchCalls
 
-MODES: "Mapping[str, policy_pb2.Mode.ValueType]" = {
-    "safe": policy_pb2.MODE_SAFE,
-    "assisted": policy_pb2.MODE_ASSISTED,
-    "auto": policy_pb2.MODE_AUTO,
-}
+__all__ = ["MODES", "STRATEGIES", "Provost", "tier_of"]
+
 STRATEGIES: "Mapping[str, orchestrator_pb2.Strategy.ValueType]" = {
     "": orchestrator_pb2.STRATEGY_UNSPECIFIED,
     "classic": orchestrator_pb2.STRATEGY_CLASSIC,
@@ -35,7 +34,7 @@ RUN_SECONDS = 300.0
 EXPORT_SECONDS = 6 * 3600.0
 
 
-class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls):
+class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls, PolicyCalls, AgentCalls):
     """A connection to the gateway at `address` (`host:port`), in the name of `key`; close it, or use `async with`.
 
     Every method raises `ProvostError`; see `provost_sdk.errors`.
@@ -145,27 +144,6 @@ class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls):
         )
         return (await self._call(self._policy.AnswerApproval, request)).approval
 
-    async def list_agents(self, *, page_size: int = 0, page_token: str = "") -> policy_pb2.ListAgentsResponse:
-        request = policy_pb2.ListAgentsRequest(page_size=page_size, page_token=page_token)
-        return await self._call(self._policy.ListAgents, request)
-
-    async def register_agent(
-        self, agent_id: str, tier: str, *, version: str = "", request_id: str = ""
-    ) -> policy_pb2.Agent:
-        """Make an agent known at a tier, as `T1` or `T1_OPERATOR`; needs an admin's key."""
-        request = policy_pb2.RegisterAgentRequest(
-            request_id=request_id or new_request_id(),
-            agent_id=agent_id,
-            tier=tier_of(tier),
-            agent_version=version,
-        )
-        return (await self._call(self._policy.RegisterAgent, request)).agent
-
-    async def create_secret(self, agent_id: str, *, request_id: str = "") -> policy_pb2.CreateSecretResponse:
-        """A new secret for an agent; the answer is the only time it is shown. Needs an admin's key."""
-        request = policy_pb2.CreateSecretRequest(request_id=request_id or new_request_id(), agent_id=agent_id)
-        return await self._call(self._policy.CreateSecret, request)
-
     async def revoke_agent(
         self, agent_id: str, *, reason: str = "", request_id: str = ""
     ) -> policy_pb2.Agent:
@@ -174,9 +152,6 @@ class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls):
             request_id=request_id or new_request_id(), agent_id=agent_id, kind="operator", details=reason
         )
         return (await self._call(self._policy.RevokeAgent, request)).agent
-
-    async def get_policy_set(self) -> policy_pb2.GetPolicySetResponse:
-        return await self._call(self._policy.GetPolicySet, policy_pb2.GetPolicySetRequest())
 
     async def verify_ledger(self, *, against_log: bool = True) -> ledger_pb2.VerifyLedgerResponse:
         """Recompute the ledger and say what does not hold."""
@@ -198,17 +173,3 @@ class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls):
         """Put back what the event log has lost of its end and the ledger still has. Needs an admin's key."""
         request = ledger_pb2.RepairLogRequest(dry_run=dry_run)
         return await self._call(self._ledger.RepairLog, request, REPAIR_SECONDS)
-
-
-def tier_of(name: str) -> "policy_pb2.Tier.ValueType":
-    """The tier called `name`, as `T1` or `T1_OPERATOR`.
-
-    Raises:
-        ValueError: there is none.
-    """
-    wanted = name.upper()
-    for known, number in policy_pb2.Tier.items():
-        short = known.removeprefix("TIER_")
-        if wanted in (short, short.partition("_")[0]) and number:
-            return number
-    raise ValueError(f"no tier is called {name!r}: T0, T1, T2, T3 and T4 are")
