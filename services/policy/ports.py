@@ -1,17 +1,28 @@
 """What policy needs from the world. Knows nothing of how it is met."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from kernel.events import Cause
+from kernel.faults import Fault
 from kernel.ports import Aggregates, SubjectKeys
 from services.policy.domain import agent, approval
 from services.policy.domain.action import Action, Packet
+from services.policy.domain.budget import Budgets
+from services.policy.domain.closing import Close, Closing
 from services.policy.domain.decision import DecisionRecord
-from services.policy.domain.policyset import PolicySet, PublishedSet, PublishPolicySet
+from services.policy.domain.drawing import BudgetRefusal, Draw
+from services.policy.domain.flips import Simulated, Simulation
+from services.policy.domain.limits import BudgetSet
+from services.policy.domain.policyset import PolicySet
+from services.policy.domain.policyset_published import Command as SetCommand
+from services.policy.domain.policyset_published import PublishedSet
+from services.policy.domain.reservation import BudgetScope, Reservation
+from services.policy.domain.rules import RuleOutcome
 from services.policy.domain.tier import Tier
+from services.policy.domain.track_record import TrackRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +64,9 @@ class Signer(Protocol):
 
     def sign_session(self, session: Session) -> str: ...
 
-    def sign_permit(self, permit: Permit) -> str: ...
+    async def sign_permits(self, permits: Sequence[Permit]) -> Sequence[str]:
+        """One for each, in order. Those that are asked for at the same moment may share one signature."""
+        ...
 
     def bearer_of(self, token: str, at: datetime) -> Bearer:
         """Whose session token of ours this is.
@@ -83,6 +96,67 @@ class Record(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A decision that may draw on budgets; `refused` makes the DENY that is recorded when one of them refuses."""
+
+    record: DecisionRecord
+    draw: Draw | None
+    refused: Callable[[BudgetRefusal], DecisionRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What is on record now: the decision that was wanted, with what was set aside for it, or the DENY instead."""
+
+    record: DecisionRecord
+    reservation: Reservation | None
+    refusal: BudgetRefusal | None
+
+
+class Budgeting(Protocol):
+    """Draws on the budgets of a tenant, each all or nothing, and never beyond a limit, whoever else does meanwhile.
+
+    Safe to repeat: a reservation's id says that it is the same one. What is answered is on disk, and known here.
+
+    Raises:
+        Unavailable: it may or may not have been written; nobody may act on it.
+        Exhausted: the log is full, or too many reservations wait to be settled.
+    """
+
+    def current(self, tenant: str) -> Budgets:
+        """As far as is known here."""
+        ...
+
+    def tenants(self) -> frozenset[str]:
+        """Those who have drawn on a budget, or set one."""
+        ...
+
+    async def decide(self, wants: Sequence[Want], cause: Cause) -> tuple[Sequence[Drawn], int]:
+        """The decisions with what is set aside for them, in one event; and its sequence."""
+        ...
+
+    async def reserve(self, draw: Draw, cause: Cause) -> tuple[Reservation | BudgetRefusal | None, int]:
+        """Set aside without a decision; None when no budget counts any of it."""
+        ...
+
+    async def close(self, closes: Sequence[Close], cause: Cause) -> tuple[Sequence[Closing | Fault], int]:
+        """How each ended, or why it did not."""
+        ...
+
+    async def set(self, wanted: BudgetSet, cause: Cause) -> int:
+        """Set limits by hand."""
+        ...
+
+
+class RecordedErrors(Protocol):
+    """The errors that state has recorded, as the follower delivered them."""
+
+    def count(self, tenant: str, scope: BudgetScope, scope_id: str, since_seconds: int) -> int:
+        """How many since that second of 1970; too many rather than too few."""
+        ...
+
+
 class PolicySetReader(Protocol):
     """Reads policy set documents."""
 
@@ -108,10 +182,36 @@ class PolicySetReader(Protocol):
         ...
 
 
+class Rules(Protocol):
+    """Evaluates the custom rules of policy sets (`rules.rego`). Raises nothing: who cannot say is `failed`."""
+
+    def judge(
+        self, policy_set: PolicySet, inputs: Sequence[Mapping[str, Any]]
+    ) -> Sequence[RuleOutcome]:
+        """What the set's rules say to each of `inputs` (see `rule_input`), in order; many cost less at once."""
+        ...
+
+
+class Opa(Protocol):
+    """An OPA server that is asked as well. Raises nothing: unreachable, late or nonsense is `failed`."""
+
+    async def judge(self, inputs: Sequence[Mapping[str, Any]]) -> Sequence[RuleOutcome]:
+        """What it says to each of `inputs` (see `rule_input`), in order."""
+        ...
+
+
 class Packets(Protocol):
     """The newest instruction packet of each agent, as the follower delivered it."""
 
     def current(self, tenant: str, agent_id: str) -> Packet | None: ...
+
+
+class Labels(Protocol):
+    """What has stuck to runs by what they have read, as the follower delivered it."""
+
+    def current(self, tenant: str, agent_id: str, run_id: str | None) -> tuple[str, ...] | None:
+        """Those of one run of the agent, or (None) of all its runs together; None when they cannot be read."""
+        ...
 
 
 class Made(NamedTuple):
@@ -176,6 +276,29 @@ class Identity(Protocol):
         ...
 
 
+class Simulations(Protocol):
+    """Decides recorded history anew, out of the way of live decisions."""
+
+    def run(self, asked: Simulation) -> AsyncGenerator[Simulated, None]:
+        """How far it is, again and again; the last one is `done`. Closing it ends the simulation at once.
+
+        Raises:
+            PolicySetInvalid: the set could not go live.
+            Unavailable: log or keys cannot be reached, or it ended halfway (`SIMULATION_ENDED`).
+        """
+        ...
+
+
+class Records(Protocol):
+    """What agents have shown of themselves, as far as the follower has delivered."""
+
+    def current(self, tenant: str, agent_id: str) -> TrackRecord: ...
+
+    def promotions(self, tenant: str, agent_id: str) -> tuple[str, ...]:
+        """The approvals that were requested for promotions of this agent, oldest first."""
+        ...
+
+
 class Clock(Protocol):
     def __call__(self) -> datetime: ...
 
@@ -206,9 +329,15 @@ class Held(Protocol):
     @property
     def approvals(self) -> Aggregates[approval.Approval, approval.Command]: ...
     @property
-    def published(self) -> Aggregates[PublishedSet, PublishPolicySet]: ...
+    def published(self) -> Aggregates[PublishedSet, SetCommand]: ...
     @property
     def packets(self) -> Packets: ...
+    @property
+    def records(self) -> Records: ...
+    @property
+    def labels(self) -> Labels: ...
+    @property
+    def errors(self) -> RecordedErrors: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +345,15 @@ class Means:
     """Everything else the use cases work with."""
 
     record: Record
+    budgets: Budgeting
     identity: Identity
     signer: Signer
     reader: PolicySetReader
     digest: Digest
     keys: SubjectKeys
+    simulations: Simulations
     now: Clock
     new_id: NewId
     new_secret: Secrets
+    rules: Rules | None = None
+    opa: Opa | None = None

@@ -1,7 +1,9 @@
 """Policy sets as YAML: read with the place of every value, so that a mistake is named by line and column."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,31 @@ from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEv
 from services.policy.domain import policyset_document
 from services.policy.domain.faults import PolicySetInvalid
 from services.policy.domain.policyset import PolicySet
+from services.policy.domain.policyset_reading import Problems
 
-MAX_BYTES = 256 * 1024
+MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 12
+MOST_TOLD = 100
 
 _SETS = Path(__file__).parents[1] / "sets"
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Implements `ReadSet`."""
+
+    policy: PolicySet | None
+    problems: tuple[PolicySetInvalid, ...]
+    loaded: object
+
+    def place(self, path: str) -> tuple[int, int]:
+        """Line and column, from 1, of the value that `path` leads to, or of the nearest one around it."""
+        return _place(path, self.loaded)
+
+    @property
+    def value(self) -> object:
+        """The document as plain JSON."""
+        return json.loads(json.dumps(self.loaded))
 
 
 class YamlPolicySets:
@@ -27,38 +49,72 @@ class YamlPolicySets:
         self.default_document = (sets / "default.yaml").read_text("utf-8")
         self._schema = sets / "schema.json"
 
+    @property
+    def schema(self) -> str:
+        """JSON Schema, 2020-12."""
+        return self._schema.read_text("utf-8")
+
     def check(self, document: str) -> PolicySet:
-        """The set, after the schema and every rule that a schema cannot say."""
-        loaded = _load(document)
-        for path, problem in self._against_schema(loaded):
-            raise _placed(PolicySetInvalid(problem, "/".join(path)), loaded)
-        return _read(loaded)
+        """The set, after the schema and every rule that a schema cannot say.
+
+        Raises:
+            PolicySetInvalid: the first problem of `look`.
+        """
+        found = self.look(document)
+        if found.policy is None:
+            raise found.problems[0]
+        return found.policy
+
+    def look(self, document: str) -> _Read:
+        """The set, or everything that is wrong with it."""
+        try:
+            loaded = _load(document)
+        except PolicySetInvalid as problem:
+            return _Read(None, (problem,), None)
+        wrong = [PolicySetInvalid(text, path) for path, text in self._against_schema(loaded)]
+        policy = None
+        if not wrong:
+            problems = Problems()
+            policy = policyset_document.read_all(loaded, problems)
+            wrong = problems.found
+        return _Read(None if wrong else policy, tuple(_placed(each, loaded) for each in wrong), loaded)
 
     def read(self, document: str) -> PolicySet:
         """The set, without the schema: it was checked before it was published."""
-        return _read(_load(document))
+        loaded = _load(document)
+        try:
+            return policyset_document.read(loaded)
+        except PolicySetInvalid as fault:
+            raise _placed(fault, loaded) from None
 
-    def _against_schema(self, loaded: object) -> Iterator[tuple[list[str], str]]:
+    @cached_property
+    def _validator(self) -> Any:
         # Needed when a set is published and never else, so not at the start of the process.
         from jsonschema import Draft202012Validator
+
+        return Draft202012Validator(json.loads(self.schema))
+
+    def _against_schema(self, loaded: object) -> Iterator[tuple[str, str]]:
         from jsonschema.exceptions import best_match
 
-        schema = json.loads(self._schema.read_text("utf-8"))
-        error = best_match(Draft202012Validator(schema).iter_errors(loaded))
-        if error is not None:
-            yield [str(part) for part in error.absolute_path], error.message[:300]
-
-
-def _read(loaded: object) -> PolicySet:
-    try:
-        return policyset_document.read(loaded)
-    except PolicySetInvalid as fault:
-        raise _placed(fault, loaded) from None
+        errors = []
+        for error in self._validator.iter_errors(loaded):
+            errors.append(error)
+            if len(errors) == MOST_TOLD:
+                break
+        worst = best_match(errors)
+        first = [worst] if worst is not None else []
+        told: set[tuple[str, str]] = set()
+        for error in (*first, *sorted(errors, key=lambda each: [str(part) for part in each.absolute_path])):
+            said = "/".join(str(part) for part in error.absolute_path), error.message[:300]
+            if said not in told:
+                told.add(said)
+                yield said
 
 
 def _load(document: str) -> object:
     if len(document.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise PolicySetInvalid(f"the document is larger than {MAX_BYTES} bytes")
+        raise PolicySetInvalid(f"the document is larger than {MAX_BYTES} bytes: a set holds rules, not data")
     yaml = YAML(typ="rt", pure=True)
     try:
         _refuse_bombs(yaml, document)
@@ -87,15 +143,23 @@ def _refuse_bombs(yaml: YAML, document: str) -> None:
 
 
 def _placed(fault: PolicySetInvalid, loaded: object) -> PolicySetInvalid:
-    """`fault` with the line and column of the value that its path leads to, or of the nearest one around it."""
-    place, node = "line 1, column 1", loaded
-    for part in fault.path.split("/") if fault.path else ():
+    line, column = _place(fault.path, loaded)
+    return PolicySetInvalid(fault.problem, fault.path, f"line {line}, column {column}")
+
+
+def _place(path: str, loaded: object) -> tuple[int, int]:
+    place, node = (1, 1), loaded
+    for part in _parts(path):
         found = _child(node, part)
         if found is None:
             break
         (line, column), node = found
-        place = f"line {line + 1}, column {column + 1}"
-    return PolicySetInvalid(fault.problem, fault.path, place)
+        place = (line + 1, column + 1)
+    return place
+
+
+def _parts(path: str) -> Iterable[str]:
+    return path.split("/") if path else ()
 
 
 def _child(node: Any, part: str) -> tuple[tuple[int, int], object] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from services.policy.domain.action import ENVIRONMENTS, Mode
 from services.policy.domain.agent import Agent
+from services.policy.domain.drawing import BudgetRefusal
 from services.policy.domain.pattern import first_match
 from services.policy.domain.policyset import Grant, PolicySet, Row
 from services.policy.domain.question import Change, Judgement, Question, denied, shown
@@ -27,10 +28,20 @@ class Check:
     refusal: Callable[[Question], Judgement | None]
 
 
-def revoked(agent: Agent) -> Judgement:
-    """The verdict on anything a revoked agent asks."""
+def revoked(agent: Agent) -> Judgement | None:
+    """The verdict on anything a revoked agent asks; None for others."""
+    if agent.revoked is None:
+        return None
     text = f"agent {shown(agent.agent_id)} is revoked for good: another agent would have to be registered."
     return denied("agent.revoked", "AGENT_REVOKED", text, Change("agent", "another one", "admin"))
+
+
+def suspended(agent: Agent) -> Judgement | None:
+    """The verdict on anything a suspended agent asks; None for others."""
+    if agent.suspended is None:
+        return None
+    text = f"agent {shown(agent.agent_id)} is suspended: it would have to be resumed."
+    return denied("agent.suspended", "AGENT_SUSPENDED", text, Change("agent", "resumed", "admin"))
 
 
 def _unknown(q: Question) -> Judgement | None:
@@ -41,14 +52,11 @@ def _unknown(q: Question) -> Judgement | None:
 
 
 def _revoked(q: Question) -> Judgement | None:
-    return None if q.agent.revoked is None else revoked(q.agent)
+    return revoked(q.agent)
 
 
 def _suspended(q: Question) -> Judgement | None:
-    if q.agent.suspended is None:
-        return None
-    text = f"agent {shown(q.agent_id)} is suspended: it would have to be resumed."
-    return denied("agent.suspended", "AGENT_SUSPENDED", text, Change("agent", "resumed", "admin"))
+    return suspended(q.agent)
 
 
 def _no_packet(q: Question) -> Judgement | None:
@@ -92,12 +100,14 @@ def _step_skipped(q: Question) -> Judgement | None:
     return denied("packet.required_steps", "REQUIRED_STEP_SKIPPED", text, *changes)
 
 
-def _budget_spent(q: Question) -> Judgement | None:
-    short = q.shortage
-    if short is None:
-        return None
-    change = Change("budget", f"more of {shown(short.budget_id)}", "admin")
+def spent(short: BudgetRefusal) -> Judgement:
+    """The verdict on what a budget has too little left for."""
+    change = Change("budget", f"more {short.unit} in {short.budget_id}", "admin")
     return denied(f"budget.{short.budget_id}", "BUDGET_SPENT", short.text, change)
+
+
+def _budget_spent(q: Question) -> Judgement | None:
+    return None if q.shortage is None else spent(q.shortage)
 
 
 def _unreadable(q: Question) -> Judgement | None:

@@ -1,6 +1,6 @@
 """What policy refuses, each fact in its own class."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kernel.faults import (
     Conflict,
@@ -176,10 +176,41 @@ class PolicySetInvalid(Invalid):
         self.path = path
 
 
+class PolicySetUnknown(NotFound):
+    def __init__(self, version: str) -> None:
+        text = f"no policy set {version!r} is known here: list those that were in force"
+        super().__init__("POLICY_SET_UNKNOWN", text, version=version)
+
+
+class PolicySetTestsFailed(Refused):
+    """`failed` are names of tests, each with why."""
+
+    def __init__(self, failed: Sequence[tuple[str, str]]) -> None:
+        shown = "; ".join(f"{name}: {why}" for name, why in failed[:5])
+        more = f"; and {len(failed) - 5} more" if len(failed) > 5 else ""
+        text = f"{len(failed)} of the set's own tests failed: {shown}{more}"[:2000]
+        super().__init__("POLICY_SET_TESTS_FAILED", text, failed=str(len(failed)))
+
+
 class PolicySetStale(Refused):
     def __init__(self, given: str, in_force: str) -> None:
         text = f"policy set {in_force!r} is in force, not {given!r}: read it, and replace that one"
         super().__init__("POLICY_SET_STALE", text, replaces_version=given, version=in_force)
+
+
+class TooManyFlips(Refused):
+    def __init__(self, flips: int, most: int, days: int, examples: str) -> None:
+        text = (
+            f"of the decisions of the last {days} days, {flips} would come out otherwise, and the set in force lets "
+            f"{most}: look at them with `provost policy simulate`. Some are: {examples}"
+        )
+        super().__init__("TOO_MANY_FLIPS", text, flips=str(flips), most_flips=str(most), examples=examples)
+
+
+class TooManySimulations(Exhausted):
+    def __init__(self, most: int) -> None:
+        text = f"{most} simulations are under way here: try again when one is done, or end one"
+        super().__init__("TOO_MANY_SIMULATIONS", text, most=str(most))
 
 
 class DeciderStale(Unavailable):

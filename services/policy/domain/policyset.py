@@ -1,35 +1,40 @@
 """A policy set: which tier may do what, where, and what needs a person's approval. Versioned, replaced as a whole.
 
-Here it is compiled into one row per tier, environment and action, so that a decision is a single lookup. What the set
-does not name is not allowed. `policyset_document` reads it from a loaded mapping.
+Here it is compiled into one row per tier, environment and action, and one list of flow rules per label, environment and
+action, so that a decision is a single lookup however many rules there are. What the set does not name is not allowed.
+`policyset_document` reads it from a loaded mapping; `policyset_published` says which one is in force.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from kernel.decider import Decider
-from services.policy.domain.action import ENVIRONMENTS
-from services.policy.domain.faults import PolicySetInvalid, PolicySetStale
-from services.policy.domain.pattern import first_match
-from services.policy.domain.policyset_rules import ApprovalRule, Capability, Rules
+from services.policy.domain.pattern import AnyOf, first_match
+from services.policy.domain.policyset_rules import ApprovalRule, Capability, FlowRule, Rules
+from services.policy.domain.policyset_tests import SetTest
 from services.policy.domain.tier import Tier, up_to
+
+Place = tuple[Tier, str, str]
+"""Tier, environment, action."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One capability as it applies to one action; `targets` is empty when every target will do."""
+    """What one tier has of an action; `targets` is empty when every target will do."""
 
     rule: str
     targets: tuple[str, ...]
+    _any: AnyOf = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_any", AnyOf(self.targets))
 
     def covers(self, target: str) -> bool:
-        return not self.targets or first_match(self.targets, target) is not None
+        return not self.targets or self._any.matches(target)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """All that a tier may do with one action in one environment."""
+    """All that a tier may do with one action in one environment: its own grant last, those of lower tiers before."""
 
     grants: tuple[Grant, ...]
     approval_rule: str | None
@@ -46,23 +51,26 @@ class PolicySet:
         capabilities: tuple[Capability, ...],
         approval_rules: tuple[ApprovalRule, ...],
         rules: Rules = Rules(),  # noqa: B008 - frozen
+        tests: tuple[SetTest, ...] = (),
     ) -> None:
         self.version = version
         self.rules = rules
+        self.tests = tests
+        self.capabilities = capabilities
         self.approval_rules = {f"approval.{rule.id}": rule for rule in approval_rules}
         self.actions = dict(actions)
         self.ttl_seconds = dict(ttl_seconds)
-        self._rows: dict[tuple[Tier, str, str], Row] = {}
-        for tier in Tier:
-            for environment in ENVIRONMENTS:
-                for action in self.actions:
-                    row = _row(tier, environment, action, capabilities, approval_rules)
-                    if row.grants:
-                        self._rows[tier, environment, action] = row
+        matched = _Matched(self.actions)
+        self._rows = _rows(matched, capabilities, approval_rules)
+        self._flows: dict[tuple[str, str, str], _Flows] = _flows(matched, rules.flows)
 
     def row(self, tier: Tier, environment: str, action: str) -> Row | None:
         """What `tier` may do with `action` in `environment`; None when it may not at all."""
         return self._rows.get((tier, environment, action))
+
+    def rows(self) -> Mapping[Place, Row]:
+        """Every row there is."""
+        return self._rows
 
     def least_tier(self, environment: str, action: str, target: str) -> Tier | None:
         """The lowest tier that may do this."""
@@ -72,89 +80,82 @@ class PolicySet:
                 return tier
         return None
 
-
-def _row(
-    tier: Tier,
-    environment: str,
-    action: str,
-    capabilities: tuple[Capability, ...],
-    approval_rules: tuple[ApprovalRule, ...],
-) -> Row:
-    included = up_to(tier)
-    grants = tuple(
-        Grant(f"tier.{each.tier}", () if "*" in each.targets else each.targets)
-        for each in sorted(
-            capabilities, key=lambda each: included.index(each.tier) if each.tier in included else 99
-        )
-        if each.tier in included
-        and environment in each.environments
-        and first_match(each.actions, action) is not None
-    )
-    needs = next(
-        (
-            f"approval.{rule.id}"
-            for rule in approval_rules
-            if tier in rule.tiers
-            and environment in rule.environments
-            and first_match(rule.actions, action) is not None
-        ),
-        None,
-    )
-    return Row(grants, needs)
+    def flow(self, labels: Iterable[str], action: str, environment: str, target: str) -> FlowRule | None:
+        """The first flow rule that keeps a run that carries `labels` from this."""
+        found = [
+            first
+            for label in labels
+            if (flows := self._flows.get((label, environment, action))) is not None
+            and (first := flows.first(target)) is not None
+        ]
+        return min(found, key=lambda each: each[0])[1] if found else None
 
 
-@dataclass(frozen=True, slots=True)
-class PublishPolicySet:
-    """Put a set in force instead of `replaces_version`; `in_force` is what holds when nothing was published."""
+class _Matched:
+    """Which actions each pattern stands for, found out once."""
 
-    version: str
-    document: str
-    replaces_version: str
-    in_force: str
-    by: str
-    at: datetime
+    def __init__(self, actions: Iterable[str]) -> None:
+        self._actions = tuple(actions)
+        self._known: dict[str, tuple[str, ...]] = {}
 
+    def by(self, patterns: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(action for pattern in patterns for action in self._by_one(pattern)))
 
-@dataclass(frozen=True, slots=True)
-class PolicySetPublished:
-    version: str
-    document: str
-    by: str
-    at: datetime
-    why: str = ""
+    def _by_one(self, pattern: str) -> tuple[str, ...]:
+        if pattern not in self._known:
+            self._known[pattern] = tuple(each for each in self._actions if first_match((pattern,), each))
+        return self._known[pattern]
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedSet:
-    """The newest published document; empty as long as nothing was published."""
+class _Flows:
+    """Flow rules of one label, environment and action, in the order of the set."""
 
-    version: str = ""
-    document: str = ""
+    __slots__ = ("_any", "_rules")
 
+    def __init__(self, rules: list[tuple[int, FlowRule]]) -> None:
+        self._rules = rules
+        self._any = AnyOf(target for _, rule in rules for target in rule.targets)
 
-def decide(published: PublishedSet, command: PublishPolicySet) -> PolicySetPublished | None:
-    """What `command` changes: nothing, if this very set is in force already.
-
-    Raises:
-        PolicySetStale: another version than `replaces_version` is in force.
-        PolicySetInvalid: the version is in use for another document.
-    """
-    if (published.version, published.document) == (command.version, command.document):
-        return None
-    in_force = published.version or command.in_force
-    if command.replaces_version != in_force:
-        raise PolicySetStale(command.replaces_version, in_force)
-    if command.version == published.version:
-        raise PolicySetInvalid(
-            f"version {command.version!r} is in force with other rules: give it a new one", "version"
-        )
-    return PolicySetPublished(command.version, command.document, command.by, command.at)
+    def first(self, target: str) -> tuple[int, FlowRule] | None:
+        if not self._any.matches(target):
+            return None
+        return next(each for each in self._rules if first_match(each[1].targets, target) is not None)
 
 
-def evolve(_published: PublishedSet, event: PolicySetPublished) -> PublishedSet:
-    return PublishedSet(event.version, event.document)
+def _rows(
+    matched: _Matched, capabilities: tuple[Capability, ...], approval_rules: tuple[ApprovalRule, ...]
+) -> dict[Place, Row]:
+    own: dict[Place, list[str]] = {}
+    for each in capabilities:
+        for action in matched.by(each.actions):
+            for environment in each.environments:
+                own.setdefault((each.tier, environment, action), []).extend(each.targets)
+    granted = {place: _grant(place[0], targets) for place, targets in own.items()}
+    asking: dict[Place, str] = {}
+    for rule in approval_rules:
+        for action in matched.by(rule.actions):
+            for environment in rule.environments:
+                for tier in rule.tiers:
+                    asking.setdefault((tier, environment, action), f"approval.{rule.id}")
+    rows: dict[Place, Row] = {}
+    for tier in Tier:
+        included = up_to(tier)
+        for environment, action in dict.fromkeys(place[1:] for place in granted if place[0] in included):
+            grants = (granted.get((each, environment, action)) for each in included)
+            place = (tier, environment, action)
+            rows[place] = Row(tuple(each for each in grants if each is not None), asking.get(place))
+    return rows
 
 
-POLICY_SET: Decider[PublishPolicySet, PublishedSet, PolicySetPublished] = Decider(
-    "policy", "policyset", PublishedSet(), decide, evolve
-)
+def _grant(tier: Tier, targets: list[str]) -> Grant:
+    return Grant(f"tier.{tier}", () if "*" in targets else tuple(dict.fromkeys(targets)))
+
+
+def _flows(matched: _Matched, rules: tuple[FlowRule, ...]) -> dict[tuple[str, str, str], _Flows]:
+    found: dict[tuple[str, str, str], list[tuple[int, FlowRule]]] = {}
+    for n, rule in enumerate(rules):
+        for action in matched.by(rule.actions):
+            for environment in rule.environments:
+                for label in rule.labels:
+                    found.setdefault((label, environment, action), []).append((n, rule))
+    return {key: _Flows(these) for key, these in found.items()}

@@ -1,137 +1,184 @@
 """Reads a policy set from a loaded mapping, and says where it is wrong. Knows nothing of YAML."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from services.policy.domain.action import ENVIRONMENTS
+from services.policy.domain.action import ENVIRONMENTS, Action, Mode
 from services.policy.domain.faults import PolicySetInvalid
-from services.policy.domain.pattern import first_match
 from services.policy.domain.policyset import PolicySet
+from services.policy.domain.policyset_reading import (
+    TIERS,
+    Problems,
+    action_patterns,
+    listed,
+    mapping,
+    name,
+    number,
+    one_of,
+    some_of,
+    text,
+    texts,
+    tier,
+    tiers,
+)
 from services.policy.domain.policyset_rules import ApprovalRule, Capability
+from services.policy.domain.policyset_sections import SECTIONS, approvers, read_rules
+from services.policy.domain.policyset_tests import Expected, Given, SetTest
+from services.policy.domain.question import Verdict
 from services.policy.domain.tier import Tier
 
 MAX_ACTIONS = 500
-MAX_RULES = 200
+MAX_TESTS = 2000
 TTL_SECONDS = range(60, 86_401)
+APPROVAL_SECONDS = range(60, 30 * 86_400 + 1)
 
 _ACTION = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
-_VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_TIERS = tuple(tier.value for tier in Tier)
+_GIVEN = ("target", "environment", "mode", "labels", "parameters", "packet", "steps_done", "at_unix_seconds")
 
 
 def read(document: object) -> PolicySet:
     """The compiled set.
 
     Raises:
-        PolicySetInvalid: naming the path of what is wrong, as `tiers/T1_OPERATOR/capabilities/0/actions`.
+        PolicySetInvalid: naming the path of the first thing wrong, as `tiers/T1_OPERATOR/capabilities/0/actions`.
     """
-    top = _mapping(document, "", ("version", "actions", "tiers"), optional=("approvals",))
-    version = _text(top["version"], "version")
-    if _VERSION.fullmatch(version) is None:
-        raise PolicySetInvalid("must be 1 to 64 letters, digits, '.', '_' and '-'", "version")
-    actions = _actions(top["actions"])
-    tiers = _mapping(top["tiers"], "tiers", _TIERS)
-    ttl_seconds: dict[Tier, int] = {}
-    capabilities: list[Capability] = []
-    for tier in Tier:
-        path = f"tiers/{tier}"
-        entry = _mapping(tiers[tier], path, ("token_ttl_seconds", "capabilities"))
-        ttl_seconds[tier] = _ttl(entry["token_ttl_seconds"], f"{path}/token_ttl_seconds")
-        for n, each in enumerate(_list(entry["capabilities"], f"{path}/capabilities")):
-            capabilities.append(_capability(tier, each, f"{path}/capabilities/{n}", actions))
-    rules = tuple(
-        _approval_rule(each, f"approvals/{n}", actions)
-        for n, each in enumerate(_list(top.get("approvals", ()), "approvals"))
-    )
-    return PolicySet(version, actions, ttl_seconds, tuple(capabilities), rules)
+    problems = Problems()
+    found = read_all(document, problems)
+    if problems.found or found is None:
+        raise problems.found[0]
+    return found
+
+
+def read_all(document: object, problems: Problems) -> PolicySet | None:
+    """The compiled set, unless something was found wrong: `problems` has all of it."""
+    with problems.noted():
+        top = mapping(
+            document, "", ("version", "actions", "tiers"), optional=("approvals", "tests", *SECTIONS)
+        )
+        version = name(top["version"], "version")
+        actions = _actions(top["actions"])
+        ttl_seconds, capabilities = _tiers(top["tiers"], actions, problems)
+        approvals = problems.each(
+            top.get("approvals", ()), "approvals", lambda v, p: _approval_rule(v, p, actions)
+        )
+        problems.unique([rule.id for rule in approvals], "approvals")
+        rules = read_rules(top, actions, problems)
+        tests = problems.each(top.get("tests", ()), "tests", _test, MAX_TESTS)
+        if not problems.found:
+            return PolicySet(version, actions, ttl_seconds, tuple(capabilities), approvals, rules, tests)
+    return None
 
 
 def _actions(value: object) -> dict[str, str]:
     if not isinstance(value, Mapping) or not 0 < len(value) <= MAX_ACTIONS:
         raise PolicySetInvalid(f"must name 1 to {MAX_ACTIONS} actions, each with a description", "actions")
-    for name, description in value.items():
-        if not isinstance(name, str) or _ACTION.fullmatch(name) is None:
-            raise PolicySetInvalid(f"{name!r} is not a name like 'service.restart'", "actions")
-        _text(description, f"actions/{name}")
+    for action, description in value.items():
+        if not isinstance(action, str) or _ACTION.fullmatch(action) is None:
+            raise PolicySetInvalid(f"{action!r} is not a name like 'service.restart'", f"actions/{action}")
+        text(description, f"actions/{action}")
     return dict(value)
 
 
-def _capability(tier: Tier, value: object, path: str, actions: Mapping[str, str]) -> Capability:
-    entry = _mapping(value, path, ("actions", "environments"), optional=("targets",))
-    targets = _texts(entry.get("targets", ("*",)), f"{path}/targets")
+def _tiers(
+    value: object, actions: Mapping[str, str], problems: Problems
+) -> tuple[dict[Tier, int], list[Capability]]:
+    ttl_seconds: dict[Tier, int] = {}
+    capabilities: list[Capability] = []
+    entries = mapping(value, "tiers", TIERS)
+    for each in Tier:
+        path = f"tiers/{each}"
+        with problems.noted():
+            entry = mapping(entries[each], path, ("token_ttl_seconds", "capabilities"))
+            with problems.noted():
+                least, most = TTL_SECONDS.start, TTL_SECONDS.stop - 1
+                ttl_seconds[each] = number(
+                    entry["token_ttl_seconds"], f"{path}/token_ttl_seconds", least, most
+                )
+            capabilities += problems.each(
+                entry["capabilities"],
+                f"{path}/capabilities",
+                partial(_capability, actions, each),
+            )
+    return ttl_seconds, capabilities
+
+
+def _capability(actions: Mapping[str, str], of: Tier, value: object, path: str) -> Capability:
+    entry = mapping(value, path, ("actions", "environments"), optional=("targets",))
     return Capability(
-        tier,
-        _action_patterns(entry["actions"], f"{path}/actions", actions),
-        _some_of(ENVIRONMENTS, entry["environments"], f"{path}/environments"),
-        targets,
+        of,
+        action_patterns(entry["actions"], f"{path}/actions", actions),
+        some_of(ENVIRONMENTS, entry["environments"], f"{path}/environments"),
+        texts(entry.get("targets", ("*",)), f"{path}/targets"),
     )
 
 
 def _approval_rule(value: object, path: str, actions: Mapping[str, str]) -> ApprovalRule:
-    entry = _mapping(value, path, ("id",), optional=("tiers", "actions", "environments"))
-    id_ = _text(entry["id"], f"{path}/id")
-    if _VERSION.fullmatch(id_) is None:
-        raise PolicySetInvalid("must be 1 to 64 letters, digits, '.', '_' and '-'", f"{path}/id")
-    tiers = _some_of(_TIERS, entry.get("tiers", _TIERS), f"{path}/tiers")
+    conditions = ("tiers", "actions", "environments")
+    entry = mapping(value, path, ("id",), optional=(*conditions, "needs", "approvers", "ttl_seconds"))
+    needs = number(entry.get("needs", 1), f"{path}/needs", 1, 100)
+    named = approvers(entry.get("approvers", ()), f"{path}/approvers")
+    if named and needs > len(named):
+        raise PolicySetInvalid(
+            f"{needs} can never say yes: there are {len(named)} approvers", f"{path}/needs"
+        )
+    least, most = APPROVAL_SECONDS.start, APPROVAL_SECONDS.stop - 1
     return ApprovalRule(
-        id_,
-        tuple(Tier(tier) for tier in tiers),
-        _action_patterns(entry.get("actions", ("*",)), f"{path}/actions", actions),
-        _some_of(ENVIRONMENTS, entry.get("environments", ENVIRONMENTS), f"{path}/environments"),
+        name(entry["id"], f"{path}/id"),
+        tiers(entry.get("tiers", TIERS), f"{path}/tiers"),
+        action_patterns(entry.get("actions", ("*",)), f"{path}/actions", actions),
+        some_of(ENVIRONMENTS, entry.get("environments", ENVIRONMENTS), f"{path}/environments"),
+        needs,
+        named,
+        number(entry.get("ttl_seconds", 3600), f"{path}/ttl_seconds", least, most),
     )
 
 
-def _action_patterns(value: object, path: str, actions: Mapping[str, str]) -> tuple[str, ...]:
-    patterns = _texts(value, path)
-    for n, pattern in enumerate(patterns):
-        if not any(first_match((pattern,), action) for action in actions):
-            raise PolicySetInvalid(f"{pattern!r} matches none of the set's actions", f"{path}/{n}")
-    return patterns
+def _test(value: object, path: str) -> SetTest:
+    entry = mapping(value, path, ("name", "given", "expect"))
+    given = mapping(entry["given"], f"{path}/given", ("action", "tier"), optional=_GIVEN)
+    expect = mapping(entry["expect"], f"{path}/expect", ("verdict",), optional=("reason", "rule"))
+    verdicts = tuple(verdict.value for verdict in Verdict)
+    return SetTest(
+        text(entry["name"], f"{path}/name"),
+        _given(given, f"{path}/given"),
+        Expected(
+            one_of(verdicts, expect["verdict"], f"{path}/expect/verdict"),
+            text(expect["reason"], f"{path}/expect/reason") if "reason" in expect else "",
+            text(expect["rule"], f"{path}/expect/rule") if "rule" in expect else "",
+        ),
+    )
 
 
-def _ttl(value: object, path: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value not in TTL_SECONDS:
-        raise PolicySetInvalid(f"must be {TTL_SECONDS.start} to {TTL_SECONDS.stop - 1} seconds", path)
-    return int(value)
+def _given(given: Mapping[Any, Any], path: str) -> Given:
+    packet = mapping(given.get("packet", {}), f"{path}/packet", (), ("scope", "forbidden", "required_steps"))
+    modes = tuple(mode.value.lower() for mode in Mode)
+    parameters = given.get("parameters", {})
+    if not isinstance(parameters, Mapping):
+        raise PolicySetInvalid("must be a mapping of texts", f"{path}/parameters")
+    action = Action(
+        "test",
+        text(given["action"], f"{path}/action"),
+        text(given.get("target", "test-target"), f"{path}/target"),
+        one_of(ENVIRONMENTS, given.get("environment", "sandbox"), f"{path}/environment"),
+        {
+            text(key, path): text(value, f"{path}/parameters/{key}", 10_000)
+            for key, value in parameters.items()
+        },
+    )
+    return Given(
+        action,
+        tier(given["tier"], f"{path}/tier"),
+        Mode(one_of(modes, given.get("mode", "auto"), f"{path}/mode").upper()),
+        _maybe(given.get("labels", ()), f"{path}/labels"),
+        _maybe(packet.get("scope", ()), f"{path}/packet/scope"),
+        _maybe(packet.get("forbidden", ()), f"{path}/packet/forbidden"),
+        _maybe(packet.get("required_steps", ()), f"{path}/packet/required_steps"),
+        _maybe(given.get("steps_done", ()), f"{path}/steps_done"),
+        number(given.get("at_unix_seconds", 0), f"{path}/at_unix_seconds"),
+    )
 
 
-def _mapping(
-    value: object, path: str, required: Sequence[str], optional: Sequence[str] = ()
-) -> Mapping[Any, Any]:
-    if not isinstance(value, Mapping):
-        raise PolicySetInvalid(f"must be a mapping with {', '.join(required)}", path)
-    for key in value:
-        if key not in required and key not in optional:
-            raise PolicySetInvalid(f"{key!r} is unknown; known are {', '.join((*required, *optional))}", path)
-    for key in required:
-        if key not in value:
-            raise PolicySetInvalid(f"{key} is missing", path)
-    return value
-
-
-def _list(value: object, path: str) -> Sequence[object]:
-    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) > MAX_RULES:
-        raise PolicySetInvalid(f"must be a list of at most {MAX_RULES}", path)
-    return value
-
-
-def _texts(value: object, path: str) -> tuple[str, ...]:
-    texts = tuple(_text(each, f"{path}/{n}") for n, each in enumerate(_list(value, path)))
-    if not texts:
-        raise PolicySetInvalid("must not be empty", path)
-    return texts
-
-
-def _some_of(known: Sequence[str], value: object, path: str) -> tuple[str, ...]:
-    chosen = _texts(value, path)
-    for n, each in enumerate(chosen):
-        if each not in known:
-            raise PolicySetInvalid(f"{each!r} is unknown; known are {', '.join(known)}", f"{path}/{n}")
-    return chosen
-
-
-def _text(value: object, path: str) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= 500:
-        raise PolicySetInvalid("must be a text of 1 to 500 characters (put it in quotes)", path)
-    return str(value)
+def _maybe(value: object, path: str) -> tuple[str, ...]:
+    return texts(value, path) if listed(value, path) else ()

@@ -85,11 +85,11 @@ class DemotionRule:
 
 @dataclass(frozen=True, slots=True)
 class RegoModule:
-    """A custom rule file, Rego v1, package `provost.rules.<id>`."""
+    """A custom rule file, Rego v1, package `provost.rules.<id>`; `test` is one with its tests, and may be empty."""
 
     id: str
     text: str
-    line: int = 1
+    test: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from kernel.events import Cause, derived_id
 from kernel.faults import Invalid, Unavailable
 from kernel.ports import Aggregates
 from services.policy.domain.faults import PolicySetInvalid
-from services.policy.domain.policyset import PolicySet, PublishedSet, PublishPolicySet
+from services.policy.domain.policyset import PolicySet
+from services.policy.domain.policyset_published import Command, PublishedSet, PublishPolicySet
 from services.policy.ports import PolicySetReader
 
 CURRENT = "current"
@@ -28,7 +29,7 @@ class PolicySets:
     """Sets are compiled when they are first needed, and kept until another is published."""
 
     def __init__(
-        self, published: Aggregates[PublishedSet, PublishPolicySet], reader: PolicySetReader
+        self, published: Aggregates[PublishedSet, Command], reader: PolicySetReader
     ) -> None:
         self._published = published
         self._reader = reader

@@ -7,7 +7,12 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from services.policy.domain.faults import PolicySetInvalid, PolicySetStale
-from services.policy.domain.policyset import POLICY_SET, PolicySetPublished, PublishedSet, PublishPolicySet
+from services.policy.domain.policyset_published import (
+    POLICY_SET,
+    PolicySetPublished,
+    PublishedSet,
+    PublishPolicySet,
+)
 from services.policy.domain.tier import Tier
 from tests.unit.house.skeleton import REPOSITORY
 from tests.unit.policy.words import AT, DEFAULT, SETS
