@@ -15,7 +15,7 @@ from chassis.process import jitter
 from kernel.decider import Decider
 from kernel.events import Appended, Cause, Head, Recorded, Stream
 from kernel.faults import AppendConflict, Unavailable
-from kernel.ports import EventLog
+from kernel.ports import EventLog, Following
 
 S = TypeVar("S")
 C = TypeVar("C")
@@ -68,6 +68,8 @@ class HeldAggregates(Generic[C, S, E]):
         self._held: dict[str, dict[str, _Held[S]]] = {}
         self._place = (decider.context, decider.aggregate)
         self._moved = asyncio.Event()
+        self.following: Following | None = None
+        """Who delivers, if it shall be asked to hurry after a conflict: worth it where several write all the time."""
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -198,6 +200,9 @@ class HeldAggregates(Generic[C, S, E]):
 
     async def _until(self, held: _Held[S], sequence: int) -> None:
         """Wait until the follower has brought this aggregate to `sequence`."""
+        if self.following is not None:
+            await self.following.reached(sequence, _CATCH_UP_SECONDS)
+            return
         try:
             async with asyncio.timeout(_CATCH_UP_SECONDS):
                 while held.head.sequence < sequence:

@@ -2,9 +2,7 @@
 
 One `DecisionsMade` per tenant and flush, on an aggregate of this replica's own: its id is new with every start, so
 nothing has to be loaded, and new again after a failed append, whose outcome nobody knows. One publish of a tenant is in
-flight at a time. The next leaves when it is acknowledged, but not sooner than 2 ms after it began if the last group had
-more than one: callers who were answered together come back together, and a moment's wait keeps them in one group. Until
-as many have come back it waits up to 8 ms, for on a slow machine they come one by one.
+flight at a time; who shares it: `grouping`. What draws on a budget is committed elsewhere: `budget_lane`.
 """
 
 import asyncio
@@ -16,11 +14,9 @@ from chassis.telemetry import get_logger
 from kernel.events import Cause, Head, Stream
 from kernel.faults import Exhausted, Fault, Unavailable
 from kernel.ports import EventLog
+from services.policy.adapters.grouping import MAX_EVENT_BYTES, Grouping
 from services.policy.domain.decision import DecisionRecord, DecisionsMade
 
-WAIT_SECONDS = 0.002
-LONGEST_WAIT_SECONDS = 0.008
-MAX_EVENT_BYTES = 900_000
 ACTOR = "service:policy"
 
 _log = get_logger("policy.group_commit")
@@ -45,10 +41,8 @@ class GroupCommit:
     async def commit(self, decisions: Sequence[DecisionRecord], cause: Cause) -> int:
         if not decisions:
             raise ValueError("nothing to commit")
-        size_bytes = sum(map(_size_of, decisions))
-        if size_bytes > MAX_EVENT_BYTES:
-            text = f"these decisions take about {size_bytes} bytes, an event {MAX_EVENT_BYTES}: ask for fewer at once"
-            raise Exhausted("MESSAGE_TOO_LARGE", text, max_bytes=str(MAX_EVENT_BYTES))
+        size_bytes = sum(map(size_of, decisions))
+        require_fits(size_bytes)
         tenant = self._tenants.get(cause.tenant)
         if tenant is None:
             tenant = self._tenants[cause.tenant] = _Tenant(cause.tenant, self._log, self._monotonic)
@@ -67,12 +61,7 @@ class _Tenant:
     def __init__(self, tenant: str, log: EventLog, monotonic: Callable[[], float]) -> None:
         self._tenant = tenant
         self._log = log
-        self._monotonic = monotonic
-        self._waiting: list[_Waiting] = []
-        self._flushing: asyncio.Task[None] | None = None
-        self._last_flush = 0.0
-        self._last_group = 1
-        self._together = asyncio.Event()
+        self._groups: Grouping[_Waiting] = Grouping(f"group commit {tenant}", self._commit, monotonic)
         self._begin()
 
     def _begin(self) -> None:
@@ -80,51 +69,11 @@ class _Tenant:
         self._head = Head()
 
     async def commit(self, waiting: _Waiting) -> int:
-        self._waiting.append(waiting)
-        if len(self._waiting) >= self._last_group:
-            self._together.set()
-        if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush(), name=f"group commit {self._tenant}")
+        self._groups.add(waiting)
         return await waiting.committed  # each caller has its own: one that goes away takes nobody along
 
     async def idle(self) -> None:
-        while self._flushing is not None:
-            await asyncio.wait({self._flushing})
-
-    async def _flush(self) -> None:
-        try:
-            while self._waiting:
-                if self._last_group > 1:
-                    await self._company()
-                group = self._next_group()
-                self._last_flush, self._last_group = self._monotonic(), len(group)
-                await self._commit(group)
-        finally:
-            self._flushing = None
-
-    async def _company(self) -> None:
-        """Wait a moment for those who were answered together."""
-        left = self._last_flush + WAIT_SECONDS - self._monotonic()
-        if left > 0:
-            await asyncio.sleep(left)
-        self._together.clear()
-        left = self._last_flush + LONGEST_WAIT_SECONDS - self._monotonic()
-        if len(self._waiting) < self._last_group and left > 0:
-            try:
-                async with asyncio.timeout(left):
-                    await self._together.wait()
-            except TimeoutError:
-                return  # whoever is missing does not come back
-
-    def _next_group(self) -> list[_Waiting]:
-        size_bytes, n = 0, 0
-        for waiting in self._waiting:
-            size_bytes += waiting.size_bytes
-            if n and size_bytes > MAX_EVENT_BYTES:
-                break
-            n += 1
-        group, self._waiting = self._waiting[:n], self._waiting[n:]
-        return group
+        await self._groups.idle()
 
     async def _commit(self, group: Sequence[_Waiting]) -> None:
         event = DecisionsMade(tuple(decision for each in group for decision in each.decisions))
@@ -158,23 +107,30 @@ class _Tenant:
         return Cause(self._tenant, new_id(), ACTOR, now(), runs.pop() if len(runs) == 1 else "")
 
 
+def require_fits(size_bytes: int) -> None:
+    """Raises Exhausted when decisions of so many bytes do not fit into one event."""
+    if size_bytes > MAX_EVENT_BYTES:
+        text = f"these decisions take about {size_bytes} bytes, an event {MAX_EVENT_BYTES}: ask for fewer at once"
+        raise Exhausted("MESSAGE_TOO_LARGE", text, max_bytes=str(MAX_EVENT_BYTES))
+
+
 def _fail(group: Sequence[_Waiting], error: Exception) -> None:
     if not isinstance(error, Fault):
         _log.error("group commit failed", exc_info=error)
     for each in group:
-        fault = error if isinstance(error, Unavailable | Exhausted) else _not_durable()
+        fault = error if isinstance(error, Unavailable | Exhausted) else not_durable()
         if not each.committed.done():
             each.committed.set_exception(fault)
             each.committed.exception()  # its caller may have gone; then nobody asks
 
 
-def _not_durable() -> Unavailable:
+def not_durable() -> Unavailable:
     return Unavailable(
         "LOG_UNREACHABLE", "the decision could not be made durable, so there is none: try again"
     )
 
 
-def _size_of(decision: DecisionRecord) -> int:
+def size_of(decision: DecisionRecord) -> int:
     """About how many bytes it takes: ids, digests and tags are 450, texts at most 3 each character."""
     action = decision.action
     texts = (

@@ -6,7 +6,7 @@ was wrong can end a window early and never open one again.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import assert_never
@@ -45,10 +45,10 @@ class Budgets:
     """What is known of a tenant's budgets."""
 
     latest: datetime = _EPOCH
-    hand: Mapping[tuple[BudgetScope, str], HandSet] = MappingProxyType({})
+    hand: Mapping[tuple[BudgetScope, str], HandSet] = field(default_factory=lambda: MappingProxyType({}))
     lasting: Counters = _LASTING
     fleeting: Counters = _FLEETING
-    live: Mapping[str, Reservation] = MappingProxyType({})
+    live: Mapping[str, Reservation] = field(default_factory=lambda: MappingProxyType({}))
     closed: ClosedOnes = _NONE_CLOSED
 
     def counters(self, scope: BudgetScope) -> Counters:

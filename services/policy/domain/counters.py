@@ -147,8 +147,8 @@ class Counters:
     def __hash__(self) -> int:
         return hash(tuple(self._kept))
 
-    def items(self) -> list[tuple[Key, Counter]]:
-        return list(self._kept.items())
+    def keys(self) -> tuple[Key, ...]:
+        return tuple(self._kept)
 
     def tally(self, key: Key, window: int) -> Tally:
         """To count in `window`: empty when the counter is of an older one, and in its own when that is newer."""

@@ -15,20 +15,23 @@ Outcome = Reservation | BudgetRefusal | None
 """What becomes of a draw: set aside, refused, or counted by no budget."""
 
 
-def reserve(budgets: Budgets, draws: Sequence[Draw]) -> tuple[Outcome, ...]:
-    """What becomes of each, in this order: each in all its budgets or in none, behind those before it.
+def reserve(
+    budgets: Budgets, groups: Sequence[Sequence[Draw | None]]
+) -> tuple[tuple[Outcome, ...] | TooManyReservations, ...]:
+    """What becomes of each draw, in this order: each in all its budgets or in none, behind those before it.
 
     A draw that was reserved already gets its reservation as it is, also when that was charged meanwhile; one that was
-    given back is reserved anew.
-
-    Raises:
-        TooManyReservations: more than 20,000 would wait to be settled.
+    given back is reserved anew. Of a group for which there is no room among those that wait to be settled, none is.
     """
+    draws = [draw for group in groups for draw in group if draw is not None]
     trial = _Trial(budgets, max([budgets.latest, *(draw.at for draw in draws)]))
-    outcomes = tuple(trial.outcome(draw) for draw in draws)
-    if len(trial.new) > MAX_LIVE - len(budgets.live):
-        raise TooManyReservations(MAX_LIVE)
-    return outcomes
+    made: list[tuple[Outcome, ...] | TooManyReservations] = []
+    for group in groups:
+        if len(budgets.live) + len(trial.new) + sum(draw is not None for draw in group) > MAX_LIVE:
+            made.append(TooManyReservations(MAX_LIVE))
+        else:
+            made.append(tuple(None if draw is None else trial.outcome(draw) for draw in group))
+    return tuple(made)
 
 
 def new_among(budgets: Budgets, outcomes: Iterable[Outcome]) -> tuple[Reservation, ...]:

@@ -8,7 +8,8 @@ import pytest
 
 from kernel.events import Appended, Cause, Head, Recorded, Stream
 from kernel.faults import AppendConflict, Exhausted, Unavailable
-from services.policy.adapters.group_commit import MAX_EVENT_BYTES, WAIT_SECONDS, GroupCommit
+from services.policy.adapters.group_commit import GroupCommit
+from services.policy.adapters.grouping import MAX_EVENT_BYTES, WAIT_SECONDS
 from services.policy.domain.action import Mode
 from services.policy.domain.decision import DecisionRecord, DecisionsMade, Verdict
 from services.policy.domain.tier import Tier

@@ -1,0 +1,162 @@
+"""Reserving and settling as use cases, and what becomes of what nobody settles. What decisions draw: `drawing`."""
+
+from datetime import datetime, timedelta
+
+from kernel.events import Cause, derived_id
+from kernel.faults import Fault, Invalid, Unavailable
+from kernel.ports import Following
+from services.policy.domain.action import RunContext
+from services.policy.domain.agent import Agent
+from services.policy.domain.amounts import NOTHING, Amounts
+from services.policy.domain.closing import Close, Closing
+from services.policy.domain.drawing import BudgetRefusal, Draw, rules_for
+from services.policy.domain.faults import (
+    AgentIsRevoked,
+    AgentIsSuspended,
+    AgentUnknown,
+    BudgetIsSpent,
+    DeciderStale,
+)
+from services.policy.domain.reservation import Reservation, ReservationEnd
+from services.policy.handlers.bearing import token_refusal
+from services.policy.handlers.limits import readable
+from services.policy.handlers.policysets import PolicySets
+from services.policy.ports import Held, Means
+
+DECISION_TTL_SECONDS = 900
+DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS = 300, 86_400
+MAX_STALE_SECONDS = 1.0
+LATE = timedelta(seconds=2)
+"""How long after its time a reservation is closed: the clocks of replicas and callers differ a little."""
+AT_ONCE = 500
+ACTOR = "service:policy"
+
+
+class Spending:
+    def __init__(self, held: Held, sets: PolicySets, following: Following, means: Means) -> None:
+        self._agents = held.agents
+        self._sets = sets
+        self._following = following
+        self._budgets = means.budgets
+        self._signer = means.signer
+        self._keys = means.keys
+
+    async def reserve(
+        self,
+        context: RunContext,
+        amounts: Amounts,
+        ttl_seconds: int,
+        session_token: str,
+        cause: Cause,
+        *,
+        trusted: bool,
+    ) -> tuple[Reservation | None, int]:
+        """Set `amounts` aside without a decision; None when no budget counts any of it. Sent again it is the same one.
+
+        Raises:
+            BudgetIsSpent, AgentUnknown, AgentIsRevoked, AgentIsSuspended, DeciderStale, Unauthenticated
+            TooManyReservations
+        """
+        if not 0 <= ttl_seconds <= MAX_TTL_SECONDS:
+            text = f"ttl_seconds must be 0 to {MAX_TTL_SECONDS}, not {ttl_seconds}"
+            raise Invalid("FIELD_INVALID", text, field="ttl_seconds")
+        if amounts == NOTHING:
+            raise Invalid("FIELD_MISSING", "amounts must have something in them", field="amounts")
+        tenant, agent_id = cause.tenant, context.agent_id
+        if context.at_least_sequence > self._following.position:
+            await self._following.reached(context.at_least_sequence)
+        if self._following.stale_seconds > MAX_STALE_SECONDS:
+            raise DeciderStale(self._following.stale_seconds)
+        refused = token_refusal(self._signer, session_token, tenant, agent_id, cause.at, trusted=trusted)
+        if refused is not None:
+            raise refused
+        agent = _able(agent_id, self._agents.current(tenant, agent_id))
+        policy = readable(self._sets.in_force(tenant))
+        if context.subject_key and amounts.hosts:
+            seal = await self._keys.of_key(tenant, context.subject_key)
+            amounts = Amounts(
+                amounts.actions,
+                amounts.tokens,
+                amounts.money_micros,
+                0,
+                tuple(map(seal.seal_same, amounts.hosts)),
+            )
+        parts = (tenant, "reservation", agent_id, context.run_id, cause.request_id)
+        draw = Draw(
+            derived_id(*parts).replace("-", ""),
+            agent_id,
+            context.run_id,
+            context.task_id,
+            amounts,
+            rules_for(policy.rules.budgets, agent.tier),
+            cause.at,
+            ttl_seconds or DEFAULT_TTL_SECONDS,
+        )
+        outcome, sequence = await self._budgets.reserve(draw, cause)
+        if isinstance(outcome, BudgetRefusal):
+            raise BudgetIsSpent(outcome.text, outcome.facts)
+        return outcome, sequence
+
+    async def settle(
+        self, reservation_id: str, spent: Amounts, session_token: str, cause: Cause, *, trusted: bool
+    ) -> tuple[ReservationEnd, int]:
+        """Say what was spent of it; nothing: it is given back. Sent again it ends as it has ended.
+
+        Raises:
+            AmountInvalid, ReservationUnknown, ReservationClosed, Unauthenticated
+        """
+        refused = token_refusal(self._signer, session_token, cause.tenant, "", cause.at, trusted=trusted)
+        if refused is not None:
+            raise refused
+        agent_id = self._signer.bearer_of(session_token, cause.at).agent_id if session_token else ""
+        close = Close(reservation_id, spent, cause.actor, cause.at, agent_id)
+        (outcome,), sequence = await self._budgets.close((close,), cause)
+        if isinstance(outcome, Fault):
+            raise outcome
+        return outcome.end, sequence
+
+    async def give_back(self, reservation_ids: tuple[str, ...], cause: Cause) -> None:
+        """Of decisions that do not hold after all: nothing was done."""
+        closes = [Close(each, NOTHING, ACTOR, cause.at) for each in reservation_ids]
+        if closes:
+            await self._budgets.close(closes, cause)
+
+    async def close_of(self, agent_id: str, cause: Cause) -> int:
+        """Close all that is set aside for an agent, who has no power any more; how many there were.
+
+        What was set aside without a decision is given back; of the rest nobody can say what was done: all of it counts.
+        """
+        closes = [
+            Close(each.reservation_id, None if each.decision_id else NOTHING, ACTOR, cause.at)
+            for each in self._budgets.current(cause.tenant).of_agent(agent_id)
+        ]
+        return await self._close(closes, cause)
+
+    async def expire(self, at: datetime) -> int:
+        """Close what nobody has settled in time: all of it counts. Any replica may; how many it closed."""
+        closed = 0
+        for tenant in self._budgets.tenants():
+            try:
+                late = self._budgets.current(tenant).expired(at - LATE)
+            except Unavailable:
+                continue  # its budgets cannot be read, so nothing of it is allowed either
+            closes = [Close(each.reservation_id, None, ACTOR, at) for each in late]
+            closed += await self._close(closes, Cause(tenant, "", ACTOR, at))
+        return closed
+
+    async def _close(self, closes: list[Close], cause: Cause) -> int:
+        closed = 0
+        for n in range(0, len(closes), AT_ONCE):
+            outcomes, _ = await self._budgets.close(closes[n : n + AT_ONCE], cause)
+            closed += sum(isinstance(outcome, Closing) for outcome in outcomes)
+        return closed
+
+
+def _able(agent_id: str, agent: Agent) -> Agent:
+    if agent.registered is None:
+        raise AgentUnknown(agent_id)
+    if agent.revoked is not None:
+        raise AgentIsRevoked(agent_id)
+    if agent.suspended is not None:
+        raise AgentIsSuspended(agent_id)
+    return agent
