@@ -24,6 +24,7 @@ from services.ledger.handlers import Ledger
 
 FILTERS = ("evt.>",)
 AT_ONCE = 5000
+MAX_WAITING = 2 * AT_ONCE
 MAX_WAITING_BYTES = 32 * 1024 * 1024
 SIGN_EVERY_SECONDS = 1.0
 SIGN_IDLE_SECONDS = 5.0
@@ -144,7 +145,7 @@ class Reactor:
             self._waiting.append(message)
             self._waiting_bytes += _size(message)
         self._arrived.set()
-        while len(self._waiting) > AT_ONCE or self._waiting_bytes > MAX_WAITING_BYTES:
+        while len(self._waiting) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
             self._room.clear()
             await self._room.wait()
 

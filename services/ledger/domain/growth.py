@@ -17,7 +17,7 @@ _NOTHING: tuple[()] = ()
 
 
 class Batch(NamedTuple):
-    """What one transaction writes. `ids` are rows of `event_ids`, ordered by key."""
+    """What one transaction writes. `ids` are rows of `event_ids`; they and postings are ordered by key."""
 
     position: Position
     rows: Sequence[Row] = _NOTHING
@@ -89,7 +89,7 @@ class Edge:
         self._block = block
         self._frontier, tiles = tree.grow(self._frontier, [row.leaf_hash for row in rows])
         self.position = Position(old.first or begin, messages[-1].sequence, tree.root_of(self._frontier))
-        return Batch(self.position, rows, sorted(starmap(known_id, ids)), tiles, postings, spans, told)
+        return Batch(self.position, rows, sorted(starmap(known_id, ids)), tiles, sorted(postings), spans, told)
 
 
 def levels_of(size: int) -> list[tuple[int, int]]:
