@@ -13,15 +13,16 @@ from datetime import datetime
 
 from kernel.faults import Fault
 from services.policy.domain.action import Action, Mode
+from services.policy.domain.agent import Agent
 from services.policy.domain.amounts import Amounts
-from services.policy.domain.checks import EARLY, LATE, granted, revoked
-from services.policy.domain.question import Change, Judgement, Question, Shortage, Verdict, denied, shown
+from services.policy.domain.checks import EARLY, LATE, granted, revoked, spent, suspended
+from services.policy.domain.question import Change, Judgement, Question, Verdict, denied, shown
 from services.policy.domain.reservation import Reservation
 from services.policy.domain.tier import Tier
 
 __all__ = [
-    "Change", "DecisionRecord", "DecisionsMade", "Judgement", "Looked", "Question", "Shortage", "Verdict",
-    "approval_refused", "approved", "heard", "judge", "looked_at", "refused", "revoked", "shown", "token_refused",
+    "Change", "DecisionRecord", "DecisionsMade", "Judgement", "Looked", "Question", "Verdict", "approval_refused",
+    "approved", "heard", "judge", "looked_at", "powerless", "refused", "revoked", "shown", "spent", "token_refused",
 ]  # fmt: skip
 
 DRY_RUN = "dry_run"
@@ -145,6 +146,11 @@ def approval_refused(judgement: Judgement, fault: Fault) -> Judgement:
     )
     verdict = Verdict.NEEDS_APPROVAL if pending else Verdict.DENY
     return Judgement(verdict, judgement.rule, fault.reason, f"{fault.text}.", (), (change,))
+
+
+def powerless(agent: Agent) -> Judgement | None:
+    """The verdict on anything that `agent` asks, if it may do nothing any more."""
+    return revoked(agent) or suspended(agent)
 
 
 def token_refused(fault: Fault) -> Judgement:

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from services.policy.domain.action import Action, Mode, Packet
 from services.policy.domain.agent import Agent
+from services.policy.domain.drawing import BudgetRefusal
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.rules import RuleOutcome
 
@@ -26,14 +27,6 @@ class Change:
     what: str
     to: str
     by: str
-
-
-@dataclass(frozen=True, slots=True)
-class Shortage:
-    """A budget that has too little left: `budget_id`, and one sentence on what is left of what."""
-
-    budget_id: str
-    text: str
 
 
 @dataclass(slots=True)
@@ -54,7 +47,7 @@ class Question:
     policy: PolicySet | None
     labels: tuple[str, ...] | None = ()
     steps_done: tuple[str, ...] = ()
-    shortage: Shortage | None = None
+    shortage: BudgetRefusal | None = None
     rules: RuleOutcome | None = None
     opa: RuleOutcome | None = None
     asks_opa: bool = False

@@ -48,12 +48,13 @@ class Facts:
 
 @dataclass(slots=True)
 class Decision:
-    """One action's record and judgement; the permit is empty unless the actuators may act."""
+    """One action's record and judgement; a permit where the actuators may act, a reservation where budgets count."""
 
     record: DecisionRecord
     judgement: Judgement
     permit: str = ""
     permit_expire_time: datetime | None = None
+    reservation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,26 @@
 """The decision as a use case: find the facts, judge, spend approvals, make it durable, look again, sign permits."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from kernel.events import Cause
 from kernel.faults import Fault, NotFound, Refused, Unauthenticated
 from kernel.ports import Following, Seal
 from services.policy.domain import decision
-from services.policy.domain.agent import Agent
-from services.policy.domain.approval import UseApproval
-from services.policy.domain.decision import DecisionRecord, Judgement, Verdict
+from services.policy.domain.approval import UseApproval, wish_of
+from services.policy.domain.decision import DecisionRecord, Judgement, Verdict, judge
+from services.policy.domain.drawing import BudgetRefusal, Draw
+from services.policy.domain.demand import demand_of
 from services.policy.domain.faults import ApprovalUnknown, DeciderStale
 from services.policy.handlers.ask import Answer, Ask, Decision, Facts
 from services.policy.handlers.judging import Judging
 from services.policy.handlers.minutes import Minutes, instead, kept, refused_after_all
 from services.policy.handlers.recent import RecentAnswers
-from services.policy.ports import Held, Means, Permit
+from services.policy.ports import Held, Means, Permit, Want
 
 MAX_STALE_SECONDS = 1.0
 PERMIT_TTL = timedelta(seconds=60)
-
-Judged = list[tuple[DecisionRecord, Judgement]]
 
 
 class Authorization:
@@ -30,6 +30,7 @@ class Authorization:
         self._judging = judging
         self._following = following
         self._record = means.record
+        self._budgets = means.budgets
         self._signer = means.signer
         self._digest = means.digest
         self._keys = means.keys
@@ -58,9 +59,8 @@ class Authorization:
         refusal = self._token_refusal(ask, session_token, cause, trusted=trusted)
         if refusal is not None:
             judgement = decision.token_refused(refusal)
-            await self._commit(
-                [(minutes.of(action, judgement), judgement) for action in ask.actions], cause, seal
-            )
+            records = [minutes.of(action, minutes.named(action), judgement) for action in ask.actions]
+            await self._record.commit([kept(record, seal) for record in records], cause)
             raise refusal
         key = (tenant, context.agent_id, cause.request_id)
         answer = self._recent.find(key, ask, facts, cause.at)
@@ -78,27 +78,46 @@ class Authorization:
     async def _decide(
         self, ask: Ask, facts: Facts, minutes: Minutes, cause: Cause, seal: Seal | None
     ) -> Answer:
-        judged: Judged = []
-        judgements = await self._judging.judged(self._judging.questions(ask, facts))
-        for action, judgement in zip(ask.actions, judgements, strict=True):
-            record = minutes.of(action, judgement)
-            if judgement.verdict is not Verdict.NEEDS_APPROVAL or not record.approval_id:
-                judged.append((record, judgement))
-                continue
-            answered = await self._spend(judgement, record, cause)
-            judged.append((instead(record, answered), answered))
-        sequence = await self._commit(judged, cause, seal)
+        tenant, judging = cause.tenant, self._judging
+        named = [minutes.named(action) for action in ask.actions]
+        draws = judging.draws(tenant, ask, facts, named, cause.at, seal)
+        questions = await judging.questions(tenant, ask, facts, draws, cause.at)
+        decisions = [
+            Decision(minutes.of(question.action, name, judgement := judge(question)), judgement)
+            for question, name in zip(questions, named, strict=True)
+        ]
+        for each in decisions:
+            if each.judgement.verdict is Verdict.NEEDS_APPROVAL and each.record.approval_id:
+                each.judgement = await self._spend(each, facts, cause, seal)
+                each.record = instead(each.record, each.judgement)
+        sequence = await self._commit(decisions, draws, cause, seal)
         self._require_fresh()  # the log may have been away for longer than a revocation may stay unknown
-        agent = self._agents.current(cause.tenant, ask.context.agent_id)
-        if agent.revoked is not None and facts.agent.revoked is None:
-            judged, sequence = await self._taken_back(judged, agent, cause, seal)
-        return Answer(await self._permitted(ask, judged, cause), sequence)
+        agent = self._agents.current(tenant, ask.context.agent_id)
+        if agent is not facts.agent and (lost := decision.powerless(agent)) is not None:
+            sequence = await self._take_back(decisions, lost, cause, seal)
+        await self._permit(ask, decisions, cause)
+        return Answer(tuple(decisions), sequence)
 
-    async def _commit(self, judged: Judged, cause: Cause, seal: Seal | None) -> int:
-        return await self._record.commit([kept(record, seal) for record, _ in judged], cause)
+    async def _commit(
+        self, decisions: Sequence[Decision], draws: Sequence[Draw | None], cause: Cause, seal: Seal | None
+    ) -> int:
+        """Make them durable; those that draw on budgets together with what is set aside for them."""
+        pairs = list(zip(decisions, draws, strict=True)) if draws else []
+        if not any(draw is not None and each.judgement.verdict is Verdict.ALLOW for each, draw in pairs):
+            return await self._record.commit([kept(each.record, seal) for each in decisions], cause)
+        wants = [_want(each, draw, seal) for each, draw in pairs]
+        drawn, sequence = await self._budgets.decide(wants, cause)
+        for each, made in zip(decisions, drawn, strict=True):
+            if made.refusal is not None:
+                each.judgement = decision.spent(made.refusal)
+                each.record = refused_after_all(each.record, each.judgement)
+            elif made.reservation is not None:
+                each.reservation_id = made.reservation.reservation_id
+        return sequence
 
-    async def _spend(self, judgement: Judgement, record: DecisionRecord, cause: Cause) -> Judgement:
+    async def _spend(self, asked: Decision, facts: Facts, cause: Cause, seal: Seal | None) -> Judgement:
         """Use the approval up for this decision, in the log, before the decision itself is recorded."""
+        record = asked.record
         use = UseApproval(
             record.approval_id,
             record.decision_id,
@@ -106,22 +125,25 @@ class Authorization:
             record.run_id,
             record.agent_id,
             cause.at,
+            demand_of(facts.policy, asked.judgement.rule),
         )
         try:
             if self._approvals.current(cause.tenant, use.approval_id).requested is None:
                 raise ApprovalUnknown(use.approval_id)
             await self._approvals.handle(use.approval_id, use, replace(cause, request_id=record.decision_id))
         except (Refused, NotFound) as fault:
-            return decision.approval_refused(judgement, fault)
-        return decision.approved(judgement, use.approval_id)
+            refused = decision.approval_refused(asked.judgement, fault)
+            said = wish_of(self._approvals.current(cause.tenant, use.approval_id))
+            return decision.asked_otherwise(refused, seal.open(said) if seal else said) if said else refused
+        return decision.approved(asked.judgement, use.approval_id)
 
-    async def _taken_back(
-        self, judged: Judged, agent: Agent, cause: Cause, seal: Seal | None
-    ) -> tuple[Judged, int]:
-        """The agent was revoked while its decisions were being written: they are all refused, and that is recorded."""
-        judgement = decision.revoked(agent)
-        refused = [(refused_after_all(record, judgement), judgement) for record, _ in judged]
-        return refused, await self._commit(refused, cause, seal)
+    async def _take_back(
+        self, decisions: Sequence[Decision], lost: Judgement, cause: Cause, seal: Seal | None
+    ) -> int:
+        """The agent lost its power while its decisions were being written: all are refused, and that is recorded."""
+        for each in decisions:
+            each.judgement, each.record = lost, refused_after_all(each.record, lost)
+        return await self._record.commit([kept(each.record, seal) for each in decisions], cause)
 
     def _require_fresh(self) -> None:
         if self._following.stale_seconds > MAX_STALE_SECONDS:
@@ -142,30 +164,39 @@ class Authorization:
             return Unauthenticated("TOKEN_INVALID", "the session token is another agent's: create a session")
         return None
 
-    async def _permitted(self, ask: Ask, judged: Judged, cause: Cause) -> tuple[Decision, ...]:
-        """The decisions, with permits for those by which somebody may act; one signature is enough for all of them."""
-        decisions = tuple(Decision(record, judgement) for record, judgement in judged)
+    async def _permit(self, ask: Ask, decisions: Sequence[Decision], cause: Cause) -> None:
+        """Give permits to those by which somebody may act; one signature is enough for all of them."""
         acting = [
             each
             for each in decisions
             if each.judgement.verdict is Verdict.ALLOW and decision.DRY_RUN not in each.judgement.obligations
         ]
-        if acting:
-            issued = self._now()
-            permits = [self._permit(ask, each.record, cause, issued) for each in acting]
-            for each, permit in zip(acting, await self._signer.sign_permits(permits), strict=True):
-                each.permit, each.permit_expire_time = permit, issued + PERMIT_TTL
-        return decisions
+        if not acting:
+            return
+        issued = self._now()
+        expires = issued + PERMIT_TTL
+        sealed, token = bool(ask.context.subject_key), ask.context.fencing_token
+        permits = [
+            Permit(
+                each.record.decision_id,
+                self._digest(each.record.action) if sealed else each.record.action_digest,
+                cause.tenant,
+                each.record.run_id,
+                each.record.task_id,
+                each.record.agent_id,
+                token,
+                issued,
+                expires,
+            )
+            for each in acting
+        ]
+        for each, permit in zip(acting, await self._signer.sign_permits(permits), strict=True):
+            each.permit, each.permit_expire_time = permit, expires
 
-    def _permit(self, ask: Ask, record: DecisionRecord, cause: Cause, issued: datetime) -> Permit:
-        return Permit(
-            record.decision_id,
-            self._digest(record.action) if ask.context.subject_key else record.action_digest,
-            cause.tenant,
-            record.run_id,
-            record.task_id,
-            record.agent_id,
-            ask.context.fencing_token,
-            issued,
-            issued + PERMIT_TTL,
-        )
+
+def _want(asked: Decision, draw: Draw | None, seal: Seal | None) -> Want:
+    def refused(by: BudgetRefusal) -> DecisionRecord:
+        return kept(refused_after_all(asked.record, decision.spent(by)), seal)
+
+    allowed = asked.judgement.verdict is Verdict.ALLOW
+    return Want(kept(asked.record, seal), draw if allowed else None, refused)

@@ -66,7 +66,8 @@ class Explaining:
             facts = replace(facts, agent=replace(facts.agent, tier=tier))
         if policy_version:
             facts = replace(facts, policy=self._policy(cause.tenant, policy_version))
-        (question,) = await self._judging.asked(self._judging.questions(ask, facts))
+        draws = self._judging.draws(cause.tenant, ask, facts, [("", "")], cause.at, None)
+        (question,) = await self._judging.questions(cause.tenant, ask, facts, draws, cause.at)
         judgement = judge(question)
         agent, policy = facts.agent, facts.policy
         return Explanation(

@@ -1,20 +1,28 @@
 """The facts that an action is judged by, and the judgement: the same for deciding and for explaining."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
-from services.policy.domain.action import Action
-from services.policy.domain.decision import Judgement, Question, judge
+from kernel.ports import Seal
+from services.policy.domain.decision import Question, refused
+from services.policy.domain.drawing import Draw
+from services.policy.domain.rules import rule_input
 from services.policy.handlers.ask import Ask, Facts
+from services.policy.handlers.drawing import Drawing
 from services.policy.handlers.policysets import PolicySets
-from services.policy.ports import Held
+from services.policy.ports import Held, Means
 
 
 class Judging:
-    def __init__(self, held: Held, sets: PolicySets) -> None:
+    def __init__(self, held: Held, sets: PolicySets, means: Means) -> None:
         self._agents = held.agents
         self._packets = held.packets
         self._labels = held.labels
         self._sets = sets
+        self._drawing = Drawing(means.budgets, held.errors)
+        self._rules = means.rules
+        self._opa = means.opa
 
     def facts(self, tenant: str, ask: Ask, *, trusted: bool) -> Facts:
         """What there is to know, as far as the follower has delivered.
@@ -32,29 +40,61 @@ class Judging:
             context.steps_done if trusted else (),
         )
 
-    def questions(self, ask: Ask, facts: Facts) -> list[Question]:
-        """One for each action, in order."""
-        return [_question(ask, facts, action) for action in ask.actions]
+    def draws(
+        self,
+        tenant: str,
+        ask: Ask,
+        facts: Facts,
+        named: Sequence[tuple[str, str]],
+        at: datetime,
+        seal: Seal | None,
+    ) -> list[Draw | None]:
+        """What each action draws on budgets; empty when there are none. `named`: its digest and decision id."""
+        if not self._drawing.any(tenant, ask, facts):
+            return []
+        pairs = zip(ask.actions, named, strict=True)
+        return [self._drawing.draw(tenant, ask, facts, action, name[1], at, seal) for action, name in pairs]
 
-    async def asked(self, questions: Sequence[Question]) -> Sequence[Question]:
-        """The same, with what custom rules and OPA say: they are asked of what nothing else refuses."""
+    async def questions(
+        self, tenant: str, ask: Ask, facts: Facts, draws: Sequence[Draw | None], at: datetime
+    ) -> list[Question]:
+        """One for each action, in order: custom rules and OPA have been asked of what nothing else refuses."""
+        context = ask.context
+        asks_opa = self._opa is not None
+        questions = [
+            Question(
+                action,
+                context.mode,
+                context.agent_id,
+                context.task_id,
+                facts.agent,
+                facts.packet,
+                facts.policy,
+                facts.labels,
+                facts.steps_done,
+                asks_opa=asks_opa,
+            )
+            for action in ask.actions
+        ]
+        for question, draw in zip(questions, draws, strict=False):
+            question.shortage = None if draw is None else self._drawing.refusal(tenant, draw)
+        if asks_opa or (facts.policy is not None and facts.policy.rules.rego):
+            await self._ask(ask, facts, [each for each in questions if refused(each) is None], at)
         return questions
 
-    async def judged(self, questions: Sequence[Question]) -> list[Judgement]:
-        """The judgement on each."""
-        return [judge(question) for question in await self.asked(questions)]
-
-
-def _question(ask: Ask, facts: Facts, action: Action) -> Question:
-    context = ask.context
-    return Question(
-        action,
-        context.mode,
-        context.agent_id,
-        context.task_id,
-        facts.agent,
-        facts.packet,
-        facts.policy,
-        facts.labels,
-        facts.steps_done,
-    )
+    async def _ask(self, ask: Ask, facts: Facts, questions: Sequence[Question], at: datetime) -> None:
+        if not questions or facts.policy is None:
+            return
+        labels, seconds = facts.labels or (), int(at.timestamp())
+        context = replace(ask.context, steps_done=facts.steps_done)
+        inputs = [
+            rule_input(q.action, context, facts.agent, facts.packet, labels, seconds) for q in questions
+        ]
+        if self._rules is not None and facts.policy.rules.rego:
+            for question, said in zip(questions, self._rules.judge(facts.policy, inputs), strict=True):
+                question.rules = said
+        if self._opa is not None:
+            open_ = [n for n, each in enumerate(questions) if each.rules is None or not each.rules.denied]
+            said_there = await self._opa.judge([inputs[n] for n in open_]) if open_ else ()
+            for n, said in zip(open_, said_there, strict=True):
+                questions[n].opa = said

@@ -8,6 +8,7 @@ from kernel.ports import Seal
 from services.policy.domain.action import Action
 from services.policy.domain.decision import DecisionRecord, Judgement, Verdict
 from services.policy.handlers.ask import Ask, Facts
+from services.policy.handlers.drawing import sealed
 from services.policy.handlers.keeping import action_kept, digest_kept
 from services.policy.ports import Digest
 
@@ -27,13 +28,19 @@ class Minutes:
         self._at = cause.at
         self._who = _lengths(cause.tenant, context.agent_id, context.run_id, cause.request_id)
 
-    def of(self, action: Action, judgement: Judgement) -> DecisionRecord:
+    def named(self, action: Action) -> tuple[str, str]:
+        """The digest of an action, and the id of the decision on it.
+
+        The id follows from all that was asked: the same request gives the same, another one under its name does not.
+        """
+        digest = digest_kept(self._digest(action), self._seal)
+        name = self._who + _lengths(action.action_id, digest)
+        return digest, blake2b(name.encode(), digest_size=16, person=b"provost.decision").hexdigest()
+
+    def of(self, action: Action, named: tuple[str, str], judgement: Judgement) -> DecisionRecord:
         """The record of one decision, as it is told; as it is written down: `kept`."""
         context = self._context
-        digest = digest_kept(self._digest(action), self._seal)
-        # From all that was asked: the same request gives the same id, another one under its name does not.
-        name = self._who + _lengths(action.action_id, digest)
-        decision_id = blake2b(name.encode(), digest_size=16, person=b"provost.decision").hexdigest()
+        digest, decision_id = named
         if judgement.verdict is Verdict.DENY:
             decision_id = _denial_id(decision_id, judgement)
         return DecisionRecord(
@@ -79,9 +86,7 @@ def kept(record: DecisionRecord, seal: Seal | None) -> DecisionRecord:
     """A decision as it is written down: what is personal in it sealed."""
     if seal is None:
         return record
-    cost = record.cost
-    if cost is not None and cost.hosts:
-        cost = replace(cost, hosts=tuple(map(seal.seal_same, cost.hosts)))
+    cost = None if record.cost is None else sealed(record.cost, seal)
     action, explanation = action_kept(record.action, seal), seal.seal(record.explanation)
     return replace(record, action=action, explanation=explanation, cost=cost)
 

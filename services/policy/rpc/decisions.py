@@ -115,7 +115,9 @@ class DecisionsRpc(PolicyServiceServicer):
 
 def _decisions(answer: Answer) -> list[pb.Decision]:
     return [
-        decision_to_wire(each.record, each.judgement, each.permit, each.permit_expire_time)
+        decision_to_wire(
+            each.record, each.judgement, each.permit, each.permit_expire_time, each.reservation_id
+        )
         for each in answer.decisions
     ]
 

@@ -84,7 +84,11 @@ def action_to_wire(action: Action) -> policy_pb2.Action:
 
 
 def decision_to_wire(
-    record: DecisionRecord, judgement: Judgement, permit: str, permit_expire_time: datetime | None
+    record: DecisionRecord,
+    judgement: Judgement,
+    permit: str,
+    permit_expire_time: datetime | None,
+    reservation_id: str,
 ) -> policy_pb2.Decision:
     """As it is answered: `record` with what is not written down."""
     decision = policy_pb2.Decision(
@@ -99,6 +103,7 @@ def decision_to_wire(
         action_digest=record.action_digest,
         obligations=judgement.obligations,
         permit=permit,
+        reservation_id=reservation_id,
     )
     if permit_expire_time is not None:
         decision.permit_expire_time.CopyFrom(stamp(permit_expire_time))

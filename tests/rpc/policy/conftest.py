@@ -26,6 +26,7 @@ from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub, add_PolicyServi
 from provost.state.v1 import events_pb2 as state_events_pb2
 from provost.state.v1 import state_pb2
 from services.policy import reactor
+from services.policy.adapters.budget_lane import BudgetLane
 from services.policy.adapters.group_commit import GroupCommit
 from services.policy.adapters.identity import HashedIdentity
 from services.policy.adapters.policyset_yaml import YamlPolicySets
@@ -34,6 +35,7 @@ from services.policy.handlers import Policy
 from services.policy.ports import Means
 from services.policy.rpc import HOT, PolicyServicer
 from services.policy.wire import CODEC
+from tests.fakes.simulations import RecordedSimulations
 from tests.fakes.subject_keys import MemorySubjectKeys
 
 KEY = "an internal key for tests"
@@ -133,8 +135,8 @@ async def running(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
     follower = Follower(log, reactor.FILTERS, 0, held.deliver, "policy")
     signer, keys = FileSigner(tmp_path / "keys" / "policy.pem"), MemorySubjectKeys()
     means = Means(
-        record=GroupCommit(log), identity=HashedIdentity(process.new_secret),
-        signer=signer, reader=YamlPolicySets(), digest=digest_of, keys=keys,
+        record=GroupCommit(log), budgets=BudgetLane(held.budgets, follower), identity=HashedIdentity(process.new_secret),
+        signer=signer, reader=YamlPolicySets(), digest=digest_of, keys=keys, simulations=RecordedSimulations(),
         now=clock, new_id=process.new_id, new_secret=process.new_secret,
     )  # fmt: skip
     policy = Policy(held, follower, means)
