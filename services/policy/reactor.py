@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from chassis.eventlog.aggregates import HeldAggregates
 from chassis.eventlog.codec import Codec, Unreadable
+from chassis.process import jitter
 from chassis.telemetry import get_logger
 from kernel.events import Recorded
 from kernel.faults import Conflict, Fault, Unavailable
@@ -43,6 +44,7 @@ FILTERS = (
 )
 
 RETRY_SECONDS = 1.0
+EXPIRE_SECONDS = 5.0
 UNHEALTHY_SECONDS = 5.0  # a decision is refused much sooner; this is for whoever chooses a replica
 
 Take = Callable[[Sequence[Recorded]], Awaitable[None]]
@@ -183,6 +185,21 @@ class HeldRecords:
     def _heed(self, tenant: str, event_id: str, event: object) -> None:
         records = self._records.setdefault(tenant, TrackRecords())
         match event:
+            case RunActed() | RunChecked() | RunOver() | ErrorNoted():
+                if isinstance(event, ErrorNoted) and event.violation:
+                    if event_id in self._noted:
+                        return  # told twice
+                    self._noted.append(event_id)
+                if agent := records.take(event):
+                    self.touch(tenant, agent)
+            case PolicySetPublished() | PolicySetRolledBack():
+                for agent_id in records.records:
+                    self.touch(tenant, agent_id)
+            case _:
+                self._decided(tenant, records, event)
+
+    def _decided(self, tenant: str, records: TrackRecords, event: object) -> None:
+        match event:
             case AgentRegistered(agent_id=agent_id, parent_agent_id=parent):
                 if parent:
                     self._children.setdefault((tenant, parent), set()).add(agent_id)
@@ -200,16 +217,8 @@ class HeldRecords:
             case ApprovalAnswered(approval_id=approval_id):
                 if agent := self._awaited.pop((tenant, approval_id), ""):
                     self.touch(tenant, agent)
-            case PolicySetPublished() | PolicySetRolledBack():
-                for agent_id in records.records:
-                    self.touch(tenant, agent_id)
-            case RunActed() | RunChecked() | RunOver() | ErrorNoted():
-                if isinstance(event, ErrorNoted) and event.violation:
-                    if event_id in self._noted:
-                        return  # told twice
-                    self._noted.append(event_id)
-                if agent := records.take(event):
-                    self.touch(tenant, agent)
+            case _:
+                pass  # nothing in it that a record is made of
 
 
 REMEMBERED_EVENTS = 1024
@@ -274,3 +283,21 @@ async def keep_trust(records: HeldRecords, settle: Callable[[str, str], Awaitabl
             await asyncio.sleep(RETRY_SECONDS)
             for key in again:
                 records.touch(*key)
+
+
+async def keep_ended(settle: Callable[[], Awaitable[int]]) -> None:
+    """What the revoked still have elsewhere is taken away as soon as it can be; until cancelled."""
+    while True:
+        if left := await settle():
+            _log.warning("not ended yet", agents=left)
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+async def keep_expired(expire: Callable[[datetime], Awaitable[int]], now: Callable[[], datetime]) -> None:
+    """Close what nobody has settled in time, every few seconds, until cancelled; any replica may."""
+    while True:
+        await asyncio.sleep(EXPIRE_SECONDS / 2 + jitter(EXPIRE_SECONDS))
+        try:
+            await expire(now())
+        except Fault as problem:
+            _log.warning("reservations not closed", problem=problem.text)

@@ -1,4 +1,8 @@
-"""An approval: one person's word for one exact action, good for one decision, for a while."""
+"""An approval: people's word for one exact action, good for one decision, for a while.
+
+As many have to say yes as the rule that asks for it needs; the first who says no, or wants it otherwise, ends it. Who
+may say so is in `votes`.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -6,6 +10,7 @@ from enum import StrEnum
 
 from kernel.decider import Decider
 from services.policy.domain.action import Action
+from services.policy.domain.demand import Demand
 from services.policy.domain.faults import (
     ApprovalAlreadyUsed,
     ApprovalClosed,
@@ -14,52 +19,21 @@ from services.policy.domain.faults import (
     ApprovalPending,
     ApprovalRejected,
     ApprovalUnknown,
-    ApproverNotAPerson,
-    SelfApproval,
+    ChangesRequested,
+)
+from services.policy.domain.votes import (
+    AnswerApproval,
+    ApprovalAnswered,
+    ApprovalVoted,
+    Vote,
+    answer_of,
+    require_voter,
+    vote_of,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class RequestApproval:
-    approval_id: str
-    action: Action
-    action_digest: str
-    run_id: str
-    task_id: str
-    agent_id: str
-    requested_by: str
-    why: str
-    at: datetime
-    expire_time: datetime
-    subject_key: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerApproval:
-    approval_id: str
-    approved: bool
-    by: str
-    comment: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class UseApproval:
-    """Spend it on one decision; what it was given for must be what is asked now."""
-
-    approval_id: str
-    decision_id: str
-    action_digest: str
-    run_id: str
-    agent_id: str
-    at: datetime
-
-
-Command = RequestApproval | AnswerApproval | UseApproval
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalRequested:
     approval_id: str
     action: Action
     action_digest: str
@@ -77,14 +51,39 @@ class ApprovalRequested:
 
 
 @dataclass(frozen=True, slots=True)
-class ApprovalAnswered:
+class UseApproval:
+    """Spend it on one decision; what it was given for must be what is asked now, and no more people be asked for."""
+
     approval_id: str
+    decision_id: str
+    action_digest: str
     run_id: str
-    approved: bool
-    by: str
-    comment: str
+    agent_id: str
     at: datetime
-    changes_requested: bool = False
+    demand: Demand | None = None
+
+
+Command = RequestApproval | AnswerApproval | UseApproval
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequested:
+    """`needed` is 0 in events from before there were several: one."""
+
+    approval_id: str
+    action: Action
+    action_digest: str
+    run_id: str
+    task_id: str
+    agent_id: str
+    requested_by: str
+    why: str
+    at: datetime
+    expire_time: datetime
+    subject_key: str = ""
+    rule: str = ""
+    needed: int = 1
+    approvers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ class ApprovalUsed:
     at: datetime
 
 
-Event = ApprovalRequested | ApprovalAnswered | ApprovalUsed
+Event = ApprovalRequested | ApprovalVoted | ApprovalAnswered | ApprovalUsed
 
 
 class ApprovalState(StrEnum):
@@ -104,33 +103,51 @@ class ApprovalState(StrEnum):
     REJECTED = "REJECTED"
     USED = "USED"
     EXPIRED = "EXPIRED"
+    CHANGES_REQUESTED = "CHANGES_REQUESTED"
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """What became of a request; nothing was requested as long as `requested` is None."""
+    """What became of a request; nothing was requested as long as `requested` is None.
+
+    `votes` holds each person's first yes, in the order they came.
+    """
 
     requested: ApprovalRequested | None = None
+    votes: tuple[ApprovalVoted, ...] = ()
     answered: ApprovalAnswered | None = None
     used: ApprovalUsed | None = None
 
     def state_at(self, at: datetime) -> ApprovalState:
-        """Pending and approved ones expire; what was rejected or used stays so."""
+        """Pending and approved ones expire; what was rejected, sent back or used stays so."""
         if self.used is not None:
             return ApprovalState.USED
         if self.answered is not None and not self.answered.approved:
-            return ApprovalState.REJECTED
+            changes = self.answered.changes_requested
+            return ApprovalState.CHANGES_REQUESTED if changes else ApprovalState.REJECTED
         if self.requested is not None and at >= self.requested.expire_time:
             return ApprovalState.EXPIRED
         return ApprovalState.PENDING if self.answered is None else ApprovalState.APPROVED
+
+    def said(self, by: str) -> Vote | None:
+        """What this person has said last, if anything."""
+        if self.answered is not None and self.answered.by == by:
+            return vote_of(self.answered)
+        return Vote.APPROVE if any(each.by == by for each in self.votes) else None
+
+
+def wish_of(approval: Approval) -> str:
+    """What somebody said who wants it otherwise, as it is kept; empty: nobody does, or said nothing."""
+    answered = approval.answered
+    return answered.comment if answered is not None and answered.changes_requested else ""
 
 
 def decide(approval: Approval, command: Command) -> Event | None:
     """What `command` changes.
 
     Raises:
-        ApprovalUnknown, ApprovalClosed, ApprovalExpired, ApprovalPending, ApprovalRejected, ApprovalAlreadyUsed,
-        ApprovalMismatch, SelfApproval, ApproverNotAPerson
+        ApprovalUnknown, ApprovalClosed, ApprovalExpired, ApprovalPending, ApprovalRejected, ChangesRequested,
+        ApprovalAlreadyUsed, ApprovalMismatch, SelfApproval, ApproverNotAPerson, ApproverNotNamed
     """
     requested = approval.requested
     match command:
@@ -158,6 +175,9 @@ def _request(requested: ApprovalRequested | None, command: RequestApproval) -> A
             command.at,
             command.expire_time,
             command.subject_key,
+            command.rule,
+            command.needed,
+            command.approvers,
         )
     _same(requested, command)
     return None
@@ -165,22 +185,16 @@ def _request(requested: ApprovalRequested | None, command: RequestApproval) -> A
 
 def _answer(
     approval: Approval, requested: ApprovalRequested, command: AnswerApproval
-) -> ApprovalAnswered | None:
-    if command.by == requested.requested_by:
-        raise SelfApproval(command.approval_id)
-    if not command.by.startswith("key:"):
-        raise ApproverNotAPerson(command.by)
-    answered = approval.answered
-    if answered is not None and (answered.by, answered.approved) == (command.by, command.approved):
+) -> ApprovalVoted | ApprovalAnswered | None:
+    require_voter(command, requested.requested_by, requested.agent_id, requested.approvers)
+    if approval.said(command.by) is command.vote:
         return None
     state = approval.state_at(command.at)
     if state is ApprovalState.EXPIRED:
         raise ApprovalExpired(command.approval_id)
     if state is not ApprovalState.PENDING:
         raise ApprovalClosed(command.approval_id, state)
-    return ApprovalAnswered(
-        command.approval_id, requested.run_id, command.approved, command.by, command.comment, command.at
-    )
+    return answer_of(command, requested.run_id, len(approval.votes) + 1, requested.needed)
 
 
 def _use(approval: Approval, requested: ApprovalRequested, command: UseApproval) -> ApprovalUsed | None:
@@ -191,13 +205,27 @@ def _use(approval: Approval, requested: ApprovalRequested, command: UseApproval)
         raise ApprovalAlreadyUsed(command.approval_id)
     match approval.state_at(command.at):
         case ApprovalState.APPROVED:
+            _as_demanded(approval, requested, command)
             return ApprovalUsed(command.approval_id, command.decision_id, requested.run_id, command.at)
         case ApprovalState.PENDING:
             raise ApprovalPending(command.approval_id)
         case ApprovalState.REJECTED:
             raise ApprovalRejected(command.approval_id, approval.answered.by if approval.answered else "")
+        case ApprovalState.CHANGES_REQUESTED:
+            raise ChangesRequested(command.approval_id, approval.answered.by if approval.answered else "")
         case _:
             raise ApprovalExpired(command.approval_id)
+
+
+def _as_demanded(approval: Approval, requested: ApprovalRequested, command: UseApproval) -> None:
+    """The rules may have become stricter since it was requested: then it was given by too few, or by others."""
+    demand = command.demand
+    if demand is None:
+        return
+    said_yes = {each.by for each in approval.votes} | {approval.answered.by if approval.answered else ""}
+    named = said_yes.intersection(demand.approvers) if demand.approvers else said_yes
+    if len(named) < demand.needed:
+        raise ApprovalMismatch(command.approval_id, f"rule ({requested.rule or 'an older one'})")
 
 
 def _same(requested: ApprovalRequested, command: RequestApproval | UseApproval) -> None:
@@ -213,7 +241,9 @@ def _same(requested: ApprovalRequested, command: RequestApproval | UseApproval) 
 def evolve(approval: Approval, event: Event) -> Approval:
     match event:
         case ApprovalRequested():
-            return Approval(requested=event)
+            return Approval(requested=replace(event, needed=max(event.needed, 1)))
+        case ApprovalVoted():
+            return replace(approval, votes=(*approval.votes, event))
         case ApprovalAnswered():
             return replace(approval, answered=event)
         case ApprovalUsed():

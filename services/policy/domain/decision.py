@@ -8,7 +8,7 @@ Whatever is not named is refused: see `checks`. Token and tenant are looked at b
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kernel.faults import Fault
@@ -22,10 +22,12 @@ from services.policy.domain.tier import Tier
 
 __all__ = [
     "Change", "DecisionRecord", "DecisionsMade", "Judgement", "Looked", "Question", "Verdict", "approval_refused",
-    "approved", "heard", "judge", "looked_at", "powerless", "refused", "revoked", "shown", "spent", "token_refused",
+    "approved", "asked_otherwise", "heard", "judge", "looked_at", "powerless", "refused", "revoked", "shown",
+    "spent", "token_refused",
 ]  # fmt: skip
 
 DRY_RUN = "dry_run"
+MAX_WISH = 500  # characters of it in an explanation
 
 
 @dataclass(slots=True)
@@ -151,6 +153,15 @@ def approval_refused(judgement: Judgement, fault: Fault) -> Judgement:
 def powerless(agent: Agent) -> Judgement | None:
     """The verdict on anything that `agent` asks, if it may do nothing any more."""
     return revoked(agent) or suspended(agent)
+
+
+def asked_otherwise(judgement: Judgement, wish: str) -> Judgement:
+    """A refusal, and what those said who would have it otherwise: whoever started the run is to read it."""
+    said = "".join(each if each.isprintable() else " " for each in wish[:MAX_WISH])
+    change = Change("approval", f"another one, for what was wished: {said}", "agent")
+    return replace(
+        judgement, explanation=f"{judgement.explanation} What they said: {said}", changes=(change,)
+    )
 
 
 def token_refused(fault: Fault) -> Judgement:

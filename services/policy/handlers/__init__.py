@@ -4,9 +4,17 @@ from kernel.ports import Following
 from services.policy.handlers.agents import Agents
 from services.policy.handlers.approvals import Approvals
 from services.policy.handlers.authorization import Authorization
+from services.policy.handlers.budgets import Spending
+from services.policy.handlers.endings import Endings
+from services.policy.handlers.explaining import Explaining
+from services.policy.handlers.judging import Judging
+from services.policy.handlers.limits import Limits
 from services.policy.handlers.policysets import PolicySets
+from services.policy.handlers.promotions import Promotions
 from services.policy.handlers.revocation import Revocation
 from services.policy.handlers.sessions import Sessions
+from services.policy.handlers.simulating import Simulating
+from services.policy.handlers.trust import Trust
 from services.policy.ports import Held, Means
 
 
@@ -15,9 +23,17 @@ class Policy:
 
     def __init__(self, held: Held, following: Following, means: Means) -> None:
         self.signer = means.signer
+        self.simulating = Simulating(means.simulations)
         self.policy_sets = PolicySets(held.published, means.reader)
         self.agents = Agents(held.agents, following)
         self.sessions = Sessions(held.agents, self.policy_sets, means)
+        self.endings = Endings(held.agents, means.identity)
         self.revocation = Revocation(held.agents)
-        self.approvals = Approvals(held.approvals, following, means)
-        self.authorization = Authorization(held, self.policy_sets, following, means)
+        self.limits = Limits(held, self.policy_sets, following, means)
+        self.spending = Spending(held, self.policy_sets, following, means)
+        judging = Judging(held, self.policy_sets, means)
+        self.approvals = Approvals(held, judging, following, means)
+        self.promotions = Promotions(held, self.policy_sets, means)
+        self.trust = Trust(held, self.policy_sets, self.promotions, means)
+        self.authorization = Authorization(held, judging, following, means)
+        self.explaining = Explaining(judging, self.policy_sets, following, means.digest)

@@ -1,4 +1,4 @@
-"""Agents: registered, given secrets and sessions, revoked."""
+"""Agents: registered, suspended and resumed, read. Their tiers move in `promotions`."""
 
 import re
 from operator import itemgetter
@@ -6,18 +6,17 @@ from operator import itemgetter
 from kernel.events import Cause, derived_id
 from kernel.faults import Invalid
 from kernel.ports import Aggregates, Following
-from services.policy.domain import secret
 from services.policy.domain.agent import (
     Agent,
     Command,
     RegisterAgent,
 )
 from services.policy.domain.faults import AgentUnknown
+from services.policy.domain.standing import ResumeAgent, SuspendAgent
 from services.policy.domain.tier import Tier
 from services.policy.handlers.pages import Page, page_of, size_of
 
 AGENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-NO_SECRET = secret.hashed("", "none")
 
 
 class Agents:
@@ -30,19 +29,40 @@ class Agents:
         self._following = following
 
     async def register(
-        self, agent_id: str, tier: Tier, agent_version: str, cause: Cause
+        self, agent_id: str, tier: Tier, agent_version: str, parent_agent_id: str, cause: Cause
     ) -> tuple[Agent, int]:
-        """The agent, new or as it was, and the sequence.
+        """The agent, new or as it was, and the sequence. `parent_agent_id` will control it, if given.
 
         Raises:
-            Invalid (`MALFORMED_ID`), AgentAlreadyRegistered
+            Invalid (`MALFORMED_ID`), AgentAlreadyRegistered, ParentInvalid
         """
         if AGENT_ID.fullmatch(agent_id) is None:
             text = "agent_id must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'"
             raise Invalid("MALFORMED_ID", text, field="agent_id")
         # Names the agent, so that a session needs no search; it is no secret.
         role_id = f"{agent_id}.{derived_id(cause.tenant, 'role', agent_id).replace('-', '')}"
-        command = RegisterAgent(agent_id, tier, agent_version, role_id, cause.at)
+        parent = self._agents.current(cause.tenant, parent_agent_id) if parent_agent_id else None
+        command = RegisterAgent(
+            agent_id, tier, agent_version, role_id, cause.at, parent_agent_id, cause.actor, parent
+        )
+        appended = await self._agents.handle(agent_id, command, cause)
+        return self._agents.current(cause.tenant, agent_id), appended.sequence
+
+    async def suspend(self, agent_id: str, why: str, cause: Cause) -> tuple[Agent, int]:
+        """Refuse it everything until it is resumed.
+
+        Raises:
+            AgentUnknown, AgentIsRevoked
+        """
+        self._known(cause.tenant, agent_id)
+        command = SuspendAgent(agent_id, why, cause.actor, cause.at)
+        appended = await self._agents.handle(agent_id, command, cause)
+        return self._agents.current(cause.tenant, agent_id), appended.sequence
+
+    async def resume(self, agent_id: str, why: str, cause: Cause) -> tuple[Agent, int]:
+        """Raises AgentUnknown, AgentIsRevoked."""
+        self._known(cause.tenant, agent_id)
+        command = ResumeAgent(agent_id, why, cause.actor, cause.at)
         appended = await self._agents.handle(agent_id, command, cause)
         return self._agents.current(cause.tenant, agent_id), appended.sequence
 

@@ -1,29 +1,29 @@
-"""Approvals: asked for, answered by a person, read."""
+"""Approvals: asked for, answered by people, read."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from hashlib import blake2b
 
 from kernel.events import Cause, derived_id
-from kernel.faults import Invalid
-from kernel.ports import Aggregates, Following
+from kernel.faults import Denied, Invalid
+from kernel.ports import Following
 from services.policy.domain.action import Action, RunContext
-from services.policy.domain.approval import (
-    AnswerApproval,
-    Approval,
-    ApprovalAnswered,
-    ApprovalRequested,
-    ApprovalState,
-    Command,
-    RequestApproval,
-)
+from services.policy.domain.approval import Approval, ApprovalRequested, ApprovalState, RequestApproval
+from services.policy.domain.decision import DecisionRecord, Verdict, judge
+from services.policy.domain.demand import PROMOTE, Demand, asked_of, demand_of
 from services.policy.domain.faults import ApprovalUnknown, DigestMismatch
+from services.policy.domain.votes import AnswerApproval, ApprovalAnswered, ApprovalVoted, Vote
+from services.policy.handlers.ask import Ask
+from services.policy.handlers.judging import Judging
 from services.policy.handlers.keeping import action_kept, digest_kept
+from services.policy.handlers.lineage import lineage
 from services.policy.handlers.pages import Page, after, page_of, size_of
-from services.policy.ports import Means
+from services.policy.ports import Held, Means
 
-DEFAULT_TTL_SECONDS = 3600
 MAX_TTL_SECONDS = 7 * 24 * 3600
+VOTER = "approval.voter"
+ANSWER = "approval.answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +32,17 @@ class ShownApproval:
 
     requested: ApprovalRequested
     state: ApprovalState
+    votes: tuple[ApprovalVoted, ...]
     answered: ApprovalAnswered | None
 
 
 class Approvals:
-    def __init__(
-        self,
-        approvals: Aggregates[Approval, Command],
-        following: Following,
-        means: Means,
-    ) -> None:
-        self._approvals = approvals
+    def __init__(self, held: Held, judging: Judging, following: Following, means: Means) -> None:
+        self._agents = held.agents
+        self._approvals = held.approvals
+        self._judging = judging
         self._following = following
+        self._record = means.record
         self._digest = means.digest
         self._keys = means.keys
         self._now = means.now
@@ -59,37 +58,53 @@ class Approvals:
         ttl_seconds: int,
         cause: Cause,
     ) -> tuple[ShownApproval, int]:
-        """Ask people for one exact action; 0 seconds to live means an hour.
+        """Ask people for one exact action: as many, and for as long, as the rule says that asks for it.
+
+        `ttl_seconds` may make it shorter; 0 leaves it to the rule.
 
         Raises:
             DigestMismatch: `digest` is given and is not the action's.
-            Invalid: `requested_by` is missing, or it is to live longer than a week.
+            Invalid: `requested_by` is missing, it is to live longer than a week, or only policy requests such.
         """
+        if action.name == PROMOTE:
+            raise Invalid("FIELD_INVALID", f"{PROMOTE} is asked for with PromoteAgent", field="action.name")
+        if not 0 <= ttl_seconds <= MAX_TTL_SECONDS:
+            text = f"ttl_seconds must be 0 to {MAX_TTL_SECONDS}"
+            raise Invalid("FIELD_INVALID", text, field="ttl_seconds")
+        if not requested_by:
+            raise Invalid("FIELD_MISSING", "requested_by must name who started the run", field="requested_by")
         seal = await self._keys.of_key(cause.tenant, context.subject_key) if context.subject_key else None
         computed = digest_kept(self._digest(action), seal)
         if digest and digest != computed:
             raise DigestMismatch(digest, computed)
-        if not requested_by:
-            raise Invalid("FIELD_MISSING", "requested_by must name who started the run", field="requested_by")
-        if not 0 <= ttl_seconds <= MAX_TTL_SECONDS:
-            text = f"ttl_seconds must be 0 to {MAX_TTL_SECONDS}"
-            raise Invalid("FIELD_INVALID", text, field="ttl_seconds")
+        demand = await self._demanded(context, action, cause)
         approval_id = derived_id(cause.tenant, "approval", cause.request_id).replace("-", "")
-        expire_time = cause.at + timedelta(seconds=ttl_seconds or DEFAULT_TTL_SECONDS)
+        seconds = min(ttl_seconds or demand.ttl_seconds, demand.ttl_seconds)
         command = RequestApproval(
             approval_id, action_kept(action, seal), computed, context.run_id, context.task_id, context.agent_id,
-            requested_by, seal.seal(why) if seal else why, cause.at, expire_time, context.subject_key,
+            requested_by, seal.seal(why) if seal else why, cause.at, cause.at + timedelta(seconds=seconds),
+            context.subject_key, demand.rule, demand.needed, demand.approvers,
         )  # fmt: skip
         appended = await self._approvals.handle(approval_id, command, cause)
         return self._shown(cause.tenant, approval_id), appended.sequence
 
+    async def _demanded(self, context: RunContext, action: Action, cause: Cause) -> Demand:
+        """What the set in force asks of people for this, whatever the caller thinks."""
+        ask = Ask(context, (action,), {})
+        facts = self._judging.facts(cause.tenant, ask, trusted=True)
+        (question,) = await self._judging.questions(cause.tenant, ask, facts, (), cause.at)
+        judgement = judge(question)
+        if judgement.verdict is Verdict.NEEDS_APPROVAL:
+            return demand_of(facts.policy, judgement.rule)
+        return asked_of(facts.policy, facts.agent.tier, action.environment, action.name, context.mode)
+
     async def answer(
-        self, approval_id: str, approve: bool, comment: str, cause: Cause
+        self, approval_id: str, vote: Vote, comment: str, cause: Cause
     ) -> tuple[ShownApproval, int]:
-        """Say yes or no.
+        """Say yes, no, or that it should be otherwise. Who may not, and tries, is on record.
 
         Raises:
-            ApprovalUnknown, ApprovalClosed, ApprovalExpired, SelfApproval, ApproverNotAPerson
+            ApprovalUnknown, ApprovalClosed, ApprovalExpired, SelfApproval, ApproverNotAPerson, ApproverNotNamed
         """
         requested = self._shown(cause.tenant, approval_id).requested
         # People answer from outside: what they answer is what led to it.
@@ -101,9 +116,37 @@ class Approvals:
         )
         if requested.subject_key:
             comment = (await self._keys.of_key(cause.tenant, requested.subject_key)).seal(comment)
-        command = AnswerApproval(approval_id, approve, cause.actor, comment, cause.at)
-        appended = await self._approvals.handle(approval_id, command, cause)
+        above = lineage(self._agents, cause.tenant, requested.agent_id)
+        command = AnswerApproval(approval_id, vote, cause.actor, comment, cause.at, above)
+        try:
+            appended = await self._approvals.handle(approval_id, command, cause)
+        except Denied as fault:
+            await self._on_record(requested, fault, cause)
+            raise
         return self._shown(cause.tenant, approval_id), appended.sequence
+
+    async def _on_record(self, requested: ApprovalRequested, fault: Denied, cause: Cause) -> None:
+        agent = self._agents.current(cause.tenant, requested.agent_id)
+        name = f"{cause.tenant}:{requested.approval_id}:{cause.actor}:{fault.reason}:{cause.request_id}"
+        record = DecisionRecord(
+            decision_id=blake2b(name.encode(), digest_size=16, person=b"provost.voter").hexdigest(),
+            agent_id=requested.agent_id,
+            run_id=requested.run_id,
+            task_id=requested.task_id,
+            action=Action("", ANSWER, requested.approval_id, "", {}),
+            mode=None,
+            verdict=Verdict.DENY,
+            rule=VOTER,
+            reason=fault.reason,
+            explanation=f"{cause.actor} tried to answer: {fault.text}.",
+            tier=agent.tier if agent.registered is not None else None,
+            policy_version="",
+            action_digest=requested.action_digest,
+            approval_id=requested.approval_id,
+            agent_version=agent.agent_version,
+            at=cause.at,
+        )
+        await self._record.commit([record], cause)
 
     async def read(self, tenant: str, approval_id: str, at_least_sequence: int) -> ShownApproval:
         """Raises ApprovalUnknown."""
@@ -125,7 +168,11 @@ class Approvals:
         return page_of(wanted(), size_of(page_size))
 
     def _shown(self, tenant: str, approval_id: str) -> ShownApproval:
-        approval = self._approvals.current(tenant, approval_id)
-        if approval.requested is None:
-            raise ApprovalUnknown(approval_id)
-        return ShownApproval(approval.requested, approval.state_at(self._now()), approval.answered)
+        return shown_approval(self._approvals.current(tenant, approval_id), approval_id, self._now())
+
+
+def shown_approval(approval: Approval, approval_id: str, at: datetime) -> ShownApproval:
+    """The approval as it stands at that moment. Raises ApprovalUnknown."""
+    if approval.requested is None:
+        raise ApprovalUnknown(approval_id)
+    return ShownApproval(approval.requested, approval.state_at(at), approval.votes, approval.answered)

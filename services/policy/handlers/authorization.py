@@ -10,8 +10,8 @@ from kernel.ports import Following, Seal
 from services.policy.domain import decision
 from services.policy.domain.approval import UseApproval, wish_of
 from services.policy.domain.decision import DecisionRecord, Judgement, Verdict, judge
-from services.policy.domain.drawing import BudgetRefusal, Draw
 from services.policy.domain.demand import demand_of
+from services.policy.domain.drawing import BudgetRefusal, Draw
 from services.policy.domain.faults import ApprovalUnknown, DeciderStale
 from services.policy.handlers.ask import Answer, Ask, Decision, Facts
 from services.policy.handlers.judging import Judging

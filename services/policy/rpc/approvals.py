@@ -6,7 +6,7 @@ from provost.policy.v1.policy_pb2_grpc import PolicyServiceServicer
 from services.policy.handlers import Policy
 from services.policy.handlers.approvals import ShownApproval
 from services.policy.rpc.callers import Context, admitted
-from services.policy.wire.approvals import approval_state_from_wire, approval_to_wire
+from services.policy.wire.approvals import approval_state_from_wire, approval_to_wire, vote_from_wire
 from services.policy.wire.decisions import action_from_wire, context_from_wire
 from services.policy.wire.texts import MAX_ID, MAX_TEXT, bounded
 
@@ -29,7 +29,7 @@ class ApprovalsRpc(PolicyServiceServicer):
             ttl_seconds=request.ttl_seconds,
             cause=cause_of(context, request.request_id),
         )
-        return pb.RequestApprovalResponse(approval=_approval(shown), sequence=sequence)
+        return pb.RequestApprovalResponse(approval=approval_shown(shown), sequence=sequence)
 
     async def AnswerApproval(
         self, request: pb.AnswerApprovalRequest, context: Context
@@ -38,14 +38,14 @@ class ApprovalsRpc(PolicyServiceServicer):
         comment = bounded(request.comment, "comment", MAX_TEXT, least=0)
         cause = cause_of(context, request.request_id)
         shown, sequence = await self._policy.approvals.answer(
-            request.approval_id, request.approve, comment, cause
+            request.approval_id, vote_from_wire(request.vote, request.approve), comment, cause
         )
-        return pb.AnswerApprovalResponse(approval=_approval(shown), sequence=sequence)
+        return pb.AnswerApprovalResponse(approval=approval_shown(shown), sequence=sequence)
 
     async def GetApproval(self, request: pb.GetApprovalRequest, context: Context) -> pb.GetApprovalResponse:
         tenant = admitted(context, "GetApproval").tenant
         shown = await self._policy.approvals.read(tenant, request.approval_id, request.at_least_sequence)
-        return pb.GetApprovalResponse(approval=_approval(shown))
+        return pb.GetApprovalResponse(approval=approval_shown(shown))
 
     async def ListApprovals(
         self, request: pb.ListApprovalsRequest, context: Context
@@ -55,8 +55,10 @@ class ApprovalsRpc(PolicyServiceServicer):
         page = self._policy.approvals.list(
             tenant, request.page_size, request.page_token, state, request.run_id
         )
-        return pb.ListApprovalsResponse(approvals=map(_approval, page.items), next_page_token=page.next_token)
+        return pb.ListApprovalsResponse(
+            approvals=map(approval_shown, page.items), next_page_token=page.next_token
+        )
 
 
-def _approval(shown: ShownApproval) -> pb.Approval:
-    return approval_to_wire(shown.requested, shown.state, shown.answered)
+def approval_shown(shown: ShownApproval) -> pb.Approval:
+    return approval_to_wire(shown.requested, shown.state, shown.votes, shown.answered)

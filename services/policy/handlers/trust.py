@@ -1,0 +1,80 @@
+"""Trust by outcome: whoever's record has changed is looked at, and moved as the rules of the set ask for.
+
+Any replica may: what it does has an id made of what it rests on, and is refused if the agent's tier has moved since. So
+history that is read again moves nobody again.
+"""
+
+from kernel.events import Cause, derived_id
+from services.policy.domain.agent import Agent, AgentState
+from services.policy.domain.standing import DemoteAgent, Grounds, PromoteAgent
+from services.policy.domain.tier import step, up_to
+from services.policy.domain.track_record import BY, Move, moves
+from services.policy.handlers.policysets import PolicySets
+from services.policy.handlers.promotions import Promotions
+from services.policy.ports import Held, Means
+
+ABOVE_PARENT = "parent.tier"
+
+
+class Trust:
+    def __init__(self, held: Held, sets: PolicySets, promotions: Promotions, means: Means) -> None:
+        self._agents = held.agents
+        self._records = held.records
+        self._sets = sets
+        self._promotions = promotions
+        self._now = means.now
+
+    async def settle(self, tenant: str, agent_id: str) -> None:
+        """Do what there is to do about this agent's tier. Safe to repeat.
+
+        Raises:
+            Refused: what an approval or a rule asks for cannot be done.
+            Unavailable: the log cannot be reached: try again.
+        """
+        agent = self._agents.current(tenant, agent_id)
+        if agent.registered is None or agent.revoked is not None:
+            return
+        below = self._below_parent(tenant, agent)
+        if below is not None:
+            await self._move(tenant, agent, Move(below))
+            return
+        for approval_id in self._records.promotions(tenant, agent_id):
+            await self._promotions.finish(tenant, approval_id)
+        policy = self._sets.in_force(tenant)
+        # Looked up again: it may just have been promoted.
+        agent = self._agents.current(tenant, agent_id)
+        if policy is None:
+            return
+        move = moves(self._records.current(tenant, agent_id), agent, policy, self._now())
+        if move is not None:
+            await self._move(tenant, agent, move)
+
+    async def _move(self, tenant: str, agent: Agent, move: Move) -> None:
+        command, since = move.command, "" if agent.tier_since is None else agent.tier_since.isoformat()
+        rule = command.grounds.rule
+        if isinstance(command, PromoteAgent):
+            command = self._promotions.under_parent(tenant, command)
+            if command.parent_tier is not None and command.to_tier not in up_to(command.parent_tier):
+                return
+            if move.needs_approval:
+                request_id = derived_id(tenant, "trust", agent.agent_id, since, rule, str(move.attempt))
+                cause = Cause(tenant, request_id, BY, self._now())
+                approval_id = derived_id(tenant, "promotion", request_id).replace("-", "")
+                if approval_id not in self._records.promotions(tenant, agent.agent_id):
+                    await self._promotions.request(agent, command, approval_id, BY, cause)
+                return
+        request_id = derived_id(tenant, "trust", agent.agent_id, since, command.to_tier)
+        await self._agents.handle(agent.agent_id, command, Cause(tenant, request_id, BY, self._now()))
+
+    def _below_parent(self, tenant: str, agent: Agent) -> DemoteAgent | None:
+        """An agent never stands above the one that controls it: when that one is demoted, so is this one."""
+        registered = agent.registered
+        if registered is None or not registered.parent_agent_id or agent.state is AgentState.REVOKED:
+            return None
+        parent, lower = self._agents.current(tenant, registered.parent_agent_id), step(agent.tier, -1)
+        if lower is None or agent.tier in up_to(parent.tier):
+            return None
+        why = f"{parent.agent_id}, which controls it, is at {parent.tier}"
+        policy = self._sets.in_force(tenant)
+        grounds = Grounds(ABOVE_PARENT, why, BY, policy_version="" if policy is None else policy.version)
+        return DemoteAgent(agent.agent_id, lower, grounds, self._now(), agent.tier_since)
