@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_core.core_schema import ValidationInfo
@@ -37,7 +38,6 @@ def _unhonoured(why: str) -> AfterValidator:
 # Set means: must be honoured. What a version does not do yet is refused, never left out in silence.
 LlmEndpoint = Annotated[str, Field(alias="LLM_ENDPOINT"), _unhonoured("it asks no language model")]
 OpaEndpoint = Annotated[str, Field(alias="OPA_ENDPOINT"), _unhonoured("it asks no OPA")]
-VaultUrl = Annotated[str, Field(alias="VAULT_URL"), _unhonoured("it reads no secrets from a Vault")]
 RequireLicense = Annotated[bool, Field(alias="REQUIRE_LICENSE"), _unhonoured("it checks no licences")]
 
 
@@ -72,6 +72,15 @@ class ServiceSettings(BaseSettings):
     clock_offset_seconds: float = Field(0.0, alias="PROVOST_CLOCK_OFFSET_SECONDS")
     metrics_port: int | None = Field(None, alias="PROVOST_METRICS_PORT", ge=0, le=65535)
 
+    # `{service}` in a name stands for the service that logs in.
+    vault_url: str = Field("", alias="VAULT_URL")
+    vault_ca_file: Path | None = Field(None, alias="PROVOST_VAULT_CA_FILE")
+    vault_token_file: Path | None = Field(None, alias="PROVOST_VAULT_TOKEN_FILE")
+    vault_role_id_file: Path = Field(Path("keys/vault/{service}.role-id"), alias="PROVOST_VAULT_ROLE_ID_FILE")
+    vault_secret_id_file: Path = Field(
+        Path("keys/vault/{service}.secret-id"), alias="PROVOST_VAULT_SECRET_ID_FILE"
+    )
+
     http_port: Port = _port("PROVOST_HTTP_PORT", 5000)
     gateway_port: Port = _port("PROVOST_GATEWAY_PORT", 7000)
     policy_port: Port = _port("PROVOST_POLICY_PORT", 7001)
@@ -92,6 +101,19 @@ class ServiceSettings(BaseSettings):
     actuators_address: str = Field("", alias="PROVOST_ACTUATORS_ADDRESS")
     nats_url: str = Field("", alias="PROVOST_NATS_URL")
     store_url: SecretStr = Field(SecretStr(""), alias="PROVOST_STORE_URL")
+
+    @field_validator("vault_url")
+    @classmethod
+    def _vault(cls, value: str) -> str:
+        """The message must not show what is in it."""
+        try:
+            parts = urlsplit(value)
+            known = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            known = False
+        if value and (not known or "@" in parts.netloc):
+            raise ValueError("it is to be https://HOST:PORT, without user and password")
+        return value
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -188,6 +210,12 @@ KNOWN_NAMES: frozenset[str] = frozenset(
         "PROVOST_STORE_PORT",
         "PROVOST_STORE_URL",
         "PROVOST_STUCK_SECONDS",
+        "PROVOST_VAULT",
+        "PROVOST_VAULT_CA_FILE",
+        "PROVOST_VAULT_PORT",
+        "PROVOST_VAULT_ROLE_ID_FILE",
+        "PROVOST_VAULT_SECRET_ID_FILE",
+        "PROVOST_VAULT_TOKEN_FILE",
         "PROVOST_WITNESS",
         "PROVOST_WITNESS_LOGS",
         "PROVOST_WITNESS_NAME",

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 
 from chassis import config, process, telemetry
-from chassis.config import LlmEndpoint, OpaEndpoint, RequireLicense, ServiceSettings, VaultUrl
+from chassis.config import LlmEndpoint, OpaEndpoint, RequireLicense, ServiceSettings
 from chassis.embedded import keys, ports, servers
 from chassis.embedded.drill import Drill, ask_for_drill
 from chassis.embedded.place import Occupied, Place
@@ -29,7 +29,8 @@ class Settings(ServiceSettings):
     admin_keys: SecretStr = Field(SecretStr(""), alias="ADMIN_KEYS")
     llm_endpoint: LlmEndpoint = ""
     opa_endpoint: OpaEndpoint = ""
-    vault_url: VaultUrl = ""
+    vault: bool = Field(False, alias="PROVOST_VAULT")
+    vault_port: int = Field(8200, alias="PROVOST_VAULT_PORT", ge=1, le=65535)
     require_license: RequireLicense = False
     witness: bool = Field(False, alias="PROVOST_WITNESS")
     witness_logs: str = Field("", alias="PROVOST_WITNESS_LOGS")

@@ -20,6 +20,7 @@ from chassis import metrics, telemetry
 from chassis.config import ServiceSettings
 from chassis.rpc import SMALL_MESSAGES
 from chassis.rpc.guard import LAST_WORDS_SECONDS, Guard, Handler, Tell
+from chassis.rpc.waiting import Health
 
 Servicer = TypeVar("Servicer")
 _log = telemetry.get_logger("chassis.rpc")
@@ -31,6 +32,8 @@ class PortTaken(Exception):
 
 class Server:
     """Serves what is added to it, on the port that `settings` give to `service`; `tell` has the last look at answers.
+
+    `why` says what is wrong, in words, when health is asked; nothing when nothing is.
 
     Raises:
         ValueError: the internal key is to be checked but `PROVOST_INTERNAL_KEY` is not set.
@@ -46,6 +49,7 @@ class Server:
         unary_seconds: float = 30.0,
         port: int | None = None,
         tell: Tell | None = None,
+        why: Callable[[], str] = str,
     ) -> None:
         key = settings.internal_key.get_secret_value() if check_internal_key else ""
         if check_internal_key and not key:
@@ -57,7 +61,7 @@ class Server:
         self._guard = Guard(key, unary_seconds, tell)
         self._services: list[str] = []
         self._told_ready = False
-        self._health = health.aio.HealthServicer()
+        self._health = Health(why)
         self._server = grpc.aio.server(options=_options(max_message_bytes))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 

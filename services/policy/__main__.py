@@ -20,7 +20,7 @@ from services.policy.adapters.simulating.running import ChildSimulations
 from services.policy.config import PolicySettings
 from services.policy.handlers import Policy
 from services.policy.ports import Means
-from services.policy.reactor import FILTERS, Held, keep_expired, keep_ended, keep_health, keep_trust
+from services.policy.reactor import FILTERS, Held, keep_ended, keep_expired, keep_health, keep_trust
 from services.policy.rpc import HOT, PolicyServicer
 from services.policy.wire import CODEC
 

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from chassis.config import OpaEndpoint, ServiceSettings, VaultUrl
+from chassis.config import OpaEndpoint, ServiceSettings
 
 
 class PolicySettings(ServiceSettings):
     opa_endpoint: OpaEndpoint = ""
-    vault_url: VaultUrl = ""
 
     @property
     def signing_key(self) -> Path:

@@ -1,17 +1,30 @@
 """Agents' secrets without a Vault: random ones, of which the log keeps a salted hash and nothing else is kept."""
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from services.policy.domain import secret
 from services.policy.domain.agent import Agent
 from services.policy.domain.faults import CredentialsRefused
-from services.policy.ports import Made, Secrets, Shown
+from services.policy.ports import Identity, Made, Secrets, Shown
+
+if TYPE_CHECKING:
+    from chassis.vault.client import Vault
 
 NO_SECRET = secret.hashed("", "none")
 
 
+def identity_over(vault: "Vault | None", new_secret: Secrets) -> Identity:
+    """Agents' secrets in Vault if there is one, else the built-in ones."""
+    if vault is None:
+        return HashedIdentity(new_secret)
+    from services.policy.adapters.identity_vault import AppRoleIdentity
+
+    return AppRoleIdentity(vault)
+
+
 class HashedIdentity:
-    """Implements `ports.Identity`. Everything that an agent has stands in the log, so there is nothing to end outside."""
+    """Implements `ports.Identity`. All that an agent has stands in the log: there is nothing to end outside."""
 
     surface = ""
 

@@ -1,7 +1,7 @@
 """How an agent shows who it is: secrets, wrapped ones too, and the sessions they open.
 
-What is kept of a secret is its salted hash; of one that Vault made, the accessor that Vault knows it by. Of a wrapped one,
-until its token is shown, the hash of the token.
+What is kept of a secret is its salted hash; of one that Vault made, the accessor that Vault knows it by. Of a wrapped
+one, until its token is shown, the hash of the token.
 """
 
 from dataclasses import dataclass, field
@@ -39,8 +39,8 @@ class UnwrapSecret:
 
 @dataclass(frozen=True, slots=True)
 class CreateSession:
-    """`kept` is what is kept of the secret that was shown, `accessor` names what Vault gave for it. `tier` is the one that
-    the agent had when it was asked how long a session lasts."""
+    """`kept` is what is kept of the secret that was shown, `accessor` names what Vault gave for it. `tier` is the one
+    that the agent had when it was asked how long a session lasts."""
 
     role_id: str
     kept: str

@@ -14,7 +14,7 @@ from chassis.config import CLIENT_NAMES, ServiceSettings
 
 ROOT = Path(config.__file__).parent.parent
 WITHOUT_EFFECT = {"LICENSE_SIGNING_SECRET", "WEBSOCKET_URL"}
-UNHONOURED = {"LLM_ENDPOINT": "http://user:hunter2@llm", "OPA_ENDPOINT": "http://opa", "VAULT_URL": "http://vault",
+UNHONOURED = {"LLM_ENDPOINT": "http://user:hunter2@llm", "OPA_ENDPOINT": "http://opa",
               "REQUIRE_LICENSE": "true"}  # fmt: skip
 
 

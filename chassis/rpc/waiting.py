@@ -1,0 +1,51 @@
+"""Health of a process that cannot serve yet: NOT_SERVING, and why, until what it waits for is there."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from chassis.config import ServiceSettings
+
+WHY = "provost-why"
+"""Trailing metadata of a health check's answer: what is wrong, in words."""
+
+
+class Health(health.aio.HealthServicer):
+    """The standard health service, which says besides what is wrong, as long as `why` says anything."""
+
+    def __init__(self, why: Callable[[], str]) -> None:
+        super().__init__()
+        self._why = why
+
+    async def Check(self, request: Any, context: Any) -> Any:
+        if why := self._why():
+            context.set_trailing_metadata(((WHY, why.encode("ascii", "replace").decode()),))
+        return await super().Check(request, context)
+
+
+class Waiting:
+    """Listens where `service` will listen, and answers nothing but health; without a service it does nothing."""
+
+    def __init__(self, settings: ServiceSettings, service: str) -> None:
+        self.why = ""
+        self._health = Health(lambda: self.why)
+        self._address = f"{settings.listen_host}:{settings.port(service)}" if service else ""
+        self._server: grpc.aio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._address:
+            self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+            await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+            self._server.add_insecure_port(self._address)
+            await self._server.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            await self._server.stop(None)

@@ -1,0 +1,8 @@
+# The actuators take the key between processes, and what opens the event log.
+
+path "secret/data/services/internal" {
+  capabilities = ["read"]
+}
+path "secret/data/services/nats" {
+  capabilities = ["read"]
+}

@@ -1,0 +1,8 @@
+# The orchestrator takes the key between processes, and what opens the event log.
+
+path "secret/data/services/internal" {
+  capabilities = ["read"]
+}
+path "secret/data/services/nats" {
+  capabilities = ["read"]
+}
