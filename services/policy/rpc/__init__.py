@@ -9,7 +9,7 @@ from services.policy.rpc.sessions import SessionsRpc
 from services.policy.rpc.sets import SetsRpc
 from services.policy.rpc.simulating import SimulatingRpc
 
-HOT = frozenset({"AuthorizeResponse", "BatchAuthorizeResponse"})
+HOT = frozenset({"AuthorizeResponse", "BatchAuthorizeResponse", "StreamAuthorizeResponse"})
 """Answers with nothing sealed in them: decisions are told as they were made, and sealed as they are written down."""
 
 __all__ = ["HOT", "PolicyServicer"]
