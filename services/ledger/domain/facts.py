@@ -115,6 +115,7 @@ class Answered:
     by: str
     comment: str
     at_us: int
+    changes_requested: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,8 @@ class PromotionRow(NamedTuple):
 
 
 class ApprovalRow(NamedTuple):
-    """What people were asked and what became of it: PENDING, APPROVED, REJECTED or USED, as the events say.
+    """What people were asked and what became of it, as the events say: PENDING, APPROVED, REJECTED, CHANGES_REQUESTED
+    or USED.
 
     Sequences and times are None for what has not happened.
     """
@@ -293,9 +294,10 @@ def _requested(rows: Rows, told: Told, asked: Requested) -> None:
 def _answered(rows: Rows, told: Told, answered: Answered) -> None:
     approval = rows.get(ApprovalRow, (told.tenant, answered.approval_id))
     if approval and approval.answered_us is None:
+        refused = "CHANGES_REQUESTED" if answered.changes_requested else "REJECTED"
         rows.put(
             approval._replace(
-                state="APPROVED" if answered.approved else "REJECTED",
+                state="APPROVED" if answered.approved else refused,
                 answered_by=answered.by,
                 comment=answered.comment,
                 answered_us=answered.at_us,

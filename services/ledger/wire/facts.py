@@ -86,13 +86,18 @@ def _outcome(effect: orchestrator_pb2.Effect) -> Outcome:
 
 def _agent_registered(event: policy.AgentRegistered) -> TierGiven:
     tier = _name(_TIER, event.tier, "TIER_")
-    return TierGiven(event.agent_id, tier, "REGISTERED", "", _microseconds(event.at))
+    return TierGiven(event.agent_id, tier, "REGISTERED", event.registered_by, _microseconds(event.at))
 
 
-def tier_changed(event: Any) -> TierGiven:
-    """Of any event that says `agent_id`, `tier`, `reason`, `by` and `at`: a line in `FACTS` is all that it takes."""
-    tier = _name(_TIER, event.tier, "TIER_")
-    return TierGiven(event.agent_id, tier, event.reason, event.by, _microseconds(event.at))
+def _tier_moved(event: policy.AgentPromoted | policy.AgentDemoted) -> TierGiven:
+    grounds, tier = event.grounds, _name(_TIER, event.to_tier, "TIER_")
+    rule = grounds.rule or ("PROMOTED" if isinstance(event, policy.AgentPromoted) else "DEMOTED")
+    resting_on = [f"policy {grounds.policy_version}" if grounds.policy_version else ""]
+    resting_on.append(f"approval {grounds.approval_id}" if grounds.approval_id else "")
+    on = ", ".join(filter(None, resting_on))
+    reason = f"{rule} ({on})" if on else rule
+    reason = f"{reason}: {grounds.why}" if grounds.why else reason
+    return TierGiven(event.agent_id, tier, reason, grounds.by, _microseconds(event.at))
 
 
 def _agent_revoked(event: policy.AgentRevoked) -> Revoked:
@@ -129,7 +134,10 @@ def _approval_requested(event: policy.ApprovalRequested) -> Requested:
 
 
 def _approval_answered(event: policy.ApprovalAnswered) -> Answered:
-    return Answered(event.approval_id, event.approved, event.by, event.comment, _microseconds(event.at))
+    at_us = _microseconds(event.at)
+    return Answered(
+        event.approval_id, event.approved, event.by, event.comment, at_us, event.changes_requested
+    )
 
 
 def _approval_used(event: policy.ApprovalUsed) -> Used:
@@ -139,6 +147,8 @@ def _approval_used(event: policy.ApprovalUsed) -> Used:
 FACTS: dict[type[Message], Callable[[Any], Fact | None]] = {
     policy.DecisionsMade: _decisions_made,
     policy.AgentRegistered: _agent_registered,
+    policy.AgentPromoted: _tier_moved,
+    policy.AgentDemoted: _tier_moved,
     policy.AgentRevoked: _agent_revoked,
     policy.ApprovalRequested: _approval_requested,
     policy.ApprovalAnswered: _approval_answered,

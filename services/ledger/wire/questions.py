@@ -18,7 +18,7 @@ from services.ledger.domain.questions import (
 from services.ledger.wire.times import from_wire
 
 _DECISIONS = ("ALLOW", "DENY", "NEEDS_APPROVAL")
-_STATES = ("PENDING", "APPROVED", "REJECTED", "USED", "EXPIRED")
+_STATES = ("PENDING", "APPROVED", "REJECTED", "CHANGES_REQUESTED", "USED", "EXPIRED")
 
 
 def event_question(tenant: str, wanted: pb.EventFilter, *, oldest_first: bool) -> EventQuestion:

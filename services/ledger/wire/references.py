@@ -30,6 +30,7 @@ def _decisions_made(event: policy.DecisionsMade) -> References:
 
 _READERS: dict[type[Message], Callable[[Any], References]] = {
     policy.DecisionsMade: _decisions_made,
+    policy.ApprovalVoted: lambda event: References(approvals=(event.approval_id,)),
     policy.ApprovalAnswered: lambda event: References(approvals=(event.approval_id,)),
     policy.ApprovalUsed: lambda event: References(approvals=(event.approval_id,)),
     orchestrator.ActionsDecided: lambda event: References(

@@ -91,7 +91,8 @@ def _run_ended(event: orchestrator.RunEnded, _: str) -> str:
 
 
 def _agent_registered(event: policy.AgentRegistered, _: str) -> str:
-    return f"agent {event.agent_id} was registered at {word(event, 'tier')}"
+    under = f", under {event.parent_agent_id}" if event.parent_agent_id else ""
+    return f"agent {event.agent_id} was registered at {word(event, 'tier')}{under}"
 
 
 def _secret_created(event: policy.AgentSecretCreated, _: str) -> str:
@@ -100,6 +101,28 @@ def _secret_created(event: policy.AgentSecretCreated, _: str) -> str:
 
 def _session_created(event: policy.SessionCreated, _: str) -> str:
     return f"agent {event.agent_id} logged in at {word(event, 'tier')}"
+
+
+def _tier_moved(event: policy.AgentPromoted | policy.AgentDemoted, _: str) -> str:
+    grounds = event.grounds
+    verb = "promoted" if isinstance(event, policy.AgentPromoted) else "demoted"
+    by = f"{grounds.by} by {grounds.rule}" if grounds.rule else grounds.by
+    approval = f", approval {grounds.approval_id}" if grounds.approval_id else ""
+    why = f": {cut(grounds.why)}" if grounds.why else ""
+    return (
+        f"{by} {verb} agent {event.agent_id} from {word(event, 'from_tier')} to {word(event, 'to_tier')} "
+        f"({grounds.compliant_in_row} verified and compliant in a row, {grounds.violations} violations{approval}){why}"
+    )
+
+
+def _agent_suspended(event: policy.AgentSuspended, _: str) -> str:
+    why = f": {cut(event.why)}" if event.why else ""
+    return f"{event.by} suspended agent {event.agent_id}{why}"
+
+
+def _agent_resumed(event: policy.AgentResumed, _: str) -> str:
+    why = f": {cut(event.why)}" if event.why else ""
+    return f"{event.by} let agent {event.agent_id} go on{why}"
 
 
 def _agent_revoked(event: policy.AgentRevoked, _: str) -> str:
@@ -121,15 +144,22 @@ def _decisions_made(event: policy.DecisionsMade, run_id: str) -> str:
 
 def _approval_requested(event: policy.ApprovalRequested, _: str) -> str:
     why = f": {cut(event.why)}" if event.why else ""
+    people = "people were" if event.needed < 2 else f"{event.needed} people were"
     return (
-        f"people were asked to approve {_action(event.action)} for {event.agent_id}, "
+        f"{people} asked to approve {_action(event.action)} for {event.agent_id}, "
         f"on behalf of {event.requested_by}{why}"
     )
 
 
+def _approval_voted(event: policy.ApprovalVoted, _: str) -> str:
+    said = f": {cut(event.comment)}" if event.comment else ""
+    return f"{event.by} said {word(event, 'vote')} to {event.approval_id}, which needs more{said}"
+
+
 def _approval_answered(event: policy.ApprovalAnswered, _: str) -> str:
     said = f": {cut(event.comment)}" if event.comment else ""
-    return f"{event.by} {'approved' if event.approved else 'rejected'} {event.approval_id}{said}"
+    refused = "sent back" if event.changes_requested else "rejected"
+    return f"{event.by} {'approved' if event.approved else refused} {event.approval_id}{said}"
 
 
 def _approval_used(event: policy.ApprovalUsed, _: str) -> str:
@@ -158,10 +188,15 @@ _TELLERS: dict[type[Message], Callable[[Any, str], str]] = {
     policy.AgentRegistered: _agent_registered,
     policy.AgentSecretCreated: _secret_created,
     policy.SessionCreated: _session_created,
+    policy.AgentPromoted: _tier_moved,
+    policy.AgentDemoted: _tier_moved,
+    policy.AgentSuspended: _agent_suspended,
+    policy.AgentResumed: _agent_resumed,
     policy.AgentRevoked: _agent_revoked,
     policy.PolicySetPublished: _policy_set,
     policy.DecisionsMade: _decisions_made,
     policy.ApprovalRequested: _approval_requested,
+    policy.ApprovalVoted: _approval_voted,
     policy.ApprovalAnswered: _approval_answered,
     policy.ApprovalUsed: _approval_used,
     gateway.AccessRefused: _access_refused,

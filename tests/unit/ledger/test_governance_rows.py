@@ -1,12 +1,15 @@
 """Changes of tier and approvals as rows: in order, from none, and told twice they are told once."""
 
+from dataclasses import replace
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provost.policy.v1 import policy_pb2
+from provost.policy.v1 import events_pb2, policy_pb2
 from services.ledger.domain.facts import Answered, Requested, TierGiven, Told, Used
 from services.ledger.domain.projections import AgentRow, ApprovalRow, PromotionRow
-from services.ledger.wire.facts import tier_changed
+from services.ledger.wire.facts import FACTS
 from tests.unit.ledger.story import at
 from tests.unit.ledger.test_projections import BEGIN_US, Tables
 
@@ -48,13 +51,28 @@ def test_a_change_that_is_told_again_takes_no_later_one_back(again: list[int]) -
     assert often.rows == once.rows
 
 
-def test_any_event_that_says_a_tier_and_why_can_become_a_row() -> None:
-    class Promoted:
-        agent_id, tier, reason, by, at = "sre-1", policy_pb2.TIER_T2_BUILDER, "VERIFIED", "key:bob", at(3)
+def test_a_move_says_what_it_rests_on() -> None:
+    def move(kind: type[Any], **grounds: Any) -> Any:
+        event = kind(
+            agent_id="sre-1", from_tier=policy_pb2.TIER_T1_OPERATOR, to_tier=policy_pb2.TIER_T2_BUILDER
+        )
+        event.at.CopyFrom(at(3))
+        event.grounds.MergeFrom(events_pb2.Grounds(**grounds))
+        return FACTS[kind](event)
 
-    assert tier_changed(Promoted()) == TierGiven(
-        "sre-1", "T2_BUILDER", "VERIFIED", "key:bob", BEGIN_US + 3_000_000
-    )
+    given = TierGiven("sre-1", "T2_BUILDER", "", "key:bob", BEGIN_US + 3_000_000)
+    by_rule = {
+        "rule": "promotion.steady",
+        "policy_version": "7",
+        "approval_id": "ap-1",
+        "why": "ten in a row",
+    }
+    for kind, grounds, reason in (
+        (events_pb2.AgentPromoted, by_rule, "promotion.steady (policy 7, approval ap-1): ten in a row"),
+        (events_pb2.AgentPromoted, {}, "PROMOTED"),
+        (events_pb2.AgentDemoted, {"why": "too quick"}, "DEMOTED: too quick"),
+    ):
+        assert move(kind, by="key:bob", **grounds) == replace(given, reason=reason)
 
 
 STORY = (

@@ -231,7 +231,7 @@ def approvals(
     task: Task = "",
     action: Action = "",
     state: Annotated[
-        str, typer.Option("--state", help="Only PENDING, APPROVED, REJECTED, USED or EXPIRED.")
+        str, typer.Option("--state", help="Only PENDING, APPROVED, REJECTED, CHANGES_REQUESTED, USED or EXPIRED.")
     ] = "",
     since: Since = "",
     until: Until = "",

@@ -22,7 +22,7 @@ from services.gateway.web.auth import Doors, Who
 from services.gateway.web.routes.runs import PageSize, PageToken
 from services.gateway.web.routes.values import Time, Word
 
-RecordState = Literal["", "PENDING", "APPROVED", "REJECTED", "USED", "EXPIRED"]
+RecordState = Literal["", "PENDING", "APPROVED", "REJECTED", "CHANGES_REQUESTED", "USED", "EXPIRED"]
 Cursor = Annotated[str, Query(max_length=1000, description="go on behind the id of the last event seen")]
 
 
