@@ -85,12 +85,12 @@ class BudgetLane:
     async def decide(self, wants: Sequence[Want], cause: Cause) -> tuple[Sequence[Drawn], int]:
         size_bytes = sum(size_of(want.record) + _draw_size(want.draw) for want in wants)
         require_fits(size_bytes)
-        waiting = _Wanted(wants, cause, size_bytes)
+        waiting: _Wanted = _Waiting(wants, cause, size_bytes)
         self._of(cause.tenant).decisions.add(waiting)
         return await waiting.answered
 
     async def reserve(self, draw: Draw, cause: Cause) -> tuple[Reservation | BudgetRefusal | None, int]:
-        waiting = _Reserving((draw,), cause, _draw_size(draw))
+        waiting: _Reserving = _Waiting((draw,), cause, _draw_size(draw))
         self._of(cause.tenant).reservations.add(waiting)
         (outcome,), sequence = await waiting.answered
         return outcome, sequence
@@ -99,7 +99,7 @@ class BudgetLane:
         size_bytes = sum(
             _CLOSING_BYTES + _hosts_size(each.spent.hosts if each.spent else ()) for each in closes
         )
-        waiting = _Closing(closes, cause, size_bytes)
+        waiting: _Closing = _Waiting(closes, cause, size_bytes)
         self._of(cause.tenant).closings.add(waiting)
         return await waiting.answered
 
