@@ -61,7 +61,7 @@ class RunContext:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How an approval stands: `PENDING`, `APPROVED`, `REJECTED`, `USED` or `EXPIRED`."""
+    """How an approval stands: `PENDING`, `APPROVED`, `REJECTED`, `CHANGES_REQUESTED`, `USED` or `EXPIRED`."""
 
     approval_id: str
     state: str

@@ -17,8 +17,6 @@ from services.orchestrator.domain.records import Action, Decision
 from services.orchestrator.ports import Answer, RunContext, Session, Standing
 from services.orchestrator.wire import ACTION, CONTEXT, DECISION
 
-APPROVAL_SECONDS = 3600
-
 
 class GrpcPolicy:
     """`ports.PolicyDoor`."""
@@ -57,8 +55,7 @@ class GrpcPolicy:
             action=ACTION.to_message(action),
             action_digest=digest,
             why=why,
-            requested_by=requested_by,
-            ttl_seconds=APPROVAL_SECONDS,
+            requested_by=requested_by,  # for as long as the rule says that asks for it
         )
         return str((await call(self._policy.RequestApproval, request, cause)).approval.approval_id)
 

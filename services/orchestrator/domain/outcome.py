@@ -90,17 +90,20 @@ def outcome_of(run: Run) -> str:
         return "nothing to do: the plan is empty"
     verdicts = Counter(decision.verdict for decision in run.decisions.values())
     states = Counter(effect.state for effect in run.effects.values())
+    back = [d for d in run.decisions.values() if d.reason == "CHANGES_REQUESTED"]
     parts = [f"{len(run.plan)} planned"]
     parts += [f"{count} {word}" for word, count in (
         ("previewed", states[EffectState.PREVIEWED]),
         ("done", states[EffectState.SUCCEEDED]),
         ("failed", states[EffectState.FAILED] + states[EffectState.REFUSED]),
         ("of unknown outcome", states[EffectState.UNKNOWN] + len(unobserved(run))),
-        ("denied", verdicts[Verdict.DENY]),
+        ("sent back for changes", len(back)),
+        ("denied", verdicts[Verdict.DENY] - len(back)),
         ("not approved", verdicts[Verdict.NEEDS_APPROVAL]),
     ) if count]  # fmt: skip
     tail = "; nothing outside was changed" if run.known.mode is Mode.SAFE else ""
-    return ", ".join(parts) + tail
+    # What people want otherwise is said where whoever started the run reads first.
+    return ", ".join(parts) + tail + "".join(f"; {each.action_id}: {each.explanation}" for each in back)
 
 
 def report_of(run: Run) -> bytes:
