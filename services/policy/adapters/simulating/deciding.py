@@ -1,0 +1,103 @@
+"""Decides recorded decisions anew, those that were read together at once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from services.policy.domain.action import RunContext
+from services.policy.domain.decision import Judgement, Verdict, heard, refused, spent
+from services.policy.domain.flips import Flip, Tally, Then, as_then, counts_anew, decided_elsewhere, flip_of
+from services.policy.domain.policyset import PolicySet
+from services.policy.domain.question import Question
+from services.policy.domain.rules import SILENCE, RuleOutcome, rule_input
+from services.policy.domain.spending import Spending
+from services.policy.ports import Rules
+
+
+class Deciding:
+    """`policy` is the new set."""
+
+    def __init__(self, policy: PolicySet, rules: Rules, tally: Tally) -> None:
+        self._policy = policy
+        self._rules = rules
+        self._tally = tally
+        self.spending = Spending(policy.rules)
+
+    def flips(self, thens: Sequence[Then]) -> list[Flip]:
+        """Those that come out otherwise because of the set.
+
+        What comes out otherwise under the set of then, too, rested on something that the log does not show in this
+        order: it is left out, and counted.
+        """
+        asked = [each for each in thens if not decided_elsewhere(each.record)]
+        found: list[Flip] = []
+        for then, again in zip(asked, self._judged(asked, self._policy), strict=True):
+            said = self._within_budget(then, as_then(then, again, self._policy))
+            if said.verdict is then.record.verdict:
+                continue
+            if then.policy is not None and not self._reproduced(then, then.policy):
+                self._tally.leave_out("not_reproduced")
+                continue
+            flip = flip_of(then.record, said)
+            assert flip is not None
+            self._tally.count(flip)
+            found.append(flip)
+        self.spending.settled()
+        return found
+
+    def _within_budget(self, then: Then, said: Judgement) -> Judgement:
+        """What the new set's budgets make of it; they are drawn on in the order of the log."""
+        if said.verdict is Verdict.DENY:
+            return said
+        if counts_anew(then, self._policy):
+            short = self.spending.refusal(then.record)
+            if short is not None:
+                return spent(short)
+        if said.verdict is Verdict.ALLOW:
+            self.spending.spend(then.record, reserved=then.reserved)
+        return said
+
+    def _reproduced(self, then: Then, policy: PolicySet) -> bool:
+        (again,) = self._judged([then], policy)
+        return as_then(then, again, policy).verdict is then.record.verdict
+
+    def _judged(self, thens: Sequence[Then], policy: PolicySet) -> list[Judgement]:
+        questions = [_question(then, policy) for then in thens]
+        judgements = [refused(question) for question in questions]
+        if policy.rules.rego:
+            waiting = [n for n, judgement in enumerate(judgements) if judgement is None]
+            for n, said in zip(waiting, self._said([thens[n] for n in waiting], policy), strict=True):
+                questions[n].rules = said
+        return [
+            judgement or heard(question) for judgement, question in zip(judgements, questions, strict=True)
+        ]
+
+    def _said(self, thens: Sequence[Then], policy: PolicySet) -> Sequence[RuleOutcome]:
+        if not thens:
+            return ()
+        return self._rules.judge(policy, [_input(then) for then in thens])
+
+
+def _question(then: Then, policy: PolicySet) -> Question:
+    record = then.record
+    return Question(
+        record.action,
+        record.mode,
+        record.agent_id,
+        record.task_id,
+        then.agent,
+        then.packet,
+        policy,
+        record.labels,
+        record.steps_done,
+        rules=None if policy.rules.rego else SILENCE,
+    )
+
+
+def _input(then: Then) -> Mapping[str, Any]:
+    record = then.record
+    context = RunContext(
+        record.run_id, record.task_id, record.agent_id, record.mode, steps_done=record.steps_done
+    )
+    return rule_input(
+        record.action, context, then.agent, then.packet, record.labels, int(record.at.timestamp())
+    )

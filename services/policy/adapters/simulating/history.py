@@ -1,0 +1,168 @@
+"""The log as it was: what each recorded decision rested on, put together again as the log goes by."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+from chassis.eventlog.codec import Codec, Unreadable
+from chassis.telemetry import get_logger
+from kernel.events import Recorded
+from provost.state.v1 import events_pb2 as state_events_pb2
+from services.policy.domain.action import Packet
+from services.policy.domain.agent import AGENT, Agent
+from services.policy.domain.closing import Closing, ReservationsClosed
+from services.policy.domain.decision import DecisionsMade
+from services.policy.domain.faults import PolicySetInvalid
+from services.policy.domain.flips import Simulation, Tally, Then, at_tier
+from services.policy.domain.policyset import PolicySet
+from services.policy.domain.policyset_published import PolicySetPublished
+from services.policy.ports import PolicySetReader
+
+COMMITTED_WITHIN = timedelta(minutes=10)
+"""How far the time of an event may be from those of the decisions in it."""
+
+_log = get_logger("policy.simulating")
+
+
+def filters(tenant: str) -> tuple[str, ...]:
+    """What has to be read of the log."""
+    return (
+        f"evt.{tenant}.policy.agent.*.*",
+        f"evt.{tenant}.policy.policyset.*.*",
+        f"evt.{tenant}.policy.decisions.*.DecisionsMade",
+        f"evt.{tenant}.policy.budget.*.DecisionsMade",
+        f"evt.{tenant}.policy.budget.*.ReservationsClosed",
+        f"evt.{tenant}.state.agent.*.PacketIssued",
+        f"evt.{tenant}.state.agent.*.RunLabelled",
+    )
+
+
+class History:
+    """Agents, packets, labels and sets as they were at each point of the log."""
+
+    def __init__(
+        self,
+        asked: Simulation,
+        codec: Codec,
+        reader: PolicySetReader,
+        tally: Tally,
+        closed: Callable[[tuple[Closing, ...]], None],
+    ) -> None:
+        self._asked = asked
+        self._codec = codec
+        self._reader = reader
+        self._tally = tally
+        self._closed = closed
+        self._agents: dict[str, Agent | None] = {}
+        self._packets: dict[str, Packet] = {}
+        self._labels: dict[str, tuple[str, ...]] = {}
+        default = reader.read(reader.default_document)
+        self._compiled: dict[str, PolicySet | None] = {default.version: default}
+        self._documents: dict[str, str] = {}
+
+    def take(self, recorded: Recorded) -> Iterator[Then]:
+        """The decisions that `recorded` holds, if any, with what they rested on; anything else is remembered."""
+        _, _, _, aggregate, key, event_type = recorded.subject.split(".")
+        match aggregate, event_type:
+            case _, "DecisionsMade":
+                yield from self._decisions(recorded)
+            case _, "ReservationsClosed":
+                self._settled(recorded)
+            case "policyset", _:
+                self._published(recorded)
+            case _, "PacketIssued":
+                self._packet(key, recorded)
+            case _, "RunLabelled":
+                said = state_events_pb2.RunLabelled.FromString(recorded.payload)
+                self._labels[said.run_id] = (*self._labels.get(said.run_id, ()), *said.labels)
+            case "agent", _:
+                self._agent(key, recorded)
+
+    def _decisions(self, recorded: Recorded) -> Iterator[Then]:
+        if self._elsewhen(recorded):
+            return
+        try:
+            made = self._codec.decode(recorded)
+        except Unreadable as problem:
+            _log.error("decisions not read", problem=problem.text)
+            self._tally.leave_out("unreadable")
+            return
+        assert isinstance(made, DecisionsMade)
+        reserved = {each.decision_id for each in made.reservations}
+        for record in made.decisions:
+            if not self._asked.covers(record):
+                continue
+            self._tally.decisions += 1
+            agent = self._agents.get(record.agent_id, AGENT.initial)
+            if agent is None:
+                self._tally.leave_out("unreadable")
+                continue
+            if not record.labels and record.run_id in self._labels:
+                record.labels = self._labels[record.run_id]  # from before decisions said theirs
+            yield Then(
+                record,
+                at_tier(agent, record),
+                self._packets.get(record.agent_id),
+                self._policy(record.policy_version),
+                record.decision_id in reserved,
+            )
+
+    def _settled(self, recorded: Recorded) -> None:
+        try:
+            event = self._codec.decode(recorded)
+        except Unreadable as problem:
+            _log.error("closings not read", problem=problem.text)
+            return
+        assert isinstance(event, ReservationsClosed)
+        self._closed(event.closings)
+
+    def _elsewhen(self, recorded: Recorded) -> bool:
+        """Whether all decisions in it lie outside of what is asked for: then it need not be decoded."""
+        asked = self._asked
+        if asked.from_time is None and asked.to_time is None:
+            return False
+        try:
+            at = datetime.fromisoformat(recorded.headers.get("ce-time", ""))
+        except ValueError:
+            return False
+        if asked.from_time is not None and at < asked.from_time - COMMITTED_WITHIN:
+            return True
+        return asked.to_time is not None and at > asked.to_time + COMMITTED_WITHIN
+
+    def _agent(self, agent_id: str, recorded: Recorded) -> None:
+        agent = self._agents.get(agent_id, AGENT.initial)
+        if agent is None:
+            return
+        try:
+            self._agents[agent_id] = AGENT.evolve(agent, self._codec.decode(recorded))  # type: ignore[arg-type]
+        except Unreadable as problem:
+            _log.error("agent not read", problem=problem.text)
+            self._agents[agent_id] = None  # as for live decisions: nothing is known of it any more
+
+    def _packet(self, agent_id: str, recorded: Recorded) -> None:
+        try:
+            packet = self._codec.decode(recorded)
+        except Unreadable:
+            self._packets.pop(agent_id, None)  # as for live decisions: it might have forbidden anything
+            return
+        assert isinstance(packet, Packet)
+        self._packets[agent_id] = packet
+
+    def _published(self, recorded: Recorded) -> None:
+        try:
+            event = self._codec.decode(recorded)
+        except Unreadable as problem:
+            _log.error("policy set not read", problem=problem.text)
+            return
+        if isinstance(event, PolicySetPublished):
+            self._documents[event.version] = event.document
+            self._compiled.pop(event.version, None)
+
+    def _policy(self, version: str) -> PolicySet | None:
+        """The set that was in force then; None when it is not known any more, or cannot be read."""
+        if version not in self._compiled:
+            document = self._documents.get(version)
+            try:
+                self._compiled[version] = self._reader.read(document) if document is not None else None
+            except PolicySetInvalid:
+                self._compiled[version] = None
+        return self._compiled[version]

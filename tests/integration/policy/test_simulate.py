@@ -1,0 +1,295 @@
+"""The time machine on a real nats-server: a process of its own decides what is recorded again, and tells what flips."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chassis.eventlog.subject_keys import NatsSubjectKeys
+from chassis.eventlog.wire import Connection
+from kernel.faults import Invalid
+from kernel.ports import Seal
+from services.policy.adapters.simulating.running import ChildSimulations
+from services.policy.domain.action import Mode
+from services.policy.domain.decision import DecisionRecord, Verdict
+from services.policy.domain.flips import Simulated, Simulation
+from services.policy.domain.policyset_published import PolicySetPublished
+from services.policy.domain.revocation import AgentRevoked
+from services.policy.domain.tier import Tier
+from tests.fakes.decided_history import AT, SETS, TENANT, Written, an_agent, approved, changed, decided
+from tests.fakes.nats_server import NatsServer
+
+NO_CHECKS = changed("2", ("actions: [ansible.check]", "actions: [service.restart]"))
+"""T1 may restart services where it could run checks."""
+
+
+@pytest.fixture(scope="module")
+def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all: the keys on the server are wrapped with it."""
+    return tmp_path_factory.mktemp("keys") / "sealing.key"
+
+
+@pytest.fixture
+async def simulations(
+    nats_server: NatsServer, events: Connection, key_file: Path
+) -> AsyncIterator[ChildSimulations]:
+    keys = await NatsSubjectKeys(events, key_file, "tests").start()
+    yield ChildSimulations(nats_server.url, key_file)
+    await keys.stop()
+
+
+async def told(simulations: ChildSimulations, asked: Simulation) -> tuple[Simulated, list[Simulated]]:
+    """The last that was told, and all."""
+    async with aclosing(simulations.run(asked)) as telling:
+        every = [each async for each in telling]
+    assert every[-1].done
+    return every[-1], every
+
+
+def flips_of(every: list[Simulated]) -> list[tuple[str, Verdict, Verdict, str]]:
+    return [
+        (flip.action.name, flip.before, flip.after, flip.after_reason)
+        for each in every
+        for flip in each.flips
+    ]
+
+
+async def test_every_decision_that_comes_out_otherwise_is_told_and_counted(
+    simulations: ChildSimulations, events: Connection
+) -> None:
+    log = Written(events)
+    await log.agent(an_agent())
+    await log.decisions([decided() for _ in range(20)] + [decided("ansible.check")])
+    await log.decisions([decided("service.restart"), decided("ansible.check", environment="staging")])
+    last, every = await told(simulations, Simulation(TENANT, NO_CHECKS))
+    assert flips_of(every) == [
+        ("ansible.check", "ALLOW", "DENY", "ENVIRONMENT_NOT_ALLOWED"),
+        ("service.restart", "DENY", "ALLOW", "ALLOWED_BY_TIER"),
+        ("ansible.check", "ALLOW", "DENY", "ENVIRONMENT_NOT_ALLOWED"),
+    ]
+    totals = last.totals
+    assert (totals.decisions, totals.flips, totals.left_out) == (23, 3, {})
+    assert totals.by_change == {"ALLOW>DENY": 2, "DENY>ALLOW": 1}
+    assert totals.by_agent == {"sre-1": 3}
+    assert totals.by_action == {"ansible.check": 2, "service.restart": 1}
+    assert totals.position == 4
+
+
+async def test_the_set_it_was_decided_under_flips_nothing(
+    simulations: ChildSimulations, events: Connection
+) -> None:
+    log = Written(events)
+    agent = an_agent("boss", Tier.T4_ARCHITECT)
+    await log.agent(agent)
+    for mode in Mode:
+        for environment in ("sandbox", "production", "moon"):
+            names = ("diagnostics.disk", "hardware.replace", "no.such")
+            await log.decisions(
+                [decided(name, agent=agent, mode=mode, environment=environment) for name in names]
+            )
+    last, _ = await told(simulations, Simulation(TENANT, SETS.default_document))
+    assert (last.totals.decisions, last.totals.flips, last.totals.left_out) == (27, 0, {})
+
+
+async def test_what_was_approved_stays_allowed_where_the_same_approval_is_asked_for(
+    simulations: ChildSimulations, events: Connection
+) -> None:
+    log = Written(events)
+    agent = an_agent("exec", Tier.T3_EXECUTOR)
+    await log.agent(agent)
+    waits = decided("service.restart", agent=agent, environment="production")
+    assert waits.verdict is Verdict.NEEDS_APPROVAL
+    await log.decisions([waits])
+    await log.decisions([approved(waits)])
+    same = changed("2", ("Restarts one service.", "Restarts a service."))
+    last, _ = await told(simulations, Simulation(TENANT, same))
+    assert (last.totals.decisions, last.totals.flips) == (2, 0)
+    two = changed("3", ("  - id: production\n", "  - id: production\n    needs: 2\n"))
+    _, every = await told(simulations, Simulation(TENANT, two))
+    assert flips_of(every) == [("service.restart", "ALLOW", "NEEDS_APPROVAL", "APPROVAL_REQUIRED")]
+    none = changed("4", ("  - id: production\n    environments: [production]\n", ""))
+    _, every = await told(simulations, Simulation(TENANT, none))
+    assert flips_of(every) == [("service.restart", "NEEDS_APPROVAL", "ALLOW", "ALLOWED_BY_TIER")]
+
+
+async def test_facts_are_those_of_then(simulations: ChildSimulations, events: Connection) -> None:
+    log = Written(events)
+    await log.agent(an_agent())
+    await log.decisions([decided("ansible.check")])
+    await log.packet("sre-1", forbidden=["ansible.*"])
+    forbidden = replace(decided("ansible.check"), verdict=Verdict.DENY, reason="FORBIDDEN_BY_PACKET")
+    await log.decisions([forbidden])
+    await log.packet("sre-1")
+    await log.put("policy", "agent", "sre-1", AgentRevoked("sre-1", "operator", "", "key:ops", AT))
+    revoked = replace(decided("ansible.check"), verdict=Verdict.DENY, reason="AGENT_REVOKED")
+    await log.decisions([revoked, replace(revoked, rule="token", reason="TOKEN_EXPIRED")])
+    last, every = await told(simulations, Simulation(TENANT, NO_CHECKS))
+    assert flips_of(every) == [("ansible.check", "ALLOW", "DENY", "ENVIRONMENT_NOT_ALLOWED")]
+    assert (last.totals.decisions, last.totals.left_out) == (4, {})
+
+
+async def test_labels_count_whether_the_decision_says_them_or_the_log(
+    simulations: ChildSimulations, events: Connection
+) -> None:
+    log = Written(events)
+    agent = an_agent("exec", Tier.T3_EXECUTOR)
+    await log.agent(agent)
+    flow = "flows:\n  - id: no-restarts\n    labels: [secret]\n    actions: [service.restart]\n"
+    tight = changed("2", ("flows:\n", flow))
+    await log.decisions([decided("service.restart", agent=agent, run_id="clean")])
+    await log.decisions([decided("service.restart", agent=agent, run_id="says", labels=("secret",))])
+    await log.labelled("exec", "old", "secret")
+    await log.decisions([decided("service.restart", agent=agent, run_id="old")])
+    _, every = await told(simulations, Simulation(TENANT, tight))
+    assert [flip.run_id for each in every for flip in each.flips] == ["says", "old"]
+    assert {flip.after_rule for each in every for flip in each.flips} == {"flow.no-restarts"}
+
+
+async def test_what_would_not_come_out_as_recorded_is_left_out(
+    simulations: ChildSimulations, events: Connection
+) -> None:
+    """As when a packet was replaced between a decision and its place in the log: that is no fault of the new set."""
+    log = Written(events)
+    await log.agent(an_agent())
+    await log.packet("sre-1", forbidden=["diagnostics.*"])
+    await log.decisions([decided()])
+    last, _ = await told(simulations, Simulation(TENANT, NO_CHECKS))
+    assert (last.totals.flips, last.totals.left_out) == (0, {"not_reproduced": 1})
+
+
+async def test_a_set_that_was_in_force_for_a_while_is_known(
+    simulations: ChildSimulations, events: Connection
+) -> None:
+    log = Written(events)
+    await log.agent(an_agent())
+    await log.put("policy", "policyset", "current", PolicySetPublished("2", NO_CHECKS, "key:admin", AT))
+    policy = SETS.read(NO_CHECKS)
+    await log.decisions([decided("service.restart", policy=policy), decided("ansible.check", policy=policy)])
+    _, every = await told(simulations, Simulation(TENANT, SETS.default_document))
+    assert flips_of(every) == [
+        ("service.restart", "ALLOW", "DENY", "TIER_TOO_LOW"),
+        ("ansible.check", "DENY", "ALLOW", "ALLOWED_BY_TIER"),
+    ]
+
+
+async def test_only_what_is_asked_for_is_decided_again(
+    simulations: ChildSimulations, events: Connection
+) -> None:
+    log = Written(events)
+    for agent_id in ("sre-1", "sre-2"):
+        await log.agent(an_agent(agent_id))
+    for second in range(10):
+        records = [
+            decided("ansible.check", agent=an_agent(each), after_seconds=second)
+            for each in ("sre-1", "sre-2")
+        ]
+        await log.decisions(records)
+    late, until = AT.replace(second=3), AT.replace(second=7)
+    last, _ = await told(simulations, Simulation(TENANT, NO_CHECKS, late, until))
+    assert (last.totals.decisions, last.totals.flips) == (8, 8)
+    last, _ = await told(simulations, Simulation(TENANT, NO_CHECKS, late, until, "sre-2"))
+    assert (last.totals.decisions, last.totals.by_agent) == (4, {"sre-2": 4})
+    last, _ = await told(simulations, Simulation("another", NO_CHECKS))
+    assert last.totals.decisions == 0
+
+
+async def test_as_many_flips_are_told_as_were_asked_for_and_all_are_counted(
+    simulations: ChildSimulations, events: Connection
+) -> None:
+    log = Written(events)
+    await log.agent(an_agent())
+    for _ in range(5):
+        await log.decisions([decided("ansible.check") for _ in range(200)])
+    last, every = await told(simulations, Simulation(TENANT, NO_CHECKS, max_flips=150))
+    assert (last.totals.flips, len(flips_of(every))) == (1000, 150)
+    assert max(len(each.flips) for each in every) <= 100
+
+
+def sealed(record: DecisionRecord, seal: Seal) -> DecisionRecord:
+    """As policy writes it down."""
+    action = record.action
+    parameters = {name: seal.seal(value) for name, value in action.parameters.items()}
+    return replace(record, action=replace(action, target=seal.seal(action.target), parameters=parameters))
+
+
+async def test_other_budgets_are_drawn_on_anew(simulations: ChildSimulations, events: Connection) -> None:
+    log = Written(events)
+    agent = an_agent()
+    await log.agent(agent)
+    budget = "budgets:\n  - id: few\n    scope: run\n    limits: {actions: 3}\n\npromotions:\n"
+    tight = changed("2", ("promotions:\n", budget))
+    for run_id in ("a", "b"):
+        await log.decisions([decided("ansible.check", run_id=run_id) for _ in range(4)])
+    await log.decisions([decided("ansible.check", run_id="safe", mode=Mode.SAFE) for _ in range(9)])
+    last, every = await told(simulations, Simulation(TENANT, tight))
+    assert [(flip.run_id, flip.after_reason, flip.after_rule) for each in every for flip in each.flips] == [
+        ("a", "BUDGET_SPENT", "budget.set.few"),
+        ("b", "BUDGET_SPENT", "budget.set.few"),
+    ]
+    policy = SETS.read(tight)
+    await log.put("policy", "policyset", "current", PolicySetPublished("2", tight, "key:admin", AT))
+    spent = replace(
+        decided("ansible.check", run_id="c", policy=policy),
+        verdict=Verdict.DENY, reason="BUDGET_SPENT", rule="budget.set.few",
+    )  # fmt: skip
+    await log.decisions([spent], "budget")
+    last, every = await told(simulations, Simulation(TENANT, tight.replace('version: "2"', 'version: "3"')))
+    assert (last.totals.flips, last.totals.left_out) == (2, {})
+    _, every = await told(simulations, Simulation(TENANT, changed("4")))
+    assert flips_of(every) == [("ansible.check", "DENY", "ALLOW", "ALLOWED_BY_TIER")]
+
+
+async def test_what_is_sealed_is_opened_and_what_is_erased_is_left_out(
+    simulations: ChildSimulations, events: Connection, key_file: Path
+) -> None:
+    log = Written(events)
+    await log.agent(an_agent())
+    keys = await NatsSubjectKeys(events, key_file, "test").start()
+    kept, gone = await keys.of_subject(TENANT, "alice"), await keys.of_subject(TENANT, "bob")
+    record, other = decided("ansible.check", target="host-a"), decided("ansible.check", target="host-b")
+    await log.decisions([sealed(record, kept), sealed(other, gone)])
+    await keys.delete(TENANT, keys.subject_id(TENANT, "bob"), gone.key_id)
+    await keys.stop()
+    capability = (
+        "- actions: [ansible.check]\n        environments: [sandbox, staging, production]\n        targets: "
+    )
+    narrow = changed("2", (f'{capability}["*"]', f'{capability}["db-*"]'))
+    last, every = await told(simulations, Simulation(TENANT, narrow))
+    (flip,) = [flip for each in every for flip in each.flips]
+    assert (flip.action.target, flip.action.parameters, flip.after_reason) == (
+        "host-a",
+        {"top": "5"},
+        "OUT_OF_SCOPE",
+    )
+    assert (last.totals.decisions, last.totals.left_out) == (2, {"erased": 1})
+
+
+async def test_a_set_that_could_not_go_live_is_told_with_its_place(simulations: ChildSimulations) -> None:
+    with pytest.raises(Invalid) as refused:
+        await told(simulations, Simulation(TENANT, "version: 1\nactions: {}\n"))
+    assert refused.value.reason == "POLICY_SET_INVALID"
+
+
+async def test_whoever_goes_away_ends_it(
+    simulations: ChildSimulations, events: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Written(events)
+    await log.agent(an_agent())
+    for _ in range(20):
+        await log.decisions([decided("ansible.check") for _ in range(500)])
+    started: list[asyncio.subprocess.Process] = []
+    start = asyncio.create_subprocess_exec
+
+    async def noted(*arguments: str, **options: object) -> asyncio.subprocess.Process:
+        process = await start(*arguments, **options)  # type: ignore[arg-type]
+        started.append(process)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", noted)
+    async with aclosing(simulations.run(Simulation(TENANT, NO_CHECKS, max_flips=10_000))) as telling:
+        assert not (await anext(telling)).done
+    (process,) = started
+    assert process.returncode == -9
