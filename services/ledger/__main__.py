@@ -2,8 +2,8 @@
 
 import sys
 
-from chassis import metrics, process, telemetry
-from chassis.config import load
+from chassis import process
+from chassis.beginning import begun
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.opened import opened
 from chassis.rpc.opening import Opening
@@ -29,9 +29,8 @@ from services.ledger.wire.understanding import understand
 
 async def main(stopping: process.Stopping) -> None:
     sys.setswitchinterval(0.001)  # whoever writes gives way at every statement, and waits this long each time
-    settings = load(LedgerSettings)
-    telemetry.configure("ledger", settings)
-    metrics.serve(settings.metrics_port_of("ledger"))
+    took = await begun(LedgerSettings, "ledger", stopping)
+    settings = took.settings
     connection, keys = await opened(settings, "ledger")
     erasures = Erasures(connection, keys, settings.personal_days)
     signer = FileSigner(ORIGIN, settings.signing_key, settings.signed_head)
@@ -44,7 +43,7 @@ async def main(stopping: process.Stopping) -> None:
     def follow(after: int, deliver: Deliver) -> Follower:
         return Follower(connection, FILTERS, after, deliver, "ledger", gather_seconds=0.03)
 
-    server = Server(settings, "ledger", tell=Opening(keys, AS_PUBLISHED))
+    server = Server(settings, "ledger", tell=Opening(keys, AS_PUBLISHED), why=took.why)
     causes = Causes(book, understand, references_of)
     exports = Exports(book, signer, ProcessExporter(), ledger.tree_head, lambda: ledger.position)
     server.add(add_LedgerServiceServicer_to_server, LedgerServicer(ledger, exports, causes, erasures.erasing))
@@ -52,7 +51,7 @@ async def main(stopping: process.Stopping) -> None:
     await server.start()
     reactor = Reactor(ledger, follow, server.set_serving, settings.ledger_scrub_seconds)
     await stopping.ends(reactor.run())
-    for stop in (server.stop, erasures.stop, book.close, connection.close):
+    for stop in (server.stop, erasures.stop, book.close, connection.close, took.stop):
         await stop()
 
 

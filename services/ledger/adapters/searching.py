@@ -22,8 +22,8 @@ Query = Select[Any]
 Rows = Sequence[Sequence[Any]]
 Search = Generator[Query, Rows, R]
 
-MAX_BLOCKS = 4096
-"""How many blocks one page looks at, at most: a million events."""
+MAX_BLOCKS = 16 + 128 + 4 * 512
+"""How many blocks one page looks at, at most: half a million events, so that no page takes long that finds nothing."""
 MAX_ROWS = 2000
 """How many rows one page reads, at most, to find those it answers."""
 _BLOCKS_AT_ONCE = (16, 128, 512)

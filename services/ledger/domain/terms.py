@@ -158,7 +158,7 @@ def members_of(members: bytes) -> int:
         return int.from_bytes(members, "little")
     bitmap = 0
     for member in members:
-        bitmap |= 1 << member
+        bitmap |= _BITS[member]
     return bitmap
 
 
