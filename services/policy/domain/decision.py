@@ -158,7 +158,7 @@ def powerless(agent: Agent) -> Judgement | None:
 def asked_otherwise(judgement: Judgement, wish: str) -> Judgement:
     """A refusal, and what those said who would have it otherwise: whoever started the run is to read it."""
     said = "".join(each if each.isprintable() else " " for each in wish[:MAX_WISH])
-    change = Change("approval", f"another one, for what was wished: {said}", "agent")
+    change = Change("approval", "another one, for what was wished instead", "agent")
     return replace(
         judgement, explanation=f"{judgement.explanation} What they said: {said}", changes=(change,)
     )

@@ -21,6 +21,7 @@ ADDRESS = (
     "where somebody came from who was turned away at the door: no subject's, and told in docs/erasure.md"
 )
 OURS = "a sentence of ours, of counts and names alone"
+OPERATED = "what those who operate say of agents: there is no subject here, and they name nobody"
 STRAIGHT = "written straight to state by whoever works with it: kept as it came (docs/erasure.md)"
 SEALED = "sealed already, under the key of the run it is about"
 
@@ -29,10 +30,11 @@ NOT_PERSONAL = {
     IDS: """agent_id task_id run_id session_id role_id secret_hash decision_id action_id action_digest approval_id
         approval_ids effect_id subject_key subject_id key_id report_sha256 artifact_sha256 Artifact.sha256
         Artifact.name Artifact.media_type holder rule policy_version agent_version evidence_id evidence version
-        PolicySetPublished.document previous_agent_id Handoff.artifacts last_run_id Refusal.method PastAction.name
+        PolicySetPublished.document previous_agent_id parent_agent_id run_ids Handoff.artifacts last_run_id Refusal.method PastAction.name
         with_agent_ids from_agent_id to_agent_id recipients message_id message_ids in_reply_to
         Entry.author state_hash""",
-    PEOPLE: "requested_by by created_for Refusal.actor",
+    PEOPLE: "requested_by registered_by approvers by created_for Refusal.actor",
+    OPERATED: "Grounds.why AgentSuspended.why AgentResumed.why",
     PATTERNS: """Constraints.scope Constraints.forbidden Constraints.required_steps constraints_reminder deliverables
         success_criteria escalation_rules environment obligations Action.name labels by_reading""",
     CLASSES: """reason kind phase step error_type cause severity RevocationReason.type last_reason
