@@ -3,7 +3,8 @@
 import asyncio
 from importlib.metadata import version
 
-from chassis import config, metrics, process, store, telemetry
+from chassis import process, store, telemetry
+from chassis.beginning import begun
 from chassis.eventlog.connection import connect
 from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.stream import ensure_stream
@@ -23,9 +24,8 @@ from services.gateway.wire.events import CODEC
 
 
 async def main(stopping: process.Stopping) -> None:
-    settings = config.load(GatewaySettings)
-    telemetry.configure("gateway", settings)
-    metrics.serve(settings.metrics_port_of("gateway"))
+    took = await begun(GatewaySettings, "gateway", stopping, store=True)
+    settings = took.settings
     nats = await connect(settings.nats_url, name="gateway")
     await ensure_stream(nats)
     log = JetStreamLog(nats, CODEC, source="provost/gateway")
@@ -53,7 +53,7 @@ async def main(stopping: process.Stopping) -> None:
     await stopping.wait()
     await asyncio.gather(front.stop(), web.stop())
     await refusals.stop()
-    await asyncio.gather(nats.close(), rates.aclose())
+    await asyncio.gather(nats.close(), rates.aclose(), took.stop())
 
 
 if __name__ == "__main__":

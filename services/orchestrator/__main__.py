@@ -1,6 +1,7 @@
 """The orchestrator's composition root."""
 
-from chassis import config, metrics, process, telemetry
+from chassis import process
+from chassis.beginning import begun
 from chassis.eventlog.aggregates import HeldAggregates
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.jetstream import JetStreamLog
@@ -21,9 +22,8 @@ from services.orchestrator.wire import EVENTS
 
 
 async def main(stopping: process.Stopping) -> None:
-    settings = config.load(OrchestratorSettings)
-    telemetry.configure("orchestrator", settings)
-    metrics.serve(settings.metrics_port_of("orchestrator"))
+    took = await begun(OrchestratorSettings, "orchestrator", stopping)
+    settings = took.settings
     nats, keys = await opened(settings, "orchestrator")
     runs = HeldAggregates(RUN, JetStreamLog(nats, EVENTS, source="provost/orchestrator"), EVENTS)
     knowledge, privacy = SqliteKnowledge(settings.knowledge, keys), SubjectPrivacy(keys)
@@ -37,8 +37,9 @@ async def main(stopping: process.Stopping) -> None:
     reactor = Reactor(runs, conductor)
     follower = Follower(nats, reactor.filters, 0, reactor.take, "orchestrator", gather_seconds=0.02)
     server = Server(
-        settings, "orchestrator", max_message_bytes=LARGE_MESSAGES, unary_seconds=360.0, tell=Opening(keys)
-    )
+        settings, "orchestrator", max_message_bytes=LARGE_MESSAGES, unary_seconds=360.0, tell=Opening(keys),
+        why=took.why,
+    )  # fmt: skip
     servicer = OrchestratorServicer(service, crew, at.sessions, at.state)
     server.add(add_OrchestratorServiceServicer_to_server, servicer)
     await keys.start(conductor.subject_erased)
@@ -51,7 +52,7 @@ async def main(stopping: process.Stopping) -> None:
     await stopping.wait()
     conductor.let_waiters_go()
     await server.stop()
-    for close in (conductor.close, follower.stop, knowledge.close, keys.stop, nats.close):
+    for close in (conductor.close, follower.stop, knowledge.close, keys.stop, nats.close, took.stop):
         await close()
 
 

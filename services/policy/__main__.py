@@ -2,19 +2,19 @@
 
 import asyncio
 
-from chassis import metrics, process, telemetry
-from chassis.config import load
+from chassis import process
+from chassis.beginning import begun
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.opened import opened
 from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
-from chassis.vault.taking import taken
 from provost.policy.v1.policy_pb2_grpc import add_PolicyServiceServicer_to_server
 from services.policy.adapters.budget_lane import BudgetLane
 from services.policy.adapters.group_commit import GroupCommit
 from services.policy.adapters.identity import identity_over
 from services.policy.adapters.policyset_yaml import YamlPolicySets
+from services.policy.adapters.revoking import Revoking
 from services.policy.adapters.signing import FileSigner, digest_of
 from services.policy.adapters.simulating.running import ChildSimulations
 from services.policy.config import PolicySettings
@@ -26,28 +26,29 @@ from services.policy.wire import CODEC
 
 
 async def main(stopping: process.Stopping) -> None:
-    loaded = load(PolicySettings)
-    telemetry.configure("policy", loaded)
-    took = await taken(loaded, "policy", stopping)
+    took = await begun(PolicySettings, "policy", stopping)
     settings = took.settings
-    metrics.serve(settings.metrics_port_of("policy"))
     connection, keys = await opened(settings, "policy")
     log = JetStreamLog(connection, CODEC, source="provost/policy")
     held = Held(log, CODEC)
+    revoking = Revoking(connection)
+    held.also(revoking.take)
     follower = Follower(connection, FILTERS, 0, held.deliver, "policy", gather_seconds=0.01)
     groups, lane = GroupCommit(log), BudgetLane(held.budgets, follower)
     means = Means(
         record=groups, budgets=lane, identity=identity_over(took.vault, process.new_secret),
         signer=FileSigner(settings.signing_key), reader=YamlPolicySets(), digest=digest_of, keys=keys,
-        simulations=ChildSimulations(settings.nats_url, settings.sealing_key_file),
+        simulations=ChildSimulations(settings.nats_url, settings.sealing_key_file), words=revoking,
         now=process.now, new_id=process.new_id, new_secret=process.new_secret,
     )  # fmt: skip
     policy = Policy(held, follower, means)
+    revoking.serve(settings, policy.taking.surfaces, policy.unconfirmed)
     server = Server(settings, "policy", tell=Opening(keys, verbatim=HOT), why=took.why)
     server.add(add_PolicyServiceServicer_to_server, PolicyServicer(policy))
     await keys.start(policy.authorization.subject_erased)
     await follower.start()
     await follower.caught_up()
+    await revoking.start()
     await server.start()
     policy.endings.remember()
     await policy.policy_sets.publish_default(process.now())
@@ -61,7 +62,7 @@ async def main(stopping: process.Stopping) -> None:
         for task in tasks:
             task.cancel()
     await server.stop()
-    for stop in (groups.stop, lane.stop, follower.stop, keys.stop, connection.close, took.stop):
+    for stop in (revoking.stop, groups.stop, lane.stop, follower.stop, keys.stop, connection.close, took.stop):
         await stop()
 
 

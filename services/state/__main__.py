@@ -1,7 +1,7 @@
 """State's composition root."""
 
-from chassis import metrics, process, store, telemetry
-from chassis.config import load
+from chassis import process, store
+from chassis.beginning import begun
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.opened import opened
@@ -21,9 +21,8 @@ from services.state.wire import CODEC, FILTERS
 
 
 async def main(stopping: process.Stopping) -> None:
-    settings = load(StateSettings)
-    telemetry.configure("state", settings)
-    metrics.serve(settings.metrics_port_of("state"))
+    took = await begun(StateSettings, "state", stopping, store=True)
+    settings = took.settings
     connection, keys = await opened(settings, "state")
     jetstream = JetStreamLog(connection, CODEC, source="provost/state")
     view, (kept, every) = View(), kept_over(SequencingLog(jetstream), CODEC)
@@ -40,7 +39,7 @@ async def main(stopping: process.Stopping) -> None:
     follower = Follower(connection, FILTERS, upto, reactor.deliver, "state", gather_seconds=0.03)
     audit = StoreAudit(view, derived, mirror, LogHistory(jetstream, FILTERS), follower, process.now)
     state = State(kept, view, mirror, audit, follower, contents, vigil, turns, process)
-    server = Server(settings, "state", max_message_bytes=MAX_MESSAGE_BYTES, tell=Opening(keys))
+    server = Server(settings, "state", max_message_bytes=MAX_MESSAGE_BYTES, tell=Opening(keys), why=took.why)
     server.add(add_StateServiceServicer_to_server, StateServicer(state, watched.watching))
     await keys.start()
     await mirror.open(await jetstream.last_sequence())
@@ -52,7 +51,7 @@ async def main(stopping: process.Stopping) -> None:
         await stopping.wait()
         turns.close()
         await server.stop()
-    for stop in (follower.stop, client.aclose, keys.stop, connection.close):
+    for stop in (follower.stop, client.aclose, keys.stop, connection.close, took.stop):
         await stop()
 
 

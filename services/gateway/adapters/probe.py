@@ -11,6 +11,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chassis import process
+from chassis.rpc.waiting import WHY
 from services.gateway.adapters.peers import Peer
 from services.gateway.domain.records import Component, Status
 
@@ -71,13 +72,15 @@ class EverythingProbe:
 
 async def _service(watched: Watched) -> list[Component]:
     name = watched.peer.name
-    healthy, detail = True, ""
+    healthy, detail, why = True, "", ""
     try:
         stub: Any = health_pb2_grpc.HealthStub(watched.peer.channel)
         request = health_pb2.HealthCheckRequest()
-        answer = await stub.Check(request, timeout=TIMEOUT_SECONDS, wait_for_ready=False)
+        call = stub.Check(request, timeout=TIMEOUT_SECONDS, wait_for_ready=False)
+        answer, said = await call, dict(await call.trailing_metadata()).get(WHY, "")
+        why = said.decode() if isinstance(said, bytes) else said
         if answer.status != _SERVING:
-            healthy, detail = False, "it is up, but not ready: it waits for what it depends on"
+            healthy, detail = False, why or "it is up, but not ready: it waits for what it depends on"
     except grpc.aio.AioRpcError as error:
         healthy, detail = False, f"it does not answer ({error.code().name})"
     if not healthy:
@@ -85,7 +88,8 @@ async def _service(watched: Watched) -> list[Component]:
     page, problem = await _page(watched.metrics_url)
     if problem:
         return [Component(name, True, -1, problem)]
-    return [Component(name, True, *lag_of(page)), *witnesses_on(page)]
+    lag, behind = lag_of(page)
+    return [Component(name, True, lag, why or behind), *witnesses_on(page)]
 
 
 async def _other(name: str, ask: Ask) -> list[Component]:

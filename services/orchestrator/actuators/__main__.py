@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from chassis import metrics, process, telemetry
-from chassis.config import load
+from chassis import process
+from chassis.beginning import begun
 from chassis.digest import action_digest
 from chassis.eventlog.connection import connect
 from chassis.eventlog.follower import Follower
@@ -22,9 +22,8 @@ from services.orchestrator.config import OrchestratorSettings
 
 
 async def main(stopping: process.Stopping) -> None:
-    settings = load(OrchestratorSettings)
-    telemetry.configure("actuators", settings)
-    metrics.serve(settings.metrics_port_of("actuators"))
+    took = await begun(OrchestratorSettings, "actuators", stopping)
+    settings = took.settings
     to_policy = channel(settings.policy_address, internal_key=settings.internal_key.get_secret_value())
     permits = PolicyPermits(to_policy, Cause("default", "", "service:actuators", process.now()))
     journal = Journal(settings.home / "actuators" / "journal.db")
@@ -38,7 +37,7 @@ async def main(stopping: process.Stopping) -> None:
     connection = await connect(settings.nats_url, name="actuators")
     await ensure_stream(connection)
     follower = Follower(connection, ("evt.*.policy.agent.*.AgentRevoked",), 0, heed, "actuators")
-    server = Server(settings, "actuators", unary_seconds=200.0)
+    server = Server(settings, "actuators", unary_seconds=200.0, why=took.why)
     server.add(add_ActuatorServiceServicer_to_server, ActuatorServicer(hands))
     await follower.start()
     await follower.caught_up()
@@ -48,6 +47,7 @@ async def main(stopping: process.Stopping) -> None:
     await server.stop()
     await follower.stop()
     await connection.close()
+    await took.stop()
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from chassis import process, telemetry
-from chassis.config import load
+from chassis import process
+from chassis.beginning import begun
 from chassis.rpc import LARGE_MESSAGES
 from chassis.rpc.client import channel
 from provost.orchestrator.v1.orchestrator_pb2_grpc import OrchestratorServiceStub
@@ -18,8 +18,8 @@ TENANT = "default"
 
 
 async def main(stopping: process.Stopping) -> None:
-    settings = load(OrchestratorSettings)
-    telemetry.configure("agents", settings)
+    took = await begun(OrchestratorSettings, "agents", stopping, listens=False)
+    settings = took.settings
     key = settings.internal_key.get_secret_value()
     policy: Any = PolicyServiceStub(channel(settings.policy_address, internal_key=key))
     orchestrator: Any = OrchestratorServiceStub(
@@ -34,6 +34,7 @@ async def main(stopping: process.Stopping) -> None:
     for task in working:
         task.cancel()
     await asyncio.gather(*working, return_exceptions=True)
+    await took.stop()
 
 
 if __name__ == "__main__":
