@@ -20,6 +20,7 @@ from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_published import Command as SetCommand
 from services.policy.domain.policyset_published import PublishedSet
 from services.policy.domain.reservation import BudgetScope, Reservation
+from services.policy.domain.revocation import PowerLost, Receipt
 from services.policy.domain.rules import RuleOutcome
 from services.policy.domain.tier import Tier
 from services.policy.domain.track_record import TrackRecord
@@ -66,6 +67,10 @@ class Signer(Protocol):
 
     async def sign_permits(self, permits: Sequence[Permit]) -> Sequence[str]:
         """One for each, in order. Those that are asked for at the same moment may share one signature."""
+        ...
+
+    def sign_receipt(self, tenant: str, receipt: Receipt, at: datetime) -> str:
+        """A compact JWS over the digest of everything in `receipt` but its signature."""
         ...
 
     def bearer_of(self, token: str, at: datetime) -> Bearer:
@@ -276,6 +281,26 @@ class Identity(Protocol):
         ...
 
 
+class Heard(NamedTuple):
+    """What was said of lost power, properly signed; and who should have said something, as `state/3f2a:locks`."""
+
+    lost: tuple[PowerLost, ...]
+    silent: tuple[str, ...]
+
+
+class Words(Protocol):
+    """What those who held power of a revoked agent say of having lost it."""
+
+    async def collect(
+        self, tenant: str, agent_id: str, sequence: int, wait_seconds: float, *, again: bool = False
+    ) -> Heard:
+        """The words about one revocation, once all who are there have spoken or `wait_seconds` are over.
+
+        With `again`, all are asked to repeat what nobody may have heard. Raises nothing: who is not heard is silent.
+        """
+        ...
+
+
 class Simulations(Protocol):
     """Decides recorded history anew, out of the way of live decisions."""
 
@@ -352,6 +377,7 @@ class Means:
     digest: Digest
     keys: SubjectKeys
     simulations: Simulations
+    words: Words
     now: Clock
     new_id: NewId
     new_secret: Secrets

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from chassis.eventlog.aggregates import HeldAggregates
 from chassis.eventlog.codec import Codec, Unreadable
 from chassis.process import jitter
+from chassis.powers.announcing import ANNOUNCED
 from chassis.telemetry import get_logger
 from kernel.events import Recorded
 from kernel.faults import Conflict, Fault, Unavailable
@@ -41,6 +42,7 @@ FILTERS = (
     "evt.*.orchestrator.run.*.EffectIntended",
     "evt.*.orchestrator.run.*.RunVerified",
     "evt.*.orchestrator.run.*.RunEnded",
+    ANNOUNCED,
 )
 
 RETRY_SECONDS = 1.0
@@ -254,6 +256,10 @@ class Held:
             self.errors.take,
             self.budgets.take,
         )
+
+    def also(self, take: Take) -> None:
+        """Deliver to `take`, too, once everything here has been folded."""
+        self._takers += (take,)
 
     async def deliver(self, events: Sequence[Recorded]) -> None:
         for take in self._takers:

@@ -2,20 +2,22 @@
 
 from base64 import urlsafe_b64decode
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from json import JSONEncoder
 from pathlib import Path
 
-from chassis.digest import action_digest
+from chassis.digest import action_digest, digest
 from chassis.signing import SigningKey, Verifier, public_key
 from kernel.faults import Unauthenticated
 from services.policy.domain.action import Action
+from services.policy.domain.revocation import Receipt
 from services.policy.ports import Bearer, Permit, Session
 
 ISSUER = "provost/policy"
 SESSIONS = "provost"
 PERMITS = "actuator"
+RECEIPT = "revocation-receipt+jwt"
 
 
 class FileSigner:
@@ -64,6 +66,13 @@ class FileSigner:
             }
         )
 
+    def sign_receipt(self, tenant: str, receipt: Receipt, at: datetime) -> str:
+        claims = {
+            "iss": ISSUER, "tenant": tenant, "sub": receipt.agent_id, "iat": int(at.timestamp()),
+            "revocation_sequence": receipt.revocation_sequence, "receipt": receipt_digest(tenant, receipt),
+        }  # fmt: skip
+        return self._key.sign(claims, RECEIPT)
+
     def bearer_of(self, token: str, at: datetime) -> Bearer:
         claims = self._verifier.verify(token, SESSIONS, at)
         tenant, agent_id = claims.get("tenant"), claims.get("agent_id")
@@ -74,6 +83,33 @@ class FileSigner:
     def public_keys(self) -> Sequence[tuple[str, bytes]]:
         x = self._key.public_jwk()["x"]
         return ((self._key.kid, urlsafe_b64decode(x + "=" * (-len(x) % 4))),)
+
+
+def receipt_digest(tenant: str, receipt: Receipt) -> str:
+    """`sha256:<hex>` of the receipt in canonical JSON (RFC 8785), in whole numbers; docs/revocation.md says how."""
+    since = receipt.revoke_time
+    return digest(
+        {
+            "tenant": tenant,
+            "agent_id": receipt.agent_id,
+            "revocation_sequence": receipt.revocation_sequence,
+            "revoke_time_us": round((since - _EPOCH) / _MICROSECOND) if since else 0,
+            "lost": [
+                {
+                    "surface": each.surface,
+                    "service": each.service,
+                    "replica": each.replica,
+                    "powerless_us": round(each.powerless_ms * 1000),
+                    "ended": each.ended,
+                    "statement": each.statement,
+                }
+                for each in receipt.lost
+            ],
+            "silent": list(receipt.silent),
+            "children": list(receipt.children),
+            "waited_us": round(receipt.waited_ms * 1000),
+        }
+    )
 
 
 def digest_of(action: Action) -> str:
@@ -93,3 +129,4 @@ def digest_of(action: Action) -> str:
 _canonical = JSONEncoder(
     ensure_ascii=False, check_circular=False, separators=(",", ":"), sort_keys=True
 ).encode
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)

@@ -171,8 +171,8 @@ def decide(agent: Agent, command: Command) -> Event | None:
             event = unwrapped(agent.wrapped, command)
             _require_unrevoked(agent)
             return event
-        case ConfirmRevocation(receipt, at):
-            return RevocationConfirmed(receipt, at) if agent.receipt is None else None
+        case ConfirmRevocation(receipt=receipt, at=at):
+            return RevocationConfirmed(receipt, at) if agent.revoked and agent.receipt is None else None
         case _ if agent.registered is None:
             raise AgentUnknown(command.agent_id)
         case RevokeAgent(agent_id, kind, details, by, at):

@@ -38,6 +38,16 @@ class AgentAlreadyRevoked(Refused):
         super().__init__("AGENT_ALREADY_REVOKED", f"agent {agent_id!r} is revoked already", agent_id=agent_id)
 
 
+class ReceiptUnknown(NotFound):
+    def __init__(self, agent_id: str, *, revoked: bool) -> None:
+        text = (
+            f"agent {agent_id!r} is revoked, and there is no receipt for it: ask again in some seconds"
+            if revoked
+            else f"agent {agent_id!r} is not revoked: there is nothing to give a receipt for"
+        )
+        super().__init__("RECEIPT_UNKNOWN", text, agent_id=agent_id)
+
+
 class CredentialsRefused(Unauthenticated):
     """Says the same whether role, secret or both are wrong."""
 

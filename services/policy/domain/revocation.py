@@ -15,6 +15,7 @@ class RevokeAgent:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmRevocation:
+    agent_id: str
     receipt: "Receipt"
     at: datetime
 

@@ -14,7 +14,9 @@ from services.policy.handlers.promotions import Promotions
 from services.policy.handlers.revocation import Revocation
 from services.policy.handlers.sessions import Sessions
 from services.policy.handlers.simulating import Simulating
+from services.policy.handlers.taking import Taking
 from services.policy.handlers.trust import Trust
+from services.policy.handlers.unconfirmed import Unconfirmed
 from services.policy.ports import Held, Means
 
 
@@ -28,9 +30,11 @@ class Policy:
         self.agents = Agents(held.agents, following)
         self.sessions = Sessions(held.agents, self.policy_sets, means)
         self.endings = Endings(held.agents, means.identity)
-        self.revocation = Revocation(held.agents)
+        self.revocation = Revocation(held, following, means)
         self.limits = Limits(held, self.policy_sets, following, means)
         self.spending = Spending(held, self.policy_sets, following, means)
+        self.taking = Taking(held, self.spending, self.endings, means)
+        self.unconfirmed = Unconfirmed(self.revocation, means.now)
         judging = Judging(held, self.policy_sets, means)
         self.approvals = Approvals(held, judging, following, means)
         self.promotions = Promotions(held, self.policy_sets, means)

@@ -5,6 +5,7 @@ from services.policy.rpc.agents import AgentsRpc
 from services.policy.rpc.approvals import ApprovalsRpc
 from services.policy.rpc.budgets import BudgetsRpc
 from services.policy.rpc.decisions import DecisionsRpc
+from services.policy.rpc.revocation import RevocationRpc
 from services.policy.rpc.sessions import SessionsRpc
 from services.policy.rpc.sets import SetsRpc
 from services.policy.rpc.simulating import SimulatingRpc
@@ -15,7 +16,9 @@ HOT = frozenset({"AuthorizeResponse", "BatchAuthorizeResponse", "StreamAuthorize
 __all__ = ["HOT", "PolicyServicer"]
 
 
-class PolicyServicer(AgentsRpc, SessionsRpc, DecisionsRpc, ApprovalsRpc, BudgetsRpc, SetsRpc, SimulatingRpc):
+class PolicyServicer(
+    AgentsRpc, RevocationRpc, SessionsRpc, DecisionsRpc, ApprovalsRpc, BudgetsRpc, SetsRpc, SimulatingRpc
+):
     """Answers for `provost.policy.v1.PolicyService`."""
 
     def __init__(self, policy: Policy) -> None:

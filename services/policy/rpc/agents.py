@@ -1,4 +1,4 @@
-"""Agents: registered, read, suspended, moved up and down, revoked."""
+"""Agents: registered, read, suspended, moved up and down. Revoked: `revocation`."""
 
 from chassis.rpc.cause import cause_of
 from provost.policy.v1 import policy_pb2 as pb
@@ -79,14 +79,6 @@ class AgentsRpc(PolicyServiceServicer):
         to_tier = tier_from_wire(request.to_tier)
         agent, sequence = await self._policy.promotions.demote(request.agent_id, to_tier, why, cause)
         return pb.DemoteAgentResponse(agent=self._shown(tenant, agent), sequence=sequence)
-
-    async def RevokeAgent(self, request: pb.RevokeAgentRequest, context: Context) -> pb.RevokeAgentResponse:
-        tenant = admitted(context, "RevokeAgent").tenant
-        kind = bounded(request.kind or "operator", "kind", MAX_ID)
-        details = bounded(request.details, "details", MAX_TEXT, least=0)
-        cause = cause_of(context, request.request_id)
-        agent, sequence = await self._policy.revocation.revoke(request.agent_id, kind, details, cause)
-        return pb.RevokeAgentResponse(agent=self._shown(tenant, agent), sequence=sequence)
 
     def _shown(self, tenant: str, agent: Agent) -> pb.Agent:
         return agent_to_wire(agent, self._policy.promotions.record(tenant, agent.agent_id))

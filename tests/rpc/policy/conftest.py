@@ -37,6 +37,7 @@ from services.policy.rpc import HOT, PolicyServicer
 from services.policy.wire import CODEC
 from tests.fakes.simulations import RecordedSimulations
 from tests.fakes.subject_keys import MemorySubjectKeys
+from tests.fakes.words import GivenWords
 
 KEY = "an internal key for tests"
 SERVICE = ("service",)
@@ -137,7 +138,7 @@ async def running(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
     means = Means(
         record=GroupCommit(log), budgets=BudgetLane(held.budgets, follower), identity=HashedIdentity(process.new_secret),
         signer=signer, reader=YamlPolicySets(), digest=digest_of, keys=keys, simulations=RecordedSimulations(),
-        now=clock, new_id=process.new_id, new_secret=process.new_secret,
+        words=GivenWords(), now=clock, new_id=process.new_id, new_secret=process.new_secret,
     )  # fmt: skip
     policy = Policy(held, follower, means)
     settings = ServiceSettings(_env_file=None, internal_key=SecretStr(KEY))

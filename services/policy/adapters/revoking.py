@@ -1,0 +1,105 @@
+"""Policy's two parts in a revocation, on NATS: it loses power as others do, and it hears what all of them say."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+
+from chassis.config import ServiceSettings
+from chassis.eventlog.wire import Connection
+from chassis.powers import Hearing, Powers
+from chassis.process import jitter, now
+from chassis.telemetry import get_logger
+from kernel.events import Recorded
+from services.policy.domain.revocation import PowerLost
+from services.policy.handlers.unconfirmed import Unconfirmed
+from services.policy.ports import Heard
+
+LOOK_SECONDS = 1.0
+_log = get_logger("policy.revoking")
+
+
+class Revoking:
+    """Implements `ports.Words`. Fed with events by `take`, after everything that folds them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._hearing = Hearing(connection)
+        self._powers: Powers | None = None
+        self._unconfirmed: Unconfirmed | None = None
+        self._settling: asyncio.Task[None] | None = None
+
+    def serve(
+        self,
+        settings: ServiceSettings,
+        surfaces: Mapping[str, Callable[[str, str], Awaitable[int]]],
+        unconfirmed: Unconfirmed,
+    ) -> None:
+        """Before anything is followed: say what this process holds, and who is to be told of revocations."""
+        self._powers = Powers(self._connection, settings, "policy", surfaces)
+        self._unconfirmed = unconfirmed
+
+    async def collect(
+        self, tenant: str, agent_id: str, sequence: int, wait_seconds: float, *, again: bool = False
+    ) -> Heard:
+        heard = await self._hearing.collect(tenant, agent_id, sequence, wait_seconds, again=again)
+        lost = (
+            PowerLost(each.surface, each.service, each.replica, each.powerless_ms, each.ended, each.token)
+            for each in heard.words
+        )
+        return Heard(tuple(lost), heard.silent)
+
+    async def take(self, events: Sequence[Recorded]) -> None:
+        assert self._powers is not None, "serve before anything is followed"
+        await self._hearing.take(events)
+        await self._powers.take(events)
+        for recorded in events:
+            self._tell(recorded)
+
+    async def start(self) -> None:
+        """Once all is followed."""
+        assert self._powers is not None, "serve before anything is followed"
+        await self._hearing.start()
+        await self._powers.start()
+        self._settling = asyncio.create_task(self._settle(), name="unconfirmed revocations")
+
+    async def stop(self) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
+            await asyncio.wait({self._settling})
+        if self._powers is not None:
+            await self._powers.stop()
+        await self._hearing.stop()
+
+    async def _settle(self) -> None:
+        """What others have left unconfirmed is seen to about once a second; any replica may."""
+        assert self._unconfirmed is not None, "serve before anything is followed"
+        while True:
+            await asyncio.sleep(LOOK_SECONDS + jitter(LOOK_SECONDS))
+            try:
+                await self._unconfirmed.settle()
+            except Exception:  # noqa: BLE001 - whatever it was, the next revocation has to be seen to all the same
+                _log.error("revocations not seen to", exc_info=True)
+
+    def _tell(self, recorded: Recorded) -> None:
+        """Whom it is about is said by its subject, also when it cannot be read."""
+        assert self._unconfirmed is not None, "serve before anything is followed"
+        stream = recorded.stream
+        if (stream.context, stream.aggregate) != ("policy", "agent"):
+            return
+        match recorded.event_type:
+            case "AgentRevoked":
+                self._unconfirmed.revoked(stream.tenant, stream.id, recorded.sequence, _when(recorded))
+            case "RevocationConfirmed":
+                self._unconfirmed.confirmed(stream.tenant, stream.id)
+            case "AgentRegistered":
+                self._unconfirmed.registered(stream.tenant, stream.id)
+            case _:
+                return
+
+
+def _when(recorded: Recorded) -> datetime:
+    """When it happened; what does not say is taken for new."""
+    try:
+        return datetime.fromisoformat(recorded.headers["ce-time"])
+    except (KeyError, ValueError):
+        return now()
