@@ -19,6 +19,7 @@ from services.gateway.domain.records import (
     Erasure,
     Event,
     EventFilter,
+    GivenVote,
     LedgerCheck,
     Listing,
     Page,
@@ -26,6 +27,7 @@ from services.gateway.domain.records import (
     Status,
     TreeHead,
     Verification,
+    Vote,
 )
 from services.gateway.domain.runs import (
     Cycle,
@@ -165,8 +167,11 @@ class FakePolicy:
             raise NotFound("APPROVAL_UNKNOWN", f"no approval {answer.approval_id}")
         if approval.requested_by == caller.actor:
             raise Denied("SELF_APPROVAL", "whoever asked may not answer")
-        state = "APPROVED" if answer.approve else "REJECTED"
-        answered = replace(approval, state=state, answered_by=caller.actor, comment=answer.comment)
+        state = {Vote.APPROVE: "APPROVED", Vote.REJECT: "REJECTED"}.get(answer.vote, "CHANGES_REQUESTED")
+        given = GivenVote(caller.actor, answer.vote.name, answer.comment, AT)
+        answered = replace(
+            approval, state=state, answered_by=caller.actor, comment=answer.comment, votes=(given,)
+        )
         self.approvals_kept[answer.approval_id] = answered
         return answered
 

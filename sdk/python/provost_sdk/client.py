@@ -133,14 +133,24 @@ class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls, PolicyCalls, Agent
         return await self._call(self._policy.ListApprovals, request)
 
     async def answer_approval(
-        self, approval_id: str, *, approve: bool, comment: str = "", request_id: str = ""
+        self,
+        approval_id: str,
+        *,
+        approve: bool = False,
+        comment: str = "",
+        vote: str = "",
+        request_id: str = "",
     ) -> policy_pb2.Approval:
-        """Approve or reject one exact action; needs an approver's key, and not that of who asked."""
+        """Approve or reject one exact action; needs an approver's key, and not that of who asked.
+
+        `vote` instead of `approve`: `APPROVE`, `REJECT`, or `REQUEST_CHANGES` with a comment that says which.
+        """
         request = policy_pb2.AnswerApprovalRequest(
             request_id=request_id or new_request_id(),
             approval_id=approval_id,
             approve=approve,
             comment=comment,
+            vote=policy_pb2.Vote.Value(f"VOTE_{vote or 'UNSPECIFIED'}"),
         )
         return (await self._call(self._policy.AnswerApproval, request)).approval
 

@@ -43,6 +43,25 @@ class ApprovalState(StrEnum):
     REJECTED = "REJECTED"
     USED = "USED"
     EXPIRED = "EXPIRED"
+    CHANGES_REQUESTED = "CHANGES_REQUESTED"
+
+
+class Vote(StrEnum):
+    """What a person may say to a request for approval."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    REQUEST_CHANGES = "request_changes"
+
+
+@dataclass(frozen=True, slots=True)
+class GivenVote:
+    """What somebody has said: APPROVE, REJECT or REQUEST_CHANGES."""
+
+    by: str
+    vote: str
+    comment: str
+    at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +82,11 @@ class Approval:
     request_time: datetime | None
     expire_time: datetime | None
     answer_time: datetime | None
+    rule: str = ""
+    needed: int = 1
+    approvers: tuple[str, ...] = ()
+    votes: tuple[GivenVote, ...] = ()
+    task_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +95,7 @@ class Answer:
 
     request_id: str
     approval_id: str
-    approve: bool
+    vote: Vote
     comment: str
 
 

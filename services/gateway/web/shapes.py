@@ -13,11 +13,13 @@ from pydantic import (
 )
 
 from services.gateway.domain.faults import InvalidFields, LogEmpty
+from services.gateway.domain.records import Vote
 from services.gateway.domain.runs import Evidence, Run
 
 Token = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
 AgentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 ModeName = Literal["safe", "assisted", "auto"]
+VoteName = Literal["approve", "reject", "request_changes"]
 StrategyName = Literal["classic", "reflective"]
 Text = Annotated[str, StringConstraints(max_length=4000)]
 Subject = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -73,8 +75,27 @@ class StartRunBody(Shape):
 
 
 class AnswerBody(Shape):
-    approve: bool
-    comment: Text = ""
+    """`vote`, or the older `approve`, which knows yes and no alone."""
+
+    vote: VoteName | None = None
+    approve: bool | None = None
+    comment: Annotated[Text, Field(description="why; with `request_changes`, what to ask instead")] = ""
+
+    @property
+    def said(self) -> Vote:
+        """The vote. Raises InvalidFields: there is none, or two that differ."""
+        said = (Vote(self.vote) if self.vote else None, _VOTES[self.approve])
+        known = {each for each in said if each is not None}
+        if len(known) == 1:
+            return known.pop()
+        reason, problem = (
+            ("FIELD_INVALID", "says something else") if known else ("FIELD_MISSING", "is required")
+        )
+        words = f"{problem}: approve, reject or request_changes (or approve: true, false)"
+        raise InvalidFields(reason, (("vote", words),))
+
+
+_VOTES = {True: Vote.APPROVE, False: Vote.REJECT, None: None}
 
 
 class RevokeBody(Shape):

@@ -6,8 +6,10 @@ from services.gateway.domain.records import (
     Answer,
     Approval,
     ApprovalState,
+    GivenVote,
     Page,
     Revocation,
+    Vote,
 )
 from services.gateway.wire.values import name_of, time_of
 
@@ -22,7 +24,8 @@ def answer_to_wire(answer: Answer) -> policy_pb2.AnswerApprovalRequest:
     return policy_pb2.AnswerApprovalRequest(
         request_id=answer.request_id,
         approval_id=answer.approval_id,
-        approve=answer.approve,
+        approve=answer.vote is Vote.APPROVE,
+        vote=policy_pb2.Vote.Value(f"VOTE_{answer.vote.name}"),
         comment=answer.comment,
     )
 
@@ -70,4 +73,14 @@ def approval_from_wire(approval: policy_pb2.Approval) -> Approval:
         request_time=time_of(approval, "request_time"),
         expire_time=time_of(approval, "expire_time"),
         answer_time=time_of(approval, "answer_time"),
+        rule=approval.rule,
+        needed=approval.needed,
+        approvers=tuple(approval.approvers),
+        votes=tuple(
+            GivenVote(
+                each.by, name_of(policy_pb2.Vote, each.vote, "VOTE_"), each.comment, time_of(each, "at")
+            )
+            for each in approval.votes
+        ),
+        task_id=approval.task_id,
     )

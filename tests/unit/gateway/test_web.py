@@ -132,7 +132,20 @@ async def test_approvals_are_for_approvers_and_not_for_who_asked(
     house.policy.wants("approval-2", answered.json()["answered_by"])
     own = await rest.post("/api/approvals/approval-2", json=answer, headers=approver)
     assert (own.status_code, own.json()["reason"]) == (403, "SELF_APPROVAL")
-    assert (await rest.post("/api/approvals/approval-2", json={}, headers=approver)).status_code == 400
+    for body, reason in (
+        ({}, "FIELD_MISSING"),
+        ({"vote": "maybe"}, "FIELD_INVALID"),
+        ({"vote": "reject", "approve": True}, "FIELD_INVALID"),
+    ):
+        bad = await rest.post("/api/approvals/approval-2", json=body, headers=approver)
+        assert (bad.status_code, bad.json()["reason"]) == (400, reason)
+        assert bad.json()["errors"][0]["field"] == "vote"
+    house.policy.wants("approval-3", "key:somebody")
+    wish = {"vote": "request_changes", "comment": "one host first"}
+    sent_back = await rest.post("/api/approvals/approval-3", json=wish, headers=approver)
+    assert sent_back.status_code == 200, sent_back.text
+    assert (sent_back.status_code, sent_back.json()["state"]) == (200, "CHANGES_REQUESTED")
+    assert [each["vote"] for each in sent_back.json()["votes"]] == ["REQUEST_CHANGES"]
 
 
 async def test_agents_can_be_seen_and_revoked(rest: httpx2.AsyncClient) -> None:

@@ -198,7 +198,29 @@ def test_each_command_shows_the_key_that_fits_it(provost: type[FakeProvost], tmp
         result = invoke(*arguments)
         assert result.exit_code == 0, (arguments, result.output)
         assert provost.made[-1] == ("127.0.0.1:7000", key), arguments
-    assert ("answer_approval", ("a-1",), {"approve": True, "comment": "go"}) in provost.asked
+    assert ("answer_approval", ("a-1",), {"vote": "APPROVE", "comment": "go"}) in provost.asked
+
+
+def test_votes_are_told_and_given(provost: type[FakeProvost]) -> None:
+    provost.answers |= {
+        "list_approvals": policy_pb2.ListApprovalsResponse(
+            approvals=[
+                policy_pb2.Approval(
+                    approval_id="a-1",
+                    needed=2,
+                    votes=[policy_pb2.ApprovalVote(by="key:ann", vote=policy_pb2.VOTE_APPROVE)],
+                )
+            ]
+        ),
+        "answer_approval": policy_pb2.Approval(state=policy_pb2.APPROVAL_STATE_PENDING, needed=3),
+    }
+    assert json.loads(invoke("approvals", "list", "--json").output)[0]["votes"][0]["by"] == "key:ann"
+    assert "1 of 2" in invoke("approvals", "list").output
+    assert "0 of 3: more are needed" in invoke("approvals", "approve", "a-1").output
+    assert invoke("approvals", "request-changes", "a-1").exit_code == 2, "a comment says which changes"
+    assert invoke("approvals", "request-changes", "a-1", "--comment", "one host first").exit_code == 0
+    asked = ("answer_approval", ("a-1",), {"vote": "REQUEST_CHANGES", "comment": "one host first"})
+    assert provost.asked[-1] == asked
 
 
 def test_what_does_not_hold_ends_with_one(provost: type[FakeProvost]) -> None:

@@ -1,10 +1,13 @@
 """`provost approvals`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from provost_sdk.cli.session import Address, AsJson, Key, ask, print_json
+
+if TYPE_CHECKING:
+    from provost.policy.v1 import policy_pb2
 
 app = typer.Typer(no_args_is_help=True)
 Which = Annotated[
@@ -25,7 +28,7 @@ def list_(as_json: AsJson = False, address: Address = None, key: Key = None) -> 
     from provost_sdk.cli.show import table
 
     table(
-        ("approval", "action", "on", "agent", "asked by", "until", "why"),
+        ("approval", "action", "on", "agent", "asked by", "yes", "until", "why"),
         (
             (
                 each.approval_id,
@@ -33,6 +36,7 @@ def list_(as_json: AsJson = False, address: Address = None, key: Key = None) -> 
                 f"{each.action.target} ({each.action.environment})",
                 each.agent_id,
                 each.requested_by,
+                _yes(each),
                 each.expire_time.ToDatetime().strftime("%H:%M:%S UTC"),
                 each.why,
             )
@@ -51,7 +55,7 @@ def approve(
     key: Key = None,
 ) -> None:
     """Let exactly this action be done, once."""
-    _answer(approval_id, True, comment, as_json, address, key)
+    _answer(approval_id, "APPROVE", comment, as_json, address, key)
 
 
 @app.command()
@@ -63,11 +67,23 @@ def reject(
     key: Key = None,
 ) -> None:
     """Say no to it."""
-    _answer(approval_id, False, comment, as_json, address, key)
+    _answer(approval_id, "REJECT", comment, as_json, address, key)
+
+
+@app.command("request-changes")
+def request_changes(
+    approval_id: Which,
+    comment: Annotated[str, typer.Option("--comment", help="What to ask for instead.")],
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Send it back: not like this, but as the comment says."""
+    _answer(approval_id, "REQUEST_CHANGES", comment, as_json, address, key)
 
 
 def _answer(
-    approval_id: str, yes: bool, comment: str, as_json: bool, address: str | None, key: str | None
+    approval_id: str, vote: str, comment: str, as_json: bool, address: str | None, key: str | None
 ) -> None:
     from provost_sdk.models import as_dict, word
 
@@ -75,19 +91,31 @@ def _answer(
         "approver",
         address,
         key,
-        lambda provost: provost.answer_approval(approval_id, approve=yes, comment=comment),
+        lambda provost: provost.answer_approval(approval_id, vote=vote, comment=comment),
     )
     if as_json:
         print_json(as_dict(approval))
         return
     from provost_sdk.cli.show import console, plain
 
-    action = approval.action
+    action, state = approval.action, word(approval, "state")
+    colours = {"APPROVED": "bold green", "PENDING": "bold yellow"}
+    more = f"   {_yes(approval)}: more are needed" if state == "PENDING" else ""
+    run = f"   provost runs show {approval.run_id} --wait 30" if approval.run_id else ""
     console().print(
-        plain(word(approval, "state"), "bold green" if yes else "bold red")
-        + plain(f"  {action.name} on {action.target}")
-        + plain(f"   provost runs show {approval.run_id} --wait 30", "dim")
+        plain(state, colours.get(state, "bold red"))
+        + plain(f"  {action.name} on {action.target}{more}")
+        + plain(run, "dim")
     )
+
+
+def _yes(approval: "policy_pb2.Approval") -> str:
+    """As `1 of 2 (key:ann)`: how many have said yes, of how many that have to, and who."""
+    from provost_sdk.models import word
+
+    said = [each.by for each in approval.votes if word(each, "vote") == "APPROVE"]
+    who = f" ({', '.join(said)})" if said else ""
+    return f"{len(said)} of {max(approval.needed, 1)}{who}"
 
 
 def _parameters(parameters: dict[str, str]) -> str:

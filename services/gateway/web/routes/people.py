@@ -31,11 +31,11 @@ async def list_approvals(
 
 
 async def answer_approval(request: Request, gateway: Doors, caller: Who, approval_id: Token) -> Approval:
-    """Approve or reject one exact action. Whoever asked for it may not answer."""
+    """Approve or reject one exact action, or ask for changes: one vote. Whoever asked for it has none."""
     store: bodies.Bodies = request.app.state.bodies
     async with store.read(request) as body:
         given = shaped(AnswerBody, bodies.parse_json(body))
-    answer = Answer(process.new_id(), approval_id, given.approve, given.comment)
+    answer = Answer(process.new_id(), approval_id, given.said, given.comment)
     return await gateway.policy.answer_approval(answer, caller)
 
 
