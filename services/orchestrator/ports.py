@@ -105,6 +105,10 @@ class PolicyDoor(Protocol):
 
     async def approval(self, approval_id: str, cause: Cause) -> Answer: ...
 
+    async def settle(self, reservation_id: str, spent: bool, cause: Cause) -> None:
+        """All that was set aside was spent, or nothing. Raises RESERVATION_CLOSED, RESERVATION_UNKNOWN."""
+        ...
+
     async def revoke(self, agent_id: str, kind: str, details: str, cause: Cause) -> None:
         """Done also when the agent was revoked before."""
         ...
@@ -153,7 +157,7 @@ class StateDoor(Protocol):
         message: str,
         violation: bool,
         cause: Cause,
-    ) -> ErrorCounts: ...
+    ) -> tuple[ErrorCounts, int]: ...
 
     async def heartbeat(self, agent_id: str, cause: Cause) -> None: ...
 

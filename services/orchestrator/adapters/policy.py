@@ -69,6 +69,12 @@ class GrpcPolicy:
             expires,
         )
 
+    async def settle(self, reservation_id: str, spent: bool, cause: Cause) -> None:
+        request = pb.SettleReservationRequest(
+            request_id=cause.request_id, reservation_id=reservation_id, whole=spent
+        )
+        await call(self._policy.SettleReservation, request, cause)
+
     async def revoke(self, agent_id: str, kind: str, details: str, cause: Cause) -> None:
         request = pb.RevokeAgentRequest(
             request_id=cause.request_id, agent_id=agent_id, kind=kind, details=details[:1000]

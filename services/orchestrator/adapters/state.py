@@ -94,7 +94,7 @@ class GrpcState:
         message: str,
         violation: bool,
         cause: Cause,
-    ) -> ErrorCounts:
+    ) -> tuple[ErrorCounts, int]:
         request = pb.RecordErrorRequest(
             request_id=cause.request_id,
             agent_id=agent_id,
@@ -104,7 +104,8 @@ class GrpcState:
             message=message,
             procedure_violation=violation,
         )
-        return COUNTS.to_record((await call(self._state.RecordError, request, cause)).errors)
+        answer = await call(self._state.RecordError, request, cause)
+        return COUNTS.to_record(answer.errors), answer.sequence
 
     async def heartbeat(self, agent_id: str, cause: Cause) -> None:
         request = pb.HeartbeatRequest(agent_id=agent_id, ttl_seconds=HEARTBEAT_TTL_SECONDS)

@@ -91,6 +91,7 @@ def outcome_of(run: Run) -> str:
     verdicts = Counter(decision.verdict for decision in run.decisions.values())
     states = Counter(effect.state for effect in run.effects.values())
     back = [d for d in run.decisions.values() if d.reason == "CHANGES_REQUESTED"]
+    spent = [d for d in run.decisions.values() if d.reason == "BUDGET_SPENT"]
     parts = [f"{len(run.plan)} planned"]
     parts += [f"{count} {word}" for word, count in (
         ("previewed", states[EffectState.PREVIEWED]),
@@ -98,12 +99,13 @@ def outcome_of(run: Run) -> str:
         ("failed", states[EffectState.FAILED] + states[EffectState.REFUSED]),
         ("of unknown outcome", states[EffectState.UNKNOWN] + len(unobserved(run))),
         ("sent back for changes", len(back)),
-        ("denied", verdicts[Verdict.DENY] - len(back)),
+        ("stopped by a budget (BUDGET_SPENT)", len(spent)),
+        ("denied", verdicts[Verdict.DENY] - len(back) - len(spent)),
         ("not approved", verdicts[Verdict.NEEDS_APPROVAL]),
     ) if count]  # fmt: skip
     tail = "; nothing outside was changed" if run.known.mode is Mode.SAFE else ""
     # What people want otherwise is said where whoever started the run reads first.
-    return ", ".join(parts) + tail + "".join(f"; {each.action_id}: {each.explanation}" for each in back)
+    return ", ".join(parts) + tail + "".join(f"; {each.action_id}: {each.explanation}" for each in back + spent[:1])
 
 
 def report_of(run: Run) -> bytes:

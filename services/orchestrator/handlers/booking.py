@@ -62,7 +62,7 @@ class Booking:
                     f"agent {run.agent_id} has no instruction packet; send one with the run",
                 )
         packet = await self._privacy.sealed(carried.tenant, run.known.subject_key, _addressed(packet, run))
-        carried.packet_sequence = await self._state.issue_packet(
+        carried.known_sequence = await self._state.issue_packet(
             packet, carried.cause(self._clock(), "packet", why)
         )
         return await self._state.acquire_lock(

@@ -33,7 +33,7 @@ class Carried:
     counts: ErrorCounts = field(default_factory=ErrorCounts)
     permits: dict[str, Decision] = field(default_factory=dict)
     log_text: str | None = None
-    packet_sequence: int = 0
+    known_sequence: int = 0
     tries: int = 0
     ending: bool = False
     led_by: str = ""

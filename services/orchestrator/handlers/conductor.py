@@ -298,6 +298,7 @@ class Conductor:
     async def _end(self, run: Run, carried: Carried, state: RunState, reason: str, outcome: str) -> None:
         carried.ending = True
         command = wants.EndRun(state, reason, outcome, False, self._clock())
+        await self._insist(lambda: self._steps.settle(run, carried), carried)
         if run.fencing_token:
             cause = self._steps.cause(carried, "release", str(run.fencing_token))
             await self._insist(

@@ -24,8 +24,10 @@ from services.orchestrator.domain.phases import Phase, RunState
 from services.orchestrator.domain.proposal import checked
 from services.orchestrator.domain.records import Action, Decision, EffectState, Verdict
 from services.orchestrator.domain.run import Run
+from services.orchestrator.domain.settling import Settlement, idle, settlements
 from services.orchestrator.handlers.booking import Booking
 from services.orchestrator.handlers.carrying import Carried, Limits, RequiredArtifactMissing, Violation
+from services.orchestrator.handlers.settling import Settling
 from services.orchestrator.ports import (
     ActuatorDoor,
     Clock,
@@ -68,6 +70,7 @@ class Steps:
         self._clock = clock
         self._limits = limits
         self._new_id = new_id
+        self._settling = Settling(policy, clock)
         self._booking = Booking(state, crew, privacy, clock, limits)
 
     def cause(self, carried: Carried, *step: str) -> Cause:
@@ -234,7 +237,7 @@ class Steps:
             agent_id=run.agent_id,
             mode=run.known.mode,
             fencing_token=run.fencing_token,
-            at_least_sequence=carried.packet_sequence,
+            at_least_sequence=carried.known_sequence,
             subject_key=run.known.subject_key,
             steps_done=go.steps_done(run),
         )
@@ -254,6 +257,7 @@ class Steps:
         await self.append(carried, wants.AwaitApprovals(asked, self._clock()), "await")
 
     async def _await_answers(self, run: Run, carried: Carried, approval_ids: tuple[str, ...]) -> None:
+        await self._settling.settle(carried, idle(run))
         await self._booking.wait(run, carried, approval_ids)
         for approval_id in approval_ids:
             while True:
@@ -303,14 +307,25 @@ class Steps:
             left = (kept.permit_expire_time - self._clock()).total_seconds()
             if left > self._limits.permit_margin_seconds:
                 return kept
+        before = run.decisions[action.action_id].reservation_id
+        await self._settling.settle(carried, (Settlement(before, spent=False),) if before else ())
         approval_id = run.approval_ids.get(action.action_id)
         carried.tries += 1
         (decision,) = await self._decided(
             run, carried, (action,), {action.action_id: approval_id} if approval_id else {}
         )
+        if decision.reservation_id:
+            # What is set aside now must be settled, whoever carries the run on.
+            command = wants.RecordDecisions((decision,), self._clock())
+            await self.append(carried, command, "renewed", decision.decision_id, str(carried.tries))
         return decision
 
+    async def settle(self, run: Run, carried: Carried) -> None:
+        """Tell the budgets what came of what was set aside for the run."""
+        await self._settling.settle(carried, settlements(run))
+
     async def _verify(self, run: Run, carried: Carried) -> None:
+        await self.settle(run, carried)
         wanted = required_artifacts(run)
         names: frozenset[str] = frozenset()
         if wanted:
@@ -349,7 +364,7 @@ class Steps:
         self, run: Run, carried: Carried, error_type: str, message: str, violation: bool, key: str
     ) -> None:
         """Count an error against the agent's budget, before anything else is done."""
-        carried.counts = await self._state.record_error(
+        carried.counts, sequence = await self._state.record_error(
             run.agent_id,
             run.known.task_id,
             carried.run_id,
@@ -358,6 +373,9 @@ class Steps:
             violation,
             self.cause(carried, "error", key),
         )
+        # What policy allowed before it knew of this is asked again, of a policy that knows: budgets may limit errors.
+        carried.known_sequence = max(carried.known_sequence, sequence)
+        carried.permits.clear()
 
 
 async def _nudged(event: asyncio.Event, seconds: float) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from kernel.events import Cause
-from kernel.faults import Conflict, Denied, NotFound, Unavailable
+from kernel.faults import Conflict, Denied, NotFound, Refused, Unavailable
 from services.orchestrator.domain.records import (
     Action,
     Decision,
@@ -52,6 +52,10 @@ class FakePolicy:
         self.answers: dict[str, Answer] = {}
         self.asked: dict[str, tuple[Action, str, str]] = {}
         self.decided: list[Decision] = []
+        self.budget: int | None = None
+        """How many actions there are left to set aside; None: nobody has set a budget."""
+        self.live: set[str] = set()
+        self.settled: dict[str, bool] = {}
         self.used: dict[str, str] = {}
         """Approvals, and the one decision each was good for."""
 
@@ -71,7 +75,8 @@ class FakePolicy:
     ) -> tuple[Decision, ...]:
         self.outage.pass_by()
         made = tuple(
-            self._decide(context, action, approval_ids.get(action.action_id, ""), cause) for action in actions
+            self._drawn(self._decide(context, action, approval_ids.get(action.action_id, ""), cause))
+            for action in actions
         )
         self.decided += made
         return made
@@ -104,6 +109,29 @@ class FakePolicy:
             permit=permit,
             permit_expire_time=NOW + timedelta(seconds=60) if permit else None,
         )
+
+    def _drawn(self, decision: Decision) -> Decision:
+        """`decision`, with what is set aside for it."""
+        if self.budget is None or decision.verdict is not Verdict.ALLOW:
+            return decision
+        name = f"r-{decision.decision_id}"
+        charged = {each for each, spent in self.settled.items() if spent}
+        if name not in self.live | charged and len(self.live | charged) >= self.budget:
+            return replace(
+                decision, verdict=Verdict.DENY, reason="BUDGET_SPENT", permit="", explanation="spent."
+            )
+        if name not in charged:
+            self.settled.pop(name, None)
+            self.live.add(name)
+        return replace(decision, reservation_id=name)
+
+    async def settle(self, reservation_id: str, spent: bool, cause: Cause) -> None:
+        self.outage.pass_by()
+        if reservation_id in self.live:
+            self.live.remove(reservation_id)
+            self.settled[reservation_id] = spent
+        elif self.settled.get(reservation_id) is not spent:
+            raise Refused("RESERVATION_CLOSED", "closed otherwise")
 
     async def request_approval(
         self, context: RunContext, action: Action, digest: str, why: str, requested_by: str, cause: Cause
@@ -214,12 +242,12 @@ class FakeState:
         message: str,
         violation: bool,
         cause: Cause,
-    ) -> ErrorCounts:
+    ) -> tuple[ErrorCounts, int]:
         self.outage.pass_by()
         if cause.request_id not in self.seen_errors:
             self.seen_errors.add(cause.request_id)
             self.errors.append((error_type, violation))
-        return self.counts()
+        return self.counts(), 1000 + len(self.errors)
 
     def counts(self) -> ErrorCounts:
         by_type: dict[str, int] = {}

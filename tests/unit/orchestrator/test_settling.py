@@ -1,0 +1,149 @@
+"""Budgets and runs: what was set aside is settled, whatever happens; one that is spent ends nothing but itself."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from chassis.eventlog.memory import MemoryLog
+from kernel.events import Cause
+from services.orchestrator.domain.phases import RunState
+from services.orchestrator.domain.records import Action, Decision, Effect, EffectState, Mode
+from services.orchestrator.domain.settling import Settlement, settlements
+from services.orchestrator.ports import RunContext
+from services.orchestrator.wire import EVENTS
+from tests.unit.orchestrator.doors import FakeActuators, FakePolicy, Outage
+from tests.unit.orchestrator.test_conductor import TENANT, approved, house, peers
+
+BOTH = frozenset({"diagnostics.memory", "service.restart"})
+"""The two actions that every agent here proposes."""
+
+
+class Troubled(FakeActuators):
+    """The first effect comes to `first`, all others succeed."""
+
+    def __init__(self, outage: Outage, first: EffectState) -> None:
+        super().__init__(outage)
+        self.first = first
+
+    async def perform(
+        self, effect_id: str, action: Action, permit: str, journal_key: bytes, cause: Cause
+    ) -> Effect:
+        effect = await super().perform(effect_id, action, permit, journal_key, cause)
+        bad = len(self.done) == 1
+        return replace(effect, state=self.first, error_type="ACTUATOR_FAILED") if bad else effect
+
+
+class Listening(FakePolicy):
+    """Remembers how fresh each question wanted the answer to be."""
+
+    def __init__(self, outage: Outage, allowed: frozenset[str]) -> None:
+        super().__init__(outage, allowed)
+        self.wanted: list[int] = []
+
+    async def authorize(
+        self,
+        token: str,
+        context: RunContext,
+        actions: Sequence[Action],
+        approval_ids: Mapping[str, str],
+        cause: Cause,
+    ) -> tuple[Decision, ...]:
+        self.wanted.append(context.at_least_sequence)
+        return await super().authorize(token, context, actions, approval_ids, cause)
+
+
+async def test_what_was_done_is_settled_before_the_run_is_verified() -> None:
+    at = peers()
+    at.policy.budget = 5
+    async with house(at) as it:
+        view = await it.process(Mode.AUTO)
+    assert view.run.state is RunState.COMPLETED
+    assert list(at.policy.settled.values()) == [True]
+    assert not at.policy.live
+    (owed,) = settlements(view.run)
+    assert owed == Settlement(view.run.decisions["a1"].reservation_id, spent=True)
+
+
+async def test_a_run_without_budgets_settles_nothing() -> None:
+    at = peers()
+    async with house(at) as it:
+        view = await it.process(Mode.AUTO)
+    assert settlements(view.run) == ()
+    assert at.policy.settled == {}
+
+
+async def test_a_spent_budget_stops_the_action_and_is_no_violation() -> None:
+    at = peers()
+    at.policy.allowed = BOTH
+    at.policy.budget = 1
+    async with house(at) as it:
+        view = await it.process(Mode.AUTO)
+    run = view.run
+    assert run.state is RunState.COMPLETED
+    assert [each.reason for each in run.decisions.values()] == ["ALLOWED_BY_TIER", "BUDGET_SPENT"]
+    assert len(at.actuators.done) == 1
+    assert run.outcome == "2 planned, 1 done, 1 stopped by a budget (BUDGET_SPENT); a2: spent."
+    assert at.policy.revoked == {}
+    assert at.state.errors == []
+    assert at.policy.settled == {run.decisions["a1"].reservation_id: True}
+
+
+async def test_what_was_not_carried_out_is_given_back() -> None:
+    at = peers()
+    at.policy.budget = 5
+    at.actuators = Troubled(at.outage, EffectState.REFUSED)
+    async with house(at) as it:
+        view = await it.process(Mode.AUTO)
+    assert [each.state for each in view.run.effects.values()] == [EffectState.REFUSED]
+    assert not any(at.policy.settled.values())
+    assert not at.policy.live
+
+
+async def test_while_people_are_asked_nothing_is_set_aside() -> None:
+    at = peers()
+    at.policy.budget = 1
+    async with house(at) as it:
+        run = await approved(at, it)
+    assert run.state is RunState.COMPLETED
+    assert len(at.actuators.done) == 1
+    assert not at.policy.live
+    assert sum(at.policy.settled.values()) == 1
+
+
+async def test_after_an_error_policy_is_asked_again_and_knows_of_it() -> None:
+    at = peers()
+    at.policy = listening = Listening(at.outage, BOTH)
+    at.policy.budget = 5
+    at.actuators = Troubled(at.outage, EffectState.FAILED)
+    async with house(at) as it:
+        view = await it.process(Mode.AUTO)
+    assert len(at.state.errors) == 1
+    assert [each > 1000 for each in listening.wanted] == [False, True]
+    assert not at.policy.live
+    assert sum(at.policy.settled.values()) == 2  # one failed, one done: both were carried out
+    assert view.run.state is RunState.COMPLETED
+
+
+async def test_a_crash_after_any_event_charges_once() -> None:
+    at = peers()
+    at.policy.budget = 9
+    async with house(at) as it:
+        await it.process(Mode.AUTO)
+        length = len(it.log.recorded())
+    for n in range(1, length):
+        at, log = peers(), MemoryLog(EVENTS)
+        at.policy.budget = 9
+        async with house(at, log) as it:
+            started = asyncio.create_task(it.process(Mode.AUTO))
+            async with asyncio.timeout(10):
+                while len(log.recorded()) < n:
+                    await asyncio.sleep(0)
+            started.cancel()
+        async with house(at, log) as it:
+            view = await it.process(Mode.AUTO)
+            run = it.runs.current(TENANT, view.run.known.run_id)
+        assert view.run.state is RunState.COMPLETED, f"crash after event {n}"
+        assert sum(at.policy.settled.values()) == 1, f"crash after event {n}"
+        # One that was decided and not yet written down is known to nobody: it runs out, and is charged.
+        assert len(at.policy.live) <= 1, f"crash after event {n}"
+        assert at.policy.settled[run.decisions["a1"].reservation_id], f"crash after event {n}"
