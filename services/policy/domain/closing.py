@@ -15,13 +15,14 @@ _SHELVES, _ON_A_SHELF = 32, 2048
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """`spent` is None when nobody can say: then all of it counts. `agent_id`: only if it is that agent's."""
+    """`spent` is None when all of it counts: it was `whole`, or nobody can say. `agent_id`: only if it is that agent's."""
 
     reservation_id: str
     spent: Amounts | None
     by: str
     at: datetime
     agent_id: str = ""
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +79,25 @@ def closing_of(live: Reservation | None, closed: Closed | None, wanted: Close) -
     if reservation is None or wanted.agent_id not in ("", reservation.agent_id):
         return ReservationUnknown(wanted.reservation_id)
     try:
-        end, charged = _charged(reservation.amounts, wanted.spent)
+        end, charged = _charged(reservation.amounts, wanted)
     except AmountInvalid as fault:
         return fault
     if live is not None or closed is None:
         return Closing(wanted.reservation_id, end, charged, wanted.by, wanted.at)
-    if (closed.closing.end, closed.closing.charged) == (end, charged):
+    if closed.closing.charged == charged:
         return closed.closing
     return ReservationClosed(wanted.reservation_id, closed.closing.end)
 
 
-def _charged(reserved: Amounts, spent: Amounts | None) -> tuple[ReservationEnd, Amounts]:
+def _charged(reserved: Amounts, wanted: Close) -> tuple[ReservationEnd, Amounts]:
     """How it ends, and what counts as spent. Whoever names no hosts has touched all of them, unless nothing was spent.
 
     Raises:
         AmountInvalid: more than was set aside.
     """
+    spent = wanted.spent
     if spent is None:
-        return ReservationEnd.EXPIRED, reserved
+        return (ReservationEnd.SETTLED if wanted.whole else ReservationEnd.EXPIRED), reserved
     if spent == NOTHING:
         return ReservationEnd.REFUNDED, NOTHING
     for name in ("actions", "tokens", "money_micros"):

@@ -98,9 +98,9 @@ class Spending:
         return outcome, sequence
 
     async def settle(
-        self, reservation_id: str, spent: Amounts, session_token: str, cause: Cause, *, trusted: bool
+        self, reservation_id: str, spent: Amounts | None, session_token: str, cause: Cause, *, trusted: bool
     ) -> tuple[ReservationEnd, int]:
-        """Say what was spent of it; nothing: it is given back. Sent again it ends as it has ended.
+        """Say what was spent of it; None: all of it; nothing: it is given back. Sent again it ends as it has ended.
 
         Raises:
             AmountInvalid, ReservationUnknown, ReservationClosed, Unauthenticated
@@ -109,7 +109,7 @@ class Spending:
         if refused is not None:
             raise refused
         agent_id = self._signer.bearer_of(session_token, cause.at).agent_id if session_token else ""
-        close = Close(reservation_id, spent, cause.actor, cause.at, agent_id)
+        close = Close(reservation_id, spent, cause.actor, cause.at, agent_id, spent is None)
         (outcome,), sequence = await self._budgets.close((close,), cause)
         if isinstance(outcome, Fault):
             raise outcome

@@ -2,8 +2,10 @@
 
 from chassis.process import now
 from chassis.rpc.cause import cause_of
+from kernel.faults import Invalid
 from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceServicer
+from services.policy.domain.amounts import NOTHING
 from services.policy.domain.reservation import BudgetScope
 from services.policy.handlers import Policy
 from services.policy.rpc.callers import Context, admitted
@@ -73,9 +75,12 @@ class BudgetsRpc(PolicyServiceServicer):
         self, request: pb.SettleReservationRequest, context: Context
     ) -> pb.SettleReservationResponse:
         caller = admitted(context, "SettleReservation")
+        spent = amounts_from_wire(request.spent, "spent")
+        if request.whole and spent != NOTHING:
+            raise Invalid("FIELD_INVALID", "spent must be empty when whole is set", field="spent")
         end, sequence = await self._policy.spending.settle(
             bounded(request.reservation_id, "reservation_id", MAX_ID),
-            amounts_from_wire(request.spent, "spent"),
+            None if request.whole else spent,
             request.session_token,
             cause_of(context, request.request_id),
             trusted="service" in caller.roles,

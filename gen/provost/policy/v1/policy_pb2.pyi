@@ -3009,9 +3009,12 @@ class SettleReservationRequest(_message.Message):
     SESSION_TOKEN_FIELD_NUMBER: _builtins.int
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
     SPENT_FIELD_NUMBER: _builtins.int
+    WHOLE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     session_token: _builtins.str
     reservation_id: _builtins.str
+    whole: _builtins.bool
+    """All that was reserved was spent; then `spent` is empty."""
     @_builtins.property
     def spent(self) -> Global___Amounts:
         """What was spent, at most what was reserved; all zero: nothing was, and all is given back."""
@@ -3023,10 +3026,11 @@ class SettleReservationRequest(_message.Message):
         session_token: _builtins.str = ...,
         reservation_id: _builtins.str = ...,
         spent: Global___Amounts | None = ...,
+        whole: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spent", b"spent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "reservation_id", b"reservation_id", "session_token", b"session_token", "spent", b"spent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "reservation_id", b"reservation_id", "session_token", b"session_token", "spent", b"spent", "whole", b"whole"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
