@@ -5,6 +5,7 @@ import typer
 from provost_sdk.cli import (
     agents,
     approvals,
+    budgets,
     checking,
     erasing,
     exporting,
@@ -14,9 +15,11 @@ from provost_sdk.cli import (
     policy,
     process,
     proving,
+    rehearsing,
     repairing,
     runs,
     sharing,
+    standing,
     state,
     status,
     tasks,
@@ -60,6 +63,12 @@ ledger.app.command("erasures")(erasing.erasures)
 app.add_typer(runs.app, name="runs", help="Runs: what came of them.")
 app.add_typer(approvals.app, name="approvals", help="What waits for a person, and the answer to it.")
 app.add_typer(agents.app, name="agents", help="Agents: who they are, and the end of their power.")
+agents.app.command("show")(standing.show)
+agents.app.command("secret")(standing.secret)
+agents.app.command("suspend")(standing.suspend)
+agents.app.command("resume")(standing.resume)
+agents.app.command("promote")(standing.promote)
+agents.app.command("demote")(standing.demote)
 app.add_typer(ledger.app, name="ledger", help="What happened, provably.")
 state.app.command("board")(sharing.board)
 state.app.command("put")(sharing.put)
@@ -69,4 +78,10 @@ state.app.command("send")(sharing.send)
 state.app.command("watch")(watching.watch)
 app.add_typer(tasks.app, name="tasks", help="Tasks: who works on them, where they stand, what is shared.")
 app.add_typer(state.app, name="state", help="What is true now: agents, locks, boards, messages.")
-app.add_typer(policy.app, name="policy", help="The rules in force.")
+policy.app.command("validate")(rehearsing.validate)
+policy.app.command("test")(rehearsing.run_tests)
+policy.app.command("diff")(rehearsing.diff)
+policy.app.command("explain")(rehearsing.explain)
+policy.app.command("simulate")(rehearsing.simulate)
+app.add_typer(policy.app, name="policy", help="The rules: in force, tried out, put in force.")
+app.add_typer(budgets.app, name="budgets", help="What agents may still spend.")

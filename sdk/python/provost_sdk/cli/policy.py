@@ -1,23 +1,44 @@
-"""`provost policy`."""
+"""`provost policy show|list|schema|publish|rollback`: the rules in force, and putting others in their place."""
+
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provost_sdk.cli.session import Address, AsJson, Key, ask, print_json
+from provost_sdk.cli import pages
+from provost_sdk.cli.session import Address, AsJson, Exit, Key, ask, misused, print_json
+
+if TYPE_CHECKING:
+    from provost.policy.v1 import policy_pb2
+    from provost_sdk.client import Provost
 
 app = typer.Typer(no_args_is_help=True)
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A policy set, YAML.")]
+Why = Annotated[str, typer.Option("--why", help="Kept with it.")]
+Replaces = Annotated[
+    str,
+    typer.Option("--replaces", metavar="VERSION", help="Only if this one is in force; else whichever is."),
+]
+_LISTED = ("version", "in force", "since", "by", "sha256", "why")
 
 
 @app.callback()
 def policy() -> None:
-    """The rules in force."""
+    """The rules: which, whether another set would do, what it would change, and putting it in force."""
 
 
 @app.command()
-def show(as_json: AsJson = False, address: Address = None, key: Key = None) -> None:
-    """The policy set in force, as it was published."""
+def show(
+    version: Annotated[str, typer.Option("--version", help="An older one; else that in force.")] = "",
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """A policy set, as it was published: that in force, or an older one."""
     from provost_sdk.models import as_dict
 
-    answer = ask("operator", address, key, lambda provost: provost.get_policy_set())
+    answer = ask("operator", address, key, lambda provost: provost.get_policy_set(version))
     if as_json:
         print_json(as_dict(answer))
         return
@@ -26,3 +47,93 @@ def show(as_json: AsJson = False, address: Address = None, key: Key = None) -> N
     console().print(plain(f"# version {answer.version}, sequence {answer.sequence}", "dim"))
     for line in answer.document.splitlines():
         console().print(plain(line))
+
+
+@app.command("list")
+def list_(limit: pages.Limit = 30, as_json: AsJson = False, address: Address = None, key: Key = None) -> None:
+    """The sets that were in force, newest first."""
+
+    def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
+        return provost.list_policy_sets(page_size=size, page_token=token)
+
+    found = pages.rows(page, limit, address, key)
+    pages.show(found, as_json, _LISTED, _published, "No set was ever published: the built-in one holds.")
+
+
+@app.command()
+def schema(address: Address = None, key: Key = None) -> None:
+    """The JSON Schema of policy sets: for an editor that checks YAML while you write."""
+    print(ask("operator", address, key, lambda provost: provost.get_policy_set_schema()))
+
+
+@app.command()
+def publish(
+    file: File,
+    why: Why = "",
+    replaces: Replaces = "",
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Put a set in force. One that does not parse, compile or pass its tests never is. Needs an admin's key."""
+    from provost_sdk.models import as_dict
+
+    document = document_in(file)
+
+    async def question(provost: "Provost") -> "tuple[str, policy_pb2.PublishPolicySetResponse]":
+        old = replaces or (await provost.get_policy_set()).version
+        return old, await provost.publish_policy_set(document, replaces=old, why=why)
+
+    old, answer = ask("admin", address, key, question)
+    _in_force(old, answer, as_json, as_dict(answer))
+
+
+@app.command()
+def rollback(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="As `provost policy list` shows it.")],
+    why: Why = "",
+    replaces: Replaces = "",
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Put an older set in force again, as it was, at once. Needs an admin's key."""
+    from provost_sdk.models import as_dict
+
+    async def question(provost: "Provost") -> "tuple[str, policy_pb2.RollbackPolicySetResponse]":
+        old = replaces or (await provost.get_policy_set()).version
+        return old, await provost.rollback_policy_set(version, replaces=old, why=why)
+
+    old, answer = ask("admin", address, key, question)
+    _in_force(old, answer, as_json, as_dict(answer))
+
+
+def document_in(file: Path) -> str:
+    """The document in a file; one that cannot be read ends the command."""
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        misused(f"{file}: {problem}")
+
+
+def ended(well: bool) -> typer.Exit:
+    return typer.Exit(Exit.OK if well else Exit.NOT_WELL)
+
+
+def _in_force(old: str, answer: Any, as_json: bool, told: dict[str, Any]) -> None:
+    if as_json:
+        print_json(told)
+        return
+    from provost_sdk.cli.show import console, plain
+
+    console().print(
+        plain(f"Version {answer.version} is in force", "bold green")
+        + plain(f" instead of {old}, since sequence {answer.sequence}.")
+        + plain(f"   Back: provost policy rollback {old}", "dim")
+    )
+
+
+def _published(each: "policy_pb2.ListPolicySetsResponse.PublishedSet") -> tuple[object, ...]:
+    since = each.at.ToDatetime().strftime("%Y-%m-%d %H:%M:%S") if each.HasField("at") else ""
+    why = " ".join(part for part in ("(rolled back)" if each.rolled_back_to else "", each.why) if part)
+    return (each.version, "yes" if each.in_force else "", since, each.by, each.sha256[:12], why)
