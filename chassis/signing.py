@@ -6,19 +6,20 @@ Keys live in files that only their owner may read and are made once; a token nam
 import hashlib
 import json
 import math
-from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
-from chassis import files
+from chassis import files, signing_together
 from kernel.faults import Unauthenticated
 
 ALGORITHM = "Ed25519"
@@ -38,7 +39,7 @@ class SigningKey:
             raise ValueError("not an Ed25519 private key")
         self._key = key
         self._secret = key.private_key
-        self._headers: dict[str, str] = {}
+        self._headers: dict[tuple[str, str], str] = {}
         self.kid: str = key.thumbprint()
 
     @classmethod
@@ -68,12 +69,24 @@ class SigningKey:
     def sign(self, claims: Claims, typ: str = "JWT") -> str:
         """`claims` as a signed compact JWT; `exp`, `iat` and `nbf` are seconds since 1970."""
         # As joserfc's `serialize_compact` does it, with the header, which is always the same, made once.
-        header = self._headers.get(typ)
-        if header is None:
-            fields = {"alg": ALGORITHM, "kid": self.kid, "typ": typ}
-            header = self._headers[typ] = _base64(json.dumps(fields, separators=(",", ":")).encode())
-        signed = f"{header}.{_base64(json.dumps(claims).encode())}"
+        signed = f"{self._header(ALGORITHM, typ)}.{_base64(json.dumps(claims).encode())}"
         return f"{signed}.{_base64(self._secret.sign(signed.encode()))}"
+
+    def sign_together(self, payloads: Sequence[bytes]) -> list[str]:
+        """A token for each of `payloads` (claims as JSON), all under one signature: see `signing_together`."""
+        header = self._header(signing_together.ALGORITHM, "JWT")
+        inputs = [f"{header}.{_base64(payload)}" for payload in payloads]
+        root, paths = signing_together.tree([each.encode() for each in inputs])
+        signature = self._secret.sign(signing_together.what_is_signed(root))
+        return [f"{each}.{_base64(signature + path)}" for each, path in zip(inputs, paths, strict=True)]
+
+    def _header(self, algorithm: str, typ: str) -> str:
+        header = self._headers.get((algorithm, typ))
+        if header is None:
+            fields = {"alg": algorithm, "kid": self.kid, "typ": typ}
+            header = _base64(json.dumps(fields, separators=(",", ":")).encode())
+            self._headers[algorithm, typ] = header
+        return header
 
 
 def public_key(jwk: Mapping[str, str]) -> PublicKey:
@@ -133,12 +146,14 @@ class Verifier:
         try:
             signed = jws.extract_compact(raw)
             header = signed.headers()
-            if header.get("alg") != ALGORITHM:
+            algorithm = header.get("alg")
+            if algorithm not in (ALGORITHM, signing_together.ALGORITHM):
                 raise _invalid(f"only {ALGORITHM} signatures are accepted")
             key = self._keys.get(str(header.get("kid")))
             if key is None:
                 raise _invalid("it is signed by a key that is not known here")
-            if not jws.validate_compact(signed, key, algorithms=[ALGORITHM]):
+            fits = _fits_tree if algorithm == signing_together.ALGORITHM else _fits
+            if not fits(signed, key, raw):
                 raise _invalid("its signature does not fit")
             claims = json.loads(signed.payload)
         except (JoseError, ValueError, TypeError, RecursionError) as error:
@@ -164,6 +179,24 @@ class Verifier:
             for old in list(self._verified)[: MAX_CACHED // 2]:
                 del self._verified[old]
         self._verified[known] = claims
+
+
+def _fits(signed: jws.CompactSignature, key: PublicKey, _raw: bytes) -> bool:
+    return jws.validate_compact(signed, key, algorithms=[ALGORITHM])
+
+
+def _fits_tree(_signed: jws.CompactSignature, key: PublicKey, raw: bytes) -> bool:
+    signed, _, encoded = raw.rpartition(b".")
+    proof = urlsafe_b64decode(encoded + b"=" * (-len(encoded) % 4))
+    signature, path = proof[: signing_together.SIGNATURE_BYTES], proof[signing_together.SIGNATURE_BYTES :]
+    root = signing_together.root_of(signed, path)
+    public = key.public_key
+    assert isinstance(public, Ed25519PublicKey)
+    try:
+        public.verify(signature, signing_together.what_is_signed(root))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _base64(raw: bytes) -> str:

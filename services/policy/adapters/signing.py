@@ -4,19 +4,18 @@ from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from json import JSONEncoder
+from json import encoder
 from pathlib import Path
 
 from chassis.digest import action_digest, digest
 from chassis.signing import SigningKey, Verifier, public_key
 from kernel.faults import Unauthenticated
+from services.policy.adapters.permits import ISSUER, PermitPress
 from services.policy.domain.action import Action
 from services.policy.domain.revocation import Receipt
 from services.policy.ports import Bearer, Permit, Session
 
-ISSUER = "provost/policy"
 SESSIONS = "provost"
-PERMITS = "actuator"
 RECEIPT = "revocation-receipt+jwt"
 
 
@@ -26,6 +25,7 @@ class FileSigner:
     def __init__(self, path: Path) -> None:
         self._key = SigningKey.load_or_create(path)
         self._verifier = Verifier({self._key.kid: public_key(self._key.public_jwk())})
+        self._press = PermitPress(self._key)
 
     def sign_session(self, session: Session) -> str:
         return self._key.sign(
@@ -44,27 +44,7 @@ class FileSigner:
         )
 
     async def sign_permits(self, permits: Sequence[Permit]) -> Sequence[str]:
-        return [self._sign_permit(permit) for permit in permits]
-
-    def _sign_permit(self, permit: Permit) -> str:
-        return self._key.sign(
-            {
-                "iss": ISSUER,
-                "aud": PERMITS,
-                "sub": permit.agent_id,
-                "jti": permit.decision_id,
-                "iat": int(permit.issue_time.timestamp()),
-                "nbf": int(permit.issue_time.timestamp()),
-                "exp": int(permit.expire_time.timestamp()),
-                "decision_id": permit.decision_id,
-                "action_digest": permit.action_digest,
-                "agent_id": permit.agent_id,
-                "tenant": permit.tenant,
-                "run_id": permit.run_id,
-                "task_id": permit.task_id,
-                "fencing_token": permit.fencing_token,
-            }
-        )
+        return await self._press.sign(permits)
 
     def sign_receipt(self, tenant: str, receipt: Receipt, at: datetime) -> str:
         claims = {
@@ -120,13 +100,14 @@ def digest_of(action: Action) -> str:
     parameters = action.parameters
     if not all(map(str.isascii, parameters)):
         return action_digest(action.name, action.target, action.environment, parameters)
-    value = {
-        "action": action.name, "environment": action.environment, "parameters": parameters, "target": action.target,
-    }  # fmt: skip
-    return "sha256:" + sha256(_canonical(value).encode()).hexdigest()
+    pairs = sorted(parameters.items()) if len(parameters) > 1 else parameters.items()
+    inner = ",".join([f"{_json(name)}:{_json(value)}" for name, value in pairs])
+    canonical = (
+        f'{{"action":{_json(action.name)},"environment":{_json(action.environment)},'
+        f'"parameters":{{{inner}}},"target":{_json(action.target)}}}'
+    )
+    return "sha256:" + sha256(canonical.encode()).hexdigest()
 
 
-_canonical = JSONEncoder(
-    ensure_ascii=False, check_circular=False, separators=(",", ":"), sort_keys=True
-).encode
+_json = encoder.encode_basestring
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)

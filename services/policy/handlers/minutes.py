@@ -26,7 +26,8 @@ class Minutes:
         self._labels = facts.labels or ()
         self._steps_done = facts.steps_done
         self._at = cause.at
-        self._who = _lengths(cause.tenant, context.agent_id, context.run_id, cause.request_id)
+        who = _lengths(cause.tenant, context.agent_id, context.run_id, cause.request_id)
+        self._who = blake2b(who.encode(), digest_size=16, person=b"provost.decision")
 
     def named(self, action: Action) -> tuple[str, str]:
         """The digest of an action, and the id of the decision on it.
@@ -34,8 +35,9 @@ class Minutes:
         The id follows from all that was asked: the same request gives the same, another one under its name does not.
         """
         digest = digest_kept(self._digest(action), self._seal)
-        name = self._who + _lengths(action.action_id, digest)
-        return digest, blake2b(name.encode(), digest_size=16, person=b"provost.decision").hexdigest()
+        name = self._who.copy()
+        name.update(f"{len(action.action_id)}:{action.action_id}{len(digest)}:{digest}".encode())
+        return digest, name.hexdigest()
 
     def of(self, action: Action, named: tuple[str, str], judgement: Judgement) -> DecisionRecord:
         """The record of one decision, as it is told; as it is written down: `kept`."""

@@ -13,9 +13,12 @@ _children: dict[tuple[str, str], Counter] = {}
 
 def count(answer: Answer) -> None:
     """Count every decision of `answer`."""
+    kinds: dict[tuple[str, str], int] = {}
     for each in answer.decisions:
-        kind = (each.judgement.verdict.value, each.judgement.reason)
+        kind: tuple[str, str] = (each.judgement.verdict, each.judgement.reason)
+        kinds[kind] = kinds.get(kind, 0) + 1
+    for kind, number in kinds.items():
         child = _children.get(kind)
         if child is None:
             child = _children[kind] = DECISIONS.labels(*kind)
-        child.inc()
+        child.inc(number)

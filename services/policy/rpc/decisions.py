@@ -8,16 +8,16 @@ from kernel.faults import Fault, Invalid, Unavailable
 from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceServicer
 from services.policy.handlers import Policy
-from services.policy.handlers.ask import Answer, Ask
+from services.policy.handlers.ask import Answer, Ask, Decision
 from services.policy.rpc import counters
 from services.policy.rpc.callers import Context, admitted
 from services.policy.rpc.streaming import Answering
+from services.policy.wire.budgets import amounts_from_wire
 from services.policy.wire.decisions import (
     action_from_wire,
     checks_to_wire,
     context_from_wire,
-    cost_from_wire,
-    decision_to_wire,
+    fill_decision,
     judgement_to_wire,
 )
 from services.policy.wire.texts import MAX_ID, bounded
@@ -49,10 +49,14 @@ class DecisionsRpc(PolicyServiceServicer):
             raise Invalid(
                 "FIELD_INVALID", "each action needs an action_id of its own", field="actions.action_id"
             )
-        costs = {action_id: cost_from_wire(cost) for action_id, cost in request.costs.items()}
+        costs = {action_id: amounts_from_wire(cost, "costs") for action_id, cost in request.costs.items()}
         ask = Ask(context_from_wire(request.context), actions, dict(request.approval_ids), costs)
         answer = await self._decide(ask, request.session_token, request.request_id, caller, context)
-        return pb.BatchAuthorizeResponse(decisions=_decisions(answer), sequence=answer.sequence)
+        response = pb.BatchAuthorizeResponse(sequence=answer.sequence)
+        add = response.decisions.add
+        for each in answer.decisions:
+            _fill(add(), each)
+        return response
 
     async def StreamAuthorize(
         self, requests: AsyncIterator[pb.StreamAuthorizeRequest], context: Context
@@ -77,7 +81,7 @@ class DecisionsRpc(PolicyServiceServicer):
         explained = await self._policy.explaining.explain(
             context_from_wire(request.context),
             action,
-            cost_from_wire(request.cost) if request.HasField("cost") else None,
+            amounts_from_wire(request.cost, "cost") if request.HasField("cost") else None,
             cause_of(context),
             tier=tier_from_wire(request.tier) if request.tier else None,
             policy_version=bounded(request.policy_version, "policy_version", MAX_ID, least=0),
@@ -97,11 +101,14 @@ class DecisionsRpc(PolicyServiceServicer):
     ) -> pb.AuthorizeResponse:
         action = action_from_wire(request.action)
         approval_ids = {action.action_id: request.approval_id} if request.approval_id else {}
-        costs = {action.action_id: cost_from_wire(request.cost)} if request.HasField("cost") else {}
+        costs = (
+            {action.action_id: amounts_from_wire(request.cost, "cost")} if request.HasField("cost") else {}
+        )
         ask = Ask(context_from_wire(request.context), (action,), approval_ids, costs)
         answer = await self._decide(ask, request.session_token, request.request_id, caller, context)
-        (decision,) = _decisions(answer)
-        return pb.AuthorizeResponse(decision=decision, sequence=answer.sequence)
+        response = pb.AuthorizeResponse(sequence=answer.sequence)
+        _fill(response.decision, answer.decisions[0])
+        return response
 
     async def _decide(
         self, ask: Ask, token: str, request_id: str, caller: Caller, context: Context
@@ -113,13 +120,10 @@ class DecisionsRpc(PolicyServiceServicer):
         return answer
 
 
-def _decisions(answer: Answer) -> list[pb.Decision]:
-    return [
-        decision_to_wire(
-            each.record, each.judgement, each.permit, each.permit_expire_time, each.reservation_id
-        )
-        for each in answer.decisions
-    ]
+def _fill(made: pb.Decision, each: Decision) -> None:
+    fill_decision(
+        made, each.record, each.judgement, each.permit, each.permit_expire_time, each.reservation_id
+    )
 
 
 def _failure(error: Exception) -> pb.StreamAuthorizeResponse.Failure:

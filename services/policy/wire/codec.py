@@ -9,6 +9,7 @@ from services.policy.domain.decision import DecisionsMade
 from services.policy.domain.labels import RunLabelled
 from services.policy.domain.policyset_published import PolicySetPublished, PolicySetRolledBack
 from services.policy.wire.budgets import BUDGET_EVENTS
+from services.policy.wire.decisions_made import decisions_made_to_wire
 from services.policy.wire.outcomes import OUTCOMES
 
 
@@ -52,4 +53,5 @@ CODEC = Codec(
         state_events_pb2.PacketIssued: packet_from_wire,
         **OUTCOMES,
     },
+    to_messages={DecisionsMade: decisions_made_to_wire},
 )

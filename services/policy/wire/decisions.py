@@ -1,25 +1,25 @@
 """What is asked and what is decided, between policy's domain and its protos."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from kernel.faults import Exhausted
 from provost.policy.v1 import policy_pb2
 from services.policy.domain.action import Action, Mode, RunContext
-from services.policy.domain.amounts import Amounts, checked
 from services.policy.domain.decision import Change, DecisionRecord, Judgement, Looked
 from services.policy.domain.tier import Tier
 from services.policy.wire.texts import MAX_ID, MAX_TEXT, bounded, stamp
 from services.policy.wire.tiers import TIERS
+from services.policy.wire.verdicts import VERDICTS
 
 MAX_PARAMETERS = 64
 MAX_STEPS = 64
 
 MODES: Final = {policy_pb2.Mode.Value(f"MODE_{mode}"): mode for mode in Mode}
-_VERDICTS: Final = {
-    verdict: policy_pb2.Verdict.Value(f"VERDICT_{verdict}") for verdict in ("ALLOW", "DENY", "NEEDS_APPROVAL")
-}
 
 
 def context_from_wire(context: policy_pb2.RunContext) -> RunContext:
@@ -44,33 +44,43 @@ def _steps(steps: Sequence[str]) -> tuple[str, ...]:
     return tuple(bounded(step, "context.steps_done", MAX_ID) for step in steps)
 
 
-def cost_from_wire(cost: policy_pb2.Amounts) -> Amounts:
-    """Raises Invalid (`AMOUNT_INVALID`): an amount is negative or too large."""
-    given = Amounts(cost.actions, cost.tokens, cost.money_micros, cost.errors, tuple(cost.hosts))
-    return checked(given, "cost")
-
-
 def action_from_wire(action: policy_pb2.Action) -> Action:
     """Raises Invalid or Exhausted: a part is missing or too long."""
-    if len(action.parameters) > MAX_PARAMETERS:
-        raise Exhausted(
-            "MESSAGE_TOO_LARGE",
-            f"an action has at most {MAX_PARAMETERS} parameters",
-            field="action.parameters",
-        )
-    parameters = {
-        bounded(name, "action.parameters", MAX_ID): bounded(
-            value, f"action.parameters.{name}", MAX_TEXT, least=0
-        )
-        for name, value in action.parameters.items()
-    }
-    return Action(
-        bounded(action.action_id, "action.action_id", MAX_ID, least=0),
-        bounded(action.name, "action.name", MAX_ID),
-        bounded(action.target, "action.target", MAX_TEXT, least=0),
-        bounded(action.environment, "action.environment", MAX_ID, least=0),
-        parameters,
+    given = action.parameters
+    made = Action(
+        action.action_id,
+        action.name,
+        action.target,
+        action.environment,
+        {name: given[name] for name in given} if given else {},
     )
+    if not (
+        0 < len(made.name) <= MAX_ID
+        and len(made.action_id) <= MAX_ID
+        and len(made.target) <= MAX_TEXT
+        and len(made.environment) <= MAX_ID
+    ):
+        _blame(made)
+    if given:
+        _require_parameters(made.parameters)
+    return made
+
+
+def _blame(action: Action) -> None:
+    bounded(action.action_id, "action.action_id", MAX_ID, least=0)
+    bounded(action.name, "action.name", MAX_ID)
+    bounded(action.target, "action.target", MAX_TEXT, least=0)
+    bounded(action.environment, "action.environment", MAX_ID, least=0)
+
+
+def _require_parameters(parameters: Mapping[str, str]) -> None:
+    if len(parameters) > MAX_PARAMETERS:
+        text = f"an action has at most {MAX_PARAMETERS} parameters"
+        raise Exhausted("MESSAGE_TOO_LARGE", text, field="action.parameters")
+    for name, value in parameters.items():
+        if not 0 < len(name) <= MAX_ID or len(value) > MAX_TEXT:
+            bounded(name, "action.parameters", MAX_ID)
+            bounded(value, f"action.parameters.{name}", MAX_TEXT, least=0)
 
 
 def action_to_wire(action: Action) -> policy_pb2.Action:
@@ -83,33 +93,39 @@ def action_to_wire(action: Action) -> policy_pb2.Action:
     )
 
 
-def decision_to_wire(
+def fill_decision(
+    made: policy_pb2.Decision,
     record: DecisionRecord,
     judgement: Judgement,
     permit: str,
     permit_expire_time: datetime | None,
     reservation_id: str,
-) -> policy_pb2.Decision:
-    """As it is answered: `record` with what is not written down."""
-    decision = policy_pb2.Decision(
-        decision_id=record.decision_id,
-        action_id=record.action.action_id,
-        verdict=_VERDICTS[record.verdict],
-        rule=record.rule,
-        reason=record.reason,
-        explanation=record.explanation,
-        tier=policy_pb2.TIER_UNSPECIFIED if record.tier is None else TIERS[record.tier],
-        policy_version=record.policy_version,
-        action_digest=record.action_digest,
-        obligations=judgement.obligations,
-        permit=permit,
-        reservation_id=reservation_id,
-    )
+) -> None:
+    """Set field by field in its place, which is what an answer of many is made of quickest."""
+    made.decision_id = record.decision_id
+    made.action_id = record.action.action_id
+    made.verdict = VERDICTS[record.verdict]
+    made.rule = record.rule
+    made.reason = record.reason
+    made.explanation = record.explanation
+    if record.tier is not None:
+        made.tier = TIERS[record.tier]
+    made.policy_version = record.policy_version
+    made.action_digest = record.action_digest
+    if judgement.obligations:
+        made.obligations.extend(judgement.obligations)
     if permit_expire_time is not None:
-        decision.permit_expire_time.CopyFrom(stamp(permit_expire_time))
+        made.permit = permit
+        made.permit_expire_time.CopyFrom(_expiry(permit_expire_time))
+    if reservation_id:
+        made.reservation_id = reservation_id
     if judgement.changes:
-        decision.changes.extend(changes_to_wire(judgement.changes))
-    return decision
+        made.changes.extend(changes_to_wire(judgement.changes))
+
+
+@lru_cache(maxsize=16)
+def _expiry(at: datetime) -> Timestamp:
+    return stamp(at)  # the same for all that are answered together
 
 
 def changes_to_wire(changes: Iterable[Change]) -> list[policy_pb2.Change]:
@@ -122,7 +138,7 @@ def judgement_to_wire(
     """What would be answered, and is not: it has no id, for nothing was decided."""
     return policy_pb2.Decision(
         action_id=action_id,
-        verdict=_VERDICTS[judgement.verdict],
+        verdict=VERDICTS[judgement.verdict],
         rule=judgement.rule,
         reason=judgement.reason,
         explanation=judgement.explanation,

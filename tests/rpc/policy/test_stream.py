@@ -16,7 +16,7 @@ from tests.rpc.policy.conftest import Running, action, context
 
 
 def request(number: int, **fields: Any) -> pb.StreamAuthorizeRequest:
-    made = {"request_id": f"r{number}", "context": context(), "action": action()} | fields
+    made: dict[str, Any] = {"request_id": f"r{number}", "context": context(), "action": action()} | fields
     return pb.StreamAuthorizeRequest(ask=pb.AuthorizeRequest(**made))
 
 
