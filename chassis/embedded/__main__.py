@@ -7,15 +7,17 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
+from pydantic_core.core_schema import ValidationInfo
 
 from chassis import config, process, telemetry
 from chassis.config import LlmEndpoint, OpaEndpoint, RequireLicense, ServiceSettings
 from chassis.embedded import keys, ports, servers
+from chassis.embedded.children import Program
 from chassis.embedded.drill import Drill, ask_for_drill
 from chassis.embedded.place import Occupied, Place
 from chassis.embedded.supervisor import StartFailed, Supervisor
@@ -36,6 +38,18 @@ class Settings(ServiceSettings):
     witness_logs: str = Field("", alias="PROVOST_WITNESS_LOGS")
     ledger_witnesses: str = Field("", alias="PROVOST_LEDGER_WITNESSES")
 
+    @field_validator("vault")
+    @classmethod
+    def _one_vault(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("vault_url"):
+            raise ValueError("runs an OpenBao here, and VAULT_URL names another Vault: set one of them")
+        return value
+
+    @property
+    def own_vault_port(self) -> int:
+        """Where OpenBao listens; 0: there is none here."""
+        return self.vault_port if self.vault else 0
+
     @field_validator("metrics_port")
     @classmethod
     def _one_for_each(cls, value: int | None) -> int | None:
@@ -54,6 +68,7 @@ async def supervise(
     from chassis.embedded import services
 
     begun = process.monotonic()
+    openbao, vault = _openbao(settings, place, made)
     witnesses = settings.ledger_witnesses
     if settings.witness:
         witnesses = services.witness_of(settings, witnesses)
@@ -62,6 +77,7 @@ async def supervise(
             [
                 servers.nats(place.home, settings.nats_port, made.nats),
                 servers.store(place.home, settings.store_port, made.store),
+                *openbao,
                 # Before the ledger, which reads its key when it starts.
                 *([services.witness(settings, settings.witness_logs)] if settings.witness else []),
             ],
@@ -71,6 +87,7 @@ async def supervise(
                 settings.api_keys.get_secret_value(),
                 settings.admin_keys.get_secret_value(),
                 witnesses,
+                vault,
             ),
         ],
         place.logs,
@@ -124,12 +141,27 @@ async def supervise(
         raise
 
 
+def _openbao(
+    settings: Settings, place: Place, made: keys.Keys
+) -> tuple[list[Program], Mapping[str, str] | None]:
+    """The Vault of this run, and what services are told of it; without one, neither."""
+    if not settings.vault:
+        return [], None
+    from chassis.embedded import bao
+
+    return (
+        [bao.bao(place.home, settings.vault_port, made)],
+        bao.environment(place.home, settings.vault_port),
+    )
+
+
 def tell(settings: Settings, made: keys.Keys, place: Place, seconds: float) -> None:
     """What someone who has just started Provost wants to know."""
     program = Path(sys.executable).parent / "provost"
     if program.is_relative_to(Path.cwd()):
         program = program.relative_to(Path.cwd())
     watched = f"\n  witness       http://127.0.0.1:{settings.witness_port}" if settings.witness else ""
+    watched += f"\n  OpenBao       http://127.0.0.1:{settings.vault_port}" if settings.vault else ""
     example = next(iter(sorted(Path("examples").glob("*.log"))), Path("FILE.log"))
     say(
         f"""
@@ -164,7 +196,10 @@ def main() -> None:
     try:
         with Place(settings.home) as place:
             taken = list(
-                ports.troubles(settings.listen_host, services.ports(settings, witnessed=settings.witness))
+                ports.troubles(
+                    settings.listen_host,
+                    services.ports(settings, witnessed=settings.witness, vault_port=settings.own_vault_port),
+                )
             )
             if taken:
                 raise SystemExit("\n".join(["Provost cannot start:", *(f"  {line}" for line in taken)]))

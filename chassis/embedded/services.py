@@ -70,10 +70,16 @@ def witness_of(settings: ServiceSettings, others: str) -> str:
 
 
 def programs(
-    settings: ServiceSettings, keys: Keys, api_keys: str, admin_keys: str, witnesses: str = ""
+    settings: ServiceSettings,
+    keys: Keys,
+    api_keys: str,
+    admin_keys: str,
+    witnesses: str = "",
+    vault: Mapping[str, str] | None = None,
 ) -> Sequence[Program]:
-    """One program for each process, told by its environment alone."""
-    shared = {**_shared_environment(settings, keys), "PROVOST_LEDGER_WITNESSES": witnesses}
+    """One program for each process, told by its environment alone; of secrets, when there is a `vault`, nothing."""
+    secrets = _secrets(settings, keys) if vault is None else {**_places(settings), **vault}
+    shared = {**_shared_environment(settings), **secrets, "PROVOST_LEDGER_WITNESSES": witnesses}
     gateways = {
         "API_KEYS": keys.api_keys(api_keys),
         "ADMIN_KEYS": keys.admin_keys(admin_keys),
@@ -90,9 +96,10 @@ def programs(
     ]
 
 
-def ports(settings: ServiceSettings, *, witnessed: bool = False) -> Sequence[Port]:
-    """Every port of an embedded run."""
+def ports(settings: ServiceSettings, *, witnessed: bool = False, vault_port: int = 0) -> Sequence[Port]:
+    """Every port of an embedded run; `vault_port` 0: without OpenBao."""
     ours = [Port(settings.witness_port, "PROVOST_WITNESS_PORT", "the witness")] if witnessed else []
+    ours += [Port(vault_port, "PROVOST_VAULT_PORT", "OpenBao")] if vault_port else []
     return [*_serving(settings), *ours, *_metrics(settings)]
 
 
@@ -113,14 +120,28 @@ def _metrics(settings: ServiceSettings) -> Iterator[Port]:
             yield Port(number, setting, f"{name}'s metrics", hint)
 
 
-def _shared_environment(settings: ServiceSettings, keys: Keys) -> Mapping[str, str]:
+def _secrets(settings: ServiceSettings, keys: Keys) -> Mapping[str, str]:
+    return {
+        "PROVOST_INTERNAL_KEY": keys.internal,
+        "PROVOST_NATS_URL": servers.nats_url(settings.nats_port, keys.nats),
+        "PROVOST_STORE_URL": servers.store_url(settings.store_port, keys.store),
+    }
+
+
+def _places(settings: ServiceSettings) -> Mapping[str, str]:
+    """Where those are, without what opens them."""
+    return {
+        "PROVOST_INTERNAL_KEY": "",
+        "PROVOST_NATS_URL": f"nats://{servers.HOST}:{settings.nats_port}",
+        "PROVOST_STORE_URL": f"redis://{servers.HOST}:{settings.store_port}/0",
+    }
+
+
+def _shared_environment(settings: ServiceSettings) -> Mapping[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in _GATEWAYS_OWN}
     numbers = {port.setting: str(port.number) for port in _serving(settings)}
     ours = {
         "PROVOST_HOME": str(settings.home.resolve()),
-        "PROVOST_INTERNAL_KEY": keys.internal,
-        "PROVOST_NATS_URL": servers.nats_url(settings.nats_port, keys.nats),
-        "PROVOST_STORE_URL": servers.store_url(settings.store_port, keys.store),
         # One thread less between a socket and the event loop: a call costs a fifth less.
         "GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener",
         "MALLOC_ARENA_MAX": "2",  # gRPC's threads would otherwise each keep tens of megabytes of heap

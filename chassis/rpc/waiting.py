@@ -9,6 +9,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from chassis.config import ServiceSettings
 
+LAST_CALLS_SECONDS = 0.5
 WHY = "provost-why"
 """Trailing metadata of a health check's answer: what is wrong, in words."""
 
@@ -48,4 +49,4 @@ class Waiting:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._server is not None:
-            await self._server.stop(None)
+            await self._server.stop(LAST_CALLS_SECONDS)

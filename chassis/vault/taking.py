@@ -62,7 +62,7 @@ async def taken(
         while True:
             try:
                 await vault.start()
-                return Taken(await _filled(settings, vault, store), vault)
+                return Taken(await _filled(settings, vault, log=listens, store=store), vault)
             except Unavailable as fault:
                 if fault.text != waiting.why:
                     _log.warning("waiting for Vault", why=fault.text)
@@ -86,12 +86,12 @@ def entry_of(settings: ServiceSettings, service: str) -> Entry:
     return AppRole(role_id, secret_id)
 
 
-async def _filled(settings: S, vault: "Vault", store: bool) -> S:
+async def _filled(settings: S, vault: "Vault", *, log: bool, store: bool) -> S:
     found: dict[str, object] = {}
     if internal := await vault.secret(INTERNAL):
         found["internal_key"] = SecretStr(internal["key"])
-    if log := await vault.secret(LOG):
-        found["nats_url"] = _with(settings.nats_url, log)
+    if log and (of_log := await vault.secret(LOG)):
+        found["nats_url"] = _with(settings.nats_url, of_log)
     if store and (of_store := await vault.secret(STORE)):
         found["store_url"] = SecretStr(_with(settings.store_url.get_secret_value(), of_store))
     return settings.model_copy(update=found)
