@@ -89,7 +89,9 @@ class Edge:
         self._block = block
         self._frontier, tiles = tree.grow(self._frontier, [row.leaf_hash for row in rows])
         self.position = Position(old.first or begin, messages[-1].sequence, tree.root_of(self._frontier))
-        return Batch(self.position, rows, sorted(starmap(known_id, ids)), tiles, sorted(postings), spans, told)
+        return Batch(
+            self.position, rows, sorted(starmap(known_id, ids)), tiles, sorted(postings), spans, told
+        )
 
 
 def levels_of(size: int) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ from provost.gateway.v1 import events_pb2 as gateway
 from provost.orchestrator.v1 import events_pb2 as orchestrator
 from provost.policy.v1 import events_pb2 as policy
 from services.ledger.domain.entry import Entry
+from services.ledger.wire.budget_summaries import BUDGETS
 from services.ledger.wire.payloads import shown
 from services.ledger.wire.state_summaries import STATE
 from services.ledger.wire.words import cut, listed, lock, word
@@ -201,6 +202,7 @@ _TELLERS: dict[type[Message], Callable[[Any, str], str]] = {
     policy.ApprovalUsed: _approval_used,
     gateway.AccessRefused: _access_refused,
     **STATE,
+    **BUDGETS,
 }
 
 

@@ -17,10 +17,41 @@ from services.ledger.domain.terms import BLOCK
 from services.ledger.domain.tree import TILE_WIDTH
 from services.ledger.domain.understood import Understand
 
+# Whoever holds the position from where it was is the writer; the other one waits, and then finds it moved.
+_HOLD = "SELECT 1 FROM position WHERE last_seq = $1 AND root = $2 FOR UPDATE"
+_MOVE = "UPDATE position SET first_seq = $1, last_seq = $2, root = $3"
+_AT_ONCE = 1000
 _TURN = 100  # how many are worked on before others get their turn: a few milliseconds
 
 
-async def taken(known: Edge, messages: Sequence[Message]) -> list[Batch]:
+async def append(connection: Connection, known: Edge, messages: Sequence[Message]) -> None:
+    """Everything of some messages in one transaction; `known` has moved on, whether that works or not.
+
+    Raises:
+        WriterFenced: somebody else has moved the position.
+    """
+    old, told = known.position, []
+    async with connection.transaction():
+        if await connection.fetchval(_HOLD, old.last, old.root) is None:
+            raise WriterFenced(old.last)
+        writing: asyncio.Future[None] = asyncio.ensure_future(_nothing())
+        try:
+            for at in range(0, len(messages), _AT_ONCE):
+                # The next ones are taken in while the server writes the last ones.
+                batches = await _taken(known, messages[at : at + _AT_ONCE])
+                told += [each for batch in batches for each in batch.told]
+                await writing
+                writing = asyncio.ensure_future(_write(connection, batches))
+            await writing
+        finally:
+            writing.cancel()
+            await asyncio.wait({writing})
+        await tell(connection, told)
+        new = known.position
+        await connection.execute(_MOVE, new.first, new.last, new.root)
+
+
+async def _taken(known: Edge, messages: Sequence[Message]) -> list[Batch]:
     """What is to be written for messages, a little at a time: on a thread it would stand in the loop's way at every
     turn of the interpreter, here it steps aside of its own accord.
     """
@@ -31,37 +62,20 @@ async def taken(known: Edge, messages: Sequence[Message]) -> list[Batch]:
     return batches
 
 
-async def write(connection: Connection, old: Position, batches: Sequence[Batch]) -> None:
-    """Everything of some batches that go on from `old`, in one transaction.
+async def _write(connection: Connection, batches: Sequence[Batch]) -> None:
+    tiles = [(each.level, each.index, each.hashes, each.root) for batch in batches for each in batch.tiles]
+    for table, rows in (
+        (EVENTS, [row for batch in batches for row in batch.rows]),
+        (EVENT_IDS, [row for batch in batches for row in batch.ids]),
+        (TILES, tiles),
+        (POSTINGS, [row for batch in batches for row in batch.postings]),
+        (SPANS, [row for batch in batches for row in batch.spans]),
+    ):
+        await copy(connection, table, rows)
 
-    Raises:
-        WriterFenced: somebody else has moved the position.
-    """
-    new = batches[-1].position
-    async with connection.transaction():
-        # Whoever moves the position from where it was is the writer; the other one finds nothing to move.
-        moved = await connection.execute(
-            "UPDATE position SET first_seq = $1, last_seq = $2, root = $3 WHERE last_seq = $4 AND root = $5",
-            new.first,
-            new.last,
-            new.root,
-            old.last,
-            old.root,
-        )
-        if moved != "UPDATE 1":
-            raise WriterFenced(old.last)
-        tiles = [
-            (each.level, each.index, each.hashes, each.root) for batch in batches for each in batch.tiles
-        ]
-        for table, rows in (
-            (EVENTS, [row for batch in batches for row in batch.rows]),
-            (EVENT_IDS, [row for batch in batches for row in batch.ids]),
-            (TILES, tiles),
-            (POSTINGS, [row for batch in batches for row in batch.postings]),
-            (SPANS, [row for batch in batches for row in batch.spans]),
-        ):
-            await copy(connection, table, rows)
-        await tell(connection, [each for batch in batches for each in batch.told])
+
+async def _nothing() -> None:
+    """Nothing is written yet."""
 
 
 async def copy(

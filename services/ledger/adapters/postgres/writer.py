@@ -16,7 +16,7 @@ from services.ledger.adapters.postgres.connection import (
     Database,
     Record,
 )
-from services.ledger.adapters.postgres.rows import edge, taken, write
+from services.ledger.adapters.postgres.rows import append, edge
 from services.ledger.domain.entry import Message
 from services.ledger.domain.growth import Edge
 from services.ledger.domain.position import Position
@@ -115,10 +115,8 @@ class Writer:
 
     async def _append(self, connection: Connection, messages: Sequence[Message]) -> Position:
         known = await self._known(connection)
-        old = known.position
-        batches = await taken(known, messages)
-        if known.position != old:
-            await write(connection, old, batches)
+        if any(each.sequence > known.position.last for each in messages):
+            await append(connection, known, messages)
         return known.position
 
     async def _known(self, connection: Connection) -> Edge:
