@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from services.policy.domain.action import ENVIRONMENTS, Action, Mode
+from services.policy.domain.demand import PROMOTE
 from services.policy.domain.faults import PolicySetInvalid
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_reading import (
@@ -127,7 +128,7 @@ def _approval_rule(value: object, path: str, actions: Mapping[str, str]) -> Appr
     return ApprovalRule(
         name(entry["id"], f"{path}/id"),
         tiers(entry.get("tiers", TIERS), f"{path}/tiers"),
-        action_patterns(entry.get("actions", ("*",)), f"{path}/actions", actions),
+        action_patterns(entry.get("actions", ("*",)), f"{path}/actions", {**actions, PROMOTE: ""}),
         some_of(ENVIRONMENTS, entry.get("environments", ENVIRONMENTS), f"{path}/environments"),
         needs,
         named,
