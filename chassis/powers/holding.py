@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 from nats.aio.subscription import Subscription
 
@@ -80,6 +81,13 @@ class Powers:
         if self._asked is not None:
             await self._connection.unlisten(self._asked)
             self._say_here(())
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
 
     def _run(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

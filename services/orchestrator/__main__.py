@@ -1,6 +1,6 @@
 """The orchestrator's composition root."""
 
-from chassis import process
+from chassis import powers, process
 from chassis.beginning import begun
 from chassis.eventlog.aggregates import HeldAggregates
 from chassis.eventlog.follower import Follower
@@ -27,14 +27,15 @@ async def main(stopping: process.Stopping) -> None:
     nats, keys = await opened(settings, "orchestrator")
     runs = HeldAggregates(RUN, JetStreamLog(nats, EVENTS, source="provost/orchestrator"), EVENTS)
     knowledge, privacy = SqliteKnowledge(settings.knowledge, keys), SubjectPrivacy(keys)
-    internal_key = settings.internal_key.get_secret_value()
-    at = peers_at(settings.address, internal_key=internal_key, actor=handlers.ACTOR)
+    key = settings.internal_key.get_secret_value()
+    at = peers_at(settings.address, internal_key=key, actor=handlers.ACTOR)
     crew = handlers.AttachedCrew(lambda _tenant, agent_id: agent_id in settings.crew)
     thinking = handlers.Reasoning(*settings.reasoning)
     conductor, service = handlers.orchestration(
         runs, at.policy, at.state, at.actuators, crew, knowledge, privacy, process.now, process.new_id, thinking,
     )  # fmt: skip
-    reactor = Reactor(runs, conductor)
+    losing = powers.Powers(nats, settings, "orchestrator", conductor.surfaces)
+    reactor = Reactor(runs, conductor, losing.take)
     follower = Follower(nats, reactor.filters, 0, reactor.take, "orchestrator", gather_seconds=0.02)
     server = Server(
         settings, "orchestrator", max_message_bytes=LARGE_MESSAGES, unary_seconds=360.0, tell=Opening(keys),
@@ -48,11 +49,12 @@ async def main(stopping: process.Stopping) -> None:
     await follower.caught_up()
     await server.start()
     conductor.resume()
+    await losing.start()
     await server.set_serving(True)
     await stopping.wait()
     conductor.let_waiters_go()
     await server.stop()
-    for close in (conductor.close, follower.stop, knowledge.close, keys.stop, nats.close, took.stop):
+    for close in (conductor.close, losing.stop, follower.stop, knowledge.close, keys.stop, nats.close, took.stop):
         await close()
 
 

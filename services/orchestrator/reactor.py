@@ -1,6 +1,6 @@
 """From the event log to the conductor: own runs, revocations, answered approvals."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -13,6 +13,8 @@ from services.orchestrator.domain.run import Run
 from services.orchestrator.domain.wants import Command
 from services.orchestrator.handlers import Conductor
 
+Take = Callable[[Sequence[Recorded]], Awaitable[None]]
+
 REVOKED = "evt.*.policy.agent.*.AgentRevoked"
 ANSWERED = "evt.*.policy.approval.*.ApprovalAnswered"
 
@@ -22,7 +24,8 @@ log = structlog.get_logger(__name__)
 class Reactor:
     """What the orchestrator's follower delivers to."""
 
-    def __init__(self, runs: HeldAggregates[Command, Run, Event], conductor: Conductor) -> None:
+    def __init__(self, runs: HeldAggregates[Command, Run, Event], conductor: Conductor, *also: Take) -> None:
+        self._also = also
         self._runs = runs
         self._conductor = conductor
         self.filters = (*runs.filters, REVOKED, ANSWERED)
@@ -35,6 +38,8 @@ class Reactor:
                 self._heed(recorded)
             except DecodeError:
                 log.error("event cannot be read", subject=recorded.subject, sequence=recorded.sequence)
+        for take in self._also:
+            await take(events)
 
     def _heed(self, recorded: Recorded) -> None:
         tenant = recorded.stream.tenant

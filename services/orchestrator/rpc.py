@@ -111,6 +111,8 @@ class OrchestratorServicer(OrchestratorServiceServicer):
         """What an attached agent says, until it says no more."""
         try:
             async for request in requests:
+                if seat.left is not None:
+                    return  # nothing of it counts any more
                 await self._heed(request, seat, cause)
             seat.leave(Unavailable("PEER_UNREACHABLE", f"agent {seat.agent_id} has gone"))
         except Fault as fault:

@@ -1,6 +1,6 @@
 """State's composition root."""
 
-from chassis import process, store
+from chassis import powers, process, store
 from chassis.beginning import begun
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.jetstream import JetStreamLog
@@ -39,6 +39,7 @@ async def main(stopping: process.Stopping) -> None:
     follower = Follower(connection, FILTERS, upto, reactor.deliver, "state", gather_seconds=0.03)
     audit = StoreAudit(view, derived, mirror, LogHistory(jetstream, FILTERS), follower, process.now)
     state = State(kept, view, mirror, audit, follower, contents, vigil, turns, process)
+    reactor.also(losing := powers.Powers(connection, settings, "state", state.losing.surfaces))
     server = Server(settings, "state", max_message_bytes=MAX_MESSAGE_BYTES, tell=Opening(keys), why=took.why)
     server.add(add_StateServiceServicer_to_server, StateServicer(state, watched.watching))
     await keys.start()
@@ -47,7 +48,7 @@ async def main(stopping: process.Stopping) -> None:
     await follower.caught_up(600.0)
     await server.start()
     taking, forgetting = snapshots.taking(follower), kept_for(contents, settings.artifact_days, process.now)
-    async with taking, kept_up(follower, mirror, server.set_serving), watchers.judging(), forgetting:
+    async with taking, kept_up(follower, mirror, server.set_serving), watchers.judging(), forgetting, losing:
         await stopping.wait()
         turns.close()
         await server.stop()

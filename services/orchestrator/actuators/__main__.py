@@ -8,6 +8,7 @@ from chassis.digest import action_digest
 from chassis.eventlog.connection import connect
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.stream import ensure_stream
+from chassis.powers import Powers
 from chassis.rpc.client import channel
 from chassis.rpc.server import Server
 from kernel.events import Cause, Recorded
@@ -33,18 +34,22 @@ async def main(stopping: process.Stopping) -> None:
         for recorded in events:
             # Whom it is about is said by its subject: a revocation that cannot be read revokes all the same.
             hands.revoke(recorded.stream.tenant, recorded.stream.id)
+        await losing.take(events)
 
     connection = await connect(settings.nats_url, name="actuators")
     await ensure_stream(connection)
+    losing = Powers(connection, settings, "actuators", {"permits": hands.end})
     follower = Follower(connection, ("evt.*.policy.agent.*.AgentRevoked",), 0, heed, "actuators")
     server = Server(settings, "actuators", unary_seconds=200.0, why=took.why)
     server.add(add_ActuatorServiceServicer_to_server, ActuatorServicer(hands))
     await follower.start()
     await follower.caught_up()
     await server.start()
+    await losing.start()
     await server.set_serving(True)
     await stopping.wait()
     await server.stop()
+    await losing.stop()
     await follower.stop()
     await connection.close()
     await took.stop()

@@ -57,6 +57,7 @@ class Hands:
         self._digest = digest
         self._monotonic = monotonic
         self._at_work: dict[str, asyncio.Task[Effect]] = {}
+        self._for: dict[str, tuple[str, str]] = {}
         self._revoked: set[tuple[str, str]] = set()
 
     def preview(self, action: Action) -> Effect:
@@ -103,12 +104,28 @@ class Hands:
         if working is None:
             working = asyncio.create_task(self._once(actuator, effect_id, action, noted, journal_key))
             self._at_work[effect_id] = working
-            working.add_done_callback(lambda _: self._at_work.pop(effect_id, None))
+            self._for[effect_id] = (read.tenant, read.agent_id)
+            working.add_done_callback(lambda _: self._done(effect_id))
         return await asyncio.shield(working)
 
     def revoke(self, tenant: str, agent_id: str) -> None:
         """Take no more permits of this agent, whatever they say."""
         self._revoked.add((tenant, agent_id))
+
+    async def end(self, tenant: str, agent_id: str) -> int:
+        """Stop what is being done for an agent whose permits are taken no more; how many actions those were."""
+        if (tenant, agent_id) not in self._revoked:
+            raise RuntimeError(f"the revocation of {agent_id} has not been heeded")
+        theirs = [self._at_work[each] for each, whose in self._for.items() if whose == (tenant, agent_id)]
+        for working in theirs:
+            working.cancel()
+        if theirs:
+            await asyncio.wait(theirs)
+        return len(theirs)
+
+    def _done(self, effect_id: str) -> None:
+        self._at_work.pop(effect_id, None)
+        self._for.pop(effect_id, None)
 
     async def _once(
         self, actuator: Actuator, effect_id: str, action: Action, digest: str, journal_key: bytes
@@ -131,6 +148,17 @@ class Hands:
         try:
             found = await actuator.perform(action)
             effect = replace(effect, summary=found.summary, output=_cut(found.output), changed=found.changed)
+        except asyncio.CancelledError:
+            if self._for.get(effect_id) not in self._revoked:
+                raise
+            # Its agent was revoked: stopped, with all that it had started. What had been done by then is not known.
+            effect = replace(
+                effect,
+                state=EffectState.FAILED if actuator.offer.read_only else EffectState.UNKNOWN,
+                summary=actuator.preview(action),
+                error_type="AGENT_REVOKED" if actuator.offer.read_only else "EFFECT_OUTCOME_UNKNOWN",
+                error_message="stopped, because its agent was revoked",
+            )
         except ActuatorFailed as failed:
             effect = replace(
                 effect,

@@ -35,10 +35,15 @@ class Carried:
     log_text: str | None = None
     known_sequence: int = 0
     tries: int = 0
-    ending: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set from when nothing is done for the run any more but to record its end."""
     led_by: str = ""
     refused: Unavailable | None = None
     """Why nothing can be written, when that is for people to mend: whoever waits for the run is told at once."""
+
+    @property
+    def ending(self) -> bool:
+        return self.ended.is_set()
 
     def cause(self, at: datetime, *step: str) -> Cause:
         """Why a step of this run asks for something; the same step gives the same request id.

@@ -5,7 +5,7 @@ A run needs nobody's memory: `resume` after a restart goes on where its events e
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 from kernel.faults import Fault, Refused, Unavailable
@@ -112,6 +112,28 @@ class Conductor:
                 and not carried.ending
             ):
                 task.cancel()
+
+    @property
+    def surfaces(self) -> Mapping[str, Callable[[str, str], Awaitable[int]]]:
+        """What is held here of agents' power, and what waits until it is gone (tenant, agent_id)."""
+        return {"runs": self.runs_of_revoked, "streams": self.streams_of_revoked}
+
+    async def runs_of_revoked(self, tenant: str, agent_id: str) -> int:
+        """Wait until no run of a revoked agent does anything any more but record its end; how many those were."""
+        if (tenant, agent_id) not in self._revoked:
+            raise RuntimeError(f"the revocation of {agent_id} has not been heeded")
+        theirs = [
+            carried
+            for key, (carried, _) in self._carried.items()
+            if key[0] == tenant and self._runs.current(*key).agent_id == agent_id
+        ]
+        for carried in theirs:
+            await carried.ended.wait()
+        return len(theirs)
+
+    async def streams_of_revoked(self, tenant: str, agent_id: str) -> int:
+        """How many streams of a revoked agent were ended here: nothing more is heard from it."""
+        return self._crew.streams_ended(tenant, agent_id)
 
     def subject_erased(self, tenant: str, key_id: str) -> None:
         """The key is gone: what was held in the clear goes, and runs that are still at it end, now."""
@@ -271,7 +293,7 @@ class Conductor:
 
     async def _revoke(self, run: Run, carried: Carried, broken: Breach) -> None:
         """Take the agent's power away, then end the run."""
-        carried.ending = True
+        carried.ended.set()
         cause = self._steps.cause(carried, "revoke")
         await self._insist(
             lambda: self._policy.revoke(run.agent_id, broken.kind, broken.details, cause), carried
@@ -280,7 +302,7 @@ class Conductor:
 
     async def _end_revoked(self, run: Run, carried: Carried, why: Breach) -> None:
         """Leave a handoff and end. The revoked get no grace, the next agent gets what is known."""
-        carried.ending = True
+        carried.ended.set()
         if run.phase is None:
             await self._end(run, carried, RunState.REFUSED, "AGENT_PREVIOUSLY_REVOKED", why.details)
             return
@@ -296,23 +318,28 @@ class Conductor:
         await self._end(run, carried, RunState.FAILED, _ERASED, text)
 
     async def _end(self, run: Run, carried: Carried, state: RunState, reason: str, outcome: str) -> None:
-        carried.ending = True
+        carried.ended.set()
         command = wants.EndRun(state, reason, outcome, False, self._clock())
         await self._insist(lambda: self._steps.settle(run, carried), carried)
-        if run.fencing_token:
-            cause = self._steps.cause(carried, "release", str(run.fencing_token))
-            await self._insist(
-                lambda: self._state.release_lock(
-                    run.agent_id, run.known.task_id, carried.run_id, run.fencing_token, cause
-                ),
-                carried,
-            )
+        if (
+            run.fencing_token and state is not RunState.REVOKED
+        ):  # the lock of a revoked agent is taken by state
+            await self._insist(lambda: self._release(run, carried), carried)
         if run.state is RunState.WAITING:
             why = self._steps.cause(carried, "waits", "no more")
             await self._insist(
                 lambda: self._state.waits(run.agent_id, run.known.task_id, carried.run_id, "", why), carried
             )
         await self._insist(lambda: self._steps.append(carried, command, "end"), carried)
+
+    async def _release(self, run: Run, carried: Carried) -> None:
+        cause = self._steps.cause(carried, "release", str(run.fencing_token))
+        token = run.fencing_token
+        try:
+            await self._state.release_lock(run.agent_id, run.known.task_id, carried.run_id, token, cause)
+        except Fault as fault:
+            if fault.reason != _LOCK_LOST:
+                raise  # else somebody has taken it away, and it need not be given back
 
     async def _insist(self, attempt: Callable[[], Awaitable[None]], carried: Carried) -> None:
         """Until it is done: what must be recorded is recorded, however long a peer is away."""

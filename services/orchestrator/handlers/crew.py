@@ -73,7 +73,7 @@ class AttachedCrew:
         self._busy: dict[tuple[str, str], str] = {}
         self._rested: dict[tuple[str, str], int] = {}
         self._order = count(1)
-        self._expelled: set[tuple[str, str]] = set()
+        self._expelled: dict[tuple[str, str], int] = {}
         self._changed = asyncio.Event()
 
     def attach(self, tenant: str, agent_id: str, token: str) -> Seat:
@@ -92,10 +92,14 @@ class AttachedCrew:
 
     def expel(self, tenant: str, agent_id: str, fault: Fault) -> None:
         """End the stream of an agent that was revoked, and never seat it again."""
-        self._expelled.add((tenant, agent_id))
         seat = self._seats.get((tenant, agent_id))
+        self._expelled[tenant, agent_id] = self._expelled.get((tenant, agent_id), 0) + (seat is not None)
         if seat is not None:
             self.detach(seat, fault)
+
+    def streams_ended(self, tenant: str, agent_id: str) -> int:
+        """How many streams of an agent ended because it was revoked."""
+        return self._expelled[tenant, agent_id]
 
     def expelled(self, tenant: str, agent_id: str) -> bool:
         return (tenant, agent_id) in self._expelled

@@ -78,7 +78,8 @@ class FencingTokenStale(Refused):
 
 class AgentIsRevoked(Denied):
     def __init__(self, agent_id: str) -> None:
-        super().__init__("AGENT_REVOKED", f"agent {agent_id} is revoked and takes no lock", agent_id=agent_id)
+        text = f"agent {agent_id} is revoked: it takes no lock and writes nothing any more"
+        super().__init__("AGENT_REVOKED", text, agent_id=agent_id)
 
 
 class AgentStateUnknown(NotFound):

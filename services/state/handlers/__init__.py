@@ -13,6 +13,7 @@ from services.state.handlers.checkpoints import Saved
 from services.state.handlers.inboxes import Inboxes
 from services.state.handlers.kept import Kept
 from services.state.handlers.locks import Locks, Standing
+from services.state.handlers.losing import Losing, Writing
 from services.state.handlers.overview import Overview
 from services.state.handlers.packets import Packets
 from services.state.handlers.tasks import Content, Tasks
@@ -40,15 +41,17 @@ class State:
         clock: Clock,
     ) -> None:
         self.turns = turns
-        self.locks = Locks(kept, view, turns, clock)
+        writing = Writing(view)
+        self.losing = Losing(kept, view, turns, writing, clock)
+        self.locks = Locks(kept, view, turns, writing, clock)
         self.agents = Agents(kept, view, mirror, following)
         self.attention = Attention(kept, self.agents, mirror, vigil)
         self.packets = Packets(kept, mirror, following)
         self.tasks = Tasks(kept, view, mirror, following, contents)
         working = Working(kept, view)
-        self.boards = Boards(kept, mirror, following, working)
-        self.inboxes = Inboxes(kept, mirror, following, working)
-        self.checkpoints = Saved(kept, mirror, following, working, self.tasks)
+        self.boards = Boards(kept, mirror, following, working, writing)
+        self.inboxes = Inboxes(kept, mirror, following, working, writing)
+        self.checkpoints = Saved(kept, mirror, following, working, writing, self.tasks)
         self.overview = Overview(
             kept, view, following, self.agents, self.tasks, self.boards, self.inboxes, self.locks
         )

@@ -12,6 +12,7 @@ from services.state.domain.page import Page, page_size_of
 from services.state.domain.plain import from_json
 from services.state.domain.view import Part, Place
 from services.state.handlers.kept import Kept
+from services.state.handlers.losing import Writing
 from services.state.handlers.working import Reader, Working
 from services.state.ports import Field, Mirror, Named, Names
 
@@ -19,7 +20,10 @@ from services.state.ports import Field, Mirror, Named, Names
 class Boards:
     """What the agents of each task know together."""
 
-    def __init__(self, kept: Kept, mirror: Mirror, following: Following, working: Working) -> None:
+    def __init__(
+        self, kept: Kept, mirror: Mirror, following: Following, working: Working, writing: Writing
+    ) -> None:
+        self._writing = writing
         self._boards = kept.boards
         self._recall = kept.recall
         self._mirror = mirror
@@ -34,10 +38,19 @@ class Boards:
         Raises:
             EntryChanged, EntryTooLarge, BoardFull, LabelUnknown, RecipientUnknown, Invalid: nothing was written.
             FencingTokenStale: nothing was written but this (recorded).
+            AgentIsRevoked.
         """
         require_token(command.task_id, "task_id")
-        if person and fencing_token:
-            raise FieldInvalid("fencing_token", "must be 0: a person holds no lock")
+        if person:
+            if fencing_token:
+                raise FieldInvalid("fencing_token", "must be 0: a person holds no lock")
+            return await self._put(command, fencing_token, person, cause)
+        with self._writing.by(cause.tenant, command.author):
+            return await self._put(command, fencing_token, person, cause)
+
+    async def _put(
+        self, command: PutEntry, fencing_token: int, person: bool, cause: Cause
+    ) -> tuple[Entry, int]:
         crew = self._working.crew(cause.tenant, command.task_id, command.author)
         command = replace(command, crew=crew | {command.author} if person else crew)
         shown = ShowToken(command.author, command.task_id, fencing_token, cause.actor, cause.at)

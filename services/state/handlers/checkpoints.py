@@ -13,6 +13,7 @@ from services.state.domain.plain import from_json
 from services.state.domain.task import require_sha256
 from services.state.domain.view import Part, Place
 from services.state.handlers.kept import Kept
+from services.state.handlers.losing import Writing
 from services.state.handlers.tasks import Tasks
 from services.state.handlers.working import Working
 from services.state.ports import Mirror, Table
@@ -22,8 +23,15 @@ class Saved:
     """Where each run stood."""
 
     def __init__(
-        self, kept: Kept, mirror: Mirror, following: Following, working: Working, tasks: Tasks
+        self,
+        kept: Kept,
+        mirror: Mirror,
+        following: Following,
+        working: Working,
+        writing: Writing,
+        tasks: Tasks,
     ) -> None:
+        self._writing = writing
         self._checkpoints = kept.checkpoints
         self._recall = kept.recall
         self._mirror = mirror
@@ -37,7 +45,14 @@ class Saved:
         Raises:
             ArtifactUnknown, LabelUnknown, Invalid: nothing was written.
             FencingTokenStale: nothing was written but this (recorded).
+            AgentIsRevoked.
         """
+        with self._writing.by(cause.tenant, command.agent_id):
+            return await self._save(command, fencing_token, cause)
+
+    async def _save(
+        self, command: SaveCheckpoint, fencing_token: int, cause: Cause
+    ) -> tuple[Checkpoint, int]:
         run_id = require_token(command.run_id, "run_id")
         if command.artifact_sha256:
             require_sha256(command.artifact_sha256, "artifact_sha256")

@@ -12,6 +12,7 @@ from services.state.domain.plain import from_json
 from services.state.domain.tables import WaitingDocument
 from services.state.domain.view import Part, Place
 from services.state.handlers.kept import Kept
+from services.state.handlers.losing import Writing
 from services.state.handlers.working import Reader, Working
 from services.state.ports import Mirror, Named, Table
 
@@ -19,7 +20,10 @@ from services.state.ports import Mirror, Named, Table
 class Inboxes:
     """What the agents of each task tell each other."""
 
-    def __init__(self, kept: Kept, mirror: Mirror, following: Following, working: Working) -> None:
+    def __init__(
+        self, kept: Kept, mirror: Mirror, following: Following, working: Working, writing: Writing
+    ) -> None:
+        self._writing = writing
         self._inboxes = kept.inboxes
         self._recall = kept.recall
         self._mirror = mirror
@@ -30,8 +34,14 @@ class Inboxes:
         """The message, and the sequence. Its id is that of its event. A person need not be one of the crew.
 
         Raises:
-            RecipientUnknown, MessageTooLarge, InboxFull, LabelUnknown, Invalid: nothing was sent.
+            RecipientUnknown, MessageTooLarge, InboxFull, LabelUnknown, AgentIsRevoked, Invalid: nothing was sent.
         """
+        if person:
+            return await self._send(command, person, cause)
+        with self._writing.by(cause.tenant, command.from_agent_id):
+            return await self._send(command, person, cause)
+
+    async def _send(self, command: SendMessage, person: bool, cause: Cause) -> tuple[Message, int]:
         task_id = require_token(command.task_id, "task_id")
         sender, recipient = command.from_agent_id, command.to_agent_id
         crew = (

@@ -24,6 +24,7 @@ from services.state.domain.page import Page, after_first
 from services.state.domain.snapshot import HeldLock, LockInUse
 from services.state.domain.view import View
 from services.state.handlers.kept import Kept
+from services.state.handlers.losing import Writing
 from services.state.handlers.turns import Key, Turns
 from services.state.ports import Clock
 
@@ -46,7 +47,8 @@ class _AnsweredBefore(LockTaken):
 class Locks:
     """Everything that is decided under a lock, by the log's own aggregates."""
 
-    def __init__(self, kept: Kept, view: View, turns: Turns, clock: Clock) -> None:
+    def __init__(self, kept: Kept, view: View, turns: Turns, writing: Writing, clock: Clock) -> None:
+        self._writing = writing
         self._agents = kept.agents
         self._view = view
         self._turns = turns
@@ -81,8 +83,9 @@ class Locks:
         return await self._in_turn(key, command, wait_seconds, cause)
 
     async def advance(self, command: Advance, cause: Cause) -> Standing:
-        """Raises FencingTokenStale (recorded), Invalid."""
-        return await self._under_lock(command, cause)
+        """Raises FencingTokenStale (recorded), AgentIsRevoked, Invalid."""
+        with self._writing.by(cause.tenant, command.agent_id):
+            return await self._under_lock(command, cause)
 
     async def release(self, command: ReleaseLock, cause: Cause) -> Standing:
         """Raises FencingTokenStale (recorded), Invalid."""

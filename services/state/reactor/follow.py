@@ -29,9 +29,13 @@ class Reactor:
     """The one follower of this process delivers to `deliver`."""
 
     def __init__(self, aggregates: Sequence[Fed], view: View, mirror: Behind) -> None:
-        self._aggregates = aggregates
+        self._aggregates = tuple(aggregates)
         self._view = view
         self._mirror = mirror
+
+    def also(self, fed: Fed) -> None:
+        """Tell `fed`, too, when everybody else has been."""
+        self._aggregates += (fed,)
 
     async def deliver(self, events: Sequence[Recorded]) -> None:
         """Fold `events`; the store follows by itself, so that it may be down without holding anything up."""
@@ -44,6 +48,8 @@ class Reactor:
 
 def fold(view: View, recorded: Recorded) -> Sequence[Place]:
     """Fold one event into `view`; answers what it changed. One that cannot be read is passed over, and said so."""
+    if recorded.event_type == "SigningKeyAnnounced":
+        return ()  # tells who speaks, and changes nothing
     try:
         found = CODEC.decode(recorded)
     except Unreadable as problem:

@@ -22,6 +22,7 @@ from services.state.handlers.agents import Agents
 from services.state.handlers.boards import Boards
 from services.state.handlers.inboxes import Inboxes
 from services.state.handlers.locks import Locks
+from services.state.handlers.losing import Writing
 from services.state.handlers.working import Working
 from services.state.reactor import Reactor, Sharing, StoreAudit, StoreMirror, Watchers, kept_up
 from services.state.wire import CODEC
@@ -132,16 +133,16 @@ class House:
         await follower.caught_up()
         await self._stack.enter_async_context(kept_up(follower, mirror, _nobody_asks))
         await self._stack.enter_async_context(watchers.judging())
-        working = Working(kept, view)
+        working, writing = Working(kept, view), Writing(view)
         return Replica(
             kept,
-            Locks(kept, view, turns, self.clock),
+            Locks(kept, view, turns, writing, self.clock),
             Agents(kept, view, mirror, follower),
             turns,
             follower,
             StoreAudit(view, derived, mirror, history, follower, self.clock.now),
-            Boards(kept, mirror, follower, working),
-            Inboxes(kept, mirror, follower, working),
+            Boards(kept, mirror, follower, working, writing),
+            Inboxes(kept, mirror, follower, working, writing),
         )
 
     def cause(self) -> Cause:
