@@ -28,13 +28,14 @@ SEALED = "sealed already, under the key of the run it is about"
 # By the end of the full name. An event that is not of a run has no subject; what people write there names nobody.
 NOT_PERSONAL = {
     IDS: """agent_id task_id run_id session_id role_id secret_hash decision_id action_id action_digest approval_id
-        approval_ids effect_id subject_key subject_id key_id report_sha256 artifact_sha256 Artifact.sha256
+        approval_ids effect_id reservation_id budget_id scope_id subject_key subject_id key_id report_sha256 artifact_sha256
+        Artifact.sha256
         Artifact.name Artifact.media_type holder rule policy_version agent_version evidence_id evidence version
         PolicySetPublished.document previous_agent_id parent_agent_id run_ids Handoff.artifacts last_run_id Refusal.method PastAction.name
         with_agent_ids from_agent_id to_agent_id recipients message_id message_ids in_reply_to
         Entry.author state_hash""",
     PEOPLE: "requested_by registered_by approvers by created_for Refusal.actor",
-    OPERATED: "Grounds.why AgentSuspended.why AgentResumed.why",
+    OPERATED: "Grounds.why AgentSuspended.why AgentResumed.why BudgetSet.why",
     PATTERNS: """Constraints.scope Constraints.forbidden Constraints.required_steps constraints_reminder deliverables
         success_criteria escalation_rules environment obligations Action.name labels by_reading""",
     CLASSES: """reason kind phase step error_type cause severity RevocationReason.type last_reason
