@@ -88,7 +88,7 @@ class Tally:
                 )
             else:
                 spent, reserved, more = self._spent[_PLACE[unit]], self._reserved[_PLACE[unit]], asked
-            if spent + reserved + more > most:
+            if spent + reserved + more > (min(most, MAX_HOSTS_LIMIT) if unit is Unit.HOSTS else most):
                 return Over(unit, most, spent, reserved, asked)
         return None
 

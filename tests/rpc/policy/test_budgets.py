@@ -1,0 +1,304 @@
+"""Budgets over gRPC: set, drawn on by decisions, reserved, settled, expired, and refused before the call is made."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chassis import process
+from kernel.events import Cause
+from kernel.faults import Denied, Exhausted, Invalid, NotFound, Refused, Unauthenticated
+from provost.policy.v1 import events_pb2
+from provost.policy.v1 import policy_pb2 as pb
+from provost.state.v1 import events_pb2 as state_events_pb2
+from tests.rpc.policy.conftest import Clock, Running, action, context
+
+ADMIN: dict[str, Any] = {"actor": "key:admin", "roles": ("admin",)}
+OPERATOR: dict[str, Any] = {"actor": "key:ops", "roles": ("operator",)}
+DENY, ALLOW = pb.VERDICT_DENY, pb.VERDICT_ALLOW
+
+
+def limit(unit: int, most: int) -> pb.Limit:
+    return pb.Limit(unit=unit, most=most)  # type: ignore[arg-type]
+
+
+async def budget(
+    running: Running, *limits: pb.Limit, scope: int = pb.BUDGET_SCOPE_AGENT, **fields: Any
+) -> Any:
+    wanted = {"scope_id": "sre-1"} | fields
+    return await running.call("SetBudget", pb.SetBudgetRequest(scope=scope, limits=limits, **wanted), **ADMIN)
+
+
+async def ready(running: Running, agent_id: str = "sre-1") -> None:
+    await running.register(agent_id)
+    await running.packet(agent_id)
+
+
+async def ask(running: Running, request_id: str = "", agent_id: str = "sre-1", **fields: Any) -> pb.Decision:
+    request = pb.AuthorizeRequest(request_id=request_id, context=context(agent_id, **fields), action=action())
+    answer = await running.call("Authorize", request)
+    decision: pb.Decision = answer.decision
+    return decision
+
+
+async def token(running: Running, agent_id: str = "sre-1") -> str:
+    secret = await running.call("CreateSecret", pb.CreateSecretRequest(agent_id=agent_id), **ADMIN)
+    request = pb.CreateSessionRequest(role_id=secret.role_id, secret_id=secret.secret_id)
+    return str((await running.call("CreateSession", request, **OPERATOR)).session_token)
+
+
+def reserve(agent_id: str = "sre-1", **fields: Any) -> pb.ReserveBudgetRequest:
+    amounts = fields.pop("amounts", pb.Amounts(tokens=10))
+    return pb.ReserveBudgetRequest(context=context(agent_id), amounts=amounts, **fields)
+
+
+async def lines(running: Running, **wanted: Any) -> list[tuple[str, int, int, int, int]]:
+    listed = await running.call("ListBudgets", pb.ListBudgetsRequest(**(wanted or {"agent_id": "sre-1"})))
+    return [
+        (each.budget_id, line.unit, line.most, line.spent, line.reserved)
+        for each in listed.budgets
+        for line in each.lines
+    ]
+
+
+async def drawn(running: Running) -> list[events_pb2.DecisionsMade]:
+    """Every decision that was recorded with the budgets."""
+    feed = await running.log.open(("evt.default.policy.budget.all.DecisionsMade",), 0, None)
+    return [events_pb2.DecisionsMade.FromString(each.payload) for each in (await feed.next()).events]
+
+
+async def test_a_spent_budget_denies_and_says_what_is_left(running: Running) -> None:
+    await ready(running)
+    await budget(running, limit(pb.UNIT_ACTIONS, 2))
+    decisions = [await ask(running) for _ in range(3)]
+    assert [each.verdict for each in decisions] == [ALLOW, ALLOW, DENY]
+    assert [bool(each.reservation_id) for each in decisions] == [True, True, False]
+    refused = decisions[2]
+    assert (refused.rule, refused.reason) == ("budget.hand", "BUDGET_SPENT")
+    assert "allows 2 ACTIONS: 0 spent, 2 set aside, 1 asked for" in refused.explanation
+    assert not refused.permit
+    recorded = [one.verdict for each in await drawn(running) for one in each.decisions]
+    recorded += [each.verdict for each in await running.decisions()]
+    assert sorted(recorded) == [ALLOW, ALLOW, DENY]
+    assert await lines(running) == [("hand", pb.UNIT_ACTIONS, 2, 0, 2)]
+
+
+async def test_nothing_is_set_aside_without_a_budget_or_in_a_safe_run(running: Running) -> None:
+    await ready(running)
+    assert not (await ask(running)).reservation_id
+    await budget(running, limit(pb.UNIT_ACTIONS, 1))
+    assert not (await ask(running, mode=pb.MODE_SAFE)).reservation_id
+    assert (await ask(running)).reservation_id
+    assert len(await drawn(running)) == 1
+
+
+async def test_many_at_once_on_a_budget_nearly_spent_never_overspend_it(running: Running) -> None:
+    await ready(running)
+    await budget(running, limit(pb.UNIT_ACTIONS, 10), scope=pb.BUDGET_SCOPE_TENANT, scope_id="")
+    answers = await asyncio.gather(*(ask(running) for _ in range(60)))
+    assert sum(each.verdict == ALLOW for each in answers) == 10
+    assert {each.reason for each in answers if each.verdict == DENY} == {"BUDGET_SPENT"}
+    assert sum(len(each.reservations) for each in await drawn(running)) == 10
+
+
+async def test_the_same_request_has_one_reservation(running: Running) -> None:
+    await ready(running)
+    await budget(running, limit(pb.UNIT_ACTIONS, 1))
+    first = await ask(running, "once")
+    await asyncio.gather(*(ask(running, "once") for _ in range(5)))
+    again = await ask(running, "once")
+    assert (again.verdict, again.reservation_id) == (ALLOW, first.reservation_id)
+    assert await lines(running) == [("hand", pb.UNIT_ACTIONS, 1, 0, 1)]
+
+
+async def test_settling_frees_what_was_not_spent(running: Running) -> None:
+    await ready(running)
+    await budget(running, limit(pb.UNIT_TOKENS, 100))
+    made = (await running.call("ReserveBudget", reserve(amounts=pb.Amounts(tokens=80)))).reservation
+    with pytest.raises(Exhausted) as refused:
+        await running.call("ReserveBudget", reserve(amounts=pb.Amounts(tokens=30)))
+    assert refused.value.reason == "BUDGET_SPENT"
+    assert refused.value.facts["reserved"] == "80"
+    assert refused.value.facts["most"] == "100"
+    settle = pb.SettleReservationRequest(reservation_id=made.reservation_id, spent=pb.Amounts(tokens=25))
+    for _ in range(2):
+        answer = await running.call("SettleReservation", settle)
+        assert answer.end == pb.RESERVATION_END_SETTLED
+        settle.request_id = ""
+    assert await lines(running) == [("hand", pb.UNIT_TOKENS, 100, 25, 0)]
+    other = pb.SettleReservationRequest(reservation_id=made.reservation_id)
+    with pytest.raises(Refused, match="settled already"):
+        await running.call("SettleReservation", other)
+    with pytest.raises(NotFound):
+        await running.call("SettleReservation", pb.SettleReservationRequest(reservation_id="nobodys"))
+
+
+async def test_more_than_was_reserved_is_refused_and_nothing_is_a_refund(running: Running) -> None:
+    await ready(running)
+    await budget(running, limit(pb.UNIT_TOKENS, 100))
+    made = (await running.call("ReserveBudget", reserve(request_id="r"))).reservation
+    same = (await running.call("ReserveBudget", reserve(request_id="r"))).reservation
+    assert same == made
+    for spent in (pb.Amounts(tokens=11), pb.Amounts(tokens=-1), pb.Amounts(actions=1), pb.Amounts(errors=1)):
+        wrong = pb.SettleReservationRequest(reservation_id=made.reservation_id, spent=spent)
+        with pytest.raises(Invalid) as refused:
+            await running.call("SettleReservation", wrong)
+        assert refused.value.reason == "AMOUNT_INVALID"
+    nothing = pb.SettleReservationRequest(reservation_id=made.reservation_id)
+    assert (await running.call("SettleReservation", nothing)).end == pb.RESERVATION_END_REFUNDED
+    assert await lines(running) == [("hand", pb.UNIT_TOKENS, 100, 0, 0)]
+
+
+async def test_what_no_budget_counts_needs_no_reservation(running: Running) -> None:
+    await ready(running)
+    assert not (await running.call("ReserveBudget", reserve())).HasField("reservation")
+
+
+async def test_an_agent_reserves_and_settles_only_its_own(running: Running) -> None:
+    for agent_id in ("sre-1", "sre-2"):
+        await ready(running, agent_id)
+    await budget(running, limit(pb.UNIT_TOKENS, 100), scope=pb.BUDGET_SCOPE_TENANT, scope_id="")
+    mine, theirs = await token(running), await token(running, "sre-2")
+    with pytest.raises(Unauthenticated) as missing:
+        await running.call("ReserveBudget", reserve(), **OPERATOR)
+    assert missing.value.reason == "TOKEN_MISSING"
+    with pytest.raises(Unauthenticated):
+        await running.call("ReserveBudget", reserve("sre-2", session_token=mine), **OPERATOR)
+    made = (await running.call("ReserveBudget", reserve(session_token=mine), **OPERATOR)).reservation
+    for wrong, fault in ((theirs, NotFound), ("", Unauthenticated), ("forged", Unauthenticated)):
+        request = pb.SettleReservationRequest(reservation_id=made.reservation_id, session_token=wrong)
+        with pytest.raises(fault):
+            await running.call("SettleReservation", request, **ADMIN)
+    own = pb.SettleReservationRequest(reservation_id=made.reservation_id, session_token=mine, whole=True)
+    assert (await running.call("SettleReservation", own, **OPERATOR)).end == pb.RESERVATION_END_SETTLED
+    assert await lines(running) == [("hand", pb.UNIT_TOKENS, 100, 10, 0)]
+
+
+async def test_only_admins_set_budgets_and_nobody_is_exempt(running: Running) -> None:
+    await ready(running)
+    request = pb.SetBudgetRequest(scope=pb.BUDGET_SCOPE_TENANT, limits=[limit(pb.UNIT_ACTIONS, 0)])
+    for roles in (("operator",), ("approver",), ("service",)):
+        with pytest.raises(Denied):
+            await running.call("SetBudget", request, actor="key:x", roles=roles)
+    set_ = await running.call("SetBudget", request, **ADMIN)
+    assert set_.budget.budget_id == "hand"
+    authorize = pb.AuthorizeRequest(context=context(), action=action(), session_token=await token(running))
+    for roles in (("admin",), ("operator",), ("service",)):
+        authorize.request_id = ""
+        decision = (await running.call("Authorize", authorize, actor="key:x", roles=roles)).decision
+        assert decision.reason == "BUDGET_SPENT"
+    back = pb.SetBudgetRequest(scope=pb.BUDGET_SCOPE_TENANT)
+    await running.call("SetBudget", back, **ADMIN)
+    assert (await ask(running)).verdict == ALLOW
+    assert await lines(running) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"limits": [limit(pb.UNIT_ACTIONS, -1)]}, "AMOUNT_INVALID"),
+        ({"limits": [limit(pb.UNIT_TOKENS, 2**62)]}, "AMOUNT_INVALID"),
+        ({"limits": [limit(pb.UNIT_HOSTS, 5000)]}, "AMOUNT_INVALID"),
+        ({"limits": [limit(pb.UNIT_ACTIONS, 1)] * 2}, "AMOUNT_INVALID"),
+        ({"limits": [limit(pb.UNIT_UNSPECIFIED, 1)]}, "FIELD_INVALID"),
+        ({"limits": [limit(pb.UNIT_ACTIONS, 1)], "window_seconds": -5}, "AMOUNT_INVALID"),
+        ({"scope": pb.BUDGET_SCOPE_UNSPECIFIED}, "FIELD_INVALID"),
+        ({"scope": pb.BUDGET_SCOPE_TENANT, "scope_id": "x"}, "FIELD_INVALID"),
+        ({"scope": pb.BUDGET_SCOPE_RUN, "scope_id": ""}, "FIELD_MISSING"),
+    ],
+)
+async def test_a_limit_that_cannot_be_is_refused(
+    running: Running, fields: dict[str, Any], reason: str
+) -> None:
+    wanted = {"scope": pb.BUDGET_SCOPE_AGENT, "scope_id": "sre-1"} | fields
+    with pytest.raises(Invalid) as refused:
+        await running.call("SetBudget", pb.SetBudgetRequest(**wanted), **ADMIN)
+    assert refused.value.reason == reason
+    assert await lines(running, page_size=10) == []
+
+
+async def test_what_nobody_settles_is_charged_whole(running: Running, clock: Clock) -> None:
+    await ready(running)
+    await budget(running, limit(pb.UNIT_TOKENS, 100))
+    made = (await running.call("ReserveBudget", reserve(ttl_seconds=30))).reservation
+    assert await running.policy.spending.expire(clock() + timedelta(seconds=20)) == 0
+    assert await running.policy.spending.expire(clock() + timedelta(seconds=40)) == 1
+    assert await running.policy.spending.expire(clock() + timedelta(seconds=50)) == 0
+    assert await lines(running) == [("hand", pb.UNIT_TOKENS, 100, 10, 0)]
+    with pytest.raises(Refused) as late:
+        await running.call(
+            "SettleReservation", pb.SettleReservationRequest(reservation_id=made.reservation_id)
+        )
+    assert late.value.reason == "RESERVATION_CLOSED"
+    whole = pb.SettleReservationRequest(reservation_id=made.reservation_id, whole=True)
+    assert (await running.call("SettleReservation", whole)).end == pb.RESERVATION_END_EXPIRED
+
+
+async def test_who_is_revoked_has_nothing_set_aside(running: Running) -> None:
+    await ready(running)
+    await budget(running, limit(pb.UNIT_TOKENS, 100), limit(pb.UNIT_ACTIONS, 9))
+    await running.call("ReserveBudget", reserve())
+    await ask(running)
+    cause = Cause("default", "r", "service:policy", process.now())
+    assert await running.policy.spending.close_of("sre-1", cause) == 2
+    assert await running.policy.spending.close_of("sre-1", cause) == 0
+    assert await lines(running) == [("hand", pb.UNIT_ACTIONS, 9, 1, 0), ("hand", pb.UNIT_TOKENS, 100, 0, 0)]
+
+
+async def test_a_loop_of_the_same_failing_call_is_stopped_before_the_call(running: Running) -> None:
+    await ready(running)
+    await budget(running, limit(pb.UNIT_ERRORS, 3))
+    called = 0
+    decision = await ask(running)
+    while decision.verdict == ALLOW:
+        called += 1
+        at = process.now()
+        event = state_events_pb2.ErrorRecorded(
+            agent_id="sre-1", task_id="task-1", run_id="run-1", error_type="ACTUATOR_FAILED"
+        )
+        event.at.FromDatetime(at)
+        headers = b"NATS/1.0\r\nce-type: provost.state.v1.ErrorRecorded\r\n\r\n"
+        subject = "evt.default.state.agent.sre-1.ErrorRecorded"
+        sequence = running.log.put(subject, event.SerializeToString(), headers)
+        decision = await ask(running, at_least_sequence=sequence)
+    assert called == 3
+    assert decision.reason == "BUDGET_SPENT"
+    assert "allows 3 ERRORS: 3 spent" in decision.explanation
+    assert await lines(running) == [("hand", pb.UNIT_ERRORS, 3, 3, 0)]
+
+
+async def test_hosts_are_the_different_targets_touched(running: Running) -> None:
+    await ready(running)
+    await budget(running, limit(pb.UNIT_HOSTS, 2))
+    verdicts = []
+    for target in ("web-1", "web-1", "web-2", "web-3", "web-2"):
+        request = pb.AuthorizeRequest(context=context(), action=action(target=target))
+        verdicts.append((await running.call("Authorize", request)).decision.verdict)
+    assert verdicts == [ALLOW, ALLOW, ALLOW, DENY, ALLOW]
+
+
+async def test_a_window_begins_anew(running: Running) -> None:
+    await ready(running)
+    answer = await budget(running, limit(pb.UNIT_ACTIONS, 1), window_seconds=86_400 * 365)
+    assert answer.budget.HasField("window_start_time")
+    await ask(running)
+    assert "it begins anew at 20" in (await ask(running)).explanation
+
+
+async def test_lists_come_in_pages_and_tenants_are_apart(running: Running) -> None:
+    await ready(running)
+    for n in range(5):
+        await budget(running, limit(pb.UNIT_ACTIONS, n), scope=pb.BUDGET_SCOPE_TASK, scope_id=f"task-{n}")
+    seen: list[str] = []
+    page = pb.ListBudgetsResponse(next_page_token="")
+    while True:
+        request = pb.ListBudgetsRequest(page_size=2, page_token=page.next_page_token)
+        page = await running.call("ListBudgets", request)
+        seen += [each.scope_id for each in page.budgets]
+        if not page.next_page_token:
+            break
+    assert seen == [f"task-{n}" for n in range(5)]
+    assert not (await running.call("ListBudgets", pb.ListBudgetsRequest(), tenant="other")).budgets
+    with pytest.raises(Invalid):
+        await running.call("ListBudgets", pb.ListBudgetsRequest(page_token="made up"))
