@@ -1,5 +1,6 @@
 """Policy over a real channel, its log in memory."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -147,7 +148,9 @@ async def running(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
     await follower.start()
     await server.start()
     await follower.caught_up()
+    trust = asyncio.create_task(reactor.keep_trust(held.records, policy.trust.settle))
     async with client.channel(f"127.0.0.1:{server.port}", internal_key=KEY) as channel:
         yield Running(log, policy, follower, signer, channel, server.port, keys)
+    trust.cancel()
     await server.stop()
     await follower.stop()

@@ -132,7 +132,7 @@ async def test_who_asked_may_not_answer(running: Running) -> None:
     assert refused.value.reason == "SELF_APPROVAL"
     with pytest.raises(Denied) as agent:
         await answered(running, approval.approval_id, actor="agent:sre-1")
-    assert agent.value.reason == "ROLE_MISSING"
+    assert agent.value.reason == "SELF_APPROVAL"
     assert (await decided(running, approval.approval_id)).reason == "APPROVAL_PENDING"
 
 
