@@ -14,7 +14,7 @@ from services.ledger.handlers.roots import roots
 from services.ledger.ports import Book, Draft, EventStream, Signer
 
 _AT_ONCE = 1000
-_UNDER_WAY = 2
+_UNDER_WAY = 3
 _MAX_BYTES_AT_ONCE = 8 * 1024 * 1024
 _REPORT_EVERY = 20_000
 _CLOSE_BEHIND = 2000

@@ -7,10 +7,11 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 _CONTEXTS = ("gateway", "ledger", "orchestrator", "policy", "state")
+_FILES = (*(f"provost.{context}.v1.events_pb2" for context in _CONTEXTS), "provost.event.v1.keys_pb2")
 _EVENTS = frozenset(
-    f"provost.{context}.v1.{name}"
-    for context in _CONTEXTS
-    for name in importlib.import_module(f"provost.{context}.v1.events_pb2").DESCRIPTOR.message_types_by_name
+    descriptor.full_name
+    for file in _FILES
+    for descriptor in importlib.import_module(file).DESCRIPTOR.message_types_by_name.values()
 )
 _MAX_JSON_BYTES = 512 * 1024
 

@@ -11,6 +11,7 @@ from provost.policy.v1 import events_pb2 as policy
 from services.ledger.domain.entry import Entry
 from services.ledger.wire.budget_summaries import BUDGETS
 from services.ledger.wire.payloads import shown
+from services.ledger.wire.revocation_summaries import REVOCATIONS
 from services.ledger.wire.state_summaries import STATE
 from services.ledger.wire.words import cut, listed, lock, word
 
@@ -203,6 +204,7 @@ _TELLERS: dict[type[Message], Callable[[Any, str], str]] = {
     gateway.AccessRefused: _access_refused,
     **STATE,
     **BUDGETS,
+    **REVOCATIONS,
 }
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ledger.domain.entry import Message, entry_of, microseconds
+from services.ledger.domain.entry import Message, entry_of, headers_of, microseconds, read_row, row_of, taken
 from services.ledger.domain.leaf import header_lines, leaf_data, leaf_hash
 from tests.unit.ledger.story import BEGIN, plain
 
@@ -55,3 +55,41 @@ def test_no_message_is_refused(subject: str, lines: bytes, payload: bytes) -> No
         entry = entry_of(Message(1, subject, header, payload))
         assert (entry.subject, entry.header, entry.payload) == (subject, header, payload)
         assert len(entry.leaf_hash) == 32
+
+
+LINES = [
+    "Nats-Batch-Id: fill-1",
+    "Nats-Expected-Last-Subject-Sequence: 4",
+    "Nats-Expected-Last-Subject-Sequence-Subject: evt.default.orchestrator.run.run-1.*",
+    "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "ce-id: another",
+    "ce-actor: key:J%C3%BCrgen",
+    "ce-time: 2027-01-01T00:00:00Z",
+    "CE-id: shouted",
+    "X-Y:",
+    "X-Y:z",
+    ": nameless",
+    "no colon",
+    "name: tab\tand é",
+    "",
+]
+
+
+@given(
+    st.lists(st.sampled_from(LINES) | st.text(max_size=12), max_size=5),
+    st.integers(0, 14) | st.none(),
+    st.text(max_size=8),
+)
+def test_however_headers_are_read_they_say_the_same(more: list[str], where: int | None, subject: str) -> None:
+    ours = plain(5).header.decode().split("\r\n")
+    at = -2 if where is None else where
+    block = "\r\n".join([*ours[:at], *more, *ours[at:]]).encode()
+    message = Message(5, f"evt.a.b.c.d.{subject}", block, b"payload")
+    row, entry = taken(message)
+    assert (row, entry) == (row_of(message), read_row(row_of(message)))
+    lines = header_lines(block)
+    assert row.leaf_hash == leaf_hash(leaf_data(message.subject.encode(), block, lines, b"payload"))
+    headers = headers_of(lines or [])
+    assert [entry.event_id, entry.correlation_id, entry.causation_id, entry.actor] == [
+        headers.get(name, "") for name in ("ce-id", "ce-correlationid", "ce-causationid", "ce-actor")
+    ]
