@@ -39,14 +39,14 @@ _NUMBERS = {
 
 
 def events(pool: DescriptorPool | None = None) -> Iterator[Descriptor]:
-    """Every message that is published as an event: those of each events.proto that are not merely parts of another."""
-    for path in sorted(PROTOS.glob("*/v1/events.proto")):
-        context = path.parts[-3]
+    """Every message that is published as an event: those that are not merely parts of another."""
+    for path in (*sorted(PROTOS.glob("*/v1/events.proto")), PROTOS / "event" / "v1" / "keys.proto"):
+        context, stem = path.parts[-3], path.stem
         if pool is None:
-            file = import_module(f"provost.{context}.v1.events_pb2").DESCRIPTOR
+            file = import_module(f"provost.{context}.v1.{stem}_pb2").DESCRIPTOR
         else:
             try:
-                file = pool.FindFileByName(f"provost/{context}/v1/events.proto")
+                file = pool.FindFileByName(f"provost/{context}/v1/{stem}.proto")
             except KeyError:
                 continue
         parts = {

@@ -11,6 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from chassis.eventlog.codec import Codec, Upcast, Upcasts
 from chassis.eventlog.headers import Headers, block
+from chassis.powers.announcing import CODEC as KEYS
 from kernel.events import Recorded
 from provost.orchestrator.v1 import events_pb2 as runs
 from provost.orchestrator.v1 import orchestrator_pb2
@@ -28,7 +29,7 @@ from services.state.wire import CODEC as STATE
 from tests.golden.record import HERE, UNKNOWN, events, shape, versions
 
 CODECS: dict[str, Codec] = {
-    "gateway": GATEWAY, "orchestrator": ORCHESTRATOR, "policy": POLICY, "state": STATE
+    "gateway": GATEWAY, "orchestrator": ORCHESTRATOR, "policy": POLICY, "state": STATE, "event": KEYS
 }  # fmt: skip
 KINDS = {descriptor.full_name: descriptor for descriptor in events()}
 GOLDEN = sorted(path.relative_to(HERE).with_suffix("").as_posix() for path in HERE.glob("*/*.bin"))
