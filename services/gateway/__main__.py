@@ -8,12 +8,11 @@ from chassis.beginning import begun
 from chassis.eventlog.connection import connect
 from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.stream import ensure_stream
-from services.gateway.adapters.doors import LedgerPeer, OrchestratorPeer, PolicyPeer
+from services.gateway.adapters.doors import doors_at
 from services.gateway.adapters.meter import StoreMeter
 from services.gateway.adapters.peers import PassThrough, peers_at
 from services.gateway.adapters.probe import Ask, EverythingProbe, watched
 from services.gateway.adapters.refusals import RefusalLog
-from services.gateway.adapters.state import StatePeer
 from services.gateway.config import GatewaySettings
 from services.gateway.handlers import Gateway
 from services.gateway.rpc.server import front_server
@@ -36,10 +35,7 @@ async def main(stopping: process.Stopping) -> None:
     meter = StoreMeter(rates, settings.rate_limit_requests, settings.rate_limit_window_seconds)
     others: dict[str, Ask] = {"nats": log.last_sequence, "store": rates.ping}
     probe = EverythingProbe(version("provost"), watched(peers, settings.addresses()), others)
-    orchestrator, policy = OrchestratorPeer(peers["orchestrator"]), PolicyPeer(peers["policy"])
-    ledger, state = LedgerPeer(peers["ledger"]), StatePeer(peers["state"])
-    doors = orchestrator, policy, ledger, state
-    gateway = Gateway(keyring, meter, refusals, probe, *doors, settings.public_log)
+    gateway = Gateway(keyring, meter, refusals, probe, *doors_at(peers), settings.public_log)
 
     front = front_server(settings, gateway, PassThrough(peers))
     app = build(gateway, About(version=version("provost"), **settings.public()))

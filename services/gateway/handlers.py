@@ -7,7 +7,16 @@ from services.gateway.domain.callers import PUBLIC_READER, Caller, Keyring, with
 from services.gateway.domain.faults import OriginRefused, RateLimited, RoleMissing, TenantRefused
 from services.gateway.domain.records import Status
 from services.gateway.domain.rights import Right
-from services.gateway.ports import LedgerDoor, Meter, OrchestratorDoor, PolicyDoor, Probe, Refusals, StateDoor
+from services.gateway.ports import (
+    LedgerDoor,
+    Meter,
+    OrchestratorDoor,
+    PolicyDoor,
+    Probe,
+    Refusals,
+    RulesDoor,
+    StateDoor,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,7 @@ class Gateway:
     policy: PolicyDoor
     ledger: LedgerDoor
     state: StateDoor
+    rules: RulesDoor
     public_log: bool = False
     """Whether anyone may read the log's tiles and entries, which are every tenant's."""
 

@@ -35,6 +35,24 @@ from services.gateway.domain.records import (
     TreeHead,
     Verification,
 )
+from services.gateway.domain.rules import (
+    AskWhy,
+    Budget,
+    Explained,
+    Move,
+    Promoted,
+    Publish,
+    Register,
+    RollBack,
+    SetBudget,
+    SetInForce,
+    SetListed,
+    SetsCompared,
+    SetShown,
+    SetValidated,
+    Simulate,
+    Simulated,
+)
 from services.gateway.domain.runs import ProcessLog, Run, RunState, StartRun
 from services.gateway.domain.sharing import (
     AgentNow,
@@ -68,6 +86,46 @@ class PolicyDoor(Protocol):
     ) -> Listing[Approval]: ...
 
     async def answer_approval(self, answer: Answer, caller: Caller) -> Approval: ...
+
+
+class RulesDoor(Protocol):
+    async def shown(self, version: str, caller: Caller) -> SetShown: ...
+
+    async def versions(self, page: Page, caller: Caller) -> Listing[SetListed]: ...
+
+    async def validate(self, document: str, caller: Caller) -> SetValidated: ...
+
+    async def compare(
+        self, old_version: str, version: str, document: str, caller: Caller
+    ) -> SetsCompared: ...
+
+    async def publish(self, ask: Publish, caller: Caller) -> SetInForce: ...
+
+    async def roll_back(self, ask: RollBack, caller: Caller) -> SetInForce: ...
+
+    async def explain(self, ask: AskWhy, caller: Caller) -> Explained: ...
+
+    def simulate(self, ask: Simulate, caller: Caller) -> AsyncGenerator[Simulated, None]:
+        """How far it is, again and again; the last is `done`. Closing it ends the simulation."""
+        ...
+
+    async def budgets(
+        self, run_id: str, agent_id: str, task_id: str, page: Page, caller: Caller
+    ) -> Listing[Budget]: ...
+
+    async def set_budget(self, ask: SetBudget, caller: Caller) -> Budget: ...
+
+    async def agent(self, agent_id: str, caller: Caller) -> Agent: ...
+
+    async def register(self, ask: Register, caller: Caller) -> Agent: ...
+
+    async def suspend(self, ask: Move, caller: Caller) -> Agent: ...
+
+    async def resume(self, ask: Move, caller: Caller) -> Agent: ...
+
+    async def promote(self, ask: Move, caller: Caller) -> Promoted: ...
+
+    async def demote(self, ask: Move, caller: Caller) -> Agent: ...
 
 
 class LedgerDoor(Protocol):

@@ -44,6 +44,7 @@ from services.gateway.domain.runs import (
 )
 from services.gateway.handlers import Gateway
 from tests.fakes.history import FakeHistory
+from tests.fakes.rules import FakeRules
 from tests.fakes.sharing import FakeState
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -281,6 +282,7 @@ class House:
     policy: FakePolicy = field(default_factory=FakePolicy)
     ledger: FakeLedger = field(default_factory=FakeLedger)
     state: FakeState = field(default_factory=FakeState)
+    rules: FakeRules = field(default_factory=FakeRules)
     meter: FakeMeter = field(default_factory=FakeMeter)
     refusals: FakeRefusals = field(default_factory=FakeRefusals)
     probe: FakeProbe = field(default_factory=FakeProbe)
@@ -288,7 +290,7 @@ class House:
 
     @property
     def gateway(self) -> Gateway:
-        doors = self.orchestrator, self.policy, self.ledger, self.state
+        doors = self.orchestrator, self.policy, self.ledger, self.state, self.rules
         return Gateway(self.keys, self.meter, self.refusals, self.probe, *doors, self.public_log)
 
     def fails_with(self, fault: Fault | Exception) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 VALIDATE_SECONDS = 60.0
 PUBLISH_SECONDS = 600.0
 SIMULATE_SECONDS = 6 * 3600.0
+NO_TASK = "none"
 MODES: "Mapping[str, policy_pb2.Mode.ValueType]" = {
     "safe": policy_pb2.MODE_SAFE,
     "assisted": policy_pb2.MODE_ASSISTED,
@@ -126,7 +127,7 @@ class PolicyCalls(Connection):
         """What would be decided now, why, and what would have to change for a yes. Counts as nothing."""
         request = policy_pb2.ExplainRequest(
             context=policy_pb2.RunContext(
-                run_id=run, task_id=task, agent_id=agent, mode=MODES[mode], steps_done=steps_done
+                run_id=run, task_id=task or NO_TASK, agent_id=agent, mode=MODES[mode], steps_done=steps_done
             ),
             action=policy_pb2.Action(
                 action_id="a1",

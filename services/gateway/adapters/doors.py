@@ -1,7 +1,8 @@
 """The doors: each service as the ports describe it."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from typing import TypeAlias
 
 from provost.ledger.v1 import ledger_pb2
 from provost.ledger.v1.ledger_pb2_grpc import LedgerServiceStub
@@ -10,6 +11,8 @@ from provost.orchestrator.v1.orchestrator_pb2_grpc import OrchestratorServiceStu
 from provost.policy.v1 import policy_pb2
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
 from services.gateway.adapters.peers import Peer
+from services.gateway.adapters.rules import RulesPeer
+from services.gateway.adapters.state import StatePeer
 from services.gateway.domain.callers import Caller
 from services.gateway.domain.history import (
     ApprovalRecord,
@@ -49,6 +52,20 @@ from services.gateway.wire import runs as runs_wire
 RUN_SECONDS = 300.0
 VERIFY_SECONDS = 120.0
 BUNDLE_SECONDS = 120.0
+
+
+Doors: TypeAlias = "tuple[OrchestratorPeer, PolicyPeer, LedgerPeer, StatePeer, RulesPeer]"
+
+
+def doors_at(peers: Mapping[str, Peer]) -> Doors:
+    """All of them, as `Gateway` has them."""
+    return (
+        OrchestratorPeer(peers["orchestrator"]),
+        PolicyPeer(peers["policy"]),
+        LedgerPeer(peers["ledger"]),
+        StatePeer(peers["state"]),
+        RulesPeer(peers["policy"]),
+    )
 
 
 class OrchestratorPeer:

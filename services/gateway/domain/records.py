@@ -26,6 +26,17 @@ class Listing(Generic[Item]):
 
 
 @dataclass(frozen=True, slots=True)
+class TrackRecord:
+    """What an agent's runs came to; only verified outcomes count. `compliant_in_row`: since it got its tier."""
+
+    verified_runs: int
+    compliant_in_row: int
+    violations: int
+    violations_at_tier: int
+    tier_since_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Agent:
     agent_id: str
     tier: str
@@ -35,6 +46,10 @@ class Agent:
     revoked_by: str
     revoke_time: datetime | None
     register_time: datetime | None
+    parent_agent_id: str = ""
+    registered_by: str = ""
+    suspend_reason: str = ""
+    record: TrackRecord | None = None
 
 
 class ApprovalState(StrEnum):

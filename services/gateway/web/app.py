@@ -15,7 +15,30 @@ from services.gateway.web import problems
 from services.gateway.web.auth import admitted, spelled
 from services.gateway.web.bodies import Bodies
 from services.gateway.web.edge import Edge
-from services.gateway.web.routes import about, audit, erasing, history, people, runs, sharing, tlog
+from services.gateway.web.routes import (
+    about,
+    audit,
+    erasing,
+    history,
+    people,
+    rules,
+    runs,
+    sharing,
+    standing,
+    tlog,
+)
+from services.gateway.web.rule_shapes import (
+    BudgetBody,
+    DiffBody,
+    DocumentBody,
+    ExplainBody,
+    MoveBody,
+    PublishBody,
+    RegisterBody,
+    RollbackBody,
+    SimulateBody,
+    WhyBody,
+)
 from services.gateway.web.shapes import (
     AnswerBody,
     EraseBody,
@@ -36,7 +59,23 @@ ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
     ("GET /api/approvals", people.list_approvals, {}),
     ("POST /api/approvals/{approval_id}", people.answer_approval, {"body": AnswerBody}),
     ("GET /api/agents", people.list_agents, {}),
+    ("POST /api/agents", standing.register_agent, {"body": RegisterBody}),
+    ("GET /api/agents/{agent_id}", standing.get_agent, {}),
+    ("POST /api/agents/{agent_id}/suspend", standing.suspend_agent, {"body": WhyBody}),
+    ("POST /api/agents/{agent_id}/resume", standing.resume_agent, {"body": WhyBody}),
+    ("POST /api/agents/{agent_id}/promote", standing.promote_agent, {"body": MoveBody}),
+    ("POST /api/agents/{agent_id}/demote", standing.demote_agent, {"body": MoveBody}),
     ("POST /api/agents/{agent_id}/revoke", people.revoke_agent, {"body": RevokeBody}),
+    ("GET /api/policy", rules.show_policy, {}),
+    ("POST /api/policy", rules.publish_policy, {"body": PublishBody}),
+    ("GET /api/policy/versions", rules.list_versions, {}),
+    ("POST /api/policy/validate", rules.validate_policy, {"body": DocumentBody}),
+    ("POST /api/policy/diff", rules.diff_policy, {"body": DiffBody}),
+    ("POST /api/policy/rollback", rules.rollback_policy, {"body": RollbackBody}),
+    ("POST /api/policy/explain", rules.explain_decision, {"body": ExplainBody}),
+    ("POST /api/policy/simulate", rules.simulate_policy, {"body": SimulateBody, "answer": EventStream}),
+    ("GET /api/budgets", standing.list_budgets, {}),
+    ("POST /api/budgets", standing.set_budget, {"body": BudgetBody}),
     ("GET /api/events", audit.list_events, {}),
     ("GET /api/events/stream", history.stream_events, {"answer": EventStream}),
     ("GET /api/events/{event_id}", history.get_event, {}),
@@ -120,7 +159,7 @@ def _described(
         if body is ProcessLogBody:
             answers[413] = {"description": "larger than 32 MiB", **problem}
             content |= {kind: {"schema": {"type": "string"}} for kind in runs.RAW_TYPES}
-        extra["requestBody"] = {"required": body is not RevokeBody, "content": content}
+        extra["requestBody"] = {"required": body not in (RevokeBody, WhyBody), "content": content}
     if endpoint in MAY_WAIT:
         answers[202] = {"description": "not ended: it works, or waits for a person", "model": Run}
     return {

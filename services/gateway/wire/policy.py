@@ -9,6 +9,7 @@ from services.gateway.domain.records import (
     GivenVote,
     Page,
     Revocation,
+    TrackRecord,
     Vote,
 )
 from services.gateway.wire.values import name_of, time_of
@@ -51,6 +52,20 @@ def agent_from_wire(agent: policy_pb2.Agent) -> Agent:
         revoked_by=agent.revoked_by,
         revoke_time=time_of(agent, "revoke_time"),
         register_time=time_of(agent, "register_time"),
+        parent_agent_id=agent.parent_agent_id,
+        registered_by=agent.registered_by,
+        suspend_reason=agent.suspend_reason,
+        record=_record(agent.record) if agent.HasField("record") else None,
+    )
+
+
+def _record(record: policy_pb2.TrackRecord) -> TrackRecord:
+    return TrackRecord(
+        record.verified_runs,
+        record.compliant_in_row,
+        record.violations,
+        record.violations_at_tier,
+        time_of(record, "tier_since_time"),
     )
 
 

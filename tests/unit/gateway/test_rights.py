@@ -22,13 +22,17 @@ def test_actuators_are_not_offered() -> None:
     assert not [method for method in GRPC if "Actuator" in method]
 
 
+ASKING = {f"POST /api/policy/{what}" for what in ("validate", "diff", "explain")}
+"""What is asked with a body, and changes nothing."""
+
+
 def may(role: Role, right: Right) -> bool:
     return not right.roles or bool(right.roles & INCLUDES[role])
 
 
 def test_a_viewer_changes_nothing() -> None:
-    changing = [row for row, right in REST.items() if row.startswith("POST") and may(Role.VIEWER, right)]
-    assert changing == []
+    posts = {row for row, right in REST.items() if row.startswith("POST") and may(Role.VIEWER, right)}
+    assert posts == ASKING
 
 
 @pytest.mark.parametrize("table", [REST, GRPC])

@@ -15,6 +15,7 @@ from services.gateway.domain.rights import REST
 from services.gateway.web.auth import Doors
 from services.gateway.web.bodies import MAX_BODY_BYTES, MAX_LOG_BYTES
 from services.gateway.web.problems import Problem
+from services.gateway.web.rule_shapes import BODIES as RULE_BODIES
 from services.gateway.web.shapes import BODIES
 
 PAGE = Path(__file__).parent.parent / "docs_page"
@@ -131,7 +132,7 @@ def everything(app: FastAPI) -> dict[str, Any]:
         )
         parts = schema.setdefault("components", {})
         schemas = parts.setdefault("schemas", {})
-        shapes: tuple[type[BaseModel], ...] = (*BODIES, Problem)
+        shapes: tuple[type[BaseModel], ...] = (*BODIES, *RULE_BODIES, Problem)
         for shape in shapes:
             made = shape.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(made.pop("$defs", {}))

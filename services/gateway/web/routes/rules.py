@@ -1,0 +1,119 @@
+"""The rules: in force, tried out, put in force; and why an action may or may not be done."""
+
+from typing import Annotated
+
+from fastapi import Query, Request
+
+from chassis import process
+from services.gateway.domain.records import Listing, Page
+from services.gateway.domain.rules import (
+    AskWhy,
+    Explained,
+    Publish,
+    RollBack,
+    SetInForce,
+    SetListed,
+    SetsCompared,
+    SetShown,
+    SetValidated,
+    Simulate,
+)
+from services.gateway.web import bodies, streams
+from services.gateway.web.auth import Doors, Who
+from services.gateway.web.flips import as_lines
+from services.gateway.web.routes.runs import PageSize, PageToken
+from services.gateway.web.rule_shapes import (
+    DiffBody,
+    DocumentBody,
+    ExplainBody,
+    PublishBody,
+    RollbackBody,
+    SimulateBody,
+)
+from services.gateway.web.shapes import S, shaped
+
+MAX_BODY_BYTES = 3 * bodies.MIB
+"""A set has at most 1 MiB; JSON around it, with its escapes."""
+
+
+async def show_policy(
+    gateway: Doors,
+    caller: Who,
+    version: Annotated[str, Query(max_length=64, description="an older one; else that in force")] = "",
+) -> SetShown:
+    """The policy set in force, or an older one by its version."""
+    return await gateway.rules.shown(version, caller)
+
+
+async def list_versions(
+    gateway: Doors, caller: Who, page_size: PageSize = 0, page_token: PageToken = ""
+) -> Listing[SetListed]:
+    """The sets that were in force, newest first."""
+    return await gateway.rules.versions(Page(page_size, page_token), caller)
+
+
+async def publish_policy(request: Request, gateway: Doors, caller: Who) -> SetInForce:
+    """Put a policy set in force in place of another. One that does not parse, compile or pass its tests never is."""
+    given = await _given(request, PublishBody)
+    ask = Publish(given.request_id or process.new_id(), given.document, given.replaces, given.why)
+    return await gateway.rules.publish(ask, caller)
+
+
+async def rollback_policy(request: Request, gateway: Doors, caller: Who) -> SetInForce:
+    """Put an older policy set in force again, as it was."""
+    given = await _given(request, RollbackBody)
+    ask = RollBack(given.request_id or process.new_id(), given.version, given.replaces, given.why)
+    return await gateway.rules.roll_back(ask, caller)
+
+
+async def validate_policy(request: Request, gateway: Doors, caller: Who) -> SetValidated:
+    """Everything that is wrong with a policy set, with line and column, and how its tests come out."""
+    return await gateway.rules.validate((await _given(request, DocumentBody)).document, caller)
+
+
+async def diff_policy(request: Request, gateway: Doors, caller: Who) -> SetsCompared:
+    """Who may do what under one policy set and not, or otherwise, under the other."""
+    given = await _given(request, DiffBody)
+    return await gateway.rules.compare(given.old_version, given.version, given.document, caller)
+
+
+async def explain_decision(request: Request, gateway: Doors, caller: Who) -> Explained:
+    """What would be decided now, why, and what would have to change for a yes. Changes and counts nothing."""
+    given = await _given(request, ExplainBody)
+    ask = AskWhy(
+        given.agent_id,
+        given.task_id,
+        given.run_id,
+        given.mode,
+        given.action,
+        given.target,
+        given.environment,
+        given.parameters,
+        tuple(given.steps_done),
+        given.tier or "",
+        given.version,
+    )
+    return await gateway.rules.explain(ask, caller)
+
+
+async def simulate_policy(request: Request, gateway: Doors, caller: Who) -> streams.EventStream:
+    """Recorded history decided again under another policy set, as server-sent events; each flip is told.
+
+    `progress` comes again and again, with the flips since the last and the totals so far; `done` is the last. Whoever
+    goes away ends it.
+    """
+    given = await _given(request, SimulateBody)
+    ask = Simulate(
+        given.document, given.version, given.from_time, given.to_time, given.agent_id, given.max_flips
+    )
+    telling = gateway.rules.simulate(ask, caller)
+    # The first is awaited here, so that a set that is no good is answered as any other mistake.
+    first = await anext(telling)
+    open_streams: streams.Streams = request.app.state.streams
+    return streams.EventStream(open_streams.until_ended(as_lines(first, telling)))
+
+
+async def _given(request: Request, shape: type[S]) -> S:
+    store: bodies.Bodies = request.app.state.bodies
+    async with store.read(request, MAX_BODY_BYTES) as body:
+        return shaped(shape, bodies.parse_json(body))
