@@ -22,13 +22,11 @@ from services.orchestrator.wire import EVENTS
 
 
 async def main(stopping: process.Stopping) -> None:
-    took = await begun(OrchestratorSettings, "orchestrator", stopping)
-    settings = took.settings
+    settings = (took := await begun(OrchestratorSettings, "orchestrator", stopping)).settings
     nats, keys = await opened(settings, "orchestrator")
     runs = HeldAggregates(RUN, JetStreamLog(nats, EVENTS, source="provost/orchestrator"), EVENTS)
     knowledge, privacy = SqliteKnowledge(settings.knowledge, keys), SubjectPrivacy(keys)
-    key = settings.internal_key.get_secret_value()
-    at = peers_at(settings.address, internal_key=key, actor=handlers.ACTOR)
+    at = peers_at(settings.address, settings.internal_key.get_secret_value(), handlers.ACTOR)
     crew = handlers.AttachedCrew(lambda _tenant, agent_id: agent_id in settings.crew)
     thinking = handlers.Reasoning(*settings.reasoning)
     conductor, service = handlers.orchestration(

@@ -22,7 +22,7 @@ class Peers:
     actuators: GrpcActuators
 
 
-def peers_at(address: Callable[[str], str], *, internal_key: str, actor: str) -> Peers:
+def peers_at(address: Callable[[str], str], internal_key: str, actor: str) -> Peers:
     """Doors to what is at the `address` of each (`host:port`); questions that belong to no run are asked by `actor`."""
     to_policy = channel(address("policy"), internal_key=internal_key)
     to_state = channel(address("state"), internal_key=internal_key, max_message_bytes=LARGE_MESSAGES)

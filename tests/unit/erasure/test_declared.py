@@ -33,6 +33,8 @@ NOT_PERSONAL = {
         Artifact.name Artifact.media_type holder rule policy_version agent_version evidence_id evidence version
         PolicySetPublished.document previous_agent_id parent_agent_id run_ids Handoff.artifacts last_run_id Refusal.method PastAction.name
         with_agent_ids from_agent_id to_agent_id recipients message_id message_ids in_reply_to
+        PowerLost.surface PowerLost.service PowerLost.replica PowerLost.statement RevocationReceipt.silent
+        RevocationReceipt.children RevocationReceipt.signature
         Entry.author state_hash""",
     PEOPLE: "requested_by registered_by approvers by created_for Refusal.actor",
     OPERATED: "Grounds.why AgentSuspended.why AgentResumed.why BudgetSet.why",
