@@ -14,11 +14,14 @@ from services.policy.domain.budget import Budgets
 from services.policy.domain.closing import Close, Closing
 from services.policy.domain.decision import DecisionRecord
 from services.policy.domain.drawing import BudgetRefusal, Draw
+from services.policy.domain.faults import PolicySetInvalid
 from services.policy.domain.flips import Simulated, Simulation
 from services.policy.domain.limits import BudgetSet
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_published import Command as SetCommand
 from services.policy.domain.policyset_published import PublishedSet
+from services.policy.domain.policyset_rules import RegoModule
+from services.policy.domain.policyset_tests import Examined
 from services.policy.domain.reservation import BudgetScope, Reservation
 from services.policy.domain.revocation import PowerLost, Receipt
 from services.policy.domain.rules import RuleOutcome
@@ -162,6 +165,23 @@ class RecordedErrors(Protocol):
         ...
 
 
+class ReadSet(Protocol):
+    """A document that was read. `policy` is None when there are problems."""
+
+    @property
+    def policy(self) -> PolicySet | None: ...
+    @property
+    def problems(self) -> Sequence[PolicySetInvalid]: ...
+
+    def place(self, path: str) -> tuple[int, int]:
+        """Line and column, from 1, of the value that `path` leads to, or of the nearest one around it."""
+        ...
+
+    def within(self, path: str, line: int, column: int) -> tuple[int, int]:
+        """The same for a place within a text of several lines."""
+        ...
+
+
 class PolicySetReader(Protocol):
     """Reads policy set documents."""
 
@@ -176,6 +196,15 @@ class PolicySetReader(Protocol):
         Raises:
             PolicySetInvalid: with line and column.
         """
+        ...
+
+    @property
+    def schema(self) -> str:
+        """What documents are checked against: JSON Schema, 2020-12."""
+        ...
+
+    def look(self, document: str) -> ReadSet:
+        """The set, or everything that is wrong with it."""
         ...
 
     def read(self, document: str) -> PolicySet:
@@ -194,6 +223,16 @@ class Rules(Protocol):
         self, policy_set: PolicySet, inputs: Sequence[Mapping[str, Any]]
     ) -> Sequence[RuleOutcome]:
         """What the set's rules say to each of `inputs` (see `rule_input`), in order; many cost less at once."""
+        ...
+
+    def examine(self, rego: Sequence[RegoModule]) -> Examined:
+        """What is wrong with these modules, and how their tests come out. Slow, and may be asked in a thread."""
+        ...
+
+    def rehearse(
+        self, policy_set: PolicySet, inputs: Sequence[Mapping[str, Any]]
+    ) -> Sequence[RuleOutcome]:
+        """As `judge`, for a set that is not live: in a thread, and without a trace."""
         ...
 
 

@@ -31,15 +31,20 @@ class _Read:
     policy: PolicySet | None
     problems: tuple[PolicySetInvalid, ...]
     loaded: object
+    document: str
 
     def place(self, path: str) -> tuple[int, int]:
         """Line and column, from 1, of the value that `path` leads to, or of the nearest one around it."""
         return _place(path, self.loaded)
 
-    @property
-    def value(self) -> object:
-        """The document as plain JSON."""
-        return json.loads(json.dumps(self.loaded))
+    def within(self, path: str, line: int, column: int) -> tuple[int, int]:
+        """Line and column in the document of a place in the text that `path` leads to."""
+        top, left = _place(path, self.loaded)
+        if not line or self.document.splitlines()[top - 1][left - 1 :].strip()[:1] != "|":
+            return top, left
+        below = self.document.splitlines()[top:]
+        indent = next((len(text) - len(text.lstrip()) for text in below if text.strip()), 0)
+        return top + line, indent + column
 
 
 class YamlPolicySets:
@@ -70,14 +75,15 @@ class YamlPolicySets:
         try:
             loaded = _load(document)
         except PolicySetInvalid as problem:
-            return _Read(None, (problem,), None)
+            return _Read(None, (problem,), None, document)
         wrong = [PolicySetInvalid(text, path) for path, text in self._against_schema(loaded)]
         policy = None
         if not wrong:
             problems = Problems()
             policy = policyset_document.read_all(loaded, problems)
             wrong = problems.found
-        return _Read(None if wrong else policy, tuple(_placed(each, loaded) for each in wrong), loaded)
+        placed = tuple(_placed(each, loaded) for each in wrong)
+        return _Read(None if wrong else policy, placed, loaded, document)
 
     def read(self, document: str) -> PolicySet:
         """The set, without the schema: it was checked before it was published."""

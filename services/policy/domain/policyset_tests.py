@@ -38,7 +38,7 @@ class SetTest:
 
 
 @dataclass(frozen=True, slots=True)
-class TestResult:
+class TestOutcome:
     """How one test came out; `path` is where it stands in the document, `text` why it failed."""
 
     name: str
@@ -47,4 +47,19 @@ class TestResult:
     text: str = ""
 
 
-TestResult.__test__ = False  # type: ignore[attr-defined] # to pytest it looks like a class of tests
+@dataclass(frozen=True, slots=True)
+class RuleFlaw:
+    """Something wrong in a custom rule: `path` leads to its text, line and column are within that, from 1."""
+
+    path: str
+    line: int
+    column: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What is wrong with custom rules; how their own tests come out, if nothing is."""
+
+    flaws: tuple[RuleFlaw, ...] = ()
+    tests: tuple[TestOutcome, ...] = ()

@@ -1,40 +1,76 @@
 """The policy set in force, per tenant, and how another replaces it."""
 
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from kernel.events import Cause, derived_id
 from kernel.faults import Invalid, Unavailable
 from kernel.ports import Aggregates
-from services.policy.domain.faults import PolicySetInvalid
+from services.policy.domain.faults import PolicySetInvalid, PolicySetTestsFailed, PolicySetUnknown
 from services.policy.domain.policyset import PolicySet
-from services.policy.domain.policyset_published import Command, PublishedSet, PublishPolicySet
-from services.policy.ports import PolicySetReader
+from services.policy.domain.policyset_diff import Difference, differences
+from services.policy.domain.policyset_published import (
+    Command,
+    Publication,
+    PublishedSet,
+    PublishPolicySet,
+    RollbackPolicySet,
+)
+from services.policy.domain.policyset_rules import Publishing
+from services.policy.handlers.pages import Page
+from services.policy.handlers.validating import Validated, validated
+from services.policy.ports import PolicySetReader, Rules
 
 CURRENT = "current"
 FIRST_TENANT = "default"
 ACTOR = "service:policy"
+MOST_DIFFERENCES = 10_000
+LOOKED_AT_ONCE = 2
+"""Documents; each takes a thread, and a process when it has custom rules."""
+
+Gate = Callable[[str, Publishing, Cause], Awaitable[None]]
+"""What stands before a document that is to go live: raises why it may not."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetInForce:
-    """Version and document as published; sequence 0 for the built-in set."""
+    """Version and document as published; sequence 0 for the built-in set, and for one that is not in force."""
 
     version: str
     document: str
     sequence: int
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One time that a set came into force; `sequence` is 0 for those that are not any more."""
+
+    publication: Publication
+    document: str
+    sequence: int
+    in_force: bool
+
+
 class PolicySets:
     """Sets are compiled when they are first needed, and kept until another is published."""
 
     def __init__(
-        self, published: Aggregates[PublishedSet, Command], reader: PolicySetReader
+        self,
+        published: Aggregates[PublishedSet, Command],
+        reader: PolicySetReader,
+        rules: Rules | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._published = published
         self._reader = reader
+        self._rules = rules
+        self._gate = gate
         self._default = reader.read(reader.default_document)
         self._compiled: dict[str, tuple[PublishedSet, PolicySet | None]] = {}
+        self._looking = asyncio.Semaphore(LOOKED_AT_ONCE)
 
     def in_force(self, tenant: str) -> PolicySet | None:
         """The tenant's set, the built-in one until it publishes; None if the published one cannot be read."""
@@ -51,30 +87,107 @@ class PolicySets:
         self._compiled[tenant] = (published, compiled)
         return compiled
 
-    def shown(self, tenant: str) -> SetInForce:
-        """What is in force."""
-        published = self._published.current(tenant, CURRENT)
-        if not published.version:
-            return SetInForce(self._default.version, self._reader.default_document, 0)
-        return SetInForce(
-            published.version, published.document, self._published.head(tenant, CURRENT).sequence
-        )
+    def shown(self, tenant: str, version: str = "") -> SetInForce:
+        """What is in force, or was under this version.
 
-    async def publish(self, document: str, replaces_version: str, cause: Cause) -> tuple[str, int]:
+        Raises:
+            PolicySetUnknown: no such version was, or too long ago.
+        """
+        published = self._published.current(tenant, CURRENT)
+        if version in {"", published.version} and published.version:
+            sequence = self._published.head(tenant, CURRENT).sequence
+            return SetInForce(published.version, published.document, sequence)
+        if version in {"", self._default.version} and version not in dict(published.documents):
+            return SetInForce(self._default.version, self._reader.default_document, 0)
+        return SetInForce(version, published.document_of(version), 0)
+
+    @property
+    def schema(self) -> str:
+        """The JSON Schema of documents."""
+        return self._reader.schema
+
+    def listed(self, tenant: str, size: int, token: str) -> Page[Listed]:
+        """Those that were in force, newest first; the token counts from the oldest.
+
+        Raises:
+            Invalid: the token is not from this list.
+        """
+        published = self._published.current(tenant, CURRENT)
+        documents, head = dict(published.documents), self._published.head(tenant, CURRENT)
+        oldest = head.version - len(published.history)
+        end = len(published.history)
+        if token:
+            if not token.isdecimal() or not 0 <= int(token) - oldest <= end:
+                text = "page_token is not from this list: begin again"
+                raise Invalid("PAGE_TOKEN_INVALID", text, field="page_token")
+            end = int(token) - oldest
+        start = max(0, end - size)
+        items = [self._listed(published, documents, head.sequence, n) for n in range(start, end)]
+        return Page(tuple(reversed(items)), str(start + oldest) if start else "")
+
+    def _listed(self, published: PublishedSet, documents: Mapping[str, str], sequence: int, n: int) -> Listed:
+        each, newest = published.history[n], n == len(published.history) - 1
+        return Listed(each, documents.get(each.version, ""), sequence if newest else 0, newest)
+
+    async def validate(self, document: str) -> Validated:
+        """Everything that is wrong with `document`, and how its tests come out. Changes nothing."""
+        async with self._looking:
+            return await asyncio.to_thread(validated, self._reader, self._rules, document)
+
+    async def diff(
+        self, tenant: str, old_version: str, new_version: str, document: str
+    ) -> tuple[str, str, Sequence[Difference]]:
+        """Both versions, and what differs.
+
+        Raises:
+            PolicySetInvalid: the document cannot be read.
+            PolicySetUnknown: there is no such version.
+        """
+        old = self.shown(tenant, old_version)
+        new = document or self.shown(tenant, new_version).document
+        async with self._looking:
+            return await asyncio.to_thread(self._compared, old.document, new)
+
+    def _compared(self, old: str, new: str) -> tuple[str, str, Sequence[Difference]]:
+        before, after = self._reader.read(old), self._reader.check(new)
+        return before.version, after.version, list(islice(differences(before, after), MOST_DIFFERENCES))
+
+    async def publish(
+        self, document: str, replaces_version: str, cause: Cause, why: str = ""
+    ) -> tuple[str, int]:
         """Put `document` in force; its version, and the sequence of the event.
 
         Raises:
-            PolicySetInvalid, PolicySetStale; Invalid when `replaces_version` is missing.
+            PolicySetInvalid, PolicySetTestsFailed: it never goes live.
+            PolicySetStale; Invalid when `replaces_version` is missing; what the gate raises.
         """
-        if not replaces_version:
-            text = "replaces_version is needed: read the set in force, and name its version"
-            raise Invalid("FIELD_MISSING", text, field="replaces_version")
-        checked = self._reader.check(document)
+        checked = await self._checked(document, replaces_version)
+        in_force = self.in_force(cause.tenant)
+        if self._gate is not None and in_force is not None and in_force.rules.publishing != Publishing():
+            await self._gate(document, in_force.rules.publishing, cause)
         command = PublishPolicySet(
-            checked.version, document, replaces_version, self._default.version, cause.actor, cause.at
+            checked.version, document, replaces_version, self._default.version, cause.actor, cause.at, why
         )
         appended = await self._published.handle(CURRENT, command, cause)
         return checked.version, appended.sequence
+
+    async def roll_back(
+        self, to_version: str, replaces_version: str, cause: Cause, why: str
+    ) -> tuple[str, int]:
+        """Put an older set in force again; its version, and the sequence of the event.
+
+        It has to be read and pass its tests again, for the program may have changed; nothing is simulated: it was live.
+
+        Raises:
+            PolicySetUnknown, PolicySetStale, PolicySetInvalid, PolicySetTestsFailed.
+        """
+        published = self._published.current(cause.tenant, CURRENT)
+        if not published.version:
+            raise PolicySetUnknown(to_version)
+        await self._checked(published.document_of(to_version), replaces_version)
+        command = RollbackPolicySet(to_version, replaces_version, cause.actor, cause.at, why)
+        appended = await self._published.handle(CURRENT, command, cause)
+        return to_version, appended.sequence
 
     async def publish_default(self, at: datetime) -> None:
         """Put the built-in set on record for the first tenant, unless it has published one. Any replica may."""
@@ -84,6 +197,19 @@ class PolicySets:
         cause = Cause(FIRST_TENANT, derived_id(FIRST_TENANT, "policyset", version), ACTOR, at)
         command = PublishPolicySet(version, self._reader.default_document, version, version, ACTOR, at)
         await self._published.handle(CURRENT, command, cause)
+
+    async def _checked(self, document: str, replaces_version: str) -> PolicySet:
+        if not replaces_version:
+            text = "replaces_version is needed: read the set in force, and name its version"
+            raise Invalid("FIELD_MISSING", text, field="replaces_version")
+        found = await self.validate(document)
+        if found.problems:
+            raise found.problems[0].fault()
+        failed = [(test.name, test.text) for test in found.tests if not test.passed]
+        if failed:
+            raise PolicySetTestsFailed(failed)
+        assert found.policy is not None
+        return found.policy
 
     def _compile(self, published: PublishedSet) -> PolicySet | None:
         try:

@@ -1,0 +1,86 @@
+"""The child process that evaluates rules, as its parent sees it: asked one thing at a time, and never for long."""
+
+import json
+import os
+import select
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from chassis import process
+
+_WORKER = Path(__file__).with_name("rego_worker.py")
+_START_SECONDS = 10.0
+
+
+class ChildGone(Exception):
+    """The child has died, or was late and has been ended; says which."""
+
+
+class Child:
+    """Started when it is first asked, and again after it has gone."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, asked: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Its answer, waited for so long.
+
+        Raises:
+            ChildGone: it died of the question, or did not answer in time.
+        """
+        fresh = self._process is None
+        child = self._process or self._start()
+        assert child.stdin is not None
+        assert child.stdout is not None
+        body = json.dumps(asked).encode("utf-8", "surrogatepass")
+        try:
+            child.stdin.write(struct.pack(">I", len(body)) + body)
+            child.stdin.flush()
+            until = process.monotonic() + seconds + (_START_SECONDS if fresh else 0.0)
+            descriptor = child.stdout.fileno()
+            size = struct.unpack(">I", _read(descriptor, 4, until))[0]
+            answer = json.loads(_read(descriptor, size, until))
+        except (OSError, ChildGone) as gone:
+            self.end()
+            raise ChildGone(str(gone) or "it has died") from None
+        assert isinstance(answer, dict)
+        return answer
+
+    def end(self) -> None:
+        """End it, if it lives."""
+        child, self._process = self._process, None
+        if child is None:
+            return
+        child.kill()
+        child.communicate()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # Nothing of our environment: there are secrets in it, and the rules of others are evaluated here.
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", str(_WORKER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={"LANG": "C.UTF-8"},
+            start_new_session=True,
+        )
+        return self._process
+
+
+def _read(descriptor: int, size: int, until: float) -> bytes:
+    parts: list[bytes] = []
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while size:
+        left = until - process.monotonic()
+        if left <= 0 or not poll.poll(left * 1000):
+            raise ChildGone("it took too long")
+        part = os.read(descriptor, size)
+        if not part:
+            raise ChildGone("the interpreter has ended itself")
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

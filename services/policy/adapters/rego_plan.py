@@ -1,0 +1,148 @@
+"""How the custom rules of one set are asked: those that look at the same of the input together.
+
+A rule is told nothing but its input, and answers the same to the same. So each such group is asked once for each of the
+values it can see, and what was answered is remembered.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from services.policy.domain.policyset_rules import RegoModule
+from services.policy.domain.rego_text import Path, read_module
+from services.policy.domain.rules import Said
+
+REMEMBERED = 50_000
+ALL = "provost/ask/all"
+
+
+class Word(NamedTuple):
+    """What one module says: its place in the set, `deny` or `approve`, and whose word it is."""
+
+    place: int
+    kind: str
+    said: Said
+
+
+class Memory:
+    """What was answered, the last ones that were asked for: between `REMEMBERED` and twice as many."""
+
+    def __init__(self) -> None:
+        self._young: dict[str, tuple[Word, ...]] = {}
+        self._old: dict[str, tuple[Word, ...]] = {}
+
+    def get(self, key: str) -> tuple[Word, ...] | None:
+        found = self._young.get(key)
+        if found is None and (found := self._old.get(key)) is not None:
+            self.keep(key, found)
+        return found
+
+    def keep(self, key: str, words: tuple[Word, ...]) -> None:
+        if len(self._young) >= REMEMBERED:
+            self._old, self._young = self._young, {}
+        self._young[key] = words
+
+
+@dataclass(slots=True)
+class Group:
+    """Modules that look at the same of the input."""
+
+    entrypoint: str
+    paths: tuple[Path, ...]
+    modules: list[int]
+    memory: Memory = field(default_factory=Memory)
+
+    def key(self, value: Mapping[str, Any]) -> str:
+        return repr([at(value, path) for path in self.paths])
+
+
+@dataclass(slots=True)
+class Plan:
+    """How the modules of one set are asked."""
+
+    key: str
+    modules: dict[str, str]
+    ids: tuple[str, ...]
+    groups: tuple[Group, ...]
+    functions: tuple[str, ...]
+    resting_until: float = 0.0
+    why_resting: str = ""
+
+
+def plan_of(rego: Sequence[RegoModule]) -> Plan:
+    """How these modules are asked: those that look at the same of the input, together."""
+    texts = [read_module(module.text) for module in rego]
+    together: dict[tuple[Path, ...], list[int]] = {}
+    for place, text in enumerate(texts):
+        looked = text.looks_at
+        if any(each.reads_data for each in texts):  # one may look through another's eyes
+            looked = frozenset(path for each in texts for path in each.looks_at)
+        together.setdefault(shortest(looked), []).append(place)
+    groups = tuple(
+        Group(f"provost/ask/g{n}", paths, places) for n, (paths, places) in enumerate(together.items())
+    )
+    lines = ["package provost.ask", ""]
+    for n, group in enumerate(groups):
+        asked = ", ".join(
+            f'[{place}, "{name}", data.provost.rules.{rego[place].id}.{name}]'
+            for place in group.modules
+            for name in texts[place].speaks
+        )
+        lines.append(f"g{n} := [{asked}]")
+    lines.append(f"all := [{', '.join(f'g{n}' for n in range(len(groups)))}]")
+    modules = {f"{module.id}.rego": module.text for module in rego}
+    modules["ask.rego"] = "\n".join(lines) + "\n"
+    defined = {name for text in texts for name in text.defines}
+    functions = {name for text in texts for name, _, _ in text.calls if name.split(".")[-1] not in defined}
+    digest = hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in modules.items()).encode())
+    ids = tuple(module.id for module in rego)
+    return Plan(digest.hexdigest(), modules, ids, groups, tuple(sorted(functions)))
+
+
+def loading(plan: Plan) -> dict[str, Any]:
+    """What the child has to be told once."""
+    return {
+        "do": "load",
+        "key": plan.key,
+        "modules": plan.modules,
+        "entrypoints": [ALL, *(group.entrypoint for group in plan.groups)],
+        "functions": list(plan.functions),
+    }
+
+
+def shortest(paths: frozenset[Path]) -> tuple[Path, ...]:
+    """`paths` without those that lead into another's."""
+    return tuple(sorted(p for p in paths if not any(p[:n] in paths for n in range(len(p)))))
+
+
+def projected(value: Mapping[str, Any], paths: Sequence[Path]) -> Mapping[str, Any]:
+    """As much of `value` as lies on `paths`."""
+    if () in paths:
+        return value
+    found: dict[str, Any] = {}
+    for path in paths:
+        each = at(value, path)
+        if each is NOTHING:
+            continue
+        inner = found
+        for part in path[:-1]:
+            inner = inner.setdefault(part, {})
+        inner[path[-1]] = each
+    return found
+
+
+class _Nothing:
+    def __repr__(self) -> str:
+        return "∅"
+
+
+NOTHING = _Nothing()
+
+
+def at(value: Any, path: Path) -> Any:
+    for part in path:
+        if not isinstance(value, Mapping) or part not in value:
+            return NOTHING
+        value = value[part]
+    return value

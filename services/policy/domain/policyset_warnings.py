@@ -1,0 +1,94 @@
+"""What a policy set may say and its author may not have meant: it is published all the same, and told."""
+
+from collections.abc import Iterator
+
+from services.policy.domain.pattern import covers_all, first_match
+from services.policy.domain.policyset import PolicySet
+from services.policy.domain.policyset_rules import Capability
+from services.policy.domain.tier import up_to
+
+
+def warnings(policy: PolicySet) -> Iterator[tuple[str, str]]:
+    """Path and text of each."""
+    yield from _unused_actions(policy)
+    yield from _capabilities(policy)
+    yield from _silent_approvals(policy)
+    yield from _silent_flows(policy)
+    yield from _unused_labels(policy)
+
+
+def _unused_actions(policy: PolicySet) -> Iterator[tuple[str, str]]:
+    used = {action for _, _, action in policy.rows()}
+    for action in policy.actions:
+        if action not in used:
+            yield f"actions/{action}", "no tier may do this anywhere"
+
+
+def _capabilities(policy: PolicySet) -> Iterator[tuple[str, str]]:
+    """Patterns that overlap, within one list and between capabilities of the same or a lower tier."""
+    counts: dict[str, int] = {}
+    placed: list[tuple[str, Capability]] = []
+    for each in policy.capabilities:
+        n = counts.setdefault(each.tier, 0)
+        counts[each.tier] += 1
+        placed.append((f"tiers/{each.tier}/capabilities/{n}", each))
+    for path, each in placed:
+        yield from _overlaps(f"{path}/actions", each.actions)
+        yield from _overlaps(f"{path}/targets", each.targets)
+    if (
+        len(placed) > 300
+    ):  # comparing each with each would take too long; lists above are looked at all the same
+        return
+    for n, (path, each) in enumerate(placed):
+        for m, (other_path, other) in enumerate(placed):
+            if n != m and _adds_nothing(each, other) and not (m > n and _adds_nothing(other, each)):
+                yield path, f"adds nothing: {other_path} has all of it"
+                break
+
+
+def _adds_nothing(each: Capability, other: Capability) -> bool:
+    return (
+        other.tier in up_to(each.tier)
+        and set(each.environments) <= set(other.environments)
+        and all(any(covers_all(wide, narrow) for wide in other.actions) for narrow in each.actions)
+        and all(any(covers_all(wide, narrow) for wide in other.targets) for narrow in each.targets)
+    )
+
+
+def _overlaps(path: str, patterns: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    wide = [pattern for pattern in patterns if "*" in pattern]
+    for n, narrow in enumerate(patterns):
+        for pattern in wide:
+            if pattern != narrow and covers_all(pattern, narrow):
+                yield f"{path}/{n}", f"{narrow!r} overlaps with {pattern!r}, which covers it"
+                break
+        if narrow in patterns[:n]:
+            yield f"{path}/{n}", f"{narrow!r} is there twice"
+
+
+def _silent_approvals(policy: PolicySet) -> Iterator[tuple[str, str]]:
+    speaking = {row.approval_rule for row in policy.rows().values()}
+    for n, (name, rule) in enumerate(policy.approval_rules.items()):
+        about = [action for action in policy.actions if first_match(rule.actions, action) is not None]
+        if about and name not in speaking:
+            yield (
+                f"approvals/{n}",
+                "can never ask: no tier may do what it is about, or an earlier rule asks first",
+            )
+
+
+def _silent_flows(policy: PolicySet) -> Iterator[tuple[str, str]]:
+    possible = {(environment, action) for _, environment, action in policy.rows()}
+    for n, rule in enumerate(policy.rules.flows):
+        if not any(
+            environment in rule.environments and first_match(rule.actions, action) is not None
+            for environment, action in possible
+        ):
+            yield f"flows/{n}", "can never refuse: no tier may do what it is about"
+
+
+def _unused_labels(policy: PolicySet) -> Iterator[tuple[str, str]]:
+    used = {label for rule in policy.rules.flows for label in rule.labels}
+    for label in policy.rules.labels or ():
+        if label not in used and not policy.rules.rego:
+            yield f"labels/{label}", "no flow rule is about this label: it keeps nobody from anything"

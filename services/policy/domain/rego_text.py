@@ -1,0 +1,218 @@
+"""What can be said of a Rego module by its text alone: what it defines, what of `input` it looks at, what it calls.
+
+The engine that evaluates rules here lets some mistakes pass in silence, and a rule that never fires allows: such
+mistakes are found here, so that a set with one never goes live. Nothing is evaluated.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+_TOKEN = re.compile(
+    r"(?P<string>\$?`[^`]*`|\$?\"(?:\\.|[^\"\\\n])*\")|(?P<comment>#[^\n]*)|(?P<name>[A-Za-z_]\w*)|(?P<line>\n)"
+    r"|(?P<space>[ \t\r]+)|(?P<sign>:=|==|!=|<=|>=|.)",
+    re.DOTALL,
+)
+_OPEN, _CLOSE = "([{", ")]}"
+_COMPARED = frozenset({"==", "!=", "<", ">", "<=", ">=", "+", "-", "*", "/", "%"})
+_BEFORE_BRACE = frozenset({"if", "else", "in", "contains", "not", "with", "as", "some", "every", "default"})
+_WORDS = _BEFORE_BRACE | {"package", "import", "true", "false", "null", "input", "data", "_"}
+_IMPURE = frozenset(
+    {"time.now_ns", "rand.intn", "uuid.rfc4122", "opa.runtime", "http.send", "net.lookup_ip_addr", "trace", "print"}
+)  # fmt: skip
+SPEAKING = ("deny", "approve")
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """Something wrong in a module; lines and columns from 1."""
+
+    line: int
+    column: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleText:
+    """`speaks` are those of `deny` and `approve` that it defines, `looks_at` what of `input`; () is all of it."""
+
+    package: str
+    speaks: tuple[str, ...]
+    tests: tuple[str, ...]
+    looks_at: frozenset[Path]
+    reads_data: bool
+    calls: tuple[tuple[str, int, int], ...]
+    defines: frozenset[str]
+    flaws: tuple[Flaw, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+    line: int
+    column: int
+    depth: int
+    """How many brackets are open around it."""
+    first: bool
+    """Whether it begins a line."""
+
+
+def read_module(text: str, *, test: bool = False) -> ModuleText:
+    """All that can be said of `text`."""
+    tokens = list(_tokens(text))
+    heads = [(n, token) for n, token in enumerate(tokens) if _is_head(tokens, n)]
+    flaws = list(_flaws(tokens, heads, test=test))
+    named = [
+        tokens[n + 1].text if token.text == "default" else token.text
+        for n, token in heads
+        if n + 1 < len(tokens)
+    ]
+    return ModuleText(
+        _package(tokens),
+        tuple(name for name in SPEAKING if name in named),
+        tuple(dict.fromkeys(name for name in named if name.startswith("test_"))),
+        frozenset(_looks_at(tokens)),
+        any(_begins(tokens, n, "data") for n in range(len(tokens))),
+        tuple(_calls(tokens)),
+        frozenset(named),
+        tuple(flaws),
+    )
+
+
+def with_input_at(text: str, field: str) -> str:
+    """`text` with every reference to `input` changed into one to that field of it."""
+    tokens = list(_tokens(text))
+    lines = text.split("\n")
+    for n in reversed(range(len(tokens))):
+        if _begins(tokens, n, "input"):
+            line, end = tokens[n].line - 1, tokens[n].column - 1 + len("input")
+            lines[line] = f"{lines[line][:end]}.{field}{lines[line][end:]}"
+    return "\n".join(lines)
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    line, start, depth, first = 1, 0, 0, True
+    for match in _TOKEN.finditer(text):
+        kind, said = match.lastgroup or "", match.group()
+        if kind == "line":
+            line, start, first = line + 1, match.end(), True
+            continue
+        if kind in {"space", "comment"}:
+            continue
+        if said in _CLOSE:
+            depth -= 1
+        yield _Token(kind, said, line, match.start() - start + 1, depth, first)
+        if said in _OPEN:
+            depth += 1
+        if "\n" in said:
+            line, start = line + said.count("\n"), match.start() + said.rindex("\n") + 1
+        first = False
+
+
+def _is_head(tokens: list[_Token], n: int) -> bool:
+    token = tokens[n]
+    return (
+        token.depth == 0 and token.first and token.kind == "name" and token.text not in {"package", "import"}
+    )
+
+
+def _package(tokens: list[_Token]) -> str:
+    if not tokens or tokens[0].text != "package":
+        return ""
+    return "".join(token.text for token in tokens[1:] if token.line == tokens[0].line)
+
+
+def _begins(tokens: list[_Token], n: int, name: str) -> bool:
+    """Whether a reference to `name` itself begins here, rather than to a field of this name."""
+    return tokens[n].text == name and tokens[n].kind == "name" and (n == 0 or tokens[n - 1].text != ".")
+
+
+def _looks_at(tokens: list[_Token]) -> Iterator[Path]:
+    for n in range(len(tokens)):
+        if _begins(tokens, n, "input"):
+            yield _chain(tokens, n + 1)
+
+
+def _chain(tokens: list[_Token], n: int) -> Path:
+    path: list[str] = []
+    while n + 1 < len(tokens):
+        if tokens[n].text == "." and tokens[n + 1].kind == "name":
+            path.append(tokens[n + 1].text)
+            n += 2
+        elif (
+            tokens[n].text == "["
+            and tokens[n + 1].kind == "string"
+            and tokens[n + 1].text.startswith('"')
+            and "\\" not in tokens[n + 1].text
+            and n + 2 < len(tokens)
+            and tokens[n + 2].text == "]"
+        ):
+            path.append(tokens[n + 1].text[1:-1])
+            n += 3
+        else:
+            break
+    return tuple(path)
+
+
+def _calls(tokens: list[_Token]) -> Iterator[tuple[str, int, int]]:
+    for n, (token, behind) in enumerate(pairwise(tokens)):
+        if behind.text != "(" or token.kind != "name" or token.text in _WORDS:
+            continue
+        parts, at = [token.text], n
+        while at >= 2 and tokens[at - 1].text == "." and tokens[at - 2].kind == "name":
+            at -= 2
+            parts.insert(0, tokens[at].text)
+        if not _is_head(tokens, at):
+            yield ".".join(parts), tokens[at].line, tokens[at].column
+
+
+def _flaws(tokens: list[_Token], heads: list[tuple[int, _Token]], *, test: bool) -> Iterator[Flaw]:
+    for token in tokens:
+        if token.kind == "string" and token.text.startswith("$"):
+            yield Flaw(token.line, token.column, "text with values in it is newer than Rego v1: use sprintf")
+    for n, token in heads:
+        if token.text in SPEAKING and (n + 1 >= len(tokens) or tokens[n + 1].text != "contains"):
+            text = f"must be written as `{token.text} contains msg if {{ … }}`"
+            yield Flaw(token.line, token.column, text)
+        if token.text == "default" and n + 1 < len(tokens) and tokens[n + 1].text in SPEAKING:
+            text = f"{tokens[n + 1].text} has no default: it is empty where nothing is said"
+            yield Flaw(token.line, token.column, text)
+    for before, token in pairwise(tokens):
+        old = before.text in {")", "]"} or (before.kind == "name" and before.text not in _BEFORE_BRACE)
+        if token.text == "{" and token.depth == 0 and old:
+            yield Flaw(token.line, token.column, "Rego v1 wants `if` before what must hold")
+    if test:
+        return
+    for name, line, column in _calls(tokens):
+        if name in _IMPURE:
+            text = f"{name} does not answer the same each time: a decision must come out alike when it is made again"
+            yield Flaw(line, column, text)
+    yield from _unknown(tokens)
+
+
+def _unknown(tokens: list[_Token]) -> Iterator[Flaw]:
+    """Names that are compared or taken over and stand nowhere else: nothing ever gives them a value."""
+    places: dict[str, list[int]] = {}
+    known: set[str] = set()
+    for n, token in enumerate(tokens):
+        if token.kind != "name" or token.text in _WORDS:
+            continue
+        if n and tokens[n - 1].text == ".":
+            known.add(token.text)  # it may be the tail of an import
+            continue
+        places.setdefault(token.text, []).append(n)
+    for name, at in places.items():
+        if len(at) > 1 or name in known:
+            continue
+        n = at[0]
+        before = tokens[n - 1].text if n else ""
+        behind = tokens[n + 1].text if n + 1 < len(tokens) else ""
+        if behind in {"(", "."}:
+            continue
+        if before in _COMPARED or before == ":=" or behind in _COMPARED:
+            token = tokens[n]
+            yield Flaw(token.line, token.column, f"{name} never gets a value: is it misspelt?")

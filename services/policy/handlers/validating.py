@@ -1,0 +1,91 @@
+"""Everything there is to say of a policy set before it goes live."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from services.policy.domain.faults import PolicySetInvalid
+from services.policy.domain.policyset import PolicySet
+from services.policy.domain.policyset_tests import Examined
+from services.policy.domain.policyset_verdicts import input_of, results
+from services.policy.domain.policyset_warnings import warnings
+from services.policy.domain.rules import SILENCE, RuleOutcome
+from services.policy.ports import PolicySetReader, ReadSet, Rules
+
+MOST_WARNINGS = 200
+
+_PLACE = re.compile(r"line (\d+), column (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something at a place of the document; line and column from 1, or 0 where there is no place."""
+
+    line: int
+    column: int
+    path: str
+    text: str
+
+    def fault(self) -> PolicySetInvalid:
+        place = f"line {self.line}, column {self.column}" if self.line else ""
+        return PolicySetInvalid(self.text, self.path, place)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How one test came out, and the line it stands on."""
+
+    name: str
+    passed: bool
+    text: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """It could go live if there are no problems and every test has passed. No `policy` where there are problems."""
+
+    policy: PolicySet | None
+    problems: tuple[Remark, ...] = ()
+    warnings: tuple[Remark, ...] = ()
+    tests: tuple[Tried, ...] = ()
+
+
+def validated(reader: PolicySetReader, rules: Rules | None, document: str) -> Validated:
+    """All that is wrong with `document`; its warnings and how its tests come out, if nothing is. Slow: for a thread."""
+    read = reader.look(document)
+    if read.policy is None:
+        return Validated(None, tuple(_remark(problem) for problem in read.problems))
+    policy = read.policy
+    examined = Examined()
+    if policy.rules.rego:
+        if rules is None:
+            line, column = read.place("rules")
+            return Validated(None, (Remark(line, column, "rules", "nothing evaluates custom rules here"),))
+        examined = rules.examine(policy.rules.rego)
+    if examined.flaws:
+        flaws = (
+            Remark(*read.within(flaw.path, flaw.line, flaw.column), flaw.path, flaw.text)
+            for flaw in examined.flaws
+        )
+        return Validated(None, tuple(flaws))
+    found = [
+        Remark(*read.place(path), path, text)
+        for (path, text), _ in zip(warnings(policy), range(MOST_WARNINGS), strict=False)
+    ]
+    said: list[RuleOutcome] = [SILENCE] * len(policy.tests)
+    if policy.rules.rego and rules is not None and policy.tests:
+        said = list(rules.rehearse(policy, [input_of(test) for test in policy.tests]))
+    return Validated(policy, (), tuple(found), tuple(_tried(read, policy, examined, said)))
+
+
+def _tried(read: ReadSet, policy: PolicySet, examined: Examined, said: list[RuleOutcome]) -> Iterator[Tried]:
+    for each in (*examined.tests, *results(policy, said)):
+        line, _ = read.place(each.path)
+        yield Tried(each.name, each.passed, each.text, line)
+
+
+def _remark(problem: PolicySetInvalid) -> Remark:
+    place = _PLACE.fullmatch(problem.facts.get("place", ""))
+    line, column = (int(place[1]), int(place[2])) if place else (0, 0)
+    return Remark(line, column, problem.path, problem.problem)

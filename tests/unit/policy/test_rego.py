@@ -1,0 +1,239 @@
+"""Custom rules: found wrong by their text, evaluated, remembered, and never believed when they cannot be evaluated."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from services.policy.adapters.rego import RegoRules
+from services.policy.adapters.rego_plan import plan_of, projected
+from services.policy.domain.policyset import PolicySet
+from services.policy.domain.policyset_rules import RegoModule, Rules
+from services.policy.domain.rego_text import read_module
+from services.policy.domain.rules import SILENCE, RuleOutcome, Said
+
+DRAINS = """package provost.rules.drains
+
+# input.nothing is not looked at here, nor is "input.string"
+deny contains msg if {
+    input.action.name == "node.drain"
+    input.run.labels[_] == "secret"
+    msg := sprintf("%s is drained by a run that has read secrets", [input.action.target])
+}
+
+approve contains {"id": "night", "text": "at night"} if input["time"].unix_seconds < 100
+"""
+DRAINS_TEST = """package provost.rules.drains_test
+
+import data.provost.rules.drains
+
+test_secrets_do_not_drain if {
+    count(drains.deny) == 1 with input as {
+        "action": {"name": "node.drain", "target": "n1"}, "run": {"labels": ["secret"]}, "time": {"unix_seconds": 500},
+    }
+}
+
+nothing := {"action": {"name": "node.drain"}, "run": {"labels": []}}
+
+test_others_do if {
+    every given in [nothing, {}] {
+        count(drains.deny) == 0 with input as given
+    }
+}
+
+test_others_do_too if count(drains.deny) == 0 with input as {"action": {"name": "node.drain"}, "run": {"labels": []}}
+"""
+
+
+def told(name: str = "node.drain", labels: tuple[str, ...] = (), seconds: int = 500) -> dict[str, Any]:
+    return {
+        "action": {"name": name, "target": "n1", "environment": "sandbox", "parameters": {}},
+        "run": {"labels": list(labels)},
+        "time": {"unix_seconds": seconds},
+    }
+
+
+def set_of(*modules: RegoModule) -> PolicySet:
+    return PolicySet("1", {}, {}, (), (), Rules(rego=modules))
+
+
+@pytest.fixture
+def rules() -> Iterator[RegoRules]:
+    made = RegoRules()
+    yield made
+    made.stop()
+
+
+def test_a_module_is_known_by_its_text() -> None:
+    text = read_module(DRAINS)
+    assert text.package == "provost.rules.drains"
+    assert text.speaks == ("deny", "approve")
+    assert text.looks_at == {
+        ("action", "name"), ("run", "labels"), ("action", "target"), ("time", "unix_seconds"),
+    }  # fmt: skip
+    assert text.flaws == ()
+    assert text.calls == (("sprintf", 7, 12),)
+    assert read_module(DRAINS_TEST, test=True).tests == (
+        "test_secrets_do_not_drain",
+        "test_others_do",
+        "test_others_do_too",
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "problem"),
+    [
+        ('package p\n\ndeny := "no" if input.x', 3, "deny contains"),
+        ('package p\n\ndeny[msg] {\n msg := "x"\n}', 3, "deny contains"),
+        ("package p\n\nhelper[x] {\n x := 1\n}", 3, "`if`"),
+        ("package p\n\ndeny contains msg if {\n msg := mesage\n}", 4, "mesage never gets a value"),
+        ('package p\n\ndeny contains "x" if {\n time.now_ns() > 4\n}', 4, "time.now_ns"),
+        ("package p\n\ndefault deny := {}\n", 3, "no default"),
+        ('package p\n\ndeny contains $"{input.x}" if true', 3, "sprintf"),
+    ],
+)
+def test_what_the_engine_would_pass_over_is_found_by_the_text(module: str, line: int, problem: str) -> None:
+    flaws = read_module(module).flaws
+    assert any(flaw.line == line and problem in flaw.text for flaw in flaws), flaws
+
+
+def test_whoever_looks_at_all_of_the_input_is_told_all_of_it() -> None:
+    plan = plan_of([RegoModule("a", 'package provost.rules.a\n\ndeny contains "x" if walk(input)\n')])
+    (group,) = plan.groups
+    assert group.paths == ((),)
+    assert projected(told(), group.paths) == told()
+
+
+def test_only_what_is_looked_at_is_told() -> None:
+    paths = (("action", "name"), ("run",), ("missing", "part"))
+    assert projected(told(), paths) == {"action": {"name": "node.drain"}, "run": {"labels": []}}
+
+
+def test_rules_say_no_and_ask_for_people(rules: RegoRules) -> None:
+    policy = set_of(RegoModule("drains", DRAINS))
+    said = rules.judge(
+        policy, [told(), told(labels=("secret",)), told(seconds=5), told("service.restart", ("secret",))]
+    )
+    denial = (Said("drains", "n1 is drained by a run that has read secrets"),)
+    assert list(said) == [
+        SILENCE,
+        RuleOutcome(denial),
+        RuleOutcome((), (Said("night", "at night"),)),
+        SILENCE,
+    ]
+    assert list(rules.judge(policy, [told(labels=("secret",))])) == [RuleOutcome(denial)]
+
+
+def test_many_modules_that_look_at_other_things_agree_with_each_by_itself(rules: RegoRules) -> None:
+    bodies = (
+        'input.action.name == "node.drain"',
+        'input.run.labels[_] == "a"',
+        "input.time.unix_seconds > 3",
+        "input.q",
+    )
+    modules = [
+        RegoModule(f"m{n}", f'package provost.rules.m{n}\n\ndeny contains "{n}" if {body}\n')
+        for n, body in enumerate(bodies)
+    ]
+    inputs = [
+        told(name, labels, at) for name in ("node.drain", "x") for labels in ((), ("a",)) for at in (1, 9)
+    ]
+    together = rules.judge(set_of(*modules), inputs)
+    apart = [rules.judge(set_of(module), inputs) for module in modules]
+    for n, said in enumerate(together):
+        assert said.denied == tuple(each for one in apart for each in one[n].denied)
+        assert not said.failed
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["to_number(input.action.name) == 1", "nobody_knows(input.action.name)"],
+)
+def test_what_cannot_be_evaluated_is_a_failure_and_never_silence(rules: RegoRules, body: str) -> None:
+    policy = set_of(RegoModule("bad", f'package provost.rules.bad\n\ndeny contains "x" if {body}\n'))
+    (said,) = rules.judge(policy, [told()])
+    assert said.failed
+    assert not said.denied
+
+
+@pytest.mark.parametrize("message", ["1", '{"id": "x"}', "null", '{"id": 4, "text": "y"}'])
+def test_a_message_that_is_none_is_a_failure(rules: RegoRules, message: str) -> None:
+    policy = set_of(RegoModule("odd", f"package provost.rules.odd\n\ndeny contains {message} if true\n"))
+    (said,) = rules.judge(policy, [told()])
+    assert "neither a text nor an object" in said.failed
+
+
+ENDS_THE_INTERPRETER = """package provost.rules.ends
+
+deny contains "x" if {
+    count(found) == 1 with input as {"run": {"labels": ["boom"]}}
+}
+
+found contains msg if {
+    input.action.name == "x"
+    msg := sprintf("%s", [input.action.target])
+}
+"""
+TAKES_FOR_EVER = """package provost.rules.slow
+
+deny contains "x" if {
+    some i in numbers.range(1, 100000)
+    some j in numbers.range(1, 100000)
+    i * j == input.time.unix_seconds * 100003
+}
+"""
+
+
+@pytest.mark.parametrize("module", [ENDS_THE_INTERPRETER, TAKES_FOR_EVER])
+def test_a_rule_that_ends_its_interpreter_or_takes_for_ever_harms_nobody_else(
+    rules: RegoRules, module: str
+) -> None:
+    harmful = set_of(RegoModule("ends" if "ends" in module else "slow", module))
+    fine = set_of(RegoModule("drains", DRAINS))
+    (said,) = rules.judge(harmful, [told(labels=("boom",))])
+    assert said.failed
+    (again,) = rules.judge(harmful, [told(labels=("boom",))])
+    assert again.failed, "it must not be tried again at once"
+    assert list(rules.judge(fine, [told()])) == [SILENCE]
+
+
+def test_a_sets_memory_goes_with_it(rules: RegoRules) -> None:
+    policy = set_of(RegoModule("drains", DRAINS))
+    rules.judge(policy, [told()])
+    assert len(rules._plans) == 1
+    del policy
+    assert len(rules._plans) == 0
+
+
+def test_tests_of_rules_are_told_one_by_one(rules: RegoRules) -> None:
+    broken = DRAINS_TEST + "\ntest_is_false if 1 == 2\n"
+    found = rules.examine([RegoModule("drains", DRAINS, broken)])
+    assert found.flaws == ()
+    assert [(test.name, test.passed) for test in found.tests] == [
+        ("drains.test_secrets_do_not_drain", True),
+        ("drains.test_others_do", True),
+        ("drains.test_others_do_too", True),
+        ("drains.test_is_false", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "problem"),
+    [
+        ("package provost.rules.x\n\ndeny contains msg if {\n  msg := = 1\n}\n", 4, "assignment"),
+        ("package provost.rules.y\n", 1, "package provost.rules.x"),
+        ('package provost.rules.x\n\ndeny contains "a" if {\n  nobody_knows(1)\n}\n', 4, "nobody_knows"),
+        (
+            'package provost.rules.x\n\ndeny contains "a" if net.cidr_contains("10.0.0.0/8", "10.1.1.1")\n',
+            3,
+            "net.cidr",
+        ),
+        ('package provost.rules.x\n\ndeny contains "a" if rec\n\nrec if deny["a"]\n', 1, "ecurs"),
+    ],
+)
+def test_what_the_engine_finds_wrong_is_told_with_its_place(
+    rules: RegoRules, module: str, line: int, problem: str
+) -> None:
+    found = rules.examine([RegoModule("x", module)])
+    assert any(flaw.line == line and problem in flaw.text for flaw in found.flaws), found.flaws
+    assert found.tests == ()
