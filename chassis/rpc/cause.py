@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import grpc.aio
@@ -50,15 +51,13 @@ def cause_of(context: Context, request_id: str = "") -> Cause:
         Invalid: tenant, actor, correlation, causation or `request_id` is missing or malformed.
     """
     metadata = read_metadata(context)
+    tenant, actor = metadata.get(TENANT, ""), metadata.get(ACTOR, "")
     correlation, causation = metadata.get(CORRELATION, ""), metadata.get(CAUSATION, "")
-    if correlation:
-        require_token(correlation, CORRELATION)
-    if causation:
-        require_token(causation, CAUSATION)
+    _require(tenant, actor, correlation, causation)
     return Cause(
-        tenant=require_token(metadata.get(TENANT, ""), TENANT),
+        tenant=tenant,
         request_id=require_token(request_id, "request_id") if request_id else process.new_id(),
-        actor=_require_actor(metadata.get(ACTOR, "")),
+        actor=actor,
         at=process.now(),
         correlation_id=correlation,
         causation_id=causation,
@@ -73,11 +72,27 @@ def caller_of(context: Context) -> Caller:
         Invalid: tenant or actor is missing or malformed.
     """
     metadata = read_metadata(context)
+    return _caller(metadata.get(TENANT, ""), metadata.get(ACTOR, ""), metadata.get(ROLES, ""))
+
+
+# Few call, and often: who they are is looked at once. What is refused is not remembered.
+@lru_cache(maxsize=1024)
+def _caller(tenant: str, actor: str, roles: str) -> Caller:
     return Caller(
-        tenant=require_token(metadata.get(TENANT, ""), TENANT),
-        actor=_require_actor(metadata.get(ACTOR, "")),
-        roles=ALL_ROLES.intersection(metadata.get(ROLES, "").split(",")),
+        tenant=require_token(tenant, TENANT),
+        actor=_require_actor(actor),
+        roles=ALL_ROLES.intersection(roles.split(",")),
     )
+
+
+@lru_cache(maxsize=4096)
+def _require(tenant: str, actor: str, correlation: str, causation: str) -> None:
+    if correlation:
+        require_token(correlation, CORRELATION)
+    if causation:
+        require_token(causation, CAUSATION)
+    require_token(tenant, TENANT)
+    _require_actor(actor)
 
 
 def metadata_of(cause: Cause, roles: Iterable[str] = ("service",)) -> Metadata:

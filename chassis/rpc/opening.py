@@ -36,7 +36,7 @@ class Opening:
         Raises:
             Unavailable: the keys cannot be reached.
         """
-        if not isinstance(answer, Message) or type(answer).__name__ in self._verbatim:
+        if type(answer).__name__ in self._verbatim or not isinstance(answer, Message):
             return answer
         raw = answer.SerializeToString()
         if _MARK not in raw:

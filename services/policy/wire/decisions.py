@@ -37,6 +37,8 @@ def context_from_wire(context: policy_pb2.RunContext) -> RunContext:
 
 
 def _steps(steps: Sequence[str]) -> tuple[str, ...]:
+    if not steps:
+        return ()
     if len(steps) > MAX_STEPS:
         raise Exhausted(
             "MESSAGE_TOO_LARGE", f"a run has at most {MAX_STEPS} steps", field="context.steps_done"

@@ -7,6 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kernel.faults import Invalid
 
 MAX_TEXT = 4096
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_ID = 128
 
 
@@ -23,6 +24,5 @@ def bounded(value: str, field: str, most: int, *, least: int = 1) -> str:
 
 
 def stamp(at: datetime) -> Timestamp:
-    made = Timestamp()
-    made.FromDatetime(at.astimezone(UTC))
-    return made
+    since = at - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
