@@ -21,7 +21,7 @@ from services.ledger.domain.understood import Understand
 _HOLD = "SELECT 1 FROM position WHERE last_seq = $1 AND root = $2 FOR UPDATE"
 _MOVE = "UPDATE position SET first_seq = $1, last_seq = $2, root = $3"
 _AT_ONCE = 1000
-_TURN = 100  # how many are worked on before others get their turn: a few milliseconds
+_TURN = 250  # how many are worked on before others get their turn: a few milliseconds
 
 
 async def append(connection: Connection, known: Edge, messages: Sequence[Message]) -> None:
