@@ -16,6 +16,7 @@ BENCHES = (
     "echo",
     "eventlog",
     "authorize",
+    "budgets",
     "state",
     "state_rebuild",
     "state_load",

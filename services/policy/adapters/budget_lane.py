@@ -39,7 +39,7 @@ from services.policy.ports import Drawn, Want
 
 ALL = "all"
 RIVAL_SECONDS = 0.2
-CONCEDE_SECONDS = 0.004
+CONCEDE_SECONDS = 0.002
 """How long a replica that has just written waits before it writes again, while another one writes too."""
 _RESERVATION_BYTES, _CLOSING_BYTES = 500, 200
 
