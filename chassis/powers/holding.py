@@ -78,8 +78,9 @@ class Powers:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._asked is not None:
-            await self._connection.unlisten(self._asked)
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            await self._connection.unlisten(asked)
             self._say_here(())
 
     async def __aenter__(self) -> Self:
