@@ -4,6 +4,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
@@ -27,6 +28,20 @@ class Health(health.aio.HealthServicer):
         return await super().Check(request, context)
 
 
+class _NotYet(grpc.GenericRpcHandler):
+    """Every other call: refused, as by a server that is not there yet; whoever asked may try again."""
+
+    def __init__(self, why: Callable[[], str]) -> None:
+        self._handler: Any = grpc.stream_stream_rpc_method_handler(self._refuse)
+        self._why = why
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        return self._handler
+
+    async def _refuse(self, requests: Any, context: Any) -> None:
+        await context.abort(grpc.StatusCode.UNAVAILABLE, self._why() or "it starts")
+
+
 class Waiting:
     """Listens where `service` will listen, and answers nothing but health; without a service it does nothing."""
 
@@ -40,6 +55,7 @@ class Waiting:
         if self._address:
             self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+            self._server.add_generic_rpc_handlers((_NotYet(lambda: self.why),))
             await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
             self._server.add_insecure_port(self._address)
             await self._server.start()

@@ -41,6 +41,7 @@ def governed(provost: Embedded) -> None:
     with client(provost, "operator") as operator:
         answer = process(operator, LOG)
     assert answer.status_code == 200, answer.text
+    assert answer.json()["outcome"]["effects"], answer.text
 
 
 def test_everything_works_with_it_and_no_process_is_told_a_secret(provost: Embedded) -> None:
