@@ -16,6 +16,7 @@ BENCHES = (
     "echo",
     "eventlog",
     "authorize",
+    "simulate",
     "budgets",
     "state",
     "state_rebuild",

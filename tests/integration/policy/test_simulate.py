@@ -242,6 +242,35 @@ async def test_other_budgets_are_drawn_on_anew(simulations: ChildSimulations, ev
     assert flips_of(every) == [("ansible.check", "DENY", "ALLOW", "ALLOWED_BY_TIER")]
 
 
+RULE = """rules:
+  - id: not_there
+    rego: |
+      package provost.rules.not_there
+      import rego.v1
+      deny contains "hands off" if input.action.target == "host-13"
+      approve contains "ask first" if input.action.target == "host-7"
+
+promotions:
+"""
+
+
+async def test_custom_rules_are_asked(simulations: ChildSimulations, events: Connection) -> None:
+    log = Written(events)
+    await log.agent(an_agent())
+    await log.decisions([decided("ansible.check", target=f"host-{n % 20}") for n in range(60)])
+    with_rule = changed("2", ("promotions:\n", RULE))
+    last, every = await told(simulations, Simulation(TENANT, with_rule))
+    assert last.totals.by_change == {"ALLOW>DENY": 3, "ALLOW>NEEDS_APPROVAL": 3}
+    assert {(flip.action.target, flip.after_rule) for each in every for flip in each.flips} == {
+        ("host-13", "rule.not_there"),
+        ("host-7", "rule.not_there"),
+    }
+    with pytest.raises(Invalid) as refused:
+        await told(simulations, Simulation(TENANT, with_rule.replace("if input", "iff input")))
+    assert refused.value.reason == "POLICY_SET_INVALID"
+    assert "line" in refused.value.facts["place"]
+
+
 async def test_what_is_sealed_is_opened_and_what_is_erased_is_left_out(
     simulations: ChildSimulations, events: Connection, key_file: Path
 ) -> None:

@@ -23,11 +23,13 @@ from chassis.eventlog.wire import Connection
 from kernel.events import Recorded
 from kernel.faults import Fault, Invalid, Unavailable
 from services.policy.adapters.policyset_yaml import YamlPolicySets
+from services.policy.adapters.rego import RegoRules
 from services.policy.adapters.simulating.deciding import Deciding
 from services.policy.adapters.simulating.frames import FAULT, PROGRESS, frame
 from services.policy.adapters.simulating.history import History, filters
 from services.policy.adapters.simulating.opening import opened
 from services.policy.domain.flips import Flip, Simulated, Simulation, Tally, Then
+from services.policy.handlers.validating import validated
 from services.policy.wire import CODEC
 from services.policy.wire.simulating import SIMULATED
 
@@ -35,7 +37,6 @@ TELL_SECONDS = 0.25
 MOST_TOLD_TOGETHER = 100
 TRIES = 5
 NICENESS = 10
-RULES: Any = None
 
 
 class Simulating:
@@ -44,11 +45,14 @@ class Simulating:
     def __init__(self, asked: Simulation, keys: NatsSubjectKeys) -> None:
         self._asked = asked
         self._keys = keys
-        self._began = self._told = process.monotonic()
+        self._began = self._told = 0.0
         self._tally = Tally()
         reader = YamlPolicySets()
-        policy = reader.check(asked.document)
-        self._deciding = Deciding(policy, RULES, self._tally)
+        self._rules = RegoRules()
+        found = validated(reader, self._rules, asked.document)
+        if found.policy is None:
+            raise found.problems[0].fault()
+        self._deciding = Deciding(found.policy, self._rules, self._tally)
         self._history = History(asked, CODEC, reader, self._tally, self._deciding.spending.closed)
         self._untold: list[Flip] = []
         self._left_to_tell = asked.max_flips
@@ -60,6 +64,7 @@ class Simulating:
         Raises:
             Fault: it cannot go on.
         """
+        self._began = self._told = process.monotonic()
         end = (await stream_state(connection)).last
         last: Recorded | None = None
         tries = 0
@@ -84,6 +89,7 @@ class Simulating:
             finally:
                 await feed.close()
         self._tell(done=True)
+        self._rules.stop()
 
     async def _take(self, events: Iterable[Recorded]) -> None:
         thens: list[Then] = [then for event in events for then in self._history.take(event)]
