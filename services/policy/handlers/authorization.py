@@ -5,21 +5,25 @@ from dataclasses import replace
 from datetime import timedelta
 
 from kernel.events import Cause
-from kernel.faults import Fault, NotFound, Refused, Unauthenticated
+from kernel.faults import NotFound, Refused
 from kernel.ports import Following, Seal
 from services.policy.domain import decision
+from services.policy.domain.amounts import NOTHING
 from services.policy.domain.approval import UseApproval, wish_of
+from services.policy.domain.closing import Close
 from services.policy.domain.decision import DecisionRecord, Judgement, Verdict, judge
 from services.policy.domain.demand import demand_of
 from services.policy.domain.drawing import BudgetRefusal, Draw
 from services.policy.domain.faults import ApprovalUnknown, DeciderStale
 from services.policy.handlers.ask import Answer, Ask, Decision, Facts
+from services.policy.handlers.bearing import token_refusal
 from services.policy.handlers.judging import Judging
 from services.policy.handlers.minutes import Minutes, instead, kept, refused_after_all
 from services.policy.handlers.recent import RecentAnswers
 from services.policy.ports import Held, Means, Permit, Want
 
 MAX_STALE_SECONDS = 1.0
+ACTOR = "service:policy"
 PERMIT_TTL = timedelta(seconds=60)
 
 
@@ -56,7 +60,9 @@ class Authorization:
         self._require_fresh()
         facts = self._judging.facts(tenant, ask, trusted=trusted)
         minutes = Minutes(ask, facts, cause, seal, self._digest)
-        refusal = self._token_refusal(ask, session_token, cause, trusted=trusted)
+        refusal = token_refusal(
+            self._signer, session_token, tenant, context.agent_id, cause.at, trusted=trusted
+        )
         if refusal is not None:
             judgement = decision.token_refused(refusal)
             records = [minutes.of(action, minutes.named(action), judgement) for action in ask.actions]
@@ -143,26 +149,19 @@ class Authorization:
         """The agent lost its power while its decisions were being written: all are refused, and that is recorded."""
         for each in decisions:
             each.judgement, each.record = lost, refused_after_all(each.record, lost)
-        return await self._record.commit([kept(each.record, seal) for each in decisions], cause)
+        sequence = await self._record.commit([kept(each.record, seal) for each in decisions], cause)
+        idle = [
+            Close(each.reservation_id, NOTHING, ACTOR, cause.at) for each in decisions if each.reservation_id
+        ]
+        if idle:
+            await self._budgets.close(idle, cause)  # nothing is done under a decision that nobody is given
+            for each in decisions:
+                each.reservation_id = ""
+        return sequence
 
     def _require_fresh(self) -> None:
         if self._following.stale_seconds > MAX_STALE_SECONDS:
             raise DeciderStale(self._following.stale_seconds)
-
-    def _token_refusal(self, ask: Ask, token: str, cause: Cause, *, trusted: bool) -> Fault | None:
-        if not token:
-            if trusted:
-                return None
-            return Unauthenticated("TOKEN_MISSING", "an agent must show its session token: create a session")
-        try:
-            bearer = self._signer.bearer_of(token, cause.at)
-        except Unauthenticated as fault:
-            return fault
-        if bearer.tenant != cause.tenant:
-            return Unauthenticated("TENANT_MISMATCH", "the session token is another tenant's")
-        if bearer.agent_id != ask.context.agent_id:
-            return Unauthenticated("TOKEN_INVALID", "the session token is another agent's: create a session")
-        return None
 
     async def _permit(self, ask: Ask, decisions: Sequence[Decision], cause: Cause) -> None:
         """Give permits to those by which somebody may act; one signature is enough for all of them."""

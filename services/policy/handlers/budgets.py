@@ -115,12 +115,6 @@ class Spending:
             raise outcome
         return outcome.end, sequence
 
-    async def give_back(self, reservation_ids: tuple[str, ...], cause: Cause) -> None:
-        """Of decisions that do not hold after all: nothing was done."""
-        closes = [Close(each, NOTHING, ACTOR, cause.at) for each in reservation_ids]
-        if closes:
-            await self._budgets.close(closes, cause)
-
     async def close_of(self, agent_id: str, cause: Cause) -> int:
         """Close all that is set aside for an agent, who has no power any more; how many there were.
 

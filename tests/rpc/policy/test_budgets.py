@@ -246,6 +246,24 @@ async def test_who_is_revoked_has_nothing_set_aside(running: Running) -> None:
     assert await lines(running) == [("hand", pb.UNIT_ACTIONS, 9, 1, 0), ("hand", pb.UNIT_TOKENS, 100, 0, 0)]
 
 
+async def test_what_was_set_aside_for_a_decision_that_nobody_is_given_is_given_back(running: Running) -> None:
+    await ready(running)
+    await budget(running, limit(pb.UNIT_ACTIONS, 5))
+    append = running.log.append
+
+    async def and_suspend(stream: Any, events: Any, **rest: Any) -> Any:
+        appended = await append(stream, events, **rest)
+        if stream.aggregate == "budget":
+            running.log.append = append  # type: ignore[method-assign]
+            await running.call("SuspendAgent", pb.SuspendAgentRequest(agent_id="sre-1", why="wait"), **ADMIN)
+        return appended
+
+    running.log.append = and_suspend  # type: ignore[method-assign]
+    decision = await ask(running)
+    assert (decision.reason, decision.reservation_id) == ("AGENT_SUSPENDED", "")
+    assert await lines(running) == [("hand", pb.UNIT_ACTIONS, 5, 0, 0)]
+
+
 async def test_a_loop_of_the_same_failing_call_is_stopped_before_the_call(running: Running) -> None:
     await ready(running)
     await budget(running, limit(pb.UNIT_ERRORS, 3))
