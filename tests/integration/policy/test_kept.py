@@ -83,8 +83,12 @@ async def promotions(connection: Connection) -> list[events_pb2.AgentPromoted]:
 
 async def agent_when(caller: Caller, fact: Callable[[pb.Agent], bool]) -> pb.Agent:
     """The agent, once it is so."""
+    agent: pb.Agent
     async with asyncio.timeout(15):
-        while not fact(agent := (await caller.call("GetAgent", pb.GetAgentRequest(agent_id="sre-1"))).agent):
+        while True:
+            agent = (await caller.call("GetAgent", pb.GetAgentRequest(agent_id="sre-1"))).agent
+            if fact(agent):
+                break
             await asyncio.sleep(0.05)
     return agent
 

@@ -201,11 +201,12 @@ async def test_an_approval_is_for_the_tier_the_agent_had(running: Running) -> No
 
 async def test_fault_25_nobody_raises_their_own_tier(running: Running) -> None:
     await running.register(tier=T3)
-    for who, reason in (
+    tries: tuple[tuple[dict[str, Any], str], ...] = (
         ({"actor": "agent:sre-1", "roles": ("operator",)}, "ROLE_MISSING"),
         ({"actor": "agent:sre-1", "roles": ("admin",)}, "ROLE_MISSING"),
         ({"actor": "key:edge", "roles": ("operator", "approver")}, "ROLE_MISSING"),
-    ):
+    )
+    for who, reason in tries:
         with pytest.raises(Denied) as refused:
             await move(running, "Promote", T4, **who)
         assert refused.value.reason == reason
