@@ -1,5 +1,6 @@
 """Who is let in. Both fronts, REST and gRPC, ask here first; the rest is between the caller and the service asked."""
 
+import asyncio
 from dataclasses import dataclass
 
 from kernel.faults import Fault, Unauthenticated
@@ -61,9 +62,8 @@ class Gateway:
             caller = await self._known(knock, right)
             if right.metered:
                 # Whoever shows no key shares what their address may ask for.
-                known = f"{caller.tenant}/{caller.actor.removeprefix('key:')}"
                 nobody = not caller.roles or caller is PUBLIC_READER
-                await self._hold_to_rate(_peer(knock) if nobody else known)
+                await self._hold_to_rate(_peer(knock) if nobody else _bucket(caller))
             if right.roles and not right.roles & caller.roles:
                 raise RoleMissing(str(right), knock.method)
             if right.tenant and right.tenant != caller.tenant:
@@ -73,6 +73,20 @@ class Gateway:
             self.refusals.note(tenant, fault.reason, actor, knock.method, knock.peer)
             raise
         return caller
+
+    def turned_away(self, caller: Caller, reason: str, knock: Knock) -> None:
+        """Whoever came with credentials in the request itself had bad ones: the service that was asked said so.
+
+        Written down here, for that service has no agent on whose record it could stand.
+        """
+        self.refusals.note(caller.tenant, reason, caller.actor, knock.method, knock.peer)
+
+    async def pace(self, caller: Caller) -> None:
+        """Wait until `caller` may send one more request on a stream that is open: each counts as a call would."""
+        wait_seconds = await self.meter.take(_bucket(caller))
+        while wait_seconds > 0:
+            await asyncio.sleep(wait_seconds)
+            wait_seconds = await self.meter.take(_bucket(caller))
 
     async def status(self) -> Status:
         return await self.probe.status()
@@ -94,6 +108,10 @@ class Gateway:
         wait_seconds = await self.meter.take(bucket)
         if wait_seconds > 0:
             raise RateLimited(wait_seconds)
+
+
+def _bucket(caller: Caller) -> str:
+    return f"{caller.tenant}/{caller.actor.removeprefix('key:')}"
 
 
 def _peer(knock: Knock) -> str:

@@ -13,7 +13,9 @@ import grpc
 import grpc.aio
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
+from chassis.rpc.faults import fault_of
 from chassis.rpc.guard import Handler
+from kernel.faults import Fault
 from provost.ledger.v1 import ledger_pb2
 from provost.orchestrator.v1 import orchestrator_pb2
 from provost.policy.v1 import policy_pb2
@@ -70,7 +72,7 @@ class Front(grpc.GenericRpcHandler):
             try:
                 return await self._behind.unary(name, request, caller, context.time_remaining())
             except grpc.aio.AioRpcError as error:
-                await _pass_on(context, error)
+                await self._pass_on(context, error, name, right, caller)
 
         return unary
 
@@ -83,7 +85,7 @@ class Front(grpc.GenericRpcHandler):
                     async for answer in answering:
                         yield answer
             except grpc.aio.AioRpcError as error:
-                await _pass_on(context, error)
+                await self._pass_on(context, error, name, right, caller)
 
         return answers
 
@@ -92,15 +94,36 @@ class Front(grpc.GenericRpcHandler):
     ) -> Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]:
         async def exchange(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
             caller = await admit(self._gateway, context, name, right)
+            if name in _PACED:
+                requests = self._paced(requests, caller)
             try:
                 passing = self._behind.exchange(name, requests, caller, context.time_remaining())
                 async with aclosing(passing) as answering:
                     async for answer in answering:
                         yield answer
             except grpc.aio.AioRpcError as error:
-                await _pass_on(context, error)
+                await self._pass_on(context, error, name, right, caller)
 
         return exchange
+
+    async def _paced(self, requests: AsyncIterator[bytes], caller: Caller) -> AsyncIterator[bytes]:
+        """No faster than the caller's rate: what waits here is not read, so that the client waits, too."""
+        first = True
+        async for request in requests:
+            if not first:  # the call itself was counted
+                await self._gateway.pace(caller)
+            first = False
+            yield request
+
+    async def _pass_on(
+        self, context: Context, error: grpc.aio.AioRpcError, method: str, right: Right, caller: Caller
+    ) -> NoReturn:
+        if not right.roles and error.code() in _TURNED_AWAY:
+            fault = fault_of(error)
+            if isinstance(fault, Fault):
+                self._gateway.turned_away(caller, fault.reason, Knock("", method, _host(context)))
+        trailing = tuple((key, value) for key, value in error.trailing_metadata() or () if key in _PASSED_ON)
+        await context.abort(error.code(), error.details() or "", trailing)
 
 
 async def admit(gateway: Gateway, context: Context, method: str, right: Right) -> Caller:
@@ -109,17 +132,17 @@ async def admit(gateway: Gateway, context: Context, method: str, right: Right) -
     `x-tenant` says which tenant's credentials a request carries where no key is asked for.
     """
     metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-    found = _PEER.fullmatch(context.peer())
-    peer = found["host"] if found else context.peer()
-    if peer.startswith("%5B"):
-        peer = peer.removeprefix("%5B").removesuffix("%5D")
     key, tenant = metadata.get("x-api-key", ""), metadata.get("x-tenant", "")
-    return await gateway.admit(Knock(key, method, peer, tenant), right)
+    return await gateway.admit(Knock(key, method, _host(context), tenant), right)
 
 
-async def _pass_on(context: Context, error: grpc.aio.AioRpcError) -> NoReturn:
-    trailing = tuple((key, value) for key, value in error.trailing_metadata() or () if key in _PASSED_ON)
-    await context.abort(error.code(), error.details() or "", trailing)
+def _host(context: Context) -> str:
+    found = _PEER.fullmatch(context.peer())
+    host = found["host"] if found else context.peer()
+    return host.removeprefix("%5B").removesuffix("%5D") if host.startswith("%5B") else host
 
 
 _PASSED_ON = frozenset({"grpc-status-details-bin"})
+_PACED = frozenset({"/provost.policy.v1.PolicyService/StreamAuthorize"})
+"""Streams each of whose requests counts as a call."""
+_TURNED_AWAY = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
