@@ -37,8 +37,22 @@ def _unhonoured(why: str) -> AfterValidator:
 
 # Set means: must be honoured. What a version does not do yet is refused, never left out in silence.
 LlmEndpoint = Annotated[str, Field(alias="LLM_ENDPOINT"), _unhonoured("it asks no language model")]
-OpaEndpoint = Annotated[str, Field(alias="OPA_ENDPOINT"), _unhonoured("it asks no OPA")]
 RequireLicense = Annotated[bool, Field(alias="REQUIRE_LICENSE"), _unhonoured("it checks no licences")]
+
+
+def _http_url(value: str) -> str:
+    """The message must not show what is in it."""
+    try:
+        parts = urlsplit(value)
+        known = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if value and (not known or "@" in parts.netloc):
+        raise ValueError("it is to be https://HOST:PORT, without user and password")
+    return value
+
+
+OpaEndpoint = Annotated[str, Field(alias="OPA_ENDPOINT"), AfterValidator(_http_url)]
 
 
 def _port(name: str, default: int) -> Any:
@@ -105,15 +119,7 @@ class ServiceSettings(BaseSettings):
     @field_validator("vault_url")
     @classmethod
     def _vault(cls, value: str) -> str:
-        """The message must not show what is in it."""
-        try:
-            parts = urlsplit(value)
-            known = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            known = False
-        if value and (not known or "@" in parts.netloc):
-            raise ValueError("it is to be https://HOST:PORT, without user and password")
-        return value
+        return _http_url(value)
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -188,6 +194,7 @@ KNOWN_NAMES: frozenset[str] = frozenset(
         "PROVOST_INTERNAL_KEY",
         "PROVOST_LEDGER_ADDRESS",
         "PROVOST_LEDGER_DATABASE_PASSWORD_FILE",
+        "PROVOST_LEDGER_DATABASE_ROLE",
         "PROVOST_LEDGER_DATABASE_URL",
         "PROVOST_LEDGER_DB",
         "PROVOST_LEDGER_PORT",

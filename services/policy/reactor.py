@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 from chassis.eventlog.aggregates import HeldAggregates
 from chassis.eventlog.codec import Codec, Unreadable
-from chassis.process import jitter
 from chassis.powers.announcing import ANNOUNCED
+from chassis.process import jitter
 from chassis.telemetry import get_logger
 from kernel.events import Recorded
 from kernel.faults import Conflict, Fault, Unavailable
@@ -266,10 +266,18 @@ class Held:
             await take(events)
 
 
-async def keep_health(following: Following, set_serving: Callable[[bool], Awaitable[None]]) -> None:
-    """Serving as long as the newest revocations are known here; looks once a second, until cancelled."""
+async def keep_health(
+    following: Following,
+    set_serving: Callable[[bool], Awaitable[None]],
+    opa_answers: Callable[[], Awaitable[bool]] | None = None,
+) -> None:
+    """Serving as long as the newest revocations are known here, and the OPA server, if there is one, answers.
+
+    Looks once a second, until cancelled.
+    """
     while True:
-        await set_serving(following.stale_seconds <= UNHEALTHY_SECONDS)
+        answers = opa_answers is None or await opa_answers()
+        await set_serving(answers and following.stale_seconds <= UNHEALTHY_SECONDS)
         await asyncio.sleep(1.0)
 
 

@@ -57,11 +57,15 @@ class RegoRules:
         try:
             return apart.judge(policy_set, inputs)
         finally:
-            apart.stop()
+            apart.end()
 
-    def stop(self) -> None:
+    def end(self) -> None:
         """End the child."""
         self._child.end()
+
+    async def stop(self) -> None:
+        """End the child."""
+        self.end()
 
     def _learn(
         self, plan: Plan, inputs: Sequence[Mapping[str, Any]], keys: Sequence[Sequence[str]]

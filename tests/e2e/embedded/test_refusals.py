@@ -90,7 +90,7 @@ def test_the_mistakes_of_every_process_are_told_once_before_anything_is_started(
             TARGET_REASONING_SCORE="7",
             PROVOST_CREW_SIZE="0",
             LOG_FORMAT="xml",
-            OPA_ENDPOINT="http://x",
+            OPA_ENDPOINT="ftp://x",
             API_KEYS="king:hunter2",
             PROVOST_POLCY_PORT="7",
         )

@@ -14,8 +14,7 @@ from chassis.config import CLIENT_NAMES, ServiceSettings
 
 ROOT = Path(config.__file__).parent.parent
 WITHOUT_EFFECT = {"LICENSE_SIGNING_SECRET", "WEBSOCKET_URL"}
-UNHONOURED = {"LLM_ENDPOINT": "http://user:hunter2@llm", "OPA_ENDPOINT": "http://opa",
-              "REQUIRE_LICENSE": "true"}  # fmt: skip
+UNHONOURED = {"LLM_ENDPOINT": "http://user:hunter2@llm", "REQUIRE_LICENSE": "true"}
 
 
 def classes() -> dict[str, type[ServiceSettings]]:

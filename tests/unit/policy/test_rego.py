@@ -61,7 +61,7 @@ def set_of(*modules: RegoModule) -> PolicySet:
 def rules() -> Iterator[RegoRules]:
     made = RegoRules()
     yield made
-    made.stop()
+    made.end()
 
 
 def test_a_module_is_known_by_its_text() -> None:

@@ -89,7 +89,7 @@ class Simulating:
             finally:
                 await feed.close()
         self._tell(done=True)
-        self._rules.stop()
+        self._rules.end()
 
     async def _take(self, events: Iterable[Recorded]) -> None:
         thens: list[Then] = [then for event in events for then in self._history.take(event)]
