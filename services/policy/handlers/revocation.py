@@ -65,7 +65,9 @@ class Revocation:
         command = RevokeAgent(agent_id, kind, details, cause.actor, cause.at)
         appended = await self._agents.handle(agent_id, command, cause)
         revoked = Revoked(cause.tenant, agent_id, appended.sequence)
-        receipt = await self.confirm(revoked, (wait_ms or DEFAULT_WAIT_MS) / 1000, cause)
+        wait_seconds = (wait_ms or DEFAULT_WAIT_MS) / 1000
+        # Sent again, somebody else may have heard what was said the first time.
+        receipt = await self.confirm(revoked, wait_seconds, cause, again=appended.duplicate)
         return Answered(self._agents.current(cause.tenant, agent_id), appended.sequence, receipt)
 
     async def receipt(self, tenant: str, agent_id: str, at_least_sequence: int) -> Receipt:
