@@ -65,6 +65,7 @@ class Running:
     channel: grpc.aio.Channel
     port: int
     keys: MemorySubjectKeys
+    simulations: RecordedSimulations
     requests: "count[int]" = field(default_factory=count)
 
     def __post_init__(self) -> None:
@@ -135,10 +136,11 @@ async def running(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
     log = MemoryLog(CODEC)
     held = reactor.Held(log, CODEC)
     follower = Follower(log, reactor.FILTERS, 0, held.deliver, "policy")
+    simulations = RecordedSimulations()
     signer, keys = FileSigner(tmp_path / "keys" / "policy.pem"), MemorySubjectKeys()
     means = Means(
         record=GroupCommit(log), budgets=BudgetLane(held.budgets, follower), identity=HashedIdentity(process.new_secret),
-        signer=signer, reader=YamlPolicySets(), digest=digest_of, keys=keys, simulations=RecordedSimulations(),
+        signer=signer, reader=YamlPolicySets(), digest=digest_of, keys=keys, simulations=simulations,
         words=GivenWords(), now=clock, new_id=process.new_id, new_secret=process.new_secret,
     )  # fmt: skip
     policy = Policy(held, follower, means)
@@ -150,7 +152,7 @@ async def running(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
     await follower.caught_up()
     trust = asyncio.create_task(reactor.keep_trust(held.records, policy.trust.settle))
     async with client.channel(f"127.0.0.1:{server.port}", internal_key=KEY) as channel:
-        yield Running(log, policy, follower, signer, channel, server.port, keys)
+        yield Running(log, policy, follower, signer, channel, server.port, keys, simulations)
     trust.cancel()
     await server.stop()
     await follower.stop()
