@@ -1,6 +1,6 @@
 """Who is let in. Both fronts, REST and gRPC, ask here first; the rest is between the caller and the service asked."""
 
-import asyncio
+from asyncio import sleep
 from dataclasses import dataclass
 
 from kernel.faults import Fault, Unauthenticated
@@ -85,7 +85,7 @@ class Gateway:
         """Wait until `caller` may send one more request on a stream that is open: each counts as a call would."""
         wait_seconds = await self.meter.take(_bucket(caller))
         while wait_seconds > 0:
-            await asyncio.sleep(wait_seconds)
+            await sleep(wait_seconds)
             wait_seconds = await self.meter.take(_bucket(caller))
 
     async def status(self) -> Status:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from chassis.config import ServiceSettings
 from chassis.rpc import LARGE_MESSAGES
 from chassis.rpc.server import Server
-from kernel.faults import Refused, Unavailable
+from kernel.faults import Refused, Unauthenticated, Unavailable
 from provost.ledger.v1 import ledger_pb2, ledger_pb2_grpc
 from provost.orchestrator.v1 import orchestrator_pb2, orchestrator_pb2_grpc
 from provost.policy.v1 import policy_pb2, policy_pb2_grpc
@@ -35,6 +35,7 @@ class Policy(policy_pb2_grpc.PolicyServiceServicer):
         self.seconds_left: list[float | None] = []
         self.waiting = asyncio.Event()
         self.cancelled = asyncio.Event()
+        self.streamed: list[str] = []
 
     async def GetAgent(
         self, request: policy_pb2.GetAgentRequest, context: Context
@@ -48,7 +49,14 @@ class Policy(policy_pb2_grpc.PolicyServiceServicer):
 
     async def CreateSession(self, request: policy_pb2.CreateSessionRequest, context: Context) -> Any:
         self.heard.append(dict(context.invocation_metadata() or ()))
+        if request.secret_id == "wrong":
+            raise Unauthenticated("CREDENTIALS_REFUSED", "role and secret do not fit")
         return policy_pb2.CreateSessionResponse(agent_id=request.role_id)
+
+    async def StreamAuthorize(self, request_iterator: Any, context: Context) -> AsyncIterator[Any]:
+        async for request in request_iterator:
+            self.streamed.append(request.ask.request_id)
+            yield policy_pb2.StreamAuthorizeResponse(request_id=request.ask.request_id)
 
     async def ListAgents(self, request: policy_pb2.ListAgentsRequest, context: Context) -> Any:
         raise RuntimeError("s3cret-canary")
@@ -83,6 +91,8 @@ class Orchestrator(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self.heard.append(dict(context.invocation_metadata() or ()))
         try:
             async for request in request_iterator:
+                if request.hello.session_token == "forged":
+                    raise Unauthenticated("TOKEN_INVALID", "its signature does not fit")
                 welcome = orchestrator_pb2.AttachAgentResponse.Welcome(agent_id=request.hello.session_token)
                 yield orchestrator_pb2.AttachAgentResponse(welcome=welcome)
         finally:

@@ -23,6 +23,7 @@ from provost.policy.v1 import policy_pb2
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
 from services.gateway.domain.records import Component
 from tests.fakes.doors import ADMIN, AUDITOR, OPERATOR, OTHER, OTHER_AUDITOR, VIEWER
+from tests.fakes.wait import until
 from tests.rpc.gateway.conftest import AS_OPERATOR, Front, as_
 
 ASK = policy_pb2.GetAgentRequest(agent_id="sre-1")
@@ -216,6 +217,61 @@ async def test_sessions_are_asked_for_without_a_key(front: Front) -> None:
             policy_pb2.CreateSessionRequest(role_id="r"), metadata=(("x-tenant", "a.*"),)
         )
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_fault_22_bad_credentials_are_written_down(front: Front) -> None:
+    policy = PolicyServiceStub(front.channel)
+    for _ in range(3):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await policy.CreateSession(
+                policy_pb2.CreateSessionRequest(role_id="r", secret_id="wrong"),
+                metadata=(("x-tenant", "acme"),),
+            )
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert info_of(refused.value).reason == "CREDENTIALS_REFUSED"
+    stream = OrchestratorServiceStub(front.channel).AttachAgent(metadata=(("x-tenant", "acme"),))
+    await stream.write(hello("forged"))
+    with pytest.raises(grpc.aio.AioRpcError):
+        await stream.read()
+    noted = [(each["tenant"], each["reason"], each["method"]) for each in front.house.refusals.noted]
+    assert noted == [
+        *[("acme", "CREDENTIALS_REFUSED", "/provost.policy.v1.PolicyService/CreateSession")] * 3,
+        ("acme", "TOKEN_INVALID", "/provost.orchestrator.v1.OrchestratorService/AttachAgent"),
+    ]
+    assert all(each["peer"] == "127.0.0.1" for each in front.house.refusals.noted)
+
+
+async def test_what_a_service_refuses_for_another_reason_is_its_own_to_record(front: Front) -> None:
+    with pytest.raises(grpc.aio.AioRpcError):
+        await PolicyServiceStub(front.channel).RevokeAgent(
+            policy_pb2.RevokeAgentRequest(agent_id="sre-1"), metadata=AS_OPERATOR
+        )
+    assert front.house.refusals.noted == []
+
+
+async def test_fault_33_a_stream_of_requests_keeps_to_its_callers_rate(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    held = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        await held.wait()
+        front.house.meter.left = None
+
+    monkeypatch.setattr("services.gateway.handlers.sleep", sleep)
+    front.house.meter.left = 3
+    stream: Any = PolicyServiceStub(front.channel).StreamAuthorize(metadata=AS_OPERATOR)
+    for n in range(5):
+        ask = policy_pb2.AuthorizeRequest(request_id=f"r{n}")
+        await stream.write(policy_pb2.StreamAuthorizeRequest(ask=ask))
+    assert [(await stream.read()).request_id for _ in range(3)] == ["r0", "r1", "r2"]
+    await until(lambda: waited == [12.5], "the fourth is held back")
+    assert front.peers.policy.streamed == ["r0", "r1", "r2"]
+    held.set()
+    await stream.done_writing()
+    assert [(await stream.read()).request_id for _ in range(2)] == ["r3", "r4"]
 
 
 async def test_a_service_that_is_away_is_waited_for(front: Front) -> None:
