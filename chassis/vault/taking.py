@@ -5,7 +5,7 @@ Without `VAULT_URL` nothing here does anything: settings are what the environmen
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -19,6 +19,7 @@ from kernel.faults import Unavailable
 
 if TYPE_CHECKING:
     from chassis.vault.client import Vault
+    from chassis.vault.lent import Lent
 
 S = TypeVar("S", bound=ServiceSettings)
 AGAIN_SECONDS = 0.5
@@ -34,13 +35,31 @@ class Taken(Generic[S]):
 
     settings: S
     vault: "Vault | None" = None
+    _lent: "list[Lent]" = field(default_factory=list)
 
     def why(self) -> str:
         """What is wrong with Vault at this moment; nothing when nothing is."""
         return f"Vault: {self.vault.trouble}" if self.vault is not None and self.vault.trouble else ""
 
+    async def lent(self, path: str) -> "Lent | None":
+        """Credentials that Vault makes for this process, kept good; None: `path` is empty.
+
+        Raises:
+            Unavailable (`VAULT_UNREACHABLE`)
+        """
+        if self.vault is None or not path:
+            return None
+        from chassis.vault.lent import Lent
+
+        lent = Lent(self.vault, path)
+        await lent.start()
+        self._lent.append(lent)
+        return lent
+
     async def stop(self) -> None:
         """Give back what was lent."""
+        for each in self._lent:
+            await each.stop()
         if self.vault is not None:
             await self.vault.stop()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
+from pydantic_core.core_schema import ValidationInfo
 
 from chassis.config import ServiceSettings
 from services.ledger.domain.witnesses import parse_witnesses
@@ -18,6 +19,21 @@ class LedgerSettings(ServiceSettings):
 
     ledger_database_url: SecretStr = Field(SecretStr(""), alias="PROVOST_LEDGER_DATABASE_URL")
     ledger_database_password_file: Path | None = Field(None, alias="PROVOST_LEDGER_DATABASE_PASSWORD_FILE")
+    ledger_database_role: str = Field("", alias="PROVOST_LEDGER_DATABASE_ROLE")
+
+    @field_validator("ledger_database_role")
+    @classmethod
+    def _lent(cls, value: str, info: ValidationInfo) -> str:
+        if value and not (info.data.get("vault_url") and info.data.get("ledger_database_url")):
+            raise ValueError(
+                "it is a role in the Vault at VAULT_URL, for PROVOST_LEDGER_DATABASE_URL: set both"
+            )
+        return value
+
+    @property
+    def database_lease(self) -> str:
+        """Where Vault makes users of the database; empty: they are in the URL."""
+        return f"database/creds/{self.ledger_database_role}" if self.ledger_database_role else ""
 
     @field_validator("ledger_database_url")
     @classmethod

@@ -5,7 +5,7 @@ password may stand in a file instead, which is read for every connection, so tha
 """
 
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from services.ledger.domain.faults import LedgerDiverged
 
 Connection: TypeAlias = asyncpg.Connection
 Record: TypeAlias = Sequence[Any]
+Login: TypeAlias = Callable[[], Mapping[str, str]]
 CONNECT_SECONDS = 10.0
 STATEMENT_SECONDS = 30.0
 NO_SETTINGS: Mapping[str, str] = {}
@@ -47,6 +48,13 @@ class Database:
 
     url: str = field(repr=False)
     password_file: Path | None = None
+    login: Login | None = field(default=None, repr=False)
+    """Who gets in with which password at this moment (`username`, `password`), in place of those in the URL."""
+
+    @property
+    def user(self) -> str:
+        """Who gets in now, when that changes; a connection of somebody before is good for a while only."""
+        return "" if self.login is None else self.login()["username"]
 
     @property
     def name(self) -> str:
@@ -62,13 +70,15 @@ class Database:
         settings: Mapping[str, str] = NO_SETTINGS,
     ) -> Connection:
         """A connection that finds tables in `schema`. Raises Unavailable: there is none to be had."""
+        login = self.login() if self.login is not None else {}
         path = {"search_path": schema, "statement_timeout": f"{statement_seconds:.0f}s"}
         try:
             if urlsplit(self.url).netloc.count("@") > 1:
                 raise ValueError("what asyncpg would take for the host is part of the password")
             connection: Connection = await asyncpg.connect(
                 self.url,
-                password=self.password,
+                user=login.get("username"),
+                password=login.get("password", self.password),
                 timeout=CONNECT_SECONDS,
                 command_timeout=statement_seconds + 5,  # when the server itself does not answer any more
                 server_settings={**_COMMON, **path, **settings},

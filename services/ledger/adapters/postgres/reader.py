@@ -44,12 +44,16 @@ class Reader:
             connect=self._connect, min_size=0, max_size=_CONNECTIONS, reset=_nothing
         )
         self._opening = asyncio.Lock()
+        self._user = database.user
 
     async def fetch(self, statement: str, *values: object) -> Sequence[Record]:
         """The rows of one statement; asked twice when a connection proves to be lost."""
         async with self._database.explained():
             async with self._opening:
                 await self._pool  # makes nothing but the pool itself, and only once
+                if self._user != self._database.user:
+                    self._user = self._database.user
+                    await self._pool.expire_connections()
             try:
                 rows: Sequence[Record] = await self._pool.fetch(statement, *values)
             except _LOST:

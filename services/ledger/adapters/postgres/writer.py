@@ -59,6 +59,7 @@ class Writer:
         self._seconds = STATEMENT_SECONDS if durable else _DRAFT_SECONDS
         self._connection: Connection | None = None
         self._edge: Edge | None = None
+        self._user = ""
         self._alone = asyncio.Lock()
 
     async def leads(self) -> bool:
@@ -138,8 +139,11 @@ class Writer:
         return connection
 
     async def _connected(self) -> Connection:
+        user = self._database.user
+        if self._connection is not None and user != self._user:
+            self._connection.terminate()
         if self._connection is None or self._connection.is_closed():
-            self._edge = None
+            self._edge, self._user = None, user
             self._connection = await self._database.connect(self._schema, self._seconds, _POINT_LOOKUPS)
             await self._connection.execute(_DURABLY if self._durable else "SET synchronous_commit = off")
         return self._connection
