@@ -1,0 +1,70 @@
+"""From the event log into memory: agents, approvals, policy sets, budgets, and the packets that state hands out.
+
+Policy does not follow its own decisions: it would read everything it has just written.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from chassis.eventlog.aggregates import HeldAggregates
+from chassis.eventlog.codec import Codec
+from chassis.powers.announcing import ANNOUNCED
+from kernel.events import Recorded
+from kernel.ports import EventLog
+from services.policy.domain.agent import AGENT
+from services.policy.domain.approval import APPROVAL
+from services.policy.domain.budget import BUDGET
+from services.policy.domain.policyset_published import POLICY_SET
+from services.policy.reactor.keeping import keep_ended, keep_expired, keep_health, keep_trust
+from services.policy.reactor.records import HeldRecords
+from services.policy.reactor.told import HeldErrors, HeldLabels, HeldPackets
+from services.policy.wire.budgets import BUDGET_CODEC
+
+__all__ = ["FILTERS", "Held", "keep_ended", "keep_expired", "keep_health", "keep_trust"]
+
+FILTERS = (
+    "evt.*.policy.agent.*.*",
+    "evt.*.policy.approval.*.*",
+    "evt.*.policy.policyset.*.*",
+    "evt.*.policy.budget.all.*",
+    "evt.*.state.agent.*.PacketIssued",
+    "evt.*.state.agent.*.RunLabelled",
+    "evt.*.state.agent.*.ErrorRecorded",
+    "evt.*.orchestrator.run.*.EffectIntended",
+    "evt.*.orchestrator.run.*.RunVerified",
+    "evt.*.orchestrator.run.*.RunEnded",
+    ANNOUNCED,
+)
+
+Take = Callable[[Sequence[Recorded]], Awaitable[None]]
+
+
+class Held:
+    """What policy keeps in memory of the log; the follower delivers to it."""
+
+    def __init__(self, log: EventLog, codec: Codec) -> None:
+        self.agents = HeldAggregates(AGENT, log, codec)
+        self.approvals = HeldAggregates(APPROVAL, log, codec)
+        self.published = HeldAggregates(POLICY_SET, log, codec)
+        self.packets = HeldPackets(codec)
+        self.labels = HeldLabels(codec)
+        self.records = HeldRecords(codec)
+        self.errors = HeldErrors(codec)
+        self.budgets = HeldAggregates(BUDGET, log, BUDGET_CODEC)
+        self._takers: tuple[Take, ...] = (
+            self.agents.take,
+            self.approvals.take,
+            self.published.take,
+            self.packets.take,
+            self.labels.take,
+            self.records.take,
+            self.errors.take,
+            self.budgets.take,
+        )
+
+    def also(self, take: Take) -> None:
+        """Deliver to `take`, too, once everything here has been folded."""
+        self._takers += (take,)
+
+    async def deliver(self, events: Sequence[Recorded]) -> None:
+        for take in self._takers:
+            await take(events)
