@@ -1,0 +1,68 @@
+"""What goes on beside the calls, until cancelled: health, tiers, and what is over."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from chassis.process import jitter
+from chassis.telemetry import get_logger
+from kernel.faults import Conflict, Fault, Unavailable
+from kernel.ports import Following
+from services.policy.reactor.records import AgentKey, HeldRecords
+
+RETRY_SECONDS = 1.0
+EXPIRE_SECONDS = 5.0
+UNHEALTHY_SECONDS = 5.0  # a decision is refused much sooner; this is for whoever chooses a replica
+
+_log = get_logger("policy.reactor")
+
+
+async def keep_health(
+    following: Following,
+    set_serving: Callable[[bool], Awaitable[None]],
+    opa_answers: Callable[[], Awaitable[bool]] | None = None,
+) -> None:
+    """Serving as long as the newest revocations are known here, and the OPA server, if there is one, answers.
+
+    Looks once a second, until cancelled.
+    """
+    while True:
+        answers = opa_answers is None or await opa_answers()
+        await set_serving(answers and following.stale_seconds <= UNHEALTHY_SECONDS)
+        await asyncio.sleep(1.0)
+
+
+async def keep_trust(records: HeldRecords, settle: Callable[[str, str], Awaitable[None]]) -> None:
+    """Looks at everybody whose record has changed, until cancelled; what may be otherwise soon is looked at again."""
+    while True:
+        again: list[AgentKey] = []
+        for key in await records.changed():
+            try:
+                await settle(*key)
+            except (Unavailable, Conflict) as fault:
+                _log.warning("tier not looked at", agent_id=key[1], reason=fault.reason)
+                again.append(key)
+            except Fault as fault:
+                _log.warning("tier not moved", agent_id=key[1], reason=fault.reason, problem=fault.text)
+        if again:
+            await asyncio.sleep(RETRY_SECONDS)
+            for key in again:
+                records.touch(*key)
+
+
+async def keep_ended(settle: Callable[[], Awaitable[int]]) -> None:
+    """What the revoked still have elsewhere is taken away as soon as it can be; until cancelled."""
+    while True:
+        if left := await settle():
+            _log.warning("not ended yet", agents=left)
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+async def keep_expired(expire: Callable[[datetime], Awaitable[int]], now: Callable[[], datetime]) -> None:
+    """Close what nobody has settled in time, every few seconds, until cancelled; any replica may."""
+    while True:
+        await asyncio.sleep(EXPIRE_SECONDS / 2 + jitter(EXPIRE_SECONDS))
+        try:
+            await expire(now())
+        except Fault as problem:
+            _log.warning("reservations not closed", problem=problem.text)
