@@ -7,9 +7,7 @@ budgets are asked anew, at most five times.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, TypeVar
 
 from chassis.eventlog.aggregates import HeldAggregates
 from chassis.process import jitter, monotonic, new_id, now
@@ -17,24 +15,30 @@ from chassis.telemetry import get_logger
 from kernel.events import Cause
 from kernel.faults import AppendConflict, Exhausted, Fault, Unavailable
 from kernel.ports import Following
+from services.policy.adapters.budget_groups import (
+    Answer,
+    Answers,
+    Asked,
+    Ending,
+    Reserving,
+    Waiting,
+    Wanting,
+    closed,
+    decided,
+    reserved,
+)
 from services.policy.adapters.group_commit import ACTOR, not_durable, require_fits, size_of
 from services.policy.adapters.grouping import Grouping
 from services.policy.domain.budget import (
-    BudgetReserved,
     Budgets,
     Command,
     Event,
-    close,
-    ended_among,
     set_by_hand,
 )
-from services.policy.domain.closing import Close, Closing, ReservationsClosed
-from services.policy.domain.decision import DecisionsMade
+from services.policy.domain.closing import Close, Closing
 from services.policy.domain.drawing import BudgetRefusal, Draw
-from services.policy.domain.faults import TooManyReservations
 from services.policy.domain.limits import BudgetSet
 from services.policy.domain.reservation import Reservation
-from services.policy.domain.reserving import Outcome, new_among, reserve
 from services.policy.ports import Drawn, Want
 
 ALL = "all"
@@ -43,28 +47,9 @@ CONCEDE_SECONDS = 0.002
 """How long a replica that has just written waits before it writes again, while another one writes too."""
 _RESERVATION_BYTES, _CLOSING_BYTES = 500, 200
 
-Asked = TypeVar("Asked")
-Answer = TypeVar("Answer")
 Held = HeldAggregates[Command, Budgets, Event]
 
 _log = get_logger("policy.budgets")
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting(Generic[Asked, Answer]):
-    """What one caller asks; all of it is answered by one event."""
-
-    asked: Sequence[Asked]
-    cause: Cause
-    size_bytes: int
-    answered: "asyncio.Future[tuple[Sequence[Answer], int]]" = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-
-
-_Wanted = _Waiting[Want, Drawn]
-_Reserving = _Waiting[Draw, Outcome]
-_Closing = _Waiting[Close, Closing | Fault]
 
 
 class BudgetLane:
@@ -85,21 +70,21 @@ class BudgetLane:
     async def decide(self, wants: Sequence[Want], cause: Cause) -> tuple[Sequence[Drawn], int]:
         size_bytes = sum(size_of(want.record) + _draw_size(want.draw) for want in wants)
         require_fits(size_bytes)
-        waiting: _Wanted = _Waiting(wants, cause, size_bytes)
+        waiting: Wanting = Waiting(wants, cause, size_bytes)
         self._of(cause.tenant).decisions.add(waiting)
         return await waiting.answered
 
     async def reserve(self, draw: Draw, cause: Cause) -> tuple[Reservation | BudgetRefusal | None, int]:
-        waiting: _Reserving = _Waiting((draw,), cause, _draw_size(draw))
+        waiting: Reserving = Waiting((draw,), cause, _draw_size(draw))
         self._of(cause.tenant).reservations.add(waiting)
         (outcome,), sequence = await waiting.answered
         return outcome, sequence
 
     async def close(self, closes: Sequence[Close], cause: Cause) -> tuple[Sequence[Closing | Fault], int]:
-        size_bytes = sum(
-            _CLOSING_BYTES + _hosts_size(each.spent.hosts if each.spent else ()) for each in closes
-        )
-        waiting: _Closing = _Waiting(closes, cause, size_bytes)
+        live = self.current(cause.tenant).live
+        held = [live.get(each.reservation_id) for each in closes]
+        size_bytes = sum(_CLOSING_BYTES + (_hosts_size(each.amounts.hosts) if each else 0) for each in held)
+        waiting: Ending = Waiting(closes, cause, size_bytes)
         self._of(cause.tenant).closings.add(waiting)
         return await waiting.answered
 
@@ -128,23 +113,23 @@ class _Tenant:
         self._written = 0
         self._last = self._rival = -1e9
         name = f"budgets of {tenant}"
-        self.decisions: Grouping[_Wanted] = Grouping(name, self._writer(_decided), monotonic)
-        self.reservations: Grouping[_Reserving] = Grouping(name, self._writer(_reserved), monotonic)
-        self.closings: Grouping[_Closing] = Grouping(name, self._writer(_closed), monotonic)
+        self.decisions: Grouping[Wanting] = Grouping(name, self._writer(decided), monotonic)
+        self.reservations: Grouping[Reserving] = Grouping(name, self._writer(reserved), monotonic)
+        self.closings: Grouping[Ending] = Grouping(name, self._writer(closed), monotonic)
 
     async def idle(self) -> None:
         await asyncio.gather(self.decisions.idle(), self.reservations.idle(), self.closings.idle())
 
     def _writer(
         self,
-        decide: "Callable[[Sequence[_Waiting[Asked, Answer]], Budgets], tuple[Event | None, Answers[Answer]]]",
-    ) -> Callable[[Sequence[_Waiting[Asked, Answer]]], Awaitable[None]]:
+        decide: "Callable[[Sequence[Waiting[Asked, Answer]], Budgets], tuple[Event | None, Answers[Answer]]]",
+    ) -> Callable[[Sequence[Waiting[Asked, Answer]]], Awaitable[None]]:
         return lambda group: self._write(group, decide)
 
     async def _write(
         self,
-        group: Sequence[_Waiting[Asked, Answer]],
-        decide: "Callable[[Sequence[_Waiting[Asked, Answer]], Budgets], tuple[Event | None, Answers[Answer]]]",
+        group: Sequence[Waiting[Asked, Answer]],
+        decide: "Callable[[Sequence[Waiting[Asked, Answer]], Budgets], tuple[Event | None, Answers[Answer]]]",
     ) -> None:
         answers: Answers[Answer] = ()
         tries = 0
@@ -182,7 +167,7 @@ class _Tenant:
         if left > 0 and at - self._rival < RIVAL_SECONDS:
             await asyncio.sleep(left + jitter(CONCEDE_SECONDS))
 
-    def _cause(self, group: Sequence[_Waiting[Asked, Answer]]) -> Cause:
+    def _cause(self, group: Sequence[Waiting[Asked, Answer]]) -> Cause:
         """Of one caller what led to it; of several, what they have in common. Never a caller's request id: an event
         that was written for others too is not the answer to it."""
         runs = {each.cause.correlation_id for each in group}
@@ -192,57 +177,11 @@ class _Tenant:
         return Cause(self._tenant, new_id(), ACTOR, now(), correlation, causation, traceparent)
 
 
-Answers = Sequence[Sequence[Answer] | Fault]
-
-
-def _decided(group: Sequence[_Wanted], budgets: Budgets) -> tuple[Event | None, Answers[Drawn]]:
-    outcomes = reserve(budgets, [[want.draw for want in each.asked] for each in group])
-    answers: list[Sequence[Drawn] | Fault] = []
-    written = {}
-    new = {each.reservation_id: each for each in new_among(budgets, _flat(outcomes))}
-    for each, of_each in zip(group, outcomes, strict=True):
-        if isinstance(of_each, TooManyReservations):
-            answers.append(of_each)
-            continue
-        drawn = [_drawn(want, outcome) for want, outcome in zip(each.asked, of_each, strict=True)]
-        for one in drawn:
-            # What was set aside before is on record with the decision it was set aside for.
-            if one.reservation is None or one.reservation.reservation_id in new:
-                written[one.record.decision_id] = one.record
-        answers.append(drawn)
-    event = DecisionsMade(tuple(written.values()), tuple(new.values())) if written else None
-    return event, answers
-
-
-def _drawn(want: Want, outcome: Outcome) -> Drawn:
-    if isinstance(outcome, BudgetRefusal):
-        return Drawn(want.refused(outcome), None, outcome)
-    return Drawn(want.record, outcome, None)
-
-
-def _reserved(group: Sequence[_Reserving], budgets: Budgets) -> tuple[Event | None, Answers[Outcome]]:
-    outcomes = reserve(budgets, [each.asked for each in group])
-    new = new_among(budgets, _flat(outcomes))
-    return (BudgetReserved(new) if new else None), outcomes
-
-
-def _flat(outcomes: Sequence[tuple[Outcome, ...] | TooManyReservations]) -> list[Outcome]:
-    return [one for each in outcomes if isinstance(each, tuple) for one in each]
-
-
-def _closed(group: Sequence[_Closing], budgets: Budgets) -> tuple[Event | None, Answers[Closing | Fault]]:
-    outcomes = close(budgets, [one for each in group for one in each.asked])
-    ended = ended_among(budgets, outcomes)
-    rest = iter(outcomes)
-    answers = [[next(rest) for _ in each.asked] for each in group]
-    return (ReservationsClosed(ended) if ended else None), answers
-
-
 def _set(wanted: BudgetSet, budgets: Budgets) -> Event | None:
     return set_by_hand(budgets, wanted)
 
 
-def _fail(group: Sequence[_Waiting[Asked, Answer]], error: Exception) -> None:
+def _fail(group: Sequence[Waiting[Asked, Answer]], error: Exception) -> None:
     if not isinstance(error, Fault):
         _log.error("budgets not written", exc_info=error)
     fault: Fault = not_durable()

@@ -9,7 +9,7 @@ from services.policy.domain.pattern import first_match
 
 MAX_AMOUNT = 10**15
 """Of any unit, in a limit or asked for at once: what is added up stays far within 64 bits."""
-MAX_HOSTS = 1000
+MAX_HOSTS, MAX_HOSTS_CHARACTERS = 1000, 65_536
 
 
 class Unit(StrEnum):
@@ -62,8 +62,9 @@ def checked(amounts: Amounts, field: str) -> Amounts:
             raise AmountInvalid(f"{field}.{name}", f"must be 0 to {MAX_AMOUNT}, not {value}")
     if amounts.errors:
         raise AmountInvalid(f"{field}.errors", "must be 0: errors are counted as state records them")
-    if len(amounts.hosts) > MAX_HOSTS:
-        raise AmountInvalid(f"{field}.hosts", f"must be at most {MAX_HOSTS}: ask in parts")
+    if len(amounts.hosts) > MAX_HOSTS or sum(map(len, amounts.hosts)) > MAX_HOSTS_CHARACTERS:
+        most = f"must be at most {MAX_HOSTS}, of {MAX_HOSTS_CHARACTERS} characters together: ask in parts"
+        raise AmountInvalid(f"{field}.hosts", most)
     if not all(amounts.hosts):
         raise AmountInvalid(f"{field}.hosts", "must not have an empty name among them")
     return replace(amounts, hosts=tuple(dict.fromkeys(amounts.hosts)))

@@ -15,7 +15,7 @@ _SHELVES, _ON_A_SHELF = 32, 2048
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """`spent` is None when all of it counts: it was `whole`, or nobody can say. `agent_id`: only if it is that agent's."""
+    """`spent` is None when all counts: it was `whole`, or nobody can say. `agent_id`: only if it is that agent's."""
 
     reservation_id: str
     spent: Amounts | None

@@ -1,5 +1,6 @@
 """Reserving and settling as use cases, and what becomes of what nobody settles. What decisions draw: `drawing`."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from kernel.events import Cause, derived_id
@@ -120,11 +121,7 @@ class Spending:
 
         What was set aside without a decision is given back; of the rest nobody can say what was done: all of it counts.
         """
-        closes = [
-            Close(each.reservation_id, None if each.decision_id else NOTHING, ACTOR, cause.at)
-            for each in self._budgets.current(cause.tenant).of_agent(agent_id)
-        ]
-        return await self._close(closes, cause)
+        return await self._close(self._budgets.current(cause.tenant).of_agent(agent_id), True, cause)
 
     async def expire(self, at: datetime) -> int:
         """Close what nobody has settled in time: all of it counts. Any replica may; how many it closed."""
@@ -134,15 +131,20 @@ class Spending:
                 late = self._budgets.current(tenant).expired(at - LATE)
             except Unavailable:
                 continue  # its budgets cannot be read, so nothing of it is allowed either
-            closes = [Close(each.reservation_id, None, ACTOR, at) for each in late]
-            closed += await self._close(closes, Cause(tenant, "", ACTOR, at))
+            closed += await self._close(late, False, Cause(tenant, "", ACTOR, at))
         return closed
 
-    async def _close(self, closes: list[Close], cause: Cause) -> int:
-        closed = 0
-        for n in range(0, len(closes), AT_ONCE):
-            outcomes, _ = await self._budgets.close(closes[n : n + AT_ONCE], cause)
-            closed += sum(isinstance(outcome, Closing) for outcome in outcomes)
+    async def _close(self, reservations: Sequence[Reservation], give_back: bool, cause: Cause) -> int:
+        """Close them in events that have room for them; those without a decision are given back, if that is wanted."""
+        closed, together, hosts = 0, list[Close](), 0
+        for n, each in enumerate(reservations, 1):
+            spent = NOTHING if give_back and not each.decision_id else None
+            together.append(Close(each.reservation_id, spent, ACTOR, cause.at))
+            hosts += len(each.amounts.hosts)
+            if len(together) == AT_ONCE or hosts > AT_ONCE or n == len(reservations):
+                outcomes, _ = await self._budgets.close(together, cause)
+                closed += sum(isinstance(outcome, Closing) for outcome in outcomes)
+                together, hosts = [], 0
         return closed
 
 
