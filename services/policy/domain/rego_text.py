@@ -197,12 +197,10 @@ def _flaws(tokens: list[_Token], heads: list[tuple[int, _Token]], *, test: bool)
 def _unknown(tokens: list[_Token]) -> Iterator[Flaw]:
     """Names that are compared or taken over and stand nowhere else: nothing ever gives them a value."""
     places: dict[str, list[int]] = {}
-    known: set[str] = set()
+    imports = {token.line for token in tokens if token.first and token.text == "import"}
+    known = {token.text for token in tokens if token.line in imports}
     for n, token in enumerate(tokens):
-        if token.kind != "name" or token.text in _WORDS:
-            continue
-        if n and tokens[n - 1].text == ".":
-            known.add(token.text)  # it may be the tail of an import
+        if token.kind != "name" or token.text in _WORDS or (n and tokens[n - 1].text == "."):
             continue
         places.setdefault(token.text, []).append(n)
     for name, at in places.items():

@@ -9,7 +9,7 @@ from itertools import islice
 from kernel.events import Cause, derived_id
 from kernel.faults import Invalid, Unavailable
 from kernel.ports import Aggregates
-from services.policy.domain.faults import PolicySetInvalid, PolicySetTestsFailed, PolicySetUnknown
+from services.policy.domain.faults import PolicySetInvalid, PolicySetTestsFailed
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_diff import Difference, differences
 from services.policy.domain.policyset_published import (
@@ -182,10 +182,16 @@ class PolicySets:
             PolicySetUnknown, PolicySetStale, PolicySetInvalid, PolicySetTestsFailed.
         """
         published = self._published.current(cause.tenant, CURRENT)
-        if not published.version:
-            raise PolicySetUnknown(to_version)
-        await self._checked(published.document_of(to_version), replaces_version)
-        command = RollbackPolicySet(to_version, replaces_version, cause.actor, cause.at, why)
+        document = self.shown(cause.tenant, to_version).document
+        await self._checked(document, replaces_version)
+        command: Command = RollbackPolicySet(to_version, replaces_version, cause.actor, cause.at, why)
+        if to_version not in dict(
+            published.documents
+        ):  # the built-in one, which was in force and never published
+            default = self._default.version
+            command = PublishPolicySet(
+                to_version, document, replaces_version, default, cause.actor, cause.at, why
+            )
         appended = await self._published.handle(CURRENT, command, cause)
         return to_version, appended.sequence
 

@@ -31,6 +31,7 @@ from services.policy.adapters.budget_lane import BudgetLane
 from services.policy.adapters.group_commit import GroupCommit
 from services.policy.adapters.identity import HashedIdentity
 from services.policy.adapters.policyset_yaml import YamlPolicySets
+from services.policy.adapters.rego import RegoRules
 from services.policy.adapters.signing import FileSigner, digest_of
 from services.policy.handlers import Policy
 from services.policy.ports import Means
@@ -137,11 +138,13 @@ async def running(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
     held = reactor.Held(log, CODEC)
     follower = Follower(log, reactor.FILTERS, 0, held.deliver, "policy")
     simulations = RecordedSimulations()
+    rules = RegoRules()
     signer, keys = FileSigner(tmp_path / "keys" / "policy.pem"), MemorySubjectKeys()
     means = Means(
         record=GroupCommit(log), budgets=BudgetLane(held.budgets, follower), identity=HashedIdentity(process.new_secret),
         signer=signer, reader=YamlPolicySets(), digest=digest_of, keys=keys, simulations=simulations,
         words=GivenWords(), now=clock, new_id=process.new_id, new_secret=process.new_secret,
+        rules=rules,
     )  # fmt: skip
     policy = Policy(held, follower, means)
     settings = ServiceSettings(_env_file=None, internal_key=SecretStr(KEY))
@@ -156,3 +159,4 @@ async def running(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
     trust.cancel()
     await server.stop()
     await follower.stop()
+    await rules.stop()

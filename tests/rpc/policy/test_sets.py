@@ -1,0 +1,228 @@
+"""Policy sets over gRPC: read, looked over, compared, published, taken back; nothing half good ever goes live."""
+
+import json
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from kernel.faults import Denied, Invalid, NotFound, Refused
+from provost.policy.v1 import policy_pb2 as pb
+from services.policy.adapters.rego import RegoRules
+from tests.rpc.policy.conftest import Running, action, context
+
+RULES = """
+rules:
+  - id: quiet_hosts
+    rego: |
+      package provost.rules.quiet_hosts
+
+      deny contains "db-1 is left alone" if input.action.target == "db-1"
+
+      approve contains {"id": "ask", "text": "ask first"} if input.action.target == "db-2"
+    test: |
+      package provost.rules.quiet_hosts_test
+
+      import data.provost.rules.quiet_hosts
+
+      test_db_1 if count(quiet_hosts.deny) == 1 with input as {"action": {"target": "db-1"}}
+"""
+
+
+def other(document: str, version: str, tail: str = "") -> str:
+    return document.replace('version: "1"', f'version: "{version}"', 1) + tail
+
+
+async def default(running: Running) -> str:
+    shown = await running.call("GetPolicySet", pb.GetPolicySetRequest())
+    return str(shown.document)
+
+
+async def publish(running: Running, document: str, replaces: str, request_id: str = "p") -> Any:
+    request = pb.PublishPolicySetRequest(
+        request_id=f"{request_id}-{replaces}", document=document, replaces_version=replaces, why="because"
+    )
+    return await running.call("PublishPolicySet", request, roles=("admin",))
+
+
+async def authorize(running: Running, target: str) -> pb.Decision:
+    request = pb.AuthorizeRequest(request_id=f"ask-{target}", context=context(), action=action(target=target))
+    answer = await running.call("Authorize", request, roles=("service",))
+    decision: pb.Decision = answer.decision
+    return decision
+
+
+async def test_custom_rules_decide_once_they_are_published(running: Running) -> None:
+    await running.register()
+    await running.packet()
+    await publish(running, other(await default(running), "2", RULES), "1")
+    refused, asked, allowed = [await authorize(running, target) for target in ("db-1", "db-2", "db-3")]
+    assert (refused.verdict, refused.reason, refused.rule) == (
+        pb.VERDICT_DENY,
+        "RULE_DENIED",
+        "rule.quiet_hosts",
+    )
+    assert "db-1 is left alone" in refused.explanation
+    assert (asked.verdict, asked.rule) == (pb.VERDICT_NEEDS_APPROVAL, "rule.ask")
+    assert (allowed.verdict, allowed.policy_version) == (pb.VERDICT_ALLOW, "2")
+
+
+@pytest.mark.parametrize(
+    ("tail", "reason", "said"),
+    [
+        ("flows:\n  - {id: x, labels: [nobody], actions: ['*']}\n", "POLICY_SET_INVALID", "duplicate"),
+        (RULES.replace("== 1 with", "== 7 with"), "POLICY_SET_TESTS_FAILED", "quiet_hosts.test_db_1"),
+        (RULES.replace("if input", "iff input"), "POLICY_SET_INVALID", "line "),
+        (RULES.replace("deny contains", "deny :="), "POLICY_SET_INVALID", "deny contains msg"),
+        (
+            RULES + "budgets:\n  - {id: b, scope: run, limits: {tokens: -1}}\n",
+            "POLICY_SET_INVALID",
+            "minimum",
+        ),
+        (
+            "budgets:\n  - {id: b, scope: run, limits: {tokens: 99999999999999999999}}\n",
+            "POLICY_SET_INVALID",
+            "max",
+        ),
+        ("# " + "x" * 1024 * 1024, "POLICY_SET_INVALID", "larger than 1048576 bytes"),
+    ],
+)
+async def test_a_set_that_is_wrong_anywhere_never_goes_live(
+    running: Running, tail: str, reason: str, said: str
+) -> None:
+    document = other(await default(running), "2", tail)
+    with pytest.raises((Invalid, Refused)) as refused:
+        await publish(running, document, "1")
+    assert refused.value.reason == reason
+    assert said in refused.value.text
+    shown = await running.call("GetPolicySet", pb.GetPolicySetRequest())
+    assert shown.version == "1"
+
+
+async def test_validating_tells_every_problem_with_its_place(running: Running) -> None:
+    document = (
+        (await default(running))
+        .replace("token_ttl_seconds: 3600", "token_ttl_seconds: 5")
+        .replace("tier: T2_BUILDER\n    compliant_in_row", "tier: T9\n    compliant_in_row")
+    )
+    found = await running.call("ValidatePolicySet", pb.ValidatePolicySetRequest(document=document))
+    lines = document.splitlines()
+    assert len(found.problems) == 2
+    for problem in found.problems:
+        shown = lines[problem.line - 1]
+        assert ("5" in shown) if "ttl" in problem.path else ("T9" in shown), problem
+        assert shown[problem.column - 1 :].startswith(("5", "T9"))
+
+
+async def test_validating_a_good_set_tells_its_tests_and_what_may_surprise(running: Running) -> None:
+    document = other(await default(running), "2", RULES).replace(
+        'actions: ["diagnostics.*"]', 'actions: ["diagnostics.*", diagnostics.disk]'
+    )
+    found = await running.call("ValidatePolicySet", pb.ValidatePolicySetRequest(document=document))
+    assert not found.problems
+    assert found.version == "2"
+    assert all(test.passed for test in found.tests)
+    assert "quiet_hosts.test_db_1" in {test.name for test in found.tests}
+    (overlap,) = (each for each in found.warnings if "overlaps" in each.text)
+    assert document.splitlines()[overlap.line - 1][overlap.column - 1 :].startswith("diagnostics.disk")
+    shown = await running.call("GetPolicySet", pb.GetPolicySetRequest())
+    assert shown.version == "1", "looking changes nothing"
+
+
+async def test_a_flaw_in_a_rule_is_told_by_its_line_in_the_document(running: Running) -> None:
+    tail = RULES.replace('input.action.target == "db-1"', 'target == "db-1"')
+    document = other(await default(running), "2", tail)
+    found = await running.call("ValidatePolicySet", pb.ValidatePolicySetRequest(document=document))
+    (problem,) = found.problems
+    assert "target never gets a value" in problem.text
+    assert document.splitlines()[problem.line - 1][problem.column - 1 :].startswith("target ==")
+
+
+async def test_a_set_taken_back_is_in_force_as_it_was(running: Running) -> None:
+    await running.register()
+    await running.packet()
+    first = await default(running)
+    await publish(running, other(first, "2", RULES), "1")
+    await publish(running, other(first, "3"), "2")
+    assert (await authorize(running, "db-1")).verdict == pb.VERDICT_ALLOW
+    back = pb.RollbackPolicySetRequest(request_id="r1", to_version="2", replaces_version="3", why="too wide")
+    assert (await running.call("RollbackPolicySet", back, roles=("admin",))).version == "2"
+    shown = await running.call("GetPolicySet", pb.GetPolicySetRequest())
+    assert shown.document == other(first, "2", RULES)
+    again = pb.AuthorizeRequest(request_id="again", context=context(), action=action(target="db-1"))
+    assert (await running.call("Authorize", again, roles=("service",))).decision.reason == "RULE_DENIED"
+    listed = await running.call("ListPolicySets", pb.ListPolicySetsRequest())
+    assert [(each.version, each.rolled_back_to, each.in_force) for each in listed.sets] == [
+        ("2", True, True), ("3", False, False), ("2", False, False),
+    ]  # fmt: skip
+    assert listed.sets[0].why == "too wide"
+    assert listed.sets[0].sequence == shown.sequence
+    assert listed.sets[0].sha256 == listed.sets[2].sha256 != listed.sets[1].sha256
+
+
+async def test_lists_of_sets_come_in_pages(running: Running) -> None:
+    first = await default(running)
+    for n in range(2, 7):
+        await publish(running, other(first, str(n)), str(n - 1))
+    seen, token = [], ""
+    for _ in range(4):
+        page = await running.call("ListPolicySets", pb.ListPolicySetsRequest(page_size=2, page_token=token))
+        seen += [each.version for each in page.sets]
+        token = page.next_page_token
+        if not token:
+            break
+    assert seen == ["6", "5", "4", "3", "2"]
+    with pytest.raises(Invalid):
+        await running.call("ListPolicySets", pb.ListPolicySetsRequest(page_token="x"))
+
+
+async def test_older_sets_are_read_by_their_version(running: Running) -> None:
+    first = await default(running)
+    await publish(running, other(first, "2"), "1")
+    await publish(running, other(first, "3"), "2")
+    assert (await running.call("GetPolicySet", pb.GetPolicySetRequest(version="2"))).document == other(
+        first, "2"
+    )
+    assert (await running.call("GetPolicySet", pb.GetPolicySetRequest(version="1"))).document == first
+    with pytest.raises(NotFound) as unknown:
+        await running.call("GetPolicySet", pb.GetPolicySetRequest(version="9"))
+    assert unknown.value.reason == "POLICY_SET_UNKNOWN"
+    back = pb.RollbackPolicySetRequest(request_id="r", to_version="9", replaces_version="3")
+    with pytest.raises(NotFound):
+        await running.call("RollbackPolicySet", back, roles=("admin",))
+    with pytest.raises(Denied):
+        await running.call("RollbackPolicySet", back, roles=("operator",))
+
+
+async def test_what_differs_is_told_row_by_row(running: Running) -> None:
+    first = await default(running)
+    wider = other(first, "2").replace(
+        '      - actions: [service.restart]\n        environments: [sandbox]\n        targets: ["*"]\n',
+        '      - actions: [service.restart]\n        environments: [sandbox, staging]\n        targets: ["*"]\n',
+    )
+    assert wider != other(first, "2")
+    request = pb.DiffPolicySetsRequest(
+        new_document=wider.replace("token_ttl_seconds: 3600", "token_ttl_seconds: 600")
+    )
+    found = await running.call("DiffPolicySets", request)
+    assert (found.old_version, found.new_version) == ("1", "2")
+    assert [(each.kind, each.tier, each.environment, each.action, each.wider) for each in found.differences] == [
+        ("capability", pb.TIER_T2_BUILDER, "staging", "service.restart", True),
+        ("ttl", pb.TIER_T0_OBSERVER, "", "", False),
+    ]  # fmt: skip
+    with pytest.raises(Invalid):
+        await running.call("DiffPolicySets", pb.DiffPolicySetsRequest())
+
+
+async def test_the_schema_is_published(running: Running) -> None:
+    shown = await running.call("GetPolicySetSchema", pb.GetPolicySetSchemaRequest())
+    Draft202012Validator.check_schema(json.loads(shown.schema))
+
+
+async def test_rules_that_cannot_be_evaluated_deny(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    await running.register()
+    await running.packet()
+    await publish(running, other(await default(running), "2", RULES), "1")
+    monkeypatch.setattr(RegoRules, "_ask", lambda *_: {"failed": "the interpreter is not there"})
+    decision = await authorize(running, "db-3")
+    assert (decision.verdict, decision.reason) == (pb.VERDICT_DENY, "RULE_FAILED")
