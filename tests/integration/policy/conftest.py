@@ -22,7 +22,7 @@ KEY = "an internal key for tests"
 class PolicyProcess(ServerProcess):
     """`python -m services.policy`, as it is started everywhere; it answers once its health is SERVING."""
 
-    def __init__(self, directory: Path, nats_url: str) -> None:
+    def __init__(self, directory: Path, nats_url: str, **more: str) -> None:
         port = free_port()
         environment = {
             "PATH": os.environ["PATH"],
@@ -31,6 +31,7 @@ class PolicyProcess(ServerProcess):
             "PROVOST_INTERNAL_KEY": KEY,
             "PROVOST_POLICY_PORT": str(port),
             "PROVOST_METRICS_PORT": "0",
+            **more,
         }
         command = [sys.executable, "-m", "services.policy"]
         start = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in environment.items()), *command]

@@ -111,9 +111,12 @@ class Running:
         """Every decision in the log, oldest first."""
         found: list[events_pb2.DecisionRecord] = []
         feed = await self.log.open((f"evt.{tenant}.policy.decisions.*.*",), 0, None)
-        for recorded in (await feed.next()).events:
-            found.extend(events_pb2.DecisionsMade.FromString(recorded.payload).decisions)
-        return found
+        while True:
+            batch = await feed.next()
+            for recorded in batch.events:
+                found.extend(events_pb2.DecisionsMade.FromString(recorded.payload).decisions)
+            if batch.lag == 0:
+                return found
 
 
 def context(agent_id: str = "sre-1", mode: int = pb.MODE_AUTO, **fields: Any) -> pb.RunContext:
