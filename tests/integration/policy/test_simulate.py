@@ -6,12 +6,18 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
+import grpc.aio
 import pytest
 
-from chassis.eventlog.subject_keys import NatsSubjectKeys
+from chassis import process
+from chassis.eventlog.stream import call
+from chassis.eventlog.subject_keys import KEYS, NatsSubjectKeys
 from chassis.eventlog.wire import Connection
+from chassis.rpc.cause import metadata_of
+from kernel.events import Cause
 from kernel.faults import Invalid
 from kernel.ports import Seal
+from provost.policy.v1 import policy_pb2 as pb
 from services.policy.adapters.simulating.running import ChildSimulations
 from services.policy.domain.action import Mode
 from services.policy.domain.decision import DecisionRecord, Verdict
@@ -21,15 +27,17 @@ from services.policy.domain.revocation import AgentRevoked
 from services.policy.domain.tier import Tier
 from tests.fakes.decided_history import AT, SETS, TENANT, Written, an_agent, approved, changed, decided
 from tests.fakes.nats_server import NatsServer
+from tests.fakes.wait import until
+from tests.integration.policy.conftest import PolicyProcess
+from tests.integration.policy.test_crash import Caller, ask, put_packet
 
 NO_CHECKS = changed("2", ("actions: [ansible.check]", "actions: [service.restart]"))
 """T1 may restart services where it could run checks."""
 
 
-@pytest.fixture(scope="module")
-def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all: the keys on the server are wrapped with it."""
-    return tmp_path_factory.mktemp("keys") / "sealing.key"
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    return tmp_path / "sealing.key"
 
 
 @pytest.fixture
@@ -39,6 +47,7 @@ async def simulations(
     keys = await NatsSubjectKeys(events, key_file, "tests").start()
     yield ChildSimulations(nats_server.url, key_file)
     await keys.stop()
+    await call(events, f"STREAM.DELETE.{KEYS}")  # others' keys are wrapped with files of their own
 
 
 async def told(simulations: ChildSimulations, asked: Simulation) -> tuple[Simulated, list[Simulated]]:
@@ -322,3 +331,51 @@ async def test_whoever_goes_away_ends_it(
         assert not (await anext(telling)).done
     (process,) = started
     assert process.returncode == -9
+
+
+async def test_over_grpc_what_was_just_decided_is_decided_again(
+    policy: PolicyProcess, channel: grpc.aio.Channel, events: Connection
+) -> None:
+    caller = Caller(channel)
+    registered = pb.RegisterAgentRequest(request_id="r", agent_id="sre-1", tier=pb.TIER_T1_OPERATOR)
+    await caller.call("RegisterAgent", registered)
+    sequence = await put_packet(events, "sre-1")
+    for n in range(5):
+        answer = await caller.call("Authorize", ask(f"a-{n}", "ansible.check", sequence))
+        assert answer.decision.verdict == pb.VERDICT_ALLOW
+    cause = Cause("default", "", "key:auditor", process.now())
+    call_ = caller.stub.SimulatePolicySet(
+        pb.SimulatePolicySetRequest(document=NO_CHECKS),
+        timeout=30,
+        metadata=metadata_of(cause, roles=("auditor",)),
+    )
+    answers = [each async for each in call_]
+    assert answers[-1].done
+    assert dict(answers[-1].totals.by_change) == {"ALLOW>DENY": 5}
+    flips = [flip for each in answers for flip in each.flips]
+    assert {flip.after_rule for flip in flips} == {"tier.T1_OPERATOR"}
+    assert len(flips) == 5
+
+
+async def test_a_caller_that_goes_away_leaves_no_process_behind(
+    policy: PolicyProcess, channel: grpc.aio.Channel, events: Connection
+) -> None:
+    log = Written(events)
+    await log.agent(an_agent())
+    for _ in range(30):
+        await log.decisions([decided("ansible.check") for _ in range(500)])
+    cause = Cause("default", "", "key:auditor", process.now())
+    call_ = Caller(channel).stub.SimulatePolicySet(
+        pb.SimulatePolicySetRequest(document=NO_CHECKS, max_flips=15_000),
+        metadata=metadata_of(cause, roles=("auditor",)),
+    )
+    assert not (await call_.read()).done
+    assert simulating(policy.pid)
+    call_.cancel()
+    await until(lambda: not simulating(policy.pid), "the process goes on though nobody asks any more")
+
+
+def simulating(pid: int) -> list[int]:
+    """The processes that policy has started to simulate."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(each) for each in children if b"simulating" in Path(f"/proc/{each}/cmdline").read_bytes()]
