@@ -13,6 +13,7 @@ from services.policy.domain.action import Action, Packet
 from services.policy.domain.agent import Agent
 from services.policy.domain.decision import DecisionRecord, Judgement, Verdict
 from services.policy.domain.policyset import PolicySet
+from services.policy.domain.votes import VOTER
 
 MOST_NAMED = 1000
 """So many agents and so many actions are counted by name; those beyond, together under `*`."""
@@ -131,8 +132,8 @@ def _named(counts: Counter[str]) -> dict[str, int]:
 
 
 def decided_elsewhere(record: DecisionRecord) -> bool:
-    """Whether no policy set had a say: the session token was no good."""
-    return record.rule == "token"
+    """Whether no policy set had a say: the session token was no good, or somebody had no vote."""
+    return record.rule in ("token", VOTER)
 
 
 def as_then(then: Then, again: Judgement, policy: PolicySet) -> Judgement:

@@ -9,6 +9,9 @@ from enum import StrEnum
 
 from services.policy.domain.faults import ApproverNotAPerson, ApproverNotNamed, SelfApproval
 
+VOTER = "approval.voter"
+"""The rule under which it is on record that somebody tried who may not."""
+
 
 class Vote(StrEnum):
     APPROVE = "APPROVE"

@@ -13,7 +13,7 @@ from services.policy.domain.approval import Approval, ApprovalRequested, Approva
 from services.policy.domain.decision import DecisionRecord, Verdict, judge
 from services.policy.domain.demand import PROMOTE, Demand, asked_of, demand_of
 from services.policy.domain.faults import ApprovalUnknown, DigestMismatch
-from services.policy.domain.votes import AnswerApproval, ApprovalAnswered, ApprovalVoted, Vote
+from services.policy.domain.votes import VOTER, AnswerApproval, ApprovalAnswered, ApprovalVoted, Vote
 from services.policy.handlers.ask import Ask
 from services.policy.handlers.judging import Judging
 from services.policy.handlers.keeping import action_kept, digest_kept
@@ -22,7 +22,6 @@ from services.policy.handlers.pages import Page, after, page_of, size_of
 from services.policy.ports import Held, Means
 
 MAX_TTL_SECONDS = 7 * 24 * 3600
-VOTER = "approval.voter"
 ANSWER = "approval.answer"
 
 
