@@ -145,7 +145,8 @@ async def running(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
     signer, keys = FileSigner(tmp_path / "keys" / "policy.pem"), MemorySubjectKeys()
     means = Means(
         record=GroupCommit(log), budgets=BudgetLane(held.budgets, follower),
-        identity=HashedIdentity(process.new_secret), signer=signer, reader=YamlPolicySets(), digest=digest_of, keys=keys, simulations=simulations,
+        identity=HashedIdentity(process.new_secret), signer=signer,
+        reader=YamlPolicySets(), digest=digest_of, keys=keys, simulations=simulations,
         words=GivenWords(), now=clock, new_id=process.new_id, new_secret=process.new_secret,
         rules=rules,
     )  # fmt: skip
