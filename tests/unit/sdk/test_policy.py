@@ -1,0 +1,361 @@
+"""Rules, budgets and agents' standing on the command line: what is asked, what is said, and exit codes that mean it."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import pytest
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from typer.testing import CliRunner
+
+from provost.policy.v1 import policy_pb2 as pb
+from provost.state.v1 import state_pb2
+from provost_sdk.agent_calls import AgentCalls
+from provost_sdk.cli.app import app
+from provost_sdk.errors import NotFound
+from provost_sdk.policy_calls import PolicyCalls
+from provost_sdk.state_calls import StateCalls
+
+EVIL = "x\x1b[2J\u202e[red]"
+SET = 'version: "2"\n'
+Simulated = pb.SimulatePolicySetResponse
+Validated = pb.ValidatePolicySetResponse
+
+
+class Methods:
+    """A stub whose methods are their names."""
+
+    def __getattr__(self, name: str) -> str:
+        return name
+
+
+class FakeProvost(PolicyCalls, AgentCalls, StateCalls):
+    """The client's own calls, with answers by method; requests are kept."""
+
+    answers: ClassVar[dict[str, Any]] = {}
+    asked: ClassVar[list[tuple[str, Any]]] = []
+
+    def __init__(self, address: str, key: str = "", *, timeout_seconds: float = 30.0) -> None:
+        self._policy: Any = Methods()
+        self._state: Any = Methods()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    async def _call(self, method: Any, request: Any, timeout_seconds: float | None = None) -> Any:
+        self.asked.append((method, request))
+        answer = self.answers[method]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def _answers(
+        self, method: Any, request: Any, timeout_seconds: float | None = None
+    ) -> AsyncIterator[Any]:
+        self.asked.append((method, request))
+        for each in self.answers[method]:
+            yield each
+
+
+@pytest.fixture
+def provost(monkeypatch: pytest.MonkeyPatch) -> type[FakeProvost]:
+    for name in ("PROVOST_ADDRESS", "PROVOST_API_KEY", "PROVOST_GATEWAY_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "300")
+    fresh = type("FreshProvost", (FakeProvost,), {"answers": {}, "asked": []})
+    monkeypatch.setattr("provost_sdk.client.Provost", fresh)
+    return fresh
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "set.yaml"
+    path.write_text(SET, "utf-8")
+    return path
+
+
+def invoke(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def at(second: int) -> Timestamp:
+    made = Timestamp()
+    made.FromDatetime(datetime(2026, 3, 1, 3, 0, second, tzinfo=UTC))
+    return made
+
+
+def asked_of(provost: type[FakeProvost], method: str) -> Any:
+    (request,) = [request for name, request in provost.asked if name == method]
+    return request
+
+
+def test_each_problem_has_its_place_and_the_exit_code_is_one(provost: type[FakeProvost], file: Path) -> None:
+    provost.answers["ValidatePolicySet"] = Validated(
+        version="2",
+        problems=[Validated.Problem(line=12, column=5, path="tiers/T1", text=f"is missing {EVIL}")],
+        warnings=[Validated.Problem(text="two patterns overlap")],
+        tests=[Validated.Test(name="no drains", passed=False, text="ALLOW, not DENY", line=40)],
+    )
+    result = invoke("policy", "validate", file)
+    assert result.exit_code == 1
+    first, second, third = result.stdout.splitlines()
+    assert first.startswith(f"{file}:12:5: is missing x")
+    assert "\x1b" not in result.stdout
+    assert second == f"{file}:1:1: two patterns overlap (warning)"
+    assert third == f"{file}:40:1: test no drains failed: ALLOW, not DENY"
+    assert asked_of(provost, "ValidatePolicySet").document == SET
+    told = invoke("policy", "validate", file, "--json")
+    assert (told.exit_code, json.loads(told.stdout)["problems"][0]["line"]) == (1, 12)
+
+
+def test_a_set_that_could_go_live_is_exit_code_zero(provost: type[FakeProvost], file: Path) -> None:
+    provost.answers["ValidatePolicySet"] = Validated(
+        version="2", tests=[Validated.Test(name="no drains", passed=True)]
+    )
+    result = invoke("policy", "validate", file)
+    assert (result.exit_code, "version 2 could go live, 1 tests passed" in result.stdout) == (0, True)
+    result = invoke("policy", "test", file)
+    assert (result.exit_code, "1 of 1 passed" in result.stdout) == (0, True)
+
+
+def test_a_test_that_fails_is_exit_code_one(provost: type[FakeProvost], file: Path) -> None:
+    provost.answers["ValidatePolicySet"] = Validated(
+        tests=[Validated.Test(name="a", passed=True), Validated.Test(name="b", passed=False, text="no")]
+    )
+    result = invoke("policy", "test", file)
+    assert result.exit_code == 1
+    assert "FAILED b" in result.stdout
+    assert "1 of 2 passed" in result.stdout
+
+
+def test_a_file_that_is_not_there_is_misuse(provost: type[FakeProvost], tmp_path: Path) -> None:
+    for command in ("validate", "test", "publish", "diff"):
+        assert invoke("policy", command, tmp_path / "none.yaml").exit_code == 2
+    assert invoke("policy", "simulate", "--set", tmp_path / "none.yaml").exit_code == 2
+    assert provost.asked == []
+
+
+def test_what_is_wider_comes_first(provost: type[FakeProvost], file: Path) -> None:
+    difference = pb.DiffPolicySetsResponse.Difference
+    provost.answers["DiffPolicySets"] = pb.DiffPolicySetsResponse(
+        old_version="1",
+        new_version="2",
+        differences=[
+            difference(kind="ttl", before="60", after="30"),
+            difference(kind="capability", tier=pb.TIER_T1_OPERATOR, action="a.b", after="yes", wider=True),
+        ],
+    )
+    result = invoke("policy", "diff", file, "--from", "1")
+    assert result.exit_code == 0
+    assert result.stdout.index("WIDER") < result.stdout.index("ttl")
+    assert "T1_OPERATOR" in result.stdout
+    request = asked_of(provost, "DiffPolicySets")
+    assert (request.new_document, request.new_version, request.old_version) == (SET, "", "1")
+    provost.asked.clear()
+    invoke("policy", "diff", "7")
+    assert asked_of(provost, "DiffPolicySets").new_version == "7"
+
+
+def test_publishing_replaces_what_is_in_force_and_says_how_to_go_back(
+    provost: type[FakeProvost], file: Path
+) -> None:
+    provost.answers["GetPolicySet"] = pb.GetPolicySetResponse(version="1")
+    provost.answers["PublishPolicySet"] = pb.PublishPolicySetResponse(version="2", sequence=9)
+    result = invoke("policy", "publish", file, "--why", "less")
+    assert result.exit_code == 0
+    assert "provost policy rollback 1" in result.stdout
+    request = asked_of(provost, "PublishPolicySet")
+    assert (request.document, request.replaces_version, request.why) == (SET, "1", "less")
+    assert request.request_id
+    provost.answers["RollbackPolicySet"] = pb.RollbackPolicySetResponse(version="1", sequence=10)
+    assert invoke("policy", "rollback", "1", "--replaces", "2").exit_code == 0
+    assert asked_of(provost, "RollbackPolicySet").replaces_version == "2"
+
+
+def test_sets_are_listed(provost: type[FakeProvost]) -> None:
+    published = pb.ListPolicySetsResponse.PublishedSet
+    provost.answers["ListPolicySets"] = pb.ListPolicySetsResponse(
+        sets=[published(version="2", by="key:a", at=at(1), in_force=True, rolled_back_to=True, why="calm")]
+    )
+    result = invoke("policy", "list")
+    assert "(rolled back) calm" in result.stdout
+    assert json.loads(invoke("policy", "list", "--json").stdout)[0]["in_force"] is True
+
+
+FLIP = Simulated.Flip(
+    decision_id="d-1", agent_id="sre-1", action=pb.Action(name="ansible.check", target=EVIL, environment="sandbox"),
+    at=at(1), before=pb.VERDICT_ALLOW, before_reason="ALLOWED_BY_TIER", after=pb.VERDICT_DENY,
+    after_reason="TIER_TOO_LOW", after_rule="tier.T1_OPERATOR", explanation="too low",
+)  # fmt: skip
+TOTALS = Simulated.Totals(
+    decisions=1200, flips=3, by_change={"ALLOW>DENY": 3}, by_agent={"sre-1": 3}, by_action={"ansible.check": 3},
+    left_out={"erased": 2}, position=77, seconds=0.1,
+)  # fmt: skip
+
+
+def test_flips_are_counted_and_shown(provost: type[FakeProvost], file: Path) -> None:
+    provost.answers["SimulatePolicySet"] = [
+        Simulated(totals=Simulated.Totals(decisions=5)),
+        Simulated(flips=[FLIP], totals=TOTALS, done=True),
+    ]
+    result = invoke("policy", "simulate", "--set", file, "--from", "7d", "--agent", "sre-1")
+    assert result.exit_code == 0
+    assert "3 of 1,200 decisions come out otherwise" in result.stdout
+    assert "12,000/s" in result.stdout
+    assert "left out: 2, for their data was erased" in result.stdout
+    assert "tier.T1_OPERATOR: too low" in result.stdout
+    assert "and 2 more" in result.stdout
+    assert "\x1b[2J" not in result.stdout
+    request = asked_of(provost, "SimulatePolicySet")
+    assert (request.document, request.agent_id) == (SET, "sre-1")
+    since = datetime.now(UTC) - request.from_time.ToDatetime(tzinfo=UTC)
+    assert timedelta(days=7) <= since < timedelta(days=7, minutes=1)
+    assert not request.HasField("to_time")
+
+
+def test_more_flips_than_may_be_are_exit_code_one(provost: type[FakeProvost], file: Path) -> None:
+    provost.answers["SimulatePolicySet"] = [Simulated(flips=[FLIP], totals=TOTALS, done=True)]
+    for most, code in ((2, 1), (3, 0)):
+        assert invoke("policy", "simulate", "--set", file, "--most-flips", most).exit_code == code
+    told = invoke("policy", "simulate", "--set", "7", "--json")
+    made = json.loads(told.stdout)
+    assert (made["totals"]["flips"], made["flips"][0]["after"]) == (3, "DENY")
+    assert provost.asked[-1][1].version == "7"
+    assert invoke("policy", "simulate", "--set", "7", "--from", "soon").exit_code == 2
+
+
+def test_why_not_and_what_would_have_to_change(provost: type[FakeProvost]) -> None:
+    provost.answers["GetPacket"] = state_pb2.GetPacketResponse(packet=state_pb2.Packet(task_id="task-1"))
+    provost.answers["Explain"] = pb.ExplainResponse(
+        decision=pb.Decision(
+            verdict=pb.VERDICT_DENY, reason="TIER_TOO_LOW", rule="tier.T1_OPERATOR", explanation="it would take more",
+            changes=[pb.Change(what="tier", to="T3_EXECUTOR", by="admin")],
+        ),
+        checks=[
+            pb.ExplainResponse.Check(rule="agent.known", passed=True, text="it is"),
+            pb.ExplainResponse.Check(rule="tier", passed=False, text="it may not"),
+        ],
+    )  # fmt: skip
+    result = invoke(
+        "policy", "explain", "sre-1", "service.restart", "--target", "web", "--env", "production",
+        "--parameter", "unit=web", "--tier", "T1",
+    )  # fmt: skip
+    assert result.exit_code == 0
+    assert "DENY  TIER_TOO_LOW by tier.T1_OPERATOR" in result.stdout
+    assert "for a yes: tier → T3_EXECUTOR (by admin)" in result.stdout
+    assert "✗ tier" in result.stdout
+    request = asked_of(provost, "Explain")
+    assert (request.context.task_id, request.tier) == ("task-1", pb.TIER_T1_OPERATOR)
+    assert (request.action.environment, dict(request.action.parameters)) == ("production", {"unit": "web"})
+    provost.answers["GetPacket"] = NotFound("PACKET_UNKNOWN", "none")
+    assert invoke("policy", "explain", "sre-1", "a.b").exit_code == 0
+    assert invoke("policy", "explain", "sre-1", "a.b", "--parameter", "nothing").exit_code == 2
+    assert invoke("policy", "explain", "sre-1", "a.b", "--tier", "T9").exit_code == 2
+
+
+def test_budgets_say_what_is_left(provost: type[FakeProvost]) -> None:
+    line = pb.Budget.Line
+    provost.answers["ListBudgets"] = pb.ListBudgetsResponse(
+        budgets=[
+            pb.Budget(
+                budget_id="set.daily", scope=pb.BUDGET_SCOPE_AGENT, scope_id="sre-1", window_seconds=86400,
+                lines=[line(unit=pb.UNIT_ACTIONS, most=1000, spent=990, reserved=7)],
+            )
+        ]
+    )  # fmt: skip
+    result = invoke("budgets", "list", "--agent", "sre-1")
+    assert result.exit_code == 0
+    assert [each in result.stdout for each in ("set.daily", "1,000", "990", "7", "3")] == [True] * 5
+    assert asked_of(provost, "ListBudgets").agent_id == "sre-1"
+
+
+def test_limits_are_set_by_hand_and_taken_back(provost: type[FakeProvost]) -> None:
+    provost.answers["SetBudget"] = pb.SetBudgetResponse(sequence=5)
+    arguments = (
+        "budgets",
+        "set",
+        "agent",
+        "sre-1",
+        "--limit",
+        "actions=5",
+        "--limit",
+        "tokens=7",
+        "--window",
+        "60",
+    )
+    assert invoke(*arguments).exit_code == 0
+    request = asked_of(provost, "SetBudget")
+    assert (request.scope, request.scope_id, request.window_seconds) == (pb.BUDGET_SCOPE_AGENT, "sre-1", 60)
+    assert [(each.unit, each.most) for each in request.limits] == [(pb.UNIT_ACTIONS, 5), (pb.UNIT_TOKENS, 7)]
+    assert invoke("budgets", "set", "tenant", "--none").exit_code == 0
+    provost.asked.clear()
+    for wrong in (
+        ("agent", "sre-1"),
+        ("agent", "--limit", "actions=5"),
+        ("tenant", "x", "--limit", "actions=5"),
+        ("tenant", "--limit", "smiles=5"),
+        ("tenant", "--limit", "actions=-5"),
+        ("tenant", "--limit", "actions=5", "--none"),
+        ("moon", "--none"),
+    ):
+        assert invoke("budgets", "set", *wrong).exit_code == 2, wrong
+    assert provost.asked == []
+
+
+def agent(**fields: Any) -> pb.Agent:
+    made: dict[str, Any] = {"agent_id": "sre-1", "tier": pb.TIER_T2_BUILDER, "state": pb.AGENT_STATE_ACTIVE} | fields
+    return pb.Agent(**made)
+
+
+def test_an_agent_is_shown_with_what_it_has_shown(provost: type[FakeProvost]) -> None:
+    record = pb.TrackRecord(verified_runs=9, compliant_in_row=4, violations=2, violations_at_tier=1)
+    shown = agent(record=record, parent_agent_id="boss", state=pb.AGENT_STATE_SUSPENDED, suspend_reason=EVIL)
+    provost.answers["GetAgent"] = pb.GetAgentResponse(agent=shown)
+    result = invoke("agents", "show", "sre-1")
+    assert result.exit_code == 0
+    for text in ("T2_BUILDER", "SUSPENDED", "boss", "9 runs, 4 compliant in a row", "2, 1 at this tier"):
+        assert text in result.stdout
+    assert "\x1b[2J" not in result.stdout
+
+
+def test_agents_are_suspended_resumed_and_moved(provost: type[FakeProvost]) -> None:
+    provost.answers |= {
+        "GetAgent": pb.GetAgentResponse(agent=agent()),
+        "SuspendAgent": pb.SuspendAgentResponse(agent=agent()),
+        "ResumeAgent": pb.ResumeAgentResponse(agent=agent()),
+        "PromoteAgent": pb.PromoteAgentResponse(agent=agent(tier=pb.TIER_T3_EXECUTOR)),
+        "DemoteAgent": pb.DemoteAgentResponse(agent=agent(tier=pb.TIER_T1_OPERATOR)),
+    }
+    assert invoke("agents", "suspend", "sre-1", "--why", "odd").exit_code == 0
+    assert asked_of(provost, "SuspendAgent").why == "odd"
+    assert invoke("agents", "resume", "sre-1").exit_code == 0
+    result = invoke("agents", "promote", "sre-1")
+    assert (result.exit_code, "T3_EXECUTOR now" in result.stdout) == (0, True)
+    assert asked_of(provost, "PromoteAgent").to_tier == pb.TIER_T3_EXECUTOR
+    assert invoke("agents", "demote", "sre-1").exit_code == 0
+    assert asked_of(provost, "DemoteAgent").to_tier == pb.TIER_T1_OPERATOR
+    assert invoke("agents", "promote", "sre-1", "--to", "T9").exit_code == 2
+
+
+def test_a_promotion_that_waits_for_people_is_exit_code_four(provost: type[FakeProvost]) -> None:
+    provost.answers["PromoteAgent"] = pb.PromoteAgentResponse(
+        agent=agent(), approval=pb.Approval(approval_id="a-1", needed=2)
+    )
+    result = invoke("agents", "promote", "sre-1", "--to", "T4")
+    assert result.exit_code == 4
+    assert "waits for 2 approval(s)" in result.stdout
+    assert "provost approvals approve a-1" in result.stdout
+
+
+def test_a_secret_may_be_wrapped(provost: type[FakeProvost]) -> None:
+    wrapped: Message = pb.CreateSecretResponse(role_id="r", wrapping_token="w-1", wrapping_expire_time=at(9))
+    provost.answers["CreateSecret"] = wrapped
+    result = invoke("agents", "secret", "sre-1", "--wrap", "60")
+    assert (result.exit_code, "w-1" in result.stdout) == (0, True)
+    assert asked_of(provost, "CreateSecret").wrap_seconds == 60
