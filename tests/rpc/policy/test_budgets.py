@@ -320,3 +320,70 @@ async def test_lists_come_in_pages_and_tenants_are_apart(running: Running) -> No
     assert not (await running.call("ListBudgets", pb.ListBudgetsRequest(), tenant="other")).budgets
     with pytest.raises(Invalid):
         await running.call("ListBudgets", pb.ListBudgetsRequest(page_token="made up"))
+
+
+SET = """
+budgets:
+  - id: tokens
+    scope: agent
+    tiers: [T1_OPERATOR]
+    limits: {tokens: 100}
+    window_seconds: 31536000
+  - id: wide
+    scope: tenant
+    limits: {actions: 1000}
+prices:
+  "diagnostics.*": {tokens: 40}
+"""
+
+
+async def publish(running: Running, more: str) -> None:
+    shown = await running.call("GetPolicySet", pb.GetPolicySetRequest())
+    document = shown.document.replace('version: "1"', 'version: "2"') + more
+    request = pb.PublishPolicySetRequest(document=document, replaces_version=shown.version)
+    await running.call("PublishPolicySet", request, **ADMIN)
+
+
+async def test_the_set_says_who_may_spend_what_and_what_things_cost(running: Running) -> None:
+    await ready(running)
+    await running.register("chief", pb.TIER_T2_BUILDER)
+    await running.packet("chief")
+    await publish(running, SET)
+    decisions = [await ask(running) for _ in range(3)]
+    assert [each.verdict for each in decisions] == [ALLOW, ALLOW, DENY]
+    assert decisions[2].rule == "budget.set.tokens"
+    assert (
+        "allows 100 TOKENS: 0 spent, 80 set aside, 40 asked for; it begins anew at"
+        in decisions[2].explanation
+    )
+    assert (await ask(running, agent_id="chief")).verdict == ALLOW, "another tier has another budget"
+    await budget(running, limit(pb.UNIT_ACTIONS, 1), scope=pb.BUDGET_SCOPE_TENANT, scope_id="")
+    tight = [await ask(running, agent_id="chief") for _ in range(2)]  # what was before it is not counted in it
+    assert [each.verdict for each in tight] == [ALLOW, DENY]
+    assert tight[1].rule == "budget.hand", "the tightest holds"
+    assert await lines(running) == [
+        ("set.tokens", pb.UNIT_TOKENS, 100, 0, 80),
+        ("hand", pb.UNIT_ACTIONS, 1, 0, 1),
+        ("set.wide", pb.UNIT_ACTIONS, 1000, 0, 4),
+    ]
+    whole = pb.SettleReservationRequest(reservation_id=decisions[0].reservation_id, whole=True)
+    await running.call("SettleReservation", whole)
+    assert (await lines(running))[0] == ("set.tokens", pb.UNIT_TOKENS, 100, 40, 40)
+
+
+async def test_hosts_are_counted_and_kept_sealed(running: Running) -> None:
+    await ready(running)
+    await budget(running, limit(pb.UNIT_HOSTS, 1))
+    seal = await running.keys.of_subject("default", "alice")
+    verdicts = []
+    for target in ("203.0.113.77", "203.0.113.77", "203.0.113.78"):
+        under = context(subject_key=seal.key_id)
+        request = pb.AuthorizeRequest(context=under, action=action(target=target))
+        verdicts.append((await running.call("Authorize", request)).decision.verdict)
+    assert verdicts == [ALLOW, ALLOW, DENY]
+    assert await lines(running) == [("hand", pb.UNIT_HOSTS, 1, 0, 1)]
+    assert b"203.0.113" not in b"".join(each.payload for each in running.log.recorded())
+    (host,) = {
+        host for each in await drawn(running) for one in each.reservations for host in one.amounts.hosts
+    }
+    assert seal.open(host) == "203.0.113.77"
