@@ -5,8 +5,10 @@ revocation arrives it takes that power away, and only then says so, in words sig
 those words (`Hearing`) knows who should have spoken, and names who did not.
 
 Said over core NATS, for a word is of use only while somebody waits for it, and what is to be kept of it stands in the
-receipt: `pwr.here.<service>.<replica>`, `pwr.lost.<tenant>.<agent_id>`, and `pwr.again.<tenant>.<agent_id>`, which asks
-for what was said already. Knows no service: what a surface is, and how power is taken there, is told by who holds it.
+receipt: `pwr.here.<service>.<replica>`, `pwr.lost.<tenant>.<agent_id>`; `pwr.again.<tenant>.<agent_id>` asks for what
+was said already; `pwr.now.<tenant>.<agent_id>` says that a revocation has been written, so that nobody gathers events
+before it. Power is lost by the event alone. Knows no service: what a surface is, and how power is taken there, is told
+by who holds it.
 """
 
 from chassis.powers.hearing import Heard, Hearing

@@ -83,8 +83,9 @@ class Hearing:
         With `again`, everybody is asked to repeat what was said before somebody listened here.
         """
         until = monotonic() + wait_seconds
+        self._write(f"{words.NOW}.{tenant}.{agent_id}", b"%d" % sequence)
         if again:
-            self._ask_again(tenant, agent_id)
+            self._write(f"{words.AGAIN}.{tenant}.{agent_id}", b"")
         while True:
             found = self._words(tenant, agent_id, sequence)
             left = until - monotonic()
@@ -140,9 +141,9 @@ class Hearing:
         except WordRefused as problem:
             _log.warning("a word about lost power does not count", agent=agent_id, why=str(problem))
 
-    def _ask_again(self, tenant: str, agent_id: str) -> None:
+    def _write(self, subject: str, payload: bytes) -> None:
         try:
-            self._connection.write(f"{words.AGAIN}.{tenant}.{agent_id}", b"", b"", b"")
+            self._connection.write(subject, b"", b"", payload)
         except NotConnected:
             return  # whoever does not answer is named
 

@@ -6,6 +6,7 @@ import json
 import socket
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -21,7 +22,8 @@ from chassis.process import now
 from chassis.signing import SigningKey
 from chassis.telemetry import get_logger
 from kernel.events import Recorded
-from kernel.faults import Fault
+from kernel.faults import Fault, Unavailable
+from kernel.ports import Following
 
 Take = Callable[[str, str], Awaitable[int]]
 """Takes all power of an agent (tenant, agent_id) away from one surface. Returns how much there was, as locks, once
@@ -40,11 +42,17 @@ class Powers:
     """What one process holds of agents' power, surface by surface. Fed with events by `take`, as other readers are."""
 
     def __init__(
-        self, connection: Connection, settings: ServiceSettings, service: str, takes: Mapping[str, Take]
+        self,
+        connection: Connection,
+        settings: ServiceSettings,
+        service: str,
+        takes: Mapping[str, Take],
+        following: Following,
     ) -> None:
         self._connection = connection
         self._service = service
         self._takes = dict(takes)
+        self._following = following
         self._key = SigningKey.load_or_create(settings.within_home(Path(f"keys/{service}.pem")))
         # The same after a restart: whoever comes back speaks for who was there before.
         place = f"{socket.gethostname()}:{settings.port(service)}"
@@ -52,7 +60,7 @@ class Powers:
         self._waiting: list[Recorded] | None = []
         self._said: OrderedDict[tuple[str, str], list[bytes]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._asked: Subscription | None = None
+        self._listening: list[Subscription] = []
 
     async def take(self, events: Sequence[Recorded]) -> None:
         """Heed the revocations among `events`; call it when they have been folded into everything else."""
@@ -65,7 +73,8 @@ class Powers:
 
     async def start(self) -> None:
         """Take away what revocations up to now have left, and be there from now on; call it when all is followed."""
-        self._asked = await self._connection.listen(f"{words.AGAIN}.*.*", self._again)
+        for subject, sink in ((words.AGAIN, self._again), (words.NOW, self._hurry)):
+            self._listening.append(await self._connection.listen(f"{subject}.*.*", sink))
         waiting, self._waiting = self._waiting or [], None
         for recorded in waiting:
             self._heed(recorded)
@@ -78,9 +87,10 @@ class Powers:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        asked, self._asked = self._asked, None
-        if asked is not None:
-            await self._connection.unlisten(asked)
+        listening, self._listening = self._listening, []
+        for each in listening:
+            await self._connection.unlisten(each)
+        if listening:
             self._say_here(())
 
     async def __aenter__(self) -> Self:
@@ -131,6 +141,14 @@ class Powers:
         tenant, agent_id = subject.decode().split(".")[2:4]
         for token in self._said.get((tenant, agent_id), ()):
             self._write(f"{words.LOST}.{tenant}.{agent_id}", token)
+
+    def _hurry(self, _subject: bytes, _reply: bytes, payload: bytes, _header: bytes | None) -> None:
+        if payload.isdigit() and len(payload) < 20:
+            self._run(self._reach(int(payload)))
+
+    async def _reach(self, sequence: int) -> None:
+        with suppress(Unavailable):  # it comes when it comes
+            await self._following.reached(sequence, HERE_SECONDS)
 
     async def _announce(self) -> None:
         pause = _FIRST_PAUSE_SECONDS

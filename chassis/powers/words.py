@@ -12,7 +12,7 @@ from chassis.signing import ALGORITHM, PublicKey, SigningKey
 
 TYPE = "power-lost+jwt"
 MAX_WORD_BYTES = 4096
-HERE, LOST, AGAIN = "pwr.here", "pwr.lost", "pwr.again"
+HERE, LOST, AGAIN, NOW = "pwr.here", "pwr.lost", "pwr.again", "pwr.now"
 
 Keys = Mapping[tuple[str, str], PublicKey]
 """By service and key id: a service speaks for itself alone."""

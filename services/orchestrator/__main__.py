@@ -32,9 +32,9 @@ async def main(stopping: process.Stopping) -> None:
     conductor, service = handlers.orchestration(
         runs, at.policy, at.state, at.actuators, crew, knowledge, privacy, process.now, process.new_id, thinking,
     )  # fmt: skip
-    losing = powers.Powers(nats, settings, "orchestrator", conductor.surfaces)
-    reactor = Reactor(runs, conductor, losing.take)
+    reactor = Reactor(runs, conductor)
     follower = Follower(nats, reactor.filters, 0, reactor.take, "orchestrator", gather_seconds=0.02)
+    reactor.also(losing := powers.Powers(nats, settings, "orchestrator", conductor.surfaces, follower))
     server = Server(
         settings, "orchestrator", max_message_bytes=LARGE_MESSAGES, unary_seconds=360.0, tell=Opening(keys),
         why=took.why,

@@ -1,6 +1,7 @@
 """From the event log to the conductor: own runs, revocations, answered approvals."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -13,22 +14,30 @@ from services.orchestrator.domain.run import Run
 from services.orchestrator.domain.wants import Command
 from services.orchestrator.handlers import Conductor
 
-Take = Callable[[Sequence[Recorded]], Awaitable[None]]
-
 REVOKED = "evt.*.policy.agent.*.AgentRevoked"
 ANSWERED = "evt.*.policy.approval.*.ApprovalAnswered"
 
 log = structlog.get_logger(__name__)
 
 
+class Fed(Protocol):
+    """Is told what was recorded."""
+
+    async def take(self, events: Sequence[Recorded]) -> None: ...
+
+
 class Reactor:
     """What the orchestrator's follower delivers to."""
 
-    def __init__(self, runs: HeldAggregates[Command, Run, Event], conductor: Conductor, *also: Take) -> None:
-        self._also = also
+    def __init__(self, runs: HeldAggregates[Command, Run, Event], conductor: Conductor) -> None:
+        self._also: tuple[Fed, ...] = ()
         self._runs = runs
         self._conductor = conductor
         self.filters = (*runs.filters, REVOKED, ANSWERED)
+
+    def also(self, fed: Fed) -> None:
+        """Tell `fed`, too, when everything here has been."""
+        self._also += (fed,)
 
     async def take(self, events: Sequence[Recorded]) -> None:
         """Runs first, so that a revocation meets them as they were when it came."""
@@ -38,8 +47,8 @@ class Reactor:
                 self._heed(recorded)
             except DecodeError:
                 log.error("event cannot be read", subject=recorded.subject, sequence=recorded.sequence)
-        for take in self._also:
-            await take(events)
+        for fed in self._also:
+            await fed.take(events)
 
     def _heed(self, recorded: Recorded) -> None:
         tenant = recorded.stream.tenant

@@ -46,7 +46,7 @@ async def main(stopping: process.Stopping) -> None:
         rules=rules, opa=opa if opa.set else None,
     )  # fmt: skip
     policy = Policy(held, follower, means)
-    revoking.serve(settings, policy.taking.surfaces, policy.unconfirmed)
+    revoking.serve(settings, policy.taking.surfaces, policy.unconfirmed, follower)
     server = Server(settings, "policy", tell=Opening(keys, verbatim=HOT), why=lambda: took.why() or opa.why())
     server.add(add_PolicyServiceServicer_to_server, PolicyServicer(policy))
     await keys.start(policy.authorization.subject_erased)

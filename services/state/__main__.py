@@ -39,7 +39,7 @@ async def main(stopping: process.Stopping) -> None:
     follower = Follower(connection, FILTERS, upto, reactor.deliver, "state", gather_seconds=0.03)
     audit = StoreAudit(view, derived, mirror, LogHistory(jetstream, FILTERS), follower, process.now)
     state = State(kept, view, mirror, audit, follower, contents, vigil, turns, process)
-    reactor.also(losing := powers.Powers(connection, settings, "state", state.losing.surfaces))
+    reactor.also(losing := powers.Powers(connection, settings, "state", state.losing.surfaces, follower))
     server = Server(settings, "state", max_message_bytes=MAX_MESSAGE_BYTES, tell=Opening(keys), why=took.why)
     server.add(add_StateServiceServicer_to_server, StateServicer(state, watched.watching))
     await keys.start()

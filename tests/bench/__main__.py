@@ -16,6 +16,7 @@ BENCHES = (
     "echo",
     "eventlog",
     "authorize",
+    "revoke",
     "simulate",
     "budgets",
     "state",

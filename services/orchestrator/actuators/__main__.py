@@ -38,8 +38,8 @@ async def main(stopping: process.Stopping) -> None:
 
     connection = await connect(settings.nats_url, name="actuators")
     await ensure_stream(connection)
-    losing = Powers(connection, settings, "actuators", {"permits": hands.end})
     follower = Follower(connection, ("evt.*.policy.agent.*.AgentRevoked",), 0, heed, "actuators")
+    losing = Powers(connection, settings, "actuators", {"permits": hands.end}, follower)
     server = Server(settings, "actuators", unary_seconds=200.0, why=took.why)
     server.add(add_ActuatorServiceServicer_to_server, ActuatorServicer(hands))
     await follower.start()

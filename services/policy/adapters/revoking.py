@@ -10,6 +10,7 @@ from chassis.powers import Hearing, Powers
 from chassis.process import jitter, now
 from chassis.telemetry import get_logger
 from kernel.events import Recorded
+from kernel.ports import Following
 from services.policy.domain.revocation import PowerLost
 from services.policy.handlers.unconfirmed import Unconfirmed
 from services.policy.ports import Heard
@@ -33,9 +34,10 @@ class Revoking:
         settings: ServiceSettings,
         surfaces: Mapping[str, Callable[[str, str], Awaitable[int]]],
         unconfirmed: Unconfirmed,
+        following: Following,
     ) -> None:
         """Before anything is followed: say what this process holds, and who is to be told of revocations."""
-        self._powers = Powers(self._connection, settings, "policy", surfaces)
+        self._powers = Powers(self._connection, settings, "policy", surfaces, following)
         self._unconfirmed = unconfirmed
 
     async def collect(

@@ -1,11 +1,12 @@
 """Those who lose power and those who wait for their words, over a real nats-server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -18,7 +19,7 @@ from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.wire import Connection
 from chassis.powers import Hearing, Powers
 from chassis.powers.announcing import ANNOUNCED
-from kernel.events import Cause, Head, Stream
+from kernel.events import Cause, Head, Recorded, Stream
 from provost.policy.v1 import events_pb2
 from services.policy.domain.revocation import AgentRevoked
 from tests.fakes.nats_server import events, nats_server
@@ -61,11 +62,15 @@ class World:
 
     async def holder(self, service: str, takes: dict[str, Surface], *, port: int = 7000) -> Powers:
         """A process that follows the log as services do."""
-        settings = ServiceSettings(
-            _env_file=None, home=self.home, internal_key=SecretStr("k"), **{f"{service}_port": port}
-        )
-        powers = Powers(self.connection, settings, service, {name: each.take for name, each in takes.items()})
-        follower = Follower(self.connection, (REVOKED,), 0, powers.take, service)
+        given: dict[str, Any] = {"home": self.home, "internal_key": SecretStr("k"), f"{service}_port": port}
+        settings = ServiceSettings(_env_file=None, **given)
+
+        async def heed(events: Sequence[Recorded]) -> None:
+            await powers.take(events)
+
+        follower = Follower(self.connection, (REVOKED,), 0, heed, service)
+        wanted = {name: each.take for name, each in takes.items()}
+        powers = Powers(self.connection, settings, service, wanted, follower)
         await follower.start()
         await follower.caught_up()
         await powers.start()

@@ -3,12 +3,14 @@
 import asyncio
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from chassis import process
+from chassis.eventlog.follower import Follower
 from chassis.eventlog.wire import Connection
 from chassis.powers import hearing as hearings
 from chassis.powers import words
@@ -191,12 +193,10 @@ def _changed(token: str, **claims: object) -> str:
 
 
 async def _announcements(connection: Connection) -> list[Recorded]:
-    from chassis.eventlog.follower import Follower
-
     found: list[Recorded] = []
 
-    async def take(events: object) -> None:
-        found.extend(events)  # type: ignore[call-overload]
+    async def take(events: Sequence[Recorded]) -> None:
+        found.extend(events)
 
     follower = Follower(connection, (ANNOUNCED,), 0, take, "test")
     await follower.start()
