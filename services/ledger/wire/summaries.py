@@ -132,7 +132,13 @@ def _agent_revoked(event: policy.AgentRevoked, _: str) -> str:
 
 
 def _policy_set(event: policy.PolicySetPublished, _: str) -> str:
-    return f"{event.by} put policy set {event.version} in force"
+    why = f": {cut(event.why)}" if event.why else ""
+    return f"{event.by} put policy set {event.version} in force{why}"
+
+
+def _policy_set_back(event: policy.PolicySetRolledBack, _: str) -> str:
+    why = f": {cut(event.why)}" if event.why else ""
+    return f"{event.by} put policy set {event.to_version} in force again, instead of {event.from_version}{why}"
 
 
 def _decisions_made(event: policy.DecisionsMade, run_id: str) -> str:
@@ -196,6 +202,7 @@ _TELLERS: dict[type[Message], Callable[[Any, str], str]] = {
     policy.AgentResumed: _agent_resumed,
     policy.AgentRevoked: _agent_revoked,
     policy.PolicySetPublished: _policy_set,
+    policy.PolicySetRolledBack: _policy_set_back,
     policy.DecisionsMade: _decisions_made,
     policy.ApprovalRequested: _approval_requested,
     policy.ApprovalVoted: _approval_voted,

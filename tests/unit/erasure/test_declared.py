@@ -31,13 +31,14 @@ NOT_PERSONAL = {
         approval_ids effect_id reservation_id budget_id scope_id subject_key subject_id key_id report_sha256 artifact_sha256
         Artifact.sha256
         Artifact.name Artifact.media_type holder rule policy_version agent_version evidence_id evidence version
-        PolicySetPublished.document previous_agent_id parent_agent_id run_ids Handoff.artifacts last_run_id Refusal.method PastAction.name
+        PolicySetPublished.document to_version from_version previous_agent_id parent_agent_id run_ids Handoff.artifacts last_run_id Refusal.method PastAction.name
         with_agent_ids from_agent_id to_agent_id recipients message_id message_ids in_reply_to
         PowerLost.surface PowerLost.service PowerLost.replica PowerLost.statement RevocationReceipt.silent
         RevocationReceipt.children RevocationReceipt.signature
         Entry.author state_hash""",
     PEOPLE: "requested_by registered_by approvers by created_for Refusal.actor",
-    OPERATED: "Grounds.why AgentSuspended.why AgentResumed.why BudgetSet.why",
+    OPERATED: """Grounds.why AgentSuspended.why AgentResumed.why BudgetSet.why PolicySetPublished.why
+        PolicySetRolledBack.why""",
     PATTERNS: """Constraints.scope Constraints.forbidden Constraints.required_steps constraints_reminder deliverables
         success_criteria escalation_rules environment obligations Action.name labels by_reading""",
     CLASSES: """reason kind phase step error_type cause severity RevocationReason.type last_reason
