@@ -1,7 +1,4 @@
-"""What the client asks of policy about agents: who they are, their secrets, their tiers.
-
-Approvals and revocations are in `provost_sdk.client`.
-"""
+"""What the client asks of policy about agents: who they are, their secrets, their tiers, the end of their power."""
 
 from typing import TYPE_CHECKING
 
@@ -88,6 +85,37 @@ class AgentCalls(Connection):
             request_id=request_id or new_request_id(), agent_id=agent_id, to_tier=tier_of(to_tier), why=why
         )
         return (await self._call(self._policy.DemoteAgent, request)).agent
+
+    async def revoke_agent(
+        self, agent_id: str, *, reason: str = "", request_id: str = ""
+    ) -> policy_pb2.Agent:
+        """Take all power from an agent and those it controls, for good. `revoke` says what it took, and how fast."""
+        return (await self.revoke(agent_id, reason=reason, request_id=request_id)).agent
+
+    async def revoke(
+        self, agent_id: str, *, reason: str = "", wait_ms: int = 0, request_id: str = ""
+    ) -> policy_pb2.RevokeAgentResponse:
+        """As `revoke_agent`; answers with the receipt, once everyone who held power of it has said that it is gone.
+
+        `wait_ms` is how long to wait for their word (0: 2000): who has not spoken by then is named as silent.
+        """
+        request = policy_pb2.RevokeAgentRequest(
+            request_id=request_id or new_request_id(),
+            agent_id=agent_id,
+            kind="operator",
+            details=reason,
+            wait_ms=wait_ms,
+        )
+        return await self._call(self._policy.RevokeAgent, request, self._timeout_seconds + wait_ms / 1000)
+
+    async def get_revocation_receipt(
+        self, agent_id: str, *, at_least_sequence: int = 0
+    ) -> policy_pb2.RevocationReceipt:
+        """What a revocation took, surface by surface, in the signed words of who lost it. Reason RECEIPT_UNKNOWN."""
+        request = policy_pb2.GetRevocationReceiptRequest(
+            agent_id=agent_id, at_least_sequence=at_least_sequence
+        )
+        return (await self._call(self._policy.GetRevocationReceipt, request)).receipt
 
 
 def tier_of(name: str) -> "policy_pb2.Tier.ValueType":

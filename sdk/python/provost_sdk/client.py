@@ -154,15 +154,6 @@ class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls, PolicyCalls, Agent
         )
         return (await self._call(self._policy.AnswerApproval, request)).approval
 
-    async def revoke_agent(
-        self, agent_id: str, *, reason: str = "", request_id: str = ""
-    ) -> policy_pb2.Agent:
-        """Take all power from an agent, for good."""
-        request = policy_pb2.RevokeAgentRequest(
-            request_id=request_id or new_request_id(), agent_id=agent_id, kind="operator", details=reason
-        )
-        return (await self._call(self._policy.RevokeAgent, request)).agent
-
     async def verify_ledger(self, *, against_log: bool = True) -> ledger_pb2.VerifyLedgerResponse:
         """Recompute the ledger and say what does not hold."""
         request = ledger_pb2.VerifyLedgerRequest(against_log=against_log)

@@ -309,7 +309,11 @@ def test_limits_are_set_by_hand_and_taken_back(provost: type[FakeProvost]) -> No
 
 
 def agent(**fields: Any) -> pb.Agent:
-    made: dict[str, Any] = {"agent_id": "sre-1", "tier": pb.TIER_T2_BUILDER, "state": pb.AGENT_STATE_ACTIVE} | fields
+    made: dict[str, Any] = {
+        "agent_id": "sre-1",
+        "tier": pb.TIER_T2_BUILDER,
+        "state": pb.AGENT_STATE_ACTIVE,
+    } | fields
     return pb.Agent(**made)
 
 
@@ -359,3 +363,35 @@ def test_a_secret_may_be_wrapped(provost: type[FakeProvost]) -> None:
     result = invoke("agents", "secret", "sre-1", "--wrap", "60")
     assert (result.exit_code, "w-1" in result.stdout) == (0, True)
     assert asked_of(provost, "CreateSecret").wrap_seconds == 60
+
+
+RECEIPT = pb.RevocationReceipt(
+    agent_id="sre-1", revocation_sequence=41, revoke_time=at(3), children=["sre-1-helper"],
+    lost=[
+        pb.PowerLost(surface="tokens", service="policy", replica="a", powerless_ms=0.4, ended=1, statement="e30.e30."),
+        pb.PowerLost(surface="locks", service="state", replica="b", powerless_ms=3.25, ended=2, statement="e30.e30."),
+    ],
+)  # fmt: skip
+
+
+def test_a_revocation_tells_what_it_took_and_how_fast(provost: type[FakeProvost]) -> None:
+    revoked = agent(state=pb.AGENT_STATE_REVOKED)
+    provost.answers["RevokeAgent"] = pb.RevokeAgentResponse(agent=revoked, sequence=41, receipt=RECEIPT)
+    result = invoke("agents", "revoke", "sre-1", "--reason", "odd", "--wait-ms", "500")
+    assert result.exit_code == 0
+    assert "sre-1 is revoked" in result.stdout
+    assert "within 3.2 ms" in result.stdout
+    assert result.stdout.index("locks") < result.stdout.index("tokens")
+    assert "sre-1-helper" in result.stdout
+    request = asked_of(provost, "RevokeAgent")
+    assert (request.kind, request.details, request.wait_ms) == ("operator", "odd", 500)
+
+
+def test_who_was_silent_is_named_and_the_exit_code_is_one(provost: type[FakeProvost]) -> None:
+    silent = pb.RevocationReceipt(silent=["state/3f2a:locks"])
+    silent.MergeFrom(RECEIPT)
+    provost.answers["GetRevocationReceipt"] = pb.GetRevocationReceiptResponse(receipt=silent)
+    result = invoke("agents", "receipt", "sre-1")
+    assert (result.exit_code, "SILENT: state/3f2a:locks" in result.stdout) == (1, True)
+    told = invoke("agents", "receipt", "sre-1", "--json")
+    assert (told.exit_code, json.loads(told.stdout)["lost"][1]["ended"]) == (1, 2)

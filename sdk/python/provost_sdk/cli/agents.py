@@ -80,23 +80,3 @@ def register(
         console().print(plain(f"  role_id    {made.role_id}\n".rstrip("\n")))
         console().print(plain(f"  secret_id  {made.secret_id}"))
         console().print(plain("  The secret is shown this once; only its hash is kept.", "dim"))
-
-
-@app.command()
-def revoke(
-    agent_id: AgentId,
-    reason: Annotated[str, typer.Option("--reason", help="Kept with the revocation.")] = "",
-    as_json: AsJson = False,
-    address: Address = None,
-    key: Key = None,
-) -> None:
-    """Take all power from an agent, at once and for good."""
-    from provost_sdk.models import as_dict
-
-    agent = ask("operator", address, key, lambda provost: provost.revoke_agent(agent_id, reason=reason))
-    if as_json:
-        print_json(as_dict(agent))
-        return
-    from provost_sdk.cli.show import console, plain
-
-    console().print(plain(f"{agent.agent_id} is revoked: it may do nothing from now on.", "bold red"))

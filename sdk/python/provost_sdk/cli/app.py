@@ -17,6 +17,7 @@ from provost_sdk.cli import (
     proving,
     rehearsing,
     repairing,
+    revoking,
     runs,
     sharing,
     standing,
@@ -63,6 +64,8 @@ ledger.app.command("erasures")(erasing.erasures)
 app.add_typer(runs.app, name="runs", help="Runs: what came of them.")
 app.add_typer(approvals.app, name="approvals", help="What waits for a person, and the answer to it.")
 app.add_typer(agents.app, name="agents", help="Agents: who they are, and the end of their power.")
+agents.app.command("revoke")(revoking.revoke)
+agents.app.command("receipt")(revoking.receipt)
 agents.app.command("show")(standing.show)
 agents.app.command("secret")(standing.secret)
 agents.app.command("suspend")(standing.suspend)

@@ -1,0 +1,82 @@
+"""`provost agents revoke|receipt`: the end of an agent's power, and the proof of it."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provost_sdk.cli.agents import AgentId
+from provost_sdk.cli.session import Address, AsJson, Exit, Key, ask, print_json
+
+if TYPE_CHECKING:
+    from provost.policy.v1 import policy_pb2
+
+_COLUMNS = ("power over", "service", "process", "ended", "ms until powerless", "signed")
+
+
+def revoke(
+    agent_id: AgentId,
+    reason: Annotated[str, typer.Option("--reason", help="Kept with the revocation.")] = "",
+    wait_ms: Annotated[
+        int, typer.Option("--wait-ms", min=0, help="How long to wait for everyone's word; 0: two seconds.")
+    ] = 0,
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Take all power from an agent and those it controls, at once and for good. Exit code 1 if somebody was silent."""
+    from provost_sdk.models import as_dict
+
+    answer = ask(
+        "operator", address, key, lambda provost: provost.revoke(agent_id, reason=reason, wait_ms=wait_ms)
+    )
+    if as_json:
+        print_json(as_dict(answer))
+    else:
+        from provost_sdk.cli.show import console, plain
+
+        console().print(plain(f"{agent_id} is revoked: it may do nothing from now on.", "bold red"))
+        if answer.HasField("receipt"):
+            _tell(answer.receipt)
+    raise typer.Exit(Exit.NOT_WELL if answer.receipt.silent else Exit.OK)
+
+
+def receipt(agent_id: AgentId, as_json: AsJson = False, address: Address = None, key: Key = None) -> None:
+    """What a revocation took, where, and how fast, as each service measured it. Exit code 1 if somebody was silent."""
+    from provost_sdk.models import as_dict
+
+    found = ask("operator", address, key, lambda provost: provost.get_revocation_receipt(agent_id))
+    if as_json:
+        print_json(as_dict(found))
+    else:
+        _tell(found)
+    raise typer.Exit(Exit.NOT_WELL if found.silent else Exit.OK)
+
+
+def _tell(found: "policy_pb2.RevocationReceipt") -> None:
+    from provost_sdk.cli.show import console, plain, table
+
+    at = found.revoke_time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    slowest = max((each.powerless_ms for each in found.lost), default=0.0)
+    console().print(
+        plain(f"Revoked at {at} UTC, sequence {found.revocation_sequence}; ")
+        + plain(f"powerless everywhere that answered within {slowest:.1f} ms", "bold")
+    )
+    table(
+        _COLUMNS,
+        (
+            (
+                each.surface,
+                each.service,
+                each.replica,
+                each.ended,
+                f"{each.powerless_ms:.1f}",
+                "yes" if each.statement else "NO",
+            )
+            for each in sorted(found.lost, key=lambda each: -each.powerless_ms)
+        ),
+        empty="Nobody has said that it held any power of this agent.",
+    )
+    for silent in found.silent:
+        console().print(plain(f"  SILENT: {silent}: it may still have power there", "bold red"))
+    if found.children:
+        console().print(plain(f"  with it: {', '.join(found.children)}"))
