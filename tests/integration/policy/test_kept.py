@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.wire import Connection
-from kernel.faults import Refused
+from kernel.faults import Fault, Refused
 from provost.orchestrator.v1 import events_pb2 as runs
 from provost.orchestrator.v1 import orchestrator_pb2
 from provost.policy.v1 import events_pb2
@@ -28,9 +28,9 @@ promotions:
 """
 
 
-async def in_force(caller: Caller) -> None:
+async def in_force(caller: Caller, rules: str = RULES) -> None:
     document = (await caller.call("GetPolicySet", pb.GetPolicySetRequest())).document
-    rules = document.partition("\n# Whatever the mode")[0].replace('version: "1"', 'version: "2"') + RULES
+    rules = document.partition("\n# Whatever the mode")[0].replace('version: "1"', 'version: "2"') + rules
     await caller.call(
         "PublishPolicySet", pb.PublishPolicySetRequest(document=rules, replaces_version="1"), **ADMIN
     )
@@ -177,5 +177,41 @@ async def test_two_replicas_promote_once_when_people_have_agreed(
             policy.start()
             (promoted,) = await promotions(events)
             assert (promoted.grounds.approval_id, promoted.grounds.by) == (asked.approval_id, "key:ann")
+    finally:
+        other.stop()
+
+
+async def test_votes_at_two_replicas_at_once_are_counted_one_by_one(
+    policy: PolicyProcess, nats_server: NatsServer, events: Connection, tmp_path_factory: Any
+) -> None:
+    """Three of six have to say yes; twelve do so at once, each person twice, half of them here and half there."""
+    other = PolicyProcess(tmp_path_factory.mktemp("other"), nats_server.url)
+    other.start()
+    try:
+        async with policy.channel() as one, other.channel() as two:
+            here, there = Caller(one), Caller(two)
+            await in_force(here, "\napprovals:\n  - {id: sandbox, needs: 3}\n")
+            register = pb.RegisterAgentRequest(agent_id="sre-1", tier=pb.TIER_T1_OPERATOR)
+            await here.call("RegisterAgent", register)
+            request = ask("first", sequence=await put_packet(events, "sre-1"))
+            asked = pb.RequestApprovalRequest(
+                context=request.context, action=request.action, requested_by="key:operator"
+            )
+            answer = await here.call("RequestApproval", asked)
+            approval_id = answer.approval.approval_id
+            known = pb.GetApprovalRequest(approval_id=approval_id, at_least_sequence=answer.sequence)
+            await there.call("GetApproval", known)
+            said = await asyncio.gather(
+                *(vote((here, there)[n % 2], approval_id, f"p{n // 2}") for n in range(12)),
+                return_exceptions=True,
+            )
+            assert {each.reason for each in said if isinstance(each, Fault)} <= {"APPROVAL_CLOSED"}
+            async with asyncio.timeout(10):
+                while (
+                    shown := (await here.call("GetApproval", known)).approval
+                ).state == pb.APPROVAL_STATE_PENDING:
+                    await asyncio.sleep(0.02)  # the last yes may have been said there
+            assert shown.state == pb.APPROVAL_STATE_APPROVED
+            assert len(shown.votes) == len({each.by for each in shown.votes}) == 3
     finally:
         other.stop()

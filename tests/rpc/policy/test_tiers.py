@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 
-from kernel.faults import Denied, Fault, NotFound, Refused
+from kernel.faults import Denied, Fault, NotFound, Refused, Unavailable
 from provost.orchestrator.v1 import events_pb2 as runs
 from provost.orchestrator.v1 import orchestrator_pb2
 from provost.policy.v1 import events_pb2
 from provost.policy.v1 import policy_pb2 as pb
 from provost.state.v1 import events_pb2 as state
+from services.policy.domain.standing import AgentPromoted
 from tests.rpc.policy.conftest import Running, action, context
 from tests.rpc.policy.test_approvals import decided
 from tests.rpc.policy.test_votes import in_force, votes
@@ -354,3 +355,24 @@ async def test_the_suspended_get_nothing_until_they_are_resumed(running: Running
         )
     with pytest.raises(NotFound):
         await running.call("SuspendAgent", pb.SuspendAgentRequest(agent_id="nobody"), **ADMIN)
+
+
+async def test_cut_off_between_spending_the_approval_and_the_promotion_it_is_done_all_the_same(
+    running: Running,
+) -> None:
+    await running.register(tier=T3)
+    asked = (await move(running, "Promote", T4)).approval
+    real, failed = running.log.append, 0
+
+    async def fail_once(stream: Any, events: Any, **rest: Any) -> Any:
+        nonlocal failed
+        if isinstance(events[0], AgentPromoted) and not failed:
+            failed += 1
+            raise Unavailable("LOG_UNREACHABLE", "the log is away")
+        return await real(stream, events, **rest)
+
+    running.log.append = fail_once  # type: ignore[method-assign]
+    await votes(running, asked.approval_id, "ann")
+    await until(running, lambda agent: agent.tier == T4)
+    assert failed == 1
+    assert len(await moves(running, events_pb2.AgentPromoted)) == 1

@@ -1,5 +1,6 @@
 """Votes over gRPC: as many people as the rule in force asks for, whoever they are, and whatever the caller says."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -176,3 +177,16 @@ async def test_an_approval_of_a_digest_that_was_never_asked(running: Running) ->
     with pytest.raises(Invalid) as governed:
         await requested(running, action=action("agent.promote", "production"))
     assert governed.value.facts["field"] == "action.name"
+
+
+async def test_those_who_vote_at_once_are_counted_one_by_one(running: Running) -> None:
+    await in_force(running, "\napprovals:\n  - {id: sandbox, needs: 3}\n")
+    asked = await requested(running)
+    answers = await asyncio.gather(
+        *(votes(running, asked.approval_id, f"p{n % 6}") for n in range(12)), return_exceptions=True
+    )
+    refused = {each.reason for each in answers if isinstance(each, Fault)}
+    assert refused <= {"APPROVAL_CLOSED"}
+    shown = await running.call("GetApproval", pb.GetApprovalRequest(approval_id=asked.approval_id))
+    assert shown.approval.state == pb.APPROVAL_STATE_APPROVED
+    assert len(shown.approval.votes) == len({each.by for each in shown.approval.votes}) == 3
