@@ -39,6 +39,7 @@ class FakeProvost(PolicyCalls, AgentCalls, StateCalls):
     asked: ClassVar[list[tuple[str, Any]]] = []
 
     def __init__(self, address: str, key: str = "", *, timeout_seconds: float = 30.0) -> None:
+        self._timeout_seconds = timeout_seconds
         self._policy: Any = Methods()
         self._state: Any = Methods()
 
@@ -381,7 +382,7 @@ def test_a_revocation_tells_what_it_took_and_how_fast(provost: type[FakeProvost]
     assert result.exit_code == 0
     assert "sre-1 is revoked" in result.stdout
     assert "within 3.2 ms" in result.stdout
-    assert result.stdout.index("locks") < result.stdout.index("tokens")
+    assert result.stdout.index("locks") < result.stdout.index("tokens ")
     assert "sre-1-helper" in result.stdout
     request = asked_of(provost, "RevokeAgent")
     assert (request.kind, request.details, request.wait_ms) == ("operator", "odd", 500)
