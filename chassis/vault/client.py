@@ -24,6 +24,7 @@ LOOK_SECONDS = 1.0
 _THREADS = 8
 _FOR_EVER_SECONDS = 3600.0
 _NO_ANSWER: Answer = {}
+_MYSELF = "auth/token/lookup-self"
 _log = telemetry.get_logger("chassis.vault")
 
 
@@ -166,13 +167,13 @@ class Vault:
             try:
                 given = await asyncio.to_thread(self._entry.token)
                 if given:  # whoever put it there renews it, or puts another there
-                    told = (await self.write_as(given, "auth/token/lookup-self"))["data"]
+                    told = (await self._call(given, lambda client: client.read(_MYSELF)))["data"]
                     seconds = told["ttl"] or _FOR_EVER_SECONDS
                     auth = {"client_token": given, "renewable": False, "lease_duration": seconds}
                 else:
                     where, shown = await asyncio.to_thread(self._entry.login)
                     auth = (await self.write_as("", where, shown))["auth"]
-            except (Refused, KeyError):
+            except (Refused, exceptions.Forbidden, KeyError):
                 raise self._unavailable("it does not know what this process shows it") from None
             self._accept(auth)
 
@@ -189,7 +190,7 @@ class Vault:
             try:
                 await self._call("", _require_unsealed)
                 if self.trouble:
-                    await self.write("auth/token/lookup-self")
+                    await self.read(_MYSELF)
                 if process.monotonic() >= self._renew_at:
                     await self._renew()
                 self.trouble = ""
