@@ -17,6 +17,7 @@ from services.gateway.domain.history import (
     Watched,
     WatchFrom,
 )
+from services.gateway.domain.receipts import Receipt, RevokedAgent
 from services.gateway.domain.records import (
     ActionFilter,
     Agent,
@@ -79,7 +80,9 @@ class OrchestratorDoor(Protocol):
 class PolicyDoor(Protocol):
     async def agents(self, page: Page, caller: Caller) -> Listing[Agent]: ...
 
-    async def revoke_agent(self, ask: Revocation, caller: Caller) -> Agent: ...
+    async def revoke_agent(self, ask: Revocation, caller: Caller) -> RevokedAgent: ...
+
+    async def receipt(self, agent_id: str, caller: Caller) -> Receipt: ...
 
     async def approvals(
         self, state: ApprovalState | None, run_id: str, page: Page, caller: Caller

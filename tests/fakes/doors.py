@@ -1,12 +1,13 @@
 """The doors of the gateway, with somebody honest but simple behind them who keeps what was asked."""
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cache
 
 from kernel.faults import Denied, Fault, NotFound, Unavailable
 from services.gateway.domain.callers import Caller, Keyring, Role, parse_keys
+from services.gateway.domain.receipts import PowerLost, Receipt, RevokedAgent
 from services.gateway.domain.records import (
     ActionFilter,
     Agent,
@@ -136,6 +137,7 @@ class FakePolicy:
         default_factory=lambda: {"sre-1": Agent("sre-1", "T1_OPERATOR", "ACTIVE", "1", "", "", None, AT)}
     )
     approvals_kept: dict[str, Approval] = field(default_factory=dict)
+    receipts: dict[str, Receipt] = field(default_factory=dict)
 
     def wants(self, approval_id: str, requested_by: str) -> None:
         self.approvals_kept[approval_id] = Approval(
@@ -146,7 +148,12 @@ class FakePolicy:
     async def agents(self, page: Page, caller: Caller) -> Listing[Agent]:
         return Listing(tuple(self.agents_kept.values()), "")
 
-    async def revoke_agent(self, ask: Revocation, caller: Caller) -> Agent:
+    async def receipt(self, agent_id: str, caller: Caller) -> Receipt:
+        if agent_id not in self.receipts:
+            raise NotFound("RECEIPT_UNKNOWN", f"no receipt for {agent_id}", agent_id=agent_id)
+        return self.receipts[agent_id]
+
+    async def revoke_agent(self, ask: Revocation, caller: Caller) -> RevokedAgent:
         agent = self.agents_kept.get(ask.agent_id)
         if agent is None:
             raise NotFound("AGENT_UNKNOWN", f"no agent {ask.agent_id}", agent_id=ask.agent_id)
@@ -154,7 +161,12 @@ class FakePolicy:
             agent, state="REVOKED", revoke_reason=ask.details, revoked_by=caller.actor, revoke_time=AT
         )
         self.agents_kept[ask.agent_id] = revoked
-        return revoked
+        lost = (PowerLost("tokens", "policy", "r1", 1.5, 1, "a.b.c"),)
+        self.receipts[ask.agent_id] = Receipt(
+            ask.agent_id, 7, AT, lost, ("state/r2:locks",), (), ask.wait_ms, "d.e.f"
+        )
+        shown = {each.name: getattr(revoked, each.name) for each in fields(Agent)}
+        return RevokedAgent(**shown, receipt=self.receipts[ask.agent_id])
 
     async def approvals(
         self, state: ApprovalState | None, run_id: str, page: Page, caller: Caller

@@ -26,6 +26,7 @@ from services.gateway.domain.history import (
     Watched,
     WatchFrom,
 )
+from services.gateway.domain.receipts import Receipt, RevokedAgent
 from services.gateway.domain.records import (
     ActionFilter,
     Agent,
@@ -47,9 +48,11 @@ from services.gateway.domain.runs import ProcessLog, Run, RunState, StartRun
 from services.gateway.wire import history as history_wire
 from services.gateway.wire import ledger as ledger_wire
 from services.gateway.wire import policy as policy_wire
+from services.gateway.wire import receipts as receipts_wire
 from services.gateway.wire import runs as runs_wire
 
 RUN_SECONDS = 300.0
+REVOKE_SECONDS = 10.0
 VERIFY_SECONDS = 120.0
 BUNDLE_SECONDS = 120.0
 
@@ -107,9 +110,15 @@ class PolicyPeer:
         agents = tuple(policy_wire.agent_from_wire(agent) for agent in answer.agents)
         return Listing(agents, answer.next_page_token)
 
-    async def revoke_agent(self, ask: Revocation, caller: Caller) -> Agent:
-        answer = await self._peer.ask(self._stub.RevokeAgent, policy_wire.revocation_to_wire(ask), caller)
-        return policy_wire.agent_from_wire(answer.agent)
+    async def revoke_agent(self, ask: Revocation, caller: Caller) -> RevokedAgent:
+        request, seconds = policy_wire.revocation_to_wire(ask), REVOKE_SECONDS + ask.wait_ms / 1000
+        answer = await self._peer.ask(self._stub.RevokeAgent, request, caller, seconds)
+        return receipts_wire.revoked_from_wire(answer)
+
+    async def receipt(self, agent_id: str, caller: Caller) -> Receipt:
+        request = policy_pb2.GetRevocationReceiptRequest(agent_id=agent_id)
+        answer = await self._peer.ask(self._stub.GetRevocationReceipt, request, caller)
+        return receipts_wire.receipt_from_wire(answer.receipt)
 
     async def approvals(
         self, state: ApprovalState | None, run_id: str, page: Page, caller: Caller

@@ -116,10 +116,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
+    """`wait_ms` is how long to wait for everyone's word; 0 leaves it to policy."""
+
     request_id: str
     agent_id: str
     kind: str
     details: str
+    wait_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

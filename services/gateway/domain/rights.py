@@ -54,6 +54,7 @@ REST: Mapping[str, Right] = {
     "POST /api/agents/{agent_id}/promote": ADMIN,
     "POST /api/agents/{agent_id}/demote": OPERATOR,
     "POST /api/agents/{agent_id}/revoke": OPERATOR,
+    "GET /api/agents/{agent_id}/receipt": VIEWER,
     "GET /api/policy": VIEWER,
     "POST /api/policy": ADMIN,
     "GET /api/policy/versions": VIEWER,

@@ -100,6 +100,9 @@ _VOTES = {True: Vote.APPROVE, False: Vote.REJECT, None: None}
 
 class RevokeBody(Shape):
     reason: Text = ""
+    wait_ms: Annotated[
+        int, Field(ge=0, le=10_000, description="how long to wait for everyone's word; 0 is two seconds")
+    ] = 0
 
 
 class EraseBody(Shape):

@@ -17,7 +17,11 @@ from services.gateway.wire.values import name_of, time_of
 
 def revocation_to_wire(ask: Revocation) -> policy_pb2.RevokeAgentRequest:
     return policy_pb2.RevokeAgentRequest(
-        request_id=ask.request_id, agent_id=ask.agent_id, kind=ask.kind, details=ask.details
+        request_id=ask.request_id,
+        agent_id=ask.agent_id,
+        kind=ask.kind,
+        details=ask.details,
+        wait_ms=ask.wait_ms,
     )
 
 

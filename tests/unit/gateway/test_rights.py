@@ -49,6 +49,7 @@ def test_the_same_thing_needs_the_same_role_on_both_sides() -> None:
         "GET /api/runs/{run_id}": f"{orchestrator}/GetRun",
         "POST /api/approvals/{approval_id}": f"{policy}/AnswerApproval",
         "POST /api/agents/{agent_id}/revoke": f"{policy}/RevokeAgent",
+        "GET /api/agents/{agent_id}/receipt": f"{policy}/GetRevocationReceipt",
         "GET /api/events": f"{ledger}/ListEvents",
         "GET /api/events/stream": f"{ledger}/WatchEvents",
         "GET /api/events/{event_id}": f"{ledger}/GetEvent",

@@ -153,6 +153,11 @@ async def test_agents_can_be_seen_and_revoked(rest: httpx2.AsyncClient) -> None:
     assert (agent["agent_id"], agent["tier"]) == ("sre-1", "T1_OPERATOR")
     revoked = (await rest.post("/api/agents/sre-1/revoke", json={"reason": "odd"})).json()
     assert (revoked["state"], revoked["revoke_reason"]) == ("REVOKED", "odd")
+    assert revoked["receipt"]["silent"] == ["state/r2:locks"]
+    assert revoked["receipt"]["lost"][0]["powerless_ms"] == 1.5
+    assert (await rest.get("/api/agents/sre-1/receipt")).json() == revoked["receipt"]
+    assert (await rest.get("/api/agents/nobody/receipt")).status_code == 404
+    assert (await rest.post("/api/agents/sre-1/revoke", json={"wait_ms": 10_001})).status_code == 400
     assert (await rest.post("/api/agents/sre-1/revoke")).status_code == 200
     assert (await rest.post("/api/agents/nobody/revoke")).status_code == 404
 

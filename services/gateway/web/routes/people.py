@@ -1,4 +1,4 @@
-"""What people decide: approvals and revocations."""
+"""What people decide: approvals; and the agents there are."""
 
 from fastapi import Request
 
@@ -10,12 +10,11 @@ from services.gateway.domain.records import (
     ApprovalState,
     Listing,
     Page,
-    Revocation,
 )
 from services.gateway.web import bodies
 from services.gateway.web.auth import Doors, Who
 from services.gateway.web.routes.runs import PageSize, PageToken
-from services.gateway.web.shapes import AgentId, AnswerBody, RevokeBody, Token, shaped
+from services.gateway.web.shapes import AnswerBody, Token, shaped
 
 
 async def list_approvals(
@@ -44,12 +43,3 @@ async def list_agents(
 ) -> Listing[Agent]:
     """Agents by id, with their tiers."""
     return await gateway.policy.agents(Page(page_size, page_token), caller)
-
-
-async def revoke_agent(request: Request, gateway: Doors, caller: Who, agent_id: AgentId) -> Agent:
-    """Take all power from an agent, for good. The body may give a reason."""
-    store: bodies.Bodies = request.app.state.bodies
-    async with store.read(request) as body:
-        given = shaped(RevokeBody, bodies.parse_json(body)) if body.strip() else RevokeBody()
-    ask = Revocation(process.new_id(), agent_id, "operator", given.reason)
-    return await gateway.policy.revoke_agent(ask, caller)
