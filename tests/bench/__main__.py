@@ -16,6 +16,7 @@ BENCHES = (
     "echo",
     "eventlog",
     "authorize",
+    "authorize_scale",
     "revoke",
     "simulate",
     "budgets",
