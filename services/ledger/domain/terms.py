@@ -167,42 +167,32 @@ class Block:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self._count = 0
+        self._times: list[int | None] = []
         self._members: defaultdict[Term, list[int]] = defaultdict(list)
         # What neighbours have in common is made into terms once, when the block is full.
         self._kinds: defaultdict[_Kind, list[int]] = defaultdict(list)
         self._stories: defaultdict[_Story, list[int]] = defaultdict(list)
         self._links: defaultdict[_Linked, list[int]] = defaultdict(list)
-        self._from_us: int | None = None
-        self._to_us: int | None = None
 
     @property
     def full(self) -> bool:
-        return self._count == BLOCK
+        return len(self._times) == BLOCK
 
     def add(self, terms: Iterable[Term], at_us: int | None) -> None:
         """Take the next event; needs room."""
         for term in terms:
-            self._members[term].append(self._count)
-        self._end(at_us)
+            self._members[term].append(len(self._times))
+        self._times.append(at_us)
 
     def take(self, entry: Entry, links: Links) -> None:
         """As `add` with `terms_of(entry, links)`, quicker."""
         _, _, tenant, context, aggregate, id_, kind, _, correlation, _, actor, at_us, _, _, _ = entry
-        n = self._count
+        n = len(self._times)
         self._kinds[tenant, context, aggregate, kind, actor].append(n)
         self._stories[tenant, aggregate, id_, correlation].append(n)
         if links is not NO_LINKS:
             self._links[tenant, links].append(n)
-        self._end(at_us)
-
-    def _end(self, at_us: int | None) -> None:
-        self._count += 1
-        if at_us is not None:
-            if self._from_us is None or at_us < self._from_us:
-                self._from_us = at_us
-            if self._to_us is None or at_us > self._to_us:
-                self._to_us = at_us
+        self._times.append(at_us)
 
     def postings(self) -> list[Posting]:
         """What the index says of this block, ordered by term."""
@@ -225,7 +215,8 @@ class Block:
         return [Posting(key, self.number, _pack(set(n))) for key, n in sorted(keyed.items())]
 
     def span(self) -> Span:
-        return Span(self.number, self._from_us, self._to_us)
+        known = [at_us for at_us in self._times if at_us is not None]
+        return Span(self.number, min(known, default=None), max(known, default=None))
 
 
 def _pack(members: set[int]) -> bytes:
