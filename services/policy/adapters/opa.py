@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 DEADLINE_SECONDS = 0.25
 PROBE_SECONDS = 1.0
-AT_ONCE = 32
+AT_ONCE = 8
 MOST_BYTES = 256 * 1024
 PATH = "/v1/data/provost/decision"
 
