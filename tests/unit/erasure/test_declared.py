@@ -27,7 +27,7 @@ SEALED = "sealed already, under the key of the run it is about"
 
 # By the end of the full name. An event that is not of a run has no subject; what people write there names nobody.
 NOT_PERSONAL = {
-    IDS: """agent_id task_id run_id session_id role_id secret_hash decision_id action_id action_digest approval_id
+    IDS: """agent_id task_id run_id session_id role_id secret_hash SessionCreated.accessor wrapping_id token_hash decision_id action_id action_digest approval_id
         approval_ids effect_id reservation_id budget_id scope_id subject_key subject_id key_id report_sha256 artifact_sha256
         Artifact.sha256
         Artifact.name Artifact.media_type holder rule policy_version agent_version evidence_id evidence version
@@ -40,11 +40,12 @@ NOT_PERSONAL = {
     OPERATED: """Grounds.why AgentSuspended.why AgentResumed.why BudgetSet.why PolicySetPublished.why
         PolicySetRolledBack.why""",
     PATTERNS: """Constraints.scope Constraints.forbidden Constraints.required_steps constraints_reminder deliverables
-        success_criteria escalation_rules environment obligations Action.name labels by_reading""",
-    CLASSES: """reason kind phase step error_type cause severity RevocationReason.type last_reason
+        success_criteria escalation_rules environment obligations Action.name labels by_reading
+        steps_done""",
+    CLASSES: """Change.what reason kind phase step error_type cause severity RevocationReason.type last_reason
         Entry.section Entry.key Message.type Check.name LastKnownState.phase LastKnownState.step permit""",
     ADDRESS: "Refusal.peer",
-    OURS: "AgentRevoked.details RevocationReason.details",
+    OURS: "Change.to AgentRevoked.details RevocationReason.details",
     STRAIGHT: "Entry.value Message.body Checkpoint.note Waiting.what",
     SEALED: "last_outcome",
 }
