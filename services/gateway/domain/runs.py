@@ -101,6 +101,15 @@ class PlannedAction:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that would have to be otherwise for a yes: `what` it is, what `to`, and who can (`by`)."""
+
+    what: str
+    to: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     decision_id: str
     action_id: str
@@ -112,6 +121,8 @@ class Decision:
     policy_version: str
     action_digest: str
     obligations: tuple[str, ...]
+    reservation_id: str = ""
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from provost.orchestrator.v1 import incident_pb2, orchestrator_pb2
 from provost.policy.v1 import policy_pb2
 from services.gateway.domain.runs import (
+    Change,
     Check,
     Claim,
     Cycle,
@@ -157,6 +158,8 @@ def _decision(decision: policy_pb2.Decision) -> Decision:
         policy_version=decision.policy_version,
         action_digest=decision.action_digest,
         obligations=tuple(decision.obligations),
+        reservation_id=decision.reservation_id,
+        changes=tuple(Change(each.what, each.to, each.by) for each in decision.changes),
     )
 
 
