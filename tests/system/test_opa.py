@@ -103,7 +103,8 @@ async def test_a_thousand_requests_come_out_alike(server: OpaProcess) -> None:
     reasons = Counter(each.reason for each in ours)
     for reason in (
         "ALLOWED_BY_TIER", "ALLOWED_DRY_RUN", "APPROVAL_REQUIRED", "TIER_TOO_LOW", "OUT_OF_SCOPE",
-        "FORBIDDEN_BY_PACKET", "FLOW_DENIED", "RULE_DENIED", "ACTION_UNKNOWN", "ENVIRONMENT_NOT_ALLOWED", "MODE_UNKNOWN",
+        "FORBIDDEN_BY_PACKET", "FLOW_DENIED", "RULE_DENIED", "ACTION_UNKNOWN", "MODE_UNKNOWN",
+        "ENVIRONMENT_NOT_ALLOWED",
     ):  # fmt: skip
         assert reasons[reason], f"nothing came out as {reason}: {reasons}"
     print(f"{REQUESTS} requests, the same answers: {dict(reasons.most_common())}")

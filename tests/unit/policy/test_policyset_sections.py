@@ -1,0 +1,289 @@
+"""What a set may say beside its table: read, refused with its place, compiled, compared."""
+
+import copy
+import json
+from itertools import product
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from services.policy.domain import policyset_document
+from services.policy.domain.action import ENVIRONMENTS
+from services.policy.domain.amounts import Unit
+from services.policy.domain.faults import PolicySetInvalid
+from services.policy.domain.pattern import first_match
+from services.policy.domain.policyset import PolicySet
+from services.policy.domain.policyset_diff import differences
+from services.policy.domain.policyset_reading import Problems
+from services.policy.domain.policyset_rules import ApprovalRule, Capability, FlowRule, Rules
+from services.policy.domain.policyset_warnings import warnings
+from services.policy.domain.reservation import BudgetScope
+from services.policy.domain.tier import Tier, up_to
+from tests.unit.policy.words import DEFAULT, SETS
+
+PLAIN: dict[str, Any] = json.loads(json.dumps(YAML(typ="safe", pure=True).load(SETS.default_document)))
+
+
+def with_section(text: str) -> str:
+    return SETS.default_document.split("# What data a run may have read")[0] + text
+
+
+def refused(text: str) -> PolicySetInvalid:
+    with pytest.raises(PolicySetInvalid) as found:
+        SETS.check(with_section(text))
+    return found.value
+
+
+def test_budgets_and_prices_are_read() -> None:
+    policy = SETS.check(
+        with_section(
+            "budgets:\n  - {id: daily, scope: agent, tiers: [T1_OPERATOR], limits: {hosts: 5, money_micros: 7}, "
+            "window_seconds: 86400}\nprices:\n  hardware.*: {money_micros: 1000, tokens: 5}\n"
+            "stuck_seconds: {default: 30, T3_EXECUTOR: 60}\npublishing: {simulate_days: 7, most_flips: 3}\n"
+        )
+    )
+    (budget,) = policy.rules.budgets
+    assert (budget.scope, budget.window_seconds) == (BudgetScope.AGENT, 86400)
+    assert dict(budget.limits) == {Unit.HOSTS: 5, Unit.MONEY_MICROS: 7}
+    assert policy.rules.prices["hardware.*"].money_micros == 1000
+    assert policy.rules.stuck_seconds == {"default": 30, "T3_EXECUTOR": 60}
+    assert (policy.rules.publishing.simulate_days, policy.rules.publishing.most_flips) == (7, 3)
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "problem"),
+    [
+        ("budgets:\n  - id: b\n    scope: moon\n    limits: {tokens: 1}\n", 3, "moon"),
+        ("budgets:\n  - id: b\n    scope: run\n    limits:\n      tokens: -1\n", 5, "minimum"),
+        (
+            "budgets:\n  - id: b\n    scope: run\n    limits:\n      tokens: 9223372036854775808\n",
+            5,
+            "maximum",
+        ),
+        ("budgets:\n  - id: b\n    scope: run\n    limits:\n      tokens: 1.5\n", 5, "integer"),
+        ("budgets:\n  - id: b\n    scope: run\n    limits: {}\n", 4, "non-empty"),
+        (
+            "budgets:\n  - {id: b, scope: run, limits: {tokens: 1}}\n  - {id: b, scope: run, limits: {tokens: 1}}\n",
+            3,
+            "'b'",
+        ),
+        ("prices:\n  nothing.here: {tokens: 1}\n", 2, "matches none"),
+        ("promotions:\n  - id: p\n    tier: T4_ARCHITECT\n    compliant_in_row: 5\n", 3, "T4_ARCHITECT"),
+        (
+            "promotions:\n  - id: p\n    tier: T3_EXECUTOR\n    compliant_in_row: 5\n    needs_approval: false\n",
+            5,
+            "without an approval",
+        ),
+        ("demotions:\n  - id: d\n    tier: T0_OBSERVER\n    violations: 1\n", 3, "T0_OBSERVER"),
+        ("flows:\n  - {id: f, labels: [secret], actions: ['*']}\n", 2, "needs labels"),
+        (
+            "labels: {secret: s}\nflows:\n  - id: f\n    labels: [other]\n    actions: ['*']\n",
+            4,
+            "'other' is unknown",
+        ),
+        ("rules:\n  - id: Bad-Name\n    rego: x\n", 2, "Bad-Name"),
+        ("tests:\n  - name: t\n    given: {action: a.b, tier: T9}\n    expect: {verdict: ALLOW}\n", 3, "T9"),
+        (
+            "tests:\n  - name: t\n    given: {action: a.b, tier: T0_OBSERVER}\n    expect: {verdict: MAYBE}\n",
+            4,
+            "MAYBE",
+        ),
+        ("nonsense: 1\n", 1, "nonsense"),
+    ],
+)
+def test_a_mistake_in_a_section_is_named_with_its_line(section: str, line: int, problem: str) -> None:
+    fault = refused(section)
+    before = with_section("").count("\n")
+    assert problem in fault.text
+    named = int(fault.facts["place"].split()[1].rstrip(","))
+    assert named == before + line or problem == "nonsense", fault.text
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ("needs: 3\n    approvers: [key:a, key:b]", "can never say yes"),
+        ("approvers: [alice]", "no person's key"),
+        ("approvers: [key:a, key:a]", "named twice"),
+        ("needs: 0", "minimum"),
+        ("ttl_seconds: 1", "minimum"),
+    ],
+)
+def test_approval_rules_that_cannot_be_met_are_refused(rule: str, problem: str) -> None:
+    document = SETS.default_document.replace("  - id: production\n", f"  - id: production\n    {rule}\n", 1)
+    with pytest.raises(PolicySetInvalid, match=problem):
+        SETS.check(document)
+
+
+def test_every_mistake_is_found_not_only_the_first() -> None:
+    broken = copy.deepcopy(PLAIN)
+    broken["tiers"]["T1_OPERATOR"]["capabilities"][0]["actions"] = ["nobody.*"]
+    broken["approvals"][0]["environments"] = ["moon"]
+    broken["promotions"][0]["tier"] = "T4_ARCHITECT"
+    problems = Problems()
+    assert policyset_document.read_all(broken, problems) is None
+    assert [each.path for each in problems.found] == [
+        "tiers/T1_OPERATOR/capabilities/0/actions/0",
+        "approvals/0/environments/0",
+        "promotions/0/tier",
+    ]
+
+
+junk = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just("*")),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [path]
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            found += places(inner, (*path, key))
+    elif isinstance(value, list):
+        for n, inner in enumerate(value):
+            found += places(inner, (*path, n))
+    return found
+
+
+PLACES = places(PLAIN)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(PLACES), junk)
+def test_whatever_stands_anywhere_is_refused_with_its_path_or_compiles(
+    place: tuple[Any, ...], value: Any
+) -> None:
+    document: Any = copy.deepcopy(PLAIN)
+    if place:
+        inner = document
+        for part in place[:-1]:
+            inner = inner[part]
+        inner[place[-1]] = value
+    else:
+        document = value
+    try:
+        policy = policyset_document.read(document)
+    except PolicySetInvalid as problem:
+        said, path = problem.problem, problem.path
+        assert said, path
+    else:
+        assert isinstance(policy, PolicySet)
+        assert policy.row(Tier.T0_OBSERVER, "sandbox", "no.such.action") is None
+
+
+ACTIONS = ("a.x", "a.y", "b.x", "b.z")
+patterns = st.lists(st.sampled_from(["*", "a.*", "*.x", "a.y", "b.z", "b.*"]), min_size=1, max_size=3).map(
+    tuple
+)
+targets = st.lists(st.sampled_from(["*", "db-*", "db-1", "*1", "web", "(w)*"]), min_size=1, max_size=3).map(
+    tuple
+)
+environments = st.lists(st.sampled_from(ENVIRONMENTS), min_size=1, max_size=2, unique=True).map(tuple)
+tiers = st.lists(st.sampled_from(list(Tier)), min_size=1, max_size=3, unique=True).map(tuple)
+capabilities = st.lists(
+    st.builds(Capability, st.sampled_from(list(Tier)), patterns, environments, targets), max_size=6
+).map(tuple)
+approvals = st.lists(st.tuples(tiers, patterns, environments), max_size=4).map(
+    lambda rules: tuple(ApprovalRule(f"r{n}", *rule) for n, rule in enumerate(rules))
+)
+some_labels = st.lists(st.sampled_from(["s", "p", "q"]), min_size=1, max_size=2, unique=True).map(tuple)
+labels = st.lists(st.sampled_from(["s", "p", "q"]), max_size=2, unique=True).map(tuple)
+flows = st.lists(st.tuples(some_labels, patterns, environments, targets), max_size=5).map(
+    lambda rules: tuple(FlowRule(f"f{n}", *rule) for n, rule in enumerate(rules))
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(capabilities, approvals, flows, labels)
+def test_what_is_compiled_says_what_the_rules_say(
+    can: tuple[Capability, ...],
+    asks: tuple[ApprovalRule, ...],
+    keeps: tuple[FlowRule, ...],
+    carried: tuple[str, ...],
+) -> None:
+    policy = PolicySet(
+        "1", dict.fromkeys(ACTIONS, ""), dict.fromkeys(Tier, 60), can, asks, Rules(flows=keeps)
+    )
+    for tier, environment, action, target in product(
+        Tier, ENVIRONMENTS, ACTIONS, ("db-1", "web", "(w)\n", "x1")
+    ):
+        may = [
+            each
+            for each in can
+            if each.tier in up_to(tier)
+            and environment in each.environments
+            and first_match(each.actions, action)
+            and first_match(each.targets, target)
+        ]
+        row = policy.row(tier, environment, action)
+        assert bool(may) == (row is not None and any(grant.covers(target) for grant in row.grants))
+        if may and row is not None:
+            lowest = min(may, key=lambda each: list(Tier).index(each.tier))
+            assert next(grant.rule for grant in row.grants if grant.covers(target)) == f"tier.{lowest.tier}"
+            asking = [
+                f"approval.{each.id}"
+                for each in asks
+                if tier in each.tiers
+                and environment in each.environments
+                and first_match(each.actions, action)
+            ]
+            assert row.approval_rule == (asking[0] if asking else None)
+        assert policy.flow(carried, action, environment, target) == policy.rules.flow(
+            carried, action, environment, target
+        )
+
+
+def test_a_set_does_not_differ_from_itself_and_the_default_says_nothing_odd() -> None:
+    assert list(differences(DEFAULT, DEFAULT)) == []
+    assert list(warnings(DEFAULT)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind", "wider"),
+    [
+        ("  - id: architect\n    tiers: [T4_ARCHITECT]\n", "", "approval", True),
+        ("  - id: production\n", "  - id: production\n    needs: 2\n", "approval", False),
+        ("  - id: production\n", "  - id: production\n    approvers: [key:a]\n", "approval", False),
+        ("compliant_in_row: 20", "compliant_in_row: 5", "promotion", True),
+        ("compliant_in_row: 20", "compliant_in_row: 50", "promotion", False),
+        ("violations: 3", "violations: 9", "demotion", True),
+        ("[network.block_source, hardware.replace]", "[hardware.replace]", "flow", True),
+        ("token_ttl_seconds: 3600", "token_ttl_seconds: 600", "ttl", False),
+    ],
+)  # fmt: skip
+def test_whether_a_change_allows_more_is_told(old: str, new: str, kind: str, wider: bool) -> None:
+    changed = SETS.default_document.replace(old, new, 1)
+    assert changed != SETS.default_document
+    found = [each for each in differences(DEFAULT, SETS.read(changed)) if each.kind == kind]
+    assert found
+    assert {each.wider for each in found} == {wider}, found
+    back = [each for each in differences(SETS.read(changed), DEFAULT) if each.kind == kind]
+    assert {each.wider for each in back} == {not wider}, back
+
+
+OBSERVER = "tiers/T0_OBSERVER/capabilities/0"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path", "said"),
+    [
+        ('["diagnostics.*"]', '["diagnostics.*", diagnostics.disk]', f"{OBSERVER}/actions/1", "overlaps"),
+        ('["diagnostics.*"]', "[diagnostics.disk]", "actions/diagnostics.memory", "no tier"),
+        ("actions: [ansible.check]", "actions: [diagnostics.disk]", "tiers/T1_OPERATOR/capabilities/0", "adds nothing"),
+        ("    tiers: [T4_ARCHITECT]\n", "    tiers: [T4_ARCHITECT]\n  - id: late\n", None, ""),
+        ("    tiers: [T4_ARCHITECT]\n", "    environments: [production]\n", "approvals/1", "can never ask"),
+    ],
+)  # fmt: skip
+def test_what_may_not_be_meant_is_told(old: str, new: str, path: str | None, said: str) -> None:
+    changed = SETS.default_document.replace(old, new, 1)
+    assert changed != SETS.default_document
+    found = dict(warnings(SETS.read(changed)))
+    if path is None:
+        assert not found
+    else:
+        assert said in found[path]
