@@ -67,6 +67,7 @@ class Running:
     port: int
     keys: MemorySubjectKeys
     simulations: RecordedSimulations
+    words: GivenWords
     requests: "count[int]" = field(default_factory=count)
 
     def __post_init__(self) -> None:
@@ -142,12 +143,12 @@ async def running(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
     follower = Follower(log, reactor.FILTERS, 0, held.deliver, "policy")
     simulations = RecordedSimulations()
     rules = RegoRules()
-    signer, keys = FileSigner(tmp_path / "keys" / "policy.pem"), MemorySubjectKeys()
+    signer, keys, words = FileSigner(tmp_path / "keys" / "policy.pem"), MemorySubjectKeys(), GivenWords()
     means = Means(
         record=GroupCommit(log), budgets=BudgetLane(held.budgets, follower),
         identity=HashedIdentity(process.new_secret), signer=signer,
         reader=YamlPolicySets(), digest=digest_of, keys=keys, simulations=simulations,
-        words=GivenWords(), now=clock, new_id=process.new_id, new_secret=process.new_secret,
+        words=words, now=clock, new_id=process.new_id, new_secret=process.new_secret,
         rules=rules,
     )  # fmt: skip
     policy = Policy(held, follower, means)
@@ -159,7 +160,7 @@ async def running(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
     await follower.caught_up()
     trust = asyncio.create_task(reactor.keep_trust(held.records, policy.trust.settle))
     async with client.channel(f"127.0.0.1:{server.port}", internal_key=KEY) as channel:
-        yield Running(log, policy, follower, signer, channel, server.port, keys, simulations)
+        yield Running(log, policy, follower, signer, channel, server.port, keys, simulations, words)
     trust.cancel()
     await server.stop()
     await follower.stop()

@@ -1,0 +1,201 @@
+"""Revocations: effective whatever becomes of the receipt, with all children, and told honestly."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from kernel.faults import Fault, Unavailable
+from provost.policy.v1 import events_pb2
+from provost.policy.v1 import policy_pb2 as pb
+from provost_sdk.receipts import receipt_digest
+from services.policy.domain.revocation import PowerLost
+from services.policy.handlers.unconfirmed import GRACE, RECENT
+from tests.rpc.policy.conftest import Clock, Running
+
+LOST = (
+    PowerLost("tokens", "policy", "r1", 1.25, 1, "a.b.c"),
+    PowerLost("locks", "state", "r2", 3.5, 1, "d.e.f"),
+)
+
+
+async def refused(asked: Any) -> str:
+    with pytest.raises(Fault) as refusal:
+        await asked
+    return refusal.value.reason
+
+
+async def child(running: Running, agent_id: str, parent: str, tier: int = pb.TIER_T1_OPERATOR) -> None:
+    request = pb.RegisterAgentRequest(agent_id=agent_id, tier=tier, parent_agent_id=parent)  # type: ignore[arg-type]
+    await running.call("RegisterAgent", request)
+
+
+async def receipt_of(running: Running, agent_id: str) -> pb.RevocationReceipt:
+    request = pb.GetRevocationReceiptRequest(agent_id=agent_id)
+    receipt: pb.RevocationReceipt = (await running.call("GetRevocationReceipt", request)).receipt
+    return receipt
+
+
+async def revocations(running: Running) -> dict[str, events_pb2.AgentRevoked]:
+    feed = await running.log.open(("evt.*.policy.agent.*.AgentRevoked",), 0, None)
+    found = (await feed.next()).events
+    return {each.stream.id: events_pb2.AgentRevoked.FromString(each.payload) for each in found}
+
+
+async def test_the_receipt_says_who_lost_what_and_who_was_silent(running: Running) -> None:
+    await running.register()
+    running.words.lost, running.words.silent = LOST, ("actuators/r3:permits",)
+    answer = await running.call("RevokeAgent", pb.RevokeAgentRequest(agent_id="sre-1", wait_ms=700))
+    receipt = answer.receipt
+    assert [(each.surface, each.service, each.powerless_ms, each.statement) for each in receipt.lost] == [
+        ("tokens", "policy", 1.25, "a.b.c"),
+        ("locks", "state", 3.5, "d.e.f"),
+    ]
+    assert list(receipt.silent) == ["actuators/r3:permits"]
+    assert receipt.revocation_sequence == answer.sequence
+    assert receipt.waited_ms >= 0
+    assert running.words.asked == [("default", "sre-1", answer.sequence, 0.7, False)]
+    assert await receipt_of(running, "sre-1") == receipt
+
+
+async def test_the_digest_that_policy_signs_is_the_one_that_others_compute(running: Running) -> None:
+    import json
+    from base64 import urlsafe_b64decode
+
+    await running.register()
+    running.words.lost, running.words.silent = LOST, ("x/y:z",)
+    receipt = (await running.call("RevokeAgent", pb.RevokeAgentRequest(agent_id="sre-1"))).receipt
+    claims = json.loads(urlsafe_b64decode(receipt.signature.split(".")[1] + "=="))
+    assert claims["receipt"] == receipt_digest(receipt)
+    assert (claims["sub"], claims["tenant"]) == ("sre-1", "default")
+
+
+async def test_sent_again_it_reads_the_receipt(running: Running) -> None:
+    await running.register()
+    request = pb.RevokeAgentRequest(request_id="once", agent_id="sre-1")
+    first = await running.call("RevokeAgent", request)
+    running.words.lost = LOST
+    again = await running.call("RevokeAgent", request)
+    assert again.receipt == first.receipt
+    assert len(running.words.asked) == 1
+    other = pb.RevokeAgentRequest(agent_id="sre-1")
+    assert await refused(running.call("RevokeAgent", other)) == "AGENT_ALREADY_REVOKED"
+
+
+async def test_what_cannot_be_collected_costs_the_receipt_and_not_the_revocation(running: Running) -> None:
+    await running.register()
+    running.words.fails = Unavailable("LOG_UNREACHABLE", "gone")
+    request = pb.RevokeAgentRequest(request_id="once", agent_id="sre-1")
+    answer = await running.call("RevokeAgent", request)
+    assert answer.agent.state == pb.AGENT_STATE_REVOKED
+    assert not answer.HasField("receipt")
+    asked = pb.GetRevocationReceiptRequest(agent_id="sre-1")
+    assert await refused(running.call("GetRevocationReceipt", asked)) == "RECEIPT_UNKNOWN"
+    running.words.fails, running.words.lost = None, LOST
+    assert len((await running.call("RevokeAgent", request)).receipt.lost) == 2
+    assert running.words.asked[-1][-1], "what was said before was not asked for again"
+
+
+async def test_a_receipt_that_cannot_be_written_costs_no_more(running: Running) -> None:
+    await running.register()
+    collect = running.words.collect
+
+    async def full(*asked: Any, **more: Any) -> Any:
+        running.log._kept.full = True
+        return await collect(*asked, **more)
+
+    running.words.collect = full  # type: ignore[method-assign]
+    answer = await running.call("RevokeAgent", pb.RevokeAgentRequest(agent_id="sre-1"))
+    assert answer.agent.state == pb.AGENT_STATE_REVOKED
+    assert not answer.HasField("receipt")
+
+
+async def test_children_are_revoked_with_it_at_any_depth(running: Running) -> None:
+    await running.register("boss", pb.TIER_T2_BUILDER)
+    await child(running, "a", "boss")
+    await child(running, "b", "a")
+    await child(running, "c", "boss")
+    await running.call("RevokeAgent", pb.RevokeAgentRequest(agent_id="c"))
+    await running.register("stranger")
+    answer = await running.call("RevokeAgent", pb.RevokeAgentRequest(agent_id="boss", kind="operator"))
+    assert list(answer.receipt.children) == ["a", "b"], "c was revoked before, by itself"
+    events = await revocations(running)
+    assert set(events) == {"boss", "a", "b", "c"}
+    assert (events["b"].kind, events["b"].details) == ("parent_revoked", "its parent boss was revoked")
+    for agent_id in ("a", "b"):
+        assert (await receipt_of(running, agent_id)).agent_id == agent_id
+
+
+@pytest.mark.parametrize("wait_ms", [-1, 10_001, 2**31 - 1])
+async def test_nobody_waits_for_ever(running: Running, wait_ms: int) -> None:
+    await running.register()
+    request = pb.RevokeAgentRequest(agent_id="sre-1", wait_ms=wait_ms)
+    assert await refused(running.call("RevokeAgent", request)) == "FIELD_INVALID"
+    assert not await revocations(running), "half of it was done"
+
+
+async def test_without_a_revocation_there_is_no_receipt(running: Running) -> None:
+    await running.register()
+    for agent_id, reason in (("sre-1", "RECEIPT_UNKNOWN"), ("nobody", "AGENT_UNKNOWN")):
+        asked = pb.GetRevocationReceiptRequest(agent_id=agent_id)
+        assert await refused(running.call("GetRevocationReceipt", asked)) == reason
+    assert (
+        await refused(running.call("RevokeAgent", pb.RevokeAgentRequest(agent_id="nobody")))
+        == "AGENT_UNKNOWN"
+    )
+
+
+async def test_what_another_replica_left_unconfirmed_is_confirmed(running: Running, clock: Clock) -> None:
+    await running.register("boss", pb.TIER_T2_BUILDER)
+    await child(running, "a", "boss")
+    running.words.fails = Unavailable("LOG_UNREACHABLE", "the replica dies here")
+    sequence = (await running.call("RevokeAgent", pb.RevokeAgentRequest(agent_id="boss"))).sequence
+    running.words.fails, running.words.lost = None, LOST
+    unconfirmed = running.policy.unconfirmed
+    unconfirmed.revoked("default", "boss", sequence, datetime.now(UTC))
+    assert await unconfirmed.settle() == 0, "whoever revoked it may still be at it"
+    clock.ahead = GRACE + timedelta(seconds=1)
+    assert await unconfirmed.settle() == 1
+    receipt = await receipt_of(running, "boss")
+    assert list(receipt.children) == ["a"]
+    assert receipt.waited_ms >= GRACE.total_seconds() * 1000
+    assert running.words.asked[-1][-1], "what was said before was not asked for again"
+    unconfirmed.confirmed("default", "boss")
+    assert await unconfirmed.settle() == 0
+
+
+async def test_what_was_revoked_long_ago_gets_no_receipt_any_more(running: Running, clock: Clock) -> None:
+    await running.register()
+    running.words.fails = Unavailable("LOG_UNREACHABLE", "the replica dies here")
+    sequence = (await running.call("RevokeAgent", pb.RevokeAgentRequest(agent_id="sre-1"))).sequence
+    running.words.fails = None
+    running.policy.unconfirmed.revoked("default", "sre-1", sequence, datetime.now(UTC))
+    clock.ahead = RECENT + timedelta(seconds=1)
+    await running.policy.unconfirmed.settle()
+    asked = pb.GetRevocationReceiptRequest(agent_id="sre-1")
+    assert await refused(running.call("GetRevocationReceipt", asked)) == "RECEIPT_UNKNOWN"
+    assert await running.policy.unconfirmed.settle() == 0
+
+
+async def test_a_child_registered_while_its_parent_was_revoked_is_revoked_too(running: Running) -> None:
+    from kernel.events import Cause, Head, Stream
+    from services.policy.domain.agent import AgentRegistered
+    from services.policy.domain.tier import Tier
+
+    await running.register("boss", pb.TIER_T2_BUILDER)
+    await running.call("RevokeAgent", pb.RevokeAgentRequest(agent_id="boss"))
+    at = datetime.now(UTC)
+    late = AgentRegistered("late", Tier.T1_OPERATOR, "", "late.x", at, "boss", "key:op")
+    appended = await running.log.append(
+        Stream("default", "policy", "agent", "late"), (late,), after=Head(), cause=Cause("default", "l", "key:op", at)
+    )  # fmt: skip
+    await running.follower.reached(appended.sequence)
+    running.policy.unconfirmed.registered("default", "late")
+    await running.policy.unconfirmed.settle()
+    assert (await revocations(running))["late"].kind == "parent_revoked"
+
+
+async def test_no_power_is_said_to_be_gone_before_the_revocation_is_known(running: Running) -> None:
+    await running.register()
+    with pytest.raises(RuntimeError):
+        await running.policy.taking.tokens("default", "sre-1")
