@@ -101,6 +101,14 @@ def _secret_created(event: policy.AgentSecretCreated, _: str) -> str:
     return f"agent {event.agent_id} was given a new secret"
 
 
+def _secret_wrapped(event: policy.SecretWrapped, _: str) -> str:
+    return f"agent {event.agent_id} was promised a new secret, for a token that is good once"
+
+
+def _secret_unwrapped(event: policy.SecretUnwrapped, _: str) -> str:
+    return f"agent {event.agent_id} was given the secret it was promised"
+
+
 def _session_created(event: policy.SessionCreated, _: str) -> str:
     return f"agent {event.agent_id} logged in at {word(event, 'tier')}"
 
@@ -138,7 +146,9 @@ def _policy_set(event: policy.PolicySetPublished, _: str) -> str:
 
 def _policy_set_back(event: policy.PolicySetRolledBack, _: str) -> str:
     why = f": {cut(event.why)}" if event.why else ""
-    return f"{event.by} put policy set {event.to_version} in force again, instead of {event.from_version}{why}"
+    return (
+        f"{event.by} put policy set {event.to_version} in force again, instead of {event.from_version}{why}"
+    )
 
 
 def _decisions_made(event: policy.DecisionsMade, run_id: str) -> str:
@@ -195,6 +205,8 @@ _TELLERS: dict[type[Message], Callable[[Any, str], str]] = {
     orchestrator.RunEnded: _run_ended,
     policy.AgentRegistered: _agent_registered,
     policy.AgentSecretCreated: _secret_created,
+    policy.SecretWrapped: _secret_wrapped,
+    policy.SecretUnwrapped: _secret_unwrapped,
     policy.SessionCreated: _session_created,
     policy.AgentPromoted: _tier_moved,
     policy.AgentDemoted: _tier_moved,

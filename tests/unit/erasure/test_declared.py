@@ -27,11 +27,14 @@ SEALED = "sealed already, under the key of the run it is about"
 
 # By the end of the full name. An event that is not of a run has no subject; what people write there names nobody.
 NOT_PERSONAL = {
-    IDS: """agent_id task_id run_id session_id role_id secret_hash SessionCreated.accessor wrapping_id token_hash decision_id action_id action_digest approval_id
-        approval_ids effect_id reservation_id budget_id scope_id subject_key subject_id key_id report_sha256 artifact_sha256
-        Artifact.sha256
+    IDS: """agent_id task_id run_id session_id role_id secret_hash SessionCreated.accessor
+        wrapping_id token_hash decision_id action_id action_digest approval_id
+        approval_ids effect_id reservation_id budget_id scope_id subject_key subject_id key_id report_sha256
+        artifact_sha256 Artifact.sha256
         Artifact.name Artifact.media_type holder rule policy_version agent_version evidence_id evidence version
-        PolicySetPublished.document to_version from_version previous_agent_id parent_agent_id run_ids Handoff.artifacts last_run_id Refusal.method PastAction.name
+        PolicySetPublished.document to_version from_version previous_agent_id parent_agent_id run_ids
+        Handoff.artifacts last_run_id
+        Refusal.method PastAction.name
         with_agent_ids from_agent_id to_agent_id recipients message_id message_ids in_reply_to
         PowerLost.surface PowerLost.service PowerLost.replica PowerLost.statement RevocationReceipt.silent
         RevocationReceipt.children RevocationReceipt.signature
