@@ -37,6 +37,7 @@ async def keep_trust(records: HeldRecords, settle: Callable[[str, str], Awaitabl
     while True:
         again: list[AgentKey] = []
         for key in await records.changed():
+            await asyncio.sleep(0)  # there may be very many, as when a set is published: calls go first
             try:
                 await settle(*key)
             except (Unavailable, Conflict) as fault:
