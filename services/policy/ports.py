@@ -48,7 +48,7 @@ class Bearer(NamedTuple):
     agent_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `domain.question`
 class Permit:
     """What an actuator needs to know before it acts."""
 

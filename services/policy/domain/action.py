@@ -26,7 +26,7 @@ class Action:
     parameters: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `question`
 class RunContext:
     """In whose name and under what limits an action is asked for; `mode` is None when nobody knows the one given."""
 

@@ -42,4 +42,4 @@ class Policy:
         self.promotions = Promotions(held, self.policy_sets, means)
         self.trust = Trust(held, self.policy_sets, self.promotions, means)
         self.authorization = Authorization(held, judging, following, means)
-        self.explaining = Explaining(judging, self.policy_sets, following, means.digest)
+        self.explaining = Explaining(judging, self.policy_sets, following, means)

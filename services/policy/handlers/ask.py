@@ -15,7 +15,7 @@ from services.policy.domain.decision import DecisionRecord, Judgement
 from services.policy.domain.policyset import PolicySet
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ask:
     """Actions of one run, in order; by action id, where a person has answered, and what each may cost."""
 
@@ -57,7 +57,7 @@ class Decision:
     reservation_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """Decisions in the order of the actions, and the sequence of the event they are in."""
 

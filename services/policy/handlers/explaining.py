@@ -4,9 +4,9 @@ Writes nothing, counts as nothing, and gives no permit.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from kernel.events import Cause
-from kernel.faults import NotFound
 from kernel.ports import Following
 from services.policy.domain.action import Action, RunContext
 from services.policy.domain.amounts import Amounts
@@ -18,7 +18,7 @@ from services.policy.handlers.ask import Ask
 from services.policy.handlers.authorization import MAX_STALE_SECONDS
 from services.policy.handlers.judging import Judging
 from services.policy.handlers.policysets import PolicySets
-from services.policy.ports import Digest
+from services.policy.ports import Means
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,12 @@ class Explanation:
 
 
 class Explaining:
-    def __init__(self, judging: Judging, sets: PolicySets, following: Following, digest: Digest) -> None:
+    def __init__(self, judging: Judging, sets: PolicySets, following: Following, means: Means) -> None:
         self._judging = judging
         self._sets = sets
         self._following = following
-        self._digest = digest
+        self._digest = means.digest
+        self._read = lru_cache(maxsize=8)(means.reader.read)
 
     async def explain(
         self,
@@ -53,7 +54,8 @@ class Explaining:
         """As the orchestrator would be answered; for an agent of another tier, or under an older set, if asked.
 
         Raises:
-            PolicySetUnknown: there was never such a version.
+            PolicySetUnknown: there was never such a version, or too long ago.
+            PolicySetInvalid: it cannot be read any more.
             DeciderStale: this replica does not know what happened last.
         """
         await self._following.reached(context.at_least_sequence)
@@ -81,6 +83,6 @@ class Explaining:
 
     def _policy(self, tenant: str, version: str) -> PolicySet | None:
         in_force = self._sets.in_force(tenant)
-        if in_force is None or in_force.version != version:
-            raise NotFound("POLICY_SET_UNKNOWN", f"there is no policy set {version!r}", version=version)
-        return in_force
+        if in_force is not None and in_force.version == version:
+            return in_force
+        return self._read(self._sets.shown(tenant, version).document)

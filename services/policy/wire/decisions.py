@@ -24,16 +24,27 @@ MODES: Final = {policy_pb2.Mode.Value(f"MODE_{mode}"): mode for mode in Mode}
 
 def context_from_wire(context: policy_pb2.RunContext) -> RunContext:
     """Raises Invalid: an id is missing or too long."""
-    return RunContext(
-        bounded(context.run_id, "context.run_id", MAX_ID),
-        bounded(context.task_id, "context.task_id", MAX_ID),
-        bounded(context.agent_id, "context.agent_id", MAX_ID),
+    made = RunContext(
+        context.run_id,
+        context.task_id,
+        context.agent_id,
         MODES.get(context.mode),
         context.fencing_token,
         context.at_least_sequence,
-        bounded(context.subject_key, "context.subject_key", MAX_ID, least=0),
+        context.subject_key,
         _steps(context.steps_done),
     )
+    if not (
+        0 < len(made.run_id) <= MAX_ID
+        and 0 < len(made.task_id) <= MAX_ID
+        and 0 < len(made.agent_id) <= MAX_ID
+        and len(made.subject_key) <= MAX_ID
+    ):
+        bounded(made.run_id, "context.run_id", MAX_ID)
+        bounded(made.task_id, "context.task_id", MAX_ID)
+        bounded(made.agent_id, "context.agent_id", MAX_ID)
+        bounded(made.subject_key, "context.subject_key", MAX_ID, least=0)
+    return made
 
 
 def _steps(steps: Sequence[str]) -> tuple[str, ...]:

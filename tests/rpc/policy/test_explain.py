@@ -134,3 +134,18 @@ async def test_a_suspended_agent_gets_nothing_until_it_is_resumed(running: Runni
         "ResumeAgent", pb.ResumeAgentRequest(agent_id="sre-1"), actor="key:admin", roles=("admin",)
     )
     assert (await running.call("Authorize", ask)).decision.reason == "ALLOWED_BY_TIER"
+
+
+async def test_an_older_set_can_be_asked(running: Running) -> None:
+    await ready(running)
+    shown = await running.call("GetPolicySet", pb.GetPolicySetRequest())
+    document, _, _ = shown.document.partition("\ntests:")
+    document = document.replace('version: "1"', 'version: "2"').replace(
+        "environments: [production]\n", "environments: [production, sandbox]\n"
+    )
+    publish = pb.PublishPolicySetRequest(document=document, replaces_version="1")
+    await running.call("PublishPolicySet", publish)
+    now, before = await explained(running), await explained(running, policy_version="1")
+    assert (now.decision.verdict, now.decision.policy_version) == (pb.VERDICT_NEEDS_APPROVAL, "2")
+    assert now.decision.changes[0].what == "approval"
+    assert (before.decision.verdict, before.decision.policy_version) == (pb.VERDICT_ALLOW, "1")
