@@ -6,6 +6,7 @@ from typing import Final
 from google.protobuf.message import Message
 
 from chassis.eventlog.codec import Upcaster
+from kernel.faults import Invalid
 from provost.orchestrator.v1 import events_pb2 as orchestrator
 from provost.orchestrator.v1 import orchestrator_pb2
 from provost.state.v1 import events_pb2 as state
@@ -33,7 +34,10 @@ def _over(event: orchestrator.RunEnded) -> RunOver:
 
 
 def _error(event: state.ErrorRecorded) -> ErrorNoted:
-    at = event.at.ToDatetime(tzinfo=UTC)
+    try:
+        at = event.at.ToDatetime(tzinfo=UTC)
+    except (OverflowError, ValueError):
+        raise Invalid("FIELD_INVALID", "a time out of range (years 1 to 9999)", field="at") from None
     return ErrorNoted(event.agent_id, event.task_id, event.run_id, event.procedure_violation, at)
 
 

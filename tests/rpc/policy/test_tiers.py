@@ -376,3 +376,21 @@ async def test_cut_off_between_spending_the_approval_and_the_promotion_it_is_don
     await until(running, lambda agent: agent.tier == T4)
     assert failed == 1
     assert len(await moves(running, events_pb2.AgentPromoted)) == 1
+
+
+async def test_what_cannot_be_read_counts_for_nothing_and_stops_nothing(running: Running) -> None:
+    await running.register()
+    wrong = state.ErrorRecorded(agent_id="sre-1", procedure_violation=True)
+    wrong.at.seconds = 2**62
+    for name, payload in (
+        ("provost.state.v1.ErrorRecorded", wrong.SerializeToString()),
+        ("provost.state.v1.ErrorRecorded", b"\xff\xff"),
+        ("provost.orchestrator.v1.RunEnded", b"\xff\xff"),
+        ("acme.v9.Unheard", b"{}"),
+    ):
+        header = f"NATS/1.0\r\nce-type: {name}\r\nce-id: odd\r\n\r\n".encode()
+        for subject in ("state.agent.sre-1.ErrorRecorded", "orchestrator.run.r.RunEnded"):
+            await running.follower.reached(running.log.put(f"evt.default.{subject}", payload, header))
+    await run(running, "r0")
+    record = (await agent_of(running)).record
+    assert (record.verified_runs, record.violations) == (1, 0)
