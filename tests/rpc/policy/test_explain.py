@@ -149,3 +149,50 @@ async def test_an_older_set_can_be_asked(running: Running) -> None:
     assert (now.decision.verdict, now.decision.policy_version) == (pb.VERDICT_NEEDS_APPROVAL, "2")
     assert now.decision.changes[0].what == "approval"
     assert (before.decision.verdict, before.decision.policy_version) == (pb.VERDICT_ALLOW, "1")
+
+
+def labelled(running: Running, payload: bytes | None = None) -> int:
+    """As state would announce that the run has read something secret."""
+    event = state_events_pb2.RunLabelled(agent_id="sre-1", run_id="run-1", labels=["secret"])
+    headers = b"NATS/1.0\r\nce-type: provost.state.v1.RunLabelled\r\n\r\n"
+    subject = "evt.default.state.agent.sre-1.RunLabelled"
+    return running.log.put(subject, event.SerializeToString() if payload is None else payload, headers)
+
+
+async def test_what_a_run_has_read_decides_where_it_may_not_go(running: Running) -> None:
+    await running.register(tier=pb.TIER_T4_ARCHITECT)
+    await running.packet()
+    asked = action("hardware.replace")
+    assert (await explained(running, action=asked)).decision.verdict == pb.VERDICT_NEEDS_APPROVAL
+    await running.follower.reached(labelled(running))
+    decision = (
+        await running.call("Authorize", pb.AuthorizeRequest(context=context(), action=asked))
+    ).decision
+    assert (decision.reason, decision.rule) == ("FLOW_DENIED", "flow.secrets-stay")
+    assert [(each.what, each.to) for each in decision.changes] == [("labels", "a run without secret")]
+    other = context(run_id="run-2")
+    assert (await explained(running, context=other, action=asked)).decision.reason == "APPROVAL_REQUIRED"
+
+
+async def test_an_agent_cannot_shed_labels_by_naming_another_run(running: Running) -> None:
+    await running.register(tier=pb.TIER_T4_ARCHITECT)
+    await running.packet()
+    await running.follower.reached(labelled(running))
+    made = await running.call("CreateSecret", pb.CreateSecretRequest(agent_id="sre-1"))
+    session = pb.CreateSessionRequest(role_id=made.role_id, secret_id=made.secret_id)
+    token = (await running.call("CreateSession", session)).session_token
+    request = pb.AuthorizeRequest(
+        context=context(run_id="run-2"), action=action("hardware.replace"), session_token=token
+    )
+    decision = (await running.call("Authorize", request, actor="key:agent", roles=("operator",))).decision
+    assert decision.reason == "FLOW_DENIED"
+
+
+async def test_labels_that_cannot_be_read_may_be_any(running: Running) -> None:
+    await running.register(tier=pb.TIER_T4_ARCHITECT)
+    await running.packet()
+    await running.follower.reached(labelled(running, b"\xff"))
+    await running.follower.reached(labelled(running))
+    said = await explained(running, action=action("hardware.replace"))
+    assert said.decision.reason == "FLOW_DENIED"
+    assert "cannot be read" in said.decision.explanation
