@@ -121,6 +121,7 @@ class Booking:
             return done
         finally:
             doing.cancel()
+            await asyncio.wait({doing})  # whoever ends a run may take it that nothing of it goes on
 
     async def _say(self, run: Run, carried: Carried, what: str, until: datetime | None) -> None:
         with suppress(Unavailable):  # state will know when it is back what the run does next

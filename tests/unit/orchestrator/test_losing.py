@@ -1,0 +1,59 @@
+"""Runs and streams of a revoked agent are over before anybody says so."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from services.orchestrator.domain.phases import RunState
+from services.orchestrator.domain.records import Mode
+from tests.fakes.wait import until
+from tests.unit.orchestrator.test_conductor import AGENT, TENANT, ended, house, peers
+
+
+async def test_nothing_is_said_while_a_step_of_its_run_still_goes_on() -> None:
+    at = peers()
+    begun, free = asyncio.Event(), asyncio.Event()
+    perform = at.actuators.perform
+
+    async def clinging(*asked: Any) -> Any:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await free.wait()
+        return await perform(*asked)
+
+    at.actuators.perform = clinging  # type: ignore[method-assign]
+    async with house(at) as it:
+        asking = asyncio.create_task(it.process(Mode.AUTO))
+        await begun.wait()
+        it.conductor.agent_revoked(TENANT, AGENT, "operator", "taken away")
+        saying = asyncio.create_task(it.conductor.runs_of_revoked(TENANT, AGENT))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not saying.done(), "its run was said to be over while a step of it went on"
+        free.set()
+        assert await saying == 1
+        assert (await asking).run.state is RunState.REVOKED
+
+
+async def test_what_waits_for_the_agent_ends_with_it() -> None:
+    at = peers()
+    async with house(at) as it:
+        run_id = (await it.process(Mode.ASSISTED)).run.known.run_id
+        it.conductor.agent_revoked(TENANT, AGENT, "operator", "taken away")
+        assert await it.conductor.runs_of_revoked(TENANT, AGENT) == 1
+        assert await it.conductor.streams_of_revoked(TENANT, AGENT) == 1
+        await ended(it, run_id)
+        assert it.runs.current(TENANT, run_id).state is RunState.REVOKED
+        await until(lambda: not it.conductor._carried, "it is still carried")
+        assert await it.conductor.runs_of_revoked(TENANT, AGENT) == 0
+    assert len(at.state.handoffs) == 1
+
+
+async def test_a_revocation_that_was_not_heeded_is_not_spoken_of() -> None:
+    async with house(peers()) as it:
+        for surface in it.conductor.surfaces.values():
+            with pytest.raises((RuntimeError, KeyError)):
+                await surface(TENANT, AGENT)
