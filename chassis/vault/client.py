@@ -67,13 +67,14 @@ class Vault:
         self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Log in, and stay so.
+        """Log in, and stay so. May be repeated, after a failure or without one.
 
         Raises:
             Unavailable (`VAULT_UNREACHABLE`): it is sealed, does not answer, or does not let this process in.
         """
         await self._log_in("")
-        self._looking = asyncio.create_task(self._look())
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
 
     async def stop(self) -> None:
         """Give the token back, and with it all that was lent to it; it would run out by itself."""
