@@ -192,6 +192,12 @@ class PolicySetUnknown(NotFound):
         super().__init__("POLICY_SET_UNKNOWN", text, version=version)
 
 
+class PolicySetBeingRead(Unavailable):
+    def __init__(self, version: str) -> None:
+        text = f"policy set {version!r} is in force and still being read here: try again in a moment"
+        super().__init__("DECIDER_STALE", text, version=version)
+
+
 class PolicySetTestsFailed(Refused):
     """`failed` are names of tests, each with why."""
 

@@ -9,7 +9,7 @@ from itertools import islice
 from kernel.events import Cause, derived_id
 from kernel.faults import Invalid, Unavailable
 from kernel.ports import Aggregates
-from services.policy.domain.faults import PolicySetInvalid, PolicySetTestsFailed
+from services.policy.domain.faults import PolicySetBeingRead, PolicySetInvalid, PolicySetTestsFailed
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_diff import Difference, differences
 from services.policy.domain.policyset_published import (
@@ -28,6 +28,9 @@ CURRENT = "current"
 FIRST_TENANT = "default"
 ACTOR = "service:policy"
 MOST_DIFFERENCES = 10_000
+LARGE = 16 * 1024
+REMEMBERED = 4
+"""Documents that were published here, and need not be read again."""
 LOOKED_AT_ONCE = 2
 """Documents; each takes a thread, and a process when it has custom rules."""
 
@@ -70,10 +73,16 @@ class PolicySets:
         self._gate = gate
         self._default = reader.read(reader.default_document)
         self._compiled: dict[str, tuple[PublishedSet, PolicySet | None]] = {}
+        self._compiling: dict[str, tuple[PublishedSet, asyncio.Future[PolicySet | None]]] = {}
+        self._looked_at: dict[str, PolicySet] = {}
         self._looking = asyncio.Semaphore(LOOKED_AT_ONCE)
 
     def in_force(self, tenant: str) -> PolicySet | None:
-        """The tenant's set, the built-in one until it publishes; None if the published one cannot be read."""
+        """The tenant's set, the built-in one until it publishes; None if the published one cannot be read.
+
+        Raises:
+            PolicySetBeingRead: it is a large one, and new.
+        """
         try:
             published = self._published.current(tenant, CURRENT)
         except Unavailable:
@@ -83,9 +92,24 @@ class PolicySets:
         known = self._compiled.get(tenant)
         if known is not None and known[0] is published:
             return known[1]
-        compiled = self._compile(published)
+        compiled = self._looked_at.get(published.document)
+        if compiled is None and len(published.document) > LARGE:
+            compiled = self._compiled_apart(tenant, published)
+        elif compiled is None:
+            compiled = self._compile(published)
         self._compiled[tenant] = (published, compiled)
         return compiled
+
+    def _compiled_apart(self, tenant: str, published: PublishedSet) -> PolicySet | None:
+        """Nothing else waits while a large set is read; who asks for it meanwhile is told to ask again."""
+        known, future = self._compiling.get(tenant, (None, None))
+        if future is None or known is not published:
+            future = asyncio.get_running_loop().run_in_executor(None, self._compile, published)
+            self._compiling[tenant] = (published, future)
+        if not future.done():
+            raise PolicySetBeingRead(published.version)
+        del self._compiling[tenant]
+        return future.result()
 
     def shown(self, tenant: str, version: str = "") -> SetInForce:
         """What is in force, or was under this version.
@@ -215,6 +239,9 @@ class PolicySets:
         if failed:
             raise PolicySetTestsFailed(failed)
         assert found.policy is not None
+        self._looked_at[document] = found.policy
+        while len(self._looked_at) > REMEMBERED:
+            del self._looked_at[next(iter(self._looked_at))]
         return found.policy
 
     def _compile(self, published: PublishedSet) -> PolicySet | None:

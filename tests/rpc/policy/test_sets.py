@@ -1,12 +1,14 @@
 """Policy sets over gRPC: read, looked over, compared, published, taken back; nothing half good ever goes live."""
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from kernel.faults import Denied, Invalid, NotFound, Refused
+from kernel.faults import Denied, Invalid, NotFound, Refused, Unavailable
+from provost.policy.v1 import events_pb2
 from provost.policy.v1 import policy_pb2 as pb
 from services.policy.adapters.rego import RegoRules
 from tests.rpc.policy.conftest import Running, action, context
@@ -226,3 +228,41 @@ async def test_rules_that_cannot_be_evaluated_deny(running: Running, monkeypatch
     monkeypatch.setattr(RegoRules, "_ask", lambda *_: {"failed": "the interpreter is not there"})
     decision = await authorize(running, "db-3")
     assert (decision.verdict, decision.reason) == (pb.VERDICT_DENY, "RULE_FAILED")
+
+
+def large(document: str) -> str:
+    test = "    given: {action: diagnostics.disk, tier: T0_OBSERVER}\n    expect: {verdict: ALLOW}\n"
+    return document + "".join(f"  - name: test {n}\n{test}" for n in range(150))
+
+
+async def test_a_large_set_is_read_apart_and_nothing_is_decided_by_another_meanwhile(
+    running: Running,
+) -> None:
+    await running.register()
+    await running.packet()
+    document = large(other(await default(running), "2"))
+    event = events_pb2.PolicySetPublished(version="2", document=document, by="key:admin")
+    event.at.GetCurrentTime()
+    headers = b"NATS/1.0\r\nce-type: provost.policy.v1.PolicySetPublished\r\n\r\n"
+    subject = "evt.default.policy.policyset.current.PolicySetPublished"
+    sequence = running.log.put(subject, event.SerializeToString(), headers)  # by another replica
+    await running.follower.reached(sequence)
+    with pytest.raises(Unavailable) as waiting:
+        running.policy.policy_sets.in_force("default")
+    assert waiting.value.reason == "DECIDER_STALE"
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                decision = await authorize(running, "db-1")
+                break
+            except Unavailable:
+                await asyncio.sleep(0.02)
+    assert (decision.verdict, decision.policy_version) == (pb.VERDICT_ALLOW, "2")
+    assert {each.policy_version for each in await running.decisions()} == {"2"}
+
+
+async def test_a_large_set_that_was_published_here_decides_at_once(running: Running) -> None:
+    await running.register()
+    await running.packet()
+    await publish(running, large(other(await default(running), "2")), "1")
+    assert (await authorize(running, "db-1")).policy_version == "2"
