@@ -21,6 +21,7 @@ from services.ledger.domain.proofs import Slice
 from services.ledger.domain.records import SignedHead
 
 _ANSWER_BYTES = 1024 * 1024
+_SYNC_EVERY_EVENTS = 50_000
 
 
 class SqliteDraft:
@@ -35,13 +36,21 @@ class SqliteDraft:
         self._asking, self._answering = asyncio.Lock(), asyncio.Lock()
         self._process: subprocess.Process | None = None
         self._asks: asyncio.StreamWriter | None = None
+        self._unsynced = 0
+        self._syncing: asyncio.Future[None] | None = None
         self._closed = self._crowded = False
 
     async def position(self) -> Position:
         return Position(*await self._ask("position"))
 
     async def append(self, messages: Sequence[Message]) -> Position:
-        return Position(*await self._ask("append", list(map(tuple, messages))))
+        position = Position(*await self._ask("append", list(map(tuple, messages))))
+        self._unsynced += len(messages)
+        if self._unsynced >= _SYNC_EVERY_EVENTS and (self._syncing is None or self._syncing.done()):
+            await self._synced()
+            # A little at a time, and nobody waits: at the end it would be all of it.
+            self._unsynced, self._syncing = 0, asyncio.ensure_future(asyncio.to_thread(sync, self._path))
+        return position
 
     async def hashes(self, slices: Sequence[Slice]) -> list[bytes]:
         found: list[bytes] = await self._ask("hashes", list(map(tuple, slices)))
@@ -55,11 +64,13 @@ class SqliteDraft:
         )
 
     async def finish(self) -> None:
+        await self._synced()
         await self._ask("finish")
 
     async def publish(self) -> None:
         await self._ask("close")
         await self.close()
+        await self._synced()
         await asyncio.to_thread(sync, self._path)
         await self._take_place(self._path)
 
@@ -73,12 +84,23 @@ class SqliteDraft:
                 with suppress(ProcessLookupError):
                     process.kill()  # what is committed stays
                 await process.wait()
+        if self._syncing is not None:
+            await asyncio.wait({self._syncing})
         if self._crowded:
             remove(self._path)
 
     async def discard(self) -> None:
         await self.close()
         remove(self._path)
+
+    async def _synced(self) -> None:
+        """Wait for what is on its way to the disk. Raises Unavailable: it is not there, and the draft is no good."""
+        if self._syncing is not None:
+            try:
+                await asyncio.shield(self._syncing)
+            except Unavailable:
+                self._crowded = True
+                raise
 
     async def _ask(self, asked: str, value: Any = None) -> Any:
         # Shielded: an answer that nobody waits for any more must not be taken for that to the next question.
