@@ -228,9 +228,9 @@ async def test_a_revoked_agent_has_no_token_no_role_and_no_entry_in_vault(
         plans = "secret/data/plans/mine"
         bao.ask("POST", plans, {"data": {"step": "one"}}, token=own["client_token"])
 
-        await policy.call(
-            "RevokeAgent", pb.RevokeAgentRequest(request_id="r", agent_id="sre-1", kind="operator")
-        )
+        revoke = pb.RevokeAgentRequest(request_id="r", agent_id="sre-1", kind="operator")
+        receipt = (await policy.call("RevokeAgent", revoke)).receipt
+        assert [each.ended for each in receipt.lost if each.surface == "vault"] == [3]
         await until(lambda: accessors(bao) <= {own["accessor"]}, "its tokens are gone")
         for asked in (
             partial(bao.ask, "GET", plans, token=own["client_token"]),
@@ -250,7 +250,9 @@ async def test_a_revocation_while_vault_is_sealed_is_finished_when_it_is_not(
         await policy.session(await policy.secret())
         bao.seal()
         revoke = pb.RevokeAgentRequest(request_id="r", agent_id="sre-1", kind="operator")
-        await policy.call("RevokeAgent", revoke)
+        receipt = (await policy.call("RevokeAgent", revoke)).receipt
+        assert [each for each in receipt.silent if each.endswith(":vault")]
+        assert not [each for each in receipt.lost if each.surface == "vault"]
         assert (await policy.call("GetAgent", pb.GetAgentRequest(agent_id="sre-1"))).agent.state == (
             pb.AGENT_STATE_REVOKED
         )
