@@ -24,7 +24,7 @@ async def test_nothing_is_said_while_a_step_of_its_run_still_goes_on() -> None:
             await free.wait()
         return await perform(*asked)
 
-    at.actuators.perform = clinging  # type: ignore[method-assign]
+    at.actuators.perform = clinging  # type: ignore[method-assign,assignment]
     async with house(at) as it:
         asking = asyncio.create_task(it.process(Mode.AUTO))
         await begun.wait()
