@@ -14,12 +14,12 @@ from services.policy.domain.agent import AGENT
 from services.policy.domain.approval import APPROVAL
 from services.policy.domain.budget import BUDGET
 from services.policy.domain.policyset_published import POLICY_SET
-from services.policy.reactor.keeping import keep_ended, keep_expired, keep_health, keep_trust
+from services.policy.reactor.keeping import keep, keep_ended, keep_expired, keep_health, keep_trust
 from services.policy.reactor.records import HeldRecords
 from services.policy.reactor.told import HeldErrors, HeldLabels, HeldPackets
 from services.policy.wire.budgets import BUDGET_CODEC
 
-__all__ = ["FILTERS", "Held", "keep_ended", "keep_expired", "keep_health", "keep_trust"]
+__all__ = ["FILTERS", "Held", "keep", "keep_ended", "keep_expired", "keep_health", "keep_trust"]
 
 FILTERS = (
     "evt.*.policy.agent.*.*",

@@ -1,8 +1,9 @@
 """What goes on beside the calls, until cancelled: health, tiers, and what is over."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
+from typing import Any
 
 from chassis.process import jitter
 from chassis.telemetry import get_logger
@@ -15,6 +16,15 @@ EXPIRE_SECONDS = 5.0
 UNHEALTHY_SECONDS = 5.0  # a decision is refused much sooner; this is for whoever chooses a replica
 
 _log = get_logger("policy.reactor")
+
+
+async def keep(until: Callable[[], Awaitable[object]], *kept: Coroutine[Any, Any, None]) -> None:
+    """All of these, until it is time to stop. What fails in one of them ends all, and the process with it."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(each) for each in kept]
+        await until()
+        for task in tasks:
+            task.cancel()
 
 
 async def keep_health(
