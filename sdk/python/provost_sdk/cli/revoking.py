@@ -9,6 +9,7 @@ from provost_sdk.cli.session import Address, AsJson, Exit, Key, ask, print_json
 
 if TYPE_CHECKING:
     from provost.policy.v1 import policy_pb2
+    from provost_sdk.client import Provost
 
 _COLUMNS = ("power over", "service", "process", "ended", "ms until powerless", "signed")
 
@@ -40,15 +41,43 @@ def revoke(
     raise typer.Exit(Exit.NOT_WELL if answer.receipt.silent else Exit.OK)
 
 
-def receipt(agent_id: AgentId, as_json: AsJson = False, address: Address = None, key: Key = None) -> None:
-    """What a revocation took, where, and how fast, as each service measured it. Exit code 1 if somebody was silent."""
-    from provost_sdk.models import as_dict
+def receipt(
+    agent_id: AgentId,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check every signature in it, with the keys in the log.")
+    ] = False,
+    tenant: Annotated[str, typer.Option("--tenant", help="Whose agent it is.")] = "default",
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """What a revocation took, where, and how fast, as each service measured it.
 
-    found = ask("operator", address, key, lambda provost: provost.get_revocation_receipt(agent_id))
+    Exit code 1 if somebody was silent, or if it does not prove what it says.
+    """
+    from provost_sdk.models import as_dict
+    from provost_sdk.note import NotProved
+    from provost_sdk.receipts import Keys, announced_keys, verify_receipt
+
+    async def question(provost: "Provost") -> "tuple[policy_pb2.RevocationReceipt, Keys]":
+        found = await provost.get_revocation_receipt(agent_id)
+        return found, await announced_keys(provost) if verify else {}
+
+    found, keys = ask("operator", address, key, question)
     if as_json:
         print_json(as_dict(found))
     else:
         _tell(found)
+    if verify:
+        try:
+            proved = verify_receipt(found, keys, tenant=tenant)
+        except NotProved as problem:
+            typer.echo(f"NOT PROVED: {problem}", err=True)
+            raise typer.Exit(Exit.NOT_WELL) from None
+        typer.echo(
+            f"proved: {proved.statements} statements, each signed by who made it; policy signed the whole",
+            err=True,
+        )
     raise typer.Exit(Exit.NOT_WELL if found.silent else Exit.OK)
 
 
