@@ -1,6 +1,8 @@
 """A process's way to Vault: it stays logged in, waits for nobody too long, and says what is wrong and no secret."""
 
 import asyncio
+import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from chassis.vault.client import Refused, Vault
 from chassis.vault.entry import AppRole, TokenFile
 from kernel.faults import Unavailable
+from tests.contract.book.tls import certificate
 from tests.fakes.bao_server import KEY, BaoServer
 from tests.fakes.process import free_port
 from tests.fakes.wait import until
@@ -122,3 +125,35 @@ async def test_a_token_in_a_file_does_as_well(bao_server: BaoServer) -> None:
         assert await vault.secret("services/nothing") is None
     finally:
         await vault.stop()
+
+
+async def test_over_tls_it_speaks_to_whom_its_authority_vouches_for_alone(
+    bao_server: BaoServer, tmp_path: Path
+) -> None:
+    await bao_server.bootstrap()
+    authority, key = certificate(tmp_path)
+    entry = AppRole(bao_server.roles / "state.role-id", bao_server.roles / "state.secret-id")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(authority, key)
+
+    async def enter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", bao_server.port)
+        await asyncio.gather(pipe(reader, inner_writer), pipe(inner_reader, writer))
+
+    async with await asyncio.start_server(enter, "127.0.0.1", 0, ssl=context) as door:
+        url = f"https://127.0.0.1:{door.sockets[0].getsockname()[1]}"
+        trusting, doubting = Vault(url, entry, authority), Vault(url, entry)
+        await trusting.start()
+        assert await trusting.secret("services/internal") == {"key": KEY}
+        with pytest.raises(Unavailable) as refused:
+            await doubting.start()
+        assert "PROVOST_VAULT_CA_FILE" in refused.value.text
+        await asyncio.gather(trusting.stop(), doubting.stop())
+
+
+async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while some := await reader.read(65536):
+            writer.write(some)
+            await writer.drain()
+    writer.close()
