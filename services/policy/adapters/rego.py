@@ -43,7 +43,9 @@ class RegoRules:
         plan = self._plans.get(policy_set)
         if plan is None:
             plan = self._plans[policy_set] = plan_of(policy_set.rules.rego)
-        keys = [[group.key(value) for group in plan.groups] for value in inputs]
+        keys = [
+            ["" if group.silent(value) else group.key(value) for group in plan.groups] for value in inputs
+        ]
         failed = self._learn(plan, inputs, keys)
         return [self._outcome(plan, of_input, failed) for of_input in keys]
 
@@ -77,7 +79,7 @@ class RegoRules:
             missing = [
                 n
                 for n, (group, key) in enumerate(zip(plan.groups, of_input, strict=True))
-                if (n, key) not in asked and group.memory.get(key) is None
+                if key and (n, key) not in asked and group.memory.get(key) is None
             ]
             if missing:
                 asked.update((n, of_input[n]) for n in missing)
@@ -131,6 +133,8 @@ class RegoRules:
     def _outcome(self, plan: Plan, keys: Sequence[str], failed: Mapping[tuple[int, str], str]) -> RuleOutcome:
         words: list[Word] = []
         for n, key in enumerate(keys):
+            if not key:
+                continue  # it has nothing to say to this
             known = plan.groups[n].memory.get(key)
             if known is None:
                 whose = ", ".join(plan.ids[place] for place in plan.groups[n].modules)

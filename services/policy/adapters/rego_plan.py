@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from services.policy.domain.policyset_rules import RegoModule
+from services.policy.domain.rego_guards import guards_of
 from services.policy.domain.rego_text import Path, read_module
 from services.policy.domain.rules import Said
 
@@ -51,7 +52,14 @@ class Group:
     entrypoint: str
     paths: tuple[Path, ...]
     modules: list[int]
+    guards: tuple[tuple[Path, frozenset[str]], ...] | None = None
     memory: Memory = field(default_factory=Memory)
+
+    def silent(self, value: Mapping[str, Any]) -> bool:
+        """Whether none of them can say anything to this: what each of its rules asks for is not there."""
+        return self.guards is not None and not any(
+            isinstance(found := at(value, path), str) and found in texts for path, texts in self.guards
+        )
 
     def key(self, value: Mapping[str, Any]) -> str:
         return repr([at(value, path) for path in self.paths])
@@ -80,7 +88,8 @@ def plan_of(rego: Sequence[RegoModule]) -> Plan:
             looked = frozenset(path for each in texts for path in each.looks_at)
         together.setdefault(shortest(looked), []).append(place)
     groups = tuple(
-        Group(f"provost/ask/g{n}", paths, places) for n, (paths, places) in enumerate(together.items())
+        Group(f"provost/ask/g{n}", paths, places, guards([rego[place].text for place in places]))
+        for n, (paths, places) in enumerate(together.items())
     )
     lines = ["package provost.ask", ""]
     for n, group in enumerate(groups):
@@ -98,6 +107,18 @@ def plan_of(rego: Sequence[RegoModule]) -> Plan:
     digest = hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in modules.items()).encode())
     ids = tuple(module.id for module in rego)
     return Plan(digest.hexdigest(), modules, ids, groups, tuple(sorted(functions)))
+
+
+def guards(texts: Sequence[str]) -> tuple[tuple[Path, frozenset[str]], ...] | None:
+    """By place in the input: the values one of which has to stand there before any of these modules speaks."""
+    by_place: dict[Path, set[str]] = {}
+    for text in texts:
+        found = guards_of(text)
+        if found is None:
+            return None
+        for path, value in found:
+            by_place.setdefault(path, set()).add(value)
+    return tuple((path, frozenset(values)) for path, values in by_place.items())
 
 
 def loading(plan: Plan) -> dict[str, Any]:

@@ -5,7 +5,7 @@ mistakes are found here, so that a set with one never goes live. Nothing is eval
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -50,7 +50,9 @@ class ModuleText:
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class Token:
+    """A word, text or sign of a module."""
+
     kind: str
     text: str
     line: int
@@ -63,8 +65,8 @@ class _Token:
 
 def read_module(text: str, *, test: bool = False) -> ModuleText:
     """All that can be said of `text`."""
-    tokens = list(_tokens(text))
-    heads = [(n, token) for n, token in enumerate(tokens) if _is_head(tokens, n)]
+    tokens = list(tokens_of(text))
+    heads = [(n, token) for n, token in enumerate(tokens) if is_head(tokens, n)]
     flaws = list(_flaws(tokens, heads, test=test))
     named = [
         tokens[n + 1].text if token.text == "default" else token.text
@@ -85,7 +87,7 @@ def read_module(text: str, *, test: bool = False) -> ModuleText:
 
 def with_input_at(text: str, field: str) -> str:
     """`text` with every reference to `input` changed into one to that field of it."""
-    tokens = list(_tokens(text))
+    tokens = list(tokens_of(text))
     lines = text.split("\n")
     for n in reversed(range(len(tokens))):
         if _begins(tokens, n, "input"):
@@ -94,7 +96,8 @@ def with_input_at(text: str, field: str) -> str:
     return "\n".join(lines)
 
 
-def _tokens(text: str) -> Iterator[_Token]:
+def tokens_of(text: str) -> Iterator[Token]:
+    """Everything but spaces and comments."""
     line, start, depth, first = 1, 0, 0, True
     for match in _TOKEN.finditer(text):
         kind, said = match.lastgroup or "", match.group()
@@ -105,7 +108,7 @@ def _tokens(text: str) -> Iterator[_Token]:
             continue
         if said in _CLOSE:
             depth -= 1
-        yield _Token(kind, said, line, match.start() - start + 1, depth, first)
+        yield Token(kind, said, line, match.start() - start + 1, depth, first)
         if said in _OPEN:
             depth += 1
         if "\n" in said:
@@ -113,31 +116,33 @@ def _tokens(text: str) -> Iterator[_Token]:
         first = False
 
 
-def _is_head(tokens: list[_Token], n: int) -> bool:
+def is_head(tokens: Sequence[Token], n: int) -> bool:
+    """Whether a rule begins here."""
     token = tokens[n]
     return (
         token.depth == 0 and token.first and token.kind == "name" and token.text not in {"package", "import"}
     )
 
 
-def _package(tokens: list[_Token]) -> str:
+def _package(tokens: list[Token]) -> str:
     if not tokens or tokens[0].text != "package":
         return ""
     return "".join(token.text for token in tokens[1:] if token.line == tokens[0].line)
 
 
-def _begins(tokens: list[_Token], n: int, name: str) -> bool:
+def _begins(tokens: list[Token], n: int, name: str) -> bool:
     """Whether a reference to `name` itself begins here, rather than to a field of this name."""
     return tokens[n].text == name and tokens[n].kind == "name" and (n == 0 or tokens[n - 1].text != ".")
 
 
-def _looks_at(tokens: list[_Token]) -> Iterator[Path]:
+def _looks_at(tokens: list[Token]) -> Iterator[Path]:
     for n in range(len(tokens)):
         if _begins(tokens, n, "input"):
-            yield _chain(tokens, n + 1)
+            yield chain(tokens, n + 1)[0]
 
 
-def _chain(tokens: list[_Token], n: int) -> Path:
+def chain(tokens: Sequence[Token], n: int) -> tuple[Path, int]:
+    """The fields that are named from `n` on, and where that ends."""
     path: list[str] = []
     while n + 1 < len(tokens):
         if tokens[n].text == "." and tokens[n + 1].kind == "name":
@@ -155,10 +160,10 @@ def _chain(tokens: list[_Token], n: int) -> Path:
             n += 3
         else:
             break
-    return tuple(path)
+    return tuple(path), n
 
 
-def _calls(tokens: list[_Token]) -> Iterator[tuple[str, int, int]]:
+def _calls(tokens: list[Token]) -> Iterator[tuple[str, int, int]]:
     for n, (token, behind) in enumerate(pairwise(tokens)):
         if behind.text != "(" or token.kind != "name" or token.text in _WORDS:
             continue
@@ -166,11 +171,11 @@ def _calls(tokens: list[_Token]) -> Iterator[tuple[str, int, int]]:
         while at >= 2 and tokens[at - 1].text == "." and tokens[at - 2].kind == "name":
             at -= 2
             parts.insert(0, tokens[at].text)
-        if not _is_head(tokens, at):
+        if not is_head(tokens, at):
             yield ".".join(parts), tokens[at].line, tokens[at].column
 
 
-def _flaws(tokens: list[_Token], heads: list[tuple[int, _Token]], *, test: bool) -> Iterator[Flaw]:
+def _flaws(tokens: list[Token], heads: list[tuple[int, Token]], *, test: bool) -> Iterator[Flaw]:
     for token in tokens:
         if token.kind == "string" and token.text.startswith("$"):
             yield Flaw(token.line, token.column, "text with values in it is newer than Rego v1: use sprintf")
@@ -194,7 +199,7 @@ def _flaws(tokens: list[_Token], heads: list[tuple[int, _Token]], *, test: bool)
     yield from _unknown(tokens)
 
 
-def _unknown(tokens: list[_Token]) -> Iterator[Flaw]:
+def _unknown(tokens: list[Token]) -> Iterator[Flaw]:
     """Names that are compared or taken over and stand nowhere else: nothing ever gives them a value."""
     places: dict[str, list[int]] = {}
     imports = {token.line for token in tokens if token.first and token.text == "import"}
