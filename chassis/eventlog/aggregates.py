@@ -142,6 +142,15 @@ class HeldAggregates(Generic[C, S, E]):
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
 
+    async def catch_up(self) -> None:
+        """Wait until all that is in the log at this moment is known here: before a no that others may know to be wrong.
+
+        Raises:
+            Unavailable: it is not, in time.
+        """
+        assert self.following is not None, "nobody follows for these"
+        await self.following.reached(await self._log.last_sequence(), _CATCH_UP_SECONDS)
+
     async def handle(self, id: str, command: C, cause: Cause) -> Appended:
         """Decide and append in `cause.tenant`, as `kernel.ports.Aggregates` says.
 

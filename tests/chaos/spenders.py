@@ -37,6 +37,8 @@ class Books:
     closed: dict[str, int] = field(default_factory=dict)
     """Reservation id to the tokens that count as spent."""
     refused: int = 0
+    unsure: int = 0
+    """Refused after a first try to which there was no answer: what that one may have been granted runs out."""
     repeated: int = 0
 
     @property
@@ -53,15 +55,18 @@ class Spender:
         self._books = books
         self._random = random.Random(number)
         self._asked = 0
+        self._unsure = False
 
     async def once(self) -> None:
         """Draw, and settle what was granted."""
         self._asked += 1
         name = f"s{self._number}-{self._asked}"
         tokens = self._random.randint(1, MOST_TOKENS)
+        self._unsure = False
         reservation_id = await (self._reserve if self._number % 2 else self._authorize)(name, tokens)
         if not reservation_id:
             self._books.refused += 1
+            self._books.unsure += self._unsure
             return
         assert reservation_id not in self._books.granted, "the same reservation was given to two requests"
         self._books.granted[reservation_id] = tokens
@@ -98,9 +103,8 @@ class Spender:
         """Until there is an answer, of whichever replica."""
         cause = Cause("default", "", "service:spender", now(), "run-1")
         async with asyncio.timeout(PATIENCE_SECONDS):
-            turn = self._number
             while True:
-                stub = self._stubs[turn % len(self._stubs)]
+                stub = self._random.choice(self._stubs)
                 try:
                     return await client.call(
                         getattr(stub, method), request, cause, timeout_seconds=5.0, wait_for_ready=False
@@ -114,7 +118,7 @@ class Spender:
                     if fault.reason != "DEADLINE_EXCEEDED":
                         raise
                 self._books.repeated += 1
-                turn += 1
+                self._unsure = True
                 await asyncio.sleep(0.02)
 
 

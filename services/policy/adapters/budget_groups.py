@@ -80,3 +80,8 @@ def closed(group: Sequence[Ending], budgets: Budgets) -> tuple[Event | None, Ans
     rest = iter(outcomes)
     answers = [[next(rest) for _ in each.asked] for each in group]
     return (ReservationsClosed(ended) if ended else None), answers
+
+
+def is_no(answer: Sequence[object] | Fault) -> bool:
+    """Whether anything in it was refused."""
+    return isinstance(answer, Fault) or any(isinstance(each, Fault | BudgetRefusal) for each in answer)

@@ -25,6 +25,7 @@ from services.policy.adapters.budget_groups import (
     Wanting,
     closed,
     decided,
+    is_no,
     reserved,
 )
 from services.policy.adapters.group_commit import ACTOR, not_durable, require_fits, size_of
@@ -144,6 +145,11 @@ class _Tenant:
             await self._concede()
             known = self._held.head(self._tenant, ALL).sequence
             appended = await self._held.handle(ALL, command, self._cause(group))
+            if not appended.event_ids and any(map(is_no, answers)):
+                # What is written proves that nothing newer was there. A no that is not written has to be looked after.
+                await self._held.catch_up()
+                if self._held.head(self._tenant, ALL).sequence > appended.sequence:
+                    appended = await self._held.handle(ALL, command, self._cause(group))
         except Exception as error:  # noqa: BLE001 - whatever it was, none of them may count on being written
             self._rival = self._monotonic()
             _fail(group, error)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from chassis.eventlog.aggregates import HeldAggregates
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.memory import MemoryLog
-from kernel.events import Cause
+from kernel.events import Cause, Recorded
 from kernel.faults import Exhausted, Fault, Unavailable
 from services.policy.adapters.budget_lane import BudgetLane
 from services.policy.domain.amounts import NOTHING, Amounts, Unit
@@ -180,6 +180,40 @@ async def test_a_replica_that_starts_anew_knows_everything() -> None:
         assert isinstance(outcome, Closing)
         assert outcome.end is ReservationEnd.SETTLED
         assert len(log.recorded()) == 2
+
+
+async def test_what_another_replica_did_a_moment_ago_is_never_said_not_to_be() -> None:
+    log, gate = MemoryLog(CODEC), asyncio.Event()
+    held = HeldAggregates(BUDGET, log, BUDGET_CODEC)
+
+    async def late(events: Sequence[Recorded]) -> None:
+        await gate.wait()
+        await held.take(events)
+
+    behind = Follower(log, held.filters, 0, late, "behind")
+    await behind.start()
+    lane = BudgetLane(held, behind)
+    async with replicas(log, 1) as (ahead,):
+        made, _ = await ahead.lane.reserve(draw("r", FIVE, amounts=Amounts(5)), CAUSE)
+        assert isinstance(made, Reservation)
+        settling = asyncio.create_task(lane.close([settle("r", Amounts(2))], CAUSE))
+        await asyncio.wait({settling}, timeout=0.05)
+        gate.set()
+        (ended,), _ = await settling
+        assert isinstance(ended, Closing)
+        assert ended.end is ReservationEnd.SETTLED
+        gate.clear()
+        await ahead.follower.reached(await log.last_sequence())
+        assert isinstance((await lane.reserve(draw("s", FIVE, amounts=Amounts(3)), CAUSE))[0], Reservation)
+        await ahead.follower.reached(await log.last_sequence())
+        await ahead.lane.close([settle("s")], CAUSE)
+        reserving = asyncio.create_task(lane.reserve(draw("t", FIVE, amounts=Amounts(3)), CAUSE))
+        await asyncio.wait({reserving}, timeout=0.05)
+        assert not reserving.done(), "refused by somebody who does not know what was given back"
+        gate.set()
+        assert isinstance((await reserving)[0], Reservation)
+    await lane.stop()
+    await behind.stop()
 
 
 async def test_reserving_and_settling_without_a_decision() -> None:
