@@ -13,6 +13,8 @@ import pytest
 from kernel.faults import Fault, NotFound
 from provost.policy.v1 import policy_pb2 as pb
 from provost.state.v1 import state_pb2
+from provost_sdk.client import Provost
+from provost_sdk.receipts import announced_keys, verify_receipt
 from tests.chaos.powerless import SURFACES, Inside, said, stopped
 from tests.e2e.embedded.embedded import Embedded
 from tests.fakes.wait import until
@@ -104,6 +106,13 @@ async def test_a_stream_children_and_queued_work_are_over_within_a_second(inside
     for child in ("child", "grandchild"):
         asked = pb.GetRevocationReceiptRequest(agent_id=child)
         assert said((await inside.ask(inside.policy.GetRevocationReceipt, asked)).receipt) == SURFACES
+    address = inside.provost.run_json()["grpc"]
+    async with Provost(address, inside.provost.key("auditor")) as auditor:
+        keys = await announced_keys(auditor)
+        assert {service for service, _ in keys} == set(SURFACES)
+        for agent_id in tokens:
+            proved = verify_receipt(await auditor.get_revocation_receipt(agent_id), keys)
+            assert proved.statements == sum(map(len, SURFACES.values()))
 
 
 @pytest.mark.parametrize("service", ["state", "orchestrator", "actuators"])
