@@ -102,7 +102,7 @@ class Publishing:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a set says beside its table. `labels` is None when the set names none: then any label may stick."""
+    """What a set says beside its table. `labels` is None when the set names none."""
 
     labels: Mapping[str, str] | None = None
     flows: tuple[FlowRule, ...] = ()
@@ -111,7 +111,6 @@ class Rules:
     promotions: tuple[PromotionRule, ...] = ()
     demotions: tuple[DemotionRule, ...] = ()
     rego: tuple[RegoModule, ...] = ()
-    stuck_seconds: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     publishing: Publishing = Publishing()
 
     def flow(self, labels: tuple[str, ...], action: str, environment: str, target: str) -> FlowRule | None:

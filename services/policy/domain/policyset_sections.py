@@ -38,7 +38,7 @@ from services.policy.domain.reservation import BudgetScope
 from services.policy.domain.tier import Tier, step
 
 SECTIONS = (
-    "labels", "flows", "budgets", "prices", "promotions", "demotions", "rules", "stuck_seconds", "publishing",
+    "labels", "flows", "budgets", "prices", "promotions", "demotions", "rules", "publishing",
 )  # fmt: skip
 _PRICED = ("actions", "tokens", "money_micros")
 MAX_MODULES = 100
@@ -73,7 +73,6 @@ def read_rules(top: Mapping[Any, Any], actions: Mapping[str, str], problems: Pro
         promotions,
         demotions,
         rego,
-        MappingProxyType(_stuck_seconds(top.get("stuck_seconds", {}), problems)),
         publishing,
     )
 
@@ -176,17 +175,6 @@ def _module(value: object, path: str) -> RegoModule:
         )
     test = text(entry["test"], f"{path}/test", MAX_MODULE) if "test" in entry else ""
     return RegoModule(id_, text(entry["rego"], f"{path}/rego", MAX_MODULE), test)
-
-
-def _stuck_seconds(value: object, problems: Problems) -> dict[str, int]:
-    """By tier; `default` for those that are not named."""
-    seconds: dict[str, int] = {}
-    with problems.noted():
-        entry = mapping(value, "stuck_seconds", (), ("default", *TIERS))
-        for key, each in entry.items():
-            with problems.noted():
-                seconds[key] = number(each, f"stuck_seconds/{key}", 1, 3600)
-    return seconds
 
 
 def _publishing(value: object) -> Publishing:

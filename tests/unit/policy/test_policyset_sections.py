@@ -42,14 +42,13 @@ def test_budgets_and_prices_are_read() -> None:
         with_section(
             "budgets:\n  - {id: daily, scope: agent, tiers: [T1_OPERATOR], limits: {hosts: 5, money_micros: 7}, "
             "window_seconds: 86400}\nprices:\n  hardware.*: {money_micros: 1000, tokens: 5}\n"
-            "stuck_seconds: {default: 30, T3_EXECUTOR: 60}\npublishing: {simulate_days: 7, most_flips: 3}\n"
+            "publishing: {simulate_days: 7, most_flips: 3}\n"
         )
     )
     (budget,) = policy.rules.budgets
     assert (budget.scope, budget.window_seconds) == (BudgetScope.AGENT, 86400)
     assert dict(budget.limits) == {Unit.HOSTS: 5, Unit.MONEY_MICROS: 7}
     assert policy.rules.prices["hardware.*"].money_micros == 1000
-    assert policy.rules.stuck_seconds == {"default": 30, "T3_EXECUTOR": 60}
     assert (policy.rules.publishing.simulate_days, policy.rules.publishing.most_flips) == (7, 3)
 
 
