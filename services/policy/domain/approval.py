@@ -222,10 +222,15 @@ def _as_demanded(approval: Approval, requested: ApprovalRequested, command: UseA
     demand = command.demand
     if demand is None:
         return
+    if not enough(approval, demand):
+        raise ApprovalMismatch(command.approval_id, f"rule ({requested.rule or 'an older one'})")
+
+
+def enough(approval: Approval, demand: Demand) -> bool:
+    """Whether those who have approved it are as many as `demand` asks for, and the right ones."""
     said_yes = {each.by for each in approval.votes} | {approval.answered.by if approval.answered else ""}
     named = said_yes.intersection(demand.approvers) if demand.approvers else said_yes
-    if len(named) < demand.needed:
-        raise ApprovalMismatch(command.approval_id, f"rule ({requested.rule or 'an older one'})")
+    return len(named) >= demand.needed
 
 
 def _same(requested: ApprovalRequested, command: RequestApproval | UseApproval) -> None:

@@ -11,10 +11,24 @@ from datetime import datetime
 
 from services.policy.domain.action import Action, Packet
 from services.policy.domain.agent import Agent
-from services.policy.domain.decision import DecisionRecord, Judgement, Verdict
+from services.policy.domain.approval import Approval, enough
+from services.policy.domain.decision import DecisionRecord, Judgement, Verdict, approved
+from services.policy.domain.demand import Demand, demand_of
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.votes import VOTER
 
+NO_GOOD = frozenset(
+    {
+        "APPROVAL_UNKNOWN",
+        "APPROVAL_PENDING",
+        "APPROVAL_REJECTED",
+        "APPROVAL_EXPIRED",
+        "APPROVAL_USED",
+        "CHANGES_REQUESTED",
+        "DIGEST_MISMATCH",
+    }
+)
+"""Why an approval that was shown was no good. It would not have been under another set."""
 MOST_NAMED = 1000
 """So many agents and so many actions are counted by name; those beyond, together under `*`."""
 
@@ -82,13 +96,14 @@ class Simulated:
 class Then:
     """A recorded decision and what it rested on when it was made; `policy` is None if its set is not known any more.
 
-    `reserved` says that something was set aside for it.
+    `approval` is the one it was asked with; `reserved` says that something was set aside for it.
     """
 
     record: DecisionRecord
     agent: Agent
     packet: Packet | None
     policy: PolicySet | None
+    approval: Approval | None = None
     reserved: bool = False
 
 
@@ -139,8 +154,8 @@ def decided_elsewhere(record: DecisionRecord) -> bool:
 def as_then(then: Then, again: Judgement, policy: PolicySet) -> Judgement:
     """What the decision comes to when `policy` says `again`: the word of an approver, of OPA or of a budget holds.
 
-    An approval holds where the same rule asks for one, in the same words: as many votes of the same people. A budget of
-    the set holds where its budgets are the same; of others, see `spending`.
+    A yes holds where those who said it are as many, and the ones, that the rule asks for now. A budget of the set holds
+    where its budgets are the same; of others, see `spending`.
     """
     record = then.record
     recorded = Judgement(record.verdict, record.rule, record.reason, record.explanation)
@@ -152,11 +167,26 @@ def as_then(then: Then, again: Judgement, policy: PolicySet) -> Judgement:
         record.rule.startswith("budget.set.") and counts_anew(then, policy)
     ):
         return recorded
-    if again.verdict is not Verdict.NEEDS_APPROVAL or record.rule != again.rule or not record.approval_id:
+    if again.verdict is not Verdict.NEEDS_APPROVAL or not record.approval_id:
         return again
-    before = then.policy or policy
-    same = before.approval_rules.get(again.rule) == policy.approval_rules.get(again.rule)
-    return recorded if same and record.reason != "APPROVAL_REQUIRED" else again
+    if record.reason in NO_GOOD:
+        return recorded
+    demand = demand_of(policy, again.rule)
+    return approved(again, record.approval_id) if _given(then.approval, record, demand) else again
+
+
+def _given(approval: Approval | None, record: DecisionRecord, demand: Demand) -> bool:
+    """Whether it was given for exactly this, has not been spent on something else, and by as many as `demand` asks."""
+    if approval is None or approval.requested is None or approval.answered is None:
+        return False
+    asked, used = approval.requested, approval.used
+    return (
+        approval.answered.approved
+        and (asked.action_digest, asked.run_id, asked.agent_id)
+        == (record.action_digest, record.run_id, record.agent_id)
+        and (used is None or used.decision_id == record.decision_id)
+        and enough(approval, demand)
+    )
 
 
 def counts_anew(then: Then, policy: PolicySet) -> bool:

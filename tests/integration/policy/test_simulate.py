@@ -20,11 +20,13 @@ from kernel.ports import Seal
 from provost.policy.v1 import policy_pb2 as pb
 from services.policy.adapters.simulating.running import ChildSimulations
 from services.policy.domain.action import Mode
+from services.policy.domain.approval import ApprovalRequested, ApprovalUsed
 from services.policy.domain.decision import DecisionRecord, Verdict
 from services.policy.domain.flips import Simulated, Simulation
 from services.policy.domain.policyset_published import PolicySetPublished
 from services.policy.domain.revocation import AgentRevoked
 from services.policy.domain.tier import Tier
+from services.policy.domain.votes import ApprovalAnswered
 from tests.fakes.decided_history import AT, SETS, TENANT, Written, an_agent, approved, changed, decided
 from tests.fakes.nats_server import NatsServer
 from tests.fakes.wait import until
@@ -103,7 +105,7 @@ async def test_the_set_it_was_decided_under_flips_nothing(
     assert (last.totals.decisions, last.totals.flips, last.totals.left_out) == (27, 0, {})
 
 
-async def test_what_was_approved_stays_allowed_where_the_same_approval_is_asked_for(
+async def test_what_was_approved_stays_allowed_where_no_more_is_asked_for(
     simulations: ChildSimulations, events: Connection
 ) -> None:
     log = Written(events)
@@ -112,12 +114,26 @@ async def test_what_was_approved_stays_allowed_where_the_same_approval_is_asked_
     waits = decided("service.restart", agent=agent, environment="production")
     assert waits.verdict is Verdict.NEEDS_APPROVAL
     await log.decisions([waits])
-    await log.decisions([approved(waits)])
+    allowed = approved(waits)
+    requested = ApprovalRequested(
+        "approval-1", waits.action, allowed.action_digest, waits.run_id, waits.task_id, waits.agent_id,
+        "service:orchestrator", "", AT, AT, rule=waits.rule,
+    )  # fmt: skip
+    for event in (
+        requested,
+        ApprovalAnswered("approval-1", waits.run_id, True, "key:alice", "", AT),
+        ApprovalUsed("approval-1", allowed.decision_id, waits.run_id, AT),
+    ):
+        await log.put("policy", "approval", "approval-1", event)
+    await log.decisions([allowed])
     same = changed("2", ("Restarts one service.", "Restarts a service."))
     last, _ = await told(simulations, Simulation(TENANT, same))
     assert (last.totals.decisions, last.totals.flips) == (2, 0)
     two = changed("3", ("  - id: production\n", "  - id: production\n    needs: 2\n"))
     _, every = await told(simulations, Simulation(TENANT, two))
+    assert flips_of(every) == [("service.restart", "ALLOW", "NEEDS_APPROVAL", "APPROVAL_REQUIRED")]
+    others = changed("4", ("  - id: production\n", "  - id: production\n    approvers: [key:bob]\n"))
+    _, every = await told(simulations, Simulation(TENANT, others))
     assert flips_of(every) == [("service.restart", "ALLOW", "NEEDS_APPROVAL", "APPROVAL_REQUIRED")]
     none = changed("4", ("  - id: production\n    environments: [production]\n", ""))
     _, every = await told(simulations, Simulation(TENANT, none))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from services.policy.domain.approval import Approval, ApprovalRequested, ApprovalUsed
 from services.policy.domain.decision import DecisionRecord, Judgement, Verdict
 from services.policy.domain.flips import (
     MOST_NAMED,
@@ -16,8 +17,9 @@ from services.policy.domain.flips import (
     decided_elsewhere,
     flip_of,
 )
-from services.policy.domain.policyset_rules import ApprovalRule
+from services.policy.domain.policyset import PolicySet
 from services.policy.domain.tier import Tier
+from services.policy.domain.votes import ApprovalAnswered, ApprovalVoted, Vote
 from tests.fakes.decided_history import AT, DEFAULT, SETS, an_agent, changed, decided
 
 ALLOW = Judgement(Verdict.ALLOW, "tier.T1_OPERATOR", "ALLOWED_BY_TIER", "")
@@ -39,18 +41,53 @@ def recorded(verdict: Verdict, reason: str, rule: str = "approval.production", a
     return Then(record, an_agent(), None, DEFAULT)
 
 
-APPROVED = recorded(Verdict.ALLOW, "ALLOWED_BY_APPROVAL", approval_id="a-1")
+def given(then: Then, *by: str, approved: bool = True) -> Then:
+    """With its approval, answered by these; the last one closes it."""
+    record = then.record
+    requested = ApprovalRequested(
+        record.approval_id, record.action, record.action_digest, record.run_id, record.task_id, record.agent_id,
+        "service:orchestrator", "", AT, AT, needed=len(by),
+    )  # fmt: skip
+    votes = tuple(
+        ApprovalVoted(record.approval_id, record.run_id, Vote.APPROVE, each, "", AT) for each in by[:-1]
+    )
+    answered = ApprovalAnswered(record.approval_id, record.run_id, approved, by[-1], "", AT)
+    used = ApprovalUsed(record.approval_id, record.decision_id, record.run_id, AT) if approved else None
+    return replace(then, approval=Approval(requested, votes, answered, used))
+
+
+APPROVED = given(recorded(Verdict.ALLOW, "ALLOWED_BY_APPROVAL", approval_id="a-1"), "key:alice")
 REJECTED = recorded(Verdict.DENY, "APPROVAL_REJECTED", approval_id="a-1")
 
 
-def test_an_approval_holds_where_the_same_rule_asks_in_the_same_words() -> None:
-    assert as_then(APPROVED, asks("approval.production"), DEFAULT).verdict is Verdict.ALLOW
-    assert as_then(REJECTED, asks("approval.production"), DEFAULT).verdict is Verdict.DENY
-    assert as_then(APPROVED, asks("approval.architect"), DEFAULT).verdict is Verdict.NEEDS_APPROVAL
-    stricter = SETS.read(SETS.default_document)
-    rule: ApprovalRule = stricter.approval_rules["approval.production"]
-    stricter.approval_rules = stricter.approval_rules | {"approval.production": replace(rule, needs=2)}
-    assert as_then(APPROVED, asks("approval.production"), stricter).verdict is Verdict.NEEDS_APPROVAL
+def stricter(needs: int, *approvers: str) -> PolicySet:
+    policy = SETS.read(SETS.default_document)
+    rule = replace(policy.approval_rules["approval.production"], needs=needs, approvers=approvers)
+    policy.approval_rules = policy.approval_rules | {"approval.production": rule}
+    return policy
+
+
+def test_an_approval_holds_where_no_more_and_no_others_are_asked() -> None:
+    asked = asks("approval.production")
+    assert as_then(APPROVED, asked, DEFAULT).verdict is Verdict.ALLOW
+    assert as_then(APPROVED, asks("mode.assisted"), DEFAULT).verdict is Verdict.ALLOW
+    assert as_then(REJECTED, asked, DEFAULT).verdict is Verdict.DENY
+    assert as_then(APPROVED, asked, stricter(2)).verdict is Verdict.NEEDS_APPROVAL
+    two = given(APPROVED, "key:alice", "key:bob")
+    assert as_then(two, asked, stricter(2)).verdict is Verdict.ALLOW
+    assert as_then(two, asked, stricter(1, "key:bob")).verdict is Verdict.ALLOW
+    assert as_then(two, asked, stricter(1, "key:carol")).verdict is Verdict.NEEDS_APPROVAL
+
+
+def test_an_approval_is_for_exactly_that_and_once() -> None:
+    asked = asks("approval.production")
+    other = replace(APPROVED, record=replace(APPROVED.record, action_digest="sha256:00"))
+    assert as_then(other, asked, DEFAULT).verdict is Verdict.NEEDS_APPROVAL
+    spent = replace(APPROVED, record=replace(APPROVED.record, decision_id="another"))
+    assert as_then(spent, asked, DEFAULT).verdict is Verdict.NEEDS_APPROVAL
+    used = replace(spent, record=replace(spent.record, verdict=Verdict.DENY, reason="APPROVAL_USED"))
+    assert as_then(used, asked, DEFAULT).verdict is Verdict.DENY
+    assert as_then(replace(APPROVED, approval=None), asked, DEFAULT).verdict is Verdict.NEEDS_APPROVAL
 
 
 def test_what_needs_no_approval_any_more_needs_none() -> None:

@@ -9,6 +9,7 @@ from kernel.events import Recorded
 from provost.state.v1 import events_pb2 as state_events_pb2
 from services.policy.domain.action import Packet
 from services.policy.domain.agent import AGENT, Agent
+from services.policy.domain.approval import APPROVAL, Approval
 from services.policy.domain.closing import Closing, ReservationsClosed
 from services.policy.domain.decision import DecisionsMade
 from services.policy.domain.faults import PolicySetInvalid
@@ -27,6 +28,7 @@ def filters(tenant: str) -> tuple[str, ...]:
     """What has to be read of the log."""
     return (
         f"evt.{tenant}.policy.agent.*.*",
+        f"evt.{tenant}.policy.approval.*.*",
         f"evt.{tenant}.policy.policyset.*.*",
         f"evt.{tenant}.policy.decisions.*.DecisionsMade",
         f"evt.{tenant}.policy.budget.*.DecisionsMade",
@@ -53,6 +55,7 @@ class History:
         self._tally = tally
         self._closed = closed
         self._agents: dict[str, Agent | None] = {}
+        self._approvals: dict[str, Approval] = {}
         self._packets: dict[str, Packet] = {}
         self._labels: dict[str, tuple[str, ...]] = {}
         default = reader.read(reader.default_document)
@@ -74,6 +77,8 @@ class History:
             case _, "RunLabelled":
                 said = state_events_pb2.RunLabelled.FromString(recorded.payload)
                 self._labels[said.run_id] = (*self._labels.get(said.run_id, ()), *said.labels)
+            case "approval", _:
+                self._approval(key, recorded)
             case "agent", _:
                 self._agent(key, recorded)
 
@@ -103,6 +108,7 @@ class History:
                 at_tier(agent, record),
                 self._packets.get(record.agent_id),
                 self._policy(record.policy_version),
+                self._approvals.get(record.approval_id) if record.approval_id else None,
                 record.decision_id in reserved,
             )
 
@@ -137,6 +143,14 @@ class History:
         except Unreadable as problem:
             _log.error("agent not read", problem=problem.text)
             self._agents[agent_id] = None  # as for live decisions: nothing is known of it any more
+
+    def _approval(self, approval_id: str, recorded: Recorded) -> None:
+        known = self._approvals.get(approval_id, APPROVAL.initial)
+        try:
+            self._approvals[approval_id] = APPROVAL.evolve(known, self._codec.decode(recorded))  # type: ignore[arg-type]
+        except Unreadable as problem:
+            _log.error("approval not read", problem=problem.text)
+            self._approvals.pop(approval_id, None)
 
     def _packet(self, agent_id: str, recorded: Recorded) -> None:
         try:
