@@ -107,12 +107,7 @@ class Writer:
     async def close(self) -> None:
         """Let go; others may lead then."""
         async with self._alone:
-            connection, self._connection, self._edge = self._connection, None, None
-            if connection is not None:
-                try:
-                    await connection.close(timeout=5)
-                except FAILURES:
-                    connection.terminate()
+            await self._let_go()
 
     async def _append(self, connection: Connection, messages: Sequence[Message]) -> Position:
         known = await self._known(connection)
@@ -140,13 +135,21 @@ class Writer:
 
     async def _connected(self) -> Connection:
         user = self._database.user
-        if self._connection is not None and user != self._user:
-            self._connection.terminate()
+        if user != self._user:
+            await self._let_go()  # its session ends before the next one asks for the lock
         if self._connection is None or self._connection.is_closed():
             self._edge, self._user = None, user
             self._connection = await self._database.connect(self._schema, self._seconds, _POINT_LOOKUPS)
             await self._connection.execute(_DURABLY if self._durable else "SET synchronous_commit = off")
         return self._connection
+
+    async def _let_go(self) -> None:
+        connection, self._connection, self._edge = self._connection, None, None
+        if connection is not None:
+            try:
+                await connection.close(timeout=5)
+            except FAILURES:
+                connection.terminate()
 
 
 def stands_by() -> Unavailable:
