@@ -24,10 +24,9 @@ from services.policy.domain.reservation import BudgetScope, Charge, Reservation
 MAX_LIVE = 20_000
 MAX_FLEETING = 10_000
 """Counters of runs and tasks; those of agents and the tenant are as many as there are agents, times budgets."""
-MAX_LASTING = 100_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COME_AND_GO = frozenset({BudgetScope.RUN, BudgetScope.TASK})
-_LASTING, _FLEETING, _NONE_CLOSED = Counters(MAX_LASTING), Counters(MAX_FLEETING), ClosedOnes()
+_LASTING, _FLEETING, _NONE_CLOSED = Counters(None), Counters(MAX_FLEETING), ClosedOnes()
 
 
 @dataclass(frozen=True, slots=True)

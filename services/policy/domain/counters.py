@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
+from zlib import crc32
 
 from services.policy.domain.amounts import Amounts, Unit
 from services.policy.domain.reservation import BudgetScope
@@ -129,61 +130,86 @@ class Tally:
         sums[2] += sign * amounts.money_micros
 
 
+SHELVES = 64
+_LOOK_EVERY = 256
+
+
 class Counters:
-    """Counters of a few scopes, the one that was touched longest ago first. Immutable: `changed` makes another."""
+    """Counters of a few scopes, on shelves, so that a change copies little. Immutable: `changed` makes another.
 
-    __slots__ = ("_kept", "_most")
+    `most` of them are kept, those that were touched last; None: only windows that have ended are forgotten. What
+    somebody has set aside is never forgotten. Which ones go follows from what was counted, and is the same everywhere.
+    """
 
-    def __init__(self, most: int, kept: Mapping[Key, Counter] = MappingProxyType({})) -> None:
+    __slots__ = ("_most", "_shelves")
+
+    def __init__(self, most: int | None, shelves: tuple[Mapping[Key, Counter], ...] = ()) -> None:
         self._most = most
-        self._kept = kept
+        self._shelves = shelves or (_NO_COUNTERS,) * SHELVES
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return sum(map(len, self._shelves))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Counters) and list(self._kept.items()) == list(other._kept.items())
+        return isinstance(other, Counters) and [list(each.items()) for each in self._shelves] == [
+            list(each.items()) for each in other._shelves
+        ]
 
     def __hash__(self) -> int:
-        return hash(tuple(self._kept))
+        return hash(self.keys())
 
     def keys(self) -> tuple[Key, ...]:
-        return tuple(self._kept)
+        return tuple(key for shelf in self._shelves for key in shelf)
 
     def tally(self, key: Key, window: int) -> Tally:
         """To count in `window`: empty when the counter is of an older one, and in its own when that is newer."""
-        known = self._kept.get(key)
+        known = self.get(key)
         return Tally(Counter(window) if known is None or known.window < window else known)
 
     def get(self, key: Key) -> Counter | None:
-        return self._kept.get(key)
+        return self._shelves[_shelf(key)].get(key)
 
     def changed(self, tallies: Mapping[Key, Tally], now_seconds: int) -> "Counters":
-        """With `tallies` in place, and without what is too many: first windows that have ended, then the longest idle.
-
-        What somebody has set aside is never forgotten.
-        """
-        kept = dict(self._kept)
+        """With `tallies` in place, and without what is too many."""
+        touched: dict[int, dict[Key, Counter]] = {}
         for key, tally in tallies.items():
-            kept.pop(key, None)
-            kept[key] = tally.counter()
-        if len(kept) > self._most + self._most // 10:
-            kept = _thinned(kept, self._most, now_seconds)
-        return Counters(self._most, kept)
+            number = _shelf(key)
+            shelf = touched.get(number)
+            if shelf is None:
+                shelf = touched[number] = dict(self._shelves[number])
+            shelf.pop(key, None)
+            shelf[key] = tally.counter()
+        for number, shelf in touched.items():
+            before = len(self._shelves[number])
+            touched[number] = self._thinned(shelf, before, now_seconds) if len(shelf) > before else shelf
+        return Counters(self._most, tuple(touched.get(n, shelf) for n, shelf in enumerate(self._shelves)))
+
+    def _thinned(self, shelf: dict[Key, Counter], before: int, now_seconds: int) -> dict[Key, Counter]:
+        if self._most is None:
+            look = len(shelf) // _LOOK_EVERY > before // _LOOK_EVERY
+            return _under_way(shelf, now_seconds) if look else shelf
+        most = self._most // SHELVES
+        if len(shelf) <= most + most // 8:
+            return shelf
+        left = _under_way(shelf, now_seconds)
+        for key in [key for key, counter in left.items() if counter.at_rest][: max(0, len(left) - most)]:
+            del left[key]
+        return left
 
 
-def _thinned(kept: Mapping[Key, Counter], most: int, now_seconds: int) -> dict[Key, Counter]:
-    left = {
+_NO_COUNTERS: Mapping[Key, Counter] = MappingProxyType({})
+
+
+def _shelf(key: Key) -> int:
+    return crc32(key.scope_id.encode()) % SHELVES
+
+
+def _under_way(shelf: Mapping[Key, Counter], now_seconds: int) -> dict[Key, Counter]:
+    """Those whose window has not ended, or in which something is set aside."""
+    return {
         key: counter
-        for key, counter in kept.items()
+        for key, counter in shelf.items()
         if not key.window_seconds
         or (counter.window + 1) * key.window_seconds > now_seconds
         or not counter.at_rest
     }
-    too_many = len(left) - most
-    if too_many <= 0:
-        return left
-    idle = [key for key, counter in left.items() if counter.at_rest][:too_many]
-    for key in idle:
-        del left[key]
-    return left

@@ -26,8 +26,8 @@ def limit(unit: int, most: int) -> pb.Limit:
 async def budget(
     running: Running, *limits: pb.Limit, scope: int = pb.BUDGET_SCOPE_AGENT, **fields: Any
 ) -> Any:
-    wanted = {"scope_id": "sre-1"} | fields
-    return await running.call("SetBudget", pb.SetBudgetRequest(scope=scope, limits=limits, **wanted), **ADMIN)
+    wanted: dict[str, Any] = {"scope": scope, "scope_id": "sre-1"} | fields
+    return await running.call("SetBudget", pb.SetBudgetRequest(limits=limits, **wanted), **ADMIN)
 
 
 async def ready(running: Running, agent_id: str = "sre-1") -> None:
@@ -211,7 +211,7 @@ async def test_only_admins_set_budgets_and_nobody_is_exempt(running: Running) ->
 async def test_a_limit_that_cannot_be_is_refused(
     running: Running, fields: dict[str, Any], reason: str
 ) -> None:
-    wanted = {"scope": pb.BUDGET_SCOPE_AGENT, "scope_id": "sre-1"} | fields
+    wanted: dict[str, Any] = {"scope": pb.BUDGET_SCOPE_AGENT, "scope_id": "sre-1"} | fields
     with pytest.raises(Invalid) as refused:
         await running.call("SetBudget", pb.SetBudgetRequest(**wanted), **ADMIN)
     assert refused.value.reason == reason
@@ -358,7 +358,9 @@ async def test_the_set_says_who_may_spend_what_and_what_things_cost(running: Run
     )
     assert (await ask(running, agent_id="chief")).verdict == ALLOW, "another tier has another budget"
     await budget(running, limit(pb.UNIT_ACTIONS, 1), scope=pb.BUDGET_SCOPE_TENANT, scope_id="")
-    tight = [await ask(running, agent_id="chief") for _ in range(2)]  # what was before it is not counted in it
+    tight = [
+        await ask(running, agent_id="chief") for _ in range(2)
+    ]  # what was before it is not counted in it
     assert [each.verdict for each in tight] == [ALLOW, DENY]
     assert tight[1].rule == "budget.hand", "the tightest holds"
     assert await lines(running) == [

@@ -9,7 +9,7 @@ from services.policy.domain.amounts import MAX_AMOUNT, NOTHING, Amounts, Unit, c
 from services.policy.domain.budget import Budgets, evolve, set_by_hand
 from services.policy.domain.closing import Closing
 from services.policy.domain.counters import Key
-from services.policy.domain.drawing import BudgetRefusal
+from services.policy.domain.drawing import Applied, BudgetRefusal
 from services.policy.domain.faults import (
     AmountInvalid,
     ReservationClosed,
@@ -220,7 +220,11 @@ def test_errors_refuse_what_comes_next() -> None:
     told: list[int] = []
 
     def errors(n: int) -> BudgetRefusal | None:
-        return refusal(EMPTY, draw("a", limit), lambda _, since: told.append(since) or n)
+        def count(_: Applied, since_seconds: int) -> int:
+            told.append(since_seconds)
+            return n
+
+        return refusal(EMPTY, draw("a", limit), count)
 
     assert errors(1) is None
     refused = errors(2)
@@ -255,18 +259,30 @@ def test_live_reservations_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(three, tuple)
 
 
-def test_counters_of_runs_are_bounded_and_those_in_use_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counters_of_runs_are_bounded_and_those_in_use_stay() -> None:
     limit = rule({ACTIONS: 5}, BudgetScope.RUN)
     budgets, _ = reserved(EMPTY, draw("held", limit, run_id="held"))
     most = budgets_of.MAX_FLEETING
-    for start in range(0, most + most // 10, 1000):
+    for start in range(0, 2 * most, 1000):
         ids = [f"r{n}" for n in range(start, start + 1000)]
         budgets, _ = reserved(budgets, *(draw(each, limit, run_id=each) for each in ids))
         budgets, _ = closed(budgets, *(settle(each, Amounts(1)) for each in ids))
-    assert len(budgets.fleeting) <= most + most // 10
+    assert len(budgets.fleeting) <= most + most // 8
     assert used(budgets, ACTIONS, Key("set.daily", BudgetScope.RUN, "held", 0)) == (0, 1)
     assert used(budgets, ACTIONS, Key("set.daily", BudgetScope.RUN, "r0", 0)) == (0, 0)
-    assert used(budgets, ACTIONS, Key("set.daily", BudgetScope.RUN, f"r{most}", 0)) == (1, 0)
+    assert used(budgets, ACTIONS, Key("set.daily", BudgetScope.RUN, f"r{2 * most - 1}", 0)) == (1, 0)
+
+
+def test_what_agents_have_spent_is_never_forgotten_and_windows_that_ended_are() -> None:
+    ever, minute = rule({ACTIONS: 5}), rule({ACTIONS: 5}, id="minute", window_seconds=60)
+    budgets, n = EMPTY, 12_000
+    for start in range(0, n, 1500):
+        ids = [f"a{number}" for number in range(start, start + 1500)]
+        draws = (draw(each, ever, minute, agent_id=each, seconds=start / 10) for each in ids)
+        budgets, _ = reserved(budgets, *draws)
+        budgets, _ = closed(budgets, *(settle(each, Amounts(1), start / 10) for each in ids))
+    assert n <= len(budgets.lasting) < 2 * n
+    assert used(budgets, ACTIONS, Key("set.daily", BudgetScope.AGENT, "a0", 0)) == (1, 0)
 
 
 def test_amounts_are_whole_bounded_and_priced() -> None:

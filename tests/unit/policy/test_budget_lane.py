@@ -292,7 +292,7 @@ async def _two_replicas(steps: list[tuple[int, str, int, str]], together: int) -
                         await lane.close([settle(f"d-q{n}", Amounts(1))], CAUSE)
                     case "refund":
                         await lane.close([settle(f"d-q{n}", NOTHING)], CAUSE)
-                    case "expire":
+                    case _:
                         await lane.close([settle(f"d-q{n}", None)], CAUSE)
             except Unavailable:
                 return  # and nobody may count on it

@@ -75,15 +75,15 @@ class Machine(RuleBasedStateMachine):
     @rule(ids=st.lists(IDS, min_size=1, max_size=4), share=st.sampled_from([None, 0, 1, 2]))
     def end(self, ids: list[str], share: int | None) -> None:
         closes = []
-        for each in ids:
-            live = self.budgets.live.get(each)
+        for name in ids:
+            live = self.budgets.live.get(name)
             held = live.amounts if live is not None else Amounts(1)
-            part = (
-                None
-                if share is None
-                else Amounts(*(n * share // 2 for n in (held.actions, held.tokens, held.money_micros)))
-            )
-            closes.append(Close(each, part, "x", self.now))
+            part = None
+            if share is not None:
+                part = Amounts(
+                    held.actions * share // 2, held.tokens * share // 2, held.money_micros * share // 2
+                )
+            closes.append(Close(name, part, "x", self.now))
         outcomes = close(self.budgets, closes)
         for each, outcome in zip(closes, outcomes, strict=True):
             if each.reservation_id in self.budgets.live and ids.count(each.reservation_id) == 1:
@@ -117,6 +117,8 @@ class Machine(RuleBasedStateMachine):
                     for closing in closings:
                         for charge in made.pop(closing.reservation_id).charges:
                             tokens[charge] += closing.charged.tokens
+                case _:
+                    raise AssertionError(f"nobody here does this: {event}")
         assert made == dict(self.budgets.live)
         for reservation in made.values():
             for charge in reservation.charges:
