@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    sys.path.insert(0, sys.argv[1])
-    from opa_bindings import OpaEngine  # type: ignore[import-not-found]
-
+    sys.path.insert(0, sys.argv[1])  # requirements/opa.lock, in a folder of its own
     files = Path(sys.argv[2])
-    engine = OpaEngine()
+    engine: Any = import_module("opa_bindings").OpaEngine()
     engine.add_data(json.loads((files / "data.json").read_text("utf-8")))
     for module in sorted(files.rglob("*.rego")):
         engine.add_policy(module.name, module.read_text("utf-8"))

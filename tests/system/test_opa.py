@@ -1,13 +1,14 @@
 """The same requests, decided by Provost's own rules and by OPA's own engine over HTTP: the same answers."""
 
 import random
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from deploy.opa.files import files_of
 from services.policy.adapters.opa import OpaServer
 from services.policy.adapters.policyset_yaml import YamlPolicySets
 from services.policy.adapters.rego import RegoRules
@@ -17,6 +18,7 @@ from services.policy.domain.question import Question, Verdict
 from services.policy.domain.rules import RuleOutcome, rule_input
 from services.policy.domain.tier import Tier
 from tests.fakes.opa_server import OpaProcess
+from tests.unit.house.skeleton import REPOSITORY
 from tests.unit.policy.words import agent
 
 pytestmark = pytest.mark.system
@@ -24,16 +26,14 @@ pytestmark = pytest.mark.system
 REQUESTS = 1000
 SEED = 4
 TASK = "task-1"
-DOCUMENT = (Path(__file__).parent / "opa_set.yaml").read_text("utf-8")
-POLICY = YamlPolicySets().check(DOCUMENT)
+SET = Path(__file__).with_name("opa_set.yaml")
+POLICY = YamlPolicySets().check(SET.read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpaProcess]:
     files = tmp_path_factory.mktemp("opa")
-    for name, content in files_of(DOCUMENT).items():
-        (files / name).parent.mkdir(exist_ok=True)
-        (files / name).write_text(content, "utf-8")
+    subprocess.run([sys.executable, REPOSITORY / "deploy/opa/files.py", SET, files], check=True)
     process = OpaProcess(files)
     yield process
     process.stop()
@@ -80,7 +80,7 @@ async def test_a_thousand_requests_come_out_alike(server: OpaProcess) -> None:
         rule_input(action, context, agent(tier), packet, labels, at)
         for action, context, tier, packet, labels, at in asked
     ]
-    rules, opa = RegoRules(), OpaServer(server.url)
+    rules, opa = RegoRules(), OpaServer(server.url, deadline_seconds=10.0)
     try:
         said = rules.judge(POLICY, inputs)
         theirs = await opa.judge(inputs)

@@ -23,8 +23,9 @@ _log = get_logger("policy.opa")
 class OpaServer:
     """Implements `Opa` by OPA's REST API, over connections that are kept open."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         self._endpoint = endpoint.rstrip("/")
+        self._deadline_seconds = deadline_seconds
         self._client: AsyncClient | None = None
         self._places = asyncio.Semaphore(AT_ONCE)
         self._problem = ""
@@ -47,9 +48,10 @@ class OpaServer:
         """Whether it is there, found out by asking its health; yes when there is none to ask."""
         if not self.set:
             return True
+        client = self._http()
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                response = await self._http().get(f"{self._endpoint}/health")
+                response = await client.get(f"{self._endpoint}/health")
             problem = "" if response.status_code == 200 else f"its health is {response.status_code}"
         except (OSError, TimeoutError, _error()) as failure:
             problem = f"it does not answer ({type(failure).__name__})"
@@ -68,15 +70,18 @@ class OpaServer:
         async with self._places:
             if failures:
                 return RuleOutcome(failed=failures[0])
+            client = self._http()
             try:
-                async with asyncio.timeout(DEADLINE_SECONDS):
-                    response = await self._http().post(
+                async with asyncio.timeout(self._deadline_seconds):
+                    response = await client.post(
                         self._endpoint + PATH,
                         content=json.dumps({"input": value}).encode("utf-8", "replace"),
                         headers={"content-type": "application/json"},
                     )
             except TimeoutError:
-                failures.append(f"the OPA server has not answered within {DEADLINE_SECONDS * 1000:.0f} ms")
+                failures.append(
+                    f"the OPA server has not answered within {self._deadline_seconds * 1000:.0f} ms"
+                )
             except (OSError, _error()) as failure:
                 failures.append(f"the OPA server cannot be reached ({type(failure).__name__})")
             else:
@@ -94,7 +99,10 @@ class OpaServer:
 
             limits = Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE)
             self._client = AsyncClient(
-                timeout=PROBE_SECONDS, limits=limits, trust_env=False, follow_redirects=False
+                timeout=max(PROBE_SECONDS, self._deadline_seconds),
+                limits=limits,
+                trust_env=False,
+                follow_redirects=False,
             )
         return self._client
 
