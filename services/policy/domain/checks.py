@@ -21,11 +21,25 @@ BEFORE_EXECUTE = ("BOOTSTRAP", "PREFLIGHT", "PLAN")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One look: what it is called, what there is to say when it refuses nothing, and the look itself."""
+    """One look: what it is called, what there is to say when it refuses nothing, and the look itself.
+
+    Some look into the packet or the policy set: `into`. Where there is none, an earlier one has refused.
+    """
 
     rule: str
     passes: str
     refusal: Callable[[Question], Judgement | None]
+    into: str = ""
+
+    def can_look(self, question: Question) -> bool:
+        """Whether what it looks into is there."""
+        match self.into:
+            case "packet":
+                return question.packet is not None
+            case "policy":
+                return question.policy is not None
+            case _:
+                return True
 
 
 def revoked(agent: Agent) -> Judgement | None:
@@ -227,19 +241,19 @@ EARLY = (
     Check("agent.revoked", "it is not revoked", _revoked),
     Check("agent.suspended", "it is not suspended", _suspended),
     Check("packet.present", "it has an instruction packet for the task", _no_packet),
-    Check("packet.forbidden", "the packet does not forbid the action", _forbidden),
-    Check("packet.scope", "the packet's scope leaves room for it", _out_of_scope),
-    Check("packet.required_steps", "no step that has to come before was skipped", _step_skipped),
+    Check("packet.forbidden", "the packet does not forbid the action", _forbidden, "packet"),
+    Check("packet.scope", "the packet's scope leaves room for it", _out_of_scope, "packet"),
+    Check("packet.required_steps", "no step that has to come before was skipped", _step_skipped, "packet"),
     Check("budget", "every budget has enough left", _budget_spent),
     Check("policy.readable", "the policy set can be read", _unreadable),
-    Check("tier", "the agent's tier may do this", _outside_table),
+    Check("tier", "the agent's tier may do this", _outside_table, "policy"),
     Check("mode.known", "the run's mode is known", _mode_unknown),
-    Check("flow", "no flow rule keeps the run's labels from it", _flow_denied),
+    Check("flow", "no flow rule keeps the run's labels from it", _flow_denied, "policy"),
 )
 """What can be looked at without asking anybody."""
 
 LATE = (
-    Check("rule", "no custom rule refuses it", _rule_denied),
+    Check("rule", "no custom rule refuses it", _rule_denied, "policy"),
     Check("opa", "no OPA server refuses it", _opa_denied),
 )
 """What has to be asked first, and is only asked of what nothing else refuses."""

@@ -21,9 +21,9 @@ from services.policy.domain.reservation import Reservation
 from services.policy.domain.tier import Tier
 
 __all__ = [
-    "Change", "DecisionRecord", "DecisionsMade", "Judgement", "Looked", "Question", "Verdict", "approval_refused",
-    "approved", "asked_otherwise", "heard", "judge", "looked_at", "powerless", "refused", "revoked", "shown",
-    "spent", "token_refused",
+    "Change", "DecisionRecord", "DecisionsMade", "Judgement", "Looked", "Question", "Verdict", "all_changes",
+    "approval_refused", "approved", "heard", "judge", "looked_at", "powerless", "refused", "revoked", "shown", "spent",
+    "token_refused",
 ]  # fmt: skip
 
 DRY_RUN = "dry_run"
@@ -130,6 +130,22 @@ def looked_at(question: Question) -> Iterator[Looked]:
     judgement = _unrefused(question)
     passed = judgement.verdict is Verdict.ALLOW
     yield Looked("approval", passed, "no approval is needed." if passed else judgement.explanation)
+
+
+def all_changes(question: Question) -> tuple[Change, ...]:
+    """Everything that would have to change for a yes, and not just what comes first; nothing, if it is one."""
+    refusals = [
+        refusal
+        for check in EARLY
+        if check.can_look(question) and (refusal := check.refusal(question)) is not None
+    ]
+    if not refusals:
+        return judge(question).changes
+    # Custom rules and OPA were not asked: they say nothing of what is refused without them.
+    changes = [change for refusal in refusals for change in refusal.changes]
+    if question.policy is not None and granted(question) is not None and question.mode is not None:
+        changes += _unrefused(question).changes
+    return tuple(dict.fromkeys(changes))
 
 
 def approved(judgement: Judgement, approval_id: str) -> Judgement:

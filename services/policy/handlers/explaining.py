@@ -10,7 +10,7 @@ from kernel.events import Cause
 from kernel.ports import Following
 from services.policy.domain.action import Action, RunContext
 from services.policy.domain.amounts import Amounts
-from services.policy.domain.decision import Judgement, Looked, judge, looked_at
+from services.policy.domain.decision import Judgement, Looked, all_changes, judge, looked_at
 from services.policy.domain.faults import DeciderStale
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.tier import Tier
@@ -23,7 +23,10 @@ from services.policy.ports import Means
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`position` says up to which sequence of the log it is what Authorize would say."""
+    """`position` says up to which sequence of the log it is what Authorize would say.
+
+    The judgement's changes are all that it would take; Authorize names those of the first refusal.
+    """
 
     judgement: Judgement
     looked: tuple[Looked, ...]
@@ -70,7 +73,7 @@ class Explaining:
             facts = replace(facts, policy=self._policy(cause.tenant, policy_version))
         draws = self._judging.draws(cause.tenant, ask, facts, [("", "")], cause.at, None)
         (question,) = await self._judging.questions(cause.tenant, ask, facts, draws, cause.at)
-        judgement = judge(question)
+        judgement = replace(judge(question), changes=all_changes(question))
         agent, policy = facts.agent, facts.policy
         return Explanation(
             judgement,

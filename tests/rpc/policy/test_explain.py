@@ -46,6 +46,9 @@ async def test_it_says_what_authorize_says_and_nothing_is_written(
         each.ClearField("decision_id")
         each.ClearField("permit")
         each.ClearField("permit_expire_time")
+    assert list(said.decision.changes)[: len(decided.changes)] == list(decided.changes)
+    for each in (said.decision, decided):
+        each.ClearField("changes")
     assert said.decision == decided
     assert said.position >= before
 

@@ -10,7 +10,7 @@ from services.policy.domain.action import Mode, Packet
 from services.policy.domain.agent import AGENT, Agent, AgentRegistered
 from services.policy.domain.amounts import Unit
 from services.policy.domain.checks import EARLY, LATE
-from services.policy.domain.decision import Question, Verdict, judge, looked_at, powerless
+from services.policy.domain.decision import Question, Verdict, all_changes, judge, looked_at, powerless
 from services.policy.domain.drawing import BudgetRefusal
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import Capability, FlowRule, RegoModule, Rules
@@ -159,10 +159,8 @@ def test_only_what_every_check_lets_pass_is_not_denied(asked: Question) -> None:
     judgement = judge(asked)
     refusing = []
     for check in EARLY + LATE:  # each by itself, as far as what it looks at is there
-        if check.rule.startswith("packet.") and asked.packet is None:
-            refusing.append("packet")
-        elif check.rule in {"tier", "flow", "rule"} and asked.policy is None:
-            refusing.append("policy")
+        if not check.can_look(asked):
+            refusing.append(check.into)
         elif check.refusal(asked) is not None:
             refusing.append(check.rule)
     assert (judgement.verdict is Verdict.DENY) == bool(refusing)
@@ -179,3 +177,18 @@ def test_what_explain_looks_at_ends_where_the_judgement_comes_from(asked: Questi
         assert looked[-1].text == judgement.explanation
     if judgement.verdict is Verdict.DENY:
         assert looked[-1].rule == judgement.rule
+
+
+@given(questions)
+def test_all_changes_begin_with_those_of_the_judgement(asked: Question) -> None:
+    changes, first = all_changes(asked), judge(asked).changes
+    assert changes[: len(first)] == first
+    assert len(set(changes)) == len(changes)
+
+
+def test_everything_it_would_take_is_told_at_once() -> None:
+    packet = replace(PACKET, scope=("ansible.*",))
+    asked = question(action("hardware.replace"), packet=packet, tier=Tier.T1_OPERATOR)
+    assert [each.what for each in all_changes(asked)] == ["packet", "tier", "approval"]
+    higher = replace(asked, agent=agent(Tier.T4_ARCHITECT))
+    assert [each.what for each in all_changes(higher)] == ["packet", "approval"]
