@@ -7,7 +7,7 @@ set by hand are not counted anew.
 from collections.abc import Iterable
 
 from services.policy.domain.action import Mode
-from services.policy.domain.amounts import NOTHING, Amounts, Unit, cost_of
+from services.policy.domain.amounts import NOTHING, Amounts, cost_of
 from services.policy.domain.closing import Closing
 from services.policy.domain.counters import Counter, Key, Tally
 from services.policy.domain.decision import DecisionRecord
@@ -44,8 +44,7 @@ class Spending:
             return None
         draw = self._draw(record)
         for each, tally in self._drawn_on(draw):
-            limits = {unit: most for unit, most in each.limits.items() if unit is not Unit.ERRORS}
-            over = tally.over(limits, draw.amounts)
+            over = tally.over(each.limits, draw.amounts)  # of errors, which were not counted anew, it knows nothing
             if over is not None:
                 return BudgetRefusal.of(each, tally.window, *over)
         return None
