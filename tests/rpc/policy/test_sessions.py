@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from chassis import process
 from kernel.faults import Conflict, Denied, Invalid, NotFound, Refused, Unauthenticated
 from provost.policy.v1 import policy_pb2 as pb
 from services.policy.rpc.roles import ROLES
@@ -72,6 +73,28 @@ async def test_a_retried_secret_is_another_one_and_both_open(running: Running) -
     for made in (first, second):
         request_ = pb.CreateSessionRequest(role_id=made.role_id, secret_id=made.secret_id)
         assert (await running.call("CreateSession", request_)).session_token
+
+
+async def test_a_wrapped_secret_is_shown_once_to_whoever_has_the_token(running: Running) -> None:
+    await running.register()
+    made = await running.call("CreateSecret", pb.CreateSecretRequest(agent_id="sre-1", wrap_seconds=60))
+    assert (made.secret_id, bool(made.wrapping_token)) == ("", True)
+    left = made.wrapping_expire_time.ToDatetime(tzinfo=UTC) - process.now()
+    assert timedelta(seconds=50) < left <= timedelta(seconds=60)
+    unwrap = pb.UnwrapSecretRequest(wrapping_token=made.wrapping_token)
+    shown = await running.call("UnwrapSecret", unwrap, actor="key:nobody", roles=())
+    assert shown.role_id == made.role_id
+    request = pb.CreateSessionRequest(role_id=shown.role_id, secret_id=shown.secret_id)
+    assert (await running.call("CreateSession", request, **AGENT)).session_token
+    for again in (made.wrapping_token, "", "sre-1.x.y"):
+        with pytest.raises(Unauthenticated) as refused:
+            await running.call("UnwrapSecret", pb.UnwrapSecretRequest(wrapping_token=again), **AGENT)
+        assert refused.value.reason == "WRAPPING_TOKEN_INVALID"
+    for seconds in (-1, 86_401):
+        asked = pb.CreateSecretRequest(agent_id="sre-1", wrap_seconds=seconds)
+        with pytest.raises(Invalid) as wrong:
+            await running.call("CreateSecret", asked)
+        assert wrong.value.reason == "FIELD_INVALID"
 
 
 async def test_wrong_credentials_are_refused_alike(running: Running) -> None:
