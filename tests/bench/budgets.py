@@ -26,7 +26,7 @@ from chassis.eventlog.stream import ensure_stream
 from chassis.eventlog.wire import Connection
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
 from tests.bench.echo import cpu_seconds
-from tests.chaos.spenders import Books, Spender, audited, prepare
+from tests.chaos.spenders import Spender, audited, prepare
 from tests.fakes.nats_server import NatsServer
 from tests.integration.policy.conftest import PolicyProcess
 from tests.integration.policy.test_crash import put_packet
@@ -64,8 +64,8 @@ async def _round(
     async with AsyncExitStack() as stack:
         channels = [await stack.enter_async_context(each.channel()) for each in replicas]
         stub: Any = PolicyServiceStub(channels[0])
-        await prepare(stub, lambda: put_packet(connection, "sre-1"), MOST, WINDOW_SECONDS)
-        books, kills = Books(), 0
+        books = await prepare(stub, lambda: put_packet(connection, "sre-1"), MOST, WINDOW_SECONDS)
+        kills = 0
         began = time.perf_counter()
         until = began + seconds
         cpu = 0.0 if kill else sum(cpu_seconds(each.pid) for each in replicas)

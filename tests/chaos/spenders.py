@@ -33,6 +33,8 @@ PATIENCE_SECONDS = 60.0
 class Books:
     """What the clients were told."""
 
+    since: int
+    """The sequence of what was prepared: whoever decides must know of it."""
     granted: dict[str, int] = field(default_factory=dict)
     closed: dict[str, int] = field(default_factory=dict)
     """Reservation id to the tokens that count as spent."""
@@ -80,7 +82,7 @@ class Spender:
 
     async def _reserve(self, name: str, tokens: int) -> str:
         request = pb.ReserveBudgetRequest(
-            request_id=name, context=_context(self._number), amounts=pb.Amounts(tokens=tokens)
+            request_id=name, context=self._context(), amounts=pb.Amounts(tokens=tokens)
         )
         try:
             return str((await self._insist("ReserveBudget", request)).reservation.reservation_id)
@@ -90,7 +92,7 @@ class Spender:
     async def _authorize(self, name: str, tokens: int) -> str:
         action = pb.Action(action_id="a1", name="diagnostics.memory", target="db-1", environment="sandbox")
         request = pb.AuthorizeRequest(
-            request_id=name, context=_context(self._number), action=action, cost=pb.Amounts(tokens=tokens)
+            request_id=name, context=self._context(), action=action, cost=pb.Amounts(tokens=tokens)
         )
         decision = (await self._insist("Authorize", request)).decision
         if decision.verdict == pb.VERDICT_ALLOW:
@@ -98,6 +100,16 @@ class Spender:
             return str(decision.reservation_id)
         assert decision.reason == "BUDGET_SPENT", decision
         return ""
+
+    def _context(self) -> pb.RunContext:
+        return pb.RunContext(
+            run_id=f"run-{self._number % 4}",
+            task_id="task-1",
+            agent_id="sre-1",
+            mode=pb.MODE_AUTO,
+            fencing_token=7,
+            at_least_sequence=self._books.since,
+        )
 
     async def _insist(self, method: str, request: Any) -> Any:
         """Until there is an answer, of whichever replica."""
@@ -122,14 +134,8 @@ class Spender:
                 await asyncio.sleep(0.02)
 
 
-def _context(number: int) -> pb.RunContext:
-    return pb.RunContext(
-        run_id=f"run-{number % 4}", task_id="task-1", agent_id="sre-1", mode=pb.MODE_AUTO, fencing_token=7
-    )
-
-
-async def prepare(stub: Any, put_packet: Callable[[], Any], tokens: int, window_seconds: int) -> None:
-    """An agent with a packet, and one budget for the whole tenant."""
+async def prepare(stub: Any, put_packet: Callable[[], Any], tokens: int, window_seconds: int) -> Books:
+    """An agent with a packet, and one budget for the whole tenant; the books of whoever draws on it."""
 
     async def call(method: str, request: Any, *roles: str) -> Any:
         cause = Cause("default", "", "key:admin", now(), "run-1")
@@ -138,11 +144,12 @@ async def prepare(stub: Any, put_packet: Callable[[], Any], tokens: int, window_
     await call("RegisterAgent", pb.RegisterAgentRequest(agent_id="sre-1", tier=pb.TIER_T1_OPERATOR))
     await put_packet()
     limit = pb.Limit(unit=pb.UNIT_TOKENS, most=tokens)
-    await call(
+    made = await call(
         "SetBudget",
         pb.SetBudgetRequest(scope=pb.BUDGET_SCOPE_TENANT, limits=[limit], window_seconds=window_seconds),
         "admin",
     )
+    return Books(made.sequence)
 
 
 @dataclass

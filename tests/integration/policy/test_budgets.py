@@ -7,7 +7,7 @@ import pytest
 
 from chassis.eventlog.wire import Connection
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
-from tests.chaos.spenders import Books, Spender, audited, prepare
+from tests.chaos.spenders import Spender, audited, prepare
 from tests.fakes.nats_server import NatsServer
 from tests.integration.policy.conftest import PolicyProcess
 from tests.integration.policy.test_crash import put_packet
@@ -27,8 +27,9 @@ async def test_killed_while_a_budget_is_drawn_on_it_is_never_overspent_and_nothi
     try:
         async with AsyncExitStack() as stack:
             channels = [await stack.enter_async_context(each.channel()) for each in (policy, other)]
-            await prepare(PolicyServiceStub(channels[0]), lambda: put_packet(events, "sre-1"), MOST, 0)
-            books = Books()
+            books = await prepare(
+                PolicyServiceStub(channels[0]), lambda: put_packet(events, "sre-1"), MOST, 0
+            )
             spenders = [Spender(n, channels, books) for n in range(CLIENTS)]
 
             async def work(spender: Spender) -> None:
