@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -393,5 +393,9 @@ async def test_a_caller_that_goes_away_leaves_no_process_behind(
 
 def simulating(pid: int) -> list[int]:
     """The processes that policy has started to simulate."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(each) for each in children if b"simulating" in Path(f"/proc/{each}/cmdline").read_bytes()]
+    found: list[int] = []
+    for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            if b"simulating" in Path(f"/proc/{each}/cmdline").read_bytes():
+                found.append(int(each))
+    return found

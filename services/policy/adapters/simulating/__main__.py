@@ -6,7 +6,6 @@ it yields the processor to them.
 """
 
 import json
-import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -20,8 +19,6 @@ from kernel.faults import Fault, Invalid
 from services.policy.adapters.simulating.frames import FAULT
 from services.policy.adapters.simulating.simulation import Simulating, say
 from services.policy.domain.flips import Simulation
-
-NICENESS = 10
 
 
 def asked_of(told: dict[str, Any]) -> Simulation:
@@ -51,5 +48,4 @@ async def main(_stopping: process.Stopping) -> None:
 
 
 if __name__ == "__main__":
-    os.nice(NICENESS)
     process.run(main)

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import os
 import sys
 from asyncio import subprocess
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from services.policy.adapters.simulating.frames import FAULT, HEAD_BYTES, head_o
 from services.policy.domain.flips import Simulated, Simulation
 from services.policy.wire.simulating import SIMULATED
 
+NICENESS = 19
 _log = get_logger("policy.simulating")
 
 
@@ -34,7 +36,7 @@ class ChildSimulations:
                 "services.policy.adapters.simulating",
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                preexec_fn=die_with_parent(),
+                preexec_fn=_apart(),
             )
         except OSError as problem:
             raise _ended(f"cannot be started: {problem}") from problem
@@ -61,6 +63,17 @@ class ChildSimulations:
             if process.returncode is None:
                 process.kill()  # it holds nothing that would have to be put in order
             await asyncio.shield(process.wait())
+
+
+def _apart() -> Callable[[], None]:
+    """It ends with us, and gets the processor when live decisions leave it some, from its first import on."""
+    end_with_us = die_with_parent()
+
+    def before_exec() -> None:
+        end_with_us()
+        os.nice(NICENESS)
+
+    return before_exec
 
 
 def _ended(what: str) -> Unavailable:
