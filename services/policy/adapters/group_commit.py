@@ -131,9 +131,16 @@ def not_durable() -> Unavailable:
 
 
 def size_of(decision: DecisionRecord) -> int:
-    """About how many bytes it takes: ids, digests and tags are 450, texts at most 3 each character."""
-    action = decision.action
-    texts = (
-        len(action.name) + len(action.target) + sum(len(k) + len(v) + 8 for k, v in action.parameters.items())
-    )
-    return 450 + len(decision.explanation) + 3 * texts
+    """How many bytes it takes at most: its texts, and what stands around them."""
+    action, cost = decision.action, decision.cost
+    lists = (*decision.labels, *decision.steps_done, *(cost.hosts if cost else ()))
+    texts = "".join(
+        (
+            decision.decision_id, decision.agent_id, decision.run_id, decision.task_id, decision.rule, decision.reason,
+            decision.explanation, decision.policy_version, decision.action_digest, decision.approval_id,
+            decision.agent_version, action.action_id, action.name, action.target, action.environment,
+            *action.parameters, *action.parameters.values(), *lists,
+        )
+    )  # fmt: skip
+    around = 250 + 12 * len(action.parameters) + 5 * len(lists)
+    return around + (len(texts) if texts.isascii() else 4 * len(texts))

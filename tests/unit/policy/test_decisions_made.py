@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from chassis.mapping import Mapper
 from provost.policy.v1 import events_pb2
+from services.policy.adapters.group_commit import size_of
 from services.policy.domain.action import Action, Mode
 from services.policy.domain.amounts import Amounts
 from services.policy.domain.decision import DecisionRecord, DecisionsMade, Verdict
@@ -34,3 +35,9 @@ records = st.builds(
 def test_it_is_what_the_mapping_by_structure_would_write(decisions: tuple[DecisionRecord, ...]) -> None:
     event = DecisionsMade(decisions)
     assert CODEC.encode(event)[2] == MAPPER.to_message(event).SerializeToString(deterministic=True)
+
+
+@given(records)
+def test_its_size_is_never_guessed_too_small(record: DecisionRecord) -> None:
+    """Else a group of decisions would not fit into its event, and nobody in it would be answered."""
+    assert size_of(record) >= len(CODEC.encode(DecisionsMade((record,)))[2])
