@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from chassis.process import new_id
 from chassis.vault.bootstrap import POLICIES
 from services.policy.adapters.identity_vault import AppRoleIdentity
 from services.policy.domain.agent import Agent, AgentRegistered
@@ -135,7 +136,8 @@ async def test_a_tiers_token_may_what_its_tier_may_as_long_as_it_says(
 
 
 def agent_of(tier: Tier) -> Agent:
-    registered = AgentRegistered("sre-1", tier, "1.0", f"sre-1.{tier.lower()}", AT)
+    """One that OpenBao has not seen: who was ended there is known for good."""
+    registered = AgentRegistered("sre-1", tier, "1.0", f"sre-1.{new_id()}", AT)
     return Agent("sre-1", tier, "1.0", registered.role_id, registered=registered)
 
 
