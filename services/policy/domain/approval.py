@@ -227,10 +227,10 @@ def _as_demanded(approval: Approval, requested: ApprovalRequested, command: UseA
 
 
 def enough(approval: Approval, demand: Demand) -> bool:
-    """Whether those who have approved it are as many as `demand` asks for, and the right ones."""
-    said_yes = {each.by for each in approval.votes} | {approval.answered.by if approval.answered else ""}
-    named = said_yes.intersection(demand.approvers) if demand.approvers else said_yes
-    return len(named) >= demand.needed
+    """Whether those who have approved it are whom `demand` asks for."""
+    answered = approval.answered
+    last = (answered.by,) if answered is not None and answered.approved else ()
+    return demand.met_by(frozenset((*(each.by for each in approval.votes), *last)))
 
 
 def _same(requested: ApprovalRequested, command: RequestApproval | UseApproval) -> None:

@@ -175,9 +175,9 @@ def _outside_table(q: Question) -> Judgement | None:
 def _to_tier(q: Question, policy: PolicySet, least: Tier) -> tuple[Change, ...]:
     changes = (Change("tier", least.value, "admin"),)
     row = policy.row(least, q.action.environment, q.action.name)
-    if row is None or row.approval_rule is None or q.mode is Mode.SAFE:
+    if row is None or q.mode is Mode.SAFE:
         return changes
-    return (*changes, Change("approval", row.approval_rule, "approver"))
+    return (*changes, *(Change("approval", rule, "approver") for rule in row.approval_rules))
 
 
 def _mode_unknown(q: Question) -> Judgement | None:

@@ -1,49 +1,105 @@
-"""How many people an action needs, and which: what the policy set in force asks, never what a caller says."""
+"""How many people an action needs, and which: what the policy set in force asks, never what a caller says.
 
+Where several rules ask about one action, all of them have to be satisfied: none is less for standing behind another.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.policy.domain.action import Mode
+from services.policy.domain.action import Action, Mode
 from services.policy.domain.pattern import first_match
 from services.policy.domain.policyset import PolicySet
+from services.policy.domain.policyset_rules import ApprovalRule
 from services.policy.domain.tier import Tier
 
 PROMOTE = "agent.promote"
 """The action of an approval that policy requests itself, in `GOVERNED`, wherever the agent itself works."""
 GOVERNED = "production"
 
+Part = tuple[int, tuple[str, ...]]
+"""So many of these people (empty: of all approvers): what one rule asks for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Which rule asks for people, how many of them, which ones (empty: every approver), and for how long."""
+    """Which rule asks for people, how many of them, which ones (empty: every approver), and for how long.
+
+    `needed` and `approvers` say whom to ask. What is enough in the end is said by `parts`, one for each rule.
+    """
 
     rule: str
     needed: int = 1
     approvers: tuple[str, ...] = ()
     ttl_seconds: int = 3600
+    parts: tuple[Part, ...] = ()
+
+    def met_by(self, people: frozenset[str]) -> bool:
+        """Whether those who said yes are as many as each rule asks for, and the right ones."""
+        return all(
+            len(people.intersection(named) if named else people) >= needed
+            for needed, named in self.parts or ((self.needed, self.approvers),)
+        )
 
 
-def demand_of(policy: PolicySet | None, rule: str) -> Demand:
-    """What `rule` asks for; one person, if the set says nothing of it, as of `mode.assisted`."""
-    known = None if policy is None else policy.approval_rules.get(rule)
-    if known is None:
-        return Demand(rule)
-    approvers = tuple(each if each.startswith("key:") else f"key:{each}" for each in known.approvers)
-    return Demand(rule, max(known.needs, 1), approvers, known.ttl_seconds)
+def demand_of(policy: PolicySet | None, rule: str, tier: Tier, action: Action) -> Demand:
+    """What `rule`, which a decision has named, asks for, together with all that ask for people beside it.
+
+    One person, if the set says nothing of it, as of `mode.assisted`.
+    """
+    row = None if policy is None else policy.row(tier, action.environment, action.name)
+    together = row is not None and rule in row.approval_rules
+    return _together(policy, row.approval_rules if row is not None and together else (rule,))
 
 
-def asked_of(
-    policy: PolicySet | None, tier: Tier, environment: str, action: str, mode: Mode | None
-) -> Demand:
+def asked_of(policy: PolicySet | None, tier: Tier, action: Action, mode: Mode | None) -> Demand:
     """What is asked of people before an agent of `tier` may do this."""
-    row = None if policy is None else policy.row(tier, environment, action)
+    row = None if policy is None else policy.row(tier, action.environment, action.name)
     rule = "" if row is None else row.approval_rule or ""
-    return demand_of(policy, rule or ("mode.assisted" if mode is Mode.ASSISTED else ""))
+    return demand_of(policy, rule or ("mode.assisted" if mode is Mode.ASSISTED else ""), tier, action)
 
 
 def asked_of_promotion(policy: PolicySet, tier: Tier) -> Demand:
-    """What is asked of people before an agent of `tier` is promoted: by the first rule that fits, or one person."""
-    for rule, each in policy.approval_rules.items():
-        fits = tier in each.tiers and GOVERNED in each.environments
-        if fits and first_match(each.actions, PROMOTE) is not None:
-            return demand_of(policy, rule)
-    return Demand("promotion")
+    """What is asked of people before an agent of `tier` is promoted: by the rules that fit, or one person."""
+    fitting = [
+        name
+        for name, each in policy.approval_rules.items()
+        if tier in each.tiers
+        and GOVERNED in each.environments
+        and first_match(each.actions, PROMOTE) is not None
+    ]
+    return _together(policy, fitting) if fitting else Demand("promotion")
+
+
+def _together(policy: PolicySet | None, names: Sequence[str]) -> Demand:
+    """The demand of all these rules, in the name of the first."""
+    known = (
+        []
+        if policy is None
+        else [policy.approval_rules[name] for name in names if name in policy.approval_rules]
+    )
+    if not known:
+        return Demand(names[0])
+    parts = tuple((max(rule.needs, 1), _keys(rule)) for rule in known)
+    needed, approvers = _whom(parts)
+    return Demand(names[0], needed, approvers, min(rule.ttl_seconds for rule in known), parts)
+
+
+def _whom(parts: Sequence[Part]) -> Part:
+    """Whom to ask so that all are satisfied: as many as the most, of those whom all name who name anybody.
+
+    If those are too few, as where one rule names one person and another rule another: of each list as many as it needs.
+    """
+    most = max(needed for needed, _ in parts)
+    lists = [(needed, named) for needed, named in parts if named]
+    if not lists:
+        return most, ()
+    everybody = dict.fromkeys(key for _, named in lists for key in named)
+    common = tuple(key for key in everybody if all(key in named for _, named in lists))
+    if len(common) >= most:
+        return most, common
+    of_lists = min(sum(needed for needed, _ in lists), len(everybody))
+    return (of_lists, tuple(everybody)) if of_lists >= most else (most, ())
+
+
+def _keys(rule: ApprovalRule) -> tuple[str, ...]:
+    return tuple(each if each.startswith("key:") else f"key:{each}" for each in rule.approvers)

@@ -171,7 +171,7 @@ def as_then(then: Then, again: Judgement, policy: PolicySet) -> Judgement:
         return again
     if record.reason in NO_GOOD:
         return recorded
-    demand = demand_of(policy, again.rule)
+    demand = demand_of(policy, again.rule, then.agent.tier, record.action)
     return approved(again, record.approval_id) if _given(then.approval, record, demand) else again
 
 

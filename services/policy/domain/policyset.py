@@ -34,10 +34,14 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """All that a tier may do with one action in one environment: its own grant last, those of lower tiers before."""
+    """All that a tier may do with one action in one environment: its own grant last, those of lower tiers before.
+
+    `approval_rules` are all that ask for people, in the order of the set; a decision names the first.
+    """
 
     grants: tuple[Grant, ...]
     approval_rule: str | None
+    approval_rules: tuple[str, ...] = ()
 
 
 class PolicySet:
@@ -131,19 +135,22 @@ def _rows(
             for environment in each.environments:
                 own.setdefault((each.tier, environment, action), []).extend(each.targets)
     granted = {place: _grant(place[0], targets) for place, targets in own.items()}
-    asking: dict[Place, str] = {}
+    asking: dict[Place, list[str]] = {}
     for rule in approval_rules:
         for action in matched.by(rule.actions):
             for environment in rule.environments:
                 for tier in rule.tiers:
-                    asking.setdefault((tier, environment, action), f"approval.{rule.id}")
+                    asking.setdefault((tier, environment, action), []).append(f"approval.{rule.id}")
     rows: dict[Place, Row] = {}
     for tier in Tier:
         included = up_to(tier)
         for environment, action in dict.fromkeys(place[1:] for place in granted if place[0] in included):
             grants = (granted.get((each, environment, action)) for each in included)
             place = (tier, environment, action)
-            rows[place] = Row(tuple(each for each in grants if each is not None), asking.get(place))
+            asks = tuple(asking.get(place, ()))
+            rows[place] = Row(
+                tuple(each for each in grants if each is not None), next(iter(asks), None), asks
+            )
     return rows
 
 

@@ -64,9 +64,11 @@ def _table(old: PolicySet, new: PolicySet) -> Iterator[Difference]:
                     yield Difference(
                         "capability", _targets(before), _targets(after), wider, tier, environment, action
                     )
-                if before is not None and after is not None and before.approval_rule != after.approval_rule:
-                    asks, asked = after.approval_rule or "", before.approval_rule or ""
-                    yield Difference("approval", asked, asks, not asks, tier, environment, action)
+                if before is not None and after is not None and before.approval_rules != after.approval_rules:
+                    asked, asks = before.approval_rules, after.approval_rules
+                    wider = not set(asked) <= set(asks)
+                    texts = ", ".join(asked), ", ".join(asks)
+                    yield Difference("approval", *texts, wider, tier, environment, action)
 
 
 def _grants(row: Row | None) -> tuple[str, ...] | None:

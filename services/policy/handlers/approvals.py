@@ -94,8 +94,8 @@ class Approvals:
         (question,) = await self._judging.questions(cause.tenant, ask, facts, (), cause.at)
         judgement = judge(question)
         if judgement.verdict is Verdict.NEEDS_APPROVAL:
-            return demand_of(facts.policy, judgement.rule)
-        return asked_of(facts.policy, facts.agent.tier, action.environment, action.name, context.mode)
+            return demand_of(facts.policy, judgement.rule, facts.agent.tier, action)
+        return asked_of(facts.policy, facts.agent.tier, action, context.mode)
 
     async def answer(
         self, approval_id: str, vote: Vote, comment: str, cause: Cause

@@ -131,7 +131,7 @@ class Authorization:
             record.run_id,
             record.agent_id,
             cause.at,
-            demand_of(facts.policy, asked.judgement.rule),
+            demand_of(facts.policy, asked.judgement.rule, facts.agent.tier, record.action),
         )
         try:
             if self._approvals.current(cause.tenant, use.approval_id).requested is None:

@@ -190,3 +190,30 @@ async def test_those_who_vote_at_once_are_counted_one_by_one(running: Running) -
     shown = await running.call("GetApproval", pb.GetApprovalRequest(approval_id=asked.approval_id))
     assert shown.approval.state == pb.APPROVAL_STATE_APPROVED
     assert len(shown.approval.votes) == len({each.by for each in shown.approval.votes}) == 3
+
+
+SEVERAL = """
+approvals:
+  - {id: anyone, environments: [sandbox]}
+  - {id: two-of-us, actions: [diagnostics.memory], needs: 2, approvers: ["key:ann", "key:bob"], ttl_seconds: 300}
+"""
+
+
+async def test_no_rule_is_less_for_standing_behind_another(running: Running) -> None:
+    await in_force(running, SEVERAL.partition("  - {id: two")[0])
+    early = await requested(running, action=action(action_id="a9"))
+    assert (await votes(running, early.approval_id, "dan")).state == pb.APPROVAL_STATE_APPROVED
+    await in_force(running, SEVERAL, "3")
+    one_was_enough = await decided(running, early.approval_id, action=action(action_id="a9"))
+    assert (one_was_enough.verdict, one_was_enough.reason) == (pb.VERDICT_DENY, "DIGEST_MISMATCH")
+    asked = await requested(running)
+    assert (asked.rule, asked.needed, list(asked.approvers)) == ("approval.anyone", 2, ["key:ann", "key:bob"])
+    assert asked.expire_time.seconds - asked.request_time.seconds == 300
+    with pytest.raises(Denied):
+        await votes(running, asked.approval_id, "dan")
+    assert (await votes(running, asked.approval_id, "ann")).state == pb.APPROVAL_STATE_PENDING
+    assert (await votes(running, asked.approval_id, "bob")).state == pb.APPROVAL_STATE_APPROVED
+    allowed = await decided(running, asked.approval_id)
+    assert (allowed.verdict, allowed.reason) == (pb.VERDICT_ALLOW, "ALLOWED_BY_APPROVAL")
+    shown = await decided(running)
+    assert [each.to for each in shown.changes] == ["approval.anyone", "approval.two-of-us"]

@@ -232,6 +232,7 @@ def test_what_is_compiled_says_what_the_rules_say(
                 and first_match(each.actions, action)
             ]
             assert row.approval_rule == (asking[0] if asking else None)
+            assert row.approval_rules == tuple(asking), "every rule that fits asks, not only the first"
         assert policy.flow(carried, action, environment, target) == policy.rules.flow(
             carried, action, environment, target
         )
@@ -247,6 +248,7 @@ def test_a_set_does_not_differ_from_itself_and_the_default_says_nothing_odd() ->
     [
         ("  - id: architect\n    tiers: [T4_ARCHITECT]\n", "", "approval", True),
         ("  - id: production\n", "  - id: production\n    needs: 2\n", "approval", False),
+        ("  - id: architect\n", "  - id: two\n    needs: 2\n  - id: architect\n", "approval", False),
         ("  - id: production\n", "  - id: production\n    approvers: [key:a]\n", "approval", False),
         ("compliant_in_row: 20", "compliant_in_row: 5", "promotion", True),
         ("compliant_in_row: 20", "compliant_in_row: 50", "promotion", False),
@@ -275,7 +277,8 @@ OBSERVER = "tiers/T0_OBSERVER/capabilities/0"
         ('["diagnostics.*"]', "[diagnostics.disk]", "actions/diagnostics.memory", "no tier"),
         ("actions: [ansible.check]", "actions: [diagnostics.disk]", "tiers/T1_OPERATOR/capabilities/0", "adds nothing"),
         ("    tiers: [T4_ARCHITECT]\n", "    tiers: [T4_ARCHITECT]\n  - id: late\n", None, ""),
-        ("    tiers: [T4_ARCHITECT]\n", "    environments: [production]\n", "approvals/1", "can never ask"),
+        ("    tiers: [T4_ARCHITECT]\n", "    environments: [production]\n", None, ""),
+        ("    tiers: [T4_ARCHITECT]\n", "    tiers: [T0_OBSERVER]\n    actions: [node.drain]\n", "approvals/1", "ask"),
     ],
 )  # fmt: skip
 def test_what_may_not_be_meant_is_told(old: str, new: str, path: str | None, said: str) -> None:
