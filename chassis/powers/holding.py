@@ -121,7 +121,8 @@ class Powers:
                 ended = await take(tenant, agent_id)
                 break
             except Exception:  # noqa: BLE001 - whatever it is, power must not stay, and nothing may be said
-                _log.warning("power not taken away yet", agent=agent_id, surface=surface, exc_info=True)
+                if pause == _FIRST_PAUSE_SECONDS:
+                    _log.warning("power not taken away yet", agent=agent_id, surface=surface, exc_info=True)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
         gone = now()

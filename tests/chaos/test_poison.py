@@ -20,6 +20,8 @@ FOLLOWED = (
     "evt.default.policy.agent.{id}.AgentRegistered",
     "evt.default.policy.approval.{id}.ApprovalAnswered",
     "evt.default.policy.policyset.{id}.PolicySetPublished",
+    "evt.default.policy.agent.{id}.RevocationConfirmed",
+    "evt.default.state.signingkey.{id}.SigningKeyAnnounced",
     "evt.default.state.agent.{id}.PacketIssued",
     "evt.default.state.agent.{id}.LockAcquired",
     "evt.default.state.task.{id}.ArtifactStored",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kernel.events import Cause, derived_id
-from kernel.faults import Fault, Invalid
+from kernel.faults import Fault, Invalid, Unavailable
 from kernel.ports import Following
 from services.policy.domain.agent import Agent
 from services.policy.domain.faults import AgentAlreadyRevoked, AgentUnknown, ReceiptUnknown
@@ -89,10 +89,10 @@ class Revocation:
         self, revoked: Revoked, wait_seconds: float, cause: Cause, *, again: bool = False
     ) -> Receipt | None:
         """Revoke those it controls, collect the words about all of them, and write the receipts. Raises no Fault."""
-        known = self._agents.current(revoked.tenant, revoked.agent_id).receipt
-        if known is not None:
-            return known
         try:
+            known = self._agents.current(revoked.tenant, revoked.agent_id).receipt
+            if known is not None:
+                return known
             children = await self._revoke_children(revoked, cause)
             await asyncio.gather(
                 *(self._receipt(child, (), wait_seconds, cause, again=again) for child in children)
@@ -118,11 +118,14 @@ class Revocation:
 
     def revoked_parent(self, tenant: str, agent_id: str) -> str:
         """Its parent, if that is revoked and it is not; else nothing."""
-        agent = self._agents.current(tenant, agent_id)
-        parent = agent.registered.parent_agent_id if agent.registered is not None else ""
-        if not parent or agent.revoked is not None:
-            return ""
-        return parent if self._agents.current(tenant, parent).revoked is not None else ""
+        try:
+            agent = self._agents.current(tenant, agent_id)
+            parent = agent.registered.parent_agent_id if agent.registered is not None else ""
+            if not parent or agent.revoked is not None:
+                return ""
+            return parent if self._agents.current(tenant, parent).revoked is not None else ""
+        except Unavailable:
+            return ""  # one of them cannot be read, so that it has no say anyway
 
     async def _revoke_children(self, revoked: Revoked, cause: Cause) -> Sequence[Revoked]:
         # A child that was registered before the revocation must be known here.

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from kernel.events import Cause
 from kernel.faults import Fault
@@ -17,17 +18,23 @@ WAIT_SECONDS = 2.0
 _log = logging.getLogger(__name__)
 
 
+class _Pending(NamedTuple):
+    revoked: Revoked
+    at: datetime
+    look_at: datetime
+
+
 class Unconfirmed:
     """Told of revocations and receipts as they are followed."""
 
     def __init__(self, revocation: Revocation, now: Clock) -> None:
         self._revocation = revocation
         self._now = now
-        self._pending: dict[tuple[str, str], tuple[Revoked, datetime]] = {}
+        self._pending: dict[tuple[str, str], _Pending] = {}
         self._orphans: dict[tuple[str, str], str] = {}
 
     def revoked(self, tenant: str, agent_id: str, sequence: int, at: datetime) -> None:
-        self._pending[tenant, agent_id] = (Revoked(tenant, agent_id, sequence), at)
+        self._pending[tenant, agent_id] = _Pending(Revoked(tenant, agent_id, sequence), at, at + GRACE)
 
     def confirmed(self, tenant: str, agent_id: str) -> None:
         self._pending.pop((tenant, agent_id), None)
@@ -47,13 +54,14 @@ class Unconfirmed:
                 del self._orphans[tenant, agent_id]
             except Fault as fault:
                 _log.warning("child %s is not revoked yet: %s", agent_id, fault.text)
-        overdue = [(key, each) for key, (each, since) in self._pending.items() if at - since > GRACE]
-        for key, revoked in overdue:
-            since = self._pending[key][1]
+        overdue = [(key, each) for key, each in self._pending.items() if at >= each.look_at]
+        for key, each in overdue:
             receipt = None
-            if at - since <= RECENT:
-                cause = Cause(revoked.tenant, "", ACTOR, at)
-                receipt = await self._revocation.confirm(revoked, WAIT_SECONDS, cause, again=True)
-            if receipt is not None or at - since > RECENT:
+            if at - each.at <= RECENT:
+                cause = Cause(each.revoked.tenant, "", ACTOR, at)
+                receipt = await self._revocation.confirm(each.revoked, WAIT_SECONDS, cause, again=True)
+            if receipt is not None or at - each.at > RECENT:
                 self._pending.pop(key, None)
+            elif key in self._pending:
+                self._pending[key] = each._replace(look_at=at + GRACE)
         return len(overdue)
