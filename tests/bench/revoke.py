@@ -4,8 +4,9 @@ python -m tests.bench.revoke [--victims 60] [--in-flight 4] [--json FILE]
 
 Both replicas decide for others all the while, `--in-flight` calls each; every decision is synced to disk. One caller
 for each victim asks each replica again and again. `denied`: from when the revocation was asked for to the first refusal
-at the slower of both, one whole call included; `a decision for others` says what such a call takes meanwhile. `let
-through`: how long after it was asked for a call was still sent that was allowed. Beside them the receipt's own figures: signed by each replica, and how long policy waited for both.
+at the slower of both, one whole call included; `a decision for others` is what such a call takes meanwhile. `let
+through`: how long after it was asked for a call was still sent that was allowed. Beside them the receipt's own figures:
+signed by each replica, and how long policy waited for both.
 """
 
 import argparse
