@@ -5,7 +5,7 @@ may say so is in `votes`.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kernel.decider import Decider
@@ -30,6 +30,10 @@ from services.policy.domain.votes import (
     require_voter,
     vote_of,
 )
+
+
+AGAIN = timedelta(minutes=15)
+"""How long after it was used the same decision may be given again, however soon the approval itself expires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +204,12 @@ def _answer(
 def _use(approval: Approval, requested: ApprovalRequested, command: UseApproval) -> ApprovalUsed | None:
     _same(requested, command)
     if approval.used is not None:
-        if approval.used.decision_id == command.decision_id:
-            return None  # tried again after a crash: the same decision comes out
-        raise ApprovalAlreadyUsed(command.approval_id)
+        if approval.used.decision_id != command.decision_id:
+            raise ApprovalAlreadyUsed(command.approval_id)
+        if command.at >= max(requested.expire_time, approval.used.at + AGAIN):
+            raise ApprovalExpired(command.approval_id)
+        _as_demanded(approval, requested, command)
+        return None  # tried again, as after a crash: the same decision comes out
     match approval.state_at(command.at):
         case ApprovalState.APPROVED:
             _as_demanded(approval, requested, command)

@@ -18,7 +18,7 @@ from services.policy.domain.faults import ApprovalUnknown, DeciderStale
 from services.policy.handlers.ask import Answer, Ask, Decision, Facts
 from services.policy.handlers.bearing import token_refusal
 from services.policy.handlers.judging import Judging
-from services.policy.handlers.minutes import Minutes, instead, kept, refused_after_all
+from services.policy.handlers.minutes import Minutes, kept, refused_after_all
 from services.policy.handlers.recent import RecentAnswers
 from services.policy.ports import Held, Means, Permit, Want
 
@@ -92,10 +92,10 @@ class Authorization:
             Decision(minutes.of(question.action, name, judgement := judge(question)), judgement)
             for question, name in zip(questions, named, strict=True)
         ]
-        for each in decisions:
+        for each, name in zip(decisions, named, strict=True):
             if each.judgement.verdict is Verdict.NEEDS_APPROVAL and each.record.approval_id:
-                each.judgement = await self._spend(each, facts, cause, seal)
-                each.record = instead(each.record, each.judgement)
+                each.judgement = await self._spend(each, name[1], facts, cause, seal)
+                each.record = minutes.of(each.record.action, name, each.judgement)
         sequence = await self._commit(decisions, draws, cause, seal)
         self._require_fresh()  # the log may have been away for longer than a revocation may stay unknown
         agent = self._agents.current(tenant, ask.context.agent_id)
@@ -121,12 +121,14 @@ class Authorization:
                 each.reservation_id = made.reservation.reservation_id
         return sequence
 
-    async def _spend(self, asked: Decision, facts: Facts, cause: Cause, seal: Seal | None) -> Judgement:
-        """Use the approval up for this decision, in the log, before the decision itself is recorded."""
+    async def _spend(
+        self, asked: Decision, decision_id: str, facts: Facts, cause: Cause, seal: Seal | None
+    ) -> Judgement:
+        """Use the approval up, in the log, for the ALLOW that will be `decision_id`, before that itself is recorded."""
         record = asked.record
         use = UseApproval(
             record.approval_id,
-            record.decision_id,
+            decision_id,
             record.action_digest,
             record.run_id,
             record.agent_id,
@@ -136,7 +138,7 @@ class Authorization:
         try:
             if self._approvals.current(cause.tenant, use.approval_id).requested is None:
                 raise ApprovalUnknown(use.approval_id)
-            await self._approvals.handle(use.approval_id, use, replace(cause, request_id=record.decision_id))
+            await self._approvals.handle(use.approval_id, use, replace(cause, request_id=decision_id))
         except (Refused, NotFound) as fault:
             refused = decision.approval_refused(asked.judgement, fault)
             said = wish_of(self._approvals.current(cause.tenant, use.approval_id))

@@ -43,8 +43,8 @@ class Minutes:
         """The record of one decision, as it is told; as it is written down: `kept`."""
         context = self._context
         digest, decision_id = named
-        if judgement.verdict is Verdict.DENY:
-            decision_id = _denial_id(decision_id, judgement)
+        if judgement.verdict is not Verdict.ALLOW:
+            decision_id = _other_id(decision_id, judgement)
         return DecisionRecord(
             decision_id,
             context.agent_id,
@@ -68,20 +68,16 @@ class Minutes:
         )
 
 
-def instead(record: DecisionRecord, judgement: Judgement) -> DecisionRecord:
-    """`record` with another judgement in it, under the same id."""
+def refused_after_all(record: DecisionRecord, judgement: Judgement) -> DecisionRecord:
+    """What is written down behind `record` when it does not hold any more."""
     return replace(
         record,
+        decision_id=_other_id(record.decision_id, judgement),
         verdict=judgement.verdict,
         rule=judgement.rule,
         reason=judgement.reason,
         explanation=judgement.explanation,
     )
-
-
-def refused_after_all(record: DecisionRecord, judgement: Judgement) -> DecisionRecord:
-    """What is written down behind `record` when it does not hold any more."""
-    return replace(instead(record, judgement), decision_id=_denial_id(record.decision_id, judgement))
 
 
 def kept(record: DecisionRecord, seal: Seal | None) -> DecisionRecord:
@@ -98,7 +94,7 @@ def _lengths(*parts: str) -> str:
     return "".join([f"{len(part)}:{part}" for part in parts])
 
 
-def _denial_id(decision_id: str, judgement: Judgement) -> str:
-    """Not the id under which the same request was, or will be, allowed: one row of the ledger holds one verdict."""
+def _other_id(decision_id: str, judgement: Judgement) -> str:
+    """Of what is no ALLOW. Not the id under which the same request was, or will be, allowed: one row of the ledger holds one verdict."""
     name = f"{decision_id}:{judgement.reason}"
     return blake2b(name.encode(), digest_size=16, person=b"provost.denial").hexdigest()

@@ -50,7 +50,11 @@ class DecisionsRpc(PolicyServiceServicer):
                 "FIELD_INVALID", "each action needs an action_id of its own", field="actions.action_id"
             )
         costs = {action_id: amounts_from_wire(cost, "costs") for action_id, cost in request.costs.items()}
-        ask = Ask(context_from_wire(request.context), actions, dict(request.approval_ids), costs)
+        approval_ids = {
+            action_id: bounded(approval_id, "approval_ids", MAX_ID, least=0)
+            for action_id, approval_id in request.approval_ids.items()
+        }
+        ask = Ask(context_from_wire(request.context), actions, approval_ids, costs)
         answer = await self._decide(ask, request.session_token, request.request_id, caller, context)
         response = pb.BatchAuthorizeResponse(sequence=answer.sequence)
         add = response.decisions.add
@@ -100,7 +104,8 @@ class DecisionsRpc(PolicyServiceServicer):
         self, request: pb.AuthorizeRequest, caller: Caller, context: Context
     ) -> pb.AuthorizeResponse:
         action = action_from_wire(request.action)
-        approval_ids = {action.action_id: request.approval_id} if request.approval_id else {}
+        approval_id = bounded(request.approval_id, "approval_id", MAX_ID, least=0)
+        approval_ids = {action.action_id: approval_id} if approval_id else {}
         costs = (
             {action.action_id: amounts_from_wire(request.cost, "cost")} if request.HasField("cost") else {}
         )

@@ -250,3 +250,31 @@ async def test_the_default_set_is_put_on_record_once(running: Running) -> None:
     shown = await running.call("GetPolicySet", pb.GetPolicySetRequest())
     assert (shown.version, shown.sequence) == ("1", before + 1)
     assert (await decided(running, context=context())).policy_version == "1"
+
+
+async def test_each_verdict_on_one_request_is_a_decision_of_its_own(running: Running) -> None:
+    """The ledger keeps one verdict for an id: what an effect rests on must be told there as the yes it was."""
+    first = await decided(running, request_id="the-one")
+    approval = await requested(running)
+    waits = await decided(running, approval.approval_id, request_id="the-one")
+    await answered(running, approval.approval_id)
+    allowed = await decided(running, approval.approval_id, request_id="the-one")
+    again = await decided(running, approval.approval_id, request_id="the-one")
+    assert [each.reason for each in (first, waits, allowed)] == [
+        "APPROVAL_REQUIRED", "APPROVAL_PENDING", "ALLOWED_BY_APPROVAL",
+    ]  # fmt: skip
+    assert len({first.decision_id, waits.decision_id, allowed.decision_id}) == 3
+    assert again.decision_id == allowed.decision_id
+    verdicts: dict[str, set[int]] = {}
+    for record in await running.decisions():
+        verdicts.setdefault(record.decision_id, set()).add(record.verdict)
+    assert all(len(each) == 1 for each in verdicts.values()), verdicts
+    assert verdicts[allowed.decision_id] == {pb.VERDICT_ALLOW}
+
+
+async def test_an_approval_id_is_no_place_to_hide_a_megabyte(running: Running) -> None:
+    with pytest.raises(Invalid, match="approval_id"):
+        await decided(running, "a" * 129)
+    with pytest.raises(Invalid, match="approval_ids"):
+        batch = pb.BatchAuthorizeRequest(context=ASSISTED, actions=[action()], approval_ids={"a1": "a" * 129})
+        await running.call("BatchAuthorize", batch)

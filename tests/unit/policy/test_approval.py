@@ -83,8 +83,14 @@ def test_the_same_said_again_changes_nothing() -> None:
     assert after(REQUEST, REQUEST, YES, YES, USE, USE) == after(REQUEST, YES, USE)
 
 
-def test_tried_again_after_a_crash_the_same_decision_may_use_it_even_later() -> None:
-    assert APPROVAL.decide(after(REQUEST, YES, USE), replace(USE, at=later(9999))) is None
+def test_tried_again_after_a_crash_the_same_decision_may_use_it_for_a_while() -> None:
+    """Not for ever: whoever keeps a request back would have a fresh permit long after people thought of it."""
+    used = after(REQUEST, YES, replace(USE, at=later(590)))
+    assert APPROVAL.decide(used, replace(USE, at=later(590 + 899))) is None, "longer than the approval lives"
+    with pytest.raises(ApprovalExpired):
+        APPROVAL.decide(used, replace(USE, at=later(590 + 900)))
+    with pytest.raises(ApprovalMismatch):  # and not when the set asks for more people by now
+        APPROVAL.decide(used, replace(USE, at=later(600), demand=Demand("approval.production", 2)))
 
 
 @pytest.mark.parametrize(
