@@ -226,7 +226,7 @@ async def test_rules_that_cannot_be_evaluated_deny(running: Running, monkeypatch
     await running.packet()
     await publish(running, other(await default(running), "2", RULES), "1")
     monkeypatch.setattr(RegoRules, "_ask", lambda *_: {"failed": "the interpreter is not there"})
-    decision = await authorize(running, "db-3")
+    decision = await authorize(running, "db-2")
     assert (decision.verdict, decision.reason) == (pb.VERDICT_DENY, "RULE_FAILED")
 
 

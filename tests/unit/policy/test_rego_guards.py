@@ -13,6 +13,7 @@ from services.policy.adapters.rego_plan import Group
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import RegoModule, Rules
 from services.policy.domain.rego_guards import guards_of
+from services.policy.domain.rules import SILENCE
 
 HEAD = "package provost.rules.m\n\n"
 
@@ -83,4 +84,6 @@ def test_nothing_is_left_unasked_that_would_speak(rules: RegoRules, module: list
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Group, "silent", lambda *_: False)
         all_asked = rules.judge(PolicySet("1", {}, {}, (), (), Rules(rego=(RegoModule("m", text),))), INPUTS)
-    assert list(said) == list(all_asked), text
+    for one, other in zip(said, all_asked, strict=True):
+        # A line that cannot be computed does not matter where another one of the same rule does not hold.
+        assert one == other or (other.failed and one == SILENCE), text
