@@ -72,6 +72,13 @@ _EXACT: tuple[_Secret, ...] = (
         ("hvs.", "hvb.", "hvr."),
         re.compile(_START + r"(?P<secret>hv[sbr]\.[\w-]{20,512})", re.ASCII),
     ),
+    _Secret(  # OpenBao's: nothing but its look tells it from a name, so it must have a digit and a capital
+        "vault_token",
+        ("s.", "b.", "r."),
+        re.compile(
+            r"(?<![A-Za-z0-9.])(?P<secret>[sbr]\.(?=[A-Za-z0-9]*\d)(?=[A-Za-z0-9]*[A-Z])[A-Za-z0-9]{24,95})(?![A-Za-z0-9])"
+        ),
+    ),
     _Secret(
         "stripe_key", ("k_live_", "k_test_"), re.compile(r"(?P<secret>k_(?:live|test)_[A-Za-z0-9]{10,255})")
     ),

@@ -19,6 +19,7 @@ SECRETS = [
     ("using ghp_0123456789abcdefghij0123456789", "ghp_0123456789abcdefghij0123456789", "github_token"),
     ("xoxb-123456789012-abcdef", "xoxb-123456789012-abcdef", "slack_token"),
     ("hvs.CAESIJlWh0123456789abcdef", "hvs.CAESIJlWh0123456789abcdef", "vault_token"),
+    ("login gave s.r4rfQCkaa9Esv1bxbVPgfvLf", "s.r4rfQCkaa9Esv1bxbVPgfvLf", "vault_token"),
     ("sent eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.c2lnbmF0dXJl on", "eyJzdWIiOiIxMjM0", "jwt"),
     ("mysql --password hunter2 -h db", "hunter2", "flag_secret"),
     ("key sk-proj-abcdefghijklmnopqrstuvwx", "sk-proj-abcdefghijklmnopqrstuvwx", "llm_key"),
