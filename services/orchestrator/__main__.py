@@ -34,7 +34,7 @@ async def main(stopping: process.Stopping) -> None:
     )  # fmt: skip
     reactor = Reactor(runs, conductor)
     follower = Follower(nats, reactor.filters, 0, reactor.take, "orchestrator", gather_seconds=0.02)
-    reactor.also(losing := powers.Powers(nats, settings, "orchestrator", conductor.surfaces, follower))
+    reactor.also(held := powers.Powers(nats, settings, "orchestrator", conductor.surfaces, follower))
     server = Server(
         settings, "orchestrator", max_message_bytes=LARGE_MESSAGES, unary_seconds=360.0, tell=Opening(keys),
         why=took.why,
@@ -47,13 +47,13 @@ async def main(stopping: process.Stopping) -> None:
     await follower.caught_up()
     await server.start()
     conductor.resume()
-    await losing.start()
+    await held.start()
     await server.set_serving(True)
     await stopping.wait()
     conductor.let_waiters_go()
     await server.stop()
-    for close in (conductor.close, losing.stop, follower.stop, knowledge.close, keys.stop, nats.close, took.stop):
-        await close()
+    for end in (conductor.close, held.stop, follower.stop, knowledge.close, keys.stop, nats.close, took.stop):
+        await end()
 
 
 if __name__ == "__main__":
