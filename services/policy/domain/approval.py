@@ -31,7 +31,6 @@ from services.policy.domain.votes import (
     vote_of,
 )
 
-
 AGAIN = timedelta(minutes=15)
 """How long after it was used the same decision may be given again, however soon the approval itself expires."""
 

@@ -20,13 +20,15 @@ BY = "service:policy"
 
 @dataclass(frozen=True, slots=True)
 class TrackRecord:
-    """`compliant_in_row`, `violations_at_tier` and `run_ids` are since the agent got its tier."""
+    """`compliant_in_row`, `violations_at_tier` and `run_ids` are since the agent got its tier; if it has moved, `since`
+    is when."""
 
     verified_runs: int = 0
     compliant_in_row: int = 0
     violations: int = 0
     violations_at_tier: int = 0
     run_ids: tuple[str, ...] = ()
+    since: datetime | None = None
 
 
 NOTHING_SHOWN = TrackRecord()
@@ -66,11 +68,11 @@ class TrackRecords:
     def of(self, agent_id: str) -> TrackRecord:
         return self.records.get(agent_id, NOTHING_SHOWN)
 
-    def new_tier(self, agent_id: str) -> None:
+    def new_tier(self, agent_id: str, since: datetime) -> None:
         """From here on it is counted anew."""
-        record = self.records.get(agent_id)
-        if record is not None:
-            self.records[agent_id] = replace(record, compliant_in_row=0, violations_at_tier=0, run_ids=())
+        self.records[agent_id] = replace(
+            self.of(agent_id), compliant_in_row=0, violations_at_tier=0, run_ids=(), since=since
+        )
 
     def _put(self, agent_id: str, record: TrackRecord) -> str:
         if not agent_id or record == self.of(agent_id):
@@ -118,6 +120,8 @@ def moves(record: TrackRecord, agent: Agent, policy: PolicySet, at: datetime) ->
     """The one move, by one tier, that the rules of the set ask for now. A set without such rules moves nobody."""
     if agent.registered is None or agent.state is not AgentState.ACTIVE:
         return None
+    if agent.moved is not None and record.since != agent.moved.at:
+        return None  # the record is still that of the tier it had: one row moves an agent once
     for demotion in policy.rules.demotions:
         if demotion.tier is agent.tier and record.violations_at_tier >= max(demotion.violations, 1):
             return _down(record, agent, policy, demotion, at)

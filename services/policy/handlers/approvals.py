@@ -12,7 +12,7 @@ from services.policy.domain.action import Action, RunContext
 from services.policy.domain.approval import Approval, ApprovalRequested, ApprovalState, RequestApproval
 from services.policy.domain.decision import DecisionRecord, Verdict, judge
 from services.policy.domain.demand import PROMOTE, Demand, asked_of, demand_of
-from services.policy.domain.faults import ApprovalUnknown, DigestMismatch
+from services.policy.domain.faults import AgentIsRevoked, ApprovalUnknown, DigestMismatch
 from services.policy.domain.votes import VOTER, AnswerApproval, ApprovalAnswered, ApprovalVoted, Vote
 from services.policy.handlers.ask import Ask
 from services.policy.handlers.judging import Judging
@@ -104,8 +104,11 @@ class Approvals:
 
         Raises:
             ApprovalUnknown, ApprovalClosed, ApprovalExpired, SelfApproval, ApproverNotAPerson, ApproverNotNamed
+            AgentIsRevoked: there is nothing left to say yes or no to.
         """
         requested = self._shown(cause.tenant, approval_id).requested
+        if self._agents.current(cause.tenant, requested.agent_id).revoked is not None:
+            raise AgentIsRevoked(requested.agent_id)
         # People answer from outside: what they answer is what led to it.
         asked = self._approvals.head(cause.tenant, approval_id).event_id
         cause = replace(
@@ -167,7 +170,11 @@ class Approvals:
         return page_of(wanted(), size_of(page_size))
 
     def _shown(self, tenant: str, approval_id: str) -> ShownApproval:
-        return shown_approval(self._approvals.current(tenant, approval_id), approval_id, self._now())
+        shown = shown_approval(self._approvals.current(tenant, approval_id), approval_id, self._now())
+        over = shown.state not in (ApprovalState.PENDING, ApprovalState.APPROVED)
+        if over or self._agents.current(tenant, shown.requested.agent_id).revoked is None:
+            return shown
+        return replace(shown, state=ApprovalState.EXPIRED)  # nobody waits for it any more, nor can use it
 
 
 def shown_approval(approval: Approval, approval_id: str, at: datetime) -> ShownApproval:

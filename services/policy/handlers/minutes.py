@@ -95,6 +95,7 @@ def _lengths(*parts: str) -> str:
 
 
 def _other_id(decision_id: str, judgement: Judgement) -> str:
-    """Of what is no ALLOW. Not the id under which the same request was, or will be, allowed: one row of the ledger holds one verdict."""
+    """Of what is no ALLOW: not the id under which the same request was, or will be, allowed, for one row of the ledger
+    holds one verdict."""
     name = f"{decision_id}:{judgement.reason}"
     return blake2b(name.encode(), digest_size=16, person=b"provost.denial").hexdigest()

@@ -7,11 +7,11 @@ from datetime import timedelta
 from kernel.events import Cause, derived_id
 from kernel.ports import Aggregates
 from services.policy.domain.action import Action
-from services.policy.domain.agent import AGENT, Agent
+from services.policy.domain.agent import AGENT, Agent, AgentState
 from services.policy.domain.agent import Command as AgentCommand
 from services.policy.domain.approval import Approval, ApprovalState, RequestApproval, UseApproval
 from services.policy.domain.demand import GOVERNED, PROMOTE, Demand, asked_of_promotion
-from services.policy.domain.faults import AgentUnknown
+from services.policy.domain.faults import AgentUnknown, ApprovalMismatch
 from services.policy.domain.standing import DemoteAgent, Grounds, PromoteAgent
 from services.policy.domain.tier import Tier
 from services.policy.domain.track_record import BY, TrackRecord
@@ -82,8 +82,11 @@ class Promotions:
     async def finish(self, tenant: str, approval_id: str) -> None:
         """Promote whom an approval was given for; any replica may, once. Not if it is about a tier of the past.
 
+        Who is suspended is not promoted before it is resumed.
+
         Raises:
-            Refused: the rules ask for more people now, or it expired before it could be used.
+            Refused: the rules ask for more people now, it expired before it could be used, or the agent has broken
+                rules since people were shown its record.
         """
         approval, now = self._approvals.current(tenant, approval_id), self._now()
         requested, answered = approval.requested, approval.answered
@@ -92,8 +95,10 @@ class Promotions:
         if approval.state_at(now) not in (ApprovalState.APPROVED, ApprovalState.USED):
             return
         agent, said = self._agents.current(tenant, requested.agent_id), requested.action.parameters
-        if agent.revoked is not None or agent.tier_since is None or said["since"] != _since(agent):
+        if agent.state is not AgentState.ACTIVE or agent.tier_since is None or said["since"] != _since(agent):
             return
+        if self._records.current(tenant, agent.agent_id).violations_at_tier > int(said["violations"]):
+            raise ApprovalMismatch(approval_id, "record (with fewer violations)")
         head = self._approvals.head(tenant, approval_id)
         decision_id = derived_id(tenant, "promoted", approval_id)
         cause = Cause(tenant, decision_id, BY, now, causation_id=head.event_id)

@@ -5,6 +5,7 @@ history that is read again moves nobody again.
 """
 
 from kernel.events import Cause, derived_id
+from kernel.faults import Refused
 from services.policy.domain.agent import Agent, AgentState
 from services.policy.domain.standing import DemoteAgent, Grounds, PromoteAgent
 from services.policy.domain.tier import step, up_to
@@ -38,16 +39,29 @@ class Trust:
         if below is not None:
             await self._move(tenant, agent, Move(below))
             return
-        for approval_id in self._records.promotions(tenant, agent_id):
-            await self._promotions.finish(tenant, approval_id)
-        policy = self._sets.in_force(tenant)
-        # Looked up again: it may just have been promoted.
-        agent = self._agents.current(tenant, agent_id)
-        if policy is None:
+        move = self._asked(tenant, agent)
+        if move is not None and isinstance(move.command, DemoteAgent):
+            await self._move(
+                tenant, agent, move
+            )  # before anybody's yes to a promotion, which was to another record
             return
-        move = moves(self._records.current(tenant, agent_id), agent, policy, self._now())
+        unusable: Refused | None = None
+        for approval_id in self._records.promotions(tenant, agent_id):
+            try:
+                await self._promotions.finish(tenant, approval_id)
+            except Refused as fault:
+                unusable = fault  # told below: it keeps nothing else from what is due
+        agent = self._agents.current(tenant, agent_id)  # it may just have been promoted
+        move = self._asked(tenant, agent)
         if move is not None:
             await self._move(tenant, agent, move)
+        if unusable is not None:
+            raise unusable
+
+    def _asked(self, tenant: str, agent: Agent) -> Move | None:
+        """What the rules in force ask for."""
+        policy, record = self._sets.in_force(tenant), self._records.current(tenant, agent.agent_id)
+        return None if policy is None else moves(record, agent, policy, self._now())
 
     async def _move(self, tenant: str, agent: Agent, move: Move) -> None:
         command, since = move.command, "" if agent.tier_since is None else agent.tier_since.isoformat()

@@ -275,6 +275,6 @@ async def test_each_verdict_on_one_request_is_a_decision_of_its_own(running: Run
 async def test_an_approval_id_is_no_place_to_hide_a_megabyte(running: Running) -> None:
     with pytest.raises(Invalid, match="approval_id"):
         await decided(running, "a" * 129)
+    batch = pb.BatchAuthorizeRequest(context=ASSISTED, actions=[action()], approval_ids={"a1": "a" * 129})
     with pytest.raises(Invalid, match="approval_ids"):
-        batch = pb.BatchAuthorizeRequest(context=ASSISTED, actions=[action()], approval_ids={"a1": "a" * 129})
         await running.call("BatchAuthorize", batch)

@@ -84,9 +84,10 @@ def test_at_a_new_tier_it_is_counted_anew() -> None:
     records = TrackRecords()
     for outcome in [*run("a"), VIOLATION, *run("b")]:
         records.take(outcome)
-    records.new_tier("sre-1")
-    records.new_tier("nobody")
-    assert records.of("sre-1") == TrackRecord(verified_runs=2, violations=1)
+    records.new_tier("sre-1", AT)
+    records.new_tier("new", AT)
+    assert records.of("sre-1") == TrackRecord(verified_runs=2, violations=1, since=AT)
+    assert records.of("new") == TrackRecord(since=AT)
     assert records.of("nobody") is NOTHING_SHOWN
 
 
@@ -152,6 +153,18 @@ def test_which_move(
 ) -> None:
     move = moves(record, is_, policy(*rules), AT)
     assert (move and move.command.to_tier, bool(move and move.needs_approval)) == (to_tier, asks)
+
+
+@pytest.mark.parametrize("shown", [GOOD, replace(GOOD, violations_at_tier=2)])
+def test_what_was_shown_at_one_tier_moves_nobody_from_the_next(shown: TrackRecord) -> None:
+    """A move may be known here before its event is read, and the record is then still that of the tier before."""
+    rules = policy(UP, DOWN, replace(UP, tier=Tier.T2_BUILDER), replace(DOWN, tier=Tier.T2_BUILDER))
+    moved = AGENT.evolve(
+        agent(), AgentPromoted("sre-1", Tier.T1_OPERATOR, Tier.T2_BUILDER, BY_HAND, later(9))
+    )
+    assert moves(shown, moved, rules, later(10)) is None
+    assert moves(replace(shown, since=AT), moved, rules, later(10)) is None
+    assert moves(replace(shown, since=later(9)), moved, rules, later(10)) is not None
 
 
 def test_the_suspended_are_not_moved() -> None:
