@@ -1,6 +1,6 @@
 """How fast power is gone: from asking for a revocation to being refused at two policy replicas, under load.
 
-python -m tests.bench.revoke [--victims 60] [--in-flight 4] [--json FILE]
+python -m tests.bench.revoke [--victims 100] [--in-flight 4] [--json FILE]
 
 Both replicas decide for others all the while, `--in-flight` calls each; every decision is synced to disk. One caller
 for each victim asks each replica again and again. `denied`: from when the revocation was asked for to the first refusal
@@ -165,7 +165,7 @@ async def _measured(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--victims", type=int, default=60)
+    parser.add_argument("--victims", type=int, default=100)
     parser.add_argument("--in-flight", type=int, default=4)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
