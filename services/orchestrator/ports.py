@@ -38,11 +38,12 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What policy says an agent is."""
+    """What policy says an agent is; `why` it is revoked, or suspended."""
 
     agent_id: str
     revoked: bool
     why: str
+    suspended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

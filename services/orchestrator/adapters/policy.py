@@ -26,7 +26,11 @@ class GrpcPolicy:
 
     async def standing(self, agent_id: str, cause: Cause) -> Standing:
         agent = (await call(self._policy.GetAgent, pb.GetAgentRequest(agent_id=agent_id), cause)).agent
-        return Standing(agent_id, agent.state == pb.AGENT_STATE_REVOKED, agent.revoke_reason)
+        revoked, suspended = (
+            agent.state == state for state in (pb.AGENT_STATE_REVOKED, pb.AGENT_STATE_SUSPENDED)
+        )
+        why = agent.revoke_reason if revoked else agent.suspend_reason
+        return Standing(agent_id, revoked, why, suspended)
 
     async def authorize(
         self,

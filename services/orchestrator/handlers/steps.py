@@ -118,6 +118,10 @@ class Steps:
         standing = await self._policy.standing(run.agent_id, self.cause(carried, "standing"))
         if standing.revoked:
             raise Refused("AGENT_PREVIOUSLY_REVOKED", f"agent {run.agent_id} was revoked: {standing.why}")
+        if standing.suspended:
+            why = f" ({standing.why})" if standing.why else ""
+            text = f"agent {run.agent_id} is suspended{why}: resume it, or name another agent"
+            raise Refused("AGENT_SUSPENDED", text)
         token = await self._booking.take(run, carried, "bootstrap")
         done = wants.EnterPhase(Phase.BOOTSTRAP, token, self._clock())
         await self._conclude(run, carried, done, Phase.BOOTSTRAP, str(token))

@@ -48,6 +48,7 @@ class FakePolicy:
         self.allowed = allowed
         self.forbidden: frozenset[str] = frozenset()
         self.revoked: dict[str, str] = {}
+        self.suspended: dict[str, str] = {}
         self.known: set[str] = {"sre-1"}
         self.answers: dict[str, Answer] = {}
         self.asked: dict[str, tuple[Action, str, str]] = {}
@@ -63,7 +64,8 @@ class FakePolicy:
         self.outage.pass_by()
         if agent_id not in self.known:
             raise NotFound("AGENT_UNKNOWN", f"no agent {agent_id}")
-        return Standing(agent_id, agent_id in self.revoked, self.revoked.get(agent_id, ""))
+        why = self.revoked.get(agent_id, self.suspended.get(agent_id, ""))
+        return Standing(agent_id, agent_id in self.revoked, why, agent_id in self.suspended)
 
     async def authorize(
         self,

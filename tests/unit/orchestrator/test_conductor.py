@@ -474,6 +474,16 @@ async def test_a_revoked_agent_does_not_start() -> None:
     assert at.state.advanced == []
 
 
+async def test_a_suspended_agent_does_not_start_and_it_is_said_why() -> None:
+    at = peers()
+    at.policy.suspended[AGENT] = "let me look"
+    async with house(at) as it:
+        view = await it.process(Mode.SAFE)
+    assert (view.run.state, view.run.reason) == (RunState.REFUSED, "AGENT_SUSPENDED")
+    assert "let me look" in view.run.outcome
+    assert at.state.advanced == []
+
+
 async def test_revoked_in_the_middle_ends_the_run_with_a_handoff() -> None:
     at = peers()
     thinking = asyncio.Event()
