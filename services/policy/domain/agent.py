@@ -29,6 +29,7 @@ from services.policy.domain.faults import (
     AgentIsRevoked,
     AgentIsSuspended,
     AgentUnknown,
+    TierNotAtOnce,
 )
 from services.policy.domain.revocation import (
     AgentRevoked,
@@ -155,7 +156,7 @@ def decide(agent: Agent, command: Command) -> Event | None:
 
     Raises:
         AgentUnknown, AgentAlreadyRegistered, AgentIsRevoked, AgentAlreadyRevoked, CredentialsRefused,
-        WrappingTokenInvalid, TierMoved, TierStepTooLarge
+        WrappingTokenInvalid, TierMoved, TierStepTooLarge, TierNotAtOnce
     """
     match command:
         case RegisterAgent():
@@ -207,6 +208,8 @@ def _of_the_unrevoked(
 
 def _register(agent: Agent, command: RegisterAgent) -> AgentRegistered | None:
     if agent.registered is None:
+        if command.tier is Tier.T4_ARCHITECT:
+            raise TierNotAtOnce(command.agent_id, command.tier, Tier.T3_EXECUTOR)
         if command.parent_agent_id:
             parent = command.parent or Agent()
             require_parent(

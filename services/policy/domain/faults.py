@@ -91,6 +91,14 @@ class TierStepTooLarge(Refused):
         super().__init__("TIER_STEP_TOO_LARGE", text, agent_id=agent_id, tier=tier, to_tier=to_tier)
 
 
+class TierNotAtOnce(Refused):
+    """The highest tier is got by promotion, which people approve."""
+
+    def __init__(self, agent_id: str, tier: str, below: str) -> None:
+        text = f"nobody is registered at {tier}: register {agent_id!r} at {below}, and promote it: people approve that"
+        super().__init__("TIER_STEP_TOO_LARGE", text, agent_id=agent_id, tier=below, to_tier=tier)
+
+
 class SessionForgotten(Refused):
     def __init__(self) -> None:
         super().__init__(

@@ -72,7 +72,8 @@ def ask(
     context = pb.RunContext()
     context.CopyFrom(CONTEXT)
     context.at_least_sequence = sequence
-    action = pb.Action(action_id="a1", name=name, target="localhost", environment="sandbox")
+    where = "production" if name == "service.restart" else "sandbox"  # there it needs a person
+    action = pb.Action(action_id="a1", name=name, target="localhost", environment=where)
     return pb.AuthorizeRequest(request_id=request_id, context=context, action=action, **fields)
 
 
@@ -125,11 +126,11 @@ async def test_killed_at_any_moment_a_spent_approval_stays_spent(
     async with policy.channel() as channel:
         caller = Caller(channel)
         await caller.call(
-            "RegisterAgent", pb.RegisterAgentRequest(agent_id="sre-1", tier=pb.TIER_T4_ARCHITECT)
+            "RegisterAgent", pb.RegisterAgentRequest(agent_id="sre-1", tier=pb.TIER_T3_EXECUTOR)
         )
         sequence = await put_packet(events, "sre-1")
         for n in range(4):
-            request = ask(f"needs-{n}", "hardware.replace", sequence)
+            request = ask(f"needs-{n}", "service.restart", sequence)
             asked = pb.RequestApprovalRequest(
                 request_id=f"ap-{n}",
                 context=request.context,
@@ -139,7 +140,7 @@ async def test_killed_at_any_moment_a_spent_approval_stays_spent(
             approval_id = (await caller.call("RequestApproval", asked)).approval.approval_id
             yes = pb.AnswerApprovalRequest(request_id=f"yes-{n}", approval_id=approval_id, approve=True)
             await caller.call("AnswerApproval", yes, actor="key:approver", roles=("approver",))
-            request = ask(f"use-{n}", "hardware.replace", sequence, approval_id=approval_id)
+            request = ask(f"use-{n}", "service.restart", sequence, approval_id=approval_id)
             first = asyncio.create_task(caller.call("Authorize", request))
             await asyncio.wait({first}, timeout=random.Random(n).uniform(0.0, 0.006))
             policy.kill()
@@ -148,7 +149,7 @@ async def test_killed_at_any_moment_a_spent_approval_stays_spent(
             first.exception()
             again = (await caller.call("Authorize", request)).decision
             assert (again.verdict, again.reason) == (pb.VERDICT_ALLOW, "ALLOWED_BY_APPROVAL")
-            thief = ask(f"steal-{n}", "hardware.replace", sequence, approval_id=approval_id)
+            thief = ask(f"steal-{n}", "service.restart", sequence, approval_id=approval_id)
             assert (await caller.call("Authorize", thief)).decision.reason == "APPROVAL_USED"
 
 
@@ -190,11 +191,11 @@ async def test_two_replicas_agree_on_a_revocation_and_on_an_approval(
     try:
         async with policy.channel() as one, other.channel() as two:
             here, there = Caller(one), Caller(two)
-            register = pb.RegisterAgentRequest(request_id="r", agent_id="sre-1", tier=pb.TIER_T4_ARCHITECT)
+            register = pb.RegisterAgentRequest(request_id="r", agent_id="sre-1", tier=pb.TIER_T3_EXECUTOR)
             first = await here.call("RegisterAgent", register)
             assert (await there.call("RegisterAgent", register)).sequence == first.sequence
             sequence = await put_packet(events, "sre-1")
-            request = ask("x", "hardware.replace", sequence)
+            request = ask("x", "service.restart", sequence)
             asked = pb.RequestApprovalRequest(
                 request_id="ap", context=request.context, action=request.action, requested_by="key:operator"
             )
@@ -203,7 +204,7 @@ async def test_two_replicas_agree_on_a_revocation_and_on_an_approval(
             sequence = (await here.call("AnswerApproval", yes, actor="key:ann", roles=("approver",))).sequence
             uses = [
                 caller.call(
-                    "Authorize", ask(f"use-{n}", "hardware.replace", sequence, approval_id=approval_id)
+                    "Authorize", ask(f"use-{n}", "service.restart", sequence, approval_id=approval_id)
                 )
                 for n, caller in enumerate((here, there) * 4)
             ]

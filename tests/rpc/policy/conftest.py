@@ -91,8 +91,21 @@ class Running:
     async def register(
         self, agent_id: str = "sre-1", tier: int = pb.TIER_T1_OPERATOR, **who: Any
     ) -> pb.Agent:
-        request = pb.RegisterAgentRequest(agent_id=agent_id, tier=tier, agent_version="1.0")  # type: ignore[arg-type]
+        """At this tier; at T4 as anybody gets there: by promotion, which somebody approves."""
+        at = min(tier, pb.TIER_T3_EXECUTOR)
+        request = pb.RegisterAgentRequest(agent_id=agent_id, tier=at, agent_version="1.0")  # type: ignore[arg-type]
         agent: pb.Agent = (await self.call("RegisterAgent", request, **who)).agent
+        return agent if tier == at else await self.to_the_top(agent_id)
+
+    async def to_the_top(self, agent_id: str) -> pb.Agent:
+        up = pb.PromoteAgentRequest(agent_id=agent_id, to_tier=pb.TIER_T4_ARCHITECT)
+        asked = (await self.call("PromoteAgent", up, actor="key:root", roles=("admin",))).approval
+        yes = pb.AnswerApprovalRequest(approval_id=asked.approval_id, approve=True)
+        answered = await self.call("AnswerApproval", yes, actor="key:ann", roles=("approver",))
+        await self.follower.reached(answered.sequence)
+        await self.policy.trust.settle("default", agent_id)
+        agent: pb.Agent = (await self.call("GetAgent", pb.GetAgentRequest(agent_id=agent_id))).agent
+        assert agent.tier == pb.TIER_T4_ARCHITECT
         return agent
 
     async def packet(

@@ -240,7 +240,7 @@ async def test_agents_are_listed_in_pages_by_id_and_tenant(running: Running) -> 
     [
         (
             "RegisterAgent",
-            pb.RegisterAgentRequest(agent_id="x", tier=pb.TIER_T4_ARCHITECT),
+            pb.RegisterAgentRequest(agent_id="x", tier=pb.TIER_T3_EXECUTOR),
             ("operator", "approver"),
         ),
         ("CreateSecret", pb.CreateSecretRequest(agent_id="sre-1"), ("operator", "auditor")),

@@ -111,6 +111,15 @@ async def test_the_suspended_are_not_promoted_before_they_are_resumed(running: R
     await until(running, lambda agent: agent.tier == T4)
 
 
+async def test_nobody_begins_at_t4(running: Running) -> None:
+    at_once = pb.RegisterAgentRequest(agent_id="sre-1", tier=T4)
+    with pytest.raises(Refused) as refused:
+        await running.call("RegisterAgent", at_once, **ADMIN)
+    assert refused.value.reason == "TIER_STEP_TOO_LARGE"
+    assert "register 'sre-1' at T3_EXECUTOR" in refused.value.text
+    assert (await running.register(tier=T4)).tier == T4
+
+
 async def test_nobody_is_asked_about_the_revoked(running: Running) -> None:
     await running.register(tier=T3)
     asked = (await move(running, "Promote", T4)).approval

@@ -44,7 +44,7 @@ def list_(as_json: AsJson = False, address: Address = None, key: Key = None) -> 
 @app.command()
 def register(
     agent_id: AgentId,
-    tier: Annotated[str, typer.Option("--tier", help="T0 to T4.")] = "T0",
+    tier: Annotated[str, typer.Option("--tier", help="T0 to T3; T4 is got by promotion.")] = "T0",
     version: Annotated[str, typer.Option("--version", help="Of the agent's program.")] = "",
     secret: Annotated[
         bool, typer.Option("--secret/--no-secret", help="Make credentials for it; shown this once.")
