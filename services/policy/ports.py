@@ -219,9 +219,7 @@ class PolicySetReader(Protocol):
 class Rules(Protocol):
     """Evaluates the custom rules of policy sets (`rules.rego`). Raises nothing: who cannot say is `failed`."""
 
-    def judge(
-        self, policy_set: PolicySet, inputs: Sequence[Mapping[str, Any]]
-    ) -> Sequence[RuleOutcome]:
+    def judge(self, policy_set: PolicySet, inputs: Sequence[Mapping[str, Any]]) -> Sequence[RuleOutcome]:
         """What the set's rules say to each of `inputs` (see `rule_input`), in order; many cost less at once."""
         ...
 
@@ -229,9 +227,7 @@ class Rules(Protocol):
         """What is wrong with these modules, and how their tests come out. Slow, and may be asked in a thread."""
         ...
 
-    def rehearse(
-        self, policy_set: PolicySet, inputs: Sequence[Mapping[str, Any]]
-    ) -> Sequence[RuleOutcome]:
+    def rehearse(self, policy_set: PolicySet, inputs: Sequence[Mapping[str, Any]]) -> Sequence[RuleOutcome]:
         """As `judge`, for a set that is not live: in a thread, and without a trace."""
         ...
 

@@ -105,7 +105,11 @@ def outcome_of(run: Run) -> str:
     ) if count]  # fmt: skip
     tail = "; nothing outside was changed" if run.known.mode is Mode.SAFE else ""
     # What people want otherwise is said where whoever started the run reads first.
-    return ", ".join(parts) + tail + "".join(f"; {each.action_id}: {each.explanation}" for each in back + spent[:1])
+    return (
+        ", ".join(parts)
+        + tail
+        + "".join(f"; {each.action_id}: {each.explanation}" for each in back + spent[:1])
+    )
 
 
 def report_of(run: Run) -> bytes:

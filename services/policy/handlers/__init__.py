@@ -26,9 +26,7 @@ class Policy:
     def __init__(self, held: Held, following: Following, means: Means) -> None:
         self.signer = means.signer
         self.simulating = Simulating(means.simulations)
-        self.policy_sets = PolicySets(
-            held.published, means.reader, means.rules, self.simulating.refuse_flips
-        )
+        self.policy_sets = PolicySets(held.published, means.reader, means.rules, self.simulating.refuse_flips)
         self.agents = Agents(held.agents, following)
         self.sessions = Sessions(held.agents, self.policy_sets, means)
         self.endings = Endings(held.agents, means.identity)

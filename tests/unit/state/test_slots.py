@@ -7,7 +7,7 @@ import pytest
 from redis.crc import key_slot
 
 from services.state.adapters import scripts
-from services.state.adapters.store import _arguments
+from services.state.adapters.scripts import arguments
 from services.state.domain.documents import Document, key_of, tag_of
 from services.state.domain.view import Part, Place
 from tests.unit.state.worlds import T0
@@ -25,7 +25,7 @@ def test_everything_of_one_entity_lies_in_one_slot(tenant: str, name: str) -> No
     places = [Place(tenant, name, part) for part in Part]
     (tag,) = {tag_of(place) for place in places}
     assert {slot(key_of(place)) for place in places} == {slot(tag)}
-    keys, _ = _arguments([Document(place, 1, None) for place in places], T0, {})
+    keys, _ = arguments([Document(place, 1, None) for place in places], T0, {})
     assert keys[0].startswith("applied:"), "the guards come first"
     assert {slot(key) for key in keys} == {slot(tag)}
 

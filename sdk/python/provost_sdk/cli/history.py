@@ -231,7 +231,8 @@ def approvals(
     task: Task = "",
     action: Action = "",
     state: Annotated[
-        str, typer.Option("--state", help="Only PENDING, APPROVED, REJECTED, CHANGES_REQUESTED, USED or EXPIRED.")
+        str,
+        typer.Option("--state", help="Only PENDING, APPROVED, REJECTED, CHANGES_REQUESTED, USED or EXPIRED."),
     ] = "",
     since: Since = "",
     until: Until = "",

@@ -71,7 +71,7 @@ async def set_budget(request: Request, gateway: Doors, caller: Who) -> Budget:
         given.request_id or process.new_id(),
         given.scope,
         given.scope_id,
-        dict(given.limits),
+        {str(unit): most for unit, most in given.limits.items()},
         given.window_seconds,
         given.why,
     )

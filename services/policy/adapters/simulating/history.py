@@ -81,6 +81,8 @@ class History:
                 self._approval(key, recorded)
             case "agent", _:
                 self._agent(key, recorded)
+            case _:
+                pass  # nothing that a decision rests on
 
     def _decisions(self, recorded: Recorded) -> Iterator[Then]:
         if self._elsewhen(recorded):

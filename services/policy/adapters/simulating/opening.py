@@ -20,9 +20,9 @@ async def opened(thens: Sequence[Then], tenant: str, keys: SubjectKeys, tally: T
     sealed = {n: wanted for n, then in enumerate(thens) if (wanted := _sealed_under(then.record.action))}
     if not sealed:
         return list(thens)
-    wanted = sorted(set().union(*sealed.values()))
-    found = await asyncio.gather(*(_seal(keys, tenant, key_id) for key_id in wanted))
-    seals = {key_id: seal for key_id, seal in zip(wanted, found, strict=True) if seal is not None}
+    key_ids = sorted(set().union(*sealed.values()))
+    found = await asyncio.gather(*(_seal(keys, tenant, key_id) for key_id in key_ids))
+    seals = {key_id: seal for key_id, seal in zip(key_ids, found, strict=True) if seal is not None}
     readable: list[Then] = []
     for n, then in enumerate(thens):
         if n in sealed:
