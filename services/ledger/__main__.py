@@ -45,7 +45,7 @@ async def main(stopping: process.Stopping) -> None:
 
     server = Server(settings, "ledger", tell=Opening(keys, AS_PUBLISHED), why=took.why)
     causes = Causes(book, understand, references_of)
-    exports = Exports(book, signer, ProcessExporter(), ledger.tree_head, lambda: ledger.position)
+    exports = Exports(book, signer, ProcessExporter(), ledger.proving.tree_head, lambda: ledger.position)
     server.add(add_LedgerServiceServicer_to_server, LedgerServicer(ledger, exports, causes, erasures.erasing))
     await erasures.start()
     await server.start()

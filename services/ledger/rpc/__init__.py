@@ -40,7 +40,10 @@ class LedgerServicer(ErasingRpc, Reading):
 
     async def GetTreeHead(self, request: pb.GetTreeHeadRequest, context: Any) -> pb.GetTreeHeadResponse:
         tenant_of(context, READERS)
-        head, vkeys = await self._ledger.tree_head(request.at_least_sequence), self._ledger.verifier_keys
+        head, vkeys = (
+            await self._ledger.proving.tree_head(request.at_least_sequence),
+            self._ledger.verifier_keys,
+        )
         return pb.GetTreeHeadResponse(
             tree_head=wire.head_to_wire(head),
             verifier_key=vkeys[-1],
@@ -54,18 +57,20 @@ class LedgerServicer(ErasingRpc, Reading):
         tenant = tenant_of(context, READERS)
         if not request.HasField("leaf_index"):
             return wire.inclusion_to_wire(
-                await self._ledger.inclusion(tenant, request.event_id, request.tree_size)
+                await self._ledger.proving.inclusion(tenant, request.event_id, request.tree_size)
             )
         keep(context)
         if request.event_id:
             raise Invalid("FIELD_INVALID", "give event_id or leaf_index, not both", field="leaf_index")
-        return wire.inclusion_to_wire(await self._ledger.inclusion_at(request.leaf_index, request.tree_size))
+        return wire.inclusion_to_wire(
+            await self._ledger.proving.inclusion_at(request.leaf_index, request.tree_size)
+        )
 
     async def GetConsistencyProof(
         self, request: pb.GetConsistencyProofRequest, context: Any
     ) -> pb.GetConsistencyProofResponse:
         tenant_of(context, READERS)
-        path, to_size = await self._ledger.consistency(request.from_size, request.to_size)
+        path, to_size = await self._ledger.proving.consistency(request.from_size, request.to_size)
         return pb.GetConsistencyProofResponse(path=path, to_size=to_size)
 
     async def AwaitSequence(self, request: pb.AwaitSequenceRequest, context: Any) -> pb.AwaitSequenceResponse:
@@ -78,7 +83,7 @@ class LedgerServicer(ErasingRpc, Reading):
     ) -> pb.AwaitInclusionResponse:
         tenant = tenant_of(context, READERS)
         seconds = min(max(request.timeout_seconds, 0), MAX_WAIT_SECONDS)
-        proof = await self._ledger.await_inclusion(tenant, request.event_id, seconds)
+        proof = await self._ledger.proving.await_inclusion(tenant, request.event_id, seconds)
         return pb.AwaitInclusionResponse(proof=wire.inclusion_to_wire(proof))
 
     async def GetTile(self, request: pb.GetTileRequest, context: Any) -> pb.GetTileResponse:

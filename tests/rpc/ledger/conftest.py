@@ -67,7 +67,11 @@ async def viewer(tmp_path: Path) -> AsyncIterator[Caller]:
     settings = ServiceSettings(_env_file=None, internal_key=SecretStr(KEY))
     server = Server(settings, "ledger", port=0)
     exports = Exports(
-        bench.book, bench.signer, ProcessExporter(), bench.ledger.tree_head, lambda: bench.ledger.position
+        bench.book,
+        bench.signer,
+        ProcessExporter(),
+        bench.ledger.proving.tree_head,
+        lambda: bench.ledger.position,
     )
     causes = Causes(bench.book, understand, references_of)
     keys = MemorySubjectKeys()

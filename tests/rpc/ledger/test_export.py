@@ -152,8 +152,8 @@ async def test_edited_rows_are_not_exported_as_if_they_were_signed(viewer: Calle
 async def test_without_a_head_there_is_nothing_to_export(
     viewer: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    viewer.bench.ledger._head = None
-    monkeypatch.setattr("services.ledger.handlers.ledger.HEAD_WAIT_SECONDS", 0.05)
+    viewer.bench.ledger._reached.head = None
+    monkeypatch.setattr("services.ledger.handlers.proving.HEAD_WAIT_SECONDS", 0.05)
     assert (await refused(viewer.as_("auditor"))).reason == "LEDGER_BEHIND"
 
 

@@ -40,19 +40,19 @@ async def test_heads_are_signed_as_the_tree_grows_and_prove_each_other(bench: Be
         await ledger.take(bench.log.messages[:end])
         head = await ledger.sign(BEGIN)
         assert head is not None
-        assert head == await ledger.tree_head() == await ledger.tree_head(end)
+        assert head == await ledger.proving.tree_head() == await ledger.proving.tree_head(end)
         heads.append(head.checkpoint)
     assert await ledger.sign(BEGIN) == bench.signer.last
     assert [each.checkpoint for each in await bench.book.heads()] == heads
     for old, new in pairwise(heads):
-        path, size = await ledger.consistency(old.size, new.size)
+        path, size = await ledger.proving.consistency(old.size, new.size)
         assert size == new.size
         assert proofs.consistent(old=old.size, new=new.size, path=path, old_root=old.root, new_root=new.root)
-    path, size = await ledger.consistency(100, 0)
+    path, size = await ledger.proving.consistency(100, 0)
     assert size == 309
     for wrong in ((0, 0), (310, 0), (5, 310), (9, 5)):
         with pytest.raises(TreeSizeOutOfRange):
-            await ledger.consistency(*wrong)
+            await ledger.proving.consistency(*wrong)
 
 
 async def test_an_event_is_proved_to_be_in_the_tree(bench: Bench) -> None:
@@ -61,7 +61,7 @@ async def test_an_event_is_proved_to_be_in_the_tree(bench: Bench) -> None:
     for message in (bench.log.messages[0], bench.log.messages[256], bench.log.messages[308]):
         entry = entry_of(message)
         for size in (0, 309, max(entry.sequence, 280)):
-            proof = await bench.ledger.inclusion("default", entry.event_id, size)
+            proof = await bench.ledger.proving.inclusion("default", entry.event_id, size)
             head = proof.head.checkpoint
             assert head.size == (size or 309)
             assert bool(proof.head.note) is (head.size == 309)
@@ -71,15 +71,15 @@ async def test_an_event_is_proved_to_be_in_the_tree(bench: Bench) -> None:
     last = entry_of(bench.log.messages[-1])
     for size in (308, 310):
         with pytest.raises(TreeSizeOutOfRange):
-            await bench.ledger.inclusion("default", last.event_id, size)
+            await bench.ledger.proving.inclusion("default", last.event_id, size)
     for tenant, event_id in (("acme", last.event_id), ("default", "nothing"), ("default", "")):
         with pytest.raises(EventUnknown):
-            await bench.ledger.inclusion(tenant, event_id, 0)
+            await bench.ledger.proving.inclusion(tenant, event_id, 0)
 
 
 async def test_waiting_ends_when_it_is_there_or_time_is_up(bench: Bench) -> None:
     waiting = asyncio.create_task(bench.ledger.wait(50, 5.0))
-    head = asyncio.create_task(bench.ledger.tree_head(60))
+    head = asyncio.create_task(bench.ledger.proving.tree_head(60))
     await bench.ledger.take(bench.log.messages[:60])
     assert await waiting == 60
     await bench.ledger.sign(BEGIN)
@@ -98,7 +98,7 @@ async def test_without_its_database_it_comes_back_with_the_same_root(bench: Benc
     assert await bench.ledger.sign(BEGIN) is None
     await bench.catch_up()
     assert await bench.ledger.sign(BEGIN) == bench.signer.last
-    assert (await bench.ledger.tree_head()).checkpoint == head.checkpoint  # type: ignore[union-attr]
+    assert (await bench.ledger.proving.tree_head()).checkpoint == head.checkpoint  # type: ignore[union-attr]
     assert (await bench.ledger.verify(against_log=True)).ok
 
 
@@ -126,7 +126,7 @@ async def test_a_log_that_lost_its_tail_is_noticed(bench: Bench) -> None:
     for refused in (
         bench.ledger.take(plains(1, first=310)),
         bench.ledger.sign(BEGIN),
-        bench.ledger.tree_head(),
+        bench.ledger.proving.tree_head(),
     ):
         with pytest.raises(StreamRegression):
             await refused
@@ -310,7 +310,7 @@ async def test_a_book_that_cannot_be_opened_is_rebuilt_all_the_same(
     assert [each async for each in bench.ledger.rebuild()][-1].swapped
     await bench.ledger.begin()
     assert head is not None
-    assert (await bench.ledger.tree_head()).checkpoint == head.checkpoint
+    assert (await bench.ledger.proving.tree_head()).checkpoint == head.checkpoint
     assert (await bench.ledger.verify(against_log=True)).ok
 
 
@@ -343,4 +343,4 @@ async def test_a_signer_that_forgot_takes_over_from_the_book(bench: Bench) -> No
     (bench.home / "signer" / "head").unlink()
     await bench.restart()
     await bench.ledger.begin()
-    assert (await bench.ledger.tree_head()).checkpoint.size == 309
+    assert (await bench.ledger.proving.tree_head()).checkpoint.size == 309

@@ -136,11 +136,11 @@ async def test_every_tile_and_bundle_is_what_the_tree_is_made_of(bench: Bench) -
 
 
 async def test_only_what_is_signed_is_shown(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.ledger.handlers.ledger.HEAD_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("services.ledger.handlers.proving.HEAD_WAIT_SECONDS", 0.01)
     with pytest.raises(LedgerBehind):
         await bench.ledger.tiles.tile(0, 0, 0)
     with pytest.raises(LedgerBehind):
-        await bench.ledger.inclusion_at(0, 0)
+        await bench.ledger.proving.inclusion_at(0, 0)
     await bench.ledger.sign(BEGIN)
     bench.log.messages.append(plain(COUNT + 1))
     await bench.catch_up()
@@ -167,26 +167,28 @@ async def test_a_missing_row_is_named(bench: Bench, monkeypatch: pytest.MonkeyPa
 async def test_a_leaf_is_proved_by_its_index(bench: Bench) -> None:
     await bench.ledger.sign(BEGIN)
     for index in (0, 255, 256, 599):
-        proof = await bench.ledger.inclusion_at(index, 0)
-        by_id = await bench.ledger.inclusion("default", proof.entry.event_id, 0)
+        proof = await bench.ledger.proving.inclusion_at(index, 0)
+        by_id = await bench.ledger.proving.inclusion("default", proof.entry.event_id, 0)
         assert (proof.leaf_index, proof) == (index, by_id)
     with pytest.raises(LeafOutOfRange, match="0 to 599"):
-        await bench.ledger.inclusion_at(600, 0)
+        await bench.ledger.proving.inclusion_at(600, 0)
     with pytest.raises(LeafOutOfRange, match="0 to 9"):
-        await bench.ledger.inclusion_at(10, 10)
+        await bench.ledger.proving.inclusion_at(10, 10)
 
 
 async def test_waiting_for_a_signed_head_not_for_the_event(bench: Bench) -> None:
     last = entry_of(bench.log.messages[-1])
     with pytest.raises(NotCovered, match="no signed head covers") as caught:
-        await bench.ledger.await_inclusion("default", last.event_id, 0.0)
+        await bench.ledger.proving.await_inclusion("default", last.event_id, 0.0)
     assert caught.value.reason == "LEDGER_BEHIND"
     await bench.ledger.sign(BEGIN)
-    proof = await bench.ledger.await_inclusion("default", last.event_id, 0.0)
+    proof = await bench.ledger.proving.await_inclusion("default", last.event_id, 0.0)
     assert (proof.leaf_index, proof.head.checkpoint.size, bool(proof.head.note)) == (599, 600, True)
 
     new = plain(COUNT + 1)
-    waiting = asyncio.ensure_future(bench.ledger.await_inclusion("default", entry_of(new).event_id, 5.0))
+    waiting = asyncio.ensure_future(
+        bench.ledger.proving.await_inclusion("default", entry_of(new).event_id, 5.0)
+    )
     bench.log.messages.append(new)
     await bench.catch_up()
     assert not waiting.done()
@@ -194,4 +196,4 @@ async def test_waiting_for_a_signed_head_not_for_the_event(bench: Bench) -> None
     assert (await waiting).head.checkpoint.size == 601
     for tenant, event_id in (("acme", last.event_id), ("default", "nothing")):
         with pytest.raises(NotCovered):
-            await bench.ledger.await_inclusion(tenant, event_id, 0.01)
+            await bench.ledger.proving.await_inclusion(tenant, event_id, 0.01)

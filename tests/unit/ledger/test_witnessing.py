@@ -42,7 +42,7 @@ async def test_an_inclusion_proof_bears_them_too(tmp_path: Path) -> None:
         await bench.cosigned()
         entry = (await bench.book.rows(4, 4))[0]
         for tree_size in (0, 9):
-            proof = await bench.ledger.inclusion("default", entry.event_id, tree_size)
+            proof = await bench.ledger.proving.inclusion("default", entry.event_id, tree_size)
             assert cosigned(proof.head.note, bench.keys)
 
 
@@ -54,7 +54,7 @@ async def test_a_restart_shows_them_without_asking(tmp_path: Path) -> None:
     bench.witnesses[0].away = True
     async with bench.running():
         await until(lambda: bool(bench.witnessing.standings[0].trouble), "it was not asked")
-        after = await bench.ledger.tree_head()
+        after = await bench.ledger.proving.tree_head()
         assert (after.note, after.witnesses) == (before.note, before.witnesses)
         (finding,) = await verdict(bench)
         assert finding.ok
@@ -64,7 +64,7 @@ async def test_a_restart_shows_them_without_asking(tmp_path: Path) -> None:
         (tmp_path / "cosigned").write_bytes(content)
         async with bench.running():
             await until(lambda: bool(bench.witnessing.standings[0].trouble), "it was not asked")
-            assert (await bench.ledger.tree_head()).witnesses == ()
+            assert (await bench.ledger.proving.tree_head()).witnesses == ()
 
 
 async def test_one_that_was_away_is_given_the_proof_from_its_own_head(tmp_path: Path) -> None:
@@ -108,12 +108,14 @@ async def test_a_slow_one_delays_nobody(tmp_path: Path) -> None:
         before = await bench.cosigned()
         bench.witnesses[0].gate.clear()
         await bench.grow(*plains(3, 8))
-        assert await bench.ledger.tree_head() == before, "nobody need see a head that is still being signed"
-        covering = await bench.ledger.tree_head(9)
+        assert await bench.ledger.proving.tree_head() == before, (
+            "nobody need see a head that is still being signed"
+        )
+        covering = await bench.ledger.proving.tree_head(9)
         assert (covering.checkpoint.size, covering.witnesses) == (10, ())
         bench.witnesses[0].gate.set()
         assert (await bench.cosigned()).checkpoint.size == 10
-        assert (await bench.ledger.tree_head()).witnesses == ("witness.example/w0",)
+        assert (await bench.ledger.proving.tree_head()).witnesses == ("witness.example/w0",)
 
 
 def has_answered(witness: NearWitness, times: int) -> bool:
@@ -137,7 +139,7 @@ async def test_one_that_takes_longer_than_the_next_head_is_waited_for_by_nobody_
             answered = partial(has_answered, slow, len(slow.asked) + 1)
             turns.release()
             await until(answered, "it was not asked about the next")
-            head = await bench.ledger.tree_head()
+            head = await bench.ledger.proving.tree_head()
             assert head.witnesses == ("witness.example/w0", "witness.example/w1")
             assert head.checkpoint.size == bench.ledger.position.size - 1
             sizes.append(head.checkpoint.size)
@@ -208,8 +210,8 @@ async def test_a_head_that_stays_is_signed_anew(tmp_path: Path, monkeypatch: pyt
         await until(
             lambda: bench.witnessing.standings[0].at_seconds == int(witness.at.timestamp()), "not again"
         )
-        assert (await bench.ledger.tree_head()).checkpoint == first.checkpoint
-        assert cosigned((await bench.ledger.tree_head()).note, bench.keys)[0].at == int(
+        assert (await bench.ledger.proving.tree_head()).checkpoint == first.checkpoint
+        assert cosigned((await bench.ledger.proving.tree_head()).note, bench.keys)[0].at == int(
             witness.at.timestamp()
         )
 
@@ -248,7 +250,7 @@ async def test_what_is_no_signature_is_not_published(tmp_path: Path, answers: tu
     async with bench.running():
         await bench.grow(*plains(7))
         await until(lambda: bool(bench.witnessing.standings[0].trouble), "it was believed")
-        head = await bench.ledger.tree_head()
+        head = await bench.ledger.proving.tree_head()
         assert (head.witnesses, head.note.count("—")) == ((), 1)
 
 
@@ -257,7 +259,7 @@ async def test_without_witnesses_nothing_is_asked_and_nothing_said(tmp_path: Pat
         await bench.grow(*plains(7))
         assert await verdict(bench) == []
         async with asyncio.timeout(1):
-            assert (await bench.ledger.tree_head()).witnesses == ()
+            assert (await bench.ledger.proving.tree_head()).witnesses == ()
 
 
 VKEY = "remora.n621.de+da77ade7+BOvN63jn/bLvkieywe8R6UYAtVtNbZpXh34x7onlmtw2"

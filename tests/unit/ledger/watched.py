@@ -96,7 +96,7 @@ class WatchedBench(Bench):
     async def cosigned(self) -> SignedHead:
         """The newest head, once every witness that can be asked has had its say."""
         await until(lambda: not self.witnessing._asking, "the witnesses did not answer")
-        return await self.ledger.tree_head()
+        return await self.ledger.proving.tree_head()
 
     @property
     def keys(self) -> list[Key]:
