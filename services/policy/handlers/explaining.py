@@ -3,6 +3,7 @@
 Writes nothing, counts as nothing, and gives no permit.
 """
 
+import asyncio
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -42,6 +43,8 @@ class Explaining:
         self._sets = sets
         self._following = following
         self._digest = means.digest
+        self._keys = means.keys
+        self._reading = asyncio.Semaphore(1)
         self._read = lru_cache(maxsize=8)(means.reader.read)
 
     async def explain(
@@ -56,7 +59,11 @@ class Explaining:
     ) -> Explanation:
         """As the orchestrator would be answered; for an agent of another tier, or under an older set, if asked.
 
+        Where Authorize would seal what is written down, the digest here is the plain one: whoever may ask for this
+        could try guesses against the sealed ones in the log.
+
         Raises:
+            Refused: the run's subject was erased (`SUBJECT_ERASED`).
             PolicySetUnknown: there was never such a version, or too long ago.
             PolicySetInvalid: it cannot be read any more.
             DeciderStale: this replica does not know what happened last.
@@ -64,14 +71,15 @@ class Explaining:
         await self._following.reached(context.at_least_sequence)
         if self._following.stale_seconds > MAX_STALE_SECONDS:
             raise DeciderStale(self._following.stale_seconds)
+        seal = await self._keys.of_key(cause.tenant, context.subject_key) if context.subject_key else None
         ask = Ask(context, (action,), {}, {} if cost is None else {action.action_id: cost})
         position = self._following.position
         facts = self._judging.facts(cause.tenant, ask, trusted=True)
         if tier is not None:
             facts = replace(facts, agent=replace(facts.agent, tier=tier))
         if policy_version:
-            facts = replace(facts, policy=self._policy(cause.tenant, policy_version))
-        draws = self._judging.draws(cause.tenant, ask, facts, [("", "")], cause.at, None)
+            facts = replace(facts, policy=await self._policy(cause.tenant, policy_version))
+        draws = self._judging.draws(cause.tenant, ask, facts, [("", "")], cause.at, seal)
         (question,) = await self._judging.questions(cause.tenant, ask, facts, draws, cause.at)
         judgement = replace(judge(question), changes=all_changes(question))
         agent, policy = facts.agent, facts.policy
@@ -84,8 +92,10 @@ class Explaining:
             position,
         )
 
-    def _policy(self, tenant: str, version: str) -> PolicySet | None:
+    async def _policy(self, tenant: str, version: str) -> PolicySet | None:
         in_force = self._sets.in_force(tenant)
         if in_force is not None and in_force.version == version:
             return in_force
-        return self._read(self._sets.shown(tenant, version).document)
+        document = self._sets.shown(tenant, version).document
+        async with self._reading:  # apart, one at a time: decisions do not wait for whoever is curious
+            return await asyncio.to_thread(self._read, document)

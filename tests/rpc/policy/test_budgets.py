@@ -383,6 +383,13 @@ async def test_hosts_are_counted_and_kept_sealed(running: Running) -> None:
         request = pb.AuthorizeRequest(context=under, action=action(target=target))
         verdicts.append((await running.call("Authorize", request)).decision.verdict)
     assert verdicts == [ALLOW, ALLOW, DENY]
+    for target, verdict in (("203.0.113.77", ALLOW), ("203.0.113.78", DENY)):
+        said = await running.call(
+            "Explain",
+            pb.ExplainRequest(context=context(subject_key=seal.key_id), action=action(target=target)),
+        )
+        assert said.decision.verdict == verdict, "as Authorize, which knows the host by its seal"
+        assert said.decision.action_digest.startswith("sha256:"), "nothing to try guesses with"
     assert await lines(running) == [("hand", pb.UNIT_HOSTS, 1, 0, 1)]
     assert b"203.0.113" not in b"".join(each.payload for each in running.log.recorded())
     (host,) = {
