@@ -13,7 +13,6 @@ from services.ledger.domain.checkpoint import Checkpoint, VerifierKey
 from services.ledger.domain.entry import Entry, Message
 from services.ledger.domain.export import Filed, Piece, Plan
 from services.ledger.domain.position import Position
-from services.ledger.domain.projections import ActionRow, AgentRow, ApprovalRow, PromotionRow, ViolationRow
 from services.ledger.domain.proofs import Slice
 from services.ledger.domain.questions import (
     ActionQuestion,
@@ -26,6 +25,7 @@ from services.ledger.domain.questions import (
     ViolationQuestion,
 )
 from services.ledger.domain.records import LogState, Scrubbed, SignedHead
+from services.ledger.domain.rows import ActionRow, AgentRow, ApprovalRow, PromotionRow, ViolationRow
 from services.ledger.domain.witnesses import Answer, WitnessKey
 
 

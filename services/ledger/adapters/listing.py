@@ -21,14 +21,6 @@ from services.ledger.adapters.schema import (
     VIOLATIONS,
 )
 from services.ledger.adapters.searching import Query, Search
-from services.ledger.domain.projections import (
-    MAY_EXPIRE,
-    ActionRow,
-    AgentRow,
-    ApprovalRow,
-    PromotionRow,
-    ViolationRow,
-)
 from services.ledger.domain.questions import (
     ActionQuestion,
     AgentQuestion,
@@ -38,6 +30,14 @@ from services.ledger.domain.questions import (
     Page,
     PromotionQuestion,
     ViolationQuestion,
+)
+from services.ledger.domain.rows import (
+    MAY_EXPIRE,
+    ActionRow,
+    AgentRow,
+    ApprovalRow,
+    PromotionRow,
+    ViolationRow,
 )
 from services.ledger.domain.terms import BLOCK
 

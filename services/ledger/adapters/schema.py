@@ -30,7 +30,7 @@ from sqlalchemy import (
     Text,
 )
 
-from services.ledger.domain.projections import (
+from services.ledger.domain.rows import (
     ActionRow,
     AgentRow,
     ApprovalRow,

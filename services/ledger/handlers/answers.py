@@ -2,7 +2,6 @@
 
 from services.ledger.domain.entry import Entry
 from services.ledger.domain.faults import EventUnknown
-from services.ledger.domain.projections import ActionRow, AgentRow, ApprovalRow, PromotionRow, ViolationRow
 from services.ledger.domain.questions import (
     ActionQuestion,
     AgentQuestion,
@@ -14,6 +13,7 @@ from services.ledger.domain.questions import (
     page_of,
     page_of_events,
 )
+from services.ledger.domain.rows import ActionRow, AgentRow, ApprovalRow, PromotionRow, ViolationRow
 from services.ledger.ports import Book
 
 

@@ -1,7 +1,7 @@
 """Rows of projections as protobuf messages."""
 
 from provost.ledger.v1 import ledger_pb2 as pb
-from services.ledger.domain.projections import ActionRow, AgentRow, ApprovalRow, PromotionRow, ViolationRow
+from services.ledger.domain.rows import ActionRow, AgentRow, ApprovalRow, PromotionRow, ViolationRow
 from services.ledger.wire.times import to_wire
 
 

@@ -11,7 +11,6 @@ from provost.policy.v1 import policy_pb2
 from provost.state.v1 import events_pb2 as state
 from services.ledger.adapters import listing
 from services.ledger.domain.entry import Message, microseconds
-from services.ledger.domain.projections import ActionRow, ApprovalRow
 from services.ledger.domain.questions import (
     ActionQuestion,
     ApprovalQuestion,
@@ -20,6 +19,7 @@ from services.ledger.domain.questions import (
     PromotionQuestion,
     ViolationQuestion,
 )
+from services.ledger.domain.rows import ActionRow, ApprovalRow
 from services.ledger.ports import Book
 from tests.unit.ledger.story import BEGIN, at, decision, message
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from provost.policy.v1 import events_pb2, policy_pb2
 from services.ledger.domain.facts import Answered, Requested, TierGiven, Told, Used
-from services.ledger.domain.projections import AgentRow, ApprovalRow, PromotionRow
+from services.ledger.domain.rows import AgentRow, ApprovalRow, PromotionRow
 from services.ledger.wire.facts import FACTS
 from tests.unit.ledger.story import at
 from tests.unit.ledger.test_projections import BEGIN_US, Tables

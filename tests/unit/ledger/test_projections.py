@@ -9,16 +9,8 @@ from provost.policy.v1 import events_pb2 as policy
 from provost.policy.v1 import policy_pb2
 from services.ledger.domain.entry import Message, entry_of, microseconds
 from services.ledger.domain.facts import Ended, Intended, Observed, Outcome, Told
-from services.ledger.domain.projections import (
-    ActionRow,
-    AgentRow,
-    Changed,
-    Key,
-    Row,
-    RunRow,
-    ViolationRow,
-    fold,
-)
+from services.ledger.domain.projections import Changed, fold
+from services.ledger.domain.rows import ActionRow, AgentRow, Key, Row, RunRow, ViolationRow
 from services.ledger.wire.understanding import understand
 from tests.unit.ledger.story import BEGIN, at, decision, message, plain, run
 

@@ -8,7 +8,8 @@ from services.ledger.adapters.postgres.connection import Connection
 from services.ledger.adapters.postgres.definition import DIALECT, id_column, table_name
 from services.ledger.adapters.schema import PROJECTIONS
 from services.ledger.domain.facts import Told
-from services.ledger.domain.projections import Changed, Key, Row, fold
+from services.ledger.domain.projections import Changed, fold
+from services.ledger.domain.rows import Key, Row
 
 Known = dict[tuple[type[Row], Key], Row | None]
 

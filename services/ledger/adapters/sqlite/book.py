@@ -28,7 +28,6 @@ from services.ledger.adapters.sqlite.writer import Writer
 from services.ledger.domain.checkpoint import Checkpoint
 from services.ledger.domain.entry import Entry, Message, Row, read_row
 from services.ledger.domain.position import Position
-from services.ledger.domain.projections import ActionRow, AgentRow, ApprovalRow, PromotionRow, ViolationRow
 from services.ledger.domain.proofs import Slice
 from services.ledger.domain.questions import (
     ActionQuestion,
@@ -41,6 +40,7 @@ from services.ledger.domain.questions import (
     ViolationQuestion,
 )
 from services.ledger.domain.records import SignedHead
+from services.ledger.domain.rows import ActionRow, AgentRow, ApprovalRow, PromotionRow, ViolationRow
 from services.ledger.domain.understood import Understand
 from services.ledger.ports import Audited
 

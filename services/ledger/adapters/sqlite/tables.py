@@ -20,7 +20,8 @@ from services.ledger.adapters.schema import (
 )
 from services.ledger.domain.facts import Told
 from services.ledger.domain.heads import DAY_US, HOUR_US
-from services.ledger.domain.projections import Key, Row, fold
+from services.ledger.domain.projections import fold
+from services.ledger.domain.rows import Key, Row
 
 _DIALECT = sqlite.dialect()
 
