@@ -109,11 +109,12 @@ def _violated(record: TrackRecord) -> TrackRecord:
 @dataclass(frozen=True, slots=True)
 class Move:
     """What a rule asks for. With `needs_approval`, people are asked first; `attempt` counts how often the row was long
-    enough for it, so that they are asked again only after another such row."""
+    enough for it, so that they are asked again only after another such row; `row` tells one row from the next."""
 
     command: PromoteAgent | DemoteAgent
     needs_approval: bool = False
     attempt: int = 1
+    row: int = 0
 
 
 def moves(record: TrackRecord, agent: Agent, policy: PolicySet, at: datetime) -> Move | None:
@@ -156,7 +157,8 @@ def _up(
     grounds = _grounds(f"promotion.{rule.id}", why, record, policy)
     command = PromoteAgent(agent.agent_id, higher, grounds, at, agent.tier_since)
     asks = rule.needs_approval or higher is Tier.T4_ARCHITECT
-    return Move(command, asks, record.compliant_in_row // _least(rule))
+    before = record.verified_runs - record.compliant_in_row
+    return Move(command, asks, record.compliant_in_row // _least(rule), before)
 
 
 def _least(rule: PromotionRule) -> int:

@@ -48,7 +48,7 @@ class Promotions:
         if to_tier is not Tier.T4_ARCHITECT or AGENT.decide(agent, command) is None:
             appended = await self._agents.handle(agent_id, command, cause)
             return self._agents.current(cause.tenant, agent_id), appended.sequence, None
-        waiting = self._waiting(cause.tenant, agent)
+        waiting = self.waiting(cause.tenant, agent)
         if waiting:
             head = self._approvals.head(cause.tenant, waiting)
             return agent, head.sequence, self._shown(cause.tenant, waiting)
@@ -149,7 +149,7 @@ class Promotions:
         policy = self._sets.in_force(tenant)
         return Demand("promotion") if policy is None else asked_of_promotion(policy, tier)
 
-    def _waiting(self, tenant: str, agent: Agent) -> str:
+    def waiting(self, tenant: str, agent: Agent) -> str:
         """The approval that the agent's promotion from this tier waits for already."""
         for approval_id in self._records.promotions(tenant, agent.agent_id):
             approval = self._approvals.current(tenant, approval_id)

@@ -71,7 +71,10 @@ class Trust:
             if command.parent_tier is not None and command.to_tier not in up_to(command.parent_tier):
                 return
             if move.needs_approval:
-                request_id = derived_id(tenant, "trust", agent.agent_id, since, rule, str(move.attempt))
+                if self._promotions.waiting(tenant, agent):
+                    return
+                row = f"{move.row}+{move.attempt}"
+                request_id = derived_id(tenant, "trust", agent.agent_id, since, rule, row)
                 cause = Cause(tenant, request_id, BY, self._now())
                 approval_id = derived_id(tenant, "promotion", request_id).replace("-", "")
                 if approval_id not in self._records.promotions(tenant, agent.agent_id):

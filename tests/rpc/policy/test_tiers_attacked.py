@@ -111,6 +111,31 @@ async def test_the_suspended_are_not_promoted_before_they_are_resumed(running: R
     await until(running, lambda agent: agent.tier == T4)
 
 
+async def test_people_are_asked_once_at_a_time_and_again_after_each_new_row(running: Running) -> None:
+    rules = """
+promotions:
+  - {id: senior, tier: T2_BUILDER, compliant_in_row: 2}
+"""
+    await in_force(running, rules)
+    await running.register(tier=T2)
+    for n in range(5):
+        await run(running, f"r{n}")
+    await settled(running)
+    first = await until_asked(running)
+    await votes(running, first.approval_id, "ann", pb.VOTE_REJECT)
+    second = await until_asked(running)  # the row is twice as long by now, which waited for the answer
+    await votes(running, second.approval_id, "ann", pb.VOTE_REJECT)
+    await run(running, "bad", holds=False, compliant=False)
+    await settled(running)
+    assert await waiting(running) == []
+    for n in range(6, 8):
+        await run(running, f"r{n}")
+    again = await until_asked(running)
+    assert again.approval_id not in (first.approval_id, second.approval_id), (
+        "a new row is another reason to ask"
+    )
+
+
 async def test_nobody_begins_at_t4(running: Running) -> None:
     at_once = pb.RegisterAgentRequest(agent_id="sre-1", tier=T4)
     with pytest.raises(Refused) as refused:
