@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from services.policy.domain.revocation import PowerLost
-from services.policy.ports import Heard
+from services.policy.ports.powers import Heard
 
 
 @dataclass

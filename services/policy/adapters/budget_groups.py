@@ -13,7 +13,7 @@ from services.policy.domain.decision import DecisionsMade
 from services.policy.domain.drawing import BudgetRefusal, Draw
 from services.policy.domain.faults import TooManyReservations
 from services.policy.domain.reserving import Outcome, new_among, reserve
-from services.policy.ports import Drawn, Want
+from services.policy.ports.recording import Drawn, Want
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")

@@ -40,7 +40,7 @@ from services.policy.domain.closing import Close, Closing
 from services.policy.domain.drawing import BudgetRefusal, Draw
 from services.policy.domain.limits import BudgetSet
 from services.policy.domain.reservation import Reservation
-from services.policy.ports import Drawn, Want
+from services.policy.ports.recording import Drawn, Want
 
 ALL = "all"
 RIVAL_SECONDS = 0.2

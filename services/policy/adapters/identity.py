@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from services.policy.domain import secret
 from services.policy.domain.agent import Agent
 from services.policy.domain.faults import CredentialsRefused
-from services.policy.ports import Identity, Made, Secrets, Shown
+from services.policy.ports import Secrets
+from services.policy.ports.identity import Identity, Made, Shown
 
 if TYPE_CHECKING:
     from chassis.vault.client import Vault

@@ -15,7 +15,7 @@ from kernel.faults import Unavailable
 from services.policy.domain.agent import Agent
 from services.policy.domain.faults import CredentialsRefused, WrappingTokenInvalid
 from services.policy.domain.tier import Tier, up_to
-from services.policy.ports import Made, Shown
+from services.policy.ports.identity import Made, Shown
 
 MOUNT = "agents"
 KEPT = "vault:"

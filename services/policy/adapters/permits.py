@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from chassis.signing import SigningKey
-from services.policy.ports import Permit
+from services.policy.ports.signing import Permit
 
 ISSUER = "provost/policy"
 PERMITS = "actuator"

@@ -13,7 +13,7 @@ from kernel.events import Recorded
 from kernel.ports import Following
 from services.policy.domain.revocation import PowerLost
 from services.policy.handlers.unconfirmed import Unconfirmed
-from services.policy.ports import Heard
+from services.policy.ports.powers import Heard
 
 LOOK_SECONDS = 1.0
 _log = get_logger("policy.revoking")

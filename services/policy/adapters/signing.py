@@ -13,7 +13,7 @@ from kernel.faults import Unauthenticated
 from services.policy.adapters.permits import ISSUER, PermitPress
 from services.policy.domain.action import Action
 from services.policy.domain.revocation import Receipt
-from services.policy.ports import Bearer, Permit, Session
+from services.policy.ports.signing import Bearer, Permit, Session
 
 SESSIONS = "provost"
 RECEIPT = "revocation-receipt+jwt"

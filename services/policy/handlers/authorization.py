@@ -20,7 +20,9 @@ from services.policy.handlers.bearing import token_refusal
 from services.policy.handlers.judging import Judging
 from services.policy.handlers.minutes import Minutes, kept, refused_after_all
 from services.policy.handlers.recent import RecentAnswers
-from services.policy.ports import Held, Means, Permit, Want
+from services.policy.ports import Held, Means
+from services.policy.ports.recording import Want
+from services.policy.ports.signing import Permit
 
 MAX_STALE_SECONDS = 1.0
 ACTOR = "service:policy"

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from kernel.faults import Fault, Unauthenticated
-from services.policy.ports import Signer
+from services.policy.ports.signing import Signer
 
 
 def token_refusal(

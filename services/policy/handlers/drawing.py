@@ -8,7 +8,8 @@ from services.policy.domain.amounts import NOTHING, Amounts, cost_of
 from services.policy.domain.drawing import Applied, BudgetRefusal, Draw, applied, rules_for
 from services.policy.domain.reserving import refusal
 from services.policy.handlers.ask import Ask, Facts
-from services.policy.ports import Budgeting, RecordedErrors
+from services.policy.ports.recording import Budgeting
+from services.policy.ports.told import RecordedErrors
 
 TTL_SECONDS = 300
 

@@ -3,7 +3,7 @@
 from kernel.faults import Unavailable
 from kernel.ports import Aggregates
 from services.policy.domain.agent import Agent, Command
-from services.policy.ports import Identity
+from services.policy.ports.identity import Identity
 
 
 class Endings:

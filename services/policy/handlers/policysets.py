@@ -22,7 +22,7 @@ from services.policy.domain.policyset_published import (
 from services.policy.domain.policyset_rules import Publishing
 from services.policy.handlers.pages import Page
 from services.policy.handlers.validating import Validated, validated
-from services.policy.ports import PolicySetReader, Rules
+from services.policy.ports.sets import PolicySetReader, Rules
 
 CURRENT = "current"
 FIRST_TENANT = "default"

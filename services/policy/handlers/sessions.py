@@ -18,7 +18,8 @@ from services.policy.domain.credentials import (
 from services.policy.domain.faults import AgentIsRevoked, AgentUnknown, SessionForgotten
 from services.policy.domain.tier import Tier
 from services.policy.handlers.policysets import PolicySets
-from services.policy.ports import Means, Session
+from services.policy.ports import Means
+from services.policy.ports.signing import Session
 
 LONGEST_WRAP_SECONDS = 86_400
 

@@ -8,7 +8,7 @@ from kernel.events import Cause
 from services.policy.domain.faults import TooManyFlips, TooManySimulations
 from services.policy.domain.flips import Flip, Simulated, Simulation
 from services.policy.domain.policyset_rules import Publishing
-from services.policy.ports import Simulations
+from services.policy.ports.sets import Simulations
 
 MOST_AT_ONCE = 2
 MOST_EXAMPLES = 5

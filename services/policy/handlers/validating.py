@@ -10,7 +10,7 @@ from services.policy.domain.policyset_tests import Examined
 from services.policy.domain.policyset_verdicts import input_of, results
 from services.policy.domain.policyset_warnings import warnings
 from services.policy.domain.rules import SILENCE, RuleOutcome
-from services.policy.ports import PolicySetReader, ReadSet, Rules
+from services.policy.ports.sets import PolicySetReader, ReadSet, Rules
 
 MOST_WARNINGS = 200
 

@@ -16,7 +16,8 @@ from services.policy.domain.revocation import RevokeAgent
 from services.policy.domain.standing import Grounds, PromoteAgent
 from services.policy.domain.tier import Tier
 from services.policy.handlers.sessions import NewSession, Sessions
-from services.policy.ports import Identity, Session
+from services.policy.ports.identity import Identity
+from services.policy.ports.signing import Session
 from services.policy.wire import CODEC
 
 TTL_SECONDS = {

@@ -23,7 +23,7 @@ from services.policy.domain.decision import DecisionRecord, DecisionsMade, Verdi
 from services.policy.domain.drawing import BudgetRefusal, Draw
 from services.policy.domain.limits import BudgetSet, Limit
 from services.policy.domain.reservation import BudgetScope, Reservation, ReservationEnd
-from services.policy.ports import Want
+from services.policy.ports.recording import Want
 from services.policy.wire import CODEC
 from services.policy.wire.budgets import BUDGET_CODEC
 from tests.unit.policy.purses import draw, rule, settle

@@ -10,7 +10,7 @@ from services.policy.domain.policyset import PolicySet
 from services.policy.domain.question import Question
 from services.policy.domain.rules import SILENCE, RuleOutcome, rule_input
 from services.policy.domain.spending import Spending
-from services.policy.ports import Rules
+from services.policy.ports.sets import Rules
 
 
 class Deciding:

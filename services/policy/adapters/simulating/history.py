@@ -16,7 +16,7 @@ from services.policy.domain.faults import PolicySetInvalid
 from services.policy.domain.flips import Simulation, Tally, Then, at_tier
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_published import PolicySetPublished
-from services.policy.ports import PolicySetReader
+from services.policy.ports.sets import PolicySetReader
 
 COMMITTED_WITHIN = timedelta(minutes=10)
 """How far the time of an event may be from those of the decisions in it."""
