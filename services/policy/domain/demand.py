@@ -10,7 +10,7 @@ from services.policy.domain.action import Action, Mode
 from services.policy.domain.pattern import first_match
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import ApprovalRule
-from services.policy.domain.tier import Tier
+from services.policy.domain.tier import Tier, step
 
 PROMOTE = "agent.promote"
 """The action of an approval that policy requests itself, in `GOVERNED`, wherever the agent itself works."""
@@ -59,11 +59,13 @@ def asked_of(policy: PolicySet | None, tier: Tier, action: Action, mode: Mode | 
 
 
 def asked_of_promotion(policy: PolicySet, tier: Tier) -> Demand:
-    """What is asked of people before an agent of `tier` is promoted: by the rules that fit, or one person."""
+    """What is asked of people before an agent of `tier` is promoted, or one person: by the rules that fit that tier or
+    the next, as whatever needs two people at the top is worth no less on the way there."""
+    between = {tier, step(tier, 1)}
     fitting = [
         name
         for name, each in policy.approval_rules.items()
-        if tier in each.tiers
+        if not between.isdisjoint(each.tiers)
         and GOVERNED in each.environments
         and first_match(each.actions, PROMOTE) is not None
     ]

@@ -57,6 +57,14 @@ def test_the_shortest_time_holds_and_a_rule_that_asks_alone_asks_alone() -> None
     assert demand_of(policy, "approval.r0", Tier.T3_EXECUTOR, elsewhere).ttl_seconds == 900
 
 
+def test_a_promotion_asks_whom_the_tier_it_leads_to_asks() -> None:
+    top = ApprovalRule("top", (Tier.T4_ARCHITECT,), ("*",), ("production",), 2)
+    policy = PolicySet("1", {"node.drain": ""}, dict.fromkeys(Tier, 60), (), (top,))
+    asked = asked_of_promotion(policy, Tier.T3_EXECUTOR)
+    assert (asked.rule, asked.needed) == ("approval.top", 2)
+    assert asked_of_promotion(policy, Tier.T2_BUILDER).rule == "promotion"
+
+
 people = st.sets(st.sampled_from(PEOPLE), max_size=4).map(lambda found: tuple(sorted(found)))
 rules_ = st.lists(st.tuples(st.integers(1, 3), people), min_size=1, max_size=4).map(
     lambda pairs: tuple(rule(min(needs, len(named)) if named else needs, *named) for needs, named in pairs)
