@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provost_sdk.cli.history import (
+from provost_sdk.cli.filters import (
     Action,
     Actor,
     Agent,

@@ -1,33 +1,34 @@
 """`provost ledger events|actions|metrics|violations|promotions|approvals`: what happened, in tables."""
 
 from collections.abc import Awaitable, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from provost_sdk.cli.filters import (
+    Action,
+    Actor,
+    Agent,
+    Aggregate,
+    AggregateId,
+    Context,
+    Correlation,
+    Decision,
+    EventType,
+    RunId,
+    Since,
+    Task,
+    Until,
+    clock,
+    time_in,
+    times_in,
+)
 from provost_sdk.cli.pages import Limit, rows, show
-from provost_sdk.cli.session import Address, AsJson, Key, misused
+from provost_sdk.cli.session import Address, AsJson, Key
 
 if TYPE_CHECKING:
     from provost.ledger.v1 import ledger_pb2
     from provost_sdk.client import Provost
-
-Agent = Annotated[str, typer.Option("--agent", help="Only of or by this agent.")]
-Task = Annotated[str, typer.Option("--task", help="Only of this task.")]
-RunId = Annotated[str, typer.Option("--run", help="Only of this run.")]
-Action = Annotated[str, typer.Option("--action", help="Only about this action, as ansible.check.")]
-Decision = Annotated[str, typer.Option("--decision", help="Only ALLOW, DENY or NEEDS_APPROVAL.")]
-Since = Annotated[
-    str, typer.Option("--since", help="From this time on, RFC 3339, UTC unless it says otherwise.")
-]
-Until = Annotated[str, typer.Option("--until", help="Before this time.")]
-EventType = Annotated[str, typer.Option("--type", help="Only these, as AgentRevoked.")]
-Actor = Annotated[str, typer.Option("--actor", help="Only caused by, as key:alice or agent:sre-1.")]
-Context = Annotated[str, typer.Option("--context", help="Only of this service, as policy.")]
-Aggregate = Annotated[str, typer.Option("--aggregate", help="Only of such things, as approval.")]
-AggregateId = Annotated[str, typer.Option("--id", help="Only of the thing with this id.")]
-Correlation = Annotated[str, typer.Option("--correlation", help="Only with this correlation id.")]
 
 
 def events(
@@ -92,7 +93,7 @@ def actions(
     key: Key = None,
 ) -> None:
     """What agents did or tried, one row for each decision, newest first."""
-    times = _times(since, until)
+    times = times_in(since, until)
 
     def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
         return provost.list_agent_actions(
@@ -174,7 +175,7 @@ def violations(
     key: Key = None,
 ) -> None:
     """Breaches of procedure, newest first."""
-    times = _times(since, until)
+    times = times_in(since, until)
 
     def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
         return provost.list_violations(
@@ -205,7 +206,7 @@ def promotions(
     key: Key = None,
 ) -> None:
     """Changes of agents' tiers and why, newest first; an agent's first is its registration."""
-    times = _times(since, until)
+    times = times_in(since, until)
 
     def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
         return provost.list_promotions(agent=agent, to_tier=tier, page_size=size, page_token=token, **times)
@@ -242,7 +243,7 @@ def approvals(
     key: Key = None,
 ) -> None:
     """What people were ever asked and what they answered, newest first."""
-    times = _times(since, until)
+    times = times_in(since, until)
 
     def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
         return provost.list_approval_records(
@@ -283,26 +284,6 @@ def approvals(
         "run",
     )
     show(rows(page, limit, address, key), as_json, columns, row, "No such approvals.")
-
-
-def clock(at: Any) -> str:
-    """A time of the protos for people, UTC."""
-    return str(at.ToDatetime().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3])
-
-
-def time_in(text: str, option: str) -> datetime | None:
-    """The time in an option, None when it is not given; what is no time ends the command."""
-    if not text:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        misused(f"{option}: {text!r} is no time; write it as 2026-03-01T12:00:00Z or 2026-03-01")
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-
-
-def _times(since: str, until: str) -> dict[str, datetime | None]:
-    return {"from_time": time_in(since, "--since"), "to_time": time_in(until, "--until")}
 
 
 def _event(each: "ledger_pb2.LedgerEvent") -> Sequence[object]:

@@ -238,7 +238,7 @@ def _document_or_version(new: str) -> tuple[str, str]:
 
 
 def _time(text: str, option: str) -> datetime | None:
-    from provost_sdk.cli.history import time_in
+    from provost_sdk.cli.filters import time_in
 
     unit = _AGO.get(text[-1:])
     if unit is not None and text[:-1].isascii() and text[:-1].isdecimal() and len(text) < 8:

@@ -1,0 +1,45 @@
+"""The options by which what happened is filtered, and times as people write and read them."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from provost_sdk.cli.session import misused
+
+Agent = Annotated[str, typer.Option("--agent", help="Only of or by this agent.")]
+Task = Annotated[str, typer.Option("--task", help="Only of this task.")]
+RunId = Annotated[str, typer.Option("--run", help="Only of this run.")]
+Action = Annotated[str, typer.Option("--action", help="Only about this action, as ansible.check.")]
+Decision = Annotated[str, typer.Option("--decision", help="Only ALLOW, DENY or NEEDS_APPROVAL.")]
+Since = Annotated[
+    str, typer.Option("--since", help="From this time on, RFC 3339, UTC unless it says otherwise.")
+]
+Until = Annotated[str, typer.Option("--until", help="Before this time.")]
+EventType = Annotated[str, typer.Option("--type", help="Only these, as AgentRevoked.")]
+Actor = Annotated[str, typer.Option("--actor", help="Only caused by, as key:alice or agent:sre-1.")]
+Context = Annotated[str, typer.Option("--context", help="Only of this service, as policy.")]
+Aggregate = Annotated[str, typer.Option("--aggregate", help="Only of such things, as approval.")]
+AggregateId = Annotated[str, typer.Option("--id", help="Only of the thing with this id.")]
+Correlation = Annotated[str, typer.Option("--correlation", help="Only with this correlation id.")]
+
+
+def clock(at: Any) -> str:
+    """A time of the protos for people, UTC."""
+    return str(at.ToDatetime().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3])
+
+
+def time_in(text: str, option: str) -> datetime | None:
+    """The time in an option, None when it is not given; what is no time ends the command."""
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        misused(f"{option}: {text!r} is no time; write it as 2026-03-01T12:00:00Z or 2026-03-01")
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def times_in(since: str, until: str) -> dict[str, datetime | None]:
+    """Both ends of a time, as the client takes them."""
+    return {"from_time": time_in(since, "--since"), "to_time": time_in(until, "--until")}
