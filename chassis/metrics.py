@@ -13,10 +13,6 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 RPC_CALLS = Counter("provost_rpc_calls", "Calls answered, by method and status code.", ("method", "code"))
 RPC_SECONDS = Histogram("provost_rpc_seconds", "How long calls took.", ("method",), buckets=_SECONDS)
-APPENDS = Counter(
-    "provost_appends", "Appends to the event log, by context and outcome.", ("context", "outcome")
-)
-APPEND_SECONDS = Histogram("provost_append_seconds", "How long appends took.", ("context",), buckets=_SECONDS)
 FOLLOWER_POSITION = Gauge("provost_follower_position", "Stream sequence delivered up to.", ("follower",))
 FOLLOWER_LAG_EVENTS = Gauge("provost_follower_lag_events", "Events it has still to read.", ("follower",))
 FOLLOWER_LAG_SECONDS = Gauge(

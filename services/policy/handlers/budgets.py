@@ -8,7 +8,7 @@ from kernel.faults import Fault, Invalid, Unavailable
 from kernel.ports import Following
 from services.policy.domain.action import RunContext
 from services.policy.domain.agent import Agent
-from services.policy.domain.amounts import NOTHING, Amounts
+from services.policy.domain.amounts import NOTHING, Amounts, shape_of
 from services.policy.domain.closing import Close, Closing
 from services.policy.domain.drawing import BudgetRefusal, Draw, rules_for
 from services.policy.domain.faults import (
@@ -24,7 +24,6 @@ from services.policy.handlers.limits import readable
 from services.policy.handlers.policysets import PolicySets
 from services.policy.ports import Held, Means
 
-DECISION_TTL_SECONDS = 900
 DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS = 300, 86_400
 MAX_STALE_SECONDS = 1.0
 LATE = timedelta(seconds=2)
@@ -82,7 +81,9 @@ class Spending:
                 0,
                 tuple(map(seal.seal_same, amounts.hosts)),
             )
-        parts = (tenant, "reservation", agent_id, context.run_id, cause.request_id)
+        # Other amounts under the same request id are another request: what was set aside for that is not enough here.
+        asked = (context.run_id, context.task_id, cause.request_id, shape_of(amounts))
+        parts = (tenant, "reservation", agent_id, *asked)
         draw = Draw(
             derived_id(*parts).replace("-", ""),
             agent_id,
