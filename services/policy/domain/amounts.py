@@ -70,6 +70,12 @@ def checked(amounts: Amounts, field: str) -> Amounts:
     return replace(amounts, hosts=tuple(dict.fromkeys(amounts.hosts)))
 
 
+def shape_of(amounts: Amounts) -> str:
+    """The same for the same amounts and for no others."""
+    hosts = "".join(f"{len(host)}:{host}" for host in amounts.hosts)
+    return f"{amounts.actions},{amounts.tokens},{amounts.money_micros},{amounts.errors},{hosts}"
+
+
 def cost_of(name: str, target: str, asked: Amounts, prices: Mapping[str, Amounts]) -> Amounts:
     """What one action may cost at most: itself, its target, and the higher of what is asked for and the set's price."""
     pattern = first_match(tuple(prices), name) if prices else None

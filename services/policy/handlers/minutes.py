@@ -6,6 +6,7 @@ from hashlib import blake2b
 from kernel.events import Cause
 from kernel.ports import Seal
 from services.policy.domain.action import Action
+from services.policy.domain.amounts import shape_of
 from services.policy.domain.decision import DecisionRecord, Judgement, Verdict
 from services.policy.handlers.ask import Ask, Facts
 from services.policy.handlers.drawing import sealed
@@ -26,7 +27,14 @@ class Minutes:
         self._labels = facts.labels or ()
         self._steps_done = facts.steps_done
         self._at = cause.at
-        who = _lengths(cause.tenant, context.agent_id, context.run_id, cause.request_id)
+        who = _lengths(
+            cause.tenant,
+            context.agent_id,
+            context.run_id,
+            context.task_id,
+            context.mode or "",
+            cause.request_id,
+        )
         self._who = blake2b(who.encode(), digest_size=16, person=b"provost.decision")
 
     def named(self, action: Action) -> tuple[str, str]:
@@ -37,6 +45,10 @@ class Minutes:
         digest = digest_kept(self._digest(action), self._seal)
         name = self._who.copy()
         name.update(f"{len(action.action_id)}:{action.action_id}{len(digest)}:{digest}".encode())
+        cost = self._ask.costs.get(action.action_id)
+        if cost is not None:
+            # What was set aside for a smaller cost is not enough for this one.
+            name.update(shape_of(sealed(cost, self._seal)).encode())
         return digest, name.hexdigest()
 
     def of(self, action: Action, named: tuple[str, str], judgement: Judgement) -> DecisionRecord:

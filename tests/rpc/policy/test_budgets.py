@@ -150,6 +150,42 @@ async def test_more_than_was_reserved_is_refused_and_nothing_is_a_refund(running
     assert await lines(running) == [("hand", pb.UNIT_TOKENS, 100, 0, 0)]
 
 
+async def test_other_amounts_under_the_same_request_are_set_aside_too(running: Running) -> None:
+    await ready(running)
+    await budget(running, limit(pb.UNIT_TOKENS, 100))
+    asked = [pb.Amounts(tokens=1), pb.Amounts(tokens=60), pb.Amounts(tokens=1)]
+    made = [(await running.call("ReserveBudget", reserve(request_id="r", amounts=each))) for each in asked]
+    assert [each.reservation.amounts.tokens for each in made] == [1, 60, 1]
+    assert made[2].reservation == made[0].reservation
+    with pytest.raises(Exhausted, match="1000 asked for"):
+        await running.call("ReserveBudget", reserve(request_id="r", amounts=pb.Amounts(tokens=1000)))
+    assert await lines(running) == [("hand", pb.UNIT_TOKENS, 100, 0, 61)]
+
+
+async def test_another_cost_or_mode_under_the_same_request_is_another_decision(running: Running) -> None:
+    await ready(running)
+    await budget(running, limit(pb.UNIT_TOKENS, 100))
+
+    async def decided(tokens: int, **fields: Any) -> pb.Decision:
+        request = pb.AuthorizeRequest(
+            request_id="r",
+            context=context("sre-1", **fields),
+            action=action(),
+            cost=pb.Amounts(tokens=tokens),
+        )
+        made: pb.Decision = (await running.call("Authorize", request)).decision
+        return made
+
+    small, again = await decided(1), await decided(1)
+    assert again.decision_id == small.decision_id
+    larger = await decided(60)
+    safe = await decided(1, mode=pb.MODE_SAFE)
+    assert [each.verdict for each in (small, larger, safe)] == [ALLOW] * 3
+    assert len({each.decision_id for each in (small, larger, safe)}) == 3
+    assert (await decided(1000)).reason == "BUDGET_SPENT"
+    assert await lines(running) == [("hand", pb.UNIT_TOKENS, 100, 0, 61)]
+
+
 async def test_what_no_budget_counts_needs_no_reservation(running: Running) -> None:
     await ready(running)
     assert not (await running.call("ReserveBudget", reserve())).HasField("reservation")
