@@ -29,14 +29,14 @@ _log = get_logger("chassis.powers")
 
 
 class Holder(NamedTuple):
-    """One surface of one process."""
+    """One surface of one process; without them, of a service nobody has heard which ones it has."""
 
     service: str
-    replica: str
-    surface: str
+    replica: str = ""
+    surface: str = ""
 
     def __str__(self) -> str:
-        return f"{self.service}/{self.replica}:{self.surface}"
+        return f"{self.service}/{self.replica}:{self.surface}" if self.replica else self.service
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ class Hearing:
         self._connection = connection
         self._keys: dict[tuple[str, str], PublicKey] = {}
         self._here: dict[tuple[str, str], tuple[float, tuple[str, ...]]] = {}
+        self._gone: set[str] = set()
         self._said: OrderedDict[tuple[str, str], dict[bytes, Word | None]] = OrderedDict()
         self._listening: list[Subscription] = []
         self._since = 0.0
@@ -109,13 +110,21 @@ class Hearing:
 
     def _missing(self, found: dict[Holder, Word], within_seconds: float) -> list[Holder]:
         at = monotonic()
-        return [
+        missing = [
             holder
             for (service, replica), (seen, surfaces) in self._here.items()
             if at - seen <= within_seconds
             for surface in surfaces
             if (holder := Holder(service, replica, surface)) not in found
         ]
+        if at - self._since <= within_seconds:
+            missing += self._never_heard({each.service for each in found})
+        return missing
+
+    def _never_heard(self, spoke: set[str]) -> list[Holder]:
+        """Services the log knows of and nobody here has heard: one may stand still since before this process began."""
+        here = {service for service, _ in self._here}
+        return [Holder(each) for each in {service for service, _ in self._keys} - here - self._gone - spoke]
 
     def _words(self, tenant: str, agent_id: str, sequence: int) -> dict[Holder, Word]:
         """The first of each holder: power that is gone does not go again."""
@@ -157,8 +166,8 @@ class Hearing:
             self._here[service, replica] = (monotonic(), surfaces)
             if len(self._here) > REMEMBERED:
                 del self._here[min(self._here, key=lambda each: self._here[each][0])]
-        else:
-            self._here.pop((service, replica), None)
+        elif self._here.pop((service, replica), None) is not None:
+            self._gone.add(service)
         self._tell()
 
     def _is_said(self, subject: bytes, _reply: bytes, payload: bytes, _header: bytes | None) -> None:

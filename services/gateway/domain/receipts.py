@@ -20,7 +20,7 @@ class PowerLost:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """`silent` are those who should have spoken and did not, as `state/3f2a:locks`."""
+    """`silent` are those who should have spoken and did not, as `state/3f2a:locks`, or `state` if nobody knows more."""
 
     agent_id: str
     revocation_sequence: int

@@ -108,6 +108,26 @@ async def test_who_went_without_a_word_is_named_and_not_waited_for(
     assert (await world.hearing.collect("default", "a", 1, 10.0)).silent == ()
 
 
+async def test_a_service_that_stands_still_since_before_somebody_listened_is_named(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = SigningKey.load_or_create(tmp_path / "actuators.pem")
+    await announce(log_of(world.connection, "actuators"), "actuators", key, process.now())
+    await world.holder("state", {"locks": free()})
+    await world.known("state")
+    await until(lambda: len(world.hearing._keys) == 2, "not both keys are known")
+    sequence = await world.revoke("a")
+    heard = await world.hearing.collect("default", "a", sequence, 0.5)
+    assert ([each.service for each in heard.words], heard.silent) == (["state"], ("actuators",))
+    monkeypatch.setattr(hearings, "AWAITED_SECONDS", 0.0)
+    begun = process.monotonic()
+    await until(world.hearing._knows_everybody, "never knows everybody")
+    assert (await world.hearing.collect("default", "a", sequence, 10.0)).silent == ("actuators",)
+    assert process.monotonic() - begun < SECONDS
+    monkeypatch.setattr(hearings, "NAMED_SECONDS", 0.0)
+    assert (await world.hearing.collect("default", "a", sequence, 1.0)).silent == ()
+
+
 async def test_what_was_revoked_before_it_began_is_taken_away_and_not_spoken_of(world: World) -> None:
     sequence = await world.revoke("old", process.now() - LONG_AGO)
     surface = free()
@@ -157,7 +177,8 @@ async def test_a_word_that_is_not_signed_by_who_says_it_does_not_count(world: Wo
         world.connection.write("pwr.lost.default.a", b"", b"", words.said(own, about, 0).encode())
     heard = await world.hearing.collect("default", "a", sequence, 0.5)
     assert heard.words == ()
-    assert heard.silent == (f"state/{powers.replica}:locks",)
+    assert heard.silent == ("policy", f"state/{powers.replica}:locks")
+    world.hearing._gone.add("policy")
     world.connection.write("pwr.lost.default.a", b"", b"", good.encode())
     heard = await world.hearing.collect("default", "a", sequence, SECONDS)
     assert [each.ended for each in heard.words] == [0]
