@@ -15,13 +15,14 @@ from services.policy.domain.credentials import (
     WrapSecret,
     unwrapped,
 )
-from services.policy.domain.faults import AgentIsRevoked, AgentUnknown, SessionForgotten
+from services.policy.domain.faults import AgentIsRevoked, AgentUnknown, CredentialsRefused, SessionForgotten
 from services.policy.domain.tier import Tier
 from services.policy.handlers.policysets import PolicySets
 from services.policy.ports import Means
 from services.policy.ports.signing import Session
 
 LONGEST_WRAP_SECONDS = 86_400
+LONGEST_SECRET = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,8 @@ class Sessions:
             Unavailable: the policy set in force, which says the TTL, cannot be read; or `VAULT_UNREACHABLE`.
             TierMoved: try again.
         """
+        if len(secret_id) > LONGEST_SECRET:
+            raise CredentialsRefused  # Vault fails at some lengths, and would seem to be out of order
         tenant, agent_id = cause.tenant, role_id.partition(".")[0]
         before = self._agents.current(tenant, agent_id)
         policy = self._sets.in_force(tenant)

@@ -17,7 +17,7 @@ from services.policy.domain.tier import Tier
 from tests.contract.policy.desk import TTL_SECONDS, Desk
 
 
-@pytest.mark.parametrize("tier", list(Tier))
+@pytest.mark.parametrize("tier", [each for each in Tier if each is not Tier.T4_ARCHITECT])
 async def test_a_secret_opens_a_session_as_long_as_the_tier_says(desk: Desk, tier: Tier) -> None:
     agent_id = await desk.register(tier)
     made = await desk.sessions.create_secret(agent_id, desk.cause())
@@ -36,6 +36,7 @@ async def test_wrong_credentials_are_refused_alike(desk: Desk) -> None:
     for role_id, secret_id in (
         (made.role_id, "wrong"), (made.role_id, ""), (made.role_id, others.secret_id),
         (made.role_id, made.secret_id[:-1]), (made.role_id, wrapped.token), (made.role_id, "x" * 5000),
+        (made.role_id, "x" * 100_000),
         (f"{agent_id}.wrong", made.secret_id), (agent_id, made.secret_id), ("nobody.x", made.secret_id),
         ("nobody.x", ""), ("", ""), ("../x", "y"), (made.role_id.lower(), made.secret_id), (made.role_id, "\0"),
     ):  # fmt: skip
