@@ -5,7 +5,7 @@ from pathlib import Path
 
 from services.ledger.adapters.sqlite.book import SqliteBook
 from services.ledger.domain.understood import Understand
-from services.ledger.ports import Book
+from services.ledger.ports.book import Book
 
 
 def book_in(

@@ -33,7 +33,8 @@ from services.ledger.domain.witnesses import (
     parse_witnesses,
 )
 from services.ledger.handlers.witnessing import Witnessing
-from services.ledger.ports import Book, Signer
+from services.ledger.ports.book import Book
+from services.ledger.ports.signing import Signer
 
 SOCKET_SECONDS = 5.0
 MAX_ANSWER_BYTES = 64 * 1024

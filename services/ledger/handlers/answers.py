@@ -14,7 +14,7 @@ from services.ledger.domain.questions import (
     page_of_events,
 )
 from services.ledger.domain.rows import ActionRow, AgentRow, ApprovalRow, PromotionRow, ViolationRow
-from services.ledger.ports import Book
+from services.ledger.ports.book import Book
 
 
 class Answers:

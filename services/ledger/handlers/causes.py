@@ -13,7 +13,7 @@ from services.ledger.domain.questions import EventQuestion, Listed, Page, Replay
 from services.ledger.domain.steps import ReadReferences, References, Step, Traced
 from services.ledger.domain.terms import RUN, terms_of
 from services.ledger.domain.understood import Understand
-from services.ledger.ports import Book
+from services.ledger.ports.book import Book
 
 MAX_STEPS = 200
 _MAX_PAGES = 4

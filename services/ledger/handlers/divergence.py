@@ -4,7 +4,8 @@ from services.ledger.domain.entry import Entry, Message, entry_of
 from services.ledger.domain.faults import LedgerDiverged, StreamRegression
 from services.ledger.domain.position import Position
 from services.ledger.domain.records import LogState, SignedHead
-from services.ledger.ports import Book, EventStream
+from services.ledger.ports.book import Book
+from services.ledger.ports.log import EventStream
 
 PROBES = 16
 _BEYOND = 2**62

@@ -9,7 +9,9 @@ from services.ledger.domain.export import Filed, Piece, Plan
 from services.ledger.domain.faults import ExportRunning, LedgerDiverged
 from services.ledger.domain.position import Position
 from services.ledger.domain.records import SignedHead
-from services.ledger.ports import Book, Exporter, Signer
+from services.ledger.ports.book import Book
+from services.ledger.ports.exporting import Exporter
+from services.ledger.ports.signing import Signer
 
 _ROWS_AT_ONCE = 16  # a payload may have megabytes
 

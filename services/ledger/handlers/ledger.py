@@ -29,7 +29,10 @@ from services.ledger.handlers.tiles import Tiles
 from services.ledger.handlers.verifying import verify
 from services.ledger.handlers.watching import Watching
 from services.ledger.handlers.witnessing import Witnessing
-from services.ledger.ports import Book, EventStream, Mender, ScrubMemory, Signer
+from services.ledger.ports.book import Book
+from services.ledger.ports.log import EventStream, Mender
+from services.ledger.ports.memory import ScrubMemory
+from services.ledger.ports.signing import Signer
 
 CATCH_UP_SECONDS = 5.0
 

@@ -19,7 +19,8 @@ from services.ledger.handlers.answers import Answers
 from services.ledger.handlers.reached import Reached
 from services.ledger.handlers.roots import root_at, roots
 from services.ledger.handlers.witnessing import Witnessing
-from services.ledger.ports import Book, Signer
+from services.ledger.ports.book import Book
+from services.ledger.ports.signing import Signer
 
 HEAD_WAIT_SECONDS = 3.0
 

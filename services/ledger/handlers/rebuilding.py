@@ -11,7 +11,9 @@ from services.ledger.domain.position import Position
 from services.ledger.domain.proofs import Range, Slice
 from services.ledger.domain.records import LogState, Progress, SignedHead
 from services.ledger.handlers.roots import roots
-from services.ledger.ports import Book, Draft, EventStream, Signer
+from services.ledger.ports.book import Book, Draft
+from services.ledger.ports.log import EventStream
+from services.ledger.ports.signing import Signer
 
 _AT_ONCE = 1000
 _UNDER_WAY = 3

@@ -17,7 +17,9 @@ from services.ledger.domain.tree import EMPTY_ROOT, HASH_BYTES, TILE_WIDTH
 from services.ledger.handlers.divergence import compare_with_log
 from services.ledger.handlers.roots import root_at
 from services.ledger.handlers.verifying import first_difference
-from services.ledger.ports import Book, EventStream, Mender, Signer
+from services.ledger.ports.book import Book
+from services.ledger.ports.log import EventStream, Mender
+from services.ledger.ports.signing import Signer
 
 ROWS_AT_ONCE = 64
 MAX_BATCH = 1000

@@ -21,7 +21,10 @@ from services.ledger.domain.records import SignedHead
 from services.ledger.domain.tree import HASH_BYTES, TILE_WIDTH, subtree_root
 from services.ledger.handlers.divergence import check_ends, not_the_same
 from services.ledger.handlers.roots import root_at
-from services.ledger.ports import Book, EventStream, ScrubMemory, Signer
+from services.ledger.ports.book import Book
+from services.ledger.ports.log import EventStream
+from services.ledger.ports.memory import ScrubMemory
+from services.ledger.ports.signing import Signer
 
 ROWS_AT_ONCE = 32
 LOG_SECONDS = 30.0

@@ -8,7 +8,7 @@ from services.ledger.domain.faults import LedgerDiverged
 from services.ledger.domain.position import Position
 from services.ledger.domain.records import SignedHead
 from services.ledger.domain.tree import HASH_BYTES
-from services.ledger.ports import Book
+from services.ledger.ports.book import Book
 
 # A payload is part of a leaf by its hash alone, but it has to be read: few rows at once keep that in bounds.
 _ROWS_AT_ONCE = 16

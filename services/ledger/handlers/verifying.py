@@ -10,7 +10,9 @@ from services.ledger.domain.entry import entry_of
 from services.ledger.domain.faults import LedgerDiverged, StreamRegression
 from services.ledger.domain.position import Position
 from services.ledger.domain.records import SignedHead, Verdict
-from services.ledger.ports import Book, EventStream, Signer
+from services.ledger.ports.book import Book
+from services.ledger.ports.log import EventStream
+from services.ledger.ports.signing import Signer
 
 
 async def verify(

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from services.ledger.domain.position import Position
 from services.ledger.domain.questions import EventQuestion, Page
 from services.ledger.domain.steps import Watched
-from services.ledger.ports import Book
+from services.ledger.ports.book import Book
 
 PAGE_SIZE = 200
 HEARTBEAT_SECONDS = 10.0

@@ -23,7 +23,9 @@ from services.ledger.domain.witnesses import (
     newest_cosignature,
 )
 from services.ledger.handlers.roots import roots
-from services.ledger.ports import Book, CosignedMemory, Signer, Witness
+from services.ledger.ports.book import Book
+from services.ledger.ports.memory import CosignedMemory
+from services.ledger.ports.signing import Signer, Witness
 
 ASK_SECONDS = 5.0
 REFRESH_SECONDS = 60.0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from services.ledger.ports import Book
+from services.ledger.ports.book import Book
 from tests.contract.book.shelves import PostgresShelf, Shelf, SqliteShelf
 from tests.fakes.postgres_server import PostgresServer, new_database, postgres_server, postgres_url
 

@@ -13,7 +13,7 @@ from services.ledger.adapters.schema import METADATA
 from services.ledger.adapters.sqlite.book import SqliteBook
 from services.ledger.domain import tree
 from services.ledger.domain.entry import Message, row_of
-from services.ledger.ports import Book
+from services.ledger.ports.book import Book
 from services.ledger.wire.understanding import understand
 
 

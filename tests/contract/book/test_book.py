@@ -18,7 +18,7 @@ from services.ledger.domain.questions import (
     ViolationQuestion,
 )
 from services.ledger.domain.records import SignedHead
-from services.ledger.ports import Book
+from services.ledger.ports.book import Book
 from tests.contract.book.shelves import Shelf, root
 from tests.unit.ledger.story import BEGIN, at, decision, message, plain, plains, run
 

@@ -7,7 +7,7 @@ from services.ledger.domain.position import Position
 from services.ledger.domain.proofs import Range, range_root, slices
 from services.ledger.domain.questions import ActionQuestion, EventQuestion, Page
 from services.ledger.domain.records import SignedHead
-from services.ledger.ports import Book
+from services.ledger.ports.book import Book
 from tests.contract.book.shelves import Shelf, root
 from tests.unit.ledger.story import BEGIN, plains, run
 

@@ -6,7 +6,7 @@ from services.ledger.domain.checkpoint import Checkpoint
 from services.ledger.domain.entry import row_of
 from services.ledger.domain.faults import LedgerDiverged
 from services.ledger.domain.records import SignedHead
-from services.ledger.ports import Book
+from services.ledger.ports.book import Book
 from tests.contract.book.shelves import Shelf, root
 from tests.unit.ledger.story import BEGIN, plain, plains, run
 

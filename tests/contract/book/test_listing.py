@@ -20,7 +20,7 @@ from services.ledger.domain.questions import (
     ViolationQuestion,
 )
 from services.ledger.domain.rows import ActionRow, ApprovalRow
-from services.ledger.ports import Book
+from services.ledger.ports.book import Book
 from tests.unit.ledger.story import BEGIN, at, decision, message
 
 EVENTS = 600

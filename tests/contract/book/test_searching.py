@@ -12,7 +12,7 @@ from services.ledger.adapters import searching
 from services.ledger.domain.entry import Entry, Message, entry_of
 from services.ledger.domain.questions import EventQuestion, Page
 from services.ledger.domain.terms import PART
-from services.ledger.ports import Book
+from services.ledger.ports.book import Book
 from tests.unit.ledger.story import at, message, plain, plains
 from tests.unit.ledger.story import run as whole_run
 

@@ -6,7 +6,7 @@ from services.ledger.domain.checkpoint import Checkpoint
 from services.ledger.domain.entry import entry_of
 from services.ledger.domain.records import SignedHead
 from services.ledger.handlers.tiles import Tiles
-from services.ledger.ports import Book
+from services.ledger.ports.book import Book
 from tests.contract.book.shelves import root
 from tests.unit.ledger.story import plains, run
 from tests.unit.ledger.test_tree import mth

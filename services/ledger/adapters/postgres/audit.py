@@ -18,7 +18,7 @@ from services.ledger.domain.position import Position
 from services.ledger.domain.terms import BLOCK, Block, known_id, terms_of
 from services.ledger.domain.tree import Tile
 from services.ledger.domain.understood import Understand
-from services.ledger.ports import Audited
+from services.ledger.ports.book import Audited
 
 _AT_ONCE = 200  # payloads may be large
 _INDEXES = (EVENT_IDS, POSTINGS, SPANS)

@@ -42,7 +42,7 @@ from services.ledger.domain.questions import (
 from services.ledger.domain.records import SignedHead
 from services.ledger.domain.rows import ActionRow, AgentRow, ApprovalRow, PromotionRow, ViolationRow
 from services.ledger.domain.understood import Understand
-from services.ledger.ports import Audited
+from services.ledger.ports.book import Audited
 
 T = TypeVar("T")
 _READERS = 3
