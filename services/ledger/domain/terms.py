@@ -9,7 +9,7 @@ A term is stored as 64 bits of its hash: what is found that way is a candidate, 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -52,8 +52,6 @@ class Links(NamedTuple):
 
 
 NO_LINKS = Links()
-ReadLinks = Callable[[Entry], Links]
-"""Who and what an event's payload names; nothing for what cannot be read. Never raises."""
 
 
 class Posting(NamedTuple):

@@ -201,9 +201,9 @@ def _child(node: Any, part: str) -> tuple[tuple[int, int], object] | None:
     """Where the value under `part` stands, and the value."""
     try:
         if isinstance(node, dict):
-            return node.lc.value(part), node[part]  # type: ignore[attr-defined]
+            return node.lc.value(part), node[part]  # type: ignore[attr-defined]  # as ruamel loads it
         if isinstance(node, list):
-            return node.lc.item(int(part)), node[int(part)]  # type: ignore[attr-defined]
+            return node.lc.item(int(part)), node[int(part)]  # type: ignore[attr-defined]  # as above
     except (KeyError, IndexError, ValueError, TypeError, AttributeError):
         return None  # it is missing: the value around it is what is shown
     return None

@@ -185,6 +185,6 @@ def _tell(agent: "policy_pb2.Agent", said: str, as_json: bool) -> None:
 def _at(
     message: "policy_pb2.Agent | policy_pb2.TrackRecord | policy_pb2.CreateSecretResponse", field: str
 ) -> str:
-    if not message.HasField(field):  # type: ignore[arg-type]
+    if not message.HasField(field):  # type: ignore[arg-type]  # each has its own names
         return ""
     return str(getattr(message, field).ToDatetime().strftime("%Y-%m-%d %H:%M:%S"))

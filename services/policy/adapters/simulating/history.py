@@ -141,7 +141,8 @@ class History:
         if agent is None:
             return
         try:
-            self._agents[agent_id] = AGENT.evolve(agent, self._codec.decode(recorded))  # type: ignore[arg-type]
+            event = self._codec.decode(recorded)
+            self._agents[agent_id] = AGENT.evolve(agent, event)  # type: ignore[arg-type]  # the subject says it is
         except Unreadable as problem:
             _log.error("agent not read", problem=problem.text)
             self._agents[agent_id] = None  # as for live decisions: nothing is known of it any more
@@ -149,7 +150,8 @@ class History:
     def _approval(self, approval_id: str, recorded: Recorded) -> None:
         known = self._approvals.get(approval_id, APPROVAL.initial)
         try:
-            self._approvals[approval_id] = APPROVAL.evolve(known, self._codec.decode(recorded))  # type: ignore[arg-type]
+            event = self._codec.decode(recorded)
+            self._approvals[approval_id] = APPROVAL.evolve(known, event)  # type: ignore[arg-type]  # the subject says it is
         except Unreadable as problem:
             _log.error("approval not read", problem=problem.text)
             self._approvals.pop(approval_id, None)
