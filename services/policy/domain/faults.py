@@ -270,6 +270,9 @@ class ReservationClosed(Refused):
 
 
 class TooManyReservations(Exhausted):
-    def __init__(self, most: int) -> None:
-        text = f"{most} reservations wait to be settled: settle some, or wait until they expire"
+    """Of the tenant, or, with `agent_id`, of that agent."""
+
+    def __init__(self, most: int, agent_id: str = "") -> None:
+        whose = f" of agent {agent_id!r}" if agent_id else ""
+        text = f"{most} reservations{whose} wait to be settled: settle some, or wait until they expire"
         super().__init__("TOO_MANY_RESERVATIONS", text, most=str(most))

@@ -1,6 +1,7 @@
 """Setting amounts aside in every budget they count against, all or nothing, or saying which one refuses."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,6 +11,9 @@ from services.policy.domain.counters import Key, Tally
 from services.policy.domain.drawing import Applied, BudgetRefusal, Draw, applied, window_of
 from services.policy.domain.faults import TooManyReservations
 from services.policy.domain.reservation import Charge, Reservation
+
+SHARE = 4
+"""One agent may fill no more than a quarter of the room, so that none can keep all others from acting."""
 
 Outcome = Reservation | BudgetRefusal | None
 """What becomes of a draw: set aside, refused, or counted by no budget."""
@@ -26,9 +30,13 @@ def reserve(
     draws = [draw for group in groups for draw in group if draw is not None]
     trial = _Trial(budgets, max([budgets.latest, *(draw.at for draw in draws)]))
     made: list[tuple[Outcome, ...] | TooManyReservations] = []
+    shares = _Shares(budgets, trial.new)
     for group in groups:
-        if len(budgets.live) + len(trial.new) + sum(draw is not None for draw in group) > MAX_LIVE:
+        more = [draw.agent_id for draw in group if draw is not None]
+        if len(budgets.live) + len(trial.new) + len(more) > MAX_LIVE:
             made.append(TooManyReservations(MAX_LIVE))
+        elif not shares.have_room(more):
+            made.append(TooManyReservations(MAX_LIVE // SHARE, more[0]))
         else:
             made.append(tuple(None if draw is None else trial.outcome(draw) for draw in group))
     return tuple(made)
@@ -56,6 +64,26 @@ def refusal(budgets: Budgets, draw: Draw, errors: Callable[[Applied, int], int])
         if over is not None:
             return BudgetRefusal.of(each, window, *over)
     return None
+
+
+class _Shares:
+    """What waits to be settled, agent by agent: once half of the room is taken, nobody may have more than its share."""
+
+    def __init__(self, budgets: Budgets, new: Mapping[str, Reservation]) -> None:
+        self._live, self._new = budgets.live, new
+        self._taken: Counter[str] | None = None
+
+    def have_room(self, more: Sequence[str]) -> bool:
+        """Whether there is room for one more of each of these agents; then they are counted."""
+        if not more or len(self._live) + len(self._new) + len(more) <= MAX_LIVE // 2:
+            return True
+        if self._taken is None:
+            self._taken = Counter(each.agent_id for each in (*self._live.values(), *self._new.values()))
+        wanted = Counter(more)
+        if any(self._taken[agent_id] + n > MAX_LIVE // SHARE for agent_id, n in wanted.items()):
+            return False
+        self._taken.update(wanted)
+        return True
 
 
 class _Trial:

@@ -1,5 +1,6 @@
 """Budgets: what fits, what does not and why, windows, hosts, nesting, settling; the same request draws once."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -251,12 +252,28 @@ def test_errors_are_counted_by_whose_they_are_and_since_when() -> None:
 
 def test_live_reservations_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.policy.domain.reserving.MAX_LIVE", 3)
+    monkeypatch.setattr("services.policy.domain.reserving.SHARE", 1)
     limit = rule({ACTIONS: 100})
     pair = [draw("a", limit), draw("b", limit)]
     one, two, three = reserve(EMPTY, [pair, [draw("c", limit), draw("d", limit)], [draw("e", limit), None]])
     assert isinstance(one, tuple)
     assert isinstance(two, TooManyReservations)
     assert isinstance(three, tuple)
+
+
+def test_no_agent_keeps_the_others_from_reserving(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.policy.domain.reserving.MAX_LIVE", 40)
+    limit = rule({ACTIONS: 100})
+    greedy = [[draw(f"g{n}", limit)] for n in range(40)]
+    outcomes = reserve(EMPTY, greedy)
+    granted = sum(isinstance(each, tuple) for each in outcomes)
+    assert granted == 20, "alone it may have half of the room, and not more"
+    refused = [each for each in outcomes if isinstance(each, TooManyReservations)]
+    assert "of agent" in refused[0].text
+    budgets, _ = reserved(EMPTY, *(each[0] for each in greedy[:20]))
+    others = [[replace(draw(f"o{n}", limit), agent_id=f"other-{n}")] for n in range(10)]
+    assert all(isinstance(each, tuple) for each in reserve(budgets, others))
+    assert isinstance(reserve(budgets, [greedy[20]])[0], TooManyReservations)
 
 
 def test_counters_of_runs_are_bounded_and_those_in_use_stay() -> None:
