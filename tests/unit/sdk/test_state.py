@@ -1,67 +1,14 @@
 """State on the command line: what is wrong comes first, nothing acts on the terminal, everything is JSON when asked."""
 
 import json
-from datetime import UTC, datetime
-from typing import Any, ClassVar, Self
 
 import pytest
-from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
-from typer.testing import CliRunner
 
 from provost.state.v1 import state_pb2 as pb
-from provost_sdk.cli.app import app
 from provost_sdk.cli.sharing import value_in
-from provost_sdk.state_calls import StateCalls
+from tests.unit.sdk.conftest import FakeProvost, at, invoke
 
 EVIL = "disk \x1b[2J\nfull \u202e[red]"
-
-
-class Methods:
-    """A stub whose methods are their names."""
-
-    def __getattr__(self, name: str) -> str:
-        return name
-
-
-class FakeProvost(StateCalls):
-    """The client's own calls, with answers by method; requests are kept."""
-
-    answers: ClassVar[dict[str, Message]] = {}
-    asked: ClassVar[list[tuple[str, Any]]] = []
-
-    def __init__(self, address: str, key: str = "", *, timeout_seconds: float = 30.0) -> None:
-        self._state: Any = Methods()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
-
-    async def _call(self, method: Any, request: Any, timeout_seconds: float | None = None) -> Any:
-        self.asked.append((method, request))
-        return self.answers[method]
-
-
-@pytest.fixture
-def provost(monkeypatch: pytest.MonkeyPatch) -> type[FakeProvost]:
-    for name in ("PROVOST_ADDRESS", "PROVOST_API_KEY", "PROVOST_GATEWAY_PORT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "300")
-    fresh = type("FreshProvost", (FakeProvost,), {"answers": {}, "asked": []})
-    monkeypatch.setattr("provost_sdk.client.Provost", fresh)
-    return fresh
-
-
-def invoke(*arguments: str) -> Any:
-    return CliRunner().invoke(app, list(arguments))
-
-
-def at(second: int) -> Timestamp:
-    made = Timestamp()
-    made.FromDatetime(datetime(2026, 3, 1, 3, 0, second, tzinfo=UTC))
-    return made
 
 
 PACKET = pb.Packet(
