@@ -64,6 +64,17 @@ def policy(tmp_path: Path, nats_server: NatsServer, events: object) -> Iterator[
 
 
 @pytest.fixture
+def other(
+    policy: PolicyProcess, nats_server: NatsServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PolicyProcess]:
+    """A second replica, with a home of its own."""
+    process = PolicyProcess(tmp_path_factory.mktemp("other"), nats_server.url)
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture
 async def channel(policy: PolicyProcess) -> AsyncIterator[grpc.aio.Channel]:
     async with policy.channel() as made:
         yield made

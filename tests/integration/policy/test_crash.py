@@ -184,40 +184,31 @@ async def test_after_a_restart_everything_is_as_it_was(
 
 
 async def test_two_replicas_agree_on_a_revocation_and_on_an_approval(
-    policy: PolicyProcess, nats_server: NatsServer, events: Connection, tmp_path_factory: Any
+    policy: PolicyProcess, other: PolicyProcess, events: Connection
 ) -> None:
-    other = PolicyProcess(tmp_path_factory.mktemp("other"), nats_server.url)
-    other.start()
-    try:
-        async with policy.channel() as one, other.channel() as two:
-            here, there = Caller(one), Caller(two)
-            register = pb.RegisterAgentRequest(request_id="r", agent_id="sre-1", tier=pb.TIER_T3_EXECUTOR)
-            first = await here.call("RegisterAgent", register)
-            assert (await there.call("RegisterAgent", register)).sequence == first.sequence
-            sequence = await put_packet(events, "sre-1")
-            request = ask("x", "service.restart", sequence)
-            asked = pb.RequestApprovalRequest(
-                request_id="ap", context=request.context, action=request.action, requested_by="key:operator"
-            )
-            approval_id = (await here.call("RequestApproval", asked)).approval.approval_id
-            yes = pb.AnswerApprovalRequest(request_id="yes", approval_id=approval_id, approve=True)
-            sequence = (await here.call("AnswerApproval", yes, actor="key:ann", roles=("approver",))).sequence
-            uses = [
-                caller.call(
-                    "Authorize", ask(f"use-{n}", "service.restart", sequence, approval_id=approval_id)
-                )
-                for n, caller in enumerate((here, there) * 4)
-            ]
-            decisions = [each.decision for each in await asyncio.gather(*uses)]
-            assert (
-                sorted(each.reason for each in decisions) == ["ALLOWED_BY_APPROVAL"] + ["APPROVAL_USED"] * 7
-            )
-            revoke = pb.RevokeAgentRequest(request_id="v", agent_id="sre-1", kind="operator")
-            sequence = (await here.call("RevokeAgent", revoke)).sequence
-            refused = (await there.call("Authorize", ask("late", sequence=sequence))).decision
-            assert refused.reason == "AGENT_REVOKED"
-    finally:
-        other.stop()
+    async with policy.channel() as one, other.channel() as two:
+        here, there = Caller(one), Caller(two)
+        register = pb.RegisterAgentRequest(request_id="r", agent_id="sre-1", tier=pb.TIER_T3_EXECUTOR)
+        first = await here.call("RegisterAgent", register)
+        assert (await there.call("RegisterAgent", register)).sequence == first.sequence
+        sequence = await put_packet(events, "sre-1")
+        request = ask("x", "service.restart", sequence)
+        asked = pb.RequestApprovalRequest(
+            request_id="ap", context=request.context, action=request.action, requested_by="key:operator"
+        )
+        approval_id = (await here.call("RequestApproval", asked)).approval.approval_id
+        yes = pb.AnswerApprovalRequest(request_id="yes", approval_id=approval_id, approve=True)
+        sequence = (await here.call("AnswerApproval", yes, actor="key:ann", roles=("approver",))).sequence
+        uses = [
+            caller.call("Authorize", ask(f"use-{n}", "service.restart", sequence, approval_id=approval_id))
+            for n, caller in enumerate((here, there) * 4)
+        ]
+        decisions = [each.decision for each in await asyncio.gather(*uses)]
+        assert sorted(each.reason for each in decisions) == ["ALLOWED_BY_APPROVAL"] + ["APPROVAL_USED"] * 7
+        revoke = pb.RevokeAgentRequest(request_id="v", agent_id="sre-1", kind="operator")
+        sequence = (await here.call("RevokeAgent", revoke)).sequence
+        refused = (await there.call("Authorize", ask("late", sequence=sequence))).decision
+        assert refused.reason == "AGENT_REVOKED"
 
 
 async def test_nats_gone_for_a_while_no_answer_is_given_that_is_not_kept(

@@ -158,60 +158,50 @@ async def test_tiers_move_once_however_often_history_is_read(
 
 
 async def test_two_replicas_promote_once_when_people_have_agreed(
-    policy: PolicyProcess, nats_server: NatsServer, events: Connection, tmp_path_factory: Any
+    policy: PolicyProcess, other: PolicyProcess, events: Connection
 ) -> None:
-    other = PolicyProcess(tmp_path_factory.mktemp("other"), nats_server.url)
-    other.start()
-    try:
-        async with policy.channel() as one, other.channel() as two:
-            here, there = Caller(one), Caller(two)
-            register = pb.RegisterAgentRequest(agent_id="sre-1", tier=pb.TIER_T3_EXECUTOR)
-            await here.call("RegisterAgent", register)
-            up = pb.PromoteAgentRequest(agent_id="sre-1", to_tier=pb.TIER_T4_ARCHITECT, why="it has shown it")
-            asked = (await here.call("PromoteAgent", up, **ADMIN)).approval
-            await agent_when(there, lambda agent: agent.tier == pb.TIER_T3_EXECUTOR)
-            await vote(here, asked.approval_id, "ann")
-            for caller in (here, there):
-                await agent_when(caller, lambda agent: agent.tier == pb.TIER_T4_ARCHITECT)
-            policy.kill()
-            policy.start()
-            (promoted,) = await promotions(events)
-            assert (promoted.grounds.approval_id, promoted.grounds.by) == (asked.approval_id, "key:ann")
-    finally:
-        other.stop()
+    async with policy.channel() as one, other.channel() as two:
+        here, there = Caller(one), Caller(two)
+        register = pb.RegisterAgentRequest(agent_id="sre-1", tier=pb.TIER_T3_EXECUTOR)
+        await here.call("RegisterAgent", register)
+        up = pb.PromoteAgentRequest(agent_id="sre-1", to_tier=pb.TIER_T4_ARCHITECT, why="it has shown it")
+        asked = (await here.call("PromoteAgent", up, **ADMIN)).approval
+        await agent_when(there, lambda agent: agent.tier == pb.TIER_T3_EXECUTOR)
+        await vote(here, asked.approval_id, "ann")
+        for caller in (here, there):
+            await agent_when(caller, lambda agent: agent.tier == pb.TIER_T4_ARCHITECT)
+        policy.kill()
+        policy.start()
+        (promoted,) = await promotions(events)
+        assert (promoted.grounds.approval_id, promoted.grounds.by) == (asked.approval_id, "key:ann")
 
 
 async def test_votes_at_two_replicas_at_once_are_counted_one_by_one(
-    policy: PolicyProcess, nats_server: NatsServer, events: Connection, tmp_path_factory: Any
+    policy: PolicyProcess, other: PolicyProcess, events: Connection
 ) -> None:
     """Three of six have to say yes; twelve do so at once, each person twice, half of them here and half there."""
-    other = PolicyProcess(tmp_path_factory.mktemp("other"), nats_server.url)
-    other.start()
-    try:
-        async with policy.channel() as one, other.channel() as two:
-            here, there = Caller(one), Caller(two)
-            await in_force(here, "\napprovals:\n  - {id: sandbox, needs: 3}\n")
-            register = pb.RegisterAgentRequest(agent_id="sre-1", tier=pb.TIER_T1_OPERATOR)
-            await here.call("RegisterAgent", register)
-            request = ask("first", sequence=await put_packet(events, "sre-1"))
-            asked = pb.RequestApprovalRequest(
-                context=request.context, action=request.action, requested_by="key:operator"
-            )
-            answer = await here.call("RequestApproval", asked)
-            approval_id = answer.approval.approval_id
-            known = pb.GetApprovalRequest(approval_id=approval_id, at_least_sequence=answer.sequence)
-            await there.call("GetApproval", known)
-            said = await asyncio.gather(
-                *(vote((here, there)[n % 2], approval_id, f"p{n // 2}") for n in range(12)),
-                return_exceptions=True,
-            )
-            assert {each.reason for each in said if isinstance(each, Fault)} <= {"APPROVAL_CLOSED"}
-            async with asyncio.timeout(10):
-                while (
-                    shown := (await here.call("GetApproval", known)).approval
-                ).state == pb.APPROVAL_STATE_PENDING:
-                    await asyncio.sleep(0.02)  # the last yes may have been said there
-            assert shown.state == pb.APPROVAL_STATE_APPROVED
-            assert len(shown.votes) == len({each.by for each in shown.votes}) == 3
-    finally:
-        other.stop()
+    async with policy.channel() as one, other.channel() as two:
+        here, there = Caller(one), Caller(two)
+        await in_force(here, "\napprovals:\n  - {id: sandbox, needs: 3}\n")
+        register = pb.RegisterAgentRequest(agent_id="sre-1", tier=pb.TIER_T1_OPERATOR)
+        await here.call("RegisterAgent", register)
+        request = ask("first", sequence=await put_packet(events, "sre-1"))
+        asked = pb.RequestApprovalRequest(
+            context=request.context, action=request.action, requested_by="key:operator"
+        )
+        answer = await here.call("RequestApproval", asked)
+        approval_id = answer.approval.approval_id
+        known = pb.GetApprovalRequest(approval_id=approval_id, at_least_sequence=answer.sequence)
+        await there.call("GetApproval", known)
+        said = await asyncio.gather(
+            *(vote((here, there)[n % 2], approval_id, f"p{n // 2}") for n in range(12)),
+            return_exceptions=True,
+        )
+        assert {each.reason for each in said if isinstance(each, Fault)} <= {"APPROVAL_CLOSED"}
+        async with asyncio.timeout(10):
+            while (
+                shown := (await here.call("GetApproval", known)).approval
+            ).state == pb.APPROVAL_STATE_PENDING:
+                await asyncio.sleep(0.02)  # the last yes may have been said there
+        assert shown.state == pb.APPROVAL_STATE_APPROVED
+        assert len(shown.votes) == len({each.by for each in shown.votes}) == 3
