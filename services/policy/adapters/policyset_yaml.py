@@ -122,10 +122,18 @@ class YamlPolicySets:
         first = [worst] if worst is not None else []
         told: set[tuple[str, str]] = set()
         for error in (*first, *sorted(errors, key=lambda each: [str(part) for part in each.absolute_path])):
-            said = "/".join(str(part) for part in error.absolute_path), error.message[:300]
+            path = [str(part) for part in error.absolute_path]
+            said = "/".join((*path, *_stranger(error))), error.message[:300]
             if said not in told:
                 told.add(said)
                 yield said
+
+
+def _stranger(error: Any) -> Iterator[str]:
+    """The first key that does not belong there, if it is that: what is around it may be long."""
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        known = error.schema.get("properties", {})
+        yield from [str(key) for key in error.instance if key not in known][:1]
 
 
 def _load(document: str) -> object:

@@ -113,6 +113,15 @@ def test_targets_limit_a_capability() -> None:
     assert SETS.check(limited).least_tier("sandbox", "diagnostics.disk", "web-1") is None
 
 
+def test_an_unknown_tier_is_named_where_it_stands() -> None:
+    broken = DOCUMENT.replace("  T3_EXECUTOR:\n", "  T9_GOD:\n", 1)
+    with pytest.raises(PolicySetInvalid) as refused:
+        SETS.check(broken)
+    assert refused.value.facts["path"] == "tiers/T9_GOD"
+    named = int(refused.value.facts["place"].split()[1].rstrip(","))
+    assert 0 <= named - line_of("T9_GOD", broken) <= 1
+
+
 def publish(version: str, document: str, replaces: str) -> PublishPolicySet:
     return PublishPolicySet(version, document, replaces, "1", "key:admin", AT)
 
