@@ -38,14 +38,9 @@ from services.gateway.domain.records import (
 )
 from services.gateway.domain.rules import (
     AskWhy,
-    Budget,
     Explained,
-    Move,
-    Promoted,
     Publish,
-    Register,
     RollBack,
-    SetBudget,
     SetInForce,
     SetListed,
     SetsCompared,
@@ -65,6 +60,7 @@ from services.gateway.domain.sharing import (
     Task,
     TaskNow,
 )
+from services.gateway.domain.standing import Budget, Move, Promoted, Register, SetBudget
 
 
 class OrchestratorDoor(Protocol):

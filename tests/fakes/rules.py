@@ -10,19 +10,13 @@ from services.gateway.domain.callers import Caller
 from services.gateway.domain.records import Agent, Listing, Page, TrackRecord
 from services.gateway.domain.rules import (
     AskWhy,
-    Budget,
-    BudgetLine,
     Difference,
     Explained,
     Flip,
     Looked,
-    Move,
     Needed,
-    Promoted,
     Publish,
-    Register,
     RollBack,
-    SetBudget,
     SetInForce,
     SetListed,
     SetProblem,
@@ -34,6 +28,7 @@ from services.gateway.domain.rules import (
     Simulated,
     Totals,
 )
+from services.gateway.domain.standing import Budget, BudgetLine, Move, Promoted, Register, SetBudget
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 AGENT = Agent(

@@ -10,14 +10,9 @@ from services.gateway.domain.callers import Caller
 from services.gateway.domain.records import Agent, Listing, Page
 from services.gateway.domain.rules import (
     AskWhy,
-    Budget,
     Explained,
-    Move,
-    Promoted,
     Publish,
-    Register,
     RollBack,
-    SetBudget,
     SetInForce,
     SetListed,
     SetsCompared,
@@ -26,6 +21,7 @@ from services.gateway.domain.rules import (
     Simulate,
     Simulated,
 )
+from services.gateway.domain.standing import Budget, Move, Promoted, Register, SetBudget
 from services.gateway.wire import policy as policy_wire
 from services.gateway.wire import rules
 

@@ -4,14 +4,11 @@ from provost.policy.v1 import policy_pb2 as pb
 from services.gateway.domain.records import Page
 from services.gateway.domain.rules import (
     AskWhy,
-    Budget,
-    BudgetLine,
     Difference,
     Explained,
     Flip,
     Looked,
     Needed,
-    SetBudget,
     SetListed,
     SetProblem,
     SetsCompared,
@@ -21,6 +18,7 @@ from services.gateway.domain.rules import (
     Simulated,
     Totals,
 )
+from services.gateway.domain.standing import Budget, BudgetLine, SetBudget
 from services.gateway.wire.values import name_of, stamp_of, time_of
 
 

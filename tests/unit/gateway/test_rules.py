@@ -9,7 +9,8 @@ import pytest
 from kernel.faults import Exhausted, Invalid
 from provost.policy.v1 import policy_pb2 as pb
 from services.gateway.domain.records import Page
-from services.gateway.domain.rules import AskWhy, Move, Publish, Register, RollBack, SetBudget, Simulate
+from services.gateway.domain.rules import AskWhy, Publish, RollBack, Simulate
+from services.gateway.domain.standing import Move, Register, SetBudget
 from services.gateway.wire import rules as wire
 from tests.fakes.doors import ADMIN, AUDITOR, OPERATOR, VIEWER, House
 

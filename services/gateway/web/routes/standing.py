@@ -4,7 +4,7 @@ from fastapi import Request
 
 from chassis import process
 from services.gateway.domain.records import Agent, Listing, Page
-from services.gateway.domain.rules import Budget, Move, Promoted, Register, SetBudget
+from services.gateway.domain.standing import Budget, Move, Promoted, Register, SetBudget
 from services.gateway.web import bodies
 from services.gateway.web.auth import Doors, Who
 from services.gateway.web.routes.runs import PageSize, PageToken
