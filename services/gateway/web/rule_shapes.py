@@ -85,7 +85,9 @@ class BudgetBody(Shape):
     scope: Literal["run", "agent", "task", "tenant"]
     scope_id: Annotated[Short, Field(description="of the run, agent or task; none for the tenant")] = ""
     limits: Annotated[dict[UnitName, Amount], Field(description="none: what was set by hand is taken back")]
-    window_seconds: Annotated[int, Field(ge=0, description="begins anew so often; 0: never")] = 0
+    window_seconds: Annotated[
+        int, Field(ge=0, le=366 * 86_400, description="begins anew so often; 0: never")
+    ] = 0
     why: Why = ""
     request_id: Again = None
 

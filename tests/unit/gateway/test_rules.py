@@ -172,6 +172,7 @@ async def test_agents_are_registered_and_moved(rest: httpx2.AsyncClient, house: 
         ("/api/budgets", {"scope": "tenant", "limits": {"actions": -1}}),
         ("/api/budgets", {"scope": "tenant", "limits": {"smiles": 1}}),
         ("/api/budgets", {"scope": "tenant", "limits": {"actions": 2**63}}),
+        ("/api/budgets", {"scope": "tenant", "limits": {"actions": 1}, "window_seconds": 10**20}),
         ("/api/agents", {"agent_id": "a", "tier": "T9"}),
         ("/api/agents/sre-1/promote", {}),
     ],

@@ -232,6 +232,8 @@ def test_limits_are_set_by_hand_and_taken_back(provost: type[FakeProvost]) -> No
         ("tenant", "x", "--limit", "actions=5"),
         ("tenant", "--limit", "smiles=5"),
         ("tenant", "--limit", "actions=-5"),
+        ("tenant", "--limit", f"actions={10**20}"),
+        ("tenant", "--limit", "actions=5", "--window", str(10**20)),
         ("tenant", "--limit", "actions=5", "--none"),
         ("moon", "--none"),
     ):

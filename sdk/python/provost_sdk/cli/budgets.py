@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 UNITS = ("actions", "tokens", "money_micros", "errors", "hosts")
+MAX_DIGITS, MAX_WINDOW = 16, 366 * 86_400
 _COLUMNS = ("budget", "scope", "of", "unit", "most", "spent", "set aside", "left", "window")
 
 
@@ -58,7 +59,10 @@ def set_(
         typer.Option("--limit", metavar="UNIT=MOST", help=f"As actions=100; of {', '.join(UNITS)}."),
     ] = None,
     window: Annotated[
-        int, typer.Option("--window", metavar="SECONDS", min=0, help="Begins anew so often; 0: never.")
+        int,
+        typer.Option(
+            "--window", metavar="SECONDS", min=0, max=MAX_WINDOW, help="Begins anew so often; 0: never."
+        ),
     ] = 0,
     none: Annotated[bool, typer.Option("--none", help="Take back what was set by hand.")] = False,
     why: Annotated[str, typer.Option("--why", help="Kept with it.")] = "",
@@ -97,6 +101,10 @@ def _limit(text: str) -> tuple[str, int]:
     unit, _, most = text.partition("=")
     if unit.lower() not in UNITS or not (most.isascii() and most.isdecimal()):
         misused(f"--limit {text!r}: write it as UNIT=MOST, with one of {', '.join(UNITS)} and a whole number")
+    if len(most) > MAX_DIGITS:
+        misused(
+            f"--limit {text[:80]!r}: that is more than any budget may be, at most {10 ** (MAX_DIGITS - 1)}"
+        )
     return unit.lower(), int(most)
 
 

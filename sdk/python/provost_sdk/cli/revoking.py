@@ -18,7 +18,10 @@ def revoke(
     agent_id: AgentId,
     reason: Annotated[str, typer.Option("--reason", help="Kept with the revocation.")] = "",
     wait_ms: Annotated[
-        int, typer.Option("--wait-ms", min=0, help="How long to wait for everyone's word; 0: two seconds.")
+        int,
+        typer.Option(
+            "--wait-ms", min=0, max=10_000, help="How long to wait for everyone's word; 0: two seconds."
+        ),
     ] = 0,
     as_json: AsJson = False,
     address: Address = None,
