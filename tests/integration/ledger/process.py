@@ -99,7 +99,8 @@ class LedgerProcess(ServerProcess):
     ) -> Any:
         """As `ask`, over a channel that is there already."""
         call = getattr(LedgerServiceStub(channel), method)
-        return await call(request, metadata=_METADATA, timeout=timeout_seconds)
+        # A channel to an address that just refused waits a while before it looks again: so does the call.
+        return await call(request, metadata=_METADATA, timeout=timeout_seconds, wait_for_ready=True)
 
     async def ask_all(self, method: str, request: Any, *, timeout_seconds: float = 60) -> list[Any]:
         """Every answer of a stream."""
