@@ -37,7 +37,17 @@ class Limits:
         why: str,
         cause: Cause,
     ) -> tuple[ShownBudget, int]:
-        """Set limits by hand, beside those of the policy set: the tightest holds. None takes them back."""
+        """Set limits by hand, beside those of the policy set: the tightest holds. None takes them back.
+
+        Raises:
+            AgentUnknown: a slip of the pen would limit nobody.
+        """
+        if (
+            scope is BudgetScope.AGENT
+            and limits
+            and not self._agents.current(cause.tenant, scope_id).registered
+        ):
+            raise AgentUnknown(scope_id)
         wanted = BudgetSet(scope, scope_id, limits, window_seconds, cause.actor, why, cause.at)
         sequence = await self._budgets.set(wanted, cause)
         key = Key(HAND, scope, scope_id, window_seconds)

@@ -89,8 +89,10 @@ async def test_of_those_who_show_it_at_once_one_gets_it(desk: Desk) -> None:
     wrapped = await desk.sessions.wrap_secret(agent_id, 60, desk.cause())
     tries = [desk.sessions.unwrap_secret(wrapped.token, desk.cause()) for _ in range(5)]
     answers = await asyncio.gather(*tries, return_exceptions=True)
-    assert sum(isinstance(each, WrappingTokenInvalid) for each in answers) == 4
     (got,) = [each for each in answers if not isinstance(each, BaseException)]
+    # A Vault that is asked for one token by several at once may fail to answer some of them: they have got nothing.
+    others = {each.reason if isinstance(each, Fault) else repr(each) for each in answers if each is not got}
+    assert others <= {"WRAPPING_TOKEN_INVALID", "VAULT_UNREACHABLE"}
     assert (await desk.session(agent_id, got.secret_id)).token
 
 

@@ -432,3 +432,12 @@ async def test_hosts_are_counted_and_kept_sealed(running: Running) -> None:
         host for each in await drawn(running) for one in each.reservations for host in one.amounts.hosts
     }
     assert seal.open(host) == "203.0.113.77"
+
+
+async def test_limits_for_an_agent_that_nobody_knows_would_limit_nobody(running: Running) -> None:
+    slip = pb.SetBudgetRequest(
+        scope=pb.BUDGET_SCOPE_AGENT, scope_id="sre1", limits=[limit(pb.UNIT_ACTIONS, 1)]
+    )
+    with pytest.raises(NotFound) as refused:
+        await running.call("SetBudget", slip, **ADMIN)
+    assert refused.value.reason == "AGENT_UNKNOWN"

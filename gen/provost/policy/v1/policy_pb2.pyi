@@ -927,7 +927,7 @@ class RevocationReceipt(_message.Message):
     def lost(self) -> _containers.RepeatedCompositeFieldContainer[Global___PowerLost]: ...
     @_builtins.property
     def silent(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Who should have answered and did not, as `state/3f2a:locks`."""
+        """Who should have answered and did not, as `state/3f2a:locks`; `state` alone when nothing more is known of it."""
 
     @_builtins.property
     def children(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

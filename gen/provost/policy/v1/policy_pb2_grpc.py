@@ -419,6 +419,7 @@ class PolicyServiceServicer:
 
     def SetBudget(self, request, context):
         """Sets a budget's limits by hand, beside those of the policy set; the tightest holds. Changes state; safe to retry.
+        Reasons: AMOUNT_INVALID, AGENT_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

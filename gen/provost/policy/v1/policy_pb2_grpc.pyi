@@ -117,7 +117,9 @@ class PolicyServiceStub:
     counts as nothing. Reasons: POLICY_SET_INVALID, FIELD_INVALID.
     """
     SetBudget: _grpc.UnaryUnaryMultiCallable[_policy_pb2.SetBudgetRequest, _policy_pb2.SetBudgetResponse]
-    """Sets a budget's limits by hand, beside those of the policy set; the tightest holds. Changes state; safe to retry."""
+    """Sets a budget's limits by hand, beside those of the policy set; the tightest holds. Changes state; safe to retry.
+    Reasons: AMOUNT_INVALID, AGENT_UNKNOWN.
+    """
     ListBudgets: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ListBudgetsRequest, _policy_pb2.ListBudgetsResponse]
     """Reads the budgets that one agent, task, run or the tenant draws on: limit, spent, reserved."""
     ReserveBudget: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ReserveBudgetRequest, _policy_pb2.ReserveBudgetResponse]
@@ -220,7 +222,9 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     counts as nothing. Reasons: POLICY_SET_INVALID, FIELD_INVALID.
     """
     SetBudget: _aio.UnaryUnaryMultiCallable[_policy_pb2.SetBudgetRequest, _policy_pb2.SetBudgetResponse]  # type: ignore[assignment]
-    """Sets a budget's limits by hand, beside those of the policy set; the tightest holds. Changes state; safe to retry."""
+    """Sets a budget's limits by hand, beside those of the policy set; the tightest holds. Changes state; safe to retry.
+    Reasons: AMOUNT_INVALID, AGENT_UNKNOWN.
+    """
     ListBudgets: _aio.UnaryUnaryMultiCallable[_policy_pb2.ListBudgetsRequest, _policy_pb2.ListBudgetsResponse]  # type: ignore[assignment]
     """Reads the budgets that one agent, task, run or the tenant draws on: limit, spent, reserved."""
     ReserveBudget: _aio.UnaryUnaryMultiCallable[_policy_pb2.ReserveBudgetRequest, _policy_pb2.ReserveBudgetResponse]  # type: ignore[assignment]
@@ -494,7 +498,9 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_pb2.SetBudgetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.SetBudgetResponse, _abc.Awaitable[_policy_pb2.SetBudgetResponse]]:
-        """Sets a budget's limits by hand, beside those of the policy set; the tightest holds. Changes state; safe to retry."""
+        """Sets a budget's limits by hand, beside those of the policy set; the tightest holds. Changes state; safe to retry.
+        Reasons: AMOUNT_INVALID, AGENT_UNKNOWN.
+        """
 
     @_abc_1.abstractmethod
     def ListBudgets(
