@@ -10,7 +10,9 @@ from tests.e2e.test_main_job import until_over, waiting_for
 
 
 def agent_of(api: httpx.Client, task_id: str) -> dict[str, Any]:
-    (agent,) = api.get(f"/api/tasks/{task_id}").json()["agents"]
+    answer = api.get(f"/api/tasks/{task_id}")
+    assert answer.status_code == 200, answer.text
+    (agent,) = answer.json()["agents"]
     return dict(agent)
 
 

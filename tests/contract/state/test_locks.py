@@ -189,13 +189,18 @@ class Contention(RuleBasedStateMachine):
         winner = answers[won[0]]
         assert isinstance(winner, Standing)
         self.got(pair[won[0]], lease, winner)
+        # Who won is chance, and what follows must not hang on it: an example has to come out the same each time.
+        for holder in pair:
+            self.tokens.pop(holder, None)
+        self.forces(won[0])
 
     @precondition(lambda self: self.held and len(self.waiting) < 4)
     @rule(which=WHICH, holder=st.sampled_from(HOLDERS), lease=LEASES)
     def waits(self, which: int, holder: str, lease: int) -> None:
         if holder == self.holder or any(waiter.holder == holder for waiter in self.waiting):
             return
-        self.run(self._waits(which, holder, lease))
+        # One line: of the first in two lines either may be next, and an example has to come out the same each time.
+        self.run(self._waits(self.waiting[0].which if self.waiting else which, holder, lease))
 
     async def _waits(self, which: int, holder: str, lease: int) -> None:
         replica = await self.replica(which)

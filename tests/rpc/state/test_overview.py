@@ -5,7 +5,7 @@ import pytest
 from chassis.rpc import client
 from kernel.faults import Invalid, NotFound
 from provost.state.v1 import state_pb2 as pb
-from tests.rpc.state.asks import advance, join, put_entry, save, send
+from tests.rpc.state.asks import advance, issue, join, put_entry, save, send
 from tests.rpc.state.conftest import Running, cause
 from tests.rpc.state.test_tasks import put
 
@@ -70,6 +70,12 @@ async def test_tasks_are_listed_last_changed_first(state: Running) -> None:
     assert await listed(state, tenant="acme") == ["theirs"]
     with pytest.raises(Invalid):
         await client.call(state.stub.ListTasks, pb.ListTasksRequest(page_token="x"), cause())
+
+
+async def test_a_task_is_known_as_soon_as_its_first_packet_is_answered(state: Running) -> None:
+    for n in range(20):
+        await issue(state, f"begun-{n}")
+        assert (await shown(state, f"begun-{n}")).task.task_id == f"begun-{n}"
 
 
 async def test_a_task_that_nobody_has_heard_of_is_unknown(state: Running) -> None:
