@@ -274,7 +274,7 @@ class Crew(Protocol):
     def release(self, tenant: str, agent_id: str, run_id: str) -> None: ...
 
     def present(self, tenant: str) -> bool:
-        """Whether any agent of the built-in crew is attached, busy or not."""
+        """Whether any agent of the built-in crew that may work is attached, busy or not."""
         ...
 
     async def freed(self, timeout_seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""From the event log to the conductor: own runs, revocations, answered approvals."""
+"""From the event log to the conductor: own runs, revocations, suspensions, answered approvals."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -15,6 +15,7 @@ from services.orchestrator.domain.wants import Command
 from services.orchestrator.handlers import Conductor
 
 REVOKED = "evt.*.policy.agent.*.AgentRevoked"
+SUSPENDED, RESUMED = "evt.*.policy.agent.*.AgentSuspended", "evt.*.policy.agent.*.AgentResumed"
 ANSWERED = "evt.*.policy.approval.*.ApprovalAnswered"
 
 log = structlog.get_logger(__name__)
@@ -33,7 +34,7 @@ class Reactor:
         self._also: tuple[Fed, ...] = ()
         self._runs = runs
         self._conductor = conductor
-        self.filters = (*runs.filters, REVOKED, ANSWERED)
+        self.filters = (*runs.filters, REVOKED, SUSPENDED, RESUMED, ANSWERED)
 
     def also(self, fed: Fed) -> None:
         """Tell `fed`, too, when everything here has been."""
@@ -57,6 +58,10 @@ class Reactor:
         elif recorded.subject.endswith(".AgentRevoked"):
             revoked = policy_events.AgentRevoked.FromString(recorded.payload)
             self._conductor.agent_revoked(tenant, revoked.agent_id, revoked.kind, revoked.details)
+        elif recorded.subject.endswith((".AgentSuspended", ".AgentResumed")):
+            # Whom it is about is said by its subject: one that cannot be read holds all the same.
+            suspended = recorded.subject.endswith(".AgentSuspended")
+            self._conductor.agent_suspended(tenant, recorded.stream.id, suspended)
         elif recorded.subject.endswith(".ApprovalAnswered"):
             answered = policy_events.ApprovalAnswered.FromString(recorded.payload)
             self._conductor.nudge(tenant, answered.run_id)

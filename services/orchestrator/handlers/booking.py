@@ -41,7 +41,7 @@ class Booking:
                 seen = clock()  # all are busy: one will be free
             elif clock() - seen >= self._limits.crew_seconds:
                 raise NoAgentFree(
-                    f"no built-in agent of tenant {carried.tenant} is attached: name an agent that is"
+                    f"no built-in agent of tenant {carried.tenant} is attached and not suspended: name or resume one"
                 )
             await self._crew.freed(1.0)
         return agent_id

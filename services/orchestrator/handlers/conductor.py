@@ -100,6 +100,10 @@ class Conductor:
         if known is not None:
             known[0].nudge.set()
 
+    def agent_suspended(self, tenant: str, agent_id: str, suspended: bool) -> None:
+        """An agent was suspended, or resumed."""
+        self._crew.suspend(tenant, agent_id, suspended)
+
     def agent_revoked(self, tenant: str, agent_id: str, kind: str, details: str) -> None:
         """The agent has no power any more: its stream ends, its runs end, now."""
         reason = "PROCEDURE_VIOLATION" if kind == "procedure_violation" else "AGENT_REVOKED"

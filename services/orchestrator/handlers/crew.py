@@ -74,6 +74,7 @@ class AttachedCrew:
         self._rested: dict[tuple[str, str], int] = {}
         self._order = count(1)
         self._expelled: dict[tuple[str, str], int] = {}
+        self._suspended: set[tuple[str, str]] = set()
         self._changed = asyncio.Event()
 
     def attach(self, tenant: str, agent_id: str, token: str) -> Seat:
@@ -104,6 +105,11 @@ class AttachedCrew:
     def expelled(self, tenant: str, agent_id: str) -> bool:
         return (tenant, agent_id) in self._expelled
 
+    def suspend(self, tenant: str, agent_id: str, suspended: bool) -> None:
+        """Whether an agent is given runs that any agent may have: its own it is refused by policy, which says why."""
+        (self._suspended.add if suspended else self._suspended.discard)((tenant, agent_id))
+        self._notify()
+
     def reserve(self, tenant: str, agent_id: str, run_id: str) -> bool:
         key = (tenant, agent_id)
         if self._busy.get(key) == run_id:
@@ -117,9 +123,7 @@ class AttachedCrew:
         for (of_tenant, agent_id), busy_with in self._busy.items():
             if (of_tenant, busy_with) == (tenant, run_id):
                 return agent_id  # asked again: a second one would never be given back
-        free = [
-            key for key in self._seats if key[0] == tenant and key not in self._busy and self._is_crew(*key)
-        ]
+        free = [key for key in self._of_crew(tenant) if key not in self._busy]
         if not free:
             return ""
         key = min(free, key=lambda each: self._rested.get(each, 0))
@@ -137,7 +141,15 @@ class AttachedCrew:
             self._notify()
 
     def present(self, tenant: str) -> bool:
-        return any(key[0] == tenant and self._is_crew(*key) for key in self._seats)
+        return bool(self._of_crew(tenant))
+
+    def _of_crew(self, tenant: str) -> list[tuple[str, str]]:
+        """Those attached whom any run may take."""
+        return [
+            key
+            for key in self._seats
+            if key[0] == tenant and key not in self._suspended and self._is_crew(*key)
+        ]
 
     async def freed(self, timeout_seconds: float) -> None:
         changed = self._changed
