@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +11,7 @@ import pytest
 
 from kernel.faults import Refused
 from services.ledger.domain import proofs
-from services.ledger.domain.entry import entry_of
+from services.ledger.domain.entry import Message, entry_of
 from services.ledger.domain.faults import (
     EventUnknown,
     LedgerBehind,
@@ -30,6 +30,14 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     await bench.ledger.begin()
     yield bench
     await bench.book.close()
+
+
+async def leave_draft(bench: Bench, messages: Sequence[Message]) -> None:
+    """What a rebuild that was broken off leaves behind it."""
+    draft = await bench.book.beside()
+    await draft.append(messages)
+    assert (await draft.position()).size == len(messages)  # written, and not only on its way
+    await draft.close()
 
 
 async def test_heads_are_signed_as_the_tree_grows_and_prove_each_other(bench: Bench) -> None:
@@ -232,9 +240,7 @@ async def test_a_rebuild_that_is_given_up_goes_on_where_it_was(bench: Bench) -> 
     assert (await anext(reports)).events == 0
     await reports.aclose()
     assert (await bench.ledger.verify(against_log=True)).ok
-    draft = await bench.book.beside()
-    await draft.append(bench.log.messages[:200])
-    await draft.close()
+    await leave_draft(bench, bench.log.messages[:200])
     await bench.restart()
     await bench.ledger.begin()
     reports = bench.ledger.rebuild()
@@ -246,14 +252,10 @@ async def test_a_rebuild_that_is_given_up_goes_on_where_it_was(bench: Bench) -> 
 
 async def test_a_draft_of_another_log_is_begun_anew(bench: Bench) -> None:
     await bench.catch_up()
-    draft = await bench.book.beside()
-    await draft.append([*bench.log.messages[:99], plain(100, run="another")])
-    await draft.close()
+    await leave_draft(bench, [*bench.log.messages[:99], plain(100, run="another")])
     reports = [each async for each in bench.ledger.rebuild()]
     assert (reports[0].events, reports[-1].swapped) == (0, True)
-    draft = await bench.book.beside()
-    await draft.append(bench.log.messages[:100])
-    await draft.close()
+    await leave_draft(bench, bench.log.messages[:100])
     for file in bench.home.glob("ledger.db.draft*"):
         file.write_bytes(b"no database" * 500)
     reports = [each async for each in bench.ledger.rebuild()]
@@ -263,9 +265,7 @@ async def test_a_draft_of_another_log_is_begun_anew(bench: Bench) -> None:
 
 async def test_a_draft_that_the_machine_did_not_live_through_is_begun_anew(bench: Bench) -> None:
     await bench.catch_up()
-    draft = await bench.book.beside()
-    await draft.append(bench.log.messages[:100])
-    await draft.close()
+    await leave_draft(bench, bench.log.messages[:100])
     with closing(sqlite3.connect(bench.database.with_name("ledger.db.draft"))) as db:
         ((start,),) = db.execute("PRAGMA application_id").fetchall()
         db.execute(f"PRAGMA application_id = {start ^ 1}")
