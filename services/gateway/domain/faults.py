@@ -30,7 +30,7 @@ class TenantRefused(Denied):
     def __init__(self, needed: str, method: str) -> None:
         super().__init__(
             "TENANT_MISMATCH",
-            f"{method} shows what every tenant has: it needs a key of tenant {needed}",
+            f"{method} is about what every tenant has: it needs a key of tenant {needed}",
             needed=needed,
             method=method,
         )

@@ -34,6 +34,8 @@ APPROVER = Right(frozenset({Role.APPROVER}))
 AUDITOR = Right(frozenset({Role.AUDITOR}))
 # The log shows what every tenant of this shard has: this tenant has the shard in its care.
 SHARD_AUDITOR = Right(frozenset({Role.AUDITOR}), tenant=DEFAULT_TENANT)
+# As has who mends store, ledger and log, which are one for all tenants.
+SHARD_ADMIN = Right(frozenset({Role.ADMIN}), tenant=DEFAULT_TENANT)
 LOG_READER = Right(frozenset({Role.AUDITOR}), tenant=DEFAULT_TENANT, openable=True)
 CHECKER = Right(frozenset({Role.OPERATOR, Role.AUDITOR}))
 ADMIN = Right(frozenset({Role.ADMIN}))
@@ -172,8 +174,8 @@ GRPC: Mapping[str, Right] = {
     "/provost.state.v1.StateService/GetTask": VIEWER,
     "/provost.state.v1.StateService/ListTasks": VIEWER,
     "/provost.state.v1.StateService/Watch": VIEWER,
-    "/provost.state.v1.StateService/RebuildStore": ADMIN,
-    "/provost.state.v1.StateService/VerifyStore": AUDITOR,
+    "/provost.state.v1.StateService/RebuildStore": SHARD_ADMIN,
+    "/provost.state.v1.StateService/VerifyStore": SHARD_AUDITOR,
     "/provost.ledger.v1.LedgerService/ListEvents": VIEWER,
     "/provost.ledger.v1.LedgerService/GetEvent": VIEWER,
     "/provost.ledger.v1.LedgerService/ListAgentActions": VIEWER,
@@ -192,9 +194,9 @@ GRPC: Mapping[str, Right] = {
     "/provost.ledger.v1.LedgerService/GetTile": SHARD_AUDITOR,
     "/provost.ledger.v1.LedgerService/GetEntries": SHARD_AUDITOR,
     "/provost.ledger.v1.LedgerService/VerifyLedger": CHECKER,
-    "/provost.ledger.v1.LedgerService/RebuildLedger": ADMIN,
+    "/provost.ledger.v1.LedgerService/RebuildLedger": SHARD_ADMIN,
     "/provost.ledger.v1.LedgerService/ExportLedger": SHARD_AUDITOR,
-    "/provost.ledger.v1.LedgerService/RepairLog": ADMIN,
+    "/provost.ledger.v1.LedgerService/RepairLog": SHARD_ADMIN,
     "/provost.ledger.v1.LedgerService/EraseSubject": ADMIN,
     "/provost.ledger.v1.LedgerService/ListErasures": AUDITOR,
 }
