@@ -43,6 +43,12 @@ def differences(old: PolicySet, new: PolicySet) -> Iterator[Difference]:
             text = "known" if known else ""
             yield Difference("action", "" if known else "known", text, known, action=action)
     yield from _named("approval", old.approval_rules, new.approval_rules, _approval, adds_power=False)
+    yield from _labels(old.rules.labels, new.rules.labels)
+    if old.rules.stuck_seconds != new.rules.stuck_seconds:
+        # Where it is not said it is as state is set up, which nobody knows here: wider, when in doubt.
+        soon, late = old.rules.stuck_seconds, new.rules.stuck_seconds
+        texts = [f"after {each} s" if each else "" for each in (soon, late)]
+        yield Difference("stuck", texts[0], texts[1], not soon or not late or late > soon)
     yield from _named("flow", _by_id(old.rules.flows), _by_id(new.rules.flows), _flow, adds_power=False)
     yield from _named(
         "budget", _by_id(old.rules.budgets), _by_id(new.rules.budgets), _budget, adds_power=False
@@ -52,6 +58,17 @@ def differences(old: PolicySet, new: PolicySet) -> Iterator[Difference]:
     old_down, new_down = _by_id(old.rules.demotions), _by_id(new.rules.demotions)
     yield from _named("demotion", old_down, new_down, _demotion, adds_power=False)
     yield from _named("rule", _by_id(old.rules.rego), _by_id(new.rules.rego), _module, adds_power=False)
+
+
+def _labels(old: Mapping[str, str] | None, new: Mapping[str, str] | None) -> Iterator[Difference]:
+    """Which may be used, one by one, or that any may."""
+    if (old is None) != (new is None):
+        yield Difference("label", "any" if old is None else "", "any" if new is None else "", new is None)
+    for label in _either(old or {}, new or {}):
+        if (label in (old or {})) != (label in (new or {})):
+            added = label in (new or {})
+            texts = ("", label) if added else (label, "")
+            yield Difference("label", *texts, added and old is not None)
 
 
 def _table(old: PolicySet, new: PolicySet) -> Iterator[Difference]:

@@ -13,6 +13,13 @@ REMEMBERED_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class LabelNames:
+    """The labels that a set names; they may be none."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PublishPolicySet:
     """Put a set in force instead of `replaces_version`; `in_force` is what holds when nothing was published."""
 
@@ -23,6 +30,8 @@ class PublishPolicySet:
     by: str
     at: datetime
     why: str = ""
+    labels: LabelNames | None = None
+    stuck_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,8 @@ class RollbackPolicySet:
     by: str
     at: datetime
     why: str = ""
+    labels: LabelNames | None = None
+    stuck_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,10 @@ class PolicySetPublished:
     by: str
     at: datetime
     why: str = ""
+    labels: LabelNames | None = None
+    """Told to those who do not read the document; `None`: the set names none, and any may be used."""
+    stuck_seconds: int = 0
+    """0: the set does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +67,8 @@ class PolicySetRolledBack:
     by: str
     why: str
     at: datetime
+    labels: LabelNames | None = None
+    stuck_seconds: int = 0
 
 
 Command = PublishPolicySet | RollbackPolicySet
@@ -108,7 +125,15 @@ def decide(published: PublishedSet, command: Command) -> Event | None:
             published.document_of(version)
             if command.replaces_version != published.version:
                 raise PolicySetStale(command.replaces_version, published.version)
-            return PolicySetRolledBack(version, published.version, command.by, command.why, command.at)
+            return PolicySetRolledBack(
+                version,
+                published.version,
+                command.by,
+                command.why,
+                command.at,
+                command.labels,
+                command.stuck_seconds,
+            )
         case _:
             assert_never(command)
 
@@ -124,7 +149,15 @@ def _publish(published: PublishedSet, command: PublishPolicySet) -> PolicySetPub
         raise PolicySetInvalid(
             f"version {command.version!r} was published with other rules: give it a new one", "version"
         )
-    return PolicySetPublished(command.version, command.document, command.by, command.at, command.why)
+    return PolicySetPublished(
+        command.version,
+        command.document,
+        command.by,
+        command.at,
+        command.why,
+        command.labels,
+        command.stuck_seconds,
+    )
 
 
 def evolve(published: PublishedSet, event: Event) -> PublishedSet:

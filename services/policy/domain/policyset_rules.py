@@ -112,6 +112,8 @@ class Rules:
     demotions: tuple[DemotionRule, ...] = ()
     rego: tuple[RegoModule, ...] = ()
     publishing: Publishing = Publishing()
+    stuck_seconds: int = 0
+    """How long an agent at work may get nowhere before it is said to be stuck; 0: the set does not say."""
 
     def flow(self, labels: tuple[str, ...], action: str, environment: str, target: str) -> FlowRule | None:
         """The first flow rule that forbids this."""

@@ -39,11 +39,13 @@ from services.policy.domain.tier import Tier, step
 
 SECTIONS = (
     "labels", "flows", "budgets", "prices", "promotions", "demotions", "rules", "publishing",
+    "stuck_seconds",
 )  # fmt: skip
 _PRICED = ("actions", "tokens", "money_micros")
 MAX_MODULES = 100
 MAX_MODULE = 200_000
 MAX_SECONDS = 366 * 86_400
+STUCK_SECONDS = range(1, 3601)
 
 _LABEL = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _MODULE = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -65,6 +67,11 @@ def read_rules(top: Mapping[Any, Any], actions: Mapping[str, str], problems: Pro
     publishing = Publishing()
     with problems.noted():
         publishing = _publishing(top.get("publishing", {}))
+    stuck_seconds = 0
+    if "stuck_seconds" in top:
+        with problems.noted():
+            least, most = STUCK_SECONDS.start, STUCK_SECONDS.stop - 1
+            stuck_seconds = number(top["stuck_seconds"], "stuck_seconds", least, most)
     return Rules(
         MappingProxyType(labels) if labels is not None else None,
         flows,
@@ -74,14 +81,15 @@ def read_rules(top: Mapping[Any, Any], actions: Mapping[str, str], problems: Pro
         demotions,
         rego,
         publishing,
+        stuck_seconds,
     )
 
 
 def _labels(value: object, problems: Problems) -> dict[str, str]:
     labels: dict[str, str] = {}
     with problems.noted():
-        if not isinstance(value, Mapping) or not 0 < len(value) <= 100:
-            raise PolicySetInvalid("must name 1 to 100 labels, each with a description", "labels")
+        if not isinstance(value, Mapping) or len(value) > 100:
+            raise PolicySetInvalid("must name at most 100 labels, each with a description", "labels")
         for label, description in value.items():
             with problems.noted():
                 if not isinstance(label, str) or _LABEL.fullmatch(label) is None:

@@ -14,6 +14,7 @@ from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_diff import Difference, differences
 from services.policy.domain.policyset_published import (
     Command,
+    LabelNames,
     Publication,
     PublishedSet,
     PublishPolicySet,
@@ -190,7 +191,14 @@ class PolicySets:
         if self._gate is not None and in_force is not None and in_force.rules.publishing != Publishing():
             await self._gate(document, in_force.rules.publishing, cause)
         command = PublishPolicySet(
-            checked.version, document, replaces_version, self._default.version, cause.actor, cause.at, why
+            checked.version,
+            document,
+            replaces_version,
+            self._default.version,
+            cause.actor,
+            cause.at,
+            why,
+            *_told(checked),
         )
         appended = await self._published.handle(CURRENT, command, cause)
         return checked.version, appended.sequence
@@ -207,14 +215,14 @@ class PolicySets:
         """
         published = self._published.current(cause.tenant, CURRENT)
         document = self.shown(cause.tenant, to_version).document
-        await self._checked(document, replaces_version)
-        command: Command = RollbackPolicySet(to_version, replaces_version, cause.actor, cause.at, why)
+        told = _told(await self._checked(document, replaces_version))
+        command: Command = RollbackPolicySet(to_version, replaces_version, cause.actor, cause.at, why, *told)
         if to_version not in dict(
             published.documents
         ):  # the built-in one, which was in force and never published
             default = self._default.version
             command = PublishPolicySet(
-                to_version, document, replaces_version, default, cause.actor, cause.at, why
+                to_version, document, replaces_version, default, cause.actor, cause.at, why, *told
             )
         appended = await self._published.handle(CURRENT, command, cause)
         return to_version, appended.sequence
@@ -225,7 +233,8 @@ class PolicySets:
             return
         version = self._default.version
         cause = Cause(FIRST_TENANT, derived_id(FIRST_TENANT, "policyset", version), ACTOR, at)
-        command = PublishPolicySet(version, self._reader.default_document, version, version, ACTOR, at)
+        document, told = self._reader.default_document, _told(self._default)
+        command = PublishPolicySet(version, document, version, version, ACTOR, at, "", *told)
         await self._published.handle(CURRENT, command, cause)
 
     async def _checked(self, document: str, replaces_version: str) -> PolicySet:
@@ -249,3 +258,9 @@ class PolicySets:
             return self._reader.read(published.document)
         except PolicySetInvalid:
             return None  # every decision of this tenant is a DENY that says so
+
+
+def _told(policy: PolicySet) -> tuple[LabelNames | None, int]:
+    """What its event says of a set to those who do not read documents."""
+    labels = policy.rules.labels
+    return None if labels is None else LabelNames(tuple(labels)), policy.rules.stuck_seconds

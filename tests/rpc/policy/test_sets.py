@@ -266,3 +266,24 @@ async def test_a_large_set_that_was_published_here_decides_at_once(running: Runn
     await running.packet()
     await publish(running, large(other(await default(running), "2")), "1")
     assert (await authorize(running, "db-1")).policy_version == "2"
+
+
+async def test_events_tell_labels_and_patience_to_those_who_read_no_documents(running: Running) -> None:
+    plain = (await default(running)).split("# What data a run may have read")[0]
+    await publish(running, other(plain, "2", "stuck_seconds: 5\nlabels: {ours: Ours alone.}\n"), "1")
+    await publish(running, other(plain, "3"), "2")
+    for version, replaces in (("2", "3"), ("1", "2")):
+        back = pb.RollbackPolicySetRequest(to_version=version, replaces_version=replaces, why="to see it")
+        await running.call("RollbackPolicySet", back, roles=("admin",))
+    told: list[tuple[str, list[str] | None, int]] = []
+    for recorded in running.log.recorded():
+        if recorded.event_type.startswith("PolicySet"):
+            event = getattr(events_pb2, recorded.event_type).FromString(recorded.payload)
+            names = list(event.labels.names) if event.HasField("labels") else None
+            told.append((recorded.event_type, names, event.stuck_seconds))
+    assert told == [
+        ("PolicySetPublished", ["ours"], 5),
+        ("PolicySetPublished", None, 0),
+        ("PolicySetRolledBack", ["ours"], 5),
+        ("PolicySetPublished", ["secret", "personal"], 0),  # the built-in one had not been published before
+    ]

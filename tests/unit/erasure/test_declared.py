@@ -43,7 +43,7 @@ NOT_PERSONAL = {
     OPERATED: """Grounds.why AgentSuspended.why AgentResumed.why BudgetSet.why PolicySetPublished.why
         PolicySetRolledBack.why""",
     PATTERNS: """Constraints.scope Constraints.forbidden Constraints.required_steps constraints_reminder deliverables
-        success_criteria escalation_rules environment obligations Action.name labels by_reading
+        success_criteria escalation_rules environment obligations Action.name labels LabelNames.names by_reading
         steps_done""",
     CLASSES: """Change.what reason kind phase step error_type cause severity RevocationReason.type last_reason
         Entry.section Entry.key Message.type Check.name LastKnownState.phase LastKnownState.step permit""",

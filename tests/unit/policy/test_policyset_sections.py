@@ -289,3 +289,39 @@ def test_what_may_not_be_meant_is_told(old: str, new: str, path: str | None, sai
         assert not found
     else:
         assert said in found[path]
+
+
+def test_how_long_an_agent_may_get_nowhere_is_said_by_the_set() -> None:
+    assert DEFAULT.rules.stuck_seconds == 0
+    assert SETS.check(with_section("stuck_seconds: 45\n")).rules.stuck_seconds == 45
+    assert SETS.check(with_section("labels: {}\n")).rules.labels == {}
+
+
+@pytest.mark.parametrize("value", ["0", "3601", "-5", "1.5", "soon", "true", "'30'"])
+def test_a_patience_that_is_none_is_refused_where_it_stands(value: str) -> None:
+    problem = refused(f"stuck_seconds: {value}\n")
+    assert problem.path == "stuck_seconds"
+    with pytest.raises(PolicySetInvalid, match="stuck_seconds"):
+        policyset_document.read(PLAIN | {"stuck_seconds": value})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("", "", []),
+        ("", "stuck_seconds: 10\n", [("stuck", "", "after 10 s", True)]),
+        ("stuck_seconds: 10\n", "stuck_seconds: 20\n", [("stuck", "after 10 s", "after 20 s", True)]),
+        ("stuck_seconds: 20\n", "stuck_seconds: 10\n", [("stuck", "after 20 s", "after 10 s", False)]),
+        ("", "labels: {}\n", [("label", "any", "", False)]),
+        ("labels: {a: x}\n", "", [("label", "", "any", True), ("label", "a", "", False)]),
+        (
+            "labels: {a: x}\n",
+            "labels: {b: x}\n",
+            [("label", "a", "", False), ("label", "", "b", True)],
+        ),
+        ("labels: {a: x}\n", "labels: {a: otherwise put}\n", []),
+    ],
+)
+def test_labels_and_patience_are_compared(old: str, new: str, told: list[tuple[Any, ...]]) -> None:
+    found = differences(SETS.check(with_section(old)), SETS.check(with_section(new)))
+    assert [(each.kind, each.before, each.after, each.wider) for each in found] == told

@@ -436,6 +436,30 @@ class AgentRevoked(_message.Message):
 Global___AgentRevoked: _TypeAlias = AgentRevoked  # noqa: Y015
 
 @_typing.final
+class LabelNames(_message.Message):
+    """What those need to know of a set who do not read its document. Not there: any label may be used, as with sets that
+    were published before this was told; there and empty: none may.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LabelNames: _TypeAlias = LabelNames  # noqa: Y015
+
+@_typing.final
 class PolicySetPublished(_message.Message):
     """Aggregate `policyset`, id `current`."""
 
@@ -446,12 +470,18 @@ class PolicySetPublished(_message.Message):
     BY_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
     WHY_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    STUCK_SECONDS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     document: _builtins.str
     by: _builtins.str
     why: _builtins.str
+    stuck_seconds: _builtins.int
+    """How long an agent at work may get nowhere before it is said to be stuck; 0: as state is set up."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def labels(self) -> Global___LabelNames: ...
     def __init__(
         self,
         *,
@@ -460,10 +490,12 @@ class PolicySetPublished(_message.Message):
         by: _builtins.str = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
         why: _builtins.str = ...,
+        labels: Global___LabelNames | None = ...,
+        stuck_seconds: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "labels", b"labels"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "by", b"by", "document", b"document", "version", b"version", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "by", b"by", "document", b"document", "labels", b"labels", "stuck_seconds", b"stuck_seconds", "version", b"version", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -480,12 +512,19 @@ class PolicySetRolledBack(_message.Message):
     BY_FIELD_NUMBER: _builtins.int
     WHY_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    STUCK_SECONDS_FIELD_NUMBER: _builtins.int
     to_version: _builtins.str
     from_version: _builtins.str
     by: _builtins.str
     why: _builtins.str
+    stuck_seconds: _builtins.int
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def labels(self) -> Global___LabelNames:
+        """As in PolicySetPublished, of the set that is in force again."""
+
     def __init__(
         self,
         *,
@@ -494,10 +533,12 @@ class PolicySetRolledBack(_message.Message):
         by: _builtins.str = ...,
         why: _builtins.str = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        labels: Global___LabelNames | None = ...,
+        stuck_seconds: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "labels", b"labels"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "by", b"by", "from_version", b"from_version", "to_version", b"to_version", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "by", b"by", "from_version", b"from_version", "labels", b"labels", "stuck_seconds", b"stuck_seconds", "to_version", b"to_version", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
