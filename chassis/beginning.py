@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from chassis import metrics, process, telemetry
 from chassis.config import ServiceSettings, load
+from chassis.tls.waiting import ready
 from chassis.vault.taking import Taken, taken
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -14,10 +15,12 @@ async def begun(
 ) -> Taken[S]:
     """What process `name` works with. `store`: it uses the store; `listens`: it has a port of its own.
 
-    Returns once Vault has answered, if one is set. A mistake in the settings ends the process (`config.load`).
+    Returns once it has a certificate, where files of one are set, and Vault has answered, where one is set. A mistake
+    in the settings ends the process (`config.load`).
     """
     loaded = load(settings)
     telemetry.configure(name, loaded)
     if listens:
         metrics.serve(loaded.metrics_port_of(name))
+    await ready(loaded, name, stopping)
     return await taken(loaded, name, stopping, store=store, listens=listens)

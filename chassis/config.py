@@ -11,10 +11,10 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
@@ -86,7 +86,12 @@ class ServiceSettings(BaseSettings):
     clock_offset_seconds: float = Field(0.0, alias="PROVOST_CLOCK_OFFSET_SECONDS")
     metrics_port: int | None = Field(None, alias="PROVOST_METRICS_PORT", ge=0, le=65535)
 
-    # `{service}` in a name stands for the service that logs in.
+    # In names of files, `{service}` stands for the service whose they are.
+    tls_cert_file: Path | None = Field(None, alias="PROVOST_TLS_CERT_FILE")
+    tls_key_file: Path | None = Field(None, alias="PROVOST_TLS_KEY_FILE")
+    tls_ca_file: Path | None = Field(None, alias="PROVOST_TLS_CA_FILE")
+    connection_seconds: float | None = Field(None, alias="PROVOST_CONNECTION_SECONDS", ge=0, le=86_400)
+
     vault_url: str = Field("", alias="VAULT_URL")
     vault_ca_file: Path | None = Field(None, alias="PROVOST_VAULT_CA_FILE")
     vault_token_file: Path | None = Field(None, alias="PROVOST_VAULT_TOKEN_FILE")
@@ -153,6 +158,32 @@ class ServiceSettings(BaseSettings):
             else SecretStr(f"redis://127.0.0.1:{info.data.get('store_port', 0)}/0")
         )
 
+    @model_validator(mode="after")
+    def _all_or_none(self) -> Self:
+        given = [each is not None for each in (self.tls_cert_file, self.tls_key_file, self.tls_ca_file)]
+        if any(given) and not all(given):
+            raise ValueError(
+                "PROVOST_TLS_CERT_FILE, PROVOST_TLS_KEY_FILE and PROVOST_TLS_CA_FILE: set all or none"
+            )
+        return self
+
+    def tls_files(self, service: str) -> tuple[Path, Path, Path] | None:
+        """Certificate, key and authority of `service`; None: it speaks no TLS."""
+        if self.tls_cert_file is None or self.tls_key_file is None or self.tls_ca_file is None:
+            return None
+        certificate, key, authority = (
+            self.within_home(Path(str(each).format(service=service)))
+            for each in (self.tls_cert_file, self.tls_key_file, self.tls_ca_file)
+        )
+        return certificate, key, authority
+
+    @property
+    def connection_age_seconds(self) -> float:
+        """How long a server keeps one connection, so that clients find new replicas; 0: for ever."""
+        if self.connection_seconds is not None:
+            return self.connection_seconds
+        return 0.0 if self.listen_host in {"127.0.0.1", "::1", "localhost"} else 30.0
+
     def port(self, service: str) -> int:
         """The gRPC port of `service`, as `policy`."""
         return int(getattr(self, f"{service}_port"))
@@ -186,6 +217,7 @@ KNOWN_NAMES: frozenset[str] = frozenset(
         "PROVOST_ACTUATORS_PORT",
         "PROVOST_ARTIFACT_DAYS",
         "PROVOST_CLOCK_OFFSET_SECONDS",
+        "PROVOST_CONNECTION_SECONDS",
         "PROVOST_CREW_SIZE",
         "PROVOST_GATEWAY_ADDRESS",
         "PROVOST_GATEWAY_PORT",
@@ -217,6 +249,9 @@ KNOWN_NAMES: frozenset[str] = frozenset(
         "PROVOST_STORE_PORT",
         "PROVOST_STORE_URL",
         "PROVOST_STUCK_SECONDS",
+        "PROVOST_TLS_CA_FILE",
+        "PROVOST_TLS_CERT_FILE",
+        "PROVOST_TLS_KEY_FILE",
         "PROVOST_VAULT",
         "PROVOST_VAULT_CA_FILE",
         "PROVOST_VAULT_PORT",

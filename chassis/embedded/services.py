@@ -5,14 +5,12 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-import grpc.aio
-from grpc_health.v1 import health_pb2
-
 from chassis.config import ServiceSettings
 from chassis.embedded import servers
 from chassis.embedded.children import Program, Ready
 from chassis.embedded.keys import Keys
 from chassis.embedded.ports import Port
+from chassis.rpc.itself import Itself
 
 # In the order in which they are listed; they are stopped in the reverse of it.
 MODULES: Mapping[str, str] = {
@@ -88,7 +86,7 @@ def programs(
         Program(
             name=name,
             command=(sys.executable, "-m", module),
-            ready=_healthy(settings.port(name)) if name in WITH_PORT else _running,
+            ready=_healthy(settings, name) if name in WITH_PORT else _running,
             environment={**shared, **gateways} if name == "gateway" else shared,
             stop_seconds=settings.shutdown_seconds + 2.0,
         )
@@ -158,28 +156,10 @@ async def _running() -> bool:
     return True
 
 
-def _healthy(port: int) -> Ready:
-    """Whether the server at `port` says SERVING (grpc.health.v1)."""
-    channel = grpc.aio.insecure_channel(
-        f"{servers.HOST}:{port}",
-        options=[
-            ("grpc.initial_reconnect_backoff_ms", 20),
-            ("grpc.min_reconnect_backoff_ms", 20),
-            ("grpc.max_reconnect_backoff_ms", 100),
-            ("grpc.enable_retries", 0),
-        ],
-    )
-    check = channel.unary_unary(
-        "/grpc.health.v1.Health/Check",
-        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
-        response_deserializer=health_pb2.HealthCheckResponse.FromString,
-    )
+def _healthy(settings: ServiceSettings, name: str) -> Ready:
+    itself = Itself(settings, name, servers.HOST)
 
     async def healthy() -> bool:
-        try:
-            answer = await check(health_pb2.HealthCheckRequest(), timeout=servers.ANSWER_SECONDS)
-        except grpc.aio.AioRpcError:
-            return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        return await itself.serving(servers.ANSWER_SECONDS)
 
     return healthy

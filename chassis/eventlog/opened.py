@@ -5,14 +5,32 @@ from chassis.eventlog.connection import connect
 from chassis.eventlog.stream import ensure_stream
 from chassis.eventlog.subject_keys import NatsSubjectKeys
 from chassis.eventlog.wire import Connection
+from chassis.tls import certificates
+from chassis.tls.contexts import client_context
+
+
+async def connected(settings: ServiceSettings, name: str) -> Connection:
+    """A connection of service `name` to the log, which is there; it shows the service's certificate, if it has one.
+
+    Raises:
+        Unavailable, Exhausted, Refused: what `connect` and `ensure_stream` raise.
+        CertificateTrouble: there is no certificate to show.
+    """
+    connection = await connect(
+        settings.nats_url,
+        name=name,
+        tls=client_context(certificates.of(settings, name)),
+        inbox_prefix=f"_INBOX.{name}",
+    )
+    await ensure_stream(connection)
+    return connection
 
 
 async def opened(settings: ServiceSettings, name: str) -> tuple[Connection, NatsSubjectKeys]:
     """A connection to the log, which is there; and the keys, which are still to be started.
 
     Raises:
-        Unavailable, Exhausted, Refused: what `connect` and `ensure_stream` raise.
+        Unavailable, Exhausted, Refused, CertificateTrouble: what `connected` raises.
     """
-    connection = await connect(settings.nats_url, name=name)
-    await ensure_stream(connection)
+    connection = await connected(settings, name)
     return connection, NatsSubjectKeys(connection, settings.sealing_key_file, name)

@@ -16,6 +16,8 @@ from chassis import tracing
 from chassis.rpc import SMALL_MESSAGES
 from chassis.rpc.cause import INTERNAL_KEY, Metadata, metadata_of
 from chassis.rpc.faults import fault_of
+from chassis.rpc.renewing import RenewedChannel
+from chassis.tls.certificates import Certificates
 from kernel.events import Cause
 
 Request = TypeVar("Request", contravariant=True)
@@ -69,14 +71,25 @@ class Streaming(Protocol[Request, Response]):
 
 
 def channel(
-    address: str, *, internal_key: str = "", max_message_bytes: int = SMALL_MESSAGES
+    address: str,
+    *,
+    internal_key: str = "",
+    max_message_bytes: int = SMALL_MESSAGES,
+    service: str = "",
+    certificates: Certificates | None = None,
 ) -> grpc.aio.Channel:
-    """A channel to every replica at `address` (`host:port`, or several with commas between).
+    """A channel to every replica of `service` at `address` (`host:port`, or several with commas between).
 
-    It connects when first used, and again whenever the peer comes back. Calls through it bear the internal key.
+    It connects when first used, and again whenever the peer comes back. Calls through it bear the internal key. With
+    `certificates` it shows them, and talks to nobody who does not show one of `service`.
     """
     target = f"ipv4:{address}" if "," in address else address
-    inner = grpc.aio.insecure_channel(target, options=_options(max_message_bytes))
+    options = _options(max_message_bytes)
+    inner: grpc.aio.Channel
+    if certificates is None:
+        inner = grpc.aio.insecure_channel(target, options=options)
+    else:
+        inner = RenewedChannel(target, service, certificates, options)
     return _KeyedChannel(inner, ((INTERNAL_KEY, internal_key),)) if internal_key else inner
 
 
@@ -145,6 +158,10 @@ def _options(max_message_bytes: int) -> list[tuple[str, Any]]:
         ("grpc.initial_reconnect_backoff_ms", 50),
         ("grpc.min_reconnect_backoff_ms", 50),
         ("grpc.max_reconnect_backoff_ms", 1_000),
+        (
+            "grpc.dns_min_time_between_resolutions_ms",
+            1_000,
+        ),  # a new replica is seen when a connection has ended
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -21,6 +21,8 @@ from chassis.config import ServiceSettings
 from chassis.rpc import SMALL_MESSAGES
 from chassis.rpc.guard import LAST_WORDS_SECONDS, Guard, Handler, Tell
 from chassis.rpc.waiting import Health
+from chassis.tls import certificates
+from chassis.tls.rpc import server_credentials
 
 Servicer = TypeVar("Servicer")
 _log = telemetry.get_logger("chassis.rpc")
@@ -56,13 +58,14 @@ class Server:
             raise ValueError("PROVOST_INTERNAL_KEY is not set: this port would be open to everyone")
         self.port = settings.port(service) if port is None else port
         self._host = settings.listen_host
+        self._certificates = certificates.of(settings, service) if check_internal_key else None
         self._setting = f"PROVOST_{service.upper()}_PORT"
         self._grace_seconds = settings.shutdown_seconds
         self._guard = Guard(key, unary_seconds, tell)
         self._services: list[str] = []
         self._told_ready = False
         self._health = Health(why)
-        self._server = grpc.aio.server(options=_options(max_message_bytes))
+        self._server = grpc.aio.server(options=_options(max_message_bytes, settings.connection_age_seconds))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 
     def add(self, register: Callable[[Servicer, Any], None], servicer: Servicer) -> None:
@@ -86,6 +89,7 @@ class Server:
 
         Raises:
             PortTaken: somebody else listens there.
+            CertificateTrouble: there is no certificate to show.
         """
         from grpc_reflection.v1alpha import reflection
 
@@ -93,8 +97,14 @@ class Server:
             (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
         await self.set_serving(False)
+        credentials = None if self._certificates is None else server_credentials(self._certificates)
+        at = f"{self._host}:{self.port}"
         try:
-            bound = self._server.add_insecure_port(f"{self._host}:{self.port}")
+            bound = (
+                self._server.add_insecure_port(at)
+                if credentials is None
+                else self._server.add_secure_port(at, credentials)
+            )
         except RuntimeError as error:
             raise PortTaken(
                 f"port {self.port} on {self._host} cannot be listened on; "
@@ -145,8 +155,14 @@ class _Registrar:
         """Nothing: the generated code registers each method a second time, by name, and that is what counts."""
 
 
-def _options(max_message_bytes: int) -> list[tuple[str, Any]]:
+def _options(max_message_bytes: int, age_seconds: float) -> list[tuple[str, Any]]:
+    # A call in flight is let to its end; a stream, which may have none, for an hour.
+    ages = [
+        ("grpc.max_connection_age_ms", int(1000 * age_seconds)),
+        ("grpc.max_connection_age_grace_ms", 3_600_000),
+    ]
     return [
+        *(ages if age_seconds else []),
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.so_reuseport", 0),  # else a second server would silently share the port

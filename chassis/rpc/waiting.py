@@ -9,6 +9,8 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from chassis.config import ServiceSettings
+from chassis.tls import certificates
+from chassis.tls.rpc import server_credentials
 
 LAST_CALLS_SECONDS = 0.5
 WHY = "provost-why"
@@ -49,6 +51,7 @@ class Waiting:
         self.why = ""
         self._health = Health(lambda: self.why)
         self._address = f"{settings.listen_host}:{settings.port(service)}" if service else ""
+        self._certificates = certificates.of(settings, service) if service not in {"", "gateway"} else None
         self._server: grpc.aio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -57,7 +60,10 @@ class Waiting:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
             self._server.add_generic_rpc_handlers((_NotYet(lambda: self.why),))
             await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
-            self._server.add_insecure_port(self._address)
+            if self._certificates is None:
+                self._server.add_insecure_port(self._address)
+            else:
+                self._server.add_secure_port(self._address, server_credentials(self._certificates))
             await self._server.start()
         return self
 

@@ -5,9 +5,9 @@ from importlib.metadata import version
 
 from chassis import process, store, telemetry
 from chassis.beginning import begun
-from chassis.eventlog.connection import connect
 from chassis.eventlog.jetstream import JetStreamLog
-from chassis.eventlog.stream import ensure_stream
+from chassis.eventlog.opened import connected
+from chassis.tls import certificates
 from services.gateway.adapters.doors import doors_at
 from services.gateway.adapters.meter import StoreMeter
 from services.gateway.adapters.peers import PassThrough, peers_at
@@ -25,11 +25,10 @@ from services.gateway.wire.events import CODEC
 async def main(stopping: process.Stopping) -> None:
     took = await begun(GatewaySettings, "gateway", stopping, store=True)
     settings = took.settings
-    nats = await connect(settings.nats_url, name="gateway")
-    await ensure_stream(nats)
+    nats, own = await connected(settings, "gateway"), certificates.of(settings, "gateway")
     log = JetStreamLog(nats, CODEC, source="provost/gateway")
-    rates = store.connect(settings.store_url.get_secret_value(), timeout_seconds=0.25)
-    peers = peers_at(settings.addresses(), settings.internal_key.get_secret_value())
+    rates = store.connect(settings.store_url.get_secret_value(), timeout_seconds=0.25, certificates=own)
+    peers = peers_at(settings.addresses(), settings.internal_key.get_secret_value(), own)
 
     keyring, refusals = settings.keyring(), RefusalLog(log, process.new_id())
     meter = StoreMeter(rates, settings.rate_limit_requests, settings.rate_limit_window_seconds)

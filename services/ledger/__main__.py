@@ -8,6 +8,8 @@ from chassis.eventlog.follower import Follower
 from chassis.eventlog.opened import opened
 from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
+from chassis.tls import certificates
+from chassis.tls.contexts import client_context
 from kernel.ports import Deliver
 from provost.ledger.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
 from services.ledger.adapters.books import book_in
@@ -35,7 +37,8 @@ async def main(stopping: process.Stopping) -> None:
     erasures = Erasures(connection, keys, settings.personal_days)
     signer = FileSigner(ORIGIN, settings.signing_key, settings.signed_head)
     url, login = settings.ledger_database_url.get_secret_value(), await took.lent(settings.database_lease)
-    book = book_in(settings.database, url, settings.ledger_database_password_file, understand, login)
+    tls = client_context(certificates.of(settings, "ledger"))
+    book = book_in(settings.database, url, settings.ledger_database_password_file, understand, login, tls)
     witnessing = watched_by(settings.ledger_witnesses, settings.witnessed, book, signer)
     mender, memory = JetStreamMender(connection), FileScrubMemory(settings.scrub_file)
     ledger = Ledger(book, JetStreamEvents(connection), signer, mender, memory, witnessing)

@@ -27,7 +27,8 @@ async def main(stopping: process.Stopping) -> None:
     revoking = Revoking(connection)
     held.also(revoking.take)
     follower = Follower(connection, FILTERS, 0, held.deliver, "policy", gather_seconds=0.01)
-    simulations = ChildSimulations(settings.nats_url, settings.sealing_key_file)
+    own = settings.tls_files("policy")
+    simulations = ChildSimulations(settings.nats_url, settings.sealing_key_file, own)
     equipment = Equipment(
         log, held.budgets, follower, keys, revoking, took.vault, simulations,
         signing_key=settings.signing_key, opa_endpoint=settings.opa_endpoint,

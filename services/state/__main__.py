@@ -7,6 +7,7 @@ from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.opened import opened
 from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
+from chassis.tls import certificates
 from provost.state.v1.state_pb2_grpc import add_StateServiceServicer_to_server
 from services.state.adapters import ArtifactDirectory, LogHistory, RedisStore, SequencingLog, kept_over
 from services.state.adapters.forgetting import kept_for
@@ -26,7 +27,8 @@ async def main(stopping: process.Stopping) -> None:
     connection, keys = await opened(settings, "state")
     jetstream = JetStreamLog(connection, CODEC, source="provost/state")
     view, (kept, every) = View(), kept_over(SequencingLog(jetstream), CODEC)
-    derived = RedisStore(client := store.connect(settings.store_url.get_secret_value()))
+    own = certificates.of(settings, "state")
+    derived = RedisStore(client := store.connect(settings.store_url.get_secret_value(), certificates=own))
     mirror = StoreMirror(view, derived, now=process.now, new_mark=process.new_id)
     vigil, turns = Vigil(kept, mirror, process, settings.stuck_seconds), Turns()
     watchers = Watchers(vigil, turns)

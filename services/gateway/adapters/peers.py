@@ -12,6 +12,7 @@ from chassis.rpc import LARGE_MESSAGES
 from chassis.rpc.cause import Metadata, metadata_of
 from chassis.rpc.client import Streaming, Unary, channel
 from chassis.rpc.faults import DETAILS_KEY, fault_of
+from chassis.tls.certificates import Certificates
 from kernel.events import Cause
 from kernel.faults import Unavailable
 from services.gateway.domain.callers import Caller
@@ -110,12 +111,18 @@ class Peer:
             state = self.channel.get_state(try_to_connect=True)
 
 
-def peers_at(addresses: Mapping[str, str], internal_key: str) -> dict[str, Peer]:
+def peers_at(
+    addresses: Mapping[str, str], internal_key: str, certificates: Certificates | None = None
+) -> dict[str, Peer]:
     """A peer for each service, by name; it is connected to when first asked."""
-    return {
-        name: Peer(name, channel(address, internal_key=internal_key, max_message_bytes=LARGE_MESSAGES))
-        for name, address in addresses.items()
-    }
+
+    def to(service: str) -> grpc.aio.Channel:
+        return channel(
+            addresses[service], internal_key=internal_key, max_message_bytes=LARGE_MESSAGES, service=service,
+            certificates=certificates,
+        )  # fmt: skip
+
+    return {name: Peer(name, to(name)) for name in addresses}
 
 
 def metadata_for(caller: Caller) -> Metadata:

@@ -39,7 +39,10 @@ class Watched:
 
 def watched(peers: Mapping[str, Peer], addresses: Mapping[str, str]) -> tuple[Watched, ...]:
     """Each peer with its metrics, at the first of its addresses, where they are unless somebody moved them."""
-    first = {name: address.split(",", 1)[0].rpartition(":") for name, address in addresses.items()}
+    first = {
+        name: address.removeprefix("dns:///").split(",", 1)[0].rpartition(":")
+        for name, address in addresses.items()
+    }
     urls = {
         name: f"http://{host}:{int(port) + METRICS_PORT_OFFSET}/metrics"
         for name, (host, _, port) in first.items()

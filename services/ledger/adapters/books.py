@@ -1,5 +1,6 @@
 """Which database the book is in."""
 
+import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,11 +15,15 @@ def book_in(
     password_file: Path | None,
     understand: Understand,
     login: Callable[[], Mapping[str, str]] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Book:
-    """PostgreSQL at `url` if there is one, else SQLite in `path`; `login`, if any, is asked for each connection."""
+    """PostgreSQL at `url` if there is one, else SQLite in `path`; `login`, if any, is asked for each connection.
+
+    `tls` is what it is spoken to with, unless `url` says more about that.
+    """
     if not url:
         return SqliteBook(path, understand)
     from services.ledger.adapters.postgres.book import PostgresBook
     from services.ledger.adapters.postgres.connection import Database
 
-    return PostgresBook(Database(url, password_file, login), understand)
+    return PostgresBook(Database(url, password_file, login, tls), understand)

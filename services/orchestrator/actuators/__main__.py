@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from chassis import process
 from chassis.beginning import begun
 from chassis.digest import action_digest
-from chassis.eventlog.connection import connect
 from chassis.eventlog.follower import Follower
-from chassis.eventlog.stream import ensure_stream
+from chassis.eventlog.opened import connected
 from chassis.powers import Powers
 from chassis.rpc.client import channel
 from chassis.rpc.server import Server
+from chassis.tls import certificates
 from kernel.events import Cause, Recorded
 from provost.orchestrator.v1.actuator_pb2_grpc import add_ActuatorServiceServicer_to_server
 from services.orchestrator.actuators.ansible import AnsibleCheck
@@ -25,7 +25,10 @@ from services.orchestrator.config import OrchestratorSettings
 async def main(stopping: process.Stopping) -> None:
     took = await begun(OrchestratorSettings, "actuators", stopping)
     settings = took.settings
-    to_policy = channel(settings.policy_address, internal_key=settings.internal_key.get_secret_value())
+    to_policy = channel(
+        settings.policy_address, internal_key=settings.internal_key.get_secret_value(), service="policy",
+        certificates=certificates.of(settings, "actuators"),
+    )  # fmt: skip
     permits = PolicyPermits(to_policy, Cause("default", "", "service:actuators", process.now()))
     journal = Journal(settings.home / "actuators" / "journal.db")
     hands = Hands((*DIAGNOSTICS, AnsibleCheck()), permits, journal, action_digest, process.monotonic)
@@ -36,8 +39,7 @@ async def main(stopping: process.Stopping) -> None:
             hands.revoke(recorded.stream.tenant, recorded.stream.id)
         await losing.take(events)
 
-    connection = await connect(settings.nats_url, name="actuators")
-    await ensure_stream(connection)
+    connection = await connected(settings, "actuators")
     follower = Follower(connection, ("evt.*.policy.agent.*.AgentRevoked",), 0, heed, "actuators")
     losing = Powers(connection, settings, "actuators", {"permits": hands.end}, follower)
     server = Server(settings, "actuators", unary_seconds=200.0, why=took.why)

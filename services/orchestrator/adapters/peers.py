@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from grpc.aio import Channel
+
 from chassis.process import now
-from chassis.rpc import LARGE_MESSAGES
+from chassis.rpc import LARGE_MESSAGES, SMALL_MESSAGES
 from chassis.rpc.client import channel
+from chassis.tls.certificates import Certificates
 from kernel.events import Cause
 from services.orchestrator.adapters.actuators import GrpcActuators
 from services.orchestrator.adapters.policy import GrpcPolicy, PolicySessions
@@ -22,11 +25,18 @@ class Peers:
     actuators: GrpcActuators
 
 
-def peers_at(address: Callable[[str], str], internal_key: str, actor: str) -> Peers:
+def peers_at(
+    address: Callable[[str], str], internal_key: str, actor: str, certificates: Certificates | None = None
+) -> Peers:
     """Doors to what is at the `address` of each (`host:port`); questions that belong to no run are asked by `actor`."""
-    to_policy = channel(address("policy"), internal_key=internal_key)
-    to_state = channel(address("state"), internal_key=internal_key, max_message_bytes=LARGE_MESSAGES)
-    to_actuators = channel(address("actuators"), internal_key=internal_key)
+
+    def to(service: str, max_message_bytes: int = SMALL_MESSAGES) -> Channel:
+        return channel(
+            address(service), internal_key=internal_key, max_message_bytes=max_message_bytes, service=service,
+            certificates=certificates,
+        )  # fmt: skip
+
+    to_policy, to_state, to_actuators = to("policy"), to("state", LARGE_MESSAGES), to("actuators")
     return Peers(
         GrpcPolicy(to_policy),
         PolicySessions(to_policy),

@@ -7,6 +7,7 @@ from chassis import process
 from chassis.beginning import begun
 from chassis.rpc import LARGE_MESSAGES
 from chassis.rpc.client import channel
+from chassis.tls import certificates
 from provost.orchestrator.v1.orchestrator_pb2_grpc import OrchestratorServiceStub
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
 from services.orchestrator.agents.attach import BuiltInAgent
@@ -21,10 +22,16 @@ async def main(stopping: process.Stopping) -> None:
     took = await begun(OrchestratorSettings, "agents", stopping, listens=False)
     settings = took.settings
     key = settings.internal_key.get_secret_value()
-    policy: Any = PolicyServiceStub(channel(settings.policy_address, internal_key=key))
-    orchestrator: Any = OrchestratorServiceStub(
-        channel(settings.orchestrator_address, internal_key=key, max_message_bytes=LARGE_MESSAGES)
+    own = certificates.of(settings, "agents")
+    policy: Any = PolicyServiceStub(
+        channel(settings.policy_address, internal_key=key, service="policy", certificates=own)
     )
+    orchestrator: Any = OrchestratorServiceStub(
+        channel(
+            settings.orchestrator_address, internal_key=key, max_message_bytes=LARGE_MESSAGES,
+            service="orchestrator", certificates=own,
+        )
+    )  # fmt: skip
     packaged()  # the rules are read and compiled now, not while the first run waits
     agents = [
         BuiltInAgent(agent_id, TENANT, policy, orchestrator, think) for agent_id in sorted(settings.crew)

@@ -50,6 +50,8 @@ class Database:
     password_file: Path | None = None
     login: Login | None = field(default=None, repr=False)
     """Who gets in with which password at this moment (`username`, `password`), in place of those in the URL."""
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    """With what it is spoken to, unless the URL names an `sslmode`."""
 
     @property
     def user(self) -> str:
@@ -79,6 +81,7 @@ class Database:
                 self.url,
                 user=login.get("username"),
                 password=login.get("password", self.password),
+                ssl=None if "sslmode=" in urlsplit(self.url).query else self.tls,
                 timeout=CONNECT_SECONDS,
                 command_timeout=statement_seconds + 5,  # when the server itself does not answer any more
                 server_settings={**_COMMON, **path, **settings},

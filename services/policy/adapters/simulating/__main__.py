@@ -15,6 +15,8 @@ from chassis import process
 from chassis.eventlog.connection import connect
 from chassis.eventlog.subject_keys import NatsSubjectKeys
 from chassis.eventlog.wire import Connection
+from chassis.tls import certificates
+from chassis.tls.contexts import client_context
 from kernel.faults import Fault, Invalid
 from services.policy.adapters.simulating.frames import FAULT
 from services.policy.adapters.simulating.simulation import Simulating, say
@@ -33,7 +35,13 @@ async def main(_stopping: process.Stopping) -> None:
     told = json.loads(sys.stdin.buffer.readline())
     connection: Connection | None = None
     try:
-        connection = await connect(told["nats_url"], name="policy-simulation")
+        files = [Path(each) for each in told["tls_files"]]
+        connection = await connect(
+            told["nats_url"],
+            name="policy-simulation",
+            tls=client_context(certificates.shared(*files) if files else None),
+            inbox_prefix="_INBOX.policy",
+        )
         keys = await NatsSubjectKeys(connection, Path(told["sealing_key_file"]), "simulation").start()
         simulating = Simulating(asked_of(told["simulation"]), keys)
         await simulating.run(connection)

@@ -25,8 +25,14 @@ _log = get_logger("policy.simulating")
 class ChildSimulations:
     """Implements `ports.Simulations`: each in a process of its own, with a connection of its own to the log."""
 
-    def __init__(self, nats_url: str, sealing_key_file: Path) -> None:
-        self._place = {"nats_url": nats_url, "sealing_key_file": str(sealing_key_file)}
+    def __init__(
+        self, nats_url: str, sealing_key_file: Path, tls_files: tuple[Path, Path, Path] | None = None
+    ) -> None:
+        self._place = {
+            "nats_url": nats_url,
+            "sealing_key_file": str(sealing_key_file),
+            "tls_files": [str(each) for each in tls_files or ()],
+        }
 
     async def run(self, asked: Simulation) -> AsyncGenerator[Simulated, None]:
         try:

@@ -1,0 +1,1 @@
+"""A small authority in a directory: certificates by which the processes of one cluster know each other."""
