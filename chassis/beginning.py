@@ -21,6 +21,6 @@ async def begun(
     loaded = load(settings)
     telemetry.configure(name, loaded)
     if listens:
-        metrics.serve(loaded.metrics_port_of(name))
+        metrics.serve(loaded.metrics_port_of(name), loaded.listen_host)
     await ready(loaded, name, stopping)
     return await taken(loaded, name, stopping, store=store, listens=listens)

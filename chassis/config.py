@@ -119,6 +119,7 @@ class ServiceSettings(BaseSettings):
     orchestrator_address: str = Field("", alias="PROVOST_ORCHESTRATOR_ADDRESS")
     actuators_address: str = Field("", alias="PROVOST_ACTUATORS_ADDRESS")
     nats_url: str = Field("", alias="PROVOST_NATS_URL")
+    nats_replicas: int = Field(0, alias="PROVOST_NATS_REPLICAS", ge=0, le=5)
     store_url: SecretStr = Field(SecretStr(""), alias="PROVOST_STORE_URL")
 
     @field_validator("vault_url")
@@ -235,6 +236,7 @@ KNOWN_NAMES: frozenset[str] = frozenset(
         "PROVOST_LISTEN_HOST",
         "PROVOST_METRICS_PORT",
         "PROVOST_NATS_PORT",
+        "PROVOST_NATS_REPLICAS",
         "PROVOST_NATS_URL",
         "PROVOST_ORCHESTRATOR_ADDRESS",
         "PROVOST_ORCHESTRATOR_PORT",

@@ -22,7 +22,7 @@ async def connected(settings: ServiceSettings, name: str) -> Connection:
         tls=client_context(certificates.of(settings, name)),
         inbox_prefix=f"_INBOX.{name}",
     )
-    await ensure_stream(connection)
+    await ensure_stream(connection, replicas=settings.nats_replicas or None)
     return connection
 
 
