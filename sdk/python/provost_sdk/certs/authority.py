@@ -30,6 +30,8 @@ SERVICES = ("policy", "state", "ledger", "orchestrator", "actuators", "agents", 
 OTHERS = ("nats", "store", "postgres", "vault", "operator", "monitor")
 """What runs beside the services, and whoever looks after them."""
 HERE = ("localhost", "127.0.0.1")
+NODES: dict[str, tuple[str, ...]] = {"nats": ("nats-1", "nats-2", "nats-3")}
+"""Servers that share one certificate."""
 BACKDATED = timedelta(minutes=5)  # clocks differ
 
 
@@ -98,7 +100,7 @@ class Authority:
                 "issue for fewer hours, or make a new one in another directory and let both be believed meanwhile"
             )
         key = ec.generate_private_key(ec.SECP256R1())
-        served = list(dict.fromkeys((name, service, *hosts, *HERE)))
+        served = list(dict.fromkeys((name, service, *NODES.get(name, ()), *hosts, *HERE)))
         certificate = (
             _begun(f"provost {name}", self._certificate.subject, key.public_key(), now, ends)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

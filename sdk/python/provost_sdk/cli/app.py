@@ -6,6 +6,7 @@ from provost_sdk.cli import (
     agents,
     approvals,
     budgets,
+    certs,
     checking,
     erasing,
     exporting,
@@ -87,4 +88,7 @@ policy.app.command("diff")(rehearsing.diff)
 policy.app.command("explain")(rehearsing.explain)
 policy.app.command("simulate")(rehearsing.simulate)
 app.add_typer(policy.app, name="policy", help="The rules: in force, tried out, put in force.")
+app.add_typer(
+    certs.app, name="certs", help="Certificates by which the processes of a cluster know each other."
+)
 app.add_typer(budgets.app, name="budgets", help="What agents may still spend.")
