@@ -1,6 +1,7 @@
 """The gateway's settings, names as operators know them."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_core.core_schema import ValidationInfo
@@ -17,6 +18,16 @@ class GatewaySettings(ServiceSettings):
     admin_keys: SecretStr = Field(SecretStr(""), alias="ADMIN_KEYS")
     rate_limit_requests: int = Field(100, alias="RATE_LIMIT_REQUESTS", ge=0)
     rate_limit_window_seconds: float = Field(60.0, alias="RATE_LIMIT_WINDOW_SEC", gt=0, le=86_400)
+
+    websocket_url: str = Field("", alias="WEBSOCKET_URL")
+
+    @field_validator("websocket_url")
+    @classmethod
+    def _socket(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in {"ws", "wss"} or not parts.hostname or "@" in parts.netloc):
+            raise ValueError("it is to be wss://HOST:PORT/PATH, without user and password")
+        return value
 
     public_log: bool = Field(False, alias="PROVOST_PUBLIC_LOG")
 
@@ -54,6 +65,7 @@ class GatewaySettings(ServiceSettings):
             "max_reasoning_cycles": self.max_reasoning_cycles,
             "target_reasoning_score": self.target_reasoning_score,
             "enable_tracing": self.enable_tracing,
+            "websocket_url": self.websocket_url,
             "warning": keyring.warning if keyring.open else None,
         }
 

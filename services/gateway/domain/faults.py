@@ -46,6 +46,25 @@ class OriginRefused(Denied):
         )
 
 
+class PageRefused(Denied):
+    """A browser asks in the name of another site's page, which the same-origin policy does not stop for sockets."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "ORIGIN_REFUSED",
+            "a page of another site may not open this: serve it from the gateway's own address",
+        )
+
+
+class TooManyWatches(Exhausted):
+    def __init__(self, limit: int, who: str) -> None:
+        super().__init__(
+            "TOO_MANY_WATCHES",
+            f"{who} {limit} streams of events open: close some, or share one",
+            limit=str(limit),
+        )
+
+
 class RateLimited(Exhausted):
     def __init__(self, wait_seconds: float) -> None:
         super().__init__(

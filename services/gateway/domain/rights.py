@@ -69,6 +69,7 @@ REST: Mapping[str, Right] = {
     "POST /api/budgets": ADMIN,
     "GET /api/events": VIEWER,
     "GET /api/events/stream": VIEWER,
+    "GET /api/events/ws": VIEWER,
     "GET /api/events/{event_id}": VIEWER,
     "GET /api/events/{event_id}/causes": VIEWER,
     "GET /api/effects/{effect_id}/causes": VIEWER,

@@ -7,6 +7,7 @@ from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import WebSocketRoute
 
 from kernel.faults import Fault
 from services.gateway.domain.runs import Run
@@ -49,6 +50,7 @@ from services.gateway.web.shapes import (
     Shape,
     StartRunBody,
 )
+from services.gateway.web.sockets import PATH, watch_events
 from services.gateway.web.streams import EventStream, Streams
 
 ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
@@ -80,6 +82,7 @@ ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
     ("POST /api/budgets", standing.set_budget, {"body": BudgetBody}),
     ("GET /api/events", audit.list_events, {}),
     ("GET /api/events/stream", history.stream_events, {"answer": EventStream}),
+    ("GET /api/events/ws", history.watch_events, {}),
     ("GET /api/events/{event_id}", history.get_event, {}),
     ("GET /api/events/{event_id}/causes", history.event_causes, {}),
     ("GET /api/effects/{effect_id}/causes", history.effect_causes, {}),
@@ -133,6 +136,8 @@ def build(gateway: Gateway, settings: about.About) -> FastAPI:
     for row, endpoint, more in ROUTES:
         method, path = row.split()
         app.router.add_api_route(path, endpoint, methods=[method], **_described(endpoint, **more))
+    # Not by way of FastAPI, whose dependencies are those of requests: it is let in by what stands before it.
+    app.router.routes.append(WebSocketRoute(PATH, watch_events))
     app.add_exception_handler(Fault, problems.on_fault)
     app.add_exception_handler(RequestValidationError, problems.on_parameters)
     app.add_exception_handler(HTTPException, problems.on_http)

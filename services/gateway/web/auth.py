@@ -5,6 +5,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
+from starlette.requests import HTTPConnection
 
 from services.gateway.domain.callers import Caller
 from services.gateway.domain.faults import InvalidFields
@@ -28,12 +29,17 @@ async def admitted(request: Request, gateway: Doors) -> Caller:
     """
     row = f"{request.method} {request.scope['route'].path}"
     right = REST[row]
-    key = request.headers.get("x-api-key") or _bearer(request) or request.query_params.get("api_key", "")
-    peer = request.client.host if request.client else ""
-    return await gateway.admit(Knock(key, row, peer, from_elsewhere=_from_elsewhere(request)), right)
+    return await gateway.admit(knock_of(request, row), right)
 
 
 Who = Annotated[Caller, Depends(admitted)]
+
+
+def knock_of(asking: HTTPConnection, row: str, key: str = "") -> Knock:
+    """Who asks for what is in `row`, with which key: `key`, unless a header or the query has one."""
+    key = asking.headers.get("x-api-key") or _bearer(asking) or asking.query_params.get("api_key", "") or key
+    peer = asking.client.host if asking.client else ""
+    return Knock(key, row, peer, from_elsewhere=_from_elsewhere(asking))
 
 
 async def spelled(request: Request) -> None:
@@ -49,12 +55,12 @@ async def spelled(request: Request) -> None:
         raise InvalidFields("FIELD_INVALID", tuple((name[:100], text) for name in sorted(unknown)))
 
 
-def _bearer(request: Request) -> str:
+def _bearer(request: HTTPConnection) -> str:
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""
 
 
-def _from_elsewhere(request: Request) -> bool:
+def _from_elsewhere(request: HTTPConnection) -> bool:
     # Browsers send these by themselves and let no page change them; programs send neither.
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is None and origin is None:

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 
 from kernel.faults import (
     Conflict,
@@ -102,7 +103,7 @@ def peer_failed() -> Response:
     return response_of(_problem(HTTPStatus.BAD_GATEWAY, "INTERNAL", text, []))
 
 
-async def on_fault(_: Request, fault: Exception) -> Response:
+async def on_fault(_: HTTPConnection, fault: Exception) -> Response:
     assert isinstance(fault, Fault)
     problem = problem_of(fault)
     headers: dict[str, str] = {}
@@ -125,9 +126,13 @@ async def on_http(_: Request, error: Exception) -> Response:
     """What the framework refuses by itself: no such route, wrong method."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    reason = {404: "ROUTE_UNKNOWN", 405: "METHOD_NOT_ALLOWED", 408: "DEADLINE_EXCEEDED"}.get(
-        status, "MALFORMED_MESSAGE"
-    )
+    known = {
+        404: "ROUTE_UNKNOWN",
+        405: "METHOD_NOT_ALLOWED",
+        408: "DEADLINE_EXCEEDED",
+        426: "METHOD_NOT_ALLOWED",
+    }
+    reason = known.get(status, "MALFORMED_MESSAGE")
     text = f"{error.detail}; GET /api/docs lists what there is" if status in (404, 405) else error.detail
     return response_of(_problem(status, reason, text, []), dict(error.headers or {}))
 

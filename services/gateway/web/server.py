@@ -8,6 +8,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 
 from chassis import telemetry
+from services.gateway.web.streams import Streams
 
 _log = telemetry.get_logger("gateway.web")
 
@@ -30,7 +31,7 @@ class HttpServer:
             port=port,
             interface=Interfaces.ASGINL,
             http=HTTPModes.auto,
-            websockets=False,
+            websockets=True,
             log_enabled=False,
             backlog=1024,
         )
@@ -53,7 +54,10 @@ class HttpServer:
     async def stop(self) -> None:
         if self._serving is None:
             return
-        self._app.state.streams.end()
+        streams: Streams = self._app.state.streams
+        streams.end()
+        if streams.sockets:
+            await asyncio.wait(streams.sockets, timeout=self._grace_seconds)
         self._server.stop()  # type: ignore[no-untyped-call]
         done, _ = await asyncio.wait({self._serving}, timeout=self._grace_seconds)
         if not done:

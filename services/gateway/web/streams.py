@@ -5,18 +5,25 @@ a batch goes on behind the event it has seen, and sees none twice.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from typing import Any, TypeVar
 
 from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter
 
 from kernel.faults import Fault
+from services.gateway.domain.callers import Caller
+from services.gateway.domain.faults import TooManyWatches
 from services.gateway.domain.history import Watched
 from services.gateway.domain.records import Event
 from services.gateway.web.problems import problem_of
 
 RETRY_MS = 1000
+PER_KEY, IN_ALL = 100, 10_000
+"""How many streams one key may have open here, and all keys together."""
+Line = TypeVar("Line")
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
@@ -52,18 +59,38 @@ async def as_lines(
 
 
 class Streams:
-    """Every stream that is open, so that all can be ended."""
+    """Every stream that is open, so that all can be ended, and nobody has too many."""
 
     def __init__(self) -> None:
         self._ended = asyncio.Event()
+        self._open: Counter[str] = Counter()
+        self.sockets: set[asyncio.Task[Any]] = set()
+        """WebSockets: each takes its leave before the server may stop, which would cut it off."""
+
+    @property
+    def ended(self) -> bool:
+        return self._ended.is_set()
 
     def end(self) -> None:
         """Each stream ends at its next line; its reader comes back with the id of the last it has seen."""
         self._ended.set()
 
-    async def until_ended(self, lines: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-        """`lines`, until they or all streams end."""
+    def require_room(self, caller: Caller) -> None:
+        """Raises:
+        TooManyWatches: `caller` has as many open as one key may, or there is no room for anyone's.
+        """
+        if self._open[_holder(caller)] >= PER_KEY:
+            raise TooManyWatches(PER_KEY, "this key has")
+        if self._open.total() >= IN_ALL:
+            raise TooManyWatches(IN_ALL, "this gateway has")
+
+    async def until_ended(
+        self, lines: AsyncGenerator[Line, None], caller: Caller
+    ) -> AsyncGenerator[Line, None]:
+        """`lines`, until they or all streams end; meanwhile `caller` has one more open."""
         ended = asyncio.ensure_future(self._ended.wait())
+        holder = _holder(caller)
+        self._open[holder] += 1
         try:
             async with aclosing(lines):
                 while True:
@@ -82,6 +109,13 @@ class Streams:
                     yield line.result()
         finally:
             ended.cancel()
+            self._open[holder] -= 1
+            if not self._open[holder]:
+                del self._open[holder]
+
+
+def _holder(caller: Caller) -> str:
+    return f"{caller.tenant}/{caller.actor}"
 
 
 def _lines(event_id: str, kind: str, data: bytes) -> bytes:

@@ -13,7 +13,7 @@ from chassis import config, process
 from chassis.config import CLIENT_NAMES, ServiceSettings
 
 ROOT = Path(config.__file__).parent.parent
-WITHOUT_EFFECT = {"LICENSE_SIGNING_SECRET", "WEBSOCKET_URL"}
+WITHOUT_EFFECT = {"LICENSE_SIGNING_SECRET"}
 UNHONOURED = {"LLM_ENDPOINT": "http://user:hunter2@llm", "REQUIRE_LICENSE": "true"}
 
 

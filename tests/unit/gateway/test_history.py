@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 import httpx2
 import pytest
 
+from services.gateway.domain.callers import ANONYMOUS
 from services.gateway.domain.history import ApprovalRecordFilter, PromotionFilter, ViolationFilter, WatchFrom
 from services.gateway.domain.records import EventFilter, Page
 from services.gateway.web.streams import Streams, resumed
@@ -138,7 +139,7 @@ async def test_streams_end_when_the_server_does() -> None:
             closed.append(True)
 
     streams = Streams()
-    lines = streams.until_ended(for_ever())
+    lines = streams.until_ended(for_ever(), ANONYMOUS)
     assert await anext(lines) == b"one"
     rest = asyncio.ensure_future(anext(lines, None))
     await asyncio.sleep(0)

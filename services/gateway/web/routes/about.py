@@ -1,6 +1,6 @@
 """The gateway about itself: health, settings, metrics, its interface."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from services.gateway.domain.records import Component
 from services.gateway.domain.rights import REST
+from services.gateway.web import sockets
 from services.gateway.web.auth import Doors
 from services.gateway.web.bodies import MAX_BODY_BYTES, MAX_LOG_BYTES
 from services.gateway.web.problems import Problem
@@ -38,6 +39,7 @@ class About:
     enable_tracing: bool
     modes: tuple[str, ...] = ("safe", "assisted", "auto")
     strategies: tuple[str, ...] = ("classic", "reflective")
+    websocket_url: str = ""
     max_log_bytes: int = MAX_LOG_BYTES
     max_body_bytes: int = MAX_BODY_BYTES
     warning: str | None = None
@@ -79,7 +81,10 @@ async def health(request: Request, response: Response, gateway: Doors) -> Health
 async def config(request: Request) -> About:
     """The settings that are no secret."""
     about: About = request.app.state.about
-    return about
+    scheme = {"https": "wss"}.get(request.url.scheme, "ws")
+    return replace(
+        about, websocket_url=about.websocket_url or f"{scheme}://{request.url.netloc}{sockets.PATH}"
+    )
 
 
 async def docs(request: Request) -> list[Endpoint]:

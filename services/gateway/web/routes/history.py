@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import Header, Query, Request
+from fastapi import Header, HTTPException, Query, Request
 
 from kernel.faults import Invalid
 from services.gateway.domain.history import (
@@ -134,12 +134,23 @@ async def stream_events(
         action=action,
         decision=decision,
     )
+    open_streams: streams.Streams = request.app.state.streams
+    open_streams.require_room(caller)
     behind, seen = streams.resumed(last_event_id or cursor)
     watched = gateway.ledger.watch(events, WatchFrom(behind, from_start), caller)
     # The first is awaited here, so that a cursor that is no good is answered as any other mistake.
     first = await anext(watched, None)
     if first is None:
         raise Invalid("CURSOR_INVALID", "the watch ended before it began; begin again", field="cursor")
-    open_streams: streams.Streams = request.app.state.streams
-    lines = open_streams.until_ended(streams.as_lines(first, watched, seen))
+    lines = open_streams.until_ended(streams.as_lines(first, watched, seen), caller)
     return streams.EventStream(lines)
+
+
+async def watch_events() -> None:
+    """The same over a WebSocket: connect with `ws://` or `wss://`, filters as above, `?after=` the last cursor seen.
+
+    Each message is JSON: `{"event", "cursor"}`, `{"cursor"}` as a sign of life, `{"problem", "cursor"}` before it is
+    closed with 4000 and the problem's status, or with 1012 when the gateway ends. Browsers show their key as the
+    subprotocol `provost.key.<base64url>` beside `provost.events.v1`.
+    """
+    raise HTTPException(426, "this is a WebSocket: connect with ws:// or wss://", {"Upgrade": "websocket"})

@@ -110,7 +110,7 @@ async def simulate_policy(request: Request, gateway: Doors, caller: Who) -> stre
     # The first is awaited here, so that a set that is no good is answered as any other mistake.
     first = await anext(telling)
     open_streams: streams.Streams = request.app.state.streams
-    return streams.EventStream(open_streams.until_ended(as_lines(first, telling)))
+    return streams.EventStream(open_streams.until_ended(as_lines(first, telling), caller))
 
 
 async def _given(request: Request, shape: type[S]) -> S:

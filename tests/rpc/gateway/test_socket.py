@@ -1,0 +1,220 @@
+"""Live events over a WebSocket: who is let in, what is told, and that whoever comes back misses nothing."""
+
+import asyncio
+import base64
+import socket as sockets_of
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, replace
+
+import pytest
+import pytest_asyncio
+
+from services.gateway.domain.callers import Caller, Keyring
+from services.gateway.domain.history import Watched, WatchFrom
+from services.gateway.domain.records import Event, EventFilter
+from services.gateway.web import sockets, streams
+from services.gateway.web.app import build
+from services.gateway.web.routes.about import About
+from services.gateway.web.server import HttpServer
+from tests.fakes.doors import OPERATOR, OTHER, VIEWER, House
+from tests.fakes.history import FakeHistory, event_of
+from tests.fakes.process import free_port
+from tests.fakes.wait import until
+from tests.fakes.websocket import Denied, websocket
+
+PATH = sockets.PATH
+AS_VIEWER = {"X-API-Key": VIEWER}
+
+
+@dataclass
+class Served:
+    house: House
+    web: HttpServer
+    port: int
+
+
+@pytest_asyncio.fixture
+async def served() -> AsyncIterator[Served]:
+    house, port = House(), free_port()
+    about = About("0", "keys", 100, 60.0, True, 2, 0.7, False, websocket_url="wss://provost.example/events")
+    web = HttpServer(build(house.gateway, about), "127.0.0.1", port, 5.0)
+    await web.start()
+    yield Served(house, web, port)
+    await web.stop()
+
+
+class Endless(FakeHistory):
+    """A watch of one event after another, `size` bytes each, until nobody wants more."""
+
+    def __init__(self, size: int = 0, events: int = 10**9) -> None:
+        super().__init__()
+        self.size, self.events, self.told, self.ended = size, events, 0, False
+
+    async def watch(
+        self, events: EventFilter, begin: WatchFrom, caller: Caller
+    ) -> AsyncGenerator[Watched, None]:
+        self.asked.append((events, begin, caller))
+        try:
+            yield Watched((), "c0", 0)
+            while self.told < self.events:
+                self.told += 1
+                event = event_of(self.told)
+                yield Watched((_with(event, self.size),), f"c{self.told}", self.told)
+            await asyncio.Event().wait()
+        finally:
+            self.ended = True
+
+
+def _with(event: Event, size: int) -> Event:
+    return replace(event, payload={"text": "x" * size})
+
+
+async def test_events_come_each_with_its_cursor_and_then_why_it_ends(served: Served) -> None:
+    async with websocket(served.port, f"{PATH}?from_start=true", AS_VIEWER) as socket:
+        messages = await socket.rest()
+    assert messages[0] == {"cursor": "c0"}
+    assert [each["event"]["sequence"] for each in messages if "event" in each] == list(range(1, 11))
+    assert messages[-1]["problem"]["reason"] == "WATCH_TOO_SLOW"
+    assert messages[-1]["cursor"] == "c10"
+    assert socket.closed == (4429, "WATCH_TOO_SLOW")
+
+
+@pytest.mark.parametrize("cut", [1, 4, 6, 14])
+async def test_wherever_it_is_cut_the_rest_comes_once_and_in_order(served: Served, cut: int) -> None:
+    async with websocket(served.port, f"{PATH}?from_start=true", AS_VIEWER) as socket:
+        some = [await socket.message() for _ in range(cut)]
+    last = some[-1]
+    assert last is not None
+    async with websocket(served.port, f"{PATH}?after={last['cursor']}", AS_VIEWER) as socket:
+        more = await socket.rest()
+    told = [each["event"]["sequence"] for each in [*some, *more] if each and "event" in each]
+    assert told == list(range(1, 11))
+
+
+async def test_filters_reach_the_ledger_and_so_does_the_tenant(served: Served) -> None:
+    served.house.ledger.watch = Endless(events=1).watch  # type: ignore[method-assign]
+    asked = served.house.ledger.watch.__self__.asked  # type: ignore[attr-defined]
+    path = f"{PATH}?event_type=RunEnded&run_id=r&agent_id=a&decision=DENY"
+    async with websocket(served.port, path, {"Authorization": f"Bearer {OTHER}"}) as socket:
+        await socket.message()
+    ((wanted, begin, caller),) = asked
+    assert wanted == EventFilter(event_type="RunEnded", run_id="r", agent_id="a", decision="DENY")
+    assert (begin, caller.tenant) == (WatchFrom(), "acme")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "reason"),
+    [
+        (PATH, {}, 401, "KEY_MISSING"),
+        (PATH, {"X-API-Key": "nobody's"}, 401, "KEY_UNKNOWN"),
+        (f"{PATH}?api_key=nobodys", {}, 401, "KEY_UNKNOWN"),
+        (PATH, {**AS_VIEWER, "Origin": "https://elsewhere.example"}, 403, "ORIGIN_REFUSED"),
+    ],
+)
+async def test_whoever_is_not_let_in_gets_no_socket(
+    served: Served, path: str, headers: dict[str, str], status: int, reason: str
+) -> None:
+    with pytest.raises(Denied) as denied:
+        async with websocket(served.port, path, headers):
+            pass
+    assert (denied.value.status, denied.value.problem["reason"]) == (status, reason)
+    assert served.house.refusals.noted[-1]["reason"] == reason
+    assert VIEWER not in str(served.house.refusals.noted)
+
+
+async def test_pages_of_the_gateway_and_of_the_url_that_is_told_are_let_in(served: Served) -> None:
+    for origin in (f"http://127.0.0.1:{served.port}", "https://provost.example"):
+        async with websocket(served.port, PATH, {**AS_VIEWER, "Origin": origin}) as socket:
+            assert await socket.message() == {"cursor": "c10"}
+
+
+async def test_a_browser_shows_its_key_as_a_subprotocol(served: Served) -> None:
+    key = base64.urlsafe_b64encode(OPERATOR.encode()).decode().rstrip("=")
+    async with websocket(served.port, PATH, protocols=[sockets.PROTOCOL, f"provost.key.{key}"]) as socket:
+        assert socket.protocol == sockets.PROTOCOL
+        assert await socket.message() == {"cursor": "c10"}
+    with pytest.raises(Denied):
+        async with websocket(served.port, PATH, protocols=[sockets.PROTOCOL, "provost.key.%%%"]):
+            pass
+
+
+async def test_without_any_key_pages_of_other_sites_are_refused(served: Served) -> None:
+    served.web._app.state.gateway = House(Keyring(())).gateway
+    async with websocket(served.port, PATH) as socket:
+        assert await socket.message() == {"cursor": "c10"}
+    with pytest.raises(Denied) as denied:
+        async with websocket(served.port, PATH, {"Origin": "https://elsewhere.example"}):
+            pass
+    assert denied.value.problem["reason"] == "ORIGIN_REFUSED"
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("after=another", "CURSOR_INVALID"),
+        ("misspelt=1", "FIELD_INVALID"),
+        ("from_start=maybe", "FIELD_INVALID"),
+        (f"run_id={'x' * 1001}", "FIELD_INVALID"),
+    ],
+)
+async def test_what_cannot_be_watched_is_told_in_the_socket(served: Served, query: str, reason: str) -> None:
+    async with websocket(served.port, f"{PATH}?{query}", AS_VIEWER) as socket:
+        (only,) = await socket.rest()
+    assert only["problem"]["reason"] == reason
+    assert socket.closed == (4400, reason)
+
+
+async def test_it_takes_no_messages(served: Served) -> None:
+    async with websocket(served.port, PATH, AS_VIEWER) as socket:
+        served.house.ledger.watch = Endless().watch  # type: ignore[method-assign]
+        await socket.send("hello")
+        await socket.rest()
+    assert socket.closed is not None
+    assert socket.closed[0] in (1003, 4429)  # the fake's watch breaks off by itself
+
+
+async def test_a_gateway_that_stops_says_so_and_where_to_go_on(served: Served) -> None:
+    served.house.ledger.watch = Endless(events=3).watch  # type: ignore[method-assign]
+    async with websocket(served.port, PATH, AS_VIEWER) as socket:
+        cursor = ""
+        while cursor != "c3":
+            message = await socket.message()
+            assert message is not None
+            cursor = message["cursor"]
+        stopping = asyncio.create_task(served.web.stop())
+        (last,) = await socket.rest()
+        await stopping
+    assert (last["problem"]["reason"], last["cursor"]) == ("SHUTTING_DOWN", "c3")
+    assert socket.closed == (1012, "SHUTTING_DOWN")
+
+
+async def test_one_key_has_only_so_many(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "PER_KEY", 2)
+    endless = Endless(events=1)
+    served.house.ledger.watch = endless.watch  # type: ignore[method-assign]
+    async with websocket(served.port, PATH, AS_VIEWER) as one, websocket(served.port, PATH, AS_VIEWER) as two:
+        assert await one.message() == await two.message() == {"cursor": "c0"}
+        async with websocket(served.port, PATH, AS_VIEWER) as three:
+            await three.rest()
+        assert three.closed == (4429, "TOO_MANY_WATCHES")
+        async with websocket(served.port, PATH, {"X-API-Key": OPERATOR}) as another:
+            assert await another.message() == {"cursor": "c0"}
+    await until(lambda: not served.web._app.state.streams._open, "somebody who went away still counts")
+    assert endless.ended
+
+
+async def test_whoever_never_reads_is_left_and_costs_no_memory(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "READ_SECONDS", 0.5)
+    endless = Endless(size=100_000)
+    served.house.ledger.watch = endless.watch  # type: ignore[method-assign]
+    lazy = sockets_of.create_connection(("127.0.0.1", served.port))
+    lazy.setsockopt(sockets_of.SOL_SOCKET, sockets_of.SO_RCVBUF, 4096)
+    head = f"GET {PATH} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-API-Key: {VIEWER}\r\n"
+    lazy.sendall(
+        f"{head}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+    )
+    await until(lambda: endless.ended, "the watch goes on though nobody reads")
+    assert endless.told < 500, "what nobody reads is piled up"
+    lazy.close()
