@@ -6,18 +6,42 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 
 READY_SECONDS = 15.0
+_PORTS = range(10_240, 32_768)
+
+
+def _ports() -> Iterator[int]:
+    """This process's share of the ports, begun at a place of its own: another run may be going on beside this one."""
+    worker, workers = (
+        int(os.environ.get(f"PYTEST_XDIST_WORKER{name}", default).removeprefix("gw"))
+        for name, default in (("", "0"), ("_COUNT", "1"))
+    )
+    share = _PORTS[worker::workers]
+    begin = os.getpid() * 37 % len(share)
+    return cycle((*share[begin:], *share[:begin]))
+
+
+_MINE = _ports()
 
 
 def free_port() -> int:
-    """A port that the system says nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A port that the system says nobody listens on, and that stays free until a server of ours listens there.
+
+    The system's own choice could be anyone's before it is used, or while the server there is down: it gives such ports
+    to outgoing connections too. Ours lie below those, no two workers share any, and none is given twice until all were.
+    """
+    for port in islice(_MINE, len(_PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue  # somebody listens there
         return port
+    raise RuntimeError("no port is free")
 
 
 class ServerProcess:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
 from typing import Any, Protocol
 
 from chassis.eventlog.connection import connect
@@ -168,12 +169,17 @@ class JetStream:
         self.server.start()
 
     async def forget_ids(self) -> None:
-        info = await call(self.connection, f"STREAM.INFO.{EVENTS}")
-        await call(self.connection, f"STREAM.UPDATE.{EVENTS}", info["config"] | {"duplicate_window": 10**8})
+        config = (await call(self.connection, f"STREAM.INFO.{EVENTS}"))["config"]
+        windows = count(10**8)
         lines = "Nats-Msg-Id: probe\r\n"
         first = await self.put("evt.probe.a.b.c.D", b"", lines)
 
         async def passed() -> bool:
+            # A changed window makes the server look at once which ids are past it. One change was not always enough:
+            # on a machine under load it once looked no more afterwards. So every question changes it a little.
+            await call(
+                self.connection, f"STREAM.UPDATE.{EVENTS}", config | {"duplicate_window": next(windows)}
+            )
             return await self.put("evt.probe.a.b.c.D", b"", lines) != first
 
         await until(passed, "the duplicate window never passed")

@@ -70,6 +70,7 @@ def test_in_json_it_is_escaped() -> None:
         SEAL.seal("secret")[:70],
         Seal("rival", KEY_ID, b"\1" * 32).seal("another tenant's"),
     ],
+    ids=["no key", "nothing after it", "nothing sealed", "not sealed by it", "cut", "cut short", "another's"],
 )
 def test_what_is_no_whole_seal_is_told_as_erased(broken: str) -> None:
     assert told(f"<{broken}>", SEALS) == f"<{ERASED}>"

@@ -146,7 +146,11 @@ async def test_extension_lines_are_signed_with_the_rest(bench: Bench) -> None:
         b"old 0\n\n" + LOG.sign(f"{LOG.origin}\n8\n").encode(),
         b"old 0\n\n\xff\xfe",
     ],
-    ids=repr,
+    ids=[
+        *("nothing", "no end", "no checkpoint", "size with a zero", "negative", "other word", "short hash"),
+        *("other ends of lines", "older than it says", "too long a proof", "no signature"),
+        *("tree size with a zero", "control character", "no root", "no text"),
+    ],
 )
 async def test_what_is_no_request_is_called_so(bench: Bench, body: bytes) -> None:
     status, text = await bench.add(body)
