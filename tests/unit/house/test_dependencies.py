@@ -1,6 +1,7 @@
 """Every direct dependency says why it is here, and the pure rooms are closed to each of them."""
 
 import ast
+import json
 import re
 import sys
 import tomllib
@@ -26,7 +27,24 @@ def direct(*files: str) -> set[str]:
 def test_every_dependency_has_its_line() -> None:
     table = (REPOSITORY / "docs" / "dependencies.md").read_text()
     named = re.findall(r"^\| `([^`]+)` \| \S", table, re.MULTILINE)
-    assert sorted(named) == sorted(direct("run", "dev", "bench"))
+    system = re.findall(r"^(\S+)==", (REPOSITORY / "requirements" / "system.lock").read_text(), re.MULTILINE)
+    assert sorted(named) == sorted({*direct("run", "dev", "bench"), *system})
+
+
+def test_every_npm_package_has_its_line() -> None:
+    table = (REPOSITORY / "docs" / "dependencies.md").read_text()
+    named = re.findall(r"^\| `([^`]+)` \(npm\) \| \S", table, re.MULTILINE)
+    found = (
+        each
+        for folder in ("sdk", "tests", "examples")
+        for each in (REPOSITORY / folder).glob("**/package.json")
+    )
+    ours = [each for each in found if "node_modules" not in each.parts]
+    read = [json.loads(each.read_text()) for each in ours]
+    asked = {
+        name for each in read for kind in ("dependencies", "devDependencies") for name in each.get(kind, ())
+    }
+    assert sorted(named) == sorted(asked)
 
 
 @pytest.mark.parametrize("contract", ["kernel", "domain", "use-cases"])
