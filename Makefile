@@ -13,8 +13,8 @@ export PYTHON
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
-run: setup ## start all of Provost on this machine (Ctrl-C stops it; data under .provost/); VAULT=1: with an OpenBao
-	@$(if $(VAULT),export PROVOST_VAULT=$(VAULT);) exec $(BIN)/python -m chassis.embedded
+run: setup ## start all of Provost on this machine (Ctrl-C stops it; data under .provost/); VAULT=1: with an OpenBao, TLS=1: encrypted inside
+	@$(if $(VAULT),export PROVOST_VAULT=$(VAULT);) $(if $(TLS),export PROVOST_TLS=$(TLS);) exec $(BIN)/python -m chassis.embedded
 
 prove-rebuild: setup ## wipe store and ledger, rebuild both from the event log, prove that they are equal
 	@$(BIN)/python -m chassis.embedded --amnesia

@@ -251,6 +251,7 @@ KNOWN_NAMES: frozenset[str] = frozenset(
         "PROVOST_STORE_PORT",
         "PROVOST_STORE_URL",
         "PROVOST_STUCK_SECONDS",
+        "PROVOST_TLS",
         "PROVOST_TLS_CA_FILE",
         "PROVOST_TLS_CERT_FILE",
         "PROVOST_TLS_KEY_FILE",

@@ -17,6 +17,7 @@ from pydantic_core.core_schema import ValidationInfo
 from chassis import config, process, telemetry
 from chassis.config import LlmEndpoint, OpaEndpoint, RequireLicense, ServiceSettings
 from chassis.embedded import keys, ports, servers
+from chassis.embedded.certs import Certs
 from chassis.embedded.children import Program
 from chassis.embedded.drill import Drill, ask_for_drill
 from chassis.embedded.place import Occupied, Place
@@ -31,6 +32,7 @@ class Settings(ServiceSettings):
     admin_keys: SecretStr = Field(SecretStr(""), alias="ADMIN_KEYS")
     llm_endpoint: LlmEndpoint = ""
     opa_endpoint: OpaEndpoint = ""
+    tls: bool = Field(False, alias="PROVOST_TLS")
     vault: bool = Field(False, alias="PROVOST_VAULT")
     vault_port: int = Field(8200, alias="PROVOST_VAULT_PORT", ge=1, le=65535)
     require_license: RequireLicense = False
@@ -43,6 +45,15 @@ class Settings(ServiceSettings):
     def _one_vault(cls, value: bool, info: ValidationInfo) -> bool:
         if value and info.data.get("vault_url"):
             raise ValueError("runs an OpenBao here, and VAULT_URL names another Vault: set one of them")
+        return value
+
+    @field_validator("tls")
+    @classmethod
+    def _own_certificates(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("tls_cert_file"):
+            raise ValueError(
+                "makes certificates here, and PROVOST_TLS_CERT_FILE names others: set one of them"
+            )
         return value
 
     @property
@@ -69,13 +80,17 @@ async def supervise(
 
     begun = process.monotonic()
     openbao, vault = _openbao(settings, place, made)
+    certs = Certs(place.home) if settings.tls else None
+    if certs is not None:
+        await certs.make()
+        settings = settings.model_copy(update=certs.fields())
     witnesses = settings.ledger_witnesses
     if settings.witness:
         witnesses = services.witness_of(settings, witnesses)
     supervisor = Supervisor(
         [
             [
-                servers.nats(place.home, settings.nats_port, made.nats),
+                servers.nats(place.home, settings.nats_port, made.nats, certs.directory if certs else None),
                 servers.store(place.home, settings.store_port, made.store),
                 *openbao,
                 # Before the ledger, which reads its key when it starts.
@@ -88,6 +103,7 @@ async def supervise(
                 settings.admin_keys.get_secret_value(),
                 witnesses,
                 vault,
+                certs.environment(settings.nats_port) if certs else None,
             ),
         ],
         place.logs,
@@ -109,6 +125,7 @@ async def supervise(
     loop.add_signal_handler(signal.SIGUSR1, begin_drill)
     say(f"Provost starts; its data is in {place.home}")
     asked = asyncio.ensure_future(stopping.wait())
+    keeping = [asyncio.create_task(certs.keep(lambda: supervisor.pids().get("nats-server")))] if certs else []
     starting = asyncio.ensure_future(supervisor.start())
     try:
         await asyncio.wait({asked, starting}, return_when=asyncio.FIRST_COMPLETED)
@@ -123,7 +140,7 @@ async def supervise(
                 tell(settings, made, place, process.monotonic() - begun)
                 await asked
         say("\nProvost stops …")
-        for each in (starting, *drills):
+        for each in (starting, *drills, *keeping):
             each.cancel()
             await asyncio.wait({each})
         await supervisor.stop()

@@ -22,8 +22,17 @@ listen: "{host}:{port}"
 server_name: "provost"
 max_payload: {max_payload}
 jetstream {{ store_dir: {store}, sync_interval: always }}
-authorization {{ user: "provost", password: {password} }}
+{who}
 """
+_ONE_USER = 'authorization {{ user: "provost", password: {password} }}'
+_USERS = """\
+tls {{
+  cert_file: {directory}/tls.crt", key_file: {directory}/tls.key", ca_file: {directory}/ca.crt"
+  verify_and_map: true
+}}
+include {users}
+"""
+NATS_USERS = Path(__file__).parents[2] / "deploy" / "nats" / "users.conf"
 
 _STORE = """\
 bind {host}
@@ -46,16 +55,25 @@ def store_url(port: int, password: str) -> str:
     return f"redis://:{password}@{HOST}:{port}/0"
 
 
-def nats(home: Path, port: int, password: str) -> Program:
-    """nats-server with JetStream, its data under `nats/`, listening on loopback."""
+def nats(home: Path, port: int, password: str, certificates: Path | None = None) -> Program:
+    """nats-server with JetStream, its data under `nats/`, listening on loopback.
+
+    With `certificates` it speaks TLS alone, shows those of `nats` there, and each client may do what the users of a
+    cluster may.
+    """
     directory = files.private_directory(home / "nats")
     config = home / "nats.conf"
+    if certificates is None:
+        who = _ONE_USER.format(password=json.dumps(password))
+    else:
+        shown = json.dumps(str(certificates / "nats"))[:-1]
+        who = _USERS.format(directory=shown, users=json.dumps(os.path.relpath(NATS_USERS, home)))
     text = _NATS.format(
         host=HOST,
         port=port,
         max_payload=MAX_PAYLOAD_BYTES,
         store=json.dumps(str(directory)),
-        password=json.dumps(password),
+        who=who,
     )
     files.replace(config, text.encode())
     command = (str(Path(sys.executable).parent / "nats-server"), "-c", str(config))

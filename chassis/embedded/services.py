@@ -74,9 +74,14 @@ def programs(
     admin_keys: str,
     witnesses: str = "",
     vault: Mapping[str, str] | None = None,
+    tls: Mapping[str, str] | None = None,
 ) -> Sequence[Program]:
-    """One program for each process, told by its environment alone; of secrets, when there is a `vault`, nothing."""
+    """One program for each process, told by its environment alone; of secrets, when there is a `vault`, nothing.
+
+    `tls` is where their certificates are, and NATS, which then speaks nothing else.
+    """
     secrets = _secrets(settings, keys) if vault is None else {**_places(settings), **vault}
+    secrets = {**secrets, **(tls or {})}
     shared = {**_shared_environment(settings), **secrets, "PROVOST_LEDGER_WITNESSES": witnesses}
     gateways = {
         "API_KEYS": keys.api_keys(api_keys),
