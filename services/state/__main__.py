@@ -15,23 +15,22 @@ from services.state.adapters.naming import NamedSnapshots
 from services.state.config import StateSettings
 from services.state.domain.view import View
 from services.state.handlers import State, Turns, Vigil
-from services.state.reactor import Reactor, Sharing, StoreAudit, StoreMirror, Watched, Watchers, kept_up
+from services.state.reactor import HeldSets, Reactor, Sharing, StoreAudit, StoreMirror, Watched, Watchers
+from services.state.reactor.health import followed, kept_up
 from services.state.reactor.snapshots import SnapshotKeeper
 from services.state.rpc import MAX_MESSAGE_BYTES, StateServicer
 from services.state.wire import CODEC, FILTERS
 
 
 async def main(stopping: process.Stopping) -> None:
-    took = await begun(StateSettings, "state", stopping, store=True)
-    settings = took.settings
+    settings = (took := await begun(StateSettings, "state", stopping, store=True)).settings
     connection, keys = await opened(settings, "state")
     jetstream = JetStreamLog(connection, CODEC, source="provost/state")
     view, (kept, every) = View(), kept_over(SequencingLog(jetstream), CODEC)
-    own = certificates.of(settings, "state")
+    sets, own = HeldSets(connection, settings.stuck_seconds), certificates.of(settings, "state")
     derived = RedisStore(client := store.connect(settings.store_url.get_secret_value(), certificates=own))
     mirror = StoreMirror(view, derived, now=process.now, new_mark=process.new_id)
-    vigil, turns = Vigil(kept, mirror, process, settings.stuck_seconds), Turns()
-    watchers = Watchers(vigil, turns)
+    watchers = Watchers(vigil := Vigil(kept, mirror, process, sets.patience_seconds), turns := Turns())
     watched = Watched(view, lambda upto: follower.reached(upto), jetstream.last_sequence)  # noqa: PLW0108 - made below
     reactor = Reactor((watched, *every, Sharing(kept, view), watchers), view, mirror)
     contents, lying = (ArtifactDirectory(each, process.new_id) for each in settings.directories)
@@ -40,21 +39,20 @@ async def main(stopping: process.Stopping) -> None:
     watched.watching.begin()
     follower = Follower(connection, FILTERS, upto, reactor.deliver, "state", gather_seconds=0.03)
     audit = StoreAudit(view, derived, mirror, LogHistory(jetstream, FILTERS), follower, process.now)
-    state = State(kept, view, mirror, audit, follower, contents, vigil, turns, process)
+    state = State(kept, view, mirror, audit, follower, contents, vigil, turns, process, sets)
     reactor.also(losing := powers.Powers(connection, settings, "state", state.losing.surfaces, follower))
     server = Server(settings, "state", max_message_bytes=MAX_MESSAGE_BYTES, tell=Opening(keys), why=took.why)
     server.add(add_StateServiceServicer_to_server, StateServicer(state, watched.watching))
     await keys.start()
     await mirror.open(await jetstream.last_sequence())
-    await follower.start()
-    await follower.caught_up(600.0)
+    await followed(*(followers := (sets.follower, follower)))
     await server.start()
     taking, forgetting = snapshots.taking(follower), kept_for(contents, settings.artifact_days, process.now)
-    async with taking, kept_up(follower, mirror, server.set_serving), watchers.judging(), forgetting, losing:
+    async with taking, kept_up(followers, mirror, server.set_serving), watchers.judging(), forgetting, losing:
         await stopping.wait()
         turns.close()
         await server.stop()
-    for stop in (follower.stop, client.aclose, keys.stop, connection.close, took.stop):
+    for stop in (*(each.stop for each in followers), client.aclose, keys.stop, connection.close, took.stop):
         await stop()
 
 

@@ -21,7 +21,7 @@ from services.state.domain.faults import (
     FieldInvalid,
     RecipientUnknown,
 )
-from services.state.domain.labels import require_labels
+from services.state.domain.labels import Labelling
 from services.state.domain.sequenced import Sequenced
 
 SECTIONS = ("problem", "solutions", "progress", "consensus")
@@ -42,7 +42,7 @@ class PutEntry:
     expected_version: int | None
     """The version that was read; 0 when nothing was there; `None` writes over whatever is there."""
     labels: tuple[str, ...]
-    known_labels: frozenset[str] | None
+    labelling: Labelling
     crew: frozenset[str]
     """Who may write on it: who works on the task, as far as state knows, and a person that writes itself."""
     at: datetime
@@ -110,7 +110,7 @@ def decide(board: Board, command: PutEntry) -> EntryPut | None:
         raise FieldInvalid("section", f"must be one of {', '.join(SECTIONS)}")
     require_name(command.key, "key")
     require_agent_id(command.author, "agent_id")
-    labels = require_labels(command.labels, command.known_labels)
+    labels = command.labelling.of(command.labels)
     n_bytes = _require_json(command.value)
     if command.author not in command.crew:
         raise RecipientUnknown("agent_id", command.author, command.task_id)

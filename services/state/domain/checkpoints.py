@@ -10,7 +10,7 @@ from typing import TypeAlias
 from kernel.decider import Decider
 from kernel.events import require_token
 from services.state.domain.bounds import require_agent_id, require_name, require_text
-from services.state.domain.labels import require_labels
+from services.state.domain.labels import Labelling
 from services.state.domain.sequenced import Sequenced
 from services.state.domain.task import require_sha256
 
@@ -29,7 +29,7 @@ class SaveCheckpoint:
     artifact_sha256: str
     note: str
     labels: tuple[str, ...]
-    known_labels: frozenset[str] | None
+    labelling: Labelling
     at: datetime
 
 
@@ -100,7 +100,7 @@ def decide(checkpoints: Checkpoints, command: SaveCheckpoint) -> CheckpointSaved
         command.artifact_sha256,
         command.note,
         command.at,
-        require_labels(command.labels, command.known_labels),
+        command.labelling.of(command.labels),
     )
     if newest is not None and replace(found, number=newest.number, at=newest.at) == replace(
         newest, sequence=0

@@ -202,11 +202,13 @@ class InboxFull(Exhausted):
 
 
 class LabelUnknown(Invalid):
-    def __init__(self, label: str, known: frozenset[str]) -> None:
+    def __init__(self, label: str, known: frozenset[str], version: str) -> None:
+        has = ", ".join(sorted(known)) or "none"
         super().__init__(
             "LABEL_UNKNOWN",
-            f"the policy set has no label {label!r}; it has {', '.join(sorted(known)) or 'none'}",
+            f"policy set {version} has no label {label!r}: use one of its own ({has}), or publish a set with it",
             label=label,
+            policy_version=version,
         )
 
 

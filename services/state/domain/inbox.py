@@ -15,7 +15,7 @@ from kernel.decider import Decider
 from kernel.events import require_token
 from services.state.domain.bounds import require_agent_id, require_name
 from services.state.domain.faults import FieldInvalid, InboxFull, MessageTooLarge, RecipientUnknown
-from services.state.domain.labels import require_labels
+from services.state.domain.labels import Labelling
 from services.state.domain.sequenced import Sequenced
 
 MAX_BODY_BYTES = 64 * 1024
@@ -37,7 +37,7 @@ class SendMessage:
     body: str
     in_reply_to: str
     labels: tuple[str, ...]
-    known_labels: frozenset[str] | None
+    labelling: Labelling
     crew: frozenset[str]
     """Who works on the task, as far as state knows."""
     at: datetime
@@ -175,7 +175,7 @@ def _send(inbox: Inbox, command: SendMessage) -> MessageSent | None:
             command.body,
             command.in_reply_to,
             command.at,
-            require_labels(command.labels, command.known_labels),
+            command.labelling.of(command.labels),
             tuple(sorted(others)),
         )
     )

@@ -15,24 +15,48 @@ MAX_RUN_LABELS = 256
 _LABEL = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
 
-def require_labels(labels: Iterable[str], known: frozenset[str] | None) -> tuple[str, ...]:
-    """`labels`, each once and in order. `known` are those of the policy set; `None` when it names none.
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """Which labels something that is written may bear, and which it bears in any case."""
 
-    Raises:
-        Invalid: a label is malformed, or there are too many.
-        LabelUnknown: the policy set does not have it.
-    """
-    found = tuple(sorted(set(labels)))
-    if len(found) > MAX_LABELS:
-        raise FieldInvalid("labels", f"has {len(found)} entries; at most {MAX_LABELS} are allowed")
-    for label in found:
-        if _LABEL.fullmatch(label) is None:
-            raise FieldInvalid(
-                "labels", "each must be 1 to 64 characters of a-z, 0-9, '_', '.', '-', a letter first"
-            )
-        if known is not None and label not in known:
-            raise LabelUnknown(label, known)
-    return found
+    names: frozenset[str] | None = None
+    """Those that the policy set in force has; `None` when it names none, and any will do."""
+    version: str = ""
+    """Of that set."""
+    carried: frozenset[str] = frozenset()
+    """What the run that writes has taken on by reading. They go where it writes, also when the set has lost them."""
+
+    def of(self, labels: Iterable[str]) -> tuple[str, ...]:
+        """What is written bears, each label once and in order, when `labels` are asked for.
+
+        Raises:
+            Invalid: a label is malformed, or there are too many.
+            LabelUnknown: the policy set does not have it.
+        """
+        asked = sorted(set(labels))
+        if len(asked) > MAX_LABELS:
+            raise FieldInvalid("labels", f"has {len(asked)} entries; at most {MAX_LABELS} are allowed")
+        for label in asked:
+            if _LABEL.fullmatch(label) is None:
+                raise FieldInvalid(
+                    "labels", "each must be 1 to 64 characters of a-z, 0-9, '_', '.', '-', a letter first"
+                )
+            if self.names is not None and label not in self.names and label not in self.carried:
+                raise LabelUnknown(label, self.names, self.version)
+        return tuple(sorted(self.carried.union(asked)))
+
+
+ANY_LABEL = Labelling()
+
+
+@dataclass(frozen=True, slots=True)
+class SetTold:
+    """What state knows of a policy set."""
+
+    version: str
+    labels: frozenset[str] | None
+    stuck_seconds: int
+    """0: it does not say."""
 
 
 @dataclass(frozen=True, slots=True)

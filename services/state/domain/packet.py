@@ -7,7 +7,7 @@ from kernel.events import require_token
 from kernel.faults import Invalid
 from services.state.domain.bounds import require_agent_id, require_text, require_texts
 from services.state.domain.faults import PacketInvalid
-from services.state.domain.labels import require_labels
+from services.state.domain.labels import ANY_LABEL, Labelling
 
 MAX_PACKET_CHARACTERS = 65_536
 MAX_BUDGET = 1000
@@ -50,6 +50,7 @@ class Packet:
 class IssuePacket:
     packet: Packet
     at: datetime
+    labelling: Labelling = ANY_LABEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,13 @@ def issue(known: Packet | None, command: IssuePacket) -> PacketIssued | None:
 
     Raises:
         PacketInvalid: a field is out of bounds.
+        LabelUnknown: the policy set does not have the label.
     """
     packet = require_sound(command.packet)
     version = known.version if known else 0
     if replace(packet, version=version) == known:
         return None  # a run that takes its agent again goes on with the same counts
+    command.labelling.of(packet.labels)
     return PacketIssued(replace(packet, version=version + 1), command.at)
 
 
@@ -80,7 +83,7 @@ def require_sound(packet: Packet) -> Packet:
     try:
         require_agent_id(packet.agent_id)
         require_token(packet.task_id, "task_id")
-        require_labels(packet.labels, None)
+        ANY_LABEL.of(packet.labels)
     except Invalid as fault:
         raise PacketInvalid(fault.facts["field"], fault.text.partition(" ")[2]) from None
     if not packet.objective.strip():

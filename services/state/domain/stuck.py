@@ -62,7 +62,8 @@ class Watch:
     """Watches the agents of one task. Signs come in the order of their times, or nearly so."""
 
     def __init__(self, patience_seconds: float = DEFAULT_PATIENCE_SECONDS) -> None:
-        self._patience = patience_seconds
+        self.patience_seconds = patience_seconds
+        """May be changed: the next judgement goes by it."""
         self._agents: dict[str, _Agent] = {}
 
     def take(self, sign: Sign) -> None:
@@ -94,13 +95,13 @@ class Watch:
         agent = self._agents.get(agent_id)
         if agent is None or agent.waiting(at):
             return None
-        if at - agent.seen > self._patience:
+        if at - agent.seen > self.patience_seconds:
             return Stuck(Kind.NO_HEARTBEAT, f"no sign of it for {at - agent.seen:.0f} s", agent.seen)
         progressed = agent.progressed
         if agent.waits and agent.until is not None:  # time spent waiting as declared is not held against it
             progressed = max(progressed, agent.until)
         still = at - progressed
-        if still <= self._patience:
+        if still <= self.patience_seconds:
             return None
         return self._circle(agent_id, agent, progressed) or _repetition(agent, progressed, still)
 
@@ -112,7 +113,7 @@ class Watch:
         """It has been found stuck `at` this moment, maybe by another watcher: only what comes from now on is news."""
         agent = self._agents.get(agent_id)
         if agent is not None and self.judge(agent_id, at) is None:
-            agent.progressed = min(agent.progressed, at - self._patience - 1)
+            agent.progressed = min(agent.progressed, at - self.patience_seconds - 1)
 
     def __contains__(self, agent_id: str) -> bool:
         return agent_id in self._agents

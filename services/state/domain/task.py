@@ -9,7 +9,7 @@ from kernel.decider import Decider
 from kernel.events import require_token
 from services.state.domain.bounds import cut, require_agent_id, require_text
 from services.state.domain.faults import FieldInvalid
-from services.state.domain.labels import require_labels
+from services.state.domain.labels import ANY_LABEL, Labelling
 from services.state.domain.sequenced import Sequenced
 
 MAX_CONTENT_BYTES = 32 * 1024 * 1024
@@ -70,6 +70,7 @@ class StoreArtifact:
 class WriteHandoff:
     handoff: Handoff
     at: datetime
+    labelling: Labelling = ANY_LABEL
 
 
 Command: TypeAlias = StoreArtifact | WriteHandoff
@@ -109,13 +110,14 @@ def decide(task: Task, command: Command) -> Event | None:
 
     Raises:
         Invalid: a field is out of bounds.
+        LabelUnknown: the policy set does not have a handoff's label.
     """
     match command:
         case StoreArtifact(artifact=artifact):
             require_sound_artifact(artifact)
             return None if find(task, artifact) else ArtifactStored(artifact)
-        case WriteHandoff(handoff=handoff, at=at):
-            return HandoffWritten(_cut(handoff), at)
+        case WriteHandoff(handoff=handoff, at=at, labelling=labelling):
+            return HandoffWritten(replace(_cut(handoff), labels=labelling.of(handoff.labels)), at)
         case _:
             assert_never(command)
 
@@ -140,7 +142,6 @@ def require_sound_artifact(artifact: Artifact) -> None:
     require_text(artifact.name, "name", 200)
     if _MEDIA_TYPE.fullmatch(artifact.media_type) is None:
         raise FieldInvalid("media_type", "must be a media type, as text/plain")
-    require_labels(artifact.labels, None)
 
 
 def _cut(handoff: Handoff) -> Handoff:
@@ -163,7 +164,6 @@ def _cut(handoff: Handoff) -> Handoff:
         required_next_actions=_texts(handoff.required_next_actions),
         constraints_reminder=_texts(handoff.constraints_reminder),
         artifacts=handoff.artifacts[:MAX_HANDOFF_ENTRIES],
-        labels=require_labels(handoff.labels, None),
     )
 
 

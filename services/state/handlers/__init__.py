@@ -19,10 +19,10 @@ from services.state.handlers.packets import Packets
 from services.state.handlers.tasks import Content, Tasks
 from services.state.handlers.turns import Turns
 from services.state.handlers.vigil import Vigil
-from services.state.handlers.working import Reader, Working
+from services.state.handlers.working import Reader, Sets, Working
 from services.state.ports import Audit, Clock, Contents, Mirror
 
-__all__ = ["Activity", "Content", "Kept", "Reader", "Standing", "State", "Turns", "Vigil"]
+__all__ = ["Activity", "Content", "Kept", "Reader", "Sets", "Standing", "State", "Turns", "Vigil"]
 
 
 class State:
@@ -39,16 +39,17 @@ class State:
         vigil: Vigil,
         turns: Turns,
         clock: Clock,
+        sets: Sets,
     ) -> None:
         self.turns = turns
+        working = Working(kept, view, sets)
         writing = Writing(view)
         self.losing = Losing(kept, view, turns, writing, clock)
-        self.locks = Locks(kept, view, turns, writing, clock)
+        self.locks = Locks(kept, view, turns, working, writing, clock)
         self.agents = Agents(kept, view, mirror, following)
         self.attention = Attention(kept, self.agents, mirror, vigil)
-        self.packets = Packets(kept, mirror, following)
-        self.tasks = Tasks(kept, view, mirror, following, contents)
-        working = Working(kept, view)
+        self.packets = Packets(kept, mirror, following, working)
+        self.tasks = Tasks(kept, view, mirror, following, contents, working)
         self.boards = Boards(kept, mirror, following, working, writing)
         self.inboxes = Inboxes(kept, mirror, following, working, writing)
         self.checkpoints = Saved(kept, mirror, following, working, writing, self.tasks)

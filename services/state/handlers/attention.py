@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from kernel.events import Cause
 from kernel.faults import Unavailable
@@ -46,7 +46,7 @@ class Attention:
         lifetime = timedelta(seconds=require_seconds(ttl_seconds, "ttl_seconds"))
         self._known(agent_id, cause)
         self._vigil.beat(cause.tenant, agent_id)
-        await self._mirror.beat(cause.tenant, agent_id, cause.at, cause.at + lifetime)
+        await self._mirror.beat(cause.tenant, agent_id, cause.at, self._kept_until(lifetime, cause))
         return lifetime
 
     async def report(self, activity: Activity, cause: Cause) -> Stuck | None:
@@ -62,7 +62,9 @@ class Attention:
         )
         self._vigil.beat(cause.tenant, agent_id)
         with suppress(Unavailable):  # the store has it for other processes; this one has it in memory
-            await self._mirror.beat(cause.tenant, agent_id, cause.at, cause.at + _ALIVE, active=active)
+            await self._mirror.beat(
+                cause.tenant, agent_id, cause.at, self._kept_until(_ALIVE, cause), active=active
+            )
         found = self._kept.current(cause.tenant, agent_id).found
         return found.stuck if found else None
 
@@ -79,6 +81,10 @@ class Attention:
         shown = stuck[window.first : window.last + 1]
         found = [await self._agents.get_agent_state(agent_id, 0, cause) for agent_id in shown]
         return window.page(found, len(stuck))
+
+    def _kept_until(self, lifetime: timedelta, cause: Cause) -> datetime:
+        """Other processes look for it before they find anybody stuck: it stays as long as they are patient."""
+        return cause.at + max(lifetime, self._vigil.patience(cause.tenant))
 
     def _known(self, agent_id: str, cause: Cause) -> Agent:
         agent = self._kept.current(cause.tenant, require_agent_id(agent_id))

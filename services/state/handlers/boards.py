@@ -52,7 +52,11 @@ class Boards:
         self, command: PutEntry, fencing_token: int, person: bool, cause: Cause
     ) -> tuple[Entry, int]:
         crew = self._working.crew(cause.tenant, command.task_id, command.author)
-        command = replace(command, crew=crew | {command.author} if person else crew)
+        command = replace(
+            command,
+            crew=crew | {command.author} if person else crew,
+            labelling=self._working.labelling(cause.tenant, "" if person else command.author),
+        )
         shown = ShowToken(command.author, command.task_id, fencing_token, cause.actor, cause.at)
         await self._working.require_lock(shown, cause)
         appended = await self._boards.handle(command.task_id, command, cause)

@@ -51,7 +51,12 @@ class Inboxes:
         )
         stream = Stream(cause.tenant, "state", "inbox", task_id)
         message_id = stream.event_id(cause.request_id)
-        command = replace(command, message_id=message_id, crew=crew | {sender} if person else crew)
+        command = replace(
+            command,
+            message_id=message_id,
+            crew=crew | {sender} if person else crew,
+            labelling=self._working.labelling(cause.tenant, "" if person else sender),
+        )
         appended = await self._inboxes.handle(task_id, command, cause)
         message = self._inboxes.current(cause.tenant, task_id).message(message_id)
         if message is None:

@@ -26,6 +26,7 @@ from services.state.domain.view import View
 from services.state.handlers.kept import Kept
 from services.state.handlers.losing import Writing
 from services.state.handlers.turns import Key, Turns
+from services.state.handlers.working import Working
 from services.state.ports import Clock
 
 LONGEST_WAIT_SECONDS = 300
@@ -47,7 +48,10 @@ class _AnsweredBefore(LockTaken):
 class Locks:
     """Everything that is decided under a lock, by the log's own aggregates."""
 
-    def __init__(self, kept: Kept, view: View, turns: Turns, writing: Writing, clock: Clock) -> None:
+    def __init__(
+        self, kept: Kept, view: View, turns: Turns, working: Working, writing: Writing, clock: Clock
+    ) -> None:
+        self._working = working
         self._writing = writing
         self._agents = kept.agents
         self._view = view
@@ -152,6 +156,7 @@ class Locks:
         assert lock is not None, "an agent whose lock was acquired has one"
         if lock.holder != command.holder or (appended.event_ids and lock.fencing_token != appended.sequence):
             raise _AnsweredBefore(command.agent_id, lock.holder, lock.expire_time)
+        await self._working.stick_packet(command.agent_id, cause)
         return standing
 
     def _has(self, command: AcquireLock, cause: Cause) -> bool:

@@ -11,22 +11,26 @@ from services.state.domain.page import Page, number_of, page_size_of
 from services.state.domain.plain import from_json
 from services.state.domain.view import Part, Place
 from services.state.handlers.kept import Kept
+from services.state.handlers.working import Working
 from services.state.ports import Field, Mirror, Table, Text
 
 
 class Packets:
     """What each agent was told to do."""
 
-    def __init__(self, kept: Kept, mirror: Mirror, following: Following) -> None:
+    def __init__(self, kept: Kept, mirror: Mirror, following: Following, working: Working) -> None:
+        self._working = working
         self._agents = kept.agents
         self._recall = kept.recall
         self._mirror = mirror
         self._following = following
 
     async def issue(self, command: IssuePacket, cause: Cause) -> tuple[int, int]:
-        """The version of the packet, and the sequence. Raises PacketInvalid, LockTaken, Invalid."""
+        """The version of the packet, and the sequence. Raises PacketInvalid, LabelUnknown, LockTaken, Invalid."""
         agent_id = command.packet.agent_id
+        command = replace(command, labelling=self._working.labelling(cause.tenant))
         appended = await self._agents.handle(agent_id, command, cause)
+        await self._working.stick_packet(agent_id, cause)
         packet = self._agents.current(cause.tenant, agent_id).packet
         if appended.duplicate and (
             packet is None or replace(command.packet, version=packet.version) != packet

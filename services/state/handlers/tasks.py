@@ -1,10 +1,11 @@
 """Tasks: the artifacts made for them, and what is handed on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from kernel.events import Appended, Cause
+from kernel.events import Appended, Cause, require_token
 from kernel.ports import Following
 from services.state.domain import task as tasks
+from services.state.domain.bounds import require_agent_id
 from services.state.domain.faults import (
     ArtifactHashMismatch,
     ArtifactTooLarge,
@@ -26,6 +27,7 @@ from services.state.domain.task import (
 )
 from services.state.domain.view import Part, Place, View
 from services.state.handlers.kept import Kept
+from services.state.handlers.working import Working
 from services.state.ports import Contents, Items, Length, Mirror, Text
 
 
@@ -47,9 +49,16 @@ class Tasks:
     """What is kept of each task."""
 
     def __init__(
-        self, kept: Kept, view: View, mirror: Mirror, following: Following, contents: Contents
+        self,
+        kept: Kept,
+        view: View,
+        mirror: Mirror,
+        following: Following,
+        contents: Contents,
+        working: Working,
     ) -> None:
         self._tasks = kept.tasks
+        self._working = working
         self._view = view
         self._mirror = mirror
         self._following = following
@@ -60,7 +69,8 @@ class Tasks:
         """The artifact, on disk and in the log, and the sequence.
 
         Raises:
-            ArtifactTooLarge, ArtifactHashMismatch, Invalid, Exhausted.
+            ArtifactTooLarge, ArtifactHashMismatch, LabelUnknown, Invalid: nothing was stored.
+            Exhausted: there is no room.
         """
         seal_bytes = SEAL_BYTES if wanted.content.startswith(SEALED) else 0
         if len(wanted.content) > MAX_CONTENT_BYTES + seal_bytes:
@@ -76,7 +86,7 @@ class Tasks:
             wanted.task_id,
             wanted.run_id,
             cause.at,
-            tuple(sorted(set(wanted.labels))),
+            self._working.labelling_of_run(cause.tenant, wanted.run_id).of(wanted.labels),
         )
         require_sound_artifact(artifact)
         await self._contents.put(cause.tenant, sha256, wanted.content)
@@ -111,8 +121,13 @@ class Tasks:
         return window.page(found, length)
 
     async def write_handoff(self, command: WriteHandoff, cause: Cause) -> Appended:
-        """Raises Invalid."""
-        return await self._tasks.handle(command.handoff.task_id, command, cause)
+        """Raises LabelUnknown, Invalid."""
+        handoff = command.handoff
+        require_token(handoff.task_id, "handoff.task_id")
+        require_agent_id(handoff.previous_agent_id, "handoff.previous_agent_id")
+        # The one who comes next starts from it: it bears what the one before had read.
+        labelling = self._working.labelling(cause.tenant, handoff.previous_agent_id)
+        return await self._tasks.handle(handoff.task_id, replace(command, labelling=labelling), cause)
 
     async def get_handoff(self, task_id: str, at_least_sequence: int, cause: Cause) -> HandoffWritten:
         """Raises HandoffUnknown, Unavailable."""

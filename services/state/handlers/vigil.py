@@ -7,7 +7,7 @@ stuck.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -62,17 +62,25 @@ class _Tenant:
 class Vigil:
     """Begins when everything up to now has been followed."""
 
-    def __init__(self, kept: Kept, mirror: Mirror, clock: Clock, patience_seconds: float) -> None:
+    def __init__(
+        self, kept: Kept, mirror: Mirror, clock: Clock, patience_seconds: Callable[[str], float]
+    ) -> None:
+        """`patience_seconds` says how much a tenant has, and may say otherwise when it is asked again."""
         self._agents = kept.agents
         self._mirror = mirror
         self._clock = clock
-        self._patience = timedelta(seconds=patience_seconds)
+        self._patience_seconds = patience_seconds
         self._tenants: dict[str, _Tenant] = {}
         self._begun = False
 
+    def patience(self, tenant: str) -> timedelta:
+        """How long an agent of the tenant may get nowhere."""
+        return timedelta(seconds=self._patience_seconds(tenant))
+
     @property
-    def patience_seconds(self) -> float:
-        return self._patience.total_seconds()
+    def shortest_patience_seconds(self) -> float | None:
+        """Of those tenants whose agents are watched; `None` when nobody is."""
+        return min((self._patience_seconds(tenant) for tenant in self._tenants), default=None)
 
     def begin(self) -> None:
         """Watch everybody who is at work, from this moment on."""
@@ -163,6 +171,7 @@ class Vigil:
         """Those of whom the log says otherwise than the watch."""
         at, now = self._clock.monotonic(), self._clock.now()
         for tenant, known in self._tenants.items():
+            known.watch.patience_seconds = self._patience_seconds(tenant)
             for agent_id in known.watch.agents():
                 judged = known.watch.judge(agent_id, at)
                 try:
@@ -182,9 +191,10 @@ class Vigil:
         places = (Place(tenant, agent_id, Part.HEARTBEAT), Place(tenant, agent_id, Part.ACTIVITY))
         beat, activity = await self._mirror.read([Text(place) for place in places])
         watch, at, now = self._of(tenant).watch, self._clock.monotonic(), self._clock.now()
+        patience = self.patience(tenant)
         for text, did in ((beat, False), (activity, True)):
-            age = now - datetime.fromisoformat(text) if text else self._patience
-            if timedelta() <= age < self._patience:
+            age = now - datetime.fromisoformat(text) if text else patience
+            if timedelta() <= age < patience:
                 then = at - age.total_seconds()
                 watch.take(Did(then, agent_id, "elsewhere", text) if did else Beat(then, agent_id))
         return watch.judge(agent_id, at) is None
@@ -227,7 +237,7 @@ class Vigil:
     def _of(self, tenant: str) -> _Tenant:
         known = self._tenants.get(tenant)
         if known is None:
-            known = self._tenants[tenant] = _Tenant(Watch(self.patience_seconds))
+            known = self._tenants[tenant] = _Tenant(Watch(self._patience_seconds(tenant)))
         return known
 
 

@@ -1,11 +1,12 @@
-"""Who works on a task, under which lock, and what sticks to who reads."""
+"""Who works on a task, under which lock, what sticks to who reads, and goes where it writes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
-from kernel.events import Cause, require_token
+from kernel.events import Cause, derived_id, require_token
 from services.state.domain.bounds import require_agent_id
 from services.state.domain.faults import AgentStateUnknown, FencingTokenStale
-from services.state.domain.labels import LabelRun
+from services.state.domain.labels import Labelling, LabelRun
 from services.state.domain.lock import ShowToken
 from services.state.domain.view import View
 from services.state.handlers.kept import Kept
@@ -19,12 +20,38 @@ class Reader:
     run_id: str
 
 
+class Sets(Protocol):
+    """What the policy sets in force say to state."""
+
+    def labelling(self, tenant: str) -> Labelling:
+        """The labels that may be used."""
+        ...
+
+    def patience_seconds(self, tenant: str) -> float:
+        """How long an agent at work may get nowhere before it is said to be stuck."""
+        ...
+
+
 class Working:
     """Agents at work, as everything that they share has to know them."""
 
-    def __init__(self, kept: Kept, view: View) -> None:
+    def __init__(self, kept: Kept, view: View, sets: Sets) -> None:
         self._agents = kept.agents
         self._view = view
+        self._sets = sets
+
+    def labelling(self, tenant: str, agent_id: str = "") -> Labelling:
+        """What something that the agent writes may bear, and bears because of what its run has read."""
+        named = self._sets.labelling(tenant)
+        if not agent_id:
+            return named
+        return replace(named, carried=frozenset(self._agents.current(tenant, agent_id).labels))
+
+    def labelling_of_run(self, tenant: str, run_id: str) -> Labelling:
+        """The same, of the agent that the run works for."""
+        agents = self._agents.all(tenant) if run_id else ()
+        carried = (agent.labels for _, agent in agents if agent.labelled_run == run_id)
+        return replace(self._sets.labelling(tenant), carried=frozenset().union(*carried))
 
     def crew(self, tenant: str, task_id: str, *members: str) -> frozenset[str]:
         """Who works on the task; of `members` as it is now, of others as far as it has been followed."""
@@ -63,6 +90,16 @@ class Working:
             return
         command = LabelRun(reader.agent_id, reader.run_id, tuple(sorted(labels)), by_reading, cause.at)
         await self._agents.handle(reader.agent_id, command, cause)
+
+    async def stick_packet(self, agent_id: str, cause: Cause) -> None:
+        """Who holds the lock of an agent has read its packet. Raises Unavailable: then nothing may come of it."""
+        agent = self._agents.current(cause.tenant, agent_id)
+        if agent.packet is None or agent.lock is None or not agent.lock.alive(cause.at):
+            return
+        asking = replace(cause, request_id=derived_id("labels of the packet", cause.request_id))
+        await self.stick(
+            Reader(agent_id, agent.lock.holder), frozenset(agent.packet.labels), "packet", asking
+        )
 
     def _took(self, tenant: str, task_id: str, agent_id: str) -> bool:
         lock = self._agents.current(tenant, agent_id).lock

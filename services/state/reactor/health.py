@@ -1,24 +1,32 @@
 """Whether state may be asked at all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from chassis.eventlog.follower import Follower, FollowerState
 from services.state.reactor.mirror import StoreMirror
 
 _LOOK_SECONDS = 0.1
+CATCH_UP_SECONDS = 600.0
+
+
+async def followed(*followers: Follower) -> None:
+    """Begin to follow, one after the other; each has caught up before the next begins. Raises Unavailable."""
+    for each in followers:
+        await each.start()
+        await each.caught_up(CATCH_UP_SECONDS)
 
 
 @asynccontextmanager
 async def kept_up(
-    follower: Follower, mirror: StoreMirror, set_serving: Callable[[bool], Awaitable[None]]
+    followers: Sequence[Follower], mirror: StoreMirror, set_serving: Callable[[bool], Awaitable[None]]
 ) -> AsyncIterator[None]:
     """Inside, the store is kept up with the log, and health says so; what fails in here ends what is inside."""
     async with asyncio.TaskGroup() as group:
         keeping = (
             group.create_task(mirror.run(), name="mirror"),
-            group.create_task(_keep_health(follower, mirror, set_serving), name="health"),
+            group.create_task(_keep_health(followers, mirror, set_serving), name="health"),
         )
         yield
         for task in keeping:
@@ -26,7 +34,7 @@ async def kept_up(
 
 
 async def _keep_health(
-    follower: Follower, mirror: StoreMirror, set_serving: Callable[[bool], Awaitable[None]]
+    followers: Sequence[Follower], mirror: StoreMirror, set_serving: Callable[[bool], Awaitable[None]]
 ) -> None:
     """Serving from when the store has been brought up to the log once, as long as the log is followed.
 
@@ -34,7 +42,8 @@ async def _keep_health(
     """
     serving = False
     while True:
-        healthy = mirror.filled and follower.state is not FollowerState.HALTED
+        halted = any(each.state is FollowerState.HALTED for each in followers)
+        healthy = mirror.filled and not halted
         if healthy is not serving:
             await set_serving(healthy)
             serving = healthy

@@ -54,7 +54,8 @@ class Watchers:
 
     async def _judge(self) -> None:
         while True:
-            pause = min(JUDGE_SECONDS, self._vigil.patience_seconds / 4)
+            patience = self._vigil.shortest_patience_seconds
+            pause = JUDGE_SECONDS if patience is None else min(JUDGE_SECONDS, patience / 4)
             await asyncio.sleep(pause + jitter(pause / 5))  # several processes need not come to it at once
             try:
                 await self._vigil.judge()

@@ -4,6 +4,7 @@ from chassis.rpc.cause import Context
 from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.board import PutEntry
+from services.state.domain.labels import ANY_LABEL
 from services.state.handlers import Reader, State
 from services.state.rpc.callers import READERS, WRITERS, admitted, author_of
 from services.state.wire import ENTRY
@@ -24,7 +25,7 @@ class BoardsRpc(StateServiceServicer):
             author,
             request.expected_version if request.HasField("expected_version") else None,
             tuple(request.labels),
-            None,
+            ANY_LABEL,
             frozenset(),
             cause.at,
         )

@@ -4,6 +4,7 @@ from chassis.rpc.cause import Context
 from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.checkpoints import SaveCheckpoint
+from services.state.domain.labels import ANY_LABEL
 from services.state.handlers import State
 from services.state.rpc.callers import READERS, WRITERS, admitted
 from services.state.wire import CHECKPOINT
@@ -28,7 +29,7 @@ class CheckpointsRpc(StateServiceServicer):
             told.artifact_sha256,
             told.note,
             tuple(told.labels),
-            None,
+            ANY_LABEL,
             cause.at,
         )
         checkpoint, sequence = await self._state.checkpoints.save(command, request.fencing_token, cause)

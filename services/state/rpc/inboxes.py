@@ -4,6 +4,7 @@ from chassis.rpc.cause import Context
 from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.inbox import AcknowledgeMessages, SendMessage
+from services.state.domain.labels import ANY_LABEL
 from services.state.handlers import Reader, State
 from services.state.rpc.callers import READERS, WRITERS, admitted, author_of
 from services.state.wire import MESSAGE
@@ -25,7 +26,7 @@ class InboxesRpc(StateServiceServicer):
             request.body,
             request.in_reply_to,
             tuple(request.labels),
-            None,
+            ANY_LABEL,
             frozenset(),
             cause.at,
         )

@@ -24,7 +24,7 @@ from services.state.handlers.inboxes import Inboxes
 from services.state.handlers.locks import Locks
 from services.state.handlers.losing import Writing
 from services.state.handlers.working import Working
-from services.state.reactor import Reactor, Sharing, StoreAudit, StoreMirror, Watchers, kept_up
+from services.state.reactor import HeldSets, Reactor, Sharing, StoreAudit, StoreMirror, Watchers, kept_up
 from services.state.wire import CODEC
 from tests.fakes.wait import until
 from tests.unit.state.worlds import T0
@@ -123,7 +123,8 @@ class House:
         derived = RedisStore(self.store)
         mirror = StoreMirror(view, derived, now=self.clock.now, new_mark=process.new_id)
         turns = Turns()
-        watchers = Watchers(Vigil(kept, mirror, self.clock, 30.0), turns)
+        sets = HeldSets(source.feed, 30.0)  # nobody publishes one here: it need not be started
+        watchers = Watchers(Vigil(kept, mirror, self.clock, sets.patience_seconds), turns)
         reactor = Reactor((*every, Sharing(kept, view), watchers), view, mirror)
         follower = Follower(source.feed, filters, source.last, reactor.deliver, "state")
         history = LogHistory(source.log, filters)
@@ -131,12 +132,12 @@ class House:
         await follower.start()
         self._stack.push_async_callback(follower.stop)
         await follower.caught_up()
-        await self._stack.enter_async_context(kept_up(follower, mirror, _nobody_asks))
+        await self._stack.enter_async_context(kept_up((follower,), mirror, _nobody_asks))
         await self._stack.enter_async_context(watchers.judging())
-        working, writing = Working(kept, view), Writing(view)
+        working, writing = Working(kept, view, sets), Writing(view)
         return Replica(
             kept,
-            Locks(kept, view, turns, writing, self.clock),
+            Locks(kept, view, turns, working, writing, self.clock),
             Agents(kept, view, mirror, follower),
             turns,
             follower,

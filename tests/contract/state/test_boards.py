@@ -21,6 +21,7 @@ from kernel.faults import Fault
 from services.state.domain.board import Entry, PutEntry
 from services.state.domain.faults import StoreUnreachable
 from services.state.domain.inbox import AcknowledgeMessages, SendMessage
+from services.state.domain.labels import ANY_LABEL
 from services.state.domain.lock import AcquireLock
 from services.state.domain.packet import IssuePacket
 from tests.contract.state.house import House, Replica
@@ -78,7 +79,7 @@ class Sharing(RuleBasedStateMachine):
         version, count = self.read[writer]
         at = self.house.clock.now()
         value = str(count + 1)
-        return PutEntry("task-1", "progress", "count", value, writer, version, (), None, frozenset(), at)
+        return PutEntry("task-1", "progress", "count", value, writer, version, (), ANY_LABEL, frozenset(), at)
 
     def wrote(self, command: PutEntry, cause: Cause, entry: Entry) -> None:
         assert entry.version == self.version + 1, "two wrote on the same version"
@@ -155,7 +156,9 @@ class Sharing(RuleBasedStateMachine):
             self.sent.append((writer, number))
             at = self.house.clock.now()
             body = json.dumps([writer, number])
-            command = SendMessage("", "task-1", writer, "ear", "STATUS", body, "", (), None, frozenset(), at)
+            command = SendMessage(
+                "", "task-1", writer, "ear", "STATUS", body, "", (), ANY_LABEL, frozenset(), at
+            )
             inboxes = (await self.replica(which)).inboxes
             message, sequence = await inboxes.send(command, True, self.house.cause())
             assert message.recipients == ("ear",)

@@ -1,6 +1,7 @@
 """Policy over a real channel, its log in memory."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -151,12 +152,18 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def running(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
-    log = MemoryLog(CODEC)
+    async with serving(MemoryLog(CODEC), tmp_path, clock) as found:
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def serving(log: MemoryLog, home: Path, clock: Clock) -> AsyncIterator[Running]:
+    """Policy over `log`, which others may write to as well."""
     held = reactor.Held(log, CODEC)
     follower = Follower(log, reactor.FILTERS, 0, held.deliver, "policy")
     simulations = RecordedSimulations()
     rules = RegoRules()
-    signer, keys, words = FileSigner(tmp_path / "keys" / "policy.pem"), MemorySubjectKeys(), GivenWords()
+    signer, keys, words = FileSigner(home / "keys" / "policy.pem"), MemorySubjectKeys(), GivenWords()
     means = Means(
         record=GroupCommit(log), budgets=BudgetLane(held.budgets, follower),
         identity=HashedIdentity(process.new_secret), signer=signer,

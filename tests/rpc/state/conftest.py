@@ -23,7 +23,8 @@ from services.state.adapters import ArtifactDirectory, LogHistory, RedisStore, S
 from services.state.domain.view import View
 from services.state.handlers import Kept, State, Turns, Vigil
 from services.state.handlers.watching import HEARTBEAT_SECONDS, Watching
-from services.state.reactor import Reactor, Sharing, StoreAudit, StoreMirror, Watched, Watchers, kept_up
+from services.state.reactor import HeldSets, Reactor, Sharing, StoreAudit, StoreMirror, Watched, Watchers
+from services.state.reactor.health import followed, kept_up
 from services.state.rpc import MAX_MESSAGE_BYTES, StateServicer
 from services.state.wire import CODEC, FILTERS
 from tests.fakes.valkey_server import ValkeyServer, valkey_server
@@ -51,6 +52,7 @@ class Running:
     turns: Turns
     view: View
     kept: Kept
+    sets: HeldSets
 
 
 def settings() -> ServiceSettings:
@@ -77,7 +79,8 @@ async def serving(
     kept, every = kept_over(sequencing, CODEC)
     derived = RedisStore(redis)
     mirror = StoreMirror(view, derived, now=process.now, new_mark=process.new_id)
-    vigil, turns = Vigil(kept, mirror, process, patience_seconds), Turns()
+    sets = HeldSets(log, patience_seconds)
+    vigil, turns = Vigil(kept, mirror, process, sets.patience_seconds), Turns()
     watchers = Watchers(vigil, turns)
     watched = Watched(
         view,
@@ -93,17 +96,17 @@ async def serving(
     server.add(
         add_StateServiceServicer_to_server,
         StateServicer(
-            State(kept, view, mirror, audit, follower, contents, vigil, turns, process), watched.watching
+            State(kept, view, mirror, audit, follower, contents, vigil, turns, process, sets),
+            watched.watching,
         ),
     )
     await mirror.open(await log.last_sequence())
-    await follower.start()
+    await followed(sets.follower, follower)
     await server.start()
-    await follower.caught_up()
     address = f"127.0.0.1:{server.port}"
     try:
         async with (
-            kept_up(follower, mirror, server.set_serving),
+            kept_up((sets.follower, follower), mirror, server.set_serving),
             watchers.judging(),
             client.channel(address, internal_key=KEY, max_message_bytes=MAX_MESSAGE_BYTES) as channel,
         ):
@@ -120,11 +123,13 @@ async def serving(
                 turns,
                 view,
                 kept,
+                sets,
             )
     finally:
         turns.close()
         await server.stop()
         await follower.stop()
+        await sets.follower.stop()
         await redis.aclose()
 
 

@@ -173,7 +173,8 @@ async def test_a_heartbeat_lives_in_the_store_alone(state: Running) -> None:
     beat = pb.HeartbeatRequest(agent_id="sre-1", ttl_seconds=5)
     answer = await client.call(state.stub.Heartbeat, beat, cause())
     assert await state.log.last_sequence() == before
-    assert 0 < await state.store.pttl("agent:{default/sre-1}:heartbeat") <= 5000
+    # Other processes look for it as long as they are patient, however short the one who beats thinks of it.
+    assert 5_000 < await state.store.pttl("agent:{default/sre-1}:heartbeat") <= 30_000
     assert (await look(state)).heartbeat_time.seconds == answer.expire_time.seconds - 5
     with pytest.raises(NotFound):
         await client.call(state.stub.Heartbeat, pb.HeartbeatRequest(agent_id="nobody"), cause())

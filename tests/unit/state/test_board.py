@@ -18,6 +18,7 @@ from services.state.domain.board import (
     decide,
     evolve,
 )
+from services.state.domain.labels import ANY_LABEL, Labelling
 from services.state.domain.sequenced import Sequenced
 from tests.unit.state.worlds import T0
 
@@ -31,7 +32,7 @@ def put(
     author: str = "alpha",
     **other: object,
 ) -> PutEntry:
-    command = PutEntry("task-1", "problem", key, value, author, expected, (), None, CREW, T0)
+    command = PutEntry("task-1", "problem", key, value, author, expected, (), ANY_LABEL, CREW, T0)
     return dataclasses.replace(command, **other)  # type: ignore[arg-type]
 
 
@@ -100,7 +101,7 @@ def test_an_entry_taken_off_is_gone_and_its_versions_go_on() -> None:
         (put(task_id="a.b"), "MALFORMED_ID"),
         (put(labels=("Secret",)), "FIELD_INVALID"),
         (put(labels=tuple(f"l{n}" for n in range(17))), "FIELD_INVALID"),
-        (put(labels=("secret",), known_labels=frozenset({"personal"})), "LABEL_UNKNOWN"),
+        (put(labels=("secret",), labelling=Labelling(frozenset({"personal"}), "7")), "LABEL_UNKNOWN"),
         (put('"' + "x" * MAX_VALUE_BYTES + '"'), "ENTRY_TOO_LARGE"),
     ],
 )
@@ -109,7 +110,7 @@ def test_what_is_out_of_bounds_is_refused(command: PutEntry, expected: str) -> N
 
 
 def test_labels_are_kept_once_and_in_order() -> None:
-    board = after(put(labels=("b", "a", "b"), known_labels=frozenset("ab")))
+    board = after(put(labels=("b", "a", "b"), labelling=Labelling(frozenset("ab"), "7")))
     entry = board.entry("problem", "analysis")
     assert entry is not None
     assert entry.labels == ("a", "b")

@@ -6,12 +6,13 @@ import pytest
 
 from kernel.faults import Fault
 from services.state.domain.checkpoints import KEPT, Checkpoints, SaveCheckpoint, decide, evolve
+from services.state.domain.labels import ANY_LABEL, Labelling
 from services.state.domain.sequenced import Sequenced
 from tests.unit.state.worlds import T0, at
 
 
 def save(step: str = "one", **other: object) -> SaveCheckpoint:
-    command = SaveCheckpoint("run-1", "task-1", "alpha", "EXECUTE", step, "", "", (), None, T0)
+    command = SaveCheckpoint("run-1", "task-1", "alpha", "EXECUTE", step, "", "", (), ANY_LABEL, T0)
     return dataclasses.replace(command, **other)  # type: ignore[arg-type]
 
 
@@ -47,7 +48,7 @@ def test_saying_the_same_again_saves_nothing() -> None:
         (save(phase=""), "FIELD_INVALID"),
         (save(artifact_sha256="abc"), "FIELD_INVALID"),
         (save(note="x" * 1001), "FIELD_INVALID"),
-        (save(labels=("secret",), known_labels=frozenset()), "LABEL_UNKNOWN"),
+        (save(labels=("secret",), labelling=Labelling(frozenset(), "7")), "LABEL_UNKNOWN"),
     ],
 )
 def test_what_is_out_of_bounds_is_refused(command: SaveCheckpoint, expected: str) -> None:

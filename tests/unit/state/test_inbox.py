@@ -17,6 +17,7 @@ from services.state.domain.inbox import (
     decide,
     evolve,
 )
+from services.state.domain.labels import ANY_LABEL, Labelling
 from services.state.domain.sequenced import Sequenced
 from tests.unit.state.worlds import T0
 
@@ -24,7 +25,7 @@ CREW = frozenset({"alpha", "beta", "gamma"})
 
 
 def send(message_id: str = "m1", to: str = "beta", sender: str = "alpha", **other: object) -> SendMessage:
-    command = SendMessage(message_id, "task-1", sender, to, "PROPOSAL", "{}", "", (), None, CREW, T0)
+    command = SendMessage(message_id, "task-1", sender, to, "PROPOSAL", "{}", "", (), ANY_LABEL, CREW, T0)
     return dataclasses.replace(command, **other)  # type: ignore[arg-type]
 
 
@@ -89,7 +90,7 @@ def test_the_same_message_again_is_not_sent_again() -> None:
         (send(type="loud noise"), "FIELD_INVALID"),
         (send(body="{"), "FIELD_INVALID"),
         (send(body='"' + "x" * MAX_BODY_BYTES + '"'), "MESSAGE_TOO_LARGE"),
-        (send(labels=("secret",), known_labels=frozenset()), "LABEL_UNKNOWN"),
+        (send(labels=("secret",), labelling=Labelling(frozenset(), "7")), "LABEL_UNKNOWN"),
     ],
 )
 def test_what_cannot_be_sent_is_refused(command: SendMessage, expected: str) -> None:

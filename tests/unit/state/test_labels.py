@@ -4,7 +4,14 @@ import pytest
 
 from kernel.faults import Fault
 from services.state.domain.agent import Agent, decide, evolve
-from services.state.domain.labels import MAX_RUN_LABELS, LabelRun, RunLabelled
+from services.state.domain.labels import (
+    ANY_LABEL,
+    MAX_LABELS,
+    MAX_RUN_LABELS,
+    Labelling,
+    LabelRun,
+    RunLabelled,
+)
 from services.state.domain.lock import ShowToken, StaleTokenRefused
 from tests.unit.state.worlds import T0, Worked, acquire, advance, at, release
 
@@ -63,3 +70,36 @@ def test_a_token_opens_while_its_lock_is_held_and_for_its_task() -> None:
         assert isinstance(decide(worked.agent, show(stale)), StaleTokenRefused)
     worked.does(release(token, 5))
     assert isinstance(decide(worked.agent, show(token)), StaleTokenRefused)
+
+
+def test_labels_that_the_set_does_not_have_are_refused_with_those_it_has() -> None:
+    with pytest.raises(Fault) as caught:
+        Labelling(frozenset({"secret", "personal"}), "2026-11").of(["secret", "secrets"])
+    assert caught.value.reason == "LABEL_UNKNOWN"
+    assert caught.value.facts == {"label": "secrets", "policy_version": "2026-11"}
+    assert "policy set 2026-11 has no label 'secrets'" in caught.value.text
+    assert "personal, secret" in caught.value.text
+    with pytest.raises(Fault, match="none"):
+        Labelling(frozenset(), "3").of(["any"])
+    assert ANY_LABEL.of(["any"]) == ("any",)
+
+
+def test_what_a_run_has_read_goes_where_it_writes_also_when_the_set_has_lost_it() -> None:
+    carrying = Labelling(frozenset({"new"}), "2", frozenset({"old"}))
+    assert carrying.of(()) == ("old",)
+    assert carrying.of(["new", "old"]) == ("new", "old")
+
+
+@pytest.mark.parametrize("label", ["", "Secret", "1st", "a b", "a" * 65, "é", "a\n", "*"])
+def test_a_label_that_is_none_is_refused_by_any_set(label: str) -> None:
+    with pytest.raises(Fault) as caught:
+        ANY_LABEL.of([label])
+    assert (caught.value.reason, caught.value.facts["field"]) == ("FIELD_INVALID", "labels")
+
+
+def test_what_is_carried_takes_no_room_from_what_is_asked_for() -> None:
+    asked = [f"l{n}" for n in range(MAX_LABELS)]
+    carried = frozenset(f"c{n}" for n in range(MAX_RUN_LABELS))
+    assert len(Labelling(carried=carried).of(asked)) == MAX_LABELS + MAX_RUN_LABELS
+    with pytest.raises(Fault, match="at most"):
+        ANY_LABEL.of([*asked, "one-more"])

@@ -69,9 +69,9 @@ class Replica:
     """One process's worth of watching over a log that others may write to."""
 
     def __init__(self, log: MemoryLog, clock: Moved, store: Shared) -> None:
-        self.log, self.clock = log, clock
+        self.log, self.clock, self.patience = log, clock, PATIENCE
         self.kept, self._every = kept_over(SequencingLog(log), CODEC)
-        self.vigil = Vigil(self.kept, store, clock, PATIENCE)
+        self.vigil = Vigil(self.kept, store, clock, lambda _: self.patience)
         self._attention = Attention(self.kept, None, store, self.vigil)  # type: ignore[arg-type]
         self._told = 0
         self._asked = 0
@@ -368,3 +368,18 @@ async def test_nobody_is_found_stuck_while_the_store_cannot_speak_for_them(
         await replica.judges()
     await replica.reports("read", "page 1")  # a report does not need the store
     assert replica.said(AgentStuck) == []
+
+
+async def test_another_patience_counts_from_the_next_judgement_on(replica: Replica, clock: Moved) -> None:
+    await (await replica.begin()).at_work()
+    clock.seconds = 20
+    await replica.judges()
+    assert kind(replica) is None
+    replica.patience = 10.0
+    await replica.judges()
+    assert kind(replica) is Kind.NO_HEARTBEAT
+    assert replica.vigil.shortest_patience_seconds == 10.0
+    replica.patience = 120.0
+    await replica.judges()
+    assert kind(replica) is None
+    assert len(replica.said(AgentUnstuck)) == 1

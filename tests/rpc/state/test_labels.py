@@ -1,0 +1,207 @@
+"""Labels and patience as the policy set in force has them: policy and state as they are, over one log."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chassis.eventlog.memory import MemoryLog
+from chassis.rpc import client
+from kernel.faults import Fault, Invalid
+from provost.policy.v1 import policy_pb2
+from provost.state.v1 import events_pb2
+from provost.state.v1 import state_pb2 as pb
+from services.policy.wire import CODEC as POLICY_CODEC
+from services.state.wire import CODEC
+from tests.fakes.valkey_server import ValkeyServer
+from tests.fakes.wait import until
+from tests.rpc.policy import conftest as policy
+from tests.rpc.state.asks import ROLES, get_entry, issue, join, look, packet, put_entry, save, send
+from tests.rpc.state.conftest import Running, cause, serving
+from tests.rpc.state.test_tasks import put
+
+
+@dataclass
+class Both:
+    policy: policy.Running
+    state: Running
+
+    async def publish(self, version: str, *, tail: str = "", tenant: str = "default") -> None:
+        """A set with `tail` in place of the built-in labels; state knows of it when this returns."""
+        who: dict[str, Any] = {"tenant": tenant, "roles": ("admin",)}
+        shown = await self.policy.call("GetPolicySet", policy_pb2.GetPolicySetRequest(), **who)
+        plain = str(shown.document).split("# What data a run may have read")[0].split("labels:")[0]
+        document = plain.split("stuck_seconds:")[0].replace(f'"{shown.version}"', f'"{version}"', 1) + tail
+        request = policy_pb2.PublishPolicySetRequest(document=document, replaces_version=shown.version)
+        published = await self.policy.call("PublishPolicySet", request, **who)
+        await self.state.sets.follower.reached(published.sequence)
+
+    async def roll_back(self, to: str, instead_of: str) -> None:
+        request = policy_pb2.RollbackPolicySetRequest(to_version=to, replaces_version=instead_of, why="wrong")
+        back = await self.policy.call("RollbackPolicySet", request, roles=("admin",))
+        await self.state.sets.follower.reached(back.sequence)
+
+
+@pytest.fixture
+async def both(tmp_path: Path, valkey_server: ValkeyServer) -> AsyncIterator[Both]:
+    log = MemoryLog(CODEC)
+    async with (
+        policy.serving(log.for_service(POLICY_CODEC, "provost/policy"), tmp_path, policy.Clock()) as deciding,
+        serving(log, valkey_server.url, tmp_path) as state,
+    ):
+        yield Both(deciding, state)
+
+
+async def write_everything(state: Running, label: str) -> dict[str, Fault | None]:
+    """What became of each way to write something that bears `label`."""
+    labelled = packet("task-2", "sre-9")
+    labelled.labels.append(label)
+    handoff = pb.Handoff(task_id="task-1", previous_agent_id="sre-2", labels=[label])
+    ways = {
+        "entry": put_entry(state, f"of-{label}", '"x"', labels=[label]),
+        "message": send(state, "x", labels=[label]),
+        "checkpoint": save(state, "one", labels=[label]),
+        "packet": client.call(state.stub.IssuePacket, pb.IssuePacketRequest(packet=labelled), cause()),
+        "handoff": client.call(state.stub.WriteHandoff, pb.WriteHandoffRequest(handoff=handoff), cause()),
+        "artifact": client.call(state.stub.PutArtifact, put(content=label.encode(), labels=[label]), cause()),
+    }
+    found: dict[str, Fault | None] = {}
+    for name, way in ways.items():
+        try:
+            await way
+            found[name] = None
+        except Fault as fault:
+            found[name] = fault
+    return found
+
+
+def files(home: Path) -> int:
+    return sum(each.is_file() for each in (home / "artifacts").rglob("*"))
+
+
+async def test_labels_that_the_set_does_not_name_are_refused_until_it_is_taken_back(both: Both) -> None:
+    state = both.state
+    await join(state, "sre-1", "sre-2")
+    assert set((await write_everything(state, "anything")).values()) == {None}, "nobody has published a set"
+    await both.publish("2", tail="labels:\n  ours: Ours alone.\n  personal: Data about people.\n")
+    end, stored = await state.log.last_sequence(), files(state.home)
+    refused = await write_everything(state, "secret")
+    for what, fault in refused.items():
+        assert isinstance(fault, Invalid), what
+        assert fault.reason == "LABEL_UNKNOWN"
+        assert dict(fault.facts) | {"label": "secret", "policy_version": "2"} == dict(fault.facts)
+        assert "policy set 2 has no label 'secret'" in fault.text
+        assert "ours, personal" in fault.text
+    assert await state.log.last_sequence() == end, "something was written all the same"
+    assert files(state.home) == stored, "something was stored all the same"
+    assert set((await write_everything(state, "ours")).values()) == {None}
+    assert (await get_entry(state, "of-anything")).labels == ["anything"], "what is there stays readable"
+    await both.publish("3", tail="labels: {}\n")
+    assert "none" in str((await write_everything(state, "ours"))["entry"])
+    await both.publish("4")
+    assert set((await write_everything(state, "secret")).values()) == {None}, (
+        "a set without labels names none"
+    )
+    await both.roll_back("2", "4")
+    assert None not in (await write_everything(state, "lost")).values()
+    await both.roll_back("4", "2")
+    assert set((await write_everything(state, "lost")).values()) == {None}
+
+
+async def test_old_labels_stick_to_who_reads_them_and_go_where_it_writes(both: Both) -> None:
+    state = both.state
+    await join(state, "sre-1", "sre-2")
+    await put_entry(state, "old", '"x"', labels=["old"])
+    await both.publish("2", tail="labels:\n  ours: Ours alone.\n")
+    read = await get_entry(state, "old", agent_id="sre-2", run_id="run-sre-2")
+    assert read.labels == ["old"]
+    request = pb.GetAgentStateRequest(agent_id="sre-2")
+    assert (await client.call(state.stub.GetAgentState, request, cause())).agent.labels == ["old"]
+    written = await put_entry(state, "copy", '"x"', agent_id="sre-2", labels=["ours"])
+    assert written.entry.labels == ["old", "ours"], "what it has read does not lose its label on the way"
+    sent = await send(state, "x", from_agent_id="sre-2")
+    assert sent.message.labels == ["old"]
+    stored = await client.call(state.stub.PutArtifact, put(run_id="run-sre-2"), cause())
+    assert stored.artifact.labels == ["old"]
+    handoff = pb.Handoff(task_id="task-1", previous_agent_id="sre-2", blocking_issue="revoked")
+    await client.call(state.stub.WriteHandoff, pb.WriteHandoffRequest(handoff=handoff), cause())
+    shown = await client.call(state.stub.GetHandoff, pb.GetHandoffRequest(task_id="task-1"), cause())
+    assert shown.handoff.labels == ["old"]
+    assert (await put_entry(state, "own", '"x"', labels=["ours"])).entry.labels == ["ours"], (
+        "sre-1 read nothing"
+    )
+
+
+async def test_who_takes_on_a_labelled_packet_bears_its_labels(state: Running) -> None:
+    issued = packet()
+    issued.labels.append("personal")
+    await client.call(state.stub.IssuePacket, pb.IssuePacketRequest(packet=issued), cause())
+    assert (await look(state)).labels == []
+    request = pb.AcquireLockRequest(
+        request_id="r-1", agent_id="sre-1", task_id="task-1", holder="run-1", lease_seconds=60
+    )
+    for _ in range(2):
+        answer = await client.call(state.stub.AcquireLock, request, cause())
+    assert (await look(state)).labels == ["personal"]
+    issued.labels.append("secret")
+    await client.call(state.stub.IssuePacket, pb.IssuePacketRequest(packet=issued), cause())
+    assert (await look(state)).labels == ["personal", "secret"], "another packet under the same lock"
+    assert answer.lock.holder == "run-1"
+    told = [each for each in state.log.recorded() if each.event_type == "RunLabelled"]
+    events = [events_pb2.RunLabelled.FromString(each.payload) for each in told]
+    assert [(list(each.labels), each.run_id, each.by_reading) for each in events] == [
+        (["personal"], "run-1", "packet"),
+        (["secret"], "run-1", "packet"),
+    ]
+
+
+async def test_each_tenant_is_as_patient_as_its_set_says(both: Both) -> None:
+    sets = both.state.sets
+    await both.publish("2", tail="stuck_seconds: 1\n", tenant="hasty")
+    await both.publish("2", tail="stuck_seconds: 3600\n", tenant="slow")
+    assert {each: sets.patience_seconds(each) for each in ("default", "hasty", "slow")} == {
+        "default": 30.0,
+        "hasty": 1.0,
+        "slow": 3600.0,
+    }
+    for tenant in ("hasty", "slow"):
+        await issue(both.state, tenant=tenant)
+        request = pb.AcquireLockRequest(agent_id="sre-1", task_id="task-1", holder="run-1", lease_seconds=600)
+        await client.call(both.state.stub.AcquireLock, request, cause(tenant=tenant), roles=ROLES)
+
+    async def stuck(tenant: str) -> bool:
+        return (await look(both.state, tenant=tenant)).HasField("stuck")
+
+    await until(lambda: stuck("hasty"), "nobody noticed that the agent of a hasty tenant is stuck")
+    assert not await stuck("slow")
+    await both.publish("3", tail="stuck_seconds: 60\n", tenant="hasty")
+
+    async def unstuck() -> bool:
+        return not await stuck("hasty")
+
+    await until(unstuck, "who is not stuck by the set that is in force now is still said to be")
+
+
+async def test_a_state_that_starts_later_knows_the_set_before_it_is_asked(
+    both: Both, tmp_path: Path, valkey_server: ValkeyServer
+) -> None:
+    await both.publish("2", tail="labels:\n  ours: Ours alone.\nstuck_seconds: 7\n")
+    log = both.state.log.for_service(CODEC, "provost/state")
+    async with serving(log, valkey_server.url, tmp_path) as later:
+        await join(later, "sre-1", "sre-2")
+        assert later.sets.patience_seconds("default") == 7.0
+        with pytest.raises(Invalid, match="policy set 2 has no label"):
+            await put_entry(later, "k", '"x"', labels=["secret"])
+
+
+async def test_under_a_set_that_cannot_be_read_no_label_may_be_used(state: Running) -> None:
+    await join(state, "sre-1", "sre-2")
+    headers = b"NATS/1.0\r\nce-type: provost.policy.v1.PolicySetPublished\r\n\r\n"
+    subject = "evt.default.policy.policyset.current.PolicySetPublished"
+    sequence = state.log.put(subject, b"\xff\xff\xff", headers)
+    await state.sets.follower.reached(sequence)
+    with pytest.raises(Invalid, match="cannot be read"):
+        await put_entry(state, "k", '"x"', labels=["secret"])
+    await put_entry(state, "k", '"x"')
