@@ -56,6 +56,8 @@ class LedgerSettings(ServiceSettings):
             raise ValueError("there is no such file, or it may not be read")
         return value
 
+    public_events: bool = Field(False, alias="PROVOST_PUBLIC_EVENTS")
+
     personal_days: float = Field(0.0, ge=0, alias="PROVOST_PERSONAL_DAYS")
     ledger_scrub_seconds: float = Field(86_400.0, ge=0, alias="PROVOST_LEDGER_SCRUB_SECONDS")
 

@@ -13,6 +13,7 @@ from itertools import islice
 from chassis import metrics
 from chassis.eventlog.follower import Follower, FollowerState
 from chassis.eventlog.headers import raw_headers
+from chassis.eventlog.wire import Connection
 from chassis.process import jitter, monotonic, now
 from chassis.telemetry import get_logger
 from kernel.events import Recorded
@@ -39,6 +40,11 @@ REBUILD_FROM_EVENTS = 20_000
 
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 2.0
 _log = get_logger("ledger.reactor")
+
+
+def follows(connection: Connection) -> Callable[[int, Deliver], Follower]:
+    """What makes a follower of the whole log behind a sequence."""
+    return lambda after, deliver: Follower(connection, FILTERS, after, deliver, "ledger", gather_seconds=0.03)
 
 
 class Reactor:
