@@ -9,7 +9,7 @@ from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
 from chassis.tls import certificates
 from provost.state.v1.state_pb2_grpc import add_StateServiceServicer_to_server
-from services.state.adapters import ArtifactDirectory, LogHistory, RedisStore, SequencingLog, kept_over
+from services.state.adapters import LogHistory, RedisStore, SequencingLog, artifacts_in, kept_over
 from services.state.adapters.forgetting import kept_for
 from services.state.adapters.naming import NamedSnapshots
 from services.state.config import StateSettings
@@ -33,7 +33,7 @@ async def main(stopping: process.Stopping) -> None:
     watchers = Watchers(vigil := Vigil(kept, mirror, process, sets.patience_seconds), turns := Turns())
     watched = Watched(view, lambda upto: follower.reached(upto), jetstream.last_sequence)  # noqa: PLW0108 - made below
     reactor = Reactor((watched, *every, Sharing(kept, view), watchers), view, mirror)
-    contents, lying = (ArtifactDirectory(each, process.new_id) for each in settings.directories)
+    contents, lying = await artifacts_in(settings.artifacts, settings.directories, connection, process.new_id)
     snapshots = SnapshotKeeper(view, every, lying, NamedSnapshots(connection, jetstream, CODEC), process.now)
     upto = await snapshots.load(await jetstream.last_sequence())
     watched.watching.begin()

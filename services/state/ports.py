@@ -3,6 +3,7 @@
 What the event log itself must do is said in `kernel.ports`.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -219,11 +220,15 @@ class Contents(Protocol):
 
         Raises:
             Exhausted: there is no room (reason `ARTIFACTS_FULL`).
+            Unavailable: it may have been kept; ask again.
         """
         ...
 
     async def get(self, tenant: str, sha256: str) -> bytes | None:
-        """The bytes, checked against the hash; `None` when they are not there, or are not what they were."""
+        """The bytes, checked against the hash; `None` when they are not there, or are not what they were.
+
+        Raises Unavailable.
+        """
         ...
 
 
@@ -242,9 +247,20 @@ class Naming(Protocol):
         ...
 
 
-class Snapshots(Contents, Protocol):
-    """Where the bytes of snapshots lie."""
+class Artifacts(Contents, Protocol):
+    """Contents that go again, by when they were stored (seconds since 1970). Every method may raise Unavailable."""
 
-    async def keep_only(self, tenant: str, names: frozenset[str]) -> int:
-        """Delete what is of `tenant` and has none of these hashes; how many that were."""
+    async def keep_only(self, tenant: str, names: frozenset[str], before: float = math.inf) -> int:
+        """Delete what is of `tenant`, older than `before`, and has none of these hashes; how many that were."""
+        ...
+
+    async def forget_before(self, before: float) -> int:
+        """Delete what is older than `before`; how many contents those were."""
+        ...
+
+    async def sweep(self, before: float) -> int:
+        """Delete what was begun before then and never finished; how many of those there were.
+
+        What another process has just begun must stay: it is about to be named.
+        """
         ...

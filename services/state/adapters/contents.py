@@ -22,16 +22,14 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class ArtifactDirectory:
-    """Implements `services.state.ports.Contents`. `new_name` makes names that nothing else makes."""
+    """Implements `services.state.ports.Artifacts`. `new_name` makes names that nothing else makes."""
 
     def __init__(self, root: Path, new_name: Callable[[], str]) -> None:
         self._root = root
         self._new_name = new_name
 
     async def hash(self, content: bytes) -> str:
-        if len(content) <= _HASHED_AT_ONCE:
-            return hashlib.sha256(content).hexdigest()
-        return await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
+        return await hashed(content)
 
     async def put(self, tenant: str, sha256: str, content: bytes) -> None:
         try:
@@ -39,27 +37,18 @@ class ArtifactDirectory:
         except OSError as problem:
             if problem.errno not in _FULL:
                 raise
-            raise Exhausted(
-                "ARTIFACTS_FULL",
-                "there is no room for artifacts: nothing was stored; free some and try again",
-            ) from None
+            raise full() from None
 
     async def get(self, tenant: str, sha256: str) -> bytes | None:
         return await asyncio.to_thread(self._get, self._path(tenant, sha256))
 
     async def sweep(self, before: float) -> int:
-        """Delete what was begun before then (seconds since 1970) and never got its name; how many files that were.
-
-        What another process has just begun must stay: it is about to be named.
-        """
         return await asyncio.to_thread(_unlink, self._root, "*/??/.*", frozenset(), before)
 
-    async def keep_only(self, tenant: str, names: frozenset[str]) -> int:
-        """Delete what is of `tenant` and has none of these hashes; how many that were."""
-        return await asyncio.to_thread(_unlink, self._root, f"{tenant}/??/[!.]*", names)
+    async def keep_only(self, tenant: str, names: frozenset[str], before: float = math.inf) -> int:
+        return await asyncio.to_thread(_unlink, self._root, f"{tenant}/??/[!.]*", names, before)
 
     async def forget_before(self, before: float) -> int:
-        """Delete what was stored before then (seconds since 1970); how many contents those were."""
         return await asyncio.to_thread(_unlink, self._root, "*/??/[!.]*", frozenset(), before)
 
     def _path(self, tenant: str, sha256: str) -> Path:
@@ -98,7 +87,20 @@ class ArtifactDirectory:
         return content
 
 
-def _unlink(root: Path, pattern: str, but: frozenset[str], before: float = math.inf) -> int:
+async def hashed(content: bytes) -> str:
+    """The hex SHA-256 of `content`."""
+    if len(content) <= _HASHED_AT_ONCE:
+        return hashlib.sha256(content).hexdigest()
+    return await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
+
+
+def full() -> Exhausted:
+    return Exhausted(
+        "ARTIFACTS_FULL", "there is no room for artifacts: nothing was stored; free some and try again"
+    )
+
+
+def _unlink(root: Path, pattern: str, but: frozenset[str], before: float) -> int:
     count = 0
     for path in root.glob(pattern):
         with suppress(FileNotFoundError):  # named or deleted meanwhile

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 from chassis.telemetry import get_logger
-from services.state.adapters.contents import ArtifactDirectory
+from kernel.faults import Fault
+from services.state.ports import Artifacts
 
 _log = get_logger("state.artifacts")
 _LOOK_SECONDS = 3600.0
@@ -14,30 +15,28 @@ _UNNAMED = timedelta(minutes=10)
 
 
 @asynccontextmanager
-async def kept_for(
-    contents: ArtifactDirectory, days: float, now: Callable[[], datetime]
-) -> AsyncIterator[None]:
+async def kept_for(contents: Artifacts, days: float, now: Callable[[], datetime]) -> AsyncIterator[None]:
     """Inside, what is older than `days` is deleted, at most an hour later; 0 means that nothing is.
 
-    Before that goes what a process that was killed had begun to write.
+    So is what a process that was killed had begun to write, and soon.
     """
-    swept = await contents.sweep((now() - _UNNAMED).timestamp())
-    if swept:
-        _log.info("artifacts that were never finished are swept", files=swept)
-    task = asyncio.create_task(_forget(contents, days, now), name="forgetting") if days else None
+    task = asyncio.create_task(_forget(contents, days, now), name="forgetting")
     try:
         yield
     finally:
-        if task is not None:
-            task.cancel()
+        task.cancel()
+        await asyncio.wait({task})
 
 
-async def _forget(contents: ArtifactDirectory, days: float, now: Callable[[], datetime]) -> None:
+async def _forget(contents: Artifacts, days: float, now: Callable[[], datetime]) -> None:
     while True:
         try:
-            count = await contents.forget_before((now() - timedelta(days=days)).timestamp())
+            swept = await contents.sweep((now() - _UNNAMED).timestamp())
+            if swept:
+                _log.info("artifacts that were never finished are swept", count=swept)
+            count = await contents.forget_before((now() - timedelta(days=days)).timestamp()) if days else 0
             if count:
                 _log.info("artifacts were deleted: their time is over", artifacts=count, days=days)
-        except OSError as problem:
+        except (Fault, OSError) as problem:
             _log.warning("artifacts whose time is over are still there", why=str(problem))
-        await asyncio.sleep(min(_LOOK_SECONDS, days * 8640))
+        await asyncio.sleep(min(_LOOK_SECONDS, days * 8640) if days else _LOOK_SECONDS)

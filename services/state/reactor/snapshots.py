@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from chassis.eventlog.aggregates import HeldAggregates, Remembered
@@ -23,7 +23,7 @@ from services.state.domain.documents import comparable, documents, key_of
 from services.state.domain.plain import to_json
 from services.state.domain.taken import SnapshotTaken, still
 from services.state.domain.view import View
-from services.state.ports import Naming, Snapshots
+from services.state.ports import Artifacts, Naming
 from services.state.wire.folded import Foreign, pieces, unfolded
 
 EVERY = 50_000
@@ -33,6 +33,8 @@ AT_THE_END = 5_000
 _AT_THE_END_SECONDS = 5.0
 KEPT = 2
 TENANT = "all"
+UNNAMED = timedelta(minutes=1)
+"""Younger ones that the log does not name may be another process's, which is about to name it."""
 _IN_VIEW = ("agents", "tasks", "boards", "inboxes", "checkpoints")
 """What the view calls the kinds of aggregates, in their order."""
 _LOOK_SECONDS = 1.0
@@ -48,7 +50,7 @@ class SnapshotKeeper:
         self,
         view: View,
         aggregates: Sequence[HeldAggregates[Any, Any, Any]],
-        contents: Snapshots,
+        contents: Artifacts,
         naming: Naming,
         now: Callable[[], datetime],
     ) -> None:
@@ -79,7 +81,10 @@ class SnapshotKeeper:
         """Why it could not be; empty when it could."""
         if taken.upto_sequence > log_end:
             return "it is ahead of the log"
-        content = await self._contents.get(TENANT, taken.artifact_sha256)
+        try:
+            content = await self._contents.get(TENANT, taken.artifact_sha256)
+        except Fault as problem:
+            return problem.text
         if content is None:
             return "it is not here, or damaged"
         gc.disable()  # nothing of it is garbage
@@ -151,7 +156,8 @@ class SnapshotKeeper:
         if not await self._naming.name(taken, derived_id("snapshot", sha256, str(upto))):
             _log.info("another process has just taken a snapshot")
         kept = await self._naming.newest(KEPT)
-        await self._contents.keep_only(TENANT, frozenset(each.artifact_sha256 for each in kept))
+        names = frozenset(each.artifact_sha256 for each in kept)
+        await self._contents.keep_only(TENANT, names, (self._now() - UNNAMED).timestamp())
         _log.info("snapshot taken", upto=upto, size_bytes=len(content))
         return taken
 

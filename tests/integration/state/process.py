@@ -13,9 +13,9 @@ KEY = "an internal key for tests"
 
 
 class StateProcess(ServerProcess):
-    """`python -m services.state`; ready when health says so."""
+    """`python -m services.state`; ready when health says so. `more` are settings by their names in the environment."""
 
-    def __init__(self, home: Path, nats_url: str, store_url: str) -> None:
+    def __init__(self, home: Path, nats_url: str, store_url: str, **more: str) -> None:
         port = free_port()
         settings = {
             "PROVOST_HOME": str(home),
@@ -24,6 +24,7 @@ class StateProcess(ServerProcess):
             "PROVOST_STATE_PORT": str(port),
             "PROVOST_METRICS_PORT": "0",
             "PROVOST_INTERNAL_KEY": KEY,
+            **more,
         }
         # `env` sets them for the child alone.
         told = [f"{name}={value}" for name, value in settings.items()]

@@ -1,5 +1,6 @@
 """State from a snapshot is state from the log's beginning; a snapshot that is not good is no snapshot."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -185,10 +186,22 @@ async def test_two_are_kept(tmp_path: Path) -> None:
     log, names = MemoryLog(CODEC), Names()
     head = await a_world(log)
     for number in range(4):
+        for path in tmp_path.rglob("*"):
+            os.utime(path, (0, 0))
         head = await tell(log, "agent", "sre-1", [PacketIssued(packet(f"task-{number}"), at(5))], head)
         await taken(log, tmp_path, names)
     kept = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert kept == {each.artifact_sha256 for each in names.taken[-2:]}
+
+
+async def test_one_that_another_process_is_about_to_name_is_kept(tmp_path: Path) -> None:
+    log, names = MemoryLog(CODEC), Names()
+    await a_world(log)
+    replica = Replica(log, tmp_path, names)
+    sha256 = await replica.contents.hash(b"another's")
+    await replica.contents.put(TENANT, sha256, b"another's")
+    await replica.keeper.take(await replica.follow(0))
+    assert await replica.contents.get(TENANT, sha256) == b"another's"
 
 
 async def test_what_another_program_could_read_is_not_hidden_by_a_snapshot(tmp_path: Path) -> None:
