@@ -5,7 +5,9 @@ SHELL := /usr/bin/env bash
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
-TESTS := tests/unit tests/contract tests/rpc tests/integration tests/e2e tests/chaos
+# The longest first, so that no worker is left with one of them at the end.
+TESTS := tests/chaos tests/e2e tests/integration tests/rpc tests/contract tests/unit
+TEST_WORKERS ?= 2
 export PYTHON
 
 .PHONY: help setup setup-dev run prove-rebuild test test-system check drift gen gen-typescript baseline bench fmt lock clean
@@ -20,7 +22,11 @@ prove-rebuild: setup ## wipe store and ledger, rebuild both from the event log, 
 	@$(BIN)/python -m chassis.embedded --amnesia
 
 test: setup-dev ## every test that needs no system package, against real servers from wheels
-	@$(BIN)/python -m pytest $(TESTS)
+	@failed=; \
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone" $(TESTS) || failed=1; \
+	printf '\n── those that hold a clock to a promise, with nothing beside them\n'; \
+	$(BIN)/python -m pytest -m alone tests/chaos tests/integration || failed=1; \
+	[ -z "$$failed" ]
 
 test-system: setup-dev ## tests that need system packages (names what is missing)
 	@cmp -s requirements/system.lock .venv-system/lock || { rm -rf .venv-system; \

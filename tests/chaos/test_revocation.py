@@ -19,7 +19,7 @@ from tests.chaos.powerless import SURFACES, Inside, said, stopped
 from tests.e2e.embedded.embedded import Embedded
 from tests.fakes.wait import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -85,6 +85,7 @@ async def test_a_signed_permit_opens_and_nothing_else_does(world: World) -> None
     assert (await refused(world, "e2", good)).reason == "PERMIT_MISMATCH"
 
 
+@pytest.mark.alone
 async def test_a_permit_dies_with_its_agents_power(world: World, actuators: ActuatorsProcess) -> None:
     permits = [(await world.decision(f"before-{n}")).permit for n in range(200)]
     revoked = await world.policy.call("RevokeAgent", pb.RevokeAgentRequest(agent_id="sre-1"))

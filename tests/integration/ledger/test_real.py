@@ -71,6 +71,7 @@ async def test_killed_while_it_writes_it_has_no_row_twice_and_none_missing(
     assert (await head_over(ledger, 3000)).tree_size == 3000
 
 
+@pytest.mark.alone
 async def test_an_event_is_visible_soon_after_its_append(ledger: LedgerProcess, events: Connection) -> None:
     await publish(events, plains(10))
     await reached(ledger, 10)

@@ -78,6 +78,7 @@ async def test_all_who_are_there_are_waited_for_and_no_longer(world: World) -> N
     assert one.replica != two.replica
 
 
+@pytest.mark.alone
 async def test_with_nobody_there_nobody_is_waited_for(world: World) -> None:
     await until(world.hearing._knows_everybody, "never knows everybody")
     begun = process.monotonic()
@@ -95,6 +96,7 @@ async def test_who_says_goodbye_is_not_waited_for(world: World) -> None:
     assert heard.silent == ()
 
 
+@pytest.mark.alone
 async def test_who_went_without_a_word_is_named_and_not_waited_for(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
