@@ -16,6 +16,7 @@ from provost.policy.v1 import policy_pb2
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
 from provost.state.v1.state_pb2_grpc import StateServiceStub
 from provost_sdk.agent_calls import AgentCalls, tier_of
+from provost_sdk.decision_calls import DecisionCalls
 from provost_sdk.history_calls import HistoryCalls
 from provost_sdk.log_calls import LogCalls
 from provost_sdk.policy_calls import MODES, PolicyCalls
@@ -34,7 +35,7 @@ RUN_SECONDS = 300.0
 EXPORT_SECONDS = 6 * 3600.0
 
 
-class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls, PolicyCalls, AgentCalls):
+class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls, PolicyCalls, DecisionCalls, AgentCalls):
     """A connection to the gateway at `address` (`host:port`), in the name of `key`; close it, or use `async with`.
 
     Every method raises `ProvostError`; see `provost_sdk.errors`.

@@ -27,12 +27,19 @@ _DOMAIN = "provost"
 
 
 class ProvostError(Exception):
-    """`reason` is for programs, the text for people, `facts` say more."""
+    """`reason` is for programs, the text for people, `facts` say more.
+
+    `retryable`: the same request, with the same request id, may be answered a little later.
+    """
 
     def __init__(self, reason: str, text: str, facts: Mapping[str, str] | None = None) -> None:
         super().__init__(text)
         self.reason = reason
         self.facts = dict(facts or {})
+
+    @property
+    def retryable(self) -> bool:
+        return isinstance(self, Unreachable) or self.reason in ("APPEND_CONFLICT", "RATE_LIMITED")
 
 
 class InvalidRequest(ProvostError):

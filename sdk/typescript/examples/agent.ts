@@ -10,7 +10,7 @@ import { Agent, type Assignment, type Happening, type Proposal, ProvostError } f
 import { Tier } from "../src/gen/provost/policy/v1/policy_pb.js";
 
 const SIGNS = [
-  { cause: "memory_exhausted", sign: /out of memory/i, action: "diagnostics.memory" },
+  { cause: "memory", sign: /out of memory/i, action: "diagnostics.memory" },
   { cause: "disk_full", sign: /no space left on device/i, action: "diagnostics.disk" },
 ] as const;
 

@@ -89,8 +89,9 @@ export function hashLeaf(data: Uint8Array): Uint8Array {
  * What the tree commits to of a message: `provost leaf v1`, the subject, the header lines sorted, an empty line, each
  * ended by CRLF, then the payload's hash; a header block that is none, or too long, stands there as its hash.
  */
-export function leafOf(subject: string, header: Uint8Array, payloadSha256: Uint8Array): Uint8Array {
-  if (subject.includes("\r\n"))
+export function leafOf(subject: string | Uint8Array, header: Uint8Array, payloadSha256: Uint8Array): Uint8Array {
+  const named = Buffer.from(typeof subject === "string" ? new TextEncoder().encode(subject) : subject);
+  if (named.includes("\r\n"))
     throw new NotProved("the subject holds a line break: headers would be hidden in it");
   const block = Buffer.from(header).toString("latin1"); // a character for a byte: they are only moved
   const isBlock = block.startsWith("NATS/1.0\r\n") && block.endsWith("\r\n\r\n");
@@ -98,13 +99,15 @@ export function leafOf(subject: string, header: Uint8Array, payloadSha256: Uint8
     const lines = block.slice("NATS/1.0".length, -2).split("\r\n").slice(1, -1).sort(byBytes);
     const text = lines.map((line) => `${line}\r\n`).join("");
     const leaf = Buffer.concat([
-      Buffer.from(`provost leaf v1\r\n${subject}\r\n`),
-      Buffer.from(`${text}\r\n`, "latin1"),
+      Buffer.from("provost leaf v1\r\n"),
+      named,
+      Buffer.from(`\r\n${text}\r\n`, "latin1"),
       payloadSha256,
     ]);
     if (leaf.length <= MAX_LEAF_BYTES) return leaf;
   }
-  return Buffer.concat([Buffer.from(`provost leaf v1 opaque\r\n${subject}\r\n`), sha256(header), payloadSha256]);
+  const opaque = Buffer.from("provost leaf v1 opaque\r\n");
+  return Buffer.concat([opaque, named, Buffer.from("\r\n"), sha256(header), payloadSha256]);
 }
 
 /** What `PATH(index, D[size])` says the root is, when it is `path`: section 2.1.1. */
