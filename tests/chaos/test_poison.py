@@ -57,7 +57,7 @@ def provost(tmp_path: Path) -> Iterator[Embedded]:
 
 
 async def publish(connection: Connection, subject: str, header: bytes, payload: bytes) -> int:
-    _, answer = await connection.ask(subject, payload, header=header)
+    _, answer = await connection.ask(subject, payload, header=header, timeout_seconds=30)
     told = json.loads(answer)
     assert "error" not in told, told
     return int(told["seq"])

@@ -109,7 +109,7 @@ class Written:
         header = f"NATS/1.0\r\nce-type: provost.state.v1.{name}\r\n\r\n".encode()
         subject = f"evt.{self._tenant}.state.{aggregate}.{key}.{name}"
         payload: bytes = event.SerializeToString()  # type: ignore[attr-defined]
-        _, answer = await self._connection.ask(subject, payload, header=header)
+        _, answer = await self._connection.ask(subject, payload, header=header, timeout_seconds=30)
         assert b'"seq"' in answer, answer
 
 

@@ -157,7 +157,7 @@ class JetStream:
             self.connection.ask = ask  # type: ignore[method-assign]
 
     async def put(self, subject: str, payload: bytes, lines: str) -> int:
-        _, answer = await self.connection.ask(subject, payload, header=block(lines))
+        _, answer = await self.connection.ask(subject, payload, header=block(lines), timeout_seconds=30)
         return int(json.loads(answer)["seq"])
 
     async def be_unreachable(self) -> None:

@@ -89,18 +89,25 @@ class LedgerProcess(ServerProcess):
         """Let no file of the process grow past `n_bytes`: what a full disk looks like to it."""
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (n_bytes, resource.RLIM_INFINITY))
 
-    async def ask(self, method: str, request: Any, *, timeout_seconds: float = 60) -> Any:
-        """Call in the name of an administrator of tenant `default`."""
+    async def ask(
+        self, method: str, request: Any, *, timeout_seconds: float = 60, patient: bool = True
+    ) -> Any:
+        """Call in the name of an administrator of tenant `default`; `patient` waits for a ledger that is away."""
         async with client.channel(self.address, internal_key=KEY) as channel:
-            return await self.call(channel, method, request, timeout_seconds)
+            return await self.call(channel, method, request, timeout_seconds, patient)
 
     async def call(
-        self, channel: grpc.aio.Channel, method: str, request: Any, timeout_seconds: float = 60
+        self,
+        channel: grpc.aio.Channel,
+        method: str,
+        request: Any,
+        timeout_seconds: float = 60,
+        patient: bool = True,
     ) -> Any:
         """As `ask`, over a channel that is there already."""
         call = getattr(LedgerServiceStub(channel), method)
         # A channel to an address that just refused waits a while before it looks again: so does the call.
-        return await call(request, metadata=_METADATA, timeout=timeout_seconds, wait_for_ready=True)
+        return await call(request, metadata=_METADATA, timeout=timeout_seconds, wait_for_ready=patient)
 
     async def ask_all(self, method: str, request: Any, *, timeout_seconds: float = 60) -> list[Any]:
         """Every answer of a stream."""
@@ -121,7 +128,7 @@ async def publish(connection: Connection, messages: Sequence[Message], in_flight
     last = 0
     for at in range(0, len(messages), in_flight):
         asked = [
-            connection.ask(each.subject, each.payload, header=each.header)
+            connection.ask(each.subject, each.payload, header=each.header, timeout_seconds=30)
             for each in messages[at : at + in_flight]
         ]
         for _, answer in await asyncio.gather(*asked):

@@ -71,7 +71,7 @@ def batch(first: int, count: int) -> list[Message]:
 async def publish_batch(connection: Connection, messages: list[Message]) -> int:
     answer = b""
     for each in messages:
-        _, answer = await connection.ask(each.subject, each.payload, header=each.header)
+        _, answer = await connection.ask(each.subject, each.payload, header=each.header, timeout_seconds=30)
     return int(json.loads(answer)["seq"])
 
 
@@ -98,12 +98,14 @@ def said(ledger: LedgerProcess, text: str) -> Callable[[], bool]:
 
 async def refused(connection: Connection) -> bool:
     """Whether the log takes nothing."""
-    status, answer = await connection.ask("evt.default.test.a.b.New", b"", header=b"")
+    status, answer = await connection.ask("evt.default.test.a.b.New", timeout_seconds=30)
     return bool(status) or "error" in json.loads(answer)
 
 
-async def repair(ledger: LedgerProcess, *, dry_run: bool = False) -> pb.RepairLogResponse:
-    answer = await ledger.ask("RepairLog", pb.RepairLogRequest(dry_run=dry_run))
+async def repair(
+    ledger: LedgerProcess, *, dry_run: bool = False, patient: bool = True
+) -> pb.RepairLogResponse:
+    answer = await ledger.ask("RepairLog", pb.RepairLogRequest(dry_run=dry_run), patient=patient)
     assert isinstance(answer, pb.RepairLogResponse)
     return answer
 
@@ -172,7 +174,7 @@ async def test_fault_5_a_repair_that_is_killed_goes_on(
     restore()
     await until(said(own_ledger, "event log fenced"), "the log was not fenced", 20)
     await stream_state(own_events)
-    repairing = asyncio.create_task(repair(own_ledger))
+    repairing = asyncio.create_task(repair(own_ledger, patient=False))
 
     async def begun() -> bool:
         return (await stream_state(own_events)).last > 300
@@ -310,7 +312,7 @@ async def test_fault_7_a_full_log_keeps_nobody_from_reading_and_goes_on_when_the
     taken, n = 100, 101
     while True:
         each = plain(n)
-        _, answer = await events.ask(each.subject, each.payload, header=each.header)
+        _, answer = await events.ask(each.subject, each.payload, header=each.header, timeout_seconds=30)
         told = json.loads(answer)
         if "error" in told:
             assert "maximum bytes exceeded" in told["error"]["description"]

@@ -46,7 +46,7 @@ async def put_packet(connection: Connection, agent_id: str, tenant: str = "defau
     payload = state_events_pb2.PacketIssued(packet=packet).SerializeToString()
     header = b"NATS/1.0\r\nce-type: provost.state.v1.PacketIssued\r\n\r\n"
     _, answer = await connection.ask(
-        f"evt.{tenant}.state.agent.{agent_id}.PacketIssued", payload, header=header
+        f"evt.{tenant}.state.agent.{agent_id}.PacketIssued", payload, header=header, timeout_seconds=30
     )
     assert b'"seq"' in answer, answer
     return int(answer.split(b'"seq":')[1].split(b",")[0].rstrip(b"}").strip())

@@ -48,7 +48,7 @@ async def put(connection: Connection, event: Message, run_id: str, n: int) -> No
     name = event.DESCRIPTOR.full_name
     header = f"NATS/1.0\r\nce-type: {name}\r\nce-id: {run_id}-{n}\r\n\r\n".encode()
     subject = f"evt.default.orchestrator.run.{run_id}.{event.DESCRIPTOR.name}"
-    _, answer = await connection.ask(subject, event.SerializeToString(), header=header)
+    _, answer = await connection.ask(subject, event.SerializeToString(), header=header, timeout_seconds=30)
     assert b'"seq"' in answer, answer
 
 
