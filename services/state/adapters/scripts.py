@@ -1,4 +1,4 @@
-"""The two scripts that change the store, and what they are given.
+"""The script that changes what lies in the store, and what it is given.
 
 Every key is declared, there is no module and no command that Valkey, Redis or DragonflyDB lacks.
 """
@@ -65,16 +65,6 @@ for k = 2, #KEYS do
   end
 end
 return missing
-"""
-
-# KEYS: position, mark. ARGV: what the position must at least be (or empty), what the mark must be (or empty), the new
-# position. Answers 1, or 0 when something has been lost and nothing was changed.
-ADVANCE = """
-local position = redis.call('GET', KEYS[1])
-if ARGV[1] ~= '' and (not position or tonumber(position) < tonumber(ARGV[1])) then return 0 end
-if ARGV[2] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[2] then return 0 end
-if not position or tonumber(position) < tonumber(ARGV[3]) then redis.call('SET', KEYS[1], ARGV[3]) end
-return 1
 """
 
 

@@ -11,10 +11,24 @@ from typing import Any, ParamSpec, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
+from chassis.process import new_id
 from chassis.store import is_cluster
 from chassis.telemetry import get_logger
-from services.state.adapters.scripts import ADVANCE, APPLY, arguments, guard_of
+from services.state.adapters.scripts import APPLY, arguments, guard_of
 from services.state.adapters.shards import shard_marks
+from services.state.adapters.wholeness import (
+    ADVANCE,
+    BEGIN_FILL,
+    CLAIM_WIPE,
+    END_WIPE,
+    FILLINGS,
+    FINISH_FILL,
+    FORMAT,
+    FORMATTED,
+    GENERATION,
+    POSITION,
+    WIPING,
+)
 from services.state.domain.documents import Content, Document, Listing, key_of, tag_of
 from services.state.domain.faults import StoreUnreachable
 from services.state.domain.tables import TABLES
@@ -24,9 +38,6 @@ from services.state.ports import Field, Items, Length, Named, Names, Reading, Ta
 P = ParamSpec("P")
 T = TypeVar("T")
 
-POSITION, MARK = "applied:{log}:position", "applied:{log}:filling"
-FORMAT, FORMATTED = "applied:{log}:format", "2"
-"""How things lie in the store. What an older program has left is not read: it is wiped, and filled from the log."""
 DERIVED = (
     "agent:{*",
     "task:{*",
@@ -39,6 +50,10 @@ DERIVED = (
 GUARDS = "applied:{*"
 _DOCUMENTS_AT_ONCE = 500
 _KEYS_AT_ONCE = 1000
+WIPE_MILLISECONDS = 10_000
+"""So long nobody else wipes or fills when one who wipes says nothing more: it may have been killed."""
+_WIPE_FIRST = _NEED_NOT = 2
+"""What scripts answer."""
 _log = get_logger("state.store")
 
 
@@ -62,6 +77,8 @@ class RedisStore:
         self._shards = shard_marks() if is_cluster(client) else ()
         self._written: dict[Place, int] = {}
         """Up to where this process has written each table: its changes are good for one that is at least as far."""
+        self._generation = ""
+        """Of the store whose position was last asked for, or that was last filled."""
 
     @_reaching
     async def read(self, wants: Sequence[Want]) -> Reading:
@@ -111,36 +128,56 @@ class RedisStore:
 
     @_reaching
     async def position(self) -> int | None:
-        position, formatted = await self._client.mget(POSITION, FORMAT)
+        position, formatted, generation = await self._client.mget(POSITION, FORMAT, GENERATION)
         if position is None or formatted != FORMATTED or not await self._shards_are_whole():
             return None
+        self._generation = str(generation or "")
         return int(position)
 
     @_reaching
     async def advance(self, known: int, to: int) -> bool:
-        return await self._move(str(known), "", to)
+        return bool(await self._call(ADVANCE, [POSITION, GENERATION], [known, self._generation, to]))
 
     @_reaching
     async def begin_fill(self, mark: str) -> None:
-        if await self._client.get(FORMAT) != FORMATTED:
-            await self.wipe()
-            await self._client.set(FORMAT, FORMATTED)
+        begin = [FILLINGS, WIPING, FORMAT], [mark, FORMATTED]
+        begun = await self._call(BEGIN_FILL, *begin)
+        if begun == _WIPE_FIRST:
+            await self._wipe(mark, unless=FORMATTED)
+            begun = await self._call(BEGIN_FILL, *begin)
+        if begun != 1:
+            raise StoreUnreachable  # another wipes it: ask again
         async with self._pipeline() as pipe:
-            for key in (MARK, *self._shards):
+            for key in self._shards:
                 pipe.set(key, mark)
             await pipe.execute()
 
     @_reaching
     async def finish_fill(self, mark: str, to: int) -> bool:
-        return await self._move("", mark, to)
+        generation = await self._call(FINISH_FILL, [FILLINGS, POSITION, GENERATION], [mark, to])
+        if generation is None:
+            return False
+        self._generation = generation
+        return True
 
     @_reaching
     async def wipe(self) -> None:
-        # The position goes first: from then on nobody takes what is left for whole.
-        await self._client.delete(POSITION, MARK, FORMAT)
+        await self._wipe(new_id())
+
+    async def _wipe(self, who: str, *, unless: str = "") -> None:
+        claim = [WIPING, POSITION, FILLINGS, FORMAT], [who, WIPE_MILLISECONDS, unless]
+        claimed = await self._call(CLAIM_WIPE, *claim)
+        if claimed == _NEED_NOT:
+            return
         for pattern in (*DERIVED, GUARDS):
             async for keys in self._keys(pattern):
-                await self._client.delete(*keys)
+                # Guards go last, so that none is left of what is gone.
+                if await self._call(CLAIM_WIPE, claim[0], [who, WIPE_MILLISECONDS, ""]) != 1:
+                    raise StoreUnreachable  # another wipes it
+                if gone := [key for key in keys if key != WIPING]:
+                    await self._client.delete(*gone)
+        if not await self._call(END_WIPE, [WIPING, FORMAT], [who, FORMATTED]):
+            raise StoreUnreachable
 
     @_reaching
     async def dump(self) -> Mapping[str, Content]:
@@ -150,9 +187,9 @@ class RedisStore:
                 found |= await self._contents(keys)
         return found
 
-    async def _move(self, known: str, mark: str, to: int) -> bool:
-        (answer,) = await self._run(ADVANCE, [([POSITION, MARK], [known, mark, to])])
-        return bool(answer)
+    async def _call(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
+        (answer,) = await self._run(script, [(keys, arguments)])
+        return answer
 
     async def _run(self, script: str, calls: Sequence[tuple[list[str], list[Any]]]) -> list[Any]:
         """One answer per call, in one round trip; the script is loaded where it is not known."""

@@ -1,6 +1,7 @@
 """The store's adapter alone: guards, lists, marks, and writers that come late, twice and out of order."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from redis.asyncio import Redis
 from chassis import store
 from kernel.faults import Fault, Unavailable
 from services.state.adapters import RedisStore
+from services.state.adapters.wholeness import FORMATTED
 from services.state.domain.agent import Command
 from services.state.domain.documents import Document, Fields, Listing, comparable, documents
 from services.state.domain.errors import RecordError
@@ -20,6 +22,7 @@ from services.state.domain.view import Part, Place, View
 from services.state.ports import Field, Items, Length, Named, Names, Table, Text, Want
 from tests.fakes.process import free_port
 from tests.fakes.valkey_server import ValkeyServer
+from tests.fakes.wait import until
 from tests.unit.state.worlds import T0, Worked, acquire, advance, at, release
 
 LOCK = Place("default", "sre-1", Part.LOCK)
@@ -141,9 +144,100 @@ async def test_a_fill_that_lost_something_on_the_way_does_not_count(redis: Redis
     await redis.flushall()
     assert not await derived.finish_fill("mine", 5)
     await derived.begin_fill("mine")
-    await derived.begin_fill("another's")
+    await derived.wipe()
     assert not await derived.finish_fill("mine", 5)
-    assert await derived.finish_fill("another's", 5)
+    assert await derived.position() is None
+
+
+async def test_any_number_may_fill_it_at_once_and_none_keeps_another_from_finishing(redis: Redis) -> None:
+    one, other = RedisStore(redis), RedisStore(redis)
+    await one.begin_fill("one's")
+    await other.begin_fill("another's")
+    assert await one.finish_fill("one's", 5)
+    assert await other.finish_fill("another's", 4)
+    assert await one.position() == 5
+    assert not await one.finish_fill("one's", 6), "it is over"
+    assert await one.advance(5, 7)
+    assert await other.advance(4, 8)
+
+
+async def test_nobody_fills_while_another_wipes_and_who_began_before_begins_again(redis: Redis) -> None:
+    wiper, filler = RedisStore(redis), RedisStore(redis)
+    place = Place("default", "sre-1", Part.STATE)
+    await filler.begin_fill("before")
+    await filler.write([Document(place, 5, "s")], T0)
+    inside: list[str] = []
+
+    async def while_it_wipes(*keys: str) -> None:
+        """Between two steps of the wipe."""
+        await real(*keys)
+        if not inside:
+            await filler.write([Document(place, 5, "s")], T0)
+            assert not await filler.finish_fill("before", 5), "what it wrote is being deleted"
+            for begun in (filler.begin_fill("meanwhile"), RedisStore(redis).wipe()):
+                with pytest.raises(Unavailable):
+                    await begun
+            inside.append("seen")
+
+    real, redis.delete = redis.delete, while_it_wipes  # type: ignore[method-assign,assignment]
+    await wiper.wipe()
+    redis.delete = real  # type: ignore[method-assign]
+    assert inside
+    assert await wiper.position() is None
+    await filler.begin_fill("after")
+    await filler.write([Document(place, 5, "s")], T0)
+    assert await filler.finish_fill("after", 5)
+    assert (await filler.read([Text(place)])).values == ["s"], "no guard is left of what was deleted"
+
+
+async def test_two_that_find_it_empty_do_not_wipe_what_the_other_has_filled(redis: Redis) -> None:
+    one, other = RedisStore(redis), RedisStore(redis)
+    place = Place("default", "sre-1", Part.STATE)
+    await one.begin_fill("one's")
+    await one.write([Document(place, 5, "s")], T0)
+    assert await one.finish_fill("one's", 5)
+    await other._wipe("another's", unless=FORMATTED)  # it looked before the first one began
+    assert await one.position() == 5
+
+
+async def test_what_was_written_to_an_earlier_filling_is_not_said_to_be_in_this_one(redis: Redis) -> None:
+    slow, quick = RedisStore(redis), RedisStore(redis)
+    await slow.begin_fill("slow")
+    assert await slow.finish_fill("slow", 5)
+    await slow.write([Document(Place("default", "sre-1", Part.STATE), 9, "s")], T0)
+    await redis.flushall()
+    await quick.begin_fill("quick")
+    assert await quick.finish_fill("quick", 7)
+    assert not await slow.advance(5, 9), "what it wrote went with the store that it was written to"
+    assert await slow.position() == 7
+    assert await slow.advance(7, 9)
+
+
+async def test_who_was_killed_while_it_wiped_keeps_nobody_for_long(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.state.adapters.store.WIPE_MILLISECONDS", 50)
+
+    async def killed(*keys: str) -> None:
+        raise ConnectionError("killed")
+
+    gone = RedisStore(redis)
+    await gone.write([Document(Place("default", "sre-1", Part.STATE), 9, "s")], T0)
+    real, redis.delete = redis.delete, killed  # type: ignore[method-assign,assignment]
+    with pytest.raises(Unavailable):
+        await gone.wipe()
+    redis.delete = real  # type: ignore[method-assign]
+    next_one = RedisStore(redis)
+
+    async def begun() -> bool:
+        with contextlib.suppress(Unavailable):
+            await next_one.begin_fill("next")
+            return True
+        return False
+
+    await until(begun, "nobody may fill the store any more")
+    assert await next_one.dump() == {}, "what was left of the wipe was not wiped"
+    assert await next_one.finish_fill("next", 9)
 
 
 async def test_a_store_that_does_not_answer_is_unavailable() -> None:
