@@ -21,7 +21,9 @@ from chassis.embedded.certs import Certs
 from chassis.embedded.children import Program
 from chassis.embedded.drill import Drill, ask_for_drill
 from chassis.embedded.place import Occupied, Place
+from chassis.embedded.subscribers import ensure_mirrors, of_tenants, tenants_in
 from chassis.embedded.supervisor import StartFailed, Supervisor
+from kernel.faults import Invalid
 
 
 class Settings(ServiceSettings):
@@ -39,6 +41,21 @@ class Settings(ServiceSettings):
     witness: bool = Field(False, alias="PROVOST_WITNESS")
     witness_logs: str = Field("", alias="PROVOST_WITNESS_LOGS")
     ledger_witnesses: str = Field("", alias="PROVOST_LEDGER_WITNESSES")
+    public_events: bool = Field(False, alias="PROVOST_PUBLIC_EVENTS")
+    subscribers: str = Field("", alias="PROVOST_SUBSCRIBERS")
+
+    @field_validator("subscribers")
+    @classmethod
+    def _tenants(cls, value: str, info: ValidationInfo) -> str:
+        try:
+            given = tenants_in(value)
+        except Invalid as fault:
+            raise ValueError(fault.text) from None
+        if given and info.data.get("tls"):
+            raise ValueError(
+                "with PROVOST_TLS readers have certificates: see deploy/nats/subscriber.conf.template"
+            )
+        return value
 
     @field_validator("vault")
     @classmethod
@@ -84,13 +101,17 @@ async def supervise(
     if certs is not None:
         await certs.make()
         settings = settings.model_copy(update=certs.fields())
+    keys_of = place.home / "keys" / "subscribers"
+    outside = of_tenants(tenants_in(settings.subscribers), keys_of, servers.HOST, settings.nats_port)
     witnesses = settings.ledger_witnesses
     if settings.witness:
         witnesses = services.witness_of(settings, witnesses)
     supervisor = Supervisor(
         [
             [
-                servers.nats(place.home, settings.nats_port, made.nats, certs.directory if certs else None),
+                servers.nats(
+                    place.home, settings.nats_port, made.nats, certs.directory if certs else None, outside
+                ),
                 servers.store(place.home, settings.store_port, made.store),
                 *openbao,
                 # Before the ledger, which reads its key when it starts.
@@ -131,6 +152,7 @@ async def supervise(
         await asyncio.wait({asked, starting}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
+            await ensure_mirrors(outside, servers.HOST, settings.nats_port, public=settings.public_events)
             announce()
             supervisor.changed = announce
             if drilling:
@@ -178,6 +200,8 @@ def tell(settings: Settings, made: keys.Keys, place: Place, seconds: float) -> N
     if program.is_relative_to(Path.cwd()):
         program = program.relative_to(Path.cwd())
     watched = f"\n  witness       http://127.0.0.1:{settings.witness_port}" if settings.witness else ""
+    for tenant in tenants_in(settings.subscribers):
+        watched += f"\n  subscribe     {place.home / 'keys/subscribers' / f'{tenant}.url'}   (NATS, of tenant {tenant})"
     watched += f"\n  OpenBao       http://127.0.0.1:{settings.vault_port}" if settings.vault else ""
     example = next(iter(sorted(Path("examples").glob("*.log"))), Path("FILE.log"))
     say(

@@ -4,12 +4,13 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from chassis import files
 from chassis.embedded.children import Program, Ready
+from chassis.embedded.subscribers import OURS, UNNAMED, Subscribers, accounts
 
 HOST = "127.0.0.1"
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024  # what NATS recommends at most
@@ -55,15 +56,24 @@ def store_url(port: int, password: str) -> str:
     return f"redis://:{password}@{HOST}:{port}/0"
 
 
-def nats(home: Path, port: int, password: str, certificates: Path | None = None) -> Program:
+def nats(
+    home: Path,
+    port: int,
+    password: str,
+    certificates: Path | None = None,
+    subscribers: Sequence[Subscribers] = (),
+) -> Program:
     """nats-server with JetStream, its data under `nats/`, listening on loopback.
 
     With `certificates` it speaks TLS alone, shows those of `nats` there, and each client may do what the users of a
-    cluster may.
+    cluster may. With `subscribers` each of those has an account besides ours.
     """
     directory = files.private_directory(home / "nats")
     config = home / "nats.conf"
-    if certificates is None:
+    _move_to_account(directory / "jetstream", OURS if subscribers else UNNAMED)
+    if subscribers:
+        who = accounts(password, subscribers)
+    elif certificates is None:
         who = _ONE_USER.format(password=json.dumps(password))
     else:
         shown = json.dumps(str(certificates / "nats"))[:-1]
@@ -80,6 +90,13 @@ def nats(home: Path, port: int, password: str, certificates: Path | None = None)
     # One processor is enough for what it does here, and threads that look for work would take it from everyone else.
     environment = bare_environment(GOMEMLIMIT=NATS_MEMORY, GOMAXPROCS="1")
     return Program("nats-server", command, _nats_ready(port), environment)
+
+
+def _move_to_account(data: Path, account: str) -> None:
+    """What was kept in the other account is there when subscribers come, or go."""
+    for other in {UNNAMED, OURS} - {account}:
+        if (data / other).is_dir() and not (data / account).exists():
+            (data / other).rename(data / account)
 
 
 def store(home: Path, port: int, password: str) -> Program:
