@@ -46,9 +46,11 @@ LABEL org.opencontainers.image.title="Provost" \
       org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.source="${SOURCE}"
 # What a volume that begins empty takes over from here is whose it is: the file system itself is read-only when it runs.
-RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /var/lib/provost provost \
- && for each in "" /keys /ledger /ledger/signer /ledger/witnessed /artifacts /witness /actuators /vault /tls; do \
-      install -d -m 0700 -o provost -g provost "/var/lib/provost$each"; done
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/provost provost \
+ && for each in "" /keys /ledger /ledger/signer /ledger/witnessed /artifacts /witness /actuators /vault /vault/admin /tls; do \
+      install -d -m 0700 -o provost -g provost "/var/lib/provost$each"; done \
+ && for each in policy state ledger orchestrator actuators agents gateway witness nats store postgres vault operator monitor; do \
+      install -d -m 0700 -o provost -g provost "/var/lib/provost/vault/$each" "/var/lib/provost/tls/$each"; done
 COPY --from=built /opt/provost /opt/provost
 USER 10001:10001
 WORKDIR /var/lib/provost

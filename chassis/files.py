@@ -17,7 +17,7 @@ def create_once(path: Path, content: Callable[[], bytes]) -> None:
     if path.exists():
         return
     private_directory(path.parent)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh = _beside(path)
     _write(fresh, content())
     try:
         os.link(fresh, path)
@@ -29,7 +29,7 @@ def create_once(path: Path, content: Callable[[], bytes]) -> None:
 
 def replace(path: Path, content: bytes) -> None:
     """Put `content` into `path`, mode 0600: readers see the old or the new, also after a crash."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh = _beside(path)
     _write(fresh, content)
     fresh.replace(path)
 
@@ -45,10 +45,18 @@ def read_secret(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def _beside(path: Path) -> Path:
+    """A name that nobody else takes: in containers that share a folder, processes have the same number."""
+    return path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+
+
 def _write(path: Path, content: bytes) -> None:
-    path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink()
+        raise

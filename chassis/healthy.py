@@ -22,6 +22,7 @@ PORTS: Mapping[str, int] = {
     "orchestrator": 7004,
     "actuators": 7005,
     "witness": 7006,
+    "agents": 7007,
 }
 _SAID = ("it says nothing of itself", "serving", "not serving", "it does not know its own service")
 _WHY = b"provost-why"

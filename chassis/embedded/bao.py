@@ -14,7 +14,7 @@ from chassis import files
 from chassis.embedded import servers
 from chassis.embedded.children import Ended, Program
 from chassis.embedded.keys import Keys
-from chassis.vault.bootstrap import bootstrap
+from chassis.vault.bootstrap import bootstrap, initialise
 from chassis.vault.client import Vault
 from chassis.vault.entry import TokenFile
 from chassis.vault.taking import INTERNAL, LOG, STORE
@@ -100,9 +100,7 @@ class _Readied:
     async def _initialise(self) -> None:
         vault = self._vault()
         try:
-            # Its seal opens itself; the shares are for making another root token, which is kept here anyway.
-            made = await vault.write_as("", "sys/init", {"recovery_shares": 1, "recovery_threshold": 1})
-            files.replace(self._root, str(made["root_token"]).encode())
+            await initialise(vault, self._root)
         except Unavailable:
             pass  # it is asked again
         finally:

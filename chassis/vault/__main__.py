@@ -9,7 +9,7 @@ from pathlib import Path
 
 from chassis import process
 from chassis.config import ServiceSettings, load
-from chassis.vault.bootstrap import POLICIES, Postgres, bootstrap
+from chassis.vault.bootstrap import POLICIES, Postgres, bootstrap, initialise
 from chassis.vault.client import Vault
 from chassis.vault.entry import TokenFile, read
 from chassis.vault.taking import INTERNAL, LOG, STORE
@@ -23,7 +23,17 @@ def arguments() -> argparse.Namespace:
         parser.add_argument(name, type=Path, metavar="FILE", help=said, required=required)
 
     file("--token-file", "a token that may do all this, as root's", required=True)
-    parser.add_argument("--roles", type=Path, metavar="DIR", help="where what services log in with is put")
+    parser.add_argument(
+        "--init",
+        action="store_true",
+        help="initialise it when it is new; root's token is put into --token-file",
+    )
+    parser.add_argument(
+        "--roles",
+        type=Path,
+        metavar="DIR",
+        help="where what services log in with is put; {service}: a folder each",
+    )
     parser.add_argument("--policies", type=Path, metavar="DIR", default=POLICIES)
     file("--nats-url-file", "what opens the event log, with its password")
     file("--store-url-file", "what opens the store, with its password")
@@ -42,6 +52,8 @@ async def prepare(settings: ServiceSettings, asked: argparse.Namespace) -> None:
         postgres = Postgres(read(asked.postgres_url_file), asked.postgres_role)
     vault = Vault(settings.vault_url, TokenFile(asked.token_file), settings.vault_ca_file)
     try:
+        if asked.init:
+            await initialise(vault, asked.token_file)
         await vault.start()
         roles = asked.roles or settings.vault_role_id_file.parent
         await bootstrap(vault, settings.within_home(roles), secrets, postgres, asked.policies)

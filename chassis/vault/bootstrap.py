@@ -58,6 +58,21 @@ async def bootstrap(
         await _database(vault, postgres)
 
 
+async def initialise(vault: Vault, token_file: Path) -> None:
+    """Initialise a `vault` that is new and whose seal opens itself; root's token is put into `token_file`. One that was
+    initialised before is left as it is.
+
+    Raises:
+        Unavailable (`VAULT_UNREACHABLE`): it does not answer.
+    """
+    if await vault.initialised():
+        return
+    # The shares open nothing: they are for making another root's token, and that is kept anyway.
+    made = await vault.write_as("", "sys/init", {"recovery_shares": 1, "recovery_threshold": 1})
+    files.private_directory(token_file.parent)
+    files.replace(token_file, str(made["root_token"]).encode())
+
+
 def _texts(directory: Path) -> Mapping[str, str]:
     return {file.stem: file.read_text() for file in sorted(directory.glob("*.hcl"))}
 
@@ -84,8 +99,9 @@ async def _service(vault: Vault, name: str, roles: Path) -> None:
     }
     await vault.write(role, content)
     role_id = ((await vault.read(f"{role}/role-id")) or {})["data"]["role_id"]
-    role_id_file, secret_id_file = (roles / f"{name}.{half}" for half in ("role-id", "secret-id"))
-    files.private_directory(roles)
+    folder = Path(str(roles).format(service=name))
+    role_id_file, secret_id_file = (folder / f"{name}.{half}" for half in ("role-id", "secret-id"))
+    files.private_directory(role_id_file.parent)
     if secret_id_file.exists() and await _is_good(vault, role, secret_id_file.read_text().strip()):
         files.replace(role_id_file, role_id.encode())
         return

@@ -120,6 +120,11 @@ class Vault:
         except exceptions.Forbidden:
             raise Refused(self.url) from None
 
+    async def initialised(self) -> bool:
+        """Whether it ever was. Raises Unavailable (`VAULT_UNREACHABLE`)."""
+        said = await self._call("", lambda client: _answer(client.read("sys/init")) or _NO_ANSWER)
+        return bool(said.get("initialized", (said.get("data") or {}).get("initialized")))
+
     async def delete(self, path: str) -> None:
         """Safe to repeat. Raises as `read` does."""
         await self._as_myself(lambda client: client.delete(path))

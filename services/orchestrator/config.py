@@ -11,6 +11,7 @@ class OrchestratorSettings(ServiceSettings):
     enable_reflection: bool = Field(True, alias="ENABLE_REFLECTION")
     max_reasoning_cycles: int = Field(2, alias="MAX_REASONING_CYCLES", ge=1, le=10)
     target_reasoning_score: float = Field(0.7, alias="TARGET_REASONING_SCORE", ge=0.0, le=1.0)
+    agents_port: int = Field(0, alias="PROVOST_AGENTS_PORT", ge=0, le=65535)
     crew_size: int = Field(8, alias="PROVOST_CREW_SIZE", ge=1, le=64)
 
     llm_endpoint: LlmEndpoint = ""

@@ -7,10 +7,11 @@ from chassis import process
 from chassis.beginning import begun
 from chassis.rpc import LARGE_MESSAGES
 from chassis.rpc.client import channel
+from chassis.rpc.server import Server
 from chassis.tls import certificates
 from provost.orchestrator.v1.orchestrator_pb2_grpc import OrchestratorServiceStub
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
-from services.orchestrator.agents.attach import BuiltInAgent
+from services.orchestrator.agents.attach import BuiltInAgent, keep_health
 from services.orchestrator.agents.rulebook import packaged
 from services.orchestrator.agents.wire import think
 from services.orchestrator.config import OrchestratorSettings
@@ -37,6 +38,10 @@ async def main(stopping: process.Stopping) -> None:
         BuiltInAgent(agent_id, TENANT, policy, orchestrator, think) for agent_id in sorted(settings.crew)
     ]
     working = [asyncio.create_task(agent.work()) for agent in agents]
+    if settings.agents_port:
+        server = Server(settings, "agents", port=settings.agents_port, why=took.why)
+        await server.start()
+        working += [asyncio.create_task(keep_health(agents, server.set_serving))]
     await stopping.wait()
     for task in working:
         task.cancel()

@@ -4,7 +4,7 @@ It goes through the same doors as any agent in any language: a session from poli
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +27,7 @@ Think = Callable[[pb.Task], pb.Proposal]
 VERSION = "heuristic-1"
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
 _FRESH_SHARE = 0.8
+_LOOK_SECONDS = 0.5
 _THOUGHT_AT_ONCE = 64 * 1024  # bytes of a log: milliseconds, and a thread would cost some of its own
 
 
@@ -45,6 +46,7 @@ class BuiltInAgent:
         self._policy = policy
         self._orchestrator = orchestrator
         self._think = think
+        self.attached = False
 
     async def work(self) -> None:
         """Until cancelled, or revoked."""
@@ -106,6 +108,7 @@ class BuiltInAgent:
             async for message in stream:
                 match message.WhichOneof("message"):
                     case "welcome":
+                        self.attached = True
                         log.info("agent attached", agent=self._agent_id)
                         beating = asyncio.create_task(
                             self._beat(outbox, login, message.welcome.heartbeat_seconds)
@@ -117,6 +120,7 @@ class BuiltInAgent:
                     case unknown:
                         log.warning("message not understood", agent=self._agent_id, kind=str(unknown))
         finally:
+            self.attached = False
             stream.cancel()
             ending = [saying, *thinking, *([beating] if beating else [])]
             for each in ending:
@@ -151,6 +155,13 @@ class BuiltInAgent:
                 message="the analysis failed; see the agents' log",
             )
             outbox.put_nowait(pb.AttachAgentRequest(failure=failure))
+
+
+async def keep_health(agents: Sequence[BuiltInAgent], set_serving: Callable[[bool], Awaitable[None]]) -> None:
+    """Until cancelled: say whether anybody is attached."""
+    while True:
+        await set_serving(any(agent.attached for agent in agents))
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _hello(login: _Login) -> pb.AttachAgentRequest:
