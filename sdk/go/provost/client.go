@@ -1,0 +1,195 @@
+// Package provost is a small client for Provost's gRPC front: every call of the protos, with a deadline, a request id, a
+// few tries when nobody answers, and errors that tell their reason; watches that go on where they were; proofs checked
+// with a public key alone.
+package provost
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"io"
+	"math"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	gateway "provost/gen/gateway/v1"
+	ledger "provost/gen/ledger/v1"
+	orchestrator "provost/gen/orchestrator/v1"
+	policy "provost/gen/policy/v1"
+	state "provost/gen/state/v1"
+)
+
+const (
+	maxMessageBytes = 34 * 1024 * 1024
+	tries           = 4
+	firstPause      = 100 * time.Millisecond
+	patience        = 30 * time.Second
+)
+
+// How long calls may take that take longer than others, when the context has no deadline of its own.
+var patienceOf = map[string]time.Duration{
+	"/provost.orchestrator.v1.OrchestratorService/ProcessLog": 5 * time.Minute,
+	"/provost.ledger.v1.LedgerService/AwaitInclusion":         50 * time.Second,
+	"/provost.ledger.v1.LedgerService/VerifyLedger":           10 * time.Minute,
+}
+
+// It waits by itself, and says UNAVAILABLE when the time is up.
+const triedOnce = "/provost.ledger.v1.LedgerService/AwaitInclusion"
+
+// Options of a connection. A CAFile (PEM) makes it encrypted.
+type Options struct {
+	Address string
+	Key     string
+	CAFile  string
+}
+
+// Client offers every service that the gateway passes through. Whatever fails is an *Error.
+type Client struct {
+	Gateway      gateway.GatewayServiceClient
+	Orchestrator orchestrator.OrchestratorServiceClient
+	Policy       policy.PolicyServiceClient
+	State        state.StateServiceClient
+	Ledger       ledger.LedgerServiceClient
+	connection   *grpc.ClientConn
+}
+
+// New is a client that connects when it is first used. Close it.
+func New(options Options) (*Client, error) {
+	security := grpc.WithInsecure()
+	if options.CAFile != "" {
+		trusted, err := credentials.NewClientTLSFromFile(options.CAFile, "")
+		if err != nil {
+			return nil, err
+		}
+		security = grpc.WithTransportCredentials(trusted)
+	}
+	named := func(ctx context.Context) context.Context {
+		if options.Key == "" {
+			return ctx
+		}
+		return metadata.AppendToOutgoingContext(ctx, "x-api-key", options.Key)
+	}
+	connection, err := grpc.Dial(
+		options.Address,
+		security,
+		grpc.WithDefaultCallOptions(
+			grpc.ForceCodec(codec{}), grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes),
+		),
+		grpc.WithUnaryInterceptor(func(
+			ctx context.Context, method string, request, answer interface{},
+			connection *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption,
+		) error {
+			return insist(named(ctx), method, request, func(ctx context.Context) error {
+				return invoke(ctx, method, request, answer, connection, options...)
+			})
+		}),
+		grpc.WithStreamInterceptor(func(
+			ctx context.Context, description *grpc.StreamDesc, connection *grpc.ClientConn, method string,
+			open grpc.Streamer, options ...grpc.CallOption,
+		) (grpc.ClientStream, error) {
+			opened, err := open(named(ctx), description, connection, method, options...)
+			if err != nil {
+				return nil, errorOf(err)
+			}
+			return told{opened}, nil
+		}),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{
+		gateway.NewGatewayServiceClient(connection),
+		orchestrator.NewOrchestratorServiceClient(connection),
+		policy.NewPolicyServiceClient(connection),
+		state.NewStateServiceClient(connection),
+		ledger.NewLedgerServiceClient(connection),
+		connection,
+	}, nil
+}
+
+// Close ends the connection, and every call on it.
+func (c *Client) Close() error { return c.connection.Close() }
+
+// NewRequestID is an id under which a request has one effect, however often it is sent.
+func NewRequestID() string {
+	raw := make([]byte, 16)
+	if _, err := rand.Read(raw); err != nil {
+		panic(err) // no randomness, no safety
+	}
+	return hex.EncodeToString(raw)
+}
+
+func insist(ctx context.Context, method string, request interface{}, call func(context.Context) error) error {
+	identify(request)
+	if _, bounded := ctx.Deadline(); !bounded {
+		longest, known := patienceOf[method]
+		if !known {
+			longest = patience
+		}
+		limited, cancel := context.WithTimeout(ctx, longest)
+		defer cancel()
+		ctx = limited
+	}
+	for tried := 1; ; tried++ {
+		err := call(ctx)
+		if err == nil {
+			return nil
+		}
+		failed := errorOf(err)
+		lost := failed.Kind == Unreachable && failed.Reason != "DEADLINE_EXCEEDED"
+		if !lost || tried == tries || method == triedOnce {
+			return failed
+		}
+		pause := time.NewTimer(time.Duration(float64(firstPause) * math.Pow(2, float64(tried-1))))
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return failed
+		case <-pause.C:
+		}
+	}
+}
+
+// identify gives a request that changes something an id, unless it has one, so that it is safe to send again.
+func identify(request interface{}) {
+	message, ok := request.(proto.Message)
+	if !ok {
+		return
+	}
+	made := message.ProtoReflect()
+	field := made.Descriptor().Fields().ByName("request_id")
+	if field != nil && made.Get(field).String() == "" {
+		made.Set(field, protoreflect.ValueOfString(NewRequestID()))
+	}
+}
+
+// codec speaks the messages of google.golang.org/protobuf: gRPC's own in Debian 12 knows just those of an older library.
+type codec struct{}
+
+func (codec) Name() string { return "proto" }
+func (codec) Marshal(message interface{}) ([]byte, error) {
+	return proto.Marshal(message.(proto.Message))
+}
+func (codec) Unmarshal(data []byte, message interface{}) error {
+	return proto.Unmarshal(data, message.(proto.Message))
+}
+
+type told struct{ grpc.ClientStream }
+
+func (t told) RecvMsg(message interface{}) error {
+	err := t.ClientStream.RecvMsg(message)
+	if err == nil || err == io.EOF {
+		return err
+	}
+	return errorOf(err)
+}
+
+// Status says what is healthy, what lags and by how much; needs no key.
+func (c *Client) Status(ctx context.Context) (*gateway.GetStatusResponse, error) {
+	return c.Gateway.GetStatus(ctx, &gateway.GetStatusRequest{})
+}
