@@ -15,10 +15,12 @@ import grpc.aio
 from chassis import tracing
 from chassis.rpc import SMALL_MESSAGES
 from chassis.rpc.cause import INTERNAL_KEY, Metadata, metadata_of
-from chassis.rpc.faults import fault_of
+from chassis.rpc.explaining import Explaining
+from chassis.rpc.faults import PeerFailed, fault_of
 from chassis.rpc.renewing import RenewedChannel
 from chassis.tls.certificates import Certificates
 from kernel.events import Cause
+from kernel.faults import Fault
 
 Request = TypeVar("Request", contravariant=True)
 Response = TypeVar("Response")
@@ -90,7 +92,10 @@ def channel(
         inner = grpc.aio.insecure_channel(target, options=options)
     else:
         inner = RenewedChannel(target, service, certificates, options)
-    return _KeyedChannel(inner, ((INTERNAL_KEY, internal_key),)) if internal_key else inner
+    if not internal_key:
+        return inner
+    explaining = Explaining(inner, address, service, certificates)
+    return _KeyedChannel(inner, ((INTERNAL_KEY, internal_key),), explaining)
 
 
 async def call(
@@ -123,7 +128,7 @@ async def call(
                 request, timeout=timeout_seconds, metadata=metadata, wait_for_ready=wait_for_ready
             )
     except grpc.aio.AioRpcError as error:
-        raise fault_of(error) from None
+        raise await _explained(method, error) from None
 
 
 async def stream(
@@ -143,9 +148,14 @@ async def stream(
         async for answer in answers:
             yield answer
     except grpc.aio.AioRpcError as error:
-        raise fault_of(error) from None
+        raise await _explained(method, error) from None
     finally:
         answers.cancel()
+
+
+async def _explained(method: Any, error: grpc.aio.AioRpcError) -> Fault | PeerFailed:
+    fault, explaining = fault_of(error), getattr(method, "explaining", None)
+    return fault if explaining is None else await explaining.of(fault)
 
 
 def _options(max_message_bytes: int) -> list[tuple[str, Any]]:
@@ -158,10 +168,8 @@ def _options(max_message_bytes: int) -> list[tuple[str, Any]]:
         ("grpc.initial_reconnect_backoff_ms", 50),
         ("grpc.min_reconnect_backoff_ms", 50),
         ("grpc.max_reconnect_backoff_ms", 1_000),
-        (
-            "grpc.dns_min_time_between_resolutions_ms",
-            1_000,
-        ),  # a new replica is seen when a connection has ended
+        # A new replica is seen when a connection has ended.
+        ("grpc.dns_min_time_between_resolutions_ms", 1_000),
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
@@ -171,9 +179,10 @@ def _options(max_message_bytes: int) -> list[tuple[str, Any]]:
 class _KeyedChannel(grpc.aio.Channel):
     """Adds the internal key to the metadata of every call: an interceptor would cost a task per call."""
 
-    def __init__(self, inner: grpc.aio.Channel, key: Metadata) -> None:
+    def __init__(self, inner: grpc.aio.Channel, key: Metadata, explaining: Explaining) -> None:
         self._inner = inner
         self._key = key
+        self.explaining = explaining
 
     def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
         return self._keyed(method, self._inner.unary_unary(method, *args, **kwargs))
@@ -194,6 +203,7 @@ class _KeyedChannel(grpc.aio.Channel):
             return inner(*args, metadata=(*key, *(metadata or ())), **kwargs)
 
         keyed.__name__ = method.lstrip("/")  # what spans are named after
+        keyed.explaining = self.explaining  # type: ignore[attr-defined]
         return keyed
 
     async def close(self, grace: float | None = None) -> None:

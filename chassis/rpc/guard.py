@@ -9,6 +9,7 @@ import contextlib
 import hmac
 import inspect
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
@@ -17,6 +18,7 @@ import grpc.aio
 from chassis import metrics, process, telemetry, tracing
 from chassis.rpc.cause import CORRELATION, INTERNAL_KEY, TENANT, TRACEPARENT, read_metadata
 from chassis.rpc.faults import Answer, answer_of
+from chassis.rpc.peers import Callers
 from kernel.faults import Fault, Invalid, Unauthenticated, Unavailable
 
 # Generic in their stubs only.
@@ -34,11 +36,19 @@ class Guard:
     """Wraps method handlers.
 
     `internal_key` empty means that the handlers authenticate their callers themselves (the gateway's front does).
-    `unary_seconds` is how long a unary call may take whose caller set no deadline.
+    `unary_seconds` is how long a unary call may take whose caller set no deadline. `callers` knows who may call what,
+    by their certificates; None: they show none.
     """
 
-    def __init__(self, internal_key: str = "", unary_seconds: float = 30.0, tell: Tell | None = None) -> None:
+    def __init__(
+        self,
+        internal_key: str = "",
+        unary_seconds: float = 30.0,
+        tell: Tell | None = None,
+        callers: Callers | None = None,
+    ) -> None:
         self._tell = tell
+        self._callers = callers
         self._key = internal_key.encode()
         self._unary_seconds = unary_seconds
         self._streams: set[asyncio.Task[Any]] = set()
@@ -86,7 +96,12 @@ class Guard:
             await asyncio.sleep(0.01)
 
     def _unary(self, method: str, behaviour: Callable[..., Any], parse: Parse) -> Callable[..., Any]:
-        calls, admit, seconds, tell = metrics.calls(method), self._admit, self._unary_seconds, self._tell
+        calls, admit, seconds, tell = (
+            metrics.calls(method),
+            partial(self._admit, method),
+            self._unary_seconds,
+            self._tell,
+        )
         monotonic = process.monotonic
 
         async def unary(raw: bytes, context: Context) -> Any:
@@ -117,7 +132,7 @@ class Guard:
             started = monotonic()
             self._in_flight += 1
             try:
-                self._admit(context)
+                self._admit(method, context)
                 answer = await behaviour(requests, context)
             except BaseException as error:  # noqa: BLE001
                 await self._refuse(method, context, error, calls, started)
@@ -140,7 +155,7 @@ class Guard:
             assert task is not None
             self._streams.add(task)
             try:
-                self._admit(context)
+                self._admit(method, context)
                 if self._draining:
                     raise _shutting_down()
                 request = given if parse is None else parse(given)
@@ -161,7 +176,9 @@ class Guard:
 
         return _traced(method, streaming) if tracing.enabled() else streaming
 
-    def _admit(self, context: Context) -> None:
+    def _admit(self, method: str, context: Context) -> None:
+        if self._callers is not None:
+            self._callers.check(method, context)
         metadata = read_metadata(context)
         if self._key:
             if not hmac.compare_digest(metadata.get(INTERNAL_KEY, "").encode(), self._key):

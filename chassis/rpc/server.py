@@ -20,6 +20,7 @@ from chassis import metrics, telemetry
 from chassis.config import ServiceSettings
 from chassis.rpc import SMALL_MESSAGES
 from chassis.rpc.guard import LAST_WORDS_SECONDS, Guard, Handler, Tell
+from chassis.rpc.peers import MAY_CALL, Callers, Methods
 from chassis.rpc.waiting import Health
 from chassis.tls import certificates
 from chassis.tls.rpc import server_credentials
@@ -52,6 +53,7 @@ class Server:
         port: int | None = None,
         tell: Tell | None = None,
         why: Callable[[], str] = str,
+        may_call: Mapping[str, Mapping[str, Methods]] = MAY_CALL,
     ) -> None:
         key = settings.internal_key.get_secret_value() if check_internal_key else ""
         if check_internal_key and not key:
@@ -61,7 +63,7 @@ class Server:
         self._certificates = certificates.of(settings, service) if check_internal_key else None
         self._setting = f"PROVOST_{service.upper()}_PORT"
         self._grace_seconds = settings.shutdown_seconds
-        self._guard = Guard(key, unary_seconds, tell)
+        self._guard = Guard(key, unary_seconds, tell, Callers(may_call) if self._certificates else None)
         self._services: list[str] = []
         self._told_ready = False
         self._health = Health(why)

@@ -93,12 +93,19 @@ class Peer:
                 if not _is_away(error):
                     raise
             if process.monotonic() + _PAUSE_SECONDS >= until:
+                await self._explain()
                 raise self.unreachable()
             await asyncio.sleep(_PAUSE_SECONDS)
             await self._come_back(until)
 
     def unreachable(self) -> Unavailable:
         return Unavailable("PEER_UNREACHABLE", f"{self.name} does not answer; try again", peer=self.name)
+
+    async def _explain(self) -> None:
+        """Have the log say why, when it is about certificates: those outside need not know."""
+        explaining = getattr(self.channel, "explaining", None)
+        if explaining is not None:
+            await explaining.why()
 
     async def _come_back(self, until: float) -> None:
         state = self.channel.get_state(try_to_connect=True)

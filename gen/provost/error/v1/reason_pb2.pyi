@@ -64,6 +64,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_INTERNAL_KEY_REFUSED: _Reason.ValueType  # 49
     REASON_WRAPPING_TOKEN_INVALID: _Reason.ValueType  # 50
     REASON_VAULT_UNREACHABLE: _Reason.ValueType  # 51
+    REASON_CALLER_NOT_ALLOWED: _Reason.ValueType  # 52
     REASON_AGENT_UNKNOWN: _Reason.ValueType  # 60
     """Agents."""
     REASON_AGENT_ALREADY_REGISTERED: _Reason.ValueType  # 61
@@ -224,6 +225,7 @@ REASON_RATE_LIMITED: Reason.ValueType  # 48
 REASON_INTERNAL_KEY_REFUSED: Reason.ValueType  # 49
 REASON_WRAPPING_TOKEN_INVALID: Reason.ValueType  # 50
 REASON_VAULT_UNREACHABLE: Reason.ValueType  # 51
+REASON_CALLER_NOT_ALLOWED: Reason.ValueType  # 52
 REASON_AGENT_UNKNOWN: Reason.ValueType  # 60
 """Agents."""
 REASON_AGENT_ALREADY_REGISTERED: Reason.ValueType  # 61
