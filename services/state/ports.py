@@ -121,7 +121,7 @@ class Store(Protocol):
         ...
 
     async def begin_fill(self, mark: str) -> None:
-        """Set a mark of one's own, before the store is filled from nothing."""
+        """Set a mark of one's own, before the store is filled from nothing. Any number may fill it at once."""
         ...
 
     async def finish_fill(self, mark: str, to: int) -> bool:
@@ -129,7 +129,7 @@ class Store(Protocol):
         ...
 
     async def wipe(self) -> None:
-        """Remove everything of state, and nothing else."""
+        """Remove everything of state, and nothing else. All marks are lost, and none can be set before it is done."""
         ...
 
     async def dump(self) -> Mapping[str, Content]:
