@@ -9,6 +9,7 @@ from provost_sdk.cli import (
     certs,
     checking,
     erasing,
+    events,
     exporting,
     following,
     history,
@@ -62,6 +63,9 @@ ledger.app.command("repair-log")(repairing.repair_log)
 ledger.app.command("export")(exporting.export)
 ledger.app.command("erase")(erasing.erase)
 ledger.app.command("erasures")(erasing.erasures)
+app.add_typer(
+    events.app, name="events", help="Events as they come, and as they came, for programs and people."
+)
 app.add_typer(runs.app, name="runs", help="Runs: what came of them.")
 app.add_typer(approvals.app, name="approvals", help="What waits for a person, and the answer to it.")
 app.add_typer(agents.app, name="agents", help="Agents: who they are, and the end of their power.")

@@ -167,7 +167,14 @@ class Watch:
     def leave(self) -> None:
         """Say how to go on."""
         if self._cursor:
-            _aside(f"to go on: --cursor {self._cursor}")
+            _aside(f"to go on: {self._place()}")
+
+    def _place(self) -> str:
+        return f"--cursor {self._cursor}"
+
+    def _enough(self, answer: Any) -> bool:
+        """Whether there is nothing more to wait for behind `answer`."""
+        return False
 
     async def _once(self, provost: "Provost") -> bool:
         """One connection; whether enough was shown."""
@@ -184,9 +191,11 @@ class Watch:
                 for event in answer.events:
                     self._show(event)
                     self._shown += 1
-                    if self._shown == self._limit:
+                    if 0 < self._limit <= self._shown:
                         return True
                 self._cursor = answer.cursor
+                if self._enough(answer):
+                    return True
 
     def _show(self, event: "ledger_pb2.LedgerEvent") -> None:
         from provost_sdk.cli.show import inert
