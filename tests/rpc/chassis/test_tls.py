@@ -153,7 +153,7 @@ async def test_renewed_certificates_are_taken_up_and_no_call_in_flight_is_lost(
     go_on, held = asyncio.Event(), asyncio.Event()
 
     async def say(request: StringValue, context: Context) -> StringValue:
-        shown.append(context.auth_context()["x509_pem_cert"][0])
+        shown.extend(context.auth_context()["x509_pem_cert"])
         if request.value == "hold":
             held.set()
             await go_on.wait()
