@@ -1,9 +1,12 @@
 """The time machine on a real nats-server: a process of its own decides what is recorded again, and tells what flips."""
 
 import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import grpc.aio
@@ -18,6 +21,7 @@ from kernel.events import Cause
 from kernel.faults import Invalid
 from kernel.ports import Seal
 from provost.policy.v1 import policy_pb2 as pb
+from services.policy.adapters.simulating.frames import HEAD_BYTES, PROGRESS, head_of
 from services.policy.adapters.simulating.running import ChildSimulations
 from services.policy.domain.action import Mode
 from services.policy.domain.approval import ApprovalRequested, ApprovalUsed
@@ -319,6 +323,31 @@ async def test_what_is_sealed_is_opened_and_what_is_erased_is_left_out(
         "OUT_OF_SCOPE",
     )
     assert (last.totals.decisions, last.totals.left_out) == (2, {"erased": 1})
+
+
+async def test_what_it_logs_does_not_come_between_what_it_tells(
+    nats_server: NatsServer, events: Connection, key_file: Path
+) -> None:
+    await Written(events).agent(an_agent())
+    asked = {
+        "nats_url": nats_server.url,
+        "sealing_key_file": str(key_file),
+        "tls_files": [],
+        "simulation": asdict(Simulation(TENANT, NO_CHECKS)),
+    }
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.policy.adapters.simulating",
+        stdin=PIPE, stdout=PIPE, stderr=PIPE,
+    )  # fmt: skip
+    told, logged = await child.communicate(json.dumps(asked).encode() + b"\n")
+    await call(events, f"STREAM.DELETE.{KEYS}")
+    kinds = []
+    while told:
+        kind, length = head_of(told[:HEAD_BYTES])
+        kinds.append(kind)
+        told = told[HEAD_BYTES + length :]
+    assert set(kinds) == {PROGRESS}
+    assert b"nats connection closed" in logged
 
 
 async def test_a_set_that_could_not_go_live_is_told_with_its_place(simulations: ChildSimulations) -> None:

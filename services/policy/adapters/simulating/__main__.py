@@ -6,6 +6,7 @@ it yields the processor to them.
 """
 
 import json
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -18,8 +19,8 @@ from chassis.eventlog.wire import Connection
 from chassis.tls import certificates
 from chassis.tls.contexts import client_context
 from kernel.faults import Fault, Invalid
-from services.policy.adapters.simulating.frames import FAULT
-from services.policy.adapters.simulating.simulation import Simulating, say
+from services.policy.adapters.simulating.frames import FAULT, frame
+from services.policy.adapters.simulating.simulation import Say, Simulating
 from services.policy.domain.flips import Simulation
 
 
@@ -31,7 +32,20 @@ def asked_of(told: dict[str, Any]) -> Simulation:
     return Simulation(**(told | times))
 
 
+def teller() -> Say:
+    """Says frames on standard output, which is theirs alone from here on; what is logged goes to policy's log."""
+    frames = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def say(kind: bytes, body: bytes) -> None:
+        frames.write(frame(kind, body))
+        frames.flush()
+
+    return say
+
+
 async def main(_stopping: process.Stopping) -> None:
+    say = teller()
     told = json.loads(sys.stdin.buffer.readline())
     connection: Connection | None = None
     try:
@@ -43,7 +57,7 @@ async def main(_stopping: process.Stopping) -> None:
             inbox_prefix="_INBOX.policy",
         )
         keys = await NatsSubjectKeys(connection, Path(told["sealing_key_file"]), "simulation").start()
-        simulating = Simulating(asked_of(told["simulation"]), keys)
+        simulating = Simulating(asked_of(told["simulation"]), keys, say)
         await simulating.run(connection)
         await keys.stop()
     except Fault as fault:

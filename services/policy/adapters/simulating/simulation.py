@@ -1,7 +1,6 @@
 """One simulation: reads the log to where its end is now, decides again what is recorded, tells what flips."""
 
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from chassis import process
 from chassis.eventlog.feed import FeedBroken
@@ -14,7 +13,7 @@ from kernel.faults import Unavailable
 from services.policy.adapters.policyset_yaml import YamlPolicySets
 from services.policy.adapters.rego import RegoRules
 from services.policy.adapters.simulating.deciding import Deciding
-from services.policy.adapters.simulating.frames import PROGRESS, frame
+from services.policy.adapters.simulating.frames import PROGRESS
 from services.policy.adapters.simulating.history import History, filters
 from services.policy.adapters.simulating.opening import opened
 from services.policy.domain.flips import Flip, Simulated, Simulation, Tally, Then
@@ -26,13 +25,17 @@ TELL_SECONDS = 0.25
 MOST_TOLD_TOGETHER = 100
 TRIES = 5
 
+Say = Callable[[bytes, bytes], None]
+"""Tells one thing, of a kind, to who asked."""
+
 
 class Simulating:
     """One simulation, from the beginning of the log to where its end is now."""
 
-    def __init__(self, asked: Simulation, keys: NatsSubjectKeys) -> None:
+    def __init__(self, asked: Simulation, keys: NatsSubjectKeys, say: Say) -> None:
         self._asked = asked
         self._keys = keys
+        self._say = say
         self._began = self._told = 0.0
         self._tally = Tally()
         reader = YamlPolicySets()
@@ -95,14 +98,9 @@ class Simulating:
         self._untold = []
         for n, part in enumerate(parts):
             said = Simulated(part, totals, done and n == len(parts) - 1)
-            say(PROGRESS, SIMULATED.to_message(said).SerializeToString())
+            self._say(PROGRESS, SIMULATED.to_message(said).SerializeToString())
 
 
 def _parts(flips: list[Flip]) -> Iterator[tuple[Flip, ...]]:
     for at in range(0, len(flips), MOST_TOLD_TOGETHER):
         yield tuple(flips[at : at + MOST_TOLD_TOGETHER])
-
-
-def say(kind: bytes, body: bytes) -> None:
-    sys.stdout.buffer.write(frame(kind, body))
-    sys.stdout.buffer.flush()
