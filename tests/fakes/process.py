@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
-READY_SECONDS = 15.0
+READY_SECONDS = 40.0
 _PORTS = range(10_240, 32_768)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 
 async def until(
-    fact: Callable[[], bool | Awaitable[bool]], otherwise: str, timeout_seconds: float = 15.0
+    fact: Callable[[], bool | Awaitable[bool]], otherwise: str, timeout_seconds: float = 30.0
 ) -> None:
     """Wait until `fact` holds; fail saying `otherwise`."""
     end = time.monotonic() + timeout_seconds
