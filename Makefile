@@ -54,14 +54,18 @@ check: setup-dev ## format, lint, types, walls between rooms, protos: exactly wh
 drift: setup-dev ## say whether gen/ is what protos/ render to (part of check)
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(MAKE) -s render OUT="$$fresh" >/dev/null; \
-	diff -rq --exclude=__pycache__ gen "$$fresh" || { echo "gen/ is not what protos/ render to: run make gen and commit."; exit 1; }
+	diff -rq --exclude=__pycache__ gen "$$fresh" || { echo "gen/ is not what protos/ render to: run make gen and commit."; exit 1; }; \
+	$(BIN)/python -m services.ledger.asyncapi "$$fresh/asyncapi.yaml"; \
+	diff -q docs/asyncapi.yaml "$$fresh/asyncapi.yaml" || { echo "docs/asyncapi.yaml is old: run make gen and commit."; exit 1; }
 
-gen: setup-dev ## render protos/ into gen/ (python and type stubs)
+gen: setup-dev ## render protos/ into gen/ (python and type stubs) and docs/asyncapi.yaml, and for TypeScript where its packages are installed
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(MAKE) -s render OUT="$$fresh"; \
 	mkdir -p gen; cp -r "$$fresh"/. gen/; \
 	{ diff -rq --exclude=__pycache__ gen "$$fresh" || true; } | awk '/^Only in gen/ { sub(/:$$/, "", $$3); print $$3 "/" $$4 }' | xargs -r rm -rv; \
 	echo "gen/ holds $$(find gen -name '*_pb2.py' | wc -l) rendered protos."
+	@$(BIN)/python -m services.ledger.asyncapi
+	@[ ! -x sdk/typescript/node_modules/.bin/protoc-gen-es ] || exec $(MAKE) gen-typescript
 
 # Not for people: `make gen` and `make drift` render with it. OUT is where to.
 .PHONY: render
