@@ -3,7 +3,7 @@
  *
  *     PROVOST_ADDRESS=127.0.0.1:7000 PROVOST_ROLE_ID=… PROVOST_SECRET_ID=… bun examples/agent.ts
  *
- * Ctrl-C stops it gracefully. When it is revoked, it says why and ends with code 3.
+ * Or PROVOST_WRAPPING_TOKEN instead of role and secret: it is good for one start. Ctrl-C stops it gracefully. When it is revoked, it says why and ends with code 3.
  */
 
 import { Agent, type Assignment, type Happening, type Proposal, ProvostError } from "../src/index.js";
@@ -52,11 +52,12 @@ function told(happening: Happening): void {
   console.log(JSON.stringify({ what, ...said }));
 }
 
-const { PROVOST_ADDRESS, PROVOST_CA_FILE, PROVOST_ROLE_ID = "", PROVOST_SECRET_ID = "" } = process.env;
+const { PROVOST_ADDRESS, PROVOST_CA_FILE, PROVOST_WRAPPING_TOKEN: wrappingToken } = process.env;
+const { PROVOST_ROLE_ID: roleId = "", PROVOST_SECRET_ID: secretId = "" } = process.env;
 const agent = new Agent({
   ...(PROVOST_ADDRESS ? { address: PROVOST_ADDRESS } : {}),
   ...(PROVOST_CA_FILE ? { caFile: PROVOST_CA_FILE } : {}),
-  credentials: { roleId: PROVOST_ROLE_ID, secretId: PROVOST_SECRET_ID },
+  credentials: wrappingToken ? { wrappingToken } : { roleId, secretId },
   version: "example-1",
   think,
   told,

@@ -35,10 +35,15 @@ export class Assignment {
     return {
       evidenceId: `line-${line}`,
       line: BigInt(line),
-      text: inert(text).slice(0, MOST_CHARACTERS).toWellFormed(),
+      text: cut(inert(text)),
       sha256: createHash("sha256").update(text).digest("hex"),
     };
   }
+}
+
+/** No longer than Provost keeps it, and no half of a character. */
+function cut(text: string): string {
+  return text.slice(0, MOST_CHARACTERS).replace(/\p{Surrogate}$/u, "");
 }
 
 /** Control and format characters as their escapes, so that a terminal obeys nothing of it. */

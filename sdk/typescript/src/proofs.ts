@@ -164,7 +164,7 @@ function madeOf(encoded: string): Omit<ProvedEvent, "index" | "head"> {
     throw new NotProved(wrong);
   }
   const { subject, header, payload, payload_sha256: hash } = given ?? {};
-  if (typeof subject !== "string" || !subject.isWellFormed() || typeof header !== "string") throw new NotProved(wrong);
+  if (typeof subject !== "string" || /\p{Surrogate}/u.test(subject) || typeof header !== "string") throw new NotProved(wrong);
   const made = { subject, header: fromBase64(header, "the header block") };
   if (typeof payload === "string") {
     const raw = fromBase64(payload, "the payload");
