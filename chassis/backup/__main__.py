@@ -35,8 +35,8 @@ async def main(_: process.Stopping) -> None:
     connection = await connect(
         settings.nats_url,
         name="backup",
-        tls=client_context(certificates.of(settings, "backup")),
-        inbox_prefix="_INBOX.backup",
+        tls=client_context(certificates.of(settings, "operator")),
+        inbox_prefix="_INBOX.operator",
     )
     try:
         for stream in (*(asked.stream or (EVENTS,)), *((KEYS,) if asked.with_keys else ())):

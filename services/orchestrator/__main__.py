@@ -9,7 +9,6 @@ from chassis.eventlog.opened import opened
 from chassis.rpc import LARGE_MESSAGES
 from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
-from chassis.tls import certificates
 from provost.orchestrator.v1.orchestrator_pb2_grpc import add_OrchestratorServiceServicer_to_server
 from services.orchestrator import handlers
 from services.orchestrator.adapters.knowledge import SqliteKnowledge
@@ -27,8 +26,7 @@ async def main(stopping: process.Stopping) -> None:
     nats, keys = await opened(settings, "orchestrator")
     runs = HeldAggregates(RUN, JetStreamLog(nats, EVENTS, source="provost/orchestrator"), EVENTS)
     knowledge, privacy = SqliteKnowledge(settings.knowledge, keys), SubjectPrivacy(keys)
-    own = certificates.of(settings, "orchestrator")
-    at = peers_at(settings.address, settings.internal_key.get_secret_value(), handlers.ACTOR, own)
+    at = peers_at(settings, handlers.ACTOR)
     crew = handlers.AttachedCrew(lambda _tenant, agent_id: agent_id in settings.crew)
     thinking = handlers.Reasoning(*settings.reasoning)
     conductor, service = handlers.orchestration(

@@ -50,11 +50,8 @@ async def main(stopping: process.Stopping) -> None:
     await losing.start()
     await server.set_serving(True)
     await stopping.wait()
-    await server.stop()
-    await losing.stop()
-    await follower.stop()
-    await connection.close()
-    await took.stop()
+    for end in (server.stop, losing.stop, follower.stop, connection.close, took.stop):
+        await end()
 
 
 if __name__ == "__main__":
