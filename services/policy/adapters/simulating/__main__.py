@@ -6,7 +6,6 @@ it yields the processor to them.
 """
 
 import json
-import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -19,8 +18,8 @@ from chassis.eventlog.wire import Connection
 from chassis.tls import certificates
 from chassis.tls.contexts import client_context
 from kernel.faults import Fault, Invalid
-from services.policy.adapters.simulating.frames import FAULT, frame
-from services.policy.adapters.simulating.simulation import Say, Simulating
+from services.policy.adapters.simulating.frames import FAULT, teller
+from services.policy.adapters.simulating.simulation import Simulating
 from services.policy.domain.flips import Simulation
 
 
@@ -32,21 +31,8 @@ def asked_of(told: dict[str, Any]) -> Simulation:
     return Simulation(**(told | times))
 
 
-def teller() -> Say:
-    """Says frames on standard output, which is theirs alone from here on; what is logged goes to policy's log."""
-    frames = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-
-    def say(kind: bytes, body: bytes) -> None:
-        frames.write(frame(kind, body))
-        frames.flush()
-
-    return say
-
-
 async def main(_stopping: process.Stopping) -> None:
-    say = teller()
-    told = json.loads(sys.stdin.buffer.readline())
+    say, told = teller(), json.loads(sys.stdin.buffer.readline())
     connection: Connection | None = None
     try:
         files = [Path(each) for each in told["tls_files"]]

@@ -1,6 +1,6 @@
 """One simulation: reads the log to where its end is now, decides again what is recorded, tells what flips."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from chassis import process
 from chassis.eventlog.feed import FeedBroken
@@ -13,7 +13,7 @@ from kernel.faults import Unavailable
 from services.policy.adapters.policyset_yaml import YamlPolicySets
 from services.policy.adapters.rego import RegoRules
 from services.policy.adapters.simulating.deciding import Deciding
-from services.policy.adapters.simulating.frames import PROGRESS
+from services.policy.adapters.simulating.frames import PROGRESS, Say
 from services.policy.adapters.simulating.history import History, filters
 from services.policy.adapters.simulating.opening import opened
 from services.policy.domain.flips import Flip, Simulated, Simulation, Tally, Then
@@ -24,9 +24,6 @@ from services.policy.wire.simulating import SIMULATED
 TELL_SECONDS = 0.25
 MOST_TOLD_TOGETHER = 100
 TRIES = 5
-
-Say = Callable[[bytes, bytes], None]
-"""Tells one thing, of a kind, to who asked."""
 
 
 class Simulating:
