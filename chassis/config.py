@@ -90,6 +90,8 @@ class ServiceSettings(BaseSettings):
     tls_cert_file: Path | None = Field(None, alias="PROVOST_TLS_CERT_FILE")
     tls_key_file: Path | None = Field(None, alias="PROVOST_TLS_KEY_FILE")
     tls_ca_file: Path | None = Field(None, alias="PROVOST_TLS_CA_FILE")
+    gateway_tls_cert_file: Path | None = Field(None, alias="PROVOST_GATEWAY_TLS_CERT_FILE")
+    gateway_tls_key_file: Path | None = Field(None, alias="PROVOST_GATEWAY_TLS_KEY_FILE")
     connection_seconds: float | None = Field(None, alias="PROVOST_CONNECTION_SECONDS", ge=0, le=86_400)
 
     vault_url: str = Field("", alias="VAULT_URL")
@@ -166,7 +168,15 @@ class ServiceSettings(BaseSettings):
             raise ValueError(
                 "PROVOST_TLS_CERT_FILE, PROVOST_TLS_KEY_FILE and PROVOST_TLS_CA_FILE: set all or none"
             )
+        if (self.gateway_tls_cert_file is None) != (self.gateway_tls_key_file is None):
+            raise ValueError("PROVOST_GATEWAY_TLS_CERT_FILE and PROVOST_GATEWAY_TLS_KEY_FILE belong together")
         return self
+
+    def gateway_files(self) -> tuple[Path, Path] | None:
+        """Certificate and key that the gateway shows to callers; None: it speaks to them in the clear."""
+        if self.gateway_tls_cert_file is None or self.gateway_tls_key_file is None:
+            return None
+        return self.within_home(self.gateway_tls_cert_file), self.within_home(self.gateway_tls_key_file)
 
     def tls_files(self, service: str) -> tuple[Path, Path, Path] | None:
         """Certificate, key and authority of `service`; None: it speaks no TLS."""
@@ -208,7 +218,7 @@ class ServiceSettings(BaseSettings):
 
 
 # What the command line reads from the environment, and no process.
-CLIENT_NAMES: frozenset[str] = frozenset({"PROVOST_ADDRESS", "PROVOST_API_KEY"})
+CLIENT_NAMES: frozenset[str] = frozenset({"PROVOST_ADDRESS", "PROVOST_API_KEY", "PROVOST_CA_FILE"})
 
 # Every PROVOST_ name that means something to some process, so that a misspelt one is noticed. A test holds this
 # against all settings classes.
@@ -224,6 +234,8 @@ KNOWN_NAMES: frozenset[str] = frozenset(
         "PROVOST_CREW_SIZE",
         "PROVOST_GATEWAY_ADDRESS",
         "PROVOST_GATEWAY_PORT",
+        "PROVOST_GATEWAY_TLS_CERT_FILE",
+        "PROVOST_GATEWAY_TLS_KEY_FILE",
         "PROVOST_HOME",
         "PROVOST_HTTP_PORT",
         "PROVOST_INTERNAL_KEY",

@@ -8,7 +8,7 @@ from grpc_health.v1 import health_pb2
 
 from chassis.config import ServiceSettings
 from chassis.tls import certificates
-from chassis.tls.rpc import channel_credentials
+from chassis.tls.rpc import channel_credentials, first_name
 
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.initial_reconnect_backoff_ms", 20),
@@ -24,7 +24,9 @@ class Itself:
     def __init__(self, settings: ServiceSettings, service: str, host: str = "127.0.0.1") -> None:
         self._at = f"{host}:{settings.port(service)}"
         self._service = service
-        self._certificates = None if service == "gateway" else certificates.of(settings, service)
+        self._certificates = (
+            certificates.of_gateway(settings) if service == "gateway" else certificates.of(settings, service)
+        )
         self._channel: grpc.aio.Channel | None = None
         self._generation = 0
 
@@ -52,7 +54,8 @@ class Itself:
         material = self._certificates.current()
         if self._channel is None or material.generation != self._generation:
             await self.close()
-            named = [*_OPTIONS, ("grpc.ssl_target_name_override", self._service)]
+            name = self._service if material.authority else first_name(material)
+            named = [*_OPTIONS, ("grpc.ssl_target_name_override", name)]
             self._channel = grpc.aio.secure_channel(self._at, channel_credentials(material), options=named)
             self._generation = material.generation
         return self._channel

@@ -23,6 +23,7 @@ from chassis.rpc.guard import LAST_WORDS_SECONDS, Guard, Handler, Tell
 from chassis.rpc.peers import MAY_CALL, Callers, Methods
 from chassis.rpc.waiting import Health
 from chassis.tls import certificates
+from chassis.tls.certificates import of_gateway
 from chassis.tls.rpc import server_credentials
 
 Servicer = TypeVar("Servicer")
@@ -60,10 +61,15 @@ class Server:
             raise ValueError("PROVOST_INTERNAL_KEY is not set: this port would be open to everyone")
         self.port = settings.port(service) if port is None else port
         self._host = settings.listen_host
-        self._certificates = certificates.of(settings, service) if check_internal_key else None
+        self._mutual = bool(key)
+        self._certificates = (
+            certificates.of(settings, service) if check_internal_key else of_gateway(settings)
+        )
         self._setting = f"PROVOST_{service.upper()}_PORT"
         self._grace_seconds = settings.shutdown_seconds
-        self._guard = Guard(key, unary_seconds, tell, Callers(may_call) if self._certificates else None)
+        self._guard = Guard(
+            key, unary_seconds, tell, Callers(may_call) if key and self._certificates else None
+        )
         self._services: list[str] = []
         self._told_ready = False
         self._health = Health(why)
@@ -99,7 +105,9 @@ class Server:
             (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
         await self.set_serving(False)
-        credentials = None if self._certificates is None else server_credentials(self._certificates)
+        credentials = None
+        if self._certificates is not None:
+            credentials = server_credentials(self._certificates, clients=self._mutual)
         at = f"{self._host}:{self.port}"
         try:
             bound = (

@@ -51,7 +51,9 @@ class Waiting:
         self.why = ""
         self._health = Health(lambda: self.why)
         self._address = f"{settings.listen_host}:{settings.port(service)}" if service else ""
-        self._certificates = certificates.of(settings, service) if service not in {"", "gateway"} else None
+        self._of_gateway = service == "gateway"
+        of = certificates.of_gateway(settings) if self._of_gateway else certificates.of(settings, service)
+        self._certificates = of if service else None
         self._server: grpc.aio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -63,7 +65,9 @@ class Waiting:
             if self._certificates is None:
                 self._server.add_insecure_port(self._address)
             else:
-                self._server.add_secure_port(self._address, server_credentials(self._certificates))
+                self._server.add_secure_port(
+                    self._address, server_credentials(self._certificates, clients=not self._of_gateway)
+                )
             await self._server.start()
         return self
 

@@ -53,8 +53,9 @@ class Material:
 class Certificates:
     """The files of one process, as they are now. May be asked from any thread."""
 
-    def __init__(self, certificate: Path, key: Path, authority: Path) -> None:
-        self.files = (certificate, key, authority)
+    def __init__(self, certificate: Path, key: Path, authority: Path | None = None) -> None:
+        """Without an `authority`, nobody is asked for a certificate, and who issued this one is others' concern."""
+        self.files = (certificate, key) if authority is None else (certificate, key, authority)
         self._lock = threading.Lock()
         self._material: Material | None = None
         self._seen: Sequence[object] = ()
@@ -111,8 +112,14 @@ def of(settings: ServiceSettings, service: str) -> Certificates | None:
     return None if files is None else shared(*files)
 
 
+def of_gateway(settings: ServiceSettings) -> Certificates | None:
+    """What the gateway shows to callers, who show it a key and no certificate; None: it speaks to them in the clear."""
+    files = settings.gateway_files()
+    return None if files is None else shared(*files)
+
+
 @lru_cache(maxsize=64)
-def shared(certificate: Path, key: Path, authority: Path) -> Certificates:
+def shared(certificate: Path, key: Path, authority: Path | None = None) -> Certificates:
     """One reader for each set of files."""
     return Certificates(certificate, key, authority)
 
@@ -130,7 +137,8 @@ def service_of(certificate: x509.Certificate) -> str:
 
 
 def _read(files: Sequence[Path], generation: int) -> Material:
-    certificate, key, authority = (each.read_bytes() for each in files)
+    certificate, key, *rest = (each.read_bytes() for each in files)
+    authority = rest[0] if rest else b""
     try:
         leaf = x509.load_pem_x509_certificates(certificate)[0]
     except ValueError:
@@ -140,13 +148,13 @@ def _read(files: Sequence[Path], generation: int) -> Material:
     except (ValueError, TypeError):
         raise CertificateTrouble(f"{files[1]} holds no private key in PEM without a password") from None
     try:
-        authorities = x509.load_pem_x509_certificates(authority)
+        authorities = x509.load_pem_x509_certificates(authority) if rest else []
     except ValueError:
         raise CertificateTrouble(f"{files[2]} holds no certificate of an authority in PEM") from None
     if private.public_key() != leaf.public_key():
         raise CertificateTrouble(f"the key in {files[1]} is not that of the certificate in {files[0]}")
     chain = [*x509.load_pem_x509_certificates(certificate)[1:], *authorities]
-    if not any(_issued(leaf, each) for each in chain):
+    if rest and not any(_issued(leaf, each) for each in chain):
         raise CertificateTrouble(
             f"the certificate in {files[0]} was issued by {leaf.issuer.rfc4514_string()}, "
             f"which is not among those in {files[2]}"

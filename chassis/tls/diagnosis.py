@@ -71,7 +71,7 @@ def _wrong(code: int, shown: x509.Certificate | None, service: str, certificates
     if code == _OTHER_NAME:
         return f"shows the certificate of {service_of(shown) or shown.subject.rfc4514_string()}, not of {service}"
     issuer = shown.issuer.rfc4514_string()
-    return f"shows a certificate of {issuer}, an authority that is not in {certificates.files[2]}"
+    return f"shows a certificate of {issuer}, an authority that is not in {certificates.files[-1]}"
 
 
 async def _shown(host: str, port: int) -> x509.Certificate | None:

@@ -1,6 +1,7 @@
 """TLS for gRPC, whose handshakes are not Python's: what a server and a channel show, renewed while they run."""
 
 import grpc
+from cryptography import x509
 
 from chassis.tls.certificates import Certificates, Material
 
@@ -27,8 +28,20 @@ def server_credentials(certificates: Certificates, *, clients: bool = True) -> g
 
 
 def channel_credentials(material: Material) -> grpc.ChannelCredentials:
-    """What a channel shows as long as it lives."""
+    """What a channel shows as long as it lives. Without an authority it shows nothing, and believes itself alone."""
+    if not material.authority:
+        return grpc.ssl_channel_credentials(material.certificate)
     return grpc.ssl_channel_credentials(material.authority, material.key, material.certificate)
+
+
+def first_name(material: Material) -> str:
+    """A DNS name that the certificate is for; the service's where there is none."""
+    leaf = x509.load_pem_x509_certificate(material.certificate)
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return material.service
+    return next(iter(names.get_values_for_type(x509.DNSName)), material.service)
 
 
 def _configuration(material: Material, *, clients: bool) -> grpc.ServerCertificateConfiguration:

@@ -38,7 +38,9 @@ async def main(stopping: process.Stopping) -> None:
 
     front = front_server(settings, gateway, PassThrough(peers))
     app = build(gateway, About(version=version("provost"), **settings.public()))
-    web = HttpServer(app, settings.listen_host, settings.http_port, settings.shutdown_seconds)
+    web = HttpServer(
+        app, settings.listen_host, settings.http_port, settings.shutdown_seconds, settings.gateway_files()
+    )
     if keyring.warning:
         telemetry.get_logger("gateway").warning(keyring.warning)
     await refusals.start()

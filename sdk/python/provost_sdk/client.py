@@ -5,6 +5,7 @@ that find nobody are sent again a few times by themselves.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 
 from provost.gateway.v1 import gateway_pb2
 from provost.gateway.v1.gateway_pb2_grpc import GatewayServiceStub
@@ -38,13 +39,20 @@ EXPORT_SECONDS = 6 * 3600.0
 class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls, PolicyCalls, DecisionCalls, AgentCalls):
     """A connection to the gateway at `address` (`host:port`), in the name of `key`; close it, or use `async with`.
 
+    It is encrypted with `https://host:port`, or with a `ca_file`: see `provost_sdk.transport`.
+
     Every method raises `ProvostError`; see `provost_sdk.errors`.
     """
 
     def __init__(
-        self, address: str = "127.0.0.1:7000", key: str = "", *, timeout_seconds: float = 30.0
+        self,
+        address: str = "127.0.0.1:7000",
+        key: str = "",
+        *,
+        timeout_seconds: float = 30.0,
+        ca_file: Path | None = None,
     ) -> None:
-        super().__init__(address, key, timeout_seconds)
+        super().__init__(address, key, timeout_seconds, ca_file)
         self._gateway = GatewayServiceStub(self._channel)
         self._orchestrator = OrchestratorServiceStub(self._channel)
         self._policy = PolicyServiceStub(self._channel)

@@ -11,11 +11,15 @@ DEFAULT_PORT = "7000"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`key` is empty when none was found. `local` says that a run on this machine has announced itself."""
+    """`key` is empty when none was found. `local` says that a run on this machine has announced itself.
+
+    `ca_file` is the authority that issued what the gateway shows, where it is not a public one.
+    """
 
     address: str
     key: str
     local: bool
+    ca_file: Path | None = None
 
 
 def find(role: str, address: str | None = None, key: str | None = None) -> Place:
@@ -31,7 +35,8 @@ def find(role: str, address: str | None = None, key: str | None = None) -> Place
     if not shown and wanted in ("", here):
         keys = _read(Path(str(run.get("api_keys_file") or home / "keys" / "api-keys.json")))
         shown = str(keys.get(role, ""))
-    return Place(wanted or here, shown, bool(run))
+    authority = os.environ.get("PROVOST_CA_FILE", "")
+    return Place(wanted or here, shown, bool(run), Path(authority) if authority else None)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 import json
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Self, TypeVar
 
+import grpc
 import grpc.aio
 
 from provost_sdk.errors import error_of
@@ -34,18 +36,25 @@ _SERVICE_CONFIG = {
 
 
 class Connection:
-    """To `address` (`host:port`), in the name of `key`."""
+    """To `address` (`host:port`, or `https://host:port`), in the name of `key`.
 
-    def __init__(self, address: str, key: str, timeout_seconds: float) -> None:
-        self._channel = grpc.aio.insecure_channel(
-            address,
-            options=[
-                ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-                ("grpc.per_rpc_retry_buffer_size", MAX_MESSAGE_BYTES + 65_536),
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ],
-        )
+    Encrypted when the address says https, or when there is a `ca_file`: the authority that issued what the gateway
+    shows, where that is not a public one.
+    """
+
+    def __init__(self, address: str, key: str, timeout_seconds: float, ca_file: Path | None = None) -> None:
+        options = [
+            ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+            ("grpc.per_rpc_retry_buffer_size", MAX_MESSAGE_BYTES + 65_536),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ]
+        target = address.removeprefix("https://").rstrip("/")
+        if ca_file is None and target == address:
+            self._channel = grpc.aio.insecure_channel(target, options=options)
+        else:
+            credentials = grpc.ssl_channel_credentials(None if ca_file is None else ca_file.read_bytes())
+            self._channel = grpc.aio.secure_channel(target, credentials, options=options)
         self._metadata = (("x-api-key", key),) if key else ()
         self._timeout_seconds = timeout_seconds
 

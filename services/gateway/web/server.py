@@ -2,9 +2,10 @@
 
 import asyncio
 import socket
+from pathlib import Path
 
 from fastapi import FastAPI
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.server.embed import Server
 
 from chassis import telemetry
@@ -18,9 +19,19 @@ class HttpPortTaken(Exception):
 
 
 class HttpServer:
-    """Serves `app`. Requests under way when it stops are finished, for at most `grace_seconds`."""
+    """Serves `app`. Requests under way when it stops are finished, for at most `grace_seconds`.
 
-    def __init__(self, app: FastAPI, host: str, port: int, grace_seconds: float) -> None:
+    `shown` is certificate and key: with them it speaks HTTPS alone. They are read once.
+    """
+
+    def __init__(
+        self,
+        app: FastAPI,
+        host: str,
+        port: int,
+        grace_seconds: float,
+        shown: tuple[Path, Path] | None = None,
+    ) -> None:
         self.port = port
         self._app = app
         self._host = host
@@ -34,6 +45,9 @@ class HttpServer:
             websockets=True,
             log_enabled=False,
             backlog=1024,
+            ssl_cert=shown and shown[0],
+            ssl_key=shown and shown[1],
+            ssl_protocol_min=SSLProtocols.tls12,
         )
         self._serving: asyncio.Task[None] | None = None
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import grpc
 import grpc.aio
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
@@ -238,3 +239,24 @@ def test_files_that_cannot_be_used_say_which_and_why(
     spoil(issued.files("agents"))
     with pytest.raises(certificates.CertificateTrouble, match=why):
         Certificates(*issued.files("agents")).current()
+
+
+async def test_callers_of_the_gateway_are_shown_a_certificate_and_asked_for_none(
+    issued: Issued, cause: Cause
+) -> None:
+    issued.issue("gateway")
+    certificate, key, authority = issued.files("gateway")
+    given = settings(gateway_tls_cert_file=certificate, gateway_tls_key_file=key, **issued.settings())
+    server = Server(given, "gateway", port=0, check_internal_key=False)
+    server.add(add_echo_to_server, Echo())
+    await server.start()
+    await server.set_serving(True)
+    believing = grpc.ssl_channel_credentials(authority.read_bytes())
+    async with grpc.aio.secure_channel(f"localhost:{server.port}", believing) as over:
+        assert await EchoStub(over).Say(HELLO, timeout=5) == HELLO
+        issued.issue("gateway")
+    assert await Itself(given.model_copy(update={"gateway_port": server.port}), "gateway").serving(5.0)
+    async with grpc.aio.insecure_channel(f"localhost:{server.port}") as over:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await EchoStub(over).Say(HELLO, timeout=5)
+    await server.stop()

@@ -59,7 +59,7 @@ def ask(
 async def _asked(place: Place, question: "Callable[[Provost], Awaitable[Answer]]") -> Answer:
     from provost_sdk.client import Provost
 
-    async with Provost(place.address, place.key) as provost:
+    async with Provost(place.address, place.key, ca_file=place.ca_file) as provost:
         return await question(provost)
 
 
