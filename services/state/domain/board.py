@@ -4,7 +4,6 @@ An entry is whole and versioned. Whoever builds on what it read says which versi
 has written since, so that no update is lost. An entry is taken off the board by an empty value; its versions go on.
 """
 
-import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -12,7 +11,7 @@ from typing import TypeAlias
 
 from kernel.decider import Decider
 from kernel.events import require_token
-from services.state.domain.bounds import require_agent_id, require_name
+from services.state.domain.bounds import require_agent_id, require_json, require_name
 from services.state.domain.faults import (
     BoardFull,
     EntryChanged,
@@ -152,10 +151,7 @@ def _require_json(value: str) -> int:
     if n_bytes > MAX_VALUE_BYTES:
         raise EntryTooLarge(n_bytes, MAX_VALUE_BYTES)
     if value:
-        try:
-            json.loads(value)
-        except (ValueError, RecursionError):
-            raise FieldInvalid("value", "must be JSON, or empty to take the entry off") from None
+        require_json(value, "value", "must be JSON, or empty to take the entry off")
     return n_bytes
 
 

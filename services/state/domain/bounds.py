@@ -1,5 +1,6 @@
 """How long a text, a list, a lease may be. What is out of bounds is named, with what is allowed."""
 
+import json
 import re
 from collections.abc import Callable, Sequence
 
@@ -10,6 +11,8 @@ from services.state.domain.faults import FieldInvalid
 MAX_AGENT_ID_CHARACTERS = 64
 MAX_LEASE_SECONDS = 3600
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 _SEALED = "sealed:v1:"
 
@@ -55,6 +58,20 @@ def cut(value: str, max_characters: int) -> str:
 
 def _room(value: str, max_characters: int) -> int:
     return 6 * max_characters + 200 if value.startswith(_SEALED) else max_characters
+
+
+def require_json(value: str, field: str, problem: str = "must be JSON") -> None:
+    """Raises Invalid unless `value` is JSON (RFC 8259): there is no NaN in it, and no half of a character."""
+    try:
+        json.loads(value, parse_constant=_no_json)
+        if _SURROGATE.search(value):
+            json.dumps(json.loads(value), ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise FieldInvalid(field, problem) from None
+
+
+def _no_json(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def require_texts(

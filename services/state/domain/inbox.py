@@ -4,7 +4,6 @@ One task's messages are one aggregate, so that everybody sees them in one order,
 have acknowledged is let go; what nobody fetches is kept, up to a limit that the sender is told of.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,8 +12,8 @@ from typing import TypeAlias, assert_never
 
 from kernel.decider import Decider
 from kernel.events import require_token
-from services.state.domain.bounds import require_agent_id, require_name
-from services.state.domain.faults import FieldInvalid, InboxFull, MessageTooLarge, RecipientUnknown
+from services.state.domain.bounds import require_agent_id, require_json, require_name
+from services.state.domain.faults import InboxFull, MessageTooLarge, RecipientUnknown
 from services.state.domain.labels import Labelling
 from services.state.domain.sequenced import Sequenced
 
@@ -145,10 +144,7 @@ def _send(inbox: Inbox, command: SendMessage) -> MessageSent | None:
     n_bytes = len(command.body.encode())
     if n_bytes > MAX_BODY_BYTES:
         raise MessageTooLarge(n_bytes, MAX_BODY_BYTES)
-    try:
-        json.loads(command.body)
-    except (ValueError, RecursionError):
-        raise FieldInvalid("body", "must be JSON") from None
+    require_json(command.body, "body")
     if command.in_reply_to:
         require_token(command.in_reply_to, "in_reply_to")
     if command.from_agent_id not in command.crew:

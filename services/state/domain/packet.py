@@ -11,6 +11,8 @@ from services.state.domain.labels import ANY_LABEL, Labelling
 
 MAX_PACKET_CHARACTERS = 65_536
 MAX_BUDGET = 1000
+PEOPLE = "key-"
+"""How the names begin under which people write on boards and send messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ def require_sound(packet: Packet) -> Packet:
         ANY_LABEL.of(packet.labels)
     except Invalid as fault:
         raise PacketInvalid(fault.facts["field"], fault.text.partition(" ")[2]) from None
+    if packet.agent_id.startswith(PEOPLE):
+        raise PacketInvalid("agent_id", f"must not begin with {PEOPLE!r}: people write under such names")
     if not packet.objective.strip():
         raise PacketInvalid("objective", "must say what is to be achieved")
     require_text(packet.objective, "objective", 4000, PacketInvalid)

@@ -15,7 +15,7 @@ from services.state.domain.view import Part, Place
 from services.state.handlers.kept import Kept
 from services.state.handlers.losing import Writing
 from services.state.handlers.tasks import Tasks
-from services.state.handlers.working import Working
+from services.state.handlers.working import Reader, Working
 from services.state.ports import Mirror, Table
 
 
@@ -74,13 +74,17 @@ class Saved:
             found = replace(saved.checkpoint, sequence=appended.sequence)
         return found, appended.sequence
 
-    async def get(self, run_id: str, number: int, cause: Cause) -> Checkpoint:
-        """The newest one if `number` is 0. Raises CheckpointUnknown, Invalid, Unavailable."""
+    async def get(self, run_id: str, number: int, reader: Reader | None, cause: Cause) -> Checkpoint:
+        """The newest one if `number` is 0. Raises CheckpointUnknown, AgentStateUnknown, Invalid, Unavailable."""
+        self._working.require_reader(reader, cause)
         kept = await self._kept(run_id, cause)
         found = [each for each in kept if not number or each.number == number]
         if not found:
             raise CheckpointUnknown(run_id, number)
-        return found[-1]
+        checkpoint = found[-1]
+        labels = frozenset(checkpoint.labels)
+        await self._working.stick(reader, labels, f"checkpoint:{run_id}/{checkpoint.number}", cause)
+        return checkpoint
 
     async def list(self, run_id: str, page_size: int, page_token: str, cause: Cause) -> Page[Checkpoint]:
         """Newest first. Raises Invalid, Unavailable."""

@@ -27,7 +27,7 @@ from services.state.domain.task import (
 )
 from services.state.domain.view import Part, Place, View
 from services.state.handlers.kept import Kept
-from services.state.handlers.working import Working
+from services.state.handlers.working import Reader, Working
 from services.state.ports import Contents, Items, Length, Mirror, Text
 
 
@@ -95,13 +95,15 @@ class Tasks:
         stored = tasks.find(self._tasks.current(cause.tenant, wanted.task_id), artifact)
         return stored or artifact, appended.sequence
 
-    async def get_artifact(self, sha256: str, cause: Cause) -> tuple[Artifact, bytes]:
-        """Raises ArtifactUnknown (also when the content is damaged), Invalid."""
+    async def get_artifact(self, sha256: str, reader: Reader | None, cause: Cause) -> tuple[Artifact, bytes]:
+        """Raises ArtifactUnknown (also when the content is damaged), AgentStateUnknown, Invalid, Unavailable."""
         require_sha256(sha256)
+        self._working.require_reader(reader, cause)
         artifact = await self.artifact(sha256, cause)
         content = await self._contents.get(cause.tenant, sha256) if artifact else None
         if artifact is None or content is None:
             raise ArtifactUnknown(sha256)
+        await self._working.stick(reader, frozenset(artifact.labels), f"artifact:{sha256}", cause)
         return artifact, content
 
     async def artifact(self, sha256: str, cause: Cause) -> Artifact | None:
@@ -129,11 +131,16 @@ class Tasks:
         labelling = self._working.labelling(cause.tenant, handoff.previous_agent_id)
         return await self._tasks.handle(handoff.task_id, replace(command, labelling=labelling), cause)
 
-    async def get_handoff(self, task_id: str, at_least_sequence: int, cause: Cause) -> HandoffWritten:
-        """Raises HandoffUnknown, Unavailable."""
+    async def get_handoff(
+        self, task_id: str, at_least_sequence: int, reader: Reader | None, cause: Cause
+    ) -> HandoffWritten:
+        """Raises HandoffUnknown, AgentStateUnknown, Invalid, Unavailable."""
+        self._working.require_reader(reader, cause)
         await self._following.reached(at_least_sequence)
         await self._following.reached(self._tasks.current(cause.tenant, task_id).sequence)
         (text,) = await self._mirror.read((Text(Place(cause.tenant, task_id, Part.HANDOFF)),))
         if text is None:
             raise HandoffUnknown(task_id)
-        return from_json(HandoffWritten, text)
+        found = from_json(HandoffWritten, text)
+        await self._working.stick(reader, frozenset(found.handoff.labels), "handoff", cause)
+        return found

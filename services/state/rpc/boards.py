@@ -5,8 +5,8 @@ from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.board import PutEntry
 from services.state.domain.labels import ANY_LABEL
-from services.state.handlers import Reader, State
-from services.state.rpc.callers import READERS, WRITERS, admitted, author_of
+from services.state.handlers import State
+from services.state.rpc.callers import READERS, WRITERS, admitted, author_of, reader_of
 from services.state.wire import ENTRY
 
 
@@ -33,7 +33,7 @@ class BoardsRpc(StateServiceServicer):
         return pb.PutEntryResponse(entry=ENTRY.to_message(entry), sequence=sequence)
 
     async def GetEntry(self, request: pb.GetEntryRequest, context: Context) -> pb.GetEntryResponse:
-        reader = _reader(request)
+        reader = reader_of(request.agent_id, request.run_id)
         cause = admitted(context, WRITERS if reader else READERS)
         entry = await self._state.boards.get(
             request.task_id, request.section, request.key, request.at_least_sequence, reader, cause
@@ -41,7 +41,7 @@ class BoardsRpc(StateServiceServicer):
         return pb.GetEntryResponse(entry=ENTRY.to_message(entry))
 
     async def ListEntries(self, request: pb.ListEntriesRequest, context: Context) -> pb.ListEntriesResponse:
-        reader = _reader(request)
+        reader = reader_of(request.agent_id, request.run_id)
         cause = admitted(context, WRITERS if reader else READERS)
         page = await self._state.boards.list(
             request.task_id,
@@ -54,9 +54,3 @@ class BoardsRpc(StateServiceServicer):
         )
         entries = [ENTRY.to_message(each) for each in page.items]
         return pb.ListEntriesResponse(entries=entries, next_page_token=page.next_page_token)
-
-
-def _reader(request: pb.GetEntryRequest | pb.ListEntriesRequest) -> Reader | None:
-    """Whoever says that it is an agent that reads has to say which run, and takes on the labels."""
-    named = request.agent_id or request.run_id
-    return Reader(request.agent_id, request.run_id) if named else None

@@ -7,6 +7,7 @@ from kernel.events import Cause
 from kernel.faults import Denied
 from services.state.domain.bounds import MAX_AGENT_ID_CHARACTERS
 from services.state.domain.faults import FieldInvalid
+from services.state.handlers import Reader
 
 WRITERS = frozenset({"service"})
 PEOPLE = frozenset({"operator", "admin"})
@@ -39,5 +40,12 @@ def author_of(context: Context, agent_id: str, field: str, request_id: str) -> t
         return cause, agent_id, False
     if agent_id:
         raise FieldInvalid(field, "must be empty: a person writes in its own name")
-    name = re.sub(r"[^A-Za-z0-9_-]", "-", cause.actor)
+    name = re.sub(
+        r"[^A-Za-z0-9_-]", "-", cause.actor
+    )  # as `key-boss`: no agent is called so (`packet.PEOPLE`)
     return cause, name[:MAX_AGENT_ID_CHARACTERS], True
+
+
+def reader_of(agent_id: str, run_id: str) -> Reader | None:
+    """Whoever says that it is an agent that reads has to say which run, and takes on the labels."""
+    return Reader(agent_id, run_id) if agent_id or run_id else None

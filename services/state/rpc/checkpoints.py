@@ -6,7 +6,7 @@ from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.checkpoints import SaveCheckpoint
 from services.state.domain.labels import ANY_LABEL
 from services.state.handlers import State
-from services.state.rpc.callers import READERS, WRITERS, admitted
+from services.state.rpc.callers import READERS, WRITERS, admitted, reader_of
 from services.state.wire import CHECKPOINT
 
 
@@ -38,8 +38,9 @@ class CheckpointsRpc(StateServiceServicer):
     async def GetCheckpoint(
         self, request: pb.GetCheckpointRequest, context: Context
     ) -> pb.GetCheckpointResponse:
-        cause = admitted(context, READERS)
-        found = await self._state.checkpoints.get(request.run_id, request.number, cause)
+        reader = reader_of(request.agent_id, request.reading_run_id)
+        cause = admitted(context, WRITERS if reader else READERS)
+        found = await self._state.checkpoints.get(request.run_id, request.number, reader, cause)
         return pb.GetCheckpointResponse(checkpoint=CHECKPOINT.to_message(found))
 
     async def ListCheckpoints(

@@ -5,7 +5,7 @@ from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.task import WriteHandoff
 from services.state.handlers import Content, State
-from services.state.rpc.callers import READERS, WRITERS, admitted
+from services.state.rpc.callers import READERS, WRITERS, admitted, reader_of
 from services.state.wire import ARTIFACT, WRITTEN, handoff_from_wire
 
 
@@ -29,7 +29,9 @@ class TasksRpc(StateServiceServicer):
         return pb.PutArtifactResponse(artifact=ARTIFACT.to_message(artifact), sequence=sequence)
 
     async def GetArtifact(self, request: pb.GetArtifactRequest, context: Context) -> pb.GetArtifactResponse:
-        artifact, content = await self._state.tasks.get_artifact(request.sha256, admitted(context, READERS))
+        reader = reader_of(request.agent_id, request.run_id)
+        cause = admitted(context, WRITERS if reader else READERS)
+        artifact, content = await self._state.tasks.get_artifact(request.sha256, reader, cause)
         return pb.GetArtifactResponse(artifact=ARTIFACT.to_message(artifact), content=content)
 
     async def ListArtifacts(
@@ -51,7 +53,8 @@ class TasksRpc(StateServiceServicer):
         return pb.WriteHandoffResponse(sequence=appended.sequence)
 
     async def GetHandoff(self, request: pb.GetHandoffRequest, context: Context) -> pb.GetHandoffResponse:
-        cause = admitted(context, READERS)
+        reader = reader_of(request.agent_id, request.run_id)
+        cause = admitted(context, WRITERS if reader else READERS)
         return WRITTEN.to_message(
-            await self._state.tasks.get_handoff(request.task_id, request.at_least_sequence, cause)
+            await self._state.tasks.get_handoff(request.task_id, request.at_least_sequence, reader, cause)
         )

@@ -1,6 +1,6 @@
 """Labels and patience as the policy set in force has them: policy and state as they are, over one log."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -205,3 +205,65 @@ async def test_under_a_set_that_cannot_be_read_no_label_may_be_used(state: Runni
     with pytest.raises(Invalid, match="cannot be read"):
         await put_entry(state, "k", '"x"', labels=["secret"])
     await put_entry(state, "k", '"x"')
+
+
+async def test_who_reads_artifacts_handoffs_and_checkpoints_takes_on_their_labels(state: Running) -> None:
+    await join(state, "sre-1", "sre-2")
+    stored = (await client.call(state.stub.PutArtifact, put(labels=["of-artifact"]), cause())).artifact
+    handoff = pb.Handoff(task_id="task-1", previous_agent_id="sre-1", labels=["of-handoff"])
+    await client.call(state.stub.WriteHandoff, pb.WriteHandoffRequest(handoff=handoff), cause())
+    await save(state, "one", labels=["of-checkpoint"])
+
+    async def labels() -> list[str]:
+        request = pb.GetAgentStateRequest(agent_id="sre-2")
+        return list((await client.call(state.stub.GetAgentState, request, cause())).agent.labels)
+
+    artifact = pb.GetArtifactRequest(sha256=stored.sha256)
+    assert (await client.call(state.stub.GetArtifact, artifact, cause())).content
+    assert await labels() == [], "who looks on takes nothing on"
+    artifact.MergeFrom(pb.GetArtifactRequest(agent_id="sre-2", run_id="run-sre-2"))
+    assert (await client.call(state.stub.GetArtifact, artifact, cause())).content
+    assert await labels() == ["of-artifact"]
+    left = pb.GetHandoffRequest(task_id="task-1", agent_id="sre-2", run_id="run-sre-2")
+    await client.call(state.stub.GetHandoff, left, cause())
+    assert await labels() == ["of-artifact", "of-handoff"]
+    request = pb.GetCheckpointRequest(run_id="run-1", agent_id="sre-2", reading_run_id="run-sre-2")
+    await client.call(state.stub.GetCheckpoint, request, cause())
+    assert await labels() == ["of-artifact", "of-checkpoint", "of-handoff"]
+
+
+@pytest.mark.parametrize(
+    ("agent_id", "run_id", "reason"),
+    [
+        ("nobody", "run-1", "AGENT_STATE_UNKNOWN"),
+        ("sre-1", "", "MALFORMED_ID"),
+        ("", "run-1", "MALFORMED_ID"),
+    ],
+)
+async def test_what_could_not_stick_to_anybody_is_not_read(
+    state: Running, agent_id: str, run_id: str, reason: str
+) -> None:
+    await join(state, "sre-1", "sre-2")
+    stored = (await client.call(state.stub.PutArtifact, put(labels=["secret"]), cause())).artifact
+    artifact = pb.GetArtifactRequest(sha256=stored.sha256, agent_id=agent_id, run_id=run_id)
+    handoff = pb.GetHandoffRequest(task_id="task-1", agent_id=agent_id, run_id=run_id)
+    saved = pb.GetCheckpointRequest(run_id="run-1", agent_id=agent_id, reading_run_id=run_id)
+    asked: tuple[Awaitable[Any], ...] = (
+        client.call(state.stub.GetArtifact, artifact, cause()),
+        client.call(state.stub.GetHandoff, handoff, cause()),
+        client.call(state.stub.GetCheckpoint, saved, cause()),
+    )
+    for each in asked:
+        with pytest.raises(Fault) as caught:
+            await each
+        assert caught.value.reason == reason
+    with pytest.raises(Fault) as caught:
+        await client.call(state.stub.GetArtifact, artifact, cause(), roles=("viewer",))
+    assert caught.value.reason == "ROLE_MISSING", "nobody makes another's run take something on"
+
+
+async def test_no_agent_is_called_as_people_are(state: Running) -> None:
+    request = pb.IssuePacketRequest(packet=packet(agent_id="key-boss"))
+    with pytest.raises(Invalid, match="people write under such names"):
+        await client.call(state.stub.IssuePacket, request, cause())
+    assert await state.log.last_sequence() == 0

@@ -109,6 +109,18 @@ def test_what_is_out_of_bounds_is_refused(command: PutEntry, expected: str) -> N
     assert reason(Board(), command) == expected
 
 
+@pytest.mark.parametrize(
+    "value", ["NaN", "[Infinity]", '{"a": -Infinity}', '"\\ud800"', '"\\uDFFF."', "1" * 5000]
+)
+def test_what_other_programs_would_not_read_is_no_json(value: str) -> None:
+    assert reason(Board(), put(value)) == "FIELD_INVALID"
+
+
+@pytest.mark.parametrize("value", ['"NaN"', '"\\ud83d\\ude00"', '"\\\\ud800"', "[1e999]", '{"a": 1, "a": 2}'])
+def test_what_others_read_is_json(value: str) -> None:
+    assert after(put(value)).entry("problem", "analysis") is not None
+
+
 def test_labels_are_kept_once_and_in_order() -> None:
     board = after(put(labels=("b", "a", "b"), labelling=Labelling(frozenset("ab"), "7")))
     entry = board.entry("problem", "analysis")

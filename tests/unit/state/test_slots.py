@@ -6,8 +6,8 @@ from itertools import product
 import pytest
 from redis.crc import key_slot
 
-from services.state.adapters import scripts
-from services.state.adapters.scripts import arguments
+from services.state.adapters import wholeness
+from services.state.adapters.scripts import APPLY, arguments
 from services.state.domain.documents import Document, key_of, tag_of
 from services.state.domain.view import Part, Place
 from tests.unit.state.worlds import T0
@@ -35,6 +35,15 @@ def test_entities_are_spread() -> None:
 
 
 def test_scripts_touch_declared_keys_alone() -> None:
-    for script in (scripts.APPLY, scripts.ADVANCE):
+    of_the_whole = [
+        text for text in vars(wholeness).values() if isinstance(text, str) and "redis.call" in text
+    ]
+    assert len(of_the_whole) == 5
+    for script in (APPLY, *of_the_whole):
         for first in re.findall(r"redis\.call\('[A-Z]+', ([\w\[\]]+)", script):
-            assert first in {"key", "KEYS[1]", "KEYS[2]"}
+            assert first == "key" or re.fullmatch(r"KEYS\[\d\]", first)
+
+
+def test_what_says_that_the_store_is_whole_lies_in_one_slot() -> None:
+    names = ("POSITION", "GENERATION", "FILLINGS", "WIPING", "FORMAT")
+    assert len({slot(getattr(wholeness, name)) for name in names}) == 1

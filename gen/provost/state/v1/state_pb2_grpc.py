@@ -305,7 +305,7 @@ class StateServiceServicer:
 
     def PutArtifact(self, request, context):
         """Stores content under its hash. Changes state; safe to retry.
-        Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL.
+        Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL, LABEL_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -372,7 +372,7 @@ class StateServiceServicer:
 
     def SaveCheckpoint(self, request, context):
         """Keeps where a run stands, to go on from there. Old ones are let go by the retention. Changes state; safe to retry.
-        Reasons: ARTIFACT_UNKNOWN, FENCING_TOKEN_STALE.
+        Reasons: ARTIFACT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -416,7 +416,7 @@ class StateServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WriteHandoff(self, request, context):
-        """Leaves what a revoked agent knew for the next one. Changes state; safe to retry.
+        """Leaves what a revoked agent knew for the next one. Changes state; safe to retry. Reasons: LABEL_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

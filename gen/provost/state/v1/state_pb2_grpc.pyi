@@ -72,7 +72,7 @@ class StateServiceStub:
     """Reads an agent as it is now. Reasons: AGENT_STATE_UNKNOWN."""
     PutArtifact: _grpc.UnaryUnaryMultiCallable[_state_pb2.PutArtifactRequest, _state_pb2.PutArtifactResponse]
     """Stores content under its hash. Changes state; safe to retry.
-    Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL.
+    Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL, LABEL_UNKNOWN.
     """
     GetArtifact: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetArtifactRequest, _state_pb2.GetArtifactResponse]
     """Reads content by hash. Reasons: ARTIFACT_UNKNOWN."""
@@ -97,7 +97,7 @@ class StateServiceStub:
     """Acknowledges messages: they are not delivered again. Changes state; safe to retry."""
     SaveCheckpoint: _grpc.UnaryUnaryMultiCallable[_state_pb2.SaveCheckpointRequest, _state_pb2.SaveCheckpointResponse]
     """Keeps where a run stands, to go on from there. Old ones are let go by the retention. Changes state; safe to retry.
-    Reasons: ARTIFACT_UNKNOWN, FENCING_TOKEN_STALE.
+    Reasons: ARTIFACT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
     """
     GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetCheckpointRequest, _state_pb2.GetCheckpointResponse]
     """Reads a run's checkpoint, the newest or one by number. Reasons: CHECKPOINT_UNKNOWN."""
@@ -113,7 +113,7 @@ class StateServiceStub:
     Reasons: CURSOR_EXPIRED, CURSOR_INVALID, WATCH_TOO_SLOW, TOO_MANY_WATCHES.
     """
     WriteHandoff: _grpc.UnaryUnaryMultiCallable[_state_pb2.WriteHandoffRequest, _state_pb2.WriteHandoffResponse]
-    """Leaves what a revoked agent knew for the next one. Changes state; safe to retry."""
+    """Leaves what a revoked agent knew for the next one. Changes state; safe to retry. Reasons: LABEL_UNKNOWN."""
     GetHandoff: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetHandoffRequest, _state_pb2.GetHandoffResponse]
     """Reads a task's latest handoff. Reasons: HANDOFF_UNKNOWN."""
     ListRevocations: _grpc.UnaryUnaryMultiCallable[_state_pb2.ListRevocationsRequest, _state_pb2.ListRevocationsResponse]
@@ -167,7 +167,7 @@ class StateServiceAsyncStub(StateServiceStub):
     """Reads an agent as it is now. Reasons: AGENT_STATE_UNKNOWN."""
     PutArtifact: _aio.UnaryUnaryMultiCallable[_state_pb2.PutArtifactRequest, _state_pb2.PutArtifactResponse]  # type: ignore[assignment]
     """Stores content under its hash. Changes state; safe to retry.
-    Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL.
+    Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL, LABEL_UNKNOWN.
     """
     GetArtifact: _aio.UnaryUnaryMultiCallable[_state_pb2.GetArtifactRequest, _state_pb2.GetArtifactResponse]  # type: ignore[assignment]
     """Reads content by hash. Reasons: ARTIFACT_UNKNOWN."""
@@ -192,7 +192,7 @@ class StateServiceAsyncStub(StateServiceStub):
     """Acknowledges messages: they are not delivered again. Changes state; safe to retry."""
     SaveCheckpoint: _aio.UnaryUnaryMultiCallable[_state_pb2.SaveCheckpointRequest, _state_pb2.SaveCheckpointResponse]  # type: ignore[assignment]
     """Keeps where a run stands, to go on from there. Old ones are let go by the retention. Changes state; safe to retry.
-    Reasons: ARTIFACT_UNKNOWN, FENCING_TOKEN_STALE.
+    Reasons: ARTIFACT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
     """
     GetCheckpoint: _aio.UnaryUnaryMultiCallable[_state_pb2.GetCheckpointRequest, _state_pb2.GetCheckpointResponse]  # type: ignore[assignment]
     """Reads a run's checkpoint, the newest or one by number. Reasons: CHECKPOINT_UNKNOWN."""
@@ -208,7 +208,7 @@ class StateServiceAsyncStub(StateServiceStub):
     Reasons: CURSOR_EXPIRED, CURSOR_INVALID, WATCH_TOO_SLOW, TOO_MANY_WATCHES.
     """
     WriteHandoff: _aio.UnaryUnaryMultiCallable[_state_pb2.WriteHandoffRequest, _state_pb2.WriteHandoffResponse]  # type: ignore[assignment]
-    """Leaves what a revoked agent knew for the next one. Changes state; safe to retry."""
+    """Leaves what a revoked agent knew for the next one. Changes state; safe to retry. Reasons: LABEL_UNKNOWN."""
     GetHandoff: _aio.UnaryUnaryMultiCallable[_state_pb2.GetHandoffRequest, _state_pb2.GetHandoffResponse]  # type: ignore[assignment]
     """Reads a task's latest handoff. Reasons: HANDOFF_UNKNOWN."""
     ListRevocations: _aio.UnaryUnaryMultiCallable[_state_pb2.ListRevocationsRequest, _state_pb2.ListRevocationsResponse]  # type: ignore[assignment]
@@ -343,7 +343,7 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.PutArtifactResponse, _abc.Awaitable[_state_pb2.PutArtifactResponse]]:
         """Stores content under its hash. Changes state; safe to retry.
-        Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL.
+        Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL, LABEL_UNKNOWN.
         """
 
     @_abc_1.abstractmethod
@@ -422,7 +422,7 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.SaveCheckpointResponse, _abc.Awaitable[_state_pb2.SaveCheckpointResponse]]:
         """Keeps where a run stands, to go on from there. Old ones are let go by the retention. Changes state; safe to retry.
-        Reasons: ARTIFACT_UNKNOWN, FENCING_TOKEN_STALE.
+        Reasons: ARTIFACT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
         """
 
     @_abc_1.abstractmethod
@@ -474,7 +474,7 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _state_pb2.WriteHandoffRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.WriteHandoffResponse, _abc.Awaitable[_state_pb2.WriteHandoffResponse]]:
-        """Leaves what a revoked agent knew for the next one. Changes state; safe to retry."""
+        """Leaves what a revoked agent knew for the next one. Changes state; safe to retry. Reasons: LABEL_UNKNOWN."""
 
     @_abc_1.abstractmethod
     def GetHandoff(
