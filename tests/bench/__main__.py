@@ -23,6 +23,7 @@ BENCHES = (
     "state",
     "state_rebuild",
     "state_load",
+    "state_reads",
     "state_watch",
     "stuck",
     "ledger",

@@ -14,6 +14,7 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 from chassis.process import new_id
 from chassis.store import is_cluster
 from chassis.telemetry import get_logger
+from services.state.adapters.asking import ask, values
 from services.state.adapters.scripts import APPLY, arguments, guard_of
 from services.state.adapters.shards import shard_marks
 from services.state.adapters.wholeness import (
@@ -29,11 +30,11 @@ from services.state.adapters.wholeness import (
     POSITION,
     WIPING,
 )
-from services.state.domain.documents import Content, Document, Listing, key_of, tag_of
+from services.state.domain.documents import Content, Document, Listing, tag_of
 from services.state.domain.faults import StoreUnreachable
 from services.state.domain.tables import TABLES
 from services.state.domain.view import Place
-from services.state.ports import Field, Items, Length, Named, Names, Reading, Table, Text, Value, Want
+from services.state.ports import Reading, Want
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -83,32 +84,21 @@ class RedisStore:
     @_reaching
     async def read(self, wants: Sequence[Want]) -> Reading:
         async with self._pipeline() as pipe:
-            for want in wants:
-                key = key_of(want.place)
-                match want:
-                    case Text():
-                        pipe.get(key)
-                    case Table():
-                        pipe.hgetall(key)
-                    case Field(place=place):
-                        pipe.hget(key, place.name)
-                    case Named(names=names):
-                        pipe.hmget(key, names)
-                    case Names():
-                        pipe.hkeys(key)
-                    case Items(first=first, last=last):
-                        pipe.lrange(key, first, last)
-                    case Length():
-                        pipe.llen(key)
-            guards = {guard_of(want.place) for want in wants} if self._shards else ()
-            for guard in guards:
+            texts = ask(pipe, wants)
+            others = len(wants) - len(texts)
+            if not self._shards:
+                pipe.mget(*texts, POSITION)
+                *answers, found = await pipe.execute()
+                return _reading(wants, answers, found)
+            for key in texts:
+                pipe.get(key)
+            for guard in {guard_of(want.place) for want in wants}:
                 pipe.exists(guard)
             pipe.get(POSITION)
             *answers, position = await pipe.execute()
-        values: list[Value] = answers[: len(wants)]
-        if position is None or (not all(answers[len(wants) :]) and not await self._shards_are_whole()):
-            return Reading(values, None)
-        return Reading(values, int(position))
+        if not all(answers[len(wants) :]) and not await self._shards_are_whole():
+            position = None
+        return _reading(wants, answers[:others], [*answers[others : len(wants)], position])
 
     @_reaching
     async def write(self, documents: Sequence[Document], at: datetime) -> Sequence[Place]:
@@ -246,6 +236,12 @@ class RedisStore:
             if kind in _READERS:
                 found[key] = _READERS[kind](next(answers))
         return found
+
+
+def _reading(wants: Sequence[Want], others: Sequence[Any], texts: Sequence[str | None]) -> Reading:
+    """`texts` are followed by the position."""
+    *texts, position = texts
+    return Reading(values(wants, others, texts), None if position is None else int(position))
 
 
 _READERS: dict[str, Callable[[Any], Content]] = {

@@ -19,6 +19,7 @@ from services.state.domain.faults import StoreUnreachable
 from services.state.domain.plain import iso
 from services.state.domain.view import Part, Place, View
 from services.state.ports import Store, Value, Want
+from services.state.reactor.together import Together
 
 CHECK_SECONDS = 1.0
 GATHER_SECONDS = 0.1
@@ -61,6 +62,7 @@ class StoreMirror:
         self._working = asyncio.Lock()
         self._beats = _Beats()
         self._beating = asyncio.Lock()
+        self._together = Together(self._read)
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
         self._moved = asyncio.Event()
@@ -120,14 +122,7 @@ class StoreMirror:
                 self._wake.set()
 
     async def read(self, wants: Sequence[Want]) -> Sequence[Value]:
-        for _ in range(_TRIES):
-            known = await self._settled()
-            reading = await self._store.read(wants)
-            if reading.position is not None and reading.position >= known:
-                return reading.values
-            self._known = None
-            self._wake.set()
-        raise StoreUnreachable
+        return await self._together.read(wants)
 
     async def beat(
         self, tenant: str, agent_id: str, at: datetime, expire_time: datetime, *, active: bool = False
@@ -202,6 +197,16 @@ class StoreMirror:
             raise
         self._known = max(known, target)
         return still_there
+
+    async def _read(self, wants: Sequence[Want]) -> Sequence[Value]:
+        for _ in range(_TRIES):
+            known = await self._settled()
+            reading = await self._store.read(wants)
+            if reading.position is not None and reading.position >= known:
+                return reading.values
+            self._known = None
+            self._wake.set()
+        raise StoreUnreachable
 
     async def _settled(self) -> int:
         """Wait until everything that has been followed is applied; the position that the store then has, at least."""
