@@ -4,7 +4,9 @@ What repeats itself costs no more than looking it up, and what is new carries no
 at: see `rego_plan`.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,6 +14,7 @@ from chassis import process
 from chassis.telemetry import get_logger
 from services.policy.adapters.rego_child import Child, ChildGone
 from services.policy.adapters.rego_examining import examine
+from services.policy.adapters.rego_hearing import Ask, Hearing, Told
 from services.policy.adapters.rego_plan import ALL, Plan, Word, loading, plan_of, projected
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import RegoModule
@@ -21,7 +24,6 @@ from services.policy.domain.rules import SILENCE, RuleOutcome, Said
 LOAD_SECONDS = 2.0
 JUDGE_SECONDS = 0.25
 JUDGE_SECONDS_EACH = 0.005
-ASKED_TOGETHER = 200
 REST_SECONDS = 5.0
 CALL_COSTS = 1.3
 """What one more call of the interpreter costs, in modules evaluated."""
@@ -30,24 +32,33 @@ _log = get_logger("policy.rules")
 
 
 class RegoRules:
-    """Implements `Rules`. To be asked by one thread."""
+    """Implements `Rules`. Its child is asked one thing at a time: either by `judge`, by one thread, or by `hear`."""
 
     def __init__(self) -> None:
         self._child = Child()
         self._plans: WeakKeyDictionary[PolicySet, Plan] = WeakKeyDictionary()
+        self._apart = ThreadPoolExecutor(1, "custom rules")
 
     def judge(self, policy_set: PolicySet, inputs: Sequence[Mapping[str, Any]]) -> Sequence[RuleOutcome]:
         """What the rules say to each of `inputs`."""
         if not policy_set.rules.rego:
             return [SILENCE] * len(inputs)
-        plan = self._plans.get(policy_set)
-        if plan is None:
-            plan = self._plans[policy_set] = plan_of(policy_set.rules.rego)
-        keys = [
-            ["" if group.silent(value) else group.key(value) for group in plan.groups] for value in inputs
-        ]
-        failed = self._learn(plan, inputs, keys)
-        return [self._outcome(plan, of_input, failed) for of_input in keys]
+        plan = self._plan(policy_set)
+        hearing = Hearing(plan, inputs)
+        for asks in hearing.asks():
+            hearing.learn(asks, self._answers(plan, asks))
+        return hearing.outcomes()
+
+    async def hear(self, policy_set: PolicySet, inputs: Sequence[Mapping[str, Any]]) -> Sequence[RuleOutcome]:
+        """As `judge`; others go on while the child is asked."""
+        if not policy_set.rules.rego:
+            return [SILENCE] * len(inputs)
+        plan = self._plan(policy_set)
+        hearing = Hearing(plan, inputs)
+        for asks in hearing.asks():
+            loop = asyncio.get_running_loop()
+            hearing.learn(asks, await loop.run_in_executor(self._apart, self._answers, plan, asks))
+        return hearing.outcomes()
 
     def examine(self, rego: Sequence[RegoModule]) -> Examined:
         """What is wrong with these modules, and how their tests come out; in a child of its own."""
@@ -66,55 +77,33 @@ class RegoRules:
         self._child.end()
 
     async def stop(self) -> None:
-        """End the child."""
-        self.end()
+        """End the child, once it has answered what it was asked."""
+        await asyncio.get_running_loop().run_in_executor(self._apart, self.end)
+        self._apart.shutdown()
 
-    def _learn(
-        self, plan: Plan, inputs: Sequence[Mapping[str, Any]], keys: Sequence[Sequence[str]]
-    ) -> dict[tuple[int, str], str]:
-        """Ask what is not remembered. Returns, by group and key, why there is no answer."""
-        asks: list[tuple[Mapping[str, Any], list[int], list[str]]] = []
-        asked: set[tuple[int, str]] = set()
-        for value, of_input in zip(inputs, keys, strict=True):
-            missing = [
-                n
-                for n, (group, key) in enumerate(zip(plan.groups, of_input, strict=True))
-                if key and (n, key) not in asked and group.memory.get(key) is None
-            ]
-            if missing:
-                asked.update((n, of_input[n]) for n in missing)
-                asks.append((value, missing, [of_input[n] for n in missing]))
-        failed: dict[tuple[int, str], str] = {}
-        for start in range(0, len(asks), ASKED_TOGETHER):
-            part = asks[start : start + ASKED_TOGETHER]
-            answers = self._answers(plan, [(value, groups) for value, groups, _ in part])
-            for (_, groups, of_input), said in zip(part, answers, strict=True):
-                for n, key, each in zip(groups, of_input, said, strict=True):
-                    if isinstance(each, str):
-                        failed[n, key] = each
-                    else:
-                        plan.groups[n].memory.keep(key, each)
-        return failed
+    def _plan(self, policy_set: PolicySet) -> Plan:
+        plan = self._plans.get(policy_set)
+        if plan is None:
+            plan = self._plans[policy_set] = plan_of(policy_set.rules.rego)
+        return plan
 
-    def _answers(
-        self, plan: Plan, asks: Sequence[tuple[Mapping[str, Any], list[int]]]
-    ) -> list[list[tuple[Word, ...] | str]]:
+    def _answers(self, plan: Plan, asks: Sequence[Ask]) -> list[list[Told]]:
         """For each of `asks` and each of its groups: what is said, or why nothing."""
         if process.monotonic() < plan.resting_until:
-            return [[plan.why_resting] * len(groups) for _, groups in asks]
-        told = [_told(plan, value, groups) for value, groups in asks]
+            return [[plan.why_resting] * len(ask.groups) for ask in asks]
+        told = [_told(plan, ask.value, ask.groups) for ask in asks]
         try:
             answer = self._ask(plan, told)
         except ChildGone as gone:
             plan.resting_until = process.monotonic() + REST_SECONDS
             plan.why_resting = f"the rules could not be evaluated: {gone}"
             _log.error("custom rules not evaluated", rules=list(plan.ids), problem=str(gone))
-            return [[plan.why_resting] * len(groups) for _, groups in asks]
+            return [[plan.why_resting] * len(ask.groups) for ask in asks]
         if "answers" not in answer:
-            return [[str(answer.get("failed", "no answer"))] * len(groups) for _, groups in asks]
+            return [[str(answer.get("failed", "no answer"))] * len(ask.groups) for ask in asks]
         return [
-            [_words(plan, *each) for each in _by_group(groups, said)]
-            for (_, groups), said in zip(asks, answer["answers"], strict=True)
+            [_words(plan, *each) for each in _by_group(ask.groups, said)]
+            for ask, said in zip(asks, answer["answers"], strict=True)
         ]
 
     def _ask(self, plan: Plan, told: Sequence[tuple[Mapping[str, Any], list[str]]]) -> dict[str, Any]:
@@ -129,24 +118,6 @@ class RegoRules:
         if loaded["missing"]:
             return {"failed": f"nobody knows {', '.join(loaded['missing'])}"}
         return self._child.ask(asked, seconds)
-
-    def _outcome(self, plan: Plan, keys: Sequence[str], failed: Mapping[tuple[int, str], str]) -> RuleOutcome:
-        words: list[Word] = []
-        for n, key in enumerate(keys):
-            if not key:
-                continue  # it has nothing to say to this
-            known = plan.groups[n].memory.get(key)
-            if known is None:
-                whose = ", ".join(plan.ids[place] for place in plan.groups[n].modules)
-                return RuleOutcome(failed=f"{whose}: {failed.get((n, key), 'forgotten before it was told')}")
-            words += known
-        if not words:
-            return SILENCE
-        words.sort(key=lambda word: word.place)
-        return RuleOutcome(
-            tuple(word.said for word in words if word.kind == "deny"),
-            tuple(word.said for word in words if word.kind == "approve"),
-        )
 
 
 def _told(plan: Plan, value: Mapping[str, Any], groups: Sequence[int]) -> tuple[Mapping[str, Any], list[str]]:
@@ -167,7 +138,7 @@ def _by_group(groups: Sequence[int], said: list[tuple[bool, Any]]) -> Iterator[t
         yield good, value[n] if good and isinstance(value, list) else value
 
 
-def _words(plan: Plan, good: bool, value: Any) -> tuple[Word, ...] | str:
+def _words(plan: Plan, good: bool, value: Any) -> Told:
     if not good:
         return str(value)
     if not isinstance(value, list):

@@ -91,7 +91,8 @@ class Judging:
             rule_input(q.action, context, facts.agent, facts.packet, labels, seconds) for q in questions
         ]
         if self._rules is not None and facts.policy.rules.rego:
-            for question, said in zip(questions, self._rules.judge(facts.policy, inputs), strict=True):
+            heard = await self._rules.hear(facts.policy, inputs)
+            for question, said in zip(questions, heard, strict=True):
                 question.rules = said
         if self._opa is not None:
             open_ = [n for n, each in enumerate(questions) if each.rules is None or not each.rules.denied]

@@ -69,6 +69,10 @@ class Rules(Protocol):
         """What the set's rules say to each of `inputs` (see `rule_input`), in order; many cost less at once."""
         ...
 
+    async def hear(self, policy_set: PolicySet, inputs: Sequence[Mapping[str, Any]]) -> Sequence[RuleOutcome]:
+        """As `judge`, and others go on meanwhile. Whoever uses this does not use `judge` of the same object."""
+        ...
+
     def examine(self, rego: Sequence[RegoModule]) -> Examined:
         """What is wrong with these modules, and how their tests come out. Slow, and may be asked in a thread."""
         ...

@@ -1,5 +1,6 @@
 """Custom rules: found wrong by their text, evaluated, remembered, and never believed when they cannot be evaluated."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -195,6 +196,22 @@ def test_a_rule_that_ends_its_interpreter_or_takes_for_ever_harms_nobody_else(
     (again,) = rules.judge(harmful, [told(labels=("boom",))])
     assert again.failed, "it must not be tried again at once"
     assert list(rules.judge(fine, [told()])) == [SILENCE]
+
+
+async def test_others_go_on_while_the_rules_are_asked() -> None:
+    rules, policy = RegoRules(), set_of(RegoModule("drains", DRAINS))
+    inputs = [told(), told(labels=("secret",)), told()]
+    hearing = asyncio.create_task(rules.hear(policy, inputs))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not hearing.done()
+    heard = await hearing
+    assert any(said.denied for said in heard)
+    assert list(await rules.hear(policy, inputs)) == list(heard)
+    await rules.stop()
+    apart = RegoRules()
+    assert list(apart.judge(policy, inputs)) == list(heard)
+    apart.end()
 
 
 def test_a_sets_memory_goes_with_it(rules: RegoRules) -> None:
