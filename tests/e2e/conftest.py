@@ -9,8 +9,10 @@ from tests.e2e.embedded.embedded import Embedded
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    given = Embedded(tmp_path_factory.mktemp("provost") / "home", RATE_LIMIT_REQUESTS="0")
+def running(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Embedded]:
+    """One for each module, with the module's own SETTINGS if it has any."""
+    settings = {"RATE_LIMIT_REQUESTS": "0", **getattr(request.module, "SETTINGS", {})}
+    given = Embedded(tmp_path_factory.mktemp("provost") / "home", **settings)
     given.start()
     yield given
     given.stop()

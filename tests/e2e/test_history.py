@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx2 as httpx
+import nats
 import pytest
 
+from tests.e2e.embedded.embedded import Embedded
 from tests.e2e.test_main_job import kinds_of, until_over, waiting_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+SETTINGS = {"PROVOST_PUBLIC_EVENTS": "true", "PROVOST_SUBSCRIBERS": "default,acme"}
 
 
 def approved_run(operator: httpx.Client, approver: httpx.Client, task: str) -> dict[str, Any]:
@@ -116,3 +119,25 @@ def test_a_stream_that_is_cut_goes_on_and_shows_everything_once(
     assert (refused.status_code, refused.json()["reason"]) == (400, "CURSOR_INVALID")
     stranger = operator.get("/api/events/stream", headers={"X-API-Key": "nobody's"})
     assert stranger.status_code == 401
+
+
+async def test_subscribers_read_a_run_as_json_and_others_do_not(
+    running: Embedded, operator: httpx.Client, approver: httpx.Client
+) -> None:
+    run = approved_run(operator, approver, "t-public")
+    keys = running.home / "keys" / "subscribers"
+    mine = await nats.connect((keys / "default.url").read_text().strip())
+    filters = f"pub.default.orchestrator.run.{run['run_id']}.>"
+    reading = await mine.jetstream().subscribe(filters, stream="PUBLIC", ordered_consumer=True)
+    kinds: list[str] = []
+    while "provost.orchestrator.v1.RunEnded" not in kinds:
+        event = json.loads((await reading.next_msg(15)).data)
+        kinds.append(event["type"])
+        assert event["correlationid"] == run["run_id"]
+        assert (event["tenant"], event["source"]) == ("default", "provost/orchestrator")
+    assert kinds[0] == "provost.orchestrator.v1.RunStarted"
+    others = await nats.connect((keys / "acme.url").read_text().strip())
+    for each in await others.jetstream().streams_info():
+        assert each.state.messages == 0
+    await mine.close()
+    await others.close()

@@ -1,0 +1,64 @@
+"""examples/subscribe.py, as users run it: both forms, cut off in the middle, gone on without a gap or a repetition."""
+
+import asyncio
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from chassis.eventlog.headers import block
+from services.ledger.wire.cloudevents import cloudevent, public_subject
+from tests.fakes.wait import until
+from tests.integration.log.test_subscribers import Shared, shared
+
+__all__ = ["shared"]
+ROOT = Path(__file__).parents[3]
+KIND = "provost.policy.v1.AgentRevoked"
+PAYLOAD = (ROOT / "tests" / "golden" / KIND / "1.bin").read_bytes()
+COUNT = 300
+
+
+async def happens(shared: Shared, first: int) -> None:
+    """So many events in both forms, of acme and of another; every tenth twice, as after a repair."""
+    for n in range(first, first + COUNT):
+        for _ in range(2 if n % 10 == 0 else 1):
+            for tenant in ("other", "acme"):
+                subject = f"evt.{tenant}.policy.agent.{tenant}-{n}.AgentRevoked"
+                lines = {"ce-id": f"{tenant}-{n}", "ce-type": KIND, "ce-time": "2026-01-02T03:04:05Z"}
+                lines |= {"ce-subject": f"agent/{tenant}-{n}", "ce-source": "provost/policy"}
+                head = block("".join(f"{name}: {value}\r\n" for name, value in lines.items()))
+                shared.ours.write(subject, b"", head, PAYLOAD)
+                shared.ours.write(public_subject(subject), b"", b"", cloudevent(n, subject, lines, PAYLOAD))
+    await shared.ours.flush()
+
+
+@pytest.mark.parametrize("form", ["json", "protobuf"])
+async def test_it_goes_on_where_it_ended(shared: Shared, tmp_path: Path, form: str) -> None:
+    output = tmp_path / "output"
+    script = str(ROOT / "examples" / "subscribe.py")
+    command = [
+        script,
+        str(tmp_path / "keys" / "acme.url"),
+        "--form",
+        form,
+        "--position",
+        str(tmp_path / "position"),
+    ]
+
+    def told() -> list[str]:
+        return [line.split()[2] for line in output.read_text().splitlines() if line.endswith("}")]
+
+    await happens(shared, 0)
+    for enough in (100, 2 * COUNT):
+        with output.open("a") as file:
+            child = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=file, stderr=file)
+        text = f"not {enough} were told"
+        await until(partial(lambda n: len(set(told())) >= n, enough), text, 30)
+        child.kill()  # wherever it is
+        await child.wait()
+        if enough == 100:
+            await happens(shared, COUNT)
+    found = told()
+    assert list(dict.fromkeys(found)) == [f"agent/acme-{n}" for n in range(2 * COUNT)]
+    assert len(found) <= 2 * COUNT + 1, "more than the one it was killed in was told twice"
