@@ -78,11 +78,13 @@ Name: TypeAlias = tuple[str, str]
 @dataclass(frozen=True, slots=True)
 class Board:
     entries: MappingProxyType[Name, Entry] = field(default_factory=lambda: MappingProxyType({}))
-    """Those that were taken off, too: their versions must not begin anew."""
+    """The latest of those that were taken off, too: their versions must not begin anew."""
     n_entries: int = 0
     """Those that are on the board."""
     n_bytes: int = 0
     sequence: int = 0
+    forgotten: int = 0
+    """The highest version of an entry that was taken off and is not known any more: none begins below it."""
 
     def entry(self, section: str, key: str) -> Entry | None:
         """The entry, if there is one on the board."""
@@ -114,7 +116,7 @@ def decide(board: Board, command: PutEntry) -> EntryPut | None:
     if command.author not in command.crew:
         raise RecipientUnknown("agent_id", command.author, command.task_id)
     old = board.entries.get((command.section, command.key))
-    version = old.version if old is not None else 0
+    version = old.version if old is not None else board.forgotten
     # Not for a version behind: who asks again bears the same request id, and two may well write the same on the same.
     if command.expected_version in {None, version} and old is not None and _same(old, command, labels):
         return None
@@ -123,7 +125,7 @@ def decide(board: Board, command: PutEntry) -> EntryPut | None:
     standing = version if old is not None and old.value else 0
     if command.expected_version is not None and command.expected_version not in {version, standing}:
         raise EntryChanged(command.section, command.key, command.expected_version, version)
-    if old is None and len(board.entries) >= MAX_ENTRIES:
+    if old is None and board.n_entries >= MAX_ENTRIES:
         raise BoardFull(command.task_id, f"{MAX_ENTRIES} entries")
     if board.n_bytes + n_bytes - _size(old) > MAX_BOARD_BYTES:
         raise BoardFull(command.task_id, f"{MAX_BOARD_BYTES} bytes")
@@ -170,7 +172,11 @@ def evolve(board: Board, event: Event | Sequenced[Event]) -> Board:
     old = board.entries.get(name)
     n_entries = board.n_entries + bool(entry.value) - bool(old is not None and old.value)
     n_bytes = board.n_bytes + _size(entry) - _size(old)
-    return Board(MappingProxyType(board.entries | {name: entry}), n_entries, n_bytes, sequence)
+    entries, forgotten = board.entries | {name: entry}, board.forgotten
+    if len(entries) > MAX_ENTRIES:  # room for the new one is where another was taken off
+        gone = next(each for each, entry in entries.items() if not entry.value)
+        forgotten = max(forgotten, entries.pop(gone).version)
+    return Board(MappingProxyType(entries), n_entries, n_bytes, sequence, forgotten)
 
 
 BOARD: Decider[PutEntry, Board, Event | Sequenced[Event]] = Decider("state", "board", Board(), decide, evolve)

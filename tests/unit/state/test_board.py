@@ -138,6 +138,25 @@ def test_a_board_holds_so_many_entries_and_so_many_bytes() -> None:
     assert decide(board, put('"small"', key="k0")) is not None
 
 
+def test_what_was_taken_off_leaves_room_and_its_versions_never_begin_anew() -> None:
+    board = after(*(put(key=f"k{n}") for n in range(MAX_ENTRIES)))
+    board = after(put('"again"', key="k7"), put("", key="k7"), board=board)
+    assert board.entries["problem", "k7"].version == 3
+    board = after(put(key="one-more"), board=board)
+    assert (board.n_entries, len(board.entries)) == (MAX_ENTRIES, MAX_ENTRIES)
+    assert reason(board, put(key="two-more")) == "BOARD_FULL"
+    board = after(put("", key="k8"), put(key="k7", expected=0), board=board)
+    back = board.entry("problem", "k7")
+    assert back is not None
+    assert back.version == 4, (
+        "who read version 1 of the entry that was there before does not write over this one"
+    )
+    assert reason(board, put('"old"', key="k7", expected=1)) == "ENTRY_CHANGED"
+    for n in range(3 * MAX_ENTRIES):  # keys come and go, and nothing grows
+        board = after(put("", key=f"new{n - 1}" if n else "k9"), put(key=f"new{n}"), board=board)
+    assert len(board.entries) == MAX_ENTRIES
+
+
 class NoUpdateIsLost(RuleBasedStateMachine):
     """Writers read, think, and write what they read plus one; each success counts exactly once."""
 
