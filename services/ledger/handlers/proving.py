@@ -79,7 +79,7 @@ class Proving:
             TreeSizeOutOfRange: there is no such tree yet.
             LedgerBehind: no head is signed yet.
         """
-        head = await self._tree(tree_size, 1) if tree_size else await self.tree_head()
+        head = await self._tree(tree_size, 1) if tree_size else await self._newest(leaf_index + 1)
         if not 0 <= leaf_index < head.checkpoint.size:
             raise LeafOutOfRange(leaf_index, head.checkpoint.size)
         sequence = self._reached.position.first + leaf_index
@@ -127,7 +127,7 @@ class Proving:
             TreeSizeOutOfRange: there is no such tree.
             LedgerBehind: no head is signed yet.
         """
-        to_size = to_size or (await self.tree_head()).checkpoint.size
+        to_size = to_size or (await self._newest(from_size)).checkpoint.size
         for name, size, most in (
             ("to_size", to_size, self._reached.position.size),
             ("from_size", from_size, to_size),
@@ -135,6 +135,13 @@ class Proving:
             if not 1 <= size <= most:
                 raise TreeSizeOutOfRange(name, size, 1, most)
         return await roots(self._book, proofs.consistency_ranges(from_size, to_size)), to_size
+
+    async def _newest(self, size: int) -> SignedHead:
+        """The newest head to show; of `size` leaves if any is, though witnesses are still being asked about it."""
+        head = await self.tree_head()
+        if head.checkpoint.size < size and self._reached.head is not None:
+            head = self._witnessing.newest(self._reached.head, size)
+        return head
 
     async def _tree(self, size: int, least: int) -> SignedHead:
         position = self._reached.position

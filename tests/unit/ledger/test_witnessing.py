@@ -11,6 +11,7 @@ import pytest
 from provost_sdk.cosignatures import cosigned
 from services.ledger.domain.audit import Finding
 from services.ledger.domain.entry import Message
+from services.ledger.domain.faults import LeafOutOfRange
 from services.ledger.domain.witnesses import Answer, Cosigned, Elsewhere, parse_witness_key, parse_witnesses
 from services.ledger.handlers import witnessing
 from tests.fakes.wait import until
@@ -113,6 +114,12 @@ async def test_a_slow_one_delays_nobody(tmp_path: Path) -> None:
         )
         covering = await bench.ledger.proving.tree_head(9)
         assert (covering.checkpoint.size, covering.witnesses) == (10, ())
+        proving = bench.ledger.proving
+        sizes = [(await proving.inclusion_at(index, 0)).head.checkpoint.size for index in (6, 7, 9)]
+        assert sizes == [7, 10, 10], "whoever was told of a head of 10 may ask for its leaves"
+        assert [(await proving.consistency(size, 0))[1] for size in (7, 10)] == [7, 10]
+        with pytest.raises(LeafOutOfRange):
+            await proving.inclusion_at(10, 0)
         bench.witnesses[0].gate.set()
         assert (await bench.cosigned()).checkpoint.size == 10
         assert (await bench.ledger.proving.tree_head()).witnesses == ("witness.example/w0",)
