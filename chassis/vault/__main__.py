@@ -39,6 +39,11 @@ def arguments() -> argparse.Namespace:
     file("--store-url-file", "what opens the store, with its password")
     file("--postgres-url-file", "the ledger's database, with its administrator")
     parser.add_argument("--postgres-role", metavar="ROLE", help="the ledger's role, whose members are made")
+    parser.add_argument(
+        "--certificates",
+        action="store_true",
+        help="make it the authority that services' certificates are from",
+    )
     return parser.parse_args()
 
 
@@ -56,7 +61,14 @@ async def prepare(settings: ServiceSettings, asked: argparse.Namespace) -> None:
             await initialise(vault, asked.token_file)
         await vault.start()
         roles = asked.roles or settings.vault_role_id_file.parent
-        await bootstrap(vault, settings.within_home(roles), secrets, postgres, asked.policies)
+        await bootstrap(
+            vault,
+            settings.within_home(roles),
+            secrets,
+            postgres,
+            asked.policies,
+            certificates=asked.certificates,
+        )
     finally:
         await vault.stop()
 

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from chassis import files
 from chassis.vault.client import Refused, Vault
 from chassis.vault.entry import SERVICES_MOUNT
+from chassis.vault.pki import make_ready
 
 AGENTS_MOUNT = "agents"
 POLICIES = Path(__file__).parents[2] / "deploy" / "vault" / "policies"
@@ -39,9 +40,11 @@ async def bootstrap(
     secrets: Mapping[str, Mapping[str, str]],
     postgres: Postgres | None = None,
     policies: Path = POLICIES,
+    *,
+    certificates: bool = False,
 ) -> None:
     """`vault` is started with a token that may do all this. `roles` is where what services log in with is put;
-    `secrets` are written where there are none, by their names in KV.
+    `secrets` are written where there are none, by their names in KV. With `certificates` it is an authority, too.
 
     Raises:
         Refused, Unavailable (`VAULT_UNREACHABLE`): it is half done; repeat it.
@@ -56,6 +59,8 @@ async def bootstrap(
         await _secret(vault, name, content)
     if postgres is not None:
         await _database(vault, postgres)
+    if certificates:
+        await make_ready(vault, _texts(policies / "services"))
 
 
 async def initialise(vault: Vault, token_file: Path) -> None:

@@ -27,8 +27,8 @@ class FakeProvost(PolicyCalls, AgentCalls, StateCalls):
     answers: ClassVar[dict[str, Any]] = {}
     asked: ClassVar[list[tuple[str, Any]]] = []
 
-    def __init__(self, address: str, key: str = "", *, timeout_seconds: float = 30.0) -> None:
-        self._timeout_seconds = timeout_seconds
+    def __init__(self, address: str, key: str = "", **_: object) -> None:
+        self._timeout_seconds = 30.0
         self._policy: Any = Methods()
         self._state: Any = Methods()
 

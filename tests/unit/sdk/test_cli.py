@@ -27,7 +27,7 @@ class FakeProvost:
     asked: ClassVar[list[tuple[str, tuple[Any, ...], dict[str, Any]]]] = []
     made: ClassVar[list[tuple[str, str]]] = []
 
-    def __init__(self, address: str, key: str = "", *, timeout_seconds: float = 30.0) -> None:
+    def __init__(self, address: str, key: str = "", **_: object) -> None:
         self.made.append((address, key))
 
     async def __aenter__(self) -> Self:

@@ -23,7 +23,7 @@ class FakeProvost:
     answers: ClassVar[dict[str, Callable[..., Any]]] = {}
     asked: ClassVar[list[tuple[str, tuple[Any, ...], dict[str, Any]]]] = []
 
-    def __init__(self, address: str, key: str = "", *, timeout_seconds: float = 30.0) -> None:
+    def __init__(self, address: str, key: str = "", **_: object) -> None:
         pass
 
     async def __aenter__(self) -> Self:

@@ -3,3 +3,8 @@
 path "secret/data/services/internal" {
   capabilities = ["read"]
 }
+
+# Certificates of its own name (`python -m chassis.certs`).
+path "pki/issue/agents" {
+  capabilities = ["create", "update"]
+}

@@ -9,3 +9,8 @@ path "secret/data/services/nats" {
 path "database/creds/ledger" {
   capabilities = ["read"]
 }
+
+# Certificates of its own name (`python -m chassis.certs`).
+path "pki/issue/ledger" {
+  capabilities = ["create", "update"]
+}

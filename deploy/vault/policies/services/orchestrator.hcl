@@ -6,3 +6,8 @@ path "secret/data/services/internal" {
 path "secret/data/services/nats" {
   capabilities = ["read"]
 }
+
+# Certificates of its own name (`python -m chassis.certs`).
+path "pki/issue/orchestrator" {
+  capabilities = ["create", "update"]
+}

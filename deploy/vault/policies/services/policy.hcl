@@ -58,3 +58,8 @@ path "identity/entity/id/+" {
     "disabled" = [true]
   }
 }
+
+# Certificates of its own name (`python -m chassis.certs`).
+path "pki/issue/policy" {
+  capabilities = ["create", "update"]
+}

@@ -9,3 +9,8 @@ path "secret/data/services/nats" {
 path "secret/data/services/dragonfly" {
   capabilities = ["read"]
 }
+
+# Certificates of its own name (`python -m chassis.certs`).
+path "pki/issue/state" {
+  capabilities = ["create", "update"]
+}
