@@ -228,7 +228,7 @@ async def test_a_revoked_agent_has_no_token_no_role_and_no_entry_in_vault(
         plans = "secret/data/plans/mine"
         bao.ask("POST", plans, {"data": {"step": "one"}}, token=own["client_token"])
 
-        revoke = pb.RevokeAgentRequest(request_id="r", agent_id="sre-1", kind="operator")
+        revoke = pb.RevokeAgentRequest(request_id="r", agent_id="sre-1", kind="operator", wait_ms=5000)
         receipt = (await policy.call("RevokeAgent", revoke)).receipt
         assert [each.ended for each in receipt.lost if each.surface == "vault"] == [3]
         await until(lambda: accessors(bao) <= {own["accessor"]}, "its tokens are gone")
