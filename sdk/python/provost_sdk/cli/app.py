@@ -14,6 +14,7 @@ from provost_sdk.cli import (
     following,
     history,
     ledger,
+    overlay,
     policy,
     process,
     proving,
@@ -92,6 +93,7 @@ policy.app.command("diff")(rehearsing.diff)
 policy.app.command("explain")(rehearsing.explain)
 policy.app.command("simulate")(rehearsing.simulate)
 app.add_typer(policy.app, name="policy", help="The rules: in force, tried out, put in force.")
+app.command("overlay")(overlay.overlay)
 app.add_typer(
     certs.app, name="certs", help="Certificates by which the processes of a cluster know each other."
 )
