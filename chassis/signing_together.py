@@ -22,25 +22,19 @@ def what_is_signed(root: bytes) -> bytes:
 
 def tree(inputs: Sequence[bytes]) -> tuple[bytes, list[bytes]]:
     """The root over `inputs` (at least one), and for each its path: the hashes that lead there, one after another."""
-    level = [sha256(b"\0" + each).digest() for each in inputs]
-    paths: list[list[bytes]] = [[] for _ in inputs]
-    below: list[Sequence[int]] = [(n,) for n in range(len(inputs))]
-    while len(level) > 1:
-        above: list[bytes] = []
-        leaves: list[Sequence[int]] = []
+    levels = [[sha256(b"\0" + each).digest() for each in inputs]]
+    while len(level := levels[-1]) > 1:
+        above = [_node(level[n], level[n + 1]) for n in range(0, len(level) - 1, 2)]
+        levels.append(above + level[-1:] if len(level) % 2 else above)
+    paths = [b""]
+    # From the root down: what leads there from above is the same for both children.
+    for level in levels[-2::-1]:
+        below: list[bytes] = []
         for n in range(0, len(level) - 1, 2):
-            left, right = level[n], level[n + 1]
-            for leaf in below[n]:
-                paths[leaf].append(right)
-            for leaf in below[n + 1]:
-                paths[leaf].append(left)
-            above.append(_node(left, right))
-            leaves.append((*below[n], *below[n + 1]))
-        if len(level) % 2:
-            above.append(level[-1])
-            leaves.append(below[-1])
-        level, below = above, leaves
-    return level[0], [b"".join(path) for path in paths]
+            path = paths[n // 2]
+            below += (level[n + 1] + path, level[n] + path)
+        paths = below + paths[-1:] if len(level) % 2 else below
+    return levels[-1][0], paths
 
 
 def root_of(signed: bytes, path: bytes) -> bytes:

@@ -6,7 +6,6 @@ Decisions that were committed together are answered together, so that they meet 
 import asyncio
 import json
 from collections.abc import Sequence
-from functools import lru_cache
 
 from chassis.signing import SigningKey
 from services.policy.ports.signing import Permit
@@ -32,7 +31,7 @@ class PermitPress:
     def _press(self) -> None:
         waiting, self._waiting = self._waiting, []
         try:
-            tokens = self._key.sign_together([_payload(each) for permits, _ in waiting for each in permits])
+            tokens = self._key.sign_together(_payloads([each for permits, _ in waiting for each in permits]))
         except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it is
             for _, signed in waiting:
                 if not signed.done():
@@ -45,22 +44,40 @@ class PermitPress:
             at += len(permits)
 
 
-def _payload(permit: Permit) -> bytes:
-    """Its claims as JSON; what it shares with others of its ask is written once."""
-    issued, expires = int(permit.issue_time.timestamp()), int(permit.expire_time.timestamp())
-    shared = _shared(
-        permit.agent_id, permit.tenant, permit.run_id, permit.task_id, permit.fencing_token, issued, expires
+def _payloads(permits: Sequence[Permit]) -> list[bytes]:
+    """The claims of each as JSON; what it shares with the one before it, as those of one ask do, is written once."""
+    made: list[bytes] = []
+    last, shared = permits[0], _shared(permits[0])
+    for each in permits:
+        if not _alike(each, last):
+            last, shared = each, _shared(each)
+        decision_id, digest = _json(each.decision_id), _json(each.action_digest)
+        made.append(
+            f'{shared},"jti":{decision_id},"decision_id":{decision_id},"action_digest":{digest}}}'.encode()
+        )
+    return made
+
+
+def _alike(one: Permit, other: Permit) -> bool:
+    return (
+        one.issue_time == other.issue_time
+        and one.expire_time == other.expire_time
+        and one.run_id == other.run_id
+        and one.task_id == other.task_id
+        and one.agent_id == other.agent_id
+        and one.tenant == other.tenant
+        and one.fencing_token == other.fencing_token
     )
-    decision_id, digest = json.dumps(permit.decision_id), json.dumps(permit.action_digest)
-    return f'{shared},"jti":{decision_id},"decision_id":{decision_id},"action_digest":{digest}}}'.encode()
 
 
-@lru_cache(maxsize=256)
-def _shared(
-    agent_id: str, tenant: str, run_id: str, task_id: str, fencing_token: int, issued: int, expires: int
-) -> str:
+def _shared(permit: Permit) -> str:
+    issued, expires = int(permit.issue_time.timestamp()), int(permit.expire_time.timestamp())
     claims = {
-        "iss": ISSUER, "aud": PERMITS, "sub": agent_id, "iat": issued, "nbf": issued, "exp": expires,
-        "agent_id": agent_id, "tenant": tenant, "run_id": run_id, "task_id": task_id, "fencing_token": fencing_token,
+        "iss": ISSUER, "aud": PERMITS, "sub": permit.agent_id, "iat": issued, "nbf": issued, "exp": expires,
+        "agent_id": permit.agent_id, "tenant": permit.tenant, "run_id": permit.run_id, "task_id": permit.task_id,
+        "fencing_token": permit.fencing_token,
     }  # fmt: skip
     return json.dumps(claims)[:-1]
+
+
+_json = json.encoder.encode_basestring_ascii
