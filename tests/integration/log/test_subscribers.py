@@ -29,6 +29,7 @@ from chassis.eventlog.wire import Connection
 from kernel.faults import Invalid
 from tests.fakes.nats_server import NatsServer
 from tests.fakes.wait import until
+from tests.unit.house.skeleton import REPOSITORY
 
 PASSWORD = "our-own"
 
@@ -112,10 +113,16 @@ async def test_what_is_not_ones_own_is_refused_and_named(shared: Shared) -> None
     for subject in ("evt.other.>", "evt.>", "pub.*.policy.>", "key.>", "$SYS.>", ">"):
         await shared.client.subscribe(subject)
     for subject in (
-        "evt.acme.policy.agent.a.AgentRevoked", "pub.acme.x", "$JS.API.STREAM.DELETE.EVENTS",
-        "$JS.API.STREAM.PURGE.EVENTS", "$JS.API.STREAM.UPDATE.EVENTS", "$JS.API.STREAM.CREATE.MINE", "provost.API.CONSUMER.CREATE.EVENTS.x.evt.acme.>",
-        "mirror.acme.x", "pwr.lost.acme.a",
-    ):  # fmt: skip
+        "evt.acme.policy.agent.a.AgentRevoked",
+        "pub.acme.x",
+        "$JS.API.STREAM.DELETE.EVENTS",
+        "$JS.API.STREAM.PURGE.EVENTS",
+        "$JS.API.STREAM.UPDATE.EVENTS",
+        "$JS.API.STREAM.CREATE.MINE",
+        "provost.API.CONSUMER.CREATE.EVENTS.x.evt.acme.>",
+        "mirror.acme.x",
+        "pwr.lost.acme.a",
+    ):
         await shared.client.publish(subject, b"{}")
     await until(lambda: len(shared.refused) >= 15, f"only these were refused: {shared.refused}")
     assert all("permissions violation" in each for each in shared.refused)
@@ -181,3 +188,33 @@ def test_what_was_kept_is_there_when_subscribers_come_and_when_they_go(tmp_path:
         _move_to_account(tmp_path, account)
         assert (tmp_path / account / "streams").is_dir()
         assert not (tmp_path / other).exists()
+
+
+async def test_a_reader_of_a_cluster_hears_its_tenant_and_says_nothing(tmp_path: Path) -> None:
+    template = (REPOSITORY / "deploy" / "nats" / "subscriber.conf.template").read_text()
+    user = template.replace("TENANT", "acme").replace("READER", "one")
+    ours = f'{{ user: "provost", password: "{PASSWORD}" }}'
+    extra = f"authorization {{ users: [ {ours}, {{\n{user}\npassword: one }} ] }}"
+    server = NatsServer(tmp_path, extra=extra)
+    server.start()
+    refused: list[str] = []
+
+    async def told(problem: Exception) -> None:
+        refused.append(str(problem))
+
+    log = await connect(f"nats://provost:{PASSWORD}@127.0.0.1:{server.port}", name="test")
+    await ensure_stream(log, max_bytes=64 * 1024**2)
+    reader = await nats.connect(
+        server.url, user="spiffe://provost/subscriber.acme.one", password="one", error_cb=told
+    )
+    live = await reader.subscribe("evt.acme.>")
+    await reader.subscribe("evt.other.>")
+    await reader.publish("$JS.API.STREAM.INFO.EVENTS", b"", reply="evt.other.policy.agent.a.AgentRevoked")
+    await reader.publish("evt.acme.policy.agent.a.AgentRevoked", b"")
+    await until(lambda: len(refused) == 3, f"only these were refused: {refused}")
+    await log.ask("evt.acme.policy.agent.a.AgentRevoked", b"1")
+    assert (await live.next_msg(5)).data == b"1"
+    assert (await stream_state(log)).last == 1
+    await reader.close()
+    await log.close()
+    server.stop()
