@@ -176,3 +176,17 @@ def test_an_overlay_whose_keys_match_and_stay_when_a_host_is_added(tmp_path: Pat
 def test_an_overlay_that_cannot_be_is_refused(tmp_path: Path, host: str, said: str) -> None:
     code, told = run("overlay", tmp_path, "--host", host)
     assert (code, said in told) == (2, True), told
+
+
+def test_while_the_authority_is_changed_both_are_believed(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        create(tmp_path / name, 30.0, datetime.now(UTC))
+    old, new = ((tmp_path / name / "ca.crt").read_bytes() for name in ("old", "new"))
+    (tmp_path / "old" / "ca.crt").write_bytes(old + new)
+    (tmp_path / "new" / "ca.crt").write_bytes(new + old)
+    for name in ("old", "new"):
+        shown = Authority(tmp_path / name).issue("policy", 1.0)
+        assert shown.problem == ""
+        believed = (tmp_path / name / "policy" / "ca.crt").read_bytes()
+        assert old in believed
+        assert new in believed
