@@ -73,7 +73,8 @@ render:
 	@export PATH="$(CURDIR)/$(BIN):$$PATH"; \
 	all=$$(find protos -name '*.proto' | LC_ALL=C sort); services=$$(grep -l '^service ' $$all); \
 	python -m grpc_tools.protoc -I protos --python_out=$(OUT) --mypy_out=quiet:$(OUT) $$all; \
-	python -m grpc_tools.protoc -I protos --grpc_python_out=$(OUT) --mypy_grpc_out=quiet:$(OUT) $$services
+	python -m grpc_tools.protoc -I protos --grpc_python_out=$(OUT) --mypy_grpc_out=quiet:$(OUT) $$services; \
+	touch $(OUT)/provost/py.typed
 
 gen-typescript: setup-dev ## render protos/ into sdk/typescript/src/gen (needs node and npm)
 	@[ -d sdk/typescript/node_modules ] || npm --prefix sdk/typescript ci --ignore-scripts --silent; \

@@ -1,4 +1,4 @@
-"""A Provost made ready for the script: keys of each role and of another tenant, an agent with a packet and a session."""
+"""A Provost made ready for the script: keys of each role and of another tenant, an agent with packet and session."""
 
 import asyncio
 import json
@@ -18,13 +18,10 @@ SCRIPT = Path(__file__).with_name("script.json")
 OTHER_TENANTS_KEY = "viewer@elsewhere:conformance-key-of-another-tenant"
 SETTINGS = {"RATE_LIMIT_REQUESTS": "0", "API_KEYS": OTHER_TENANTS_KEY}
 """What the Provost must be started with."""
-LOG = "\n".join(
-    [
-        "Jan 10 10:00:00 web app[7]: request 1 served in 1 ms",
-        "Jan 10 10:01:00 web kernel: Out of memory: Killed process 4242 (java)",
-        "",
-    ]
-)
+LOG = """\
+Jan 10 10:00:00 web app[7]: request 1 served in 1 ms
+Jan 10 10:01:00 web kernel: Out of memory: Killed process 4242 (java)
+"""
 ROLES = ("viewer", "operator", "approver", "auditor", "admin")
 
 
@@ -76,3 +73,12 @@ async def _prepared(address: str, keys: Mapping[str, str]) -> dict[str, Any]:
             "other_verifier_key": VerifierKey(head.tree_head.origin, another).text,
         },
     }
+
+
+def expected(script: Mapping[str, Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What every runner must print."""
+    text = json.dumps([{"step": each["name"], "answer": each["expect"]} for each in script["steps"]])
+    for name in ("operator_name", "assisted"):
+        text = text.replace("${" + name + "}", given["values"][name])
+    filled: list[dict[str, Any]] = json.loads(text)
+    return filled

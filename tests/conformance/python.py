@@ -27,14 +27,14 @@ class Runner:
     """`known` is what was given, and what steps have saved."""
 
     def __init__(self, given: Mapping[str, Any]) -> None:
-        self._given = given
+        self.given = given
         self.known: dict[str, str] = dict(given["values"])
 
     async def status(self, provost: Provost) -> Answer:
         found = await provost.status()
         return {"healthy": found.healthy, "components": sorted(each.name for each in found.components)}
 
-    async def process_log(self, provost: Provost, **more: str) -> Answer:
+    async def process_log(self, provost: Provost, **more: Any) -> Answer:
         run = await provost.process_log(**more)
         return {
             "run_id": run.run_id,
@@ -118,7 +118,7 @@ class Runner:
         return {"size": head.tree_head.tree_size}
 
     async def unreachable(self, _: Provost) -> Answer:
-        async with Provost(self._given["closed_address"]) as nowhere:
+        async with Provost(self.given["closed_address"]) as nowhere:
             return {"healthy": (await nowhere.status()).healthy}
 
     async def watch(self, provost: Provost, log: str, request_id: str) -> Answer:
@@ -188,7 +188,7 @@ class Runner:
         return {"type": (await provost.get_event(event_id)).event_type}
 
     async def vectors(self, _: Provost) -> Answer:
-        return dict(vectors(Path(self._given["vectors"])))
+        return dict(vectors(Path(self.given["vectors"])))
 
     def _checked(self, answer: ledger_pb2.GetInclusionProofResponse, key: str) -> ProvedEvent:
         text = write_event_proof(
@@ -215,26 +215,28 @@ def _ended(run: orchestrator_pb2.Run) -> Answer:
     return _stage(run) | {"effects": [word(each, "state") for each in run.effects]}
 
 
+async def answered(runner: Runner, step: Mapping[str, Any]) -> Answer:
+    """What one step is answered, as it is printed."""
+    async with Provost(runner.given["address"], runner.given["keys"][step["as"]]) as provost:
+        call: Call = getattr(runner, step["call"])
+        try:
+            more = {key: runner.filled(each) for key, each in step.get("with", {}).items()}
+            answer = await call(provost, **more)
+        except ProvostError as problem:
+            kind = type(problem).__name__
+            answer = {"error": {"kind": kind, "reason": problem.reason, "retryable": problem.retryable}}
+    if "same" in step:
+        answer = {"same": all(answer[key] == runner.filled(each) for key, each in step["same"].items())}
+    runner.known |= {key: str(answer[key]) for key in step.get("save", ())}
+    shown = {key: each for key, each in answer.items() if key not in step.get("hide", ())}
+    return {"step": step["name"], "answer": shown}
+
+
 async def main(script_path: str, given_path: str) -> None:
     script, given = (json.loads(Path(each).read_text("utf-8")) for each in (script_path, given_path))
     runner = Runner(given)
     for step in script["steps"]:
-        async with Provost(given["address"], given["keys"][step["as"]]) as provost:
-            call: Call = getattr(runner, step["call"])
-            try:
-                answer = await call(
-                    provost, **{key: runner.filled(each) for key, each in step.get("with", {}).items()}
-                )
-            except ProvostError as problem:
-                kind = type(problem).__name__
-                answer = {
-                    "error": {"kind": kind, "reason": problem.reason, "retryable": problem.retryable}
-                }
-        if "same" in step:
-            answer = {"same": all(answer[key] == runner.filled(each) for key, each in step["same"].items())}
-        runner.known |= {key: str(answer[key]) for key in step.get("save", ())}
-        shown = {key: each for key, each in answer.items() if key not in step.get("hide", ())}
-        print(json.dumps({"step": step["name"], "answer": shown}), flush=True)
+        print(json.dumps(await answered(runner, step)), flush=True)
 
 
 if __name__ == "__main__":

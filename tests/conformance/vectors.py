@@ -28,7 +28,9 @@ def vectors(path: Path) -> Counter[str]:
     heads = [Checkpoint("log", size, bytes.fromhex(root)) for size, root in enumerate(given["roots"])]
     hashes = [hash_leaf(bytes.fromhex(each)) for each in given["entries"]]
     for each in given["leaves"]:
-        subject, header, payload, data = (b64decode(each[k]) for k in ("subject", "header", "payload", "data"))
+        subject, header, payload, data = (
+            b64decode(each[k]) for k in ("subject", "header", "payload", "data")
+        )
         assert leaf_of(subject, header, sha256(payload).digest()) == data
         assert hash_leaf(data).hex() == each["hash"]
         count["leaves"] += 1

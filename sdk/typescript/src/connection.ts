@@ -3,7 +3,15 @@
 import { readFileSync } from "node:fs";
 import { randomUUID } from "node:crypto";
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
-import { type CallOptions, type Client, type Transport, createClient, makeAnyClient } from "@connectrpc/connect";
+import {
+  type CallOptions,
+  type Client,
+  Code,
+  ConnectError,
+  type Transport,
+  createClient,
+  makeAnyClient,
+} from "@connectrpc/connect";
 import { Http2SessionManager, createGrpcTransport } from "@connectrpc/connect-node";
 import { ProvostError, errorOf } from "./errors.js";
 
@@ -51,6 +59,7 @@ export class Connection implements AsyncDisposable {
   readonly #transport: Transport;
   readonly #sessions: Http2SessionManager;
   readonly #headers: Record<string, string>;
+  #closed = false;
 
   constructor(options: ConnectionOptions) {
     const address = options.address ?? "127.0.0.1:7000";
@@ -81,7 +90,7 @@ export class Connection implements AsyncDisposable {
         ? (request: object, options?: CallOptions) =>
             this.#insist(method, call, request, options)
         : (request: object, options?: CallOptions) =>
-            told(call(request, this.#options(method, options)) as AsyncIterable<unknown>);
+            this.#told(call(request, this.#options(method, options)) as AsyncIterable<unknown>, options?.signal);
     }) as Client<Service>;
   }
 
@@ -90,7 +99,29 @@ export class Connection implements AsyncDisposable {
   }
 
   close(): void {
+    this.#closed = true;
     this.#sessions.abort();
+  }
+
+  async *#told(answers: AsyncIterable<unknown>, signal?: AbortSignal): AsyncGenerator<unknown> {
+    try {
+      yield* answers;
+    } catch (problem) {
+      throw this.#errorOf(problem, signal);
+    }
+  }
+
+  /**
+   * A connection that breaks looks cancelled or aborted to HTTP/2: unless it was ended here, nobody answers. What a service
+   * aborts has a reason of its own.
+   */
+  #errorOf(problem: unknown, signal?: AbortSignal): ProvostError {
+    const error = errorOf(problem);
+    const failed = error.cause;
+    const bare = failed instanceof ConnectError && failed.details.length === 0;
+    const broken = bare && (failed.code === Code.Canceled || failed.code === Code.Aborted);
+    if (!broken || signal?.aborted || this.#closed) return error;
+    return new ProvostError("Unreachable", "GATEWAY_UNREACHABLE", error.message, {}, problem);
   }
 
   async #insist(
@@ -109,7 +140,7 @@ export class Connection implements AsyncDisposable {
       try {
         return await call(sent, { ...given, timeoutMs: Math.max(1, Math.ceil(end - performance.now())) });
       } catch (problem) {
-        const error = errorOf(problem);
+        const error = this.#errorOf(problem, given.signal);
         const over = tried === TRIES || TRIED_ONCE.has(method.localName) || performance.now() + pause >= end;
         if (error.kind !== "Unreachable" || error.reason === "DEADLINE_EXCEEDED" || over) throw error;
         await pauseFor(pause * (0.8 + 0.4 * Math.random()), given.signal);
@@ -145,12 +176,4 @@ export function pauseFor(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) ended();
     else signal?.addEventListener("abort", ended, { once: true });
   });
-}
-
-async function* told(answers: AsyncIterable<unknown>): AsyncGenerator<unknown> {
-  try {
-    yield* answers;
-  } catch (problem) {
-    throw errorOf(problem);
-  }
 }
