@@ -2,7 +2,7 @@
 
 One group is under way at a time. The next leaves when it is written, but not sooner than 2 ms after it began if there
 was more than one: callers who were answered together come back together, and are kept together. It waits for as many as
-there are, those just answered and those who came meanwhile, as long as they keep coming: not past a pause of 2 ms, nor
+there are, those just answered and those who came meanwhile, as long as they keep coming: not past a pause of 1 ms, nor
 past 12 ms. Groups that leave without the rest grow smaller and smaller, and one costs the same for few as for many;
 next to large ones that cost is nothing, and they leave at once.
 """
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 WAIT_SECONDS = 0.002
-PAUSE_SECONDS = 0.002
+PAUSE_SECONDS = 0.001
 LONGEST_WAIT_SECONDS = 0.012
 LARGE_BYTES = 32_000
 MAX_EVENT_BYTES = 900_000

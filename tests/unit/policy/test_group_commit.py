@@ -8,6 +8,7 @@ import pytest
 
 from kernel.events import Appended, Cause, Head, Recorded, Stream
 from kernel.faults import AppendConflict, Exhausted, Unavailable
+from services.policy.adapters import grouping
 from services.policy.adapters.group_commit import GroupCommit
 from services.policy.adapters.grouping import LARGE_BYTES, MAX_EVENT_BYTES, WAIT_SECONDS
 from services.policy.domain.action import Mode
@@ -113,6 +114,13 @@ async def test_after_a_group_the_next_waits_a_moment_for_company(log: GatedLog, 
     assert log.at[1] - log.at[0] >= WAIT_SECONDS
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause is too long, however slow the machine is."""
+    monkeypatch.setattr(grouping, "PAUSE_SECONDS", 30.0)
+
+
+@pytest.mark.usefixtures("patient")
 async def test_the_next_leaves_when_as_many_have_come_back(log: GatedLog) -> None:
     now = 0.0
     commits = GroupCommit(log, lambda: now)
@@ -120,7 +128,7 @@ async def test_the_next_leaves_when_as_many_have_come_back(log: GatedLog) -> Non
     await log.arrived.get()
     log.answer()
     await asyncio.gather(*pair)
-    now = WAIT_SECONDS  # and there the clock stays: whoever waits for time to pass waits 6 ms, and not for nothing
+    now = WAIT_SECONDS  # and there the clock stays: whoever waits for time to pass waits for long
     early = begin(commits, "c")
     for _ in range(5):
         await asyncio.sleep(0)
@@ -132,6 +140,7 @@ async def test_the_next_leaves_when_as_many_have_come_back(log: GatedLog) -> Non
     assert log.groups == [["a", "b"], ["c", "d"]]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_those_answered_and_those_who_came_meanwhile_become_one_group(log: GatedLog) -> None:
     now = 0.0
     commits = GroupCommit(log, lambda: now)
