@@ -11,6 +11,7 @@ from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 from fastapi.responses import StreamingResponse
+from prometheus_client import Gauge
 from pydantic import TypeAdapter
 
 from kernel.faults import Fault
@@ -23,6 +24,7 @@ from services.gateway.web.problems import problem_of
 RETRY_MS = 1000
 PER_KEY, IN_ALL = 100, 10_000
 """How many streams one key may have open here, and all keys together."""
+OPEN = Gauge("provost_http_streams", "Streams that are open: server-sent events and WebSockets.")
 Line = TypeVar("Line")
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
@@ -91,6 +93,7 @@ class Streams:
         ended = asyncio.ensure_future(self._ended.wait())
         holder = _holder(caller)
         self._open[holder] += 1
+        OPEN.inc()
         try:
             async with aclosing(lines):
                 while True:
@@ -109,6 +112,7 @@ class Streams:
                     yield line.result()
         finally:
             ended.cancel()
+            OPEN.dec()
             self._open[holder] -= 1
             if not self._open[holder]:
                 del self._open[holder]

@@ -25,7 +25,8 @@ from services.ledger.wire.cloudevents import MEDIA_TYPE, cloudevent, public_subj
 PUBLIC, SUBJECTS = "PUBLIC", "pub.>"
 KEPT = timedelta(days=7)
 MAX_BYTES = 1024**3
-AT_ONCE = 64
+AT_ONCE = 16
+"""So many are on their way at once: making JSON of more would keep the ledger from everything else for too long."""
 STAND_BY_SECONDS = 2.0
 SEQUENCE = "Provost-Sequence"
 """The header that says which event of the log a message tells."""

@@ -69,6 +69,16 @@ def test_a_second_start_is_refused_and_told_where_the_first_is(tmp_path: Path) -
             ("LLM_ENDPOINT: this version cannot", "REQUIRE_LICENSE", "PROVOST_HTTP_PORT"),
         ),
         ({"PROVOST_METRICS_PORT": "9999"}, 2, ("PROVOST_METRICS_PORT is '9999': can only be 0",)),
+        (
+            {"WEBSOCKET_URL": "https://provost", "PROVOST_SUBSCRIBERS": "acme,b*"},
+            2,
+            ("WEBSOCKET_URL: it is to be wss://", "PROVOST_SUBSCRIBERS is 'acme,b*': tenant must be"),
+        ),
+        (
+            {"PROVOST_TLS": "true", "PROVOST_SUBSCRIBERS": "acme"},
+            2,
+            ("PROVOST_SUBSCRIBERS is 'acme': with PROVOST_TLS readers have certificates",),
+        ),
         ({"PROVOST_HTTP_PORT": "7777", "PROVOST_STATE_PORT": "7777"}, 1, ("set for both",)),
     ],
 )

@@ -146,3 +146,19 @@ async def test_streams_end_when_the_server_does() -> None:
     streams.end()
     assert await asyncio.wait_for(rest, 5) is None
     assert closed == [True]
+
+
+async def test_clients_are_told_where_the_socket_is_and_that_it_is_one(rest: httpx2.AsyncClient) -> None:
+    assert (await rest.get("/api/config")).json()["websocket_url"] == "ws://gateway/api/events/ws"
+    answer = await rest.get("/api/events/ws")
+    assert (answer.status_code, answer.headers["upgrade"]) == (426, "websocket")
+    assert "connect with ws:// or wss://" in answer.json()["detail"]
+    assert "/api/events/ws" in (await rest.get("/openapi.json")).json()["paths"]
+
+
+async def test_one_key_has_only_so_many_streams(
+    rest: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.web.streams.PER_KEY", 0)
+    answer = await rest.get("/api/events/stream")
+    assert (answer.status_code, answer.json()["reason"]) == (429, "TOO_MANY_WATCHES")
