@@ -1,23 +1,20 @@
 """Policy's part of a double: sessions without secrets, decisions from the table, approvals."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import grpc
 
 from provost.policy.v1 import policy_pb2, policy_pb2_grpc
 from provost_sdk.testing.door import Context, admitted, refuse
+from provost_sdk.testing.runs import Runs
 from provost_sdk.testing.tables import Rule, decided
-
-if TYPE_CHECKING:
-    from provost_sdk.testing.runs import Runs
-    from provost_sdk.testing.server import World
+from provost_sdk.testing.world import World
 
 
 class PolicyDouble(policy_pb2_grpc.PolicyServiceServicer):
     """A session is opened for any role `<agent>` or `<agent>.<anything>`, whatever the secret."""
 
-    def __init__(self, world: "World", rules: Sequence[Rule], runs: "Runs") -> None:
+    def __init__(self, world: World, rules: Sequence[Rule], runs: Runs) -> None:
         self._world = world
         self._rules = rules
         self._runs = runs

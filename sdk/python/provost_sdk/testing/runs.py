@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 
@@ -16,9 +16,7 @@ from provost_sdk.models import run_as_dict
 from provost_sdk.testing.agents import Agents
 from provost_sdk.testing.door import Caller, Context, admitted, refuse
 from provost_sdk.testing.tables import Finding, Rule, decided, found_in
-
-if TYPE_CHECKING:
-    from provost_sdk.testing.server import World
+from provost_sdk.testing.world import World
 
 _BUILT_IN = "double-1"
 
@@ -27,7 +25,7 @@ class Runs:
     """Every run, approval and report there is, by tenant and id."""
 
     def __init__(
-        self, world: "World", rules: Sequence[Rule], findings: Sequence[Finding], agents: Agents
+        self, world: World, rules: Sequence[Rule], findings: Sequence[Finding], agents: Agents
     ) -> None:
         self._world = world
         self._rules = rules
@@ -160,7 +158,7 @@ class Runs:
 class OrchestratorDouble(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     """Unwrap, ask, wrap."""
 
-    def __init__(self, world: "World", runs: Runs, agents: Agents) -> None:
+    def __init__(self, world: World, runs: Runs, agents: Agents) -> None:
         self._world = world
         self._runs = runs
         self._agents = agents

@@ -1,15 +1,12 @@
 """The double itself: a gRPC server on loopback that a test starts, asks and throws away."""
 
 import asyncio
-import hashlib
-import itertools
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Self
 
 import grpc
 import grpc.aio
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from provost.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from provost.ledger.v1 import ledger_pb2, ledger_pb2_grpc
@@ -21,23 +18,10 @@ from provost_sdk.testing.door import ROLES, Caller, Context, admitted, refuse
 from provost_sdk.testing.policy import PolicyDouble
 from provost_sdk.testing.runs import OrchestratorDouble, Runs
 from provost_sdk.testing.tables import FINDINGS, RULES, Finding, Rule
+from provost_sdk.testing.world import World
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 _COMPONENTS = ("actuators", "gateway", "ledger", "nats", "orchestrator", "policy", "state", "store")
-
-
-class World:
-    """What the parts of a double share: who may call, its one moment, and ids that come out the same each time."""
-
-    def __init__(self, callers: Mapping[str, Caller], now: datetime) -> None:
-        self.callers = callers
-        self.now = Timestamp()
-        self.now.FromDatetime(now)
-        self._numbers = itertools.count(1)
-
-    def id_of(self, kind: str, request_id: str) -> str:
-        """The id of what a request makes; without a request id, the next one of this double."""
-        return hashlib.sha256(f"{kind}:{request_id or next(self._numbers)}".encode()).hexdigest()[:32]
 
 
 class Double:
