@@ -1,6 +1,9 @@
 """The day after: why it happened, the run again, and a watch that is cut and goes on. Real processes, over REST."""
 
+import asyncio
 import json
+import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 
 from tests.e2e.embedded.embedded import Embedded
 from tests.e2e.test_main_job import kinds_of, until_over, waiting_for
+from tests.fakes.websocket import websocket
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SETTINGS = {"PROVOST_PUBLIC_EVENTS": "true", "PROVOST_SUBSCRIBERS": "default,acme"}
@@ -141,3 +145,30 @@ async def test_subscribers_read_a_run_as_json_and_others_do_not(
         assert each.state.messages == 0
     await mine.close()
     await others.close()
+
+
+async def test_a_run_is_told_by_the_socket_and_on_the_command_line(
+    running: Embedded, operator: httpx.Client, approver: httpx.Client
+) -> None:
+    run = approved_run(operator, approver, "t-socket")
+    port = int(running.run_json()["http"].rpartition(":")[2])
+    told = operator.get("/api/config").json()["websocket_url"]
+    assert told == f"ws://127.0.0.1:{port}/api/events/ws"
+    path = f"/api/events/ws?from_start=true&run_id={run['run_id']}"
+    found: list[int] = []
+    kind = ""
+    async with websocket(port, path, {"X-API-Key": running.key("viewer")}) as socket:
+        while kind != "RunEnded":
+            message = await socket.message()
+            assert message is not None
+            if "event" in message:
+                kind = message["event"]["event_type"]
+                found.append(message["event"]["sequence"])
+    program = "from provost_sdk.cli import main; main()"
+    asked = ("events", "replay", "--run", run["run_id"], "--json")
+    given = {"PATH": os.environ["PATH"], "PROVOST_HOME": str(running.home), "PYTHONPATH": ":".join(sys.path)}
+    replaying = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, *asked, env=given, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await asyncio.wait_for(replaying.communicate(), 60)
+    assert [int(json.loads(line)["logseq"]) for line in output.splitlines()] == found
