@@ -1,7 +1,6 @@
 """The side of who waits for words: who is there, what has been said, and who says nothing."""
 
 import asyncio
-import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from chassis.powers import words
 from chassis.powers.announcing import announced
 from chassis.powers.holding import HERE_SECONDS
 from chassis.powers.words import Word, WordRefused
-from chassis.process import monotonic
+from chassis.process import monotonic, now
 from chassis.signing import PublicKey
 from chassis.telemetry import get_logger
 from kernel.events import Recorded
@@ -23,6 +22,8 @@ AWAITED_SECONDS = 4 * HERE_SECONDS
 """Whoever was there so lately is waited for."""
 NAMED_SECONDS = 300.0
 """Whoever was there so lately and went without a goodbye is named when it says nothing, though not waited for."""
+GOODBYE_SECONDS = 10.0
+"""A goodbye counts so long, by the clocks of both: who keeps an old one can hide nobody who stands still now."""
 REMEMBERED, MOST_OF_ONE = 1000, 500
 _LOOK_SECONDS = 0.25
 _log = get_logger("chassis.powers")
@@ -39,6 +40,14 @@ class Holder(NamedTuple):
         return f"{self.service}/{self.replica}:{self.surface}" if self.replica else self.service
 
 
+class Present(NamedTuple):
+    """When a process was last heard to be there, by the clock here; what it holds, and when it said so by its own."""
+
+    seen: float
+    surfaces: tuple[str, ...]
+    at_us: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """Every word that is properly signed, in order of speaking; and who should have spoken and did not."""
@@ -53,7 +62,7 @@ class Hearing:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._keys: dict[tuple[str, str], PublicKey] = {}
-        self._here: dict[tuple[str, str], tuple[float, tuple[str, ...]]] = {}
+        self._here: dict[tuple[str, str], Present] = {}
         self._gone: set[str] = set()
         self._said: OrderedDict[tuple[str, str], dict[bytes, Word | None]] = OrderedDict()
         self._listening: list[Subscription] = []
@@ -112,9 +121,9 @@ class Hearing:
         at = monotonic()
         missing = [
             holder
-            for (service, replica), (seen, surfaces) in self._here.items()
-            if at - seen <= within_seconds
-            for surface in surfaces
+            for (service, replica), present in self._here.items()
+            if at - present.seen <= within_seconds
+            for surface in present.surfaces
             if (holder := Holder(service, replica, surface)) not in found
         ]
         if at - self._since <= within_seconds:
@@ -157,18 +166,28 @@ class Hearing:
             return  # whoever does not answer is named
 
     def _here_is(self, subject: bytes, _reply: bytes, payload: bytes, _header: bytes | None) -> None:
-        service, replica = subject.decode("utf-8", "replace").split(".")[2:4]
         try:
-            surfaces = tuple(map(str, json.loads(payload)))
-        except (ValueError, TypeError, RecursionError):
-            return  # nobody of ours says such a thing
-        if surfaces:
-            self._here[service, replica] = (monotonic(), surfaces)
+            said = words.read_here(payload, self._keys)
+        except WordRefused:
+            return  # of nobody, or of one whose key is not here yet: it says so again in a second
+        who = said.service, said.replica
+        if subject.decode("utf-8", "replace").split(".")[2:4] != [*who]:
+            return
+        known = self._here.get(who)
+        if said.surfaces:
+            # What is older than what was heard may be a replay: it is no reason to wait for less.
+            newer = said if known is None or said.at_us > known.at_us else known
+            self._here[who] = Present(monotonic(), newer.surfaces, newer.at_us)
             if len(self._here) > REMEMBERED:
-                del self._here[min(self._here, key=lambda each: self._here[each][0])]
-        elif self._here.pop((service, replica), None) is not None:
-            self._gone.add(service)
+                del self._here[min(self._here, key=lambda each: self._here[each].seen)]
+        elif known is not None and said.at_us > known.at_us and self._is_fresh(said):
+            del self._here[who]
+            self._gone.add(said.service)
         self._tell()
+
+    @staticmethod
+    def _is_fresh(said: words.Here) -> bool:
+        return abs(now().timestamp() - said.at_us / 1e6) <= GOODBYE_SECONDS
 
     def _is_said(self, subject: bytes, _reply: bytes, payload: bytes, _header: bytes | None) -> None:
         tenant, agent_id = subject.decode("utf-8", "replace").split(".")[2:4]

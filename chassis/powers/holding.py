@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import socket
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ from chassis.config import ServiceSettings
 from chassis.eventlog.wire import Connection, NotConnected
 from chassis.powers import words
 from chassis.powers.announcing import announce, log_of
-from chassis.powers.words import Word
+from chassis.powers.words import Here, Word
 from chassis.process import now
 from chassis.signing import SigningKey
 from chassis.telemetry import get_logger
@@ -168,7 +167,9 @@ class Powers:
             await asyncio.sleep(HERE_SECONDS)
 
     def _say_here(self, surfaces: Sequence[str]) -> None:
-        self._write(f"{words.HERE}.{self._service}.{self.replica}", json.dumps(surfaces).encode())
+        here = Here(self._service, self.replica, tuple(surfaces), int(now().timestamp() * 1e6))
+        token = words.said_here(self._key, here)
+        self._write(f"{words.HERE}.{self._service}.{self.replica}", token.encode())
 
     def _write(self, subject: str, payload: bytes) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What is said of lost power: signed, and read only if it is signed by the service that says it."""
+"""What is said of power, lost or still held: signed, and read only if it is signed by the service that says it."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from joserfc.errors import JoseError
 
 from chassis.signing import ALGORITHM, PublicKey, SigningKey
 
-TYPE = "power-lost+jwt"
+TYPE, HERE_TYPE = "power-lost+jwt", "power-here+jwt"
 MAX_WORD_BYTES = 4096
 HERE, LOST, AGAIN, NOW = "pwr.here", "pwr.lost", "pwr.again", "pwr.now"
 
@@ -38,6 +38,17 @@ class Word:
     token: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Here:
+    """One process is there and may hold power on these surfaces; with none, it says goodbye."""
+
+    service: str
+    replica: str
+    surfaces: tuple[str, ...]
+    at_us: int
+    """When it was said, by the speaker's clock, in microseconds since 1970: by it an older word is known."""
+
+
 def said(key: SigningKey, word: Word, at: float) -> str:
     """`word` as a compact JWS (RFC 7515); `at` is when, in seconds since 1970."""
     return key.sign(
@@ -56,36 +67,66 @@ def said(key: SigningKey, word: Word, at: float) -> str:
     )
 
 
+def said_here(key: SigningKey, here: Here) -> str:
+    """`here` as a compact JWS."""
+    return key.sign(
+        {
+            "service": here.service,
+            "replica": here.replica,
+            "surfaces": here.surfaces,
+            "at_us": here.at_us,
+        },
+        HERE_TYPE,
+    )
+
+
 def read(token: bytes, keys: Keys) -> Word:
-    """What `token` says.
+    """What `token` says of lost power.
 
     Raises:
         WordRefused: it is none of ours, or not signed by a key of the service it names.
+    """
+    return _word(_claims(token, TYPE, keys), token.decode())
+
+
+def read_here(token: bytes, keys: Keys) -> Here:
+    """Who says by `token` that it is there, or goes. Raises WordRefused, as `read` does."""
+    claims = _claims(token, HERE_TYPE, keys)
+    replica, surfaces, at_us = (claims.get(name) for name in ("replica", "surfaces", "at_us"))
+    if type(replica) is not str or type(at_us) is not int or type(surfaces) is not list:
+        raise WordRefused("its claims are not what they should be")
+    return Here(claims["service"], replica, tuple(map(str, surfaces)), at_us)
+
+
+def _claims(token: bytes, typ: str, keys: Keys) -> dict[str, Any]:
+    """Claims that the service signed which they name.
+
+    Raises:
+        WordRefused: it did not, or nobody can tell.
     """
     if len(token) > MAX_WORD_BYTES:
         raise WordRefused("it is too long")
     try:
         signed = jws.extract_compact(token)
         header, claims = signed.headers(), json.loads(signed.payload)
-        word = _word(claims, token.decode())
-        if header.get("alg") != ALGORITHM or header.get("typ") != TYPE:
-            raise WordRefused(f"it is no {ALGORITHM} signature of type {TYPE}")
-        key = keys.get((word.service, str(header.get("kid"))))
+        if header.get("alg") != ALGORITHM or header.get("typ") != typ:
+            raise WordRefused(f"it is no {ALGORITHM} signature of type {typ}")
+        if type(claims) is not dict or type(service := claims.get("service")) is not str:
+            raise WordRefused("it names no service")
+        key = keys.get((service, str(header.get("kid"))))
         if key is None:
-            raise WordRefused(
-                f"no key {str(header.get('kid'))[:64]!r} of {word.service[:64]!r} was announced"
-            )
+            raise WordRefused(f"no key {str(header.get('kid'))[:64]!r} of {service[:64]!r} was announced")
         if not jws.validate_compact(signed, key, algorithms=[ALGORITHM]):
             raise WordRefused("its signature does not fit")
     except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise WordRefused(f"it cannot be read ({type(error).__name__})") from error
-    return word
+    return claims
 
 
-def _word(claims: Any, token: str) -> Word:
-    texts = [claims[name] for name in ("tenant", "agent_id", "surface", "service", "replica")]
-    numbers = [claims[name] for name in ("revocation_sequence", "ended")]
-    powerless_ms = claims["powerless_ms"]
+def _word(claims: dict[str, Any], token: str) -> Word:
+    texts: list[Any] = [claims.get(name) for name in ("tenant", "agent_id", "surface", "service", "replica")]
+    numbers: list[Any] = [claims.get(name) for name in ("revocation_sequence", "ended")]
+    powerless_ms: Any = claims.get("powerless_ms")
     if not all(type(each) is str for each in texts) or not all(type(each) is int for each in numbers):
         raise WordRefused("its claims are not what they should be")
     if type(powerless_ms) not in (int, float) or not 0 <= powerless_ms < 1e12:

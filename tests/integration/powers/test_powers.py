@@ -96,12 +96,60 @@ async def test_who_says_goodbye_is_not_waited_for(world: World) -> None:
     assert heard.silent == ()
 
 
+async def test_a_goodbye_that_is_not_its_own_hides_nobody(world: World, tmp_path: Path) -> None:
+    powers = await world.holder("state", {"locks": Surface(), "writes": Surface()})
+    own = SigningKey.load_or_create(tmp_path / "keys" / "state.pem")
+    stranger = SigningKey.load_or_create(tmp_path / "stranger.pem")
+    policys = SigningKey.load_or_create(tmp_path / "policys.pem")
+    await announce(log_of(world.connection, "policy"), "policy", policys, process.now())
+    await world.known("state")
+    await until(lambda: ("policy", policys.kid) in world.hearing._keys, "the key is not known")
+    world.hearing._gone.add("policy")
+    at_us = int(process.now().timestamp() * 1e6)
+    goodbye = words.Here("state", powers.replica, (), at_us + 1_000_000)
+    for token in (
+        "[]",
+        "",
+        "a.b.c",
+        words.said_here(stranger, goodbye),
+        words.said_here(policys, goodbye),  # announced, and another's
+        _changed(words.said_here(own, replace(goodbye, surfaces=("locks",))), surfaces=[]),
+        words.said_here(own, replace(goodbye, at_us=at_us - 60_000_000)),  # kept from its last stop
+        words.said_here(own, replace(goodbye, at_us=at_us + 60_000_000)),  # of a clock that nobody shares
+        words.said_here(own, replace(goodbye, replica="other")),
+        words.said_here(own, replace(goodbye, surfaces=("locks",), at_us=at_us - 60_000_000)),
+    ):
+        world.connection.write(f"pwr.here.state.{powers.replica}", b"", b"", token.encode())
+    heard = await world.hearing.collect("default", "a", 1, 0.5)
+    assert heard.silent == (f"state/{powers.replica}:locks", f"state/{powers.replica}:writes")
+    goodbye = replace(goodbye, at_us=int(process.now().timestamp() * 1e6) + 1_000_000)
+    world.connection.write(
+        f"pwr.here.state.{powers.replica}", b"", b"", words.said_here(own, goodbye).encode()
+    )
+    await until(lambda: "state" in world.hearing._gone, "its own goodbye does not count")
+
+
+async def test_an_old_pair_of_words_hides_nobody_from_who_has_just_begun(
+    world: World, tmp_path: Path
+) -> None:
+    key = SigningKey.load_or_create(tmp_path / "actuators.pem")
+    await announce(log_of(world.connection, "actuators"), "actuators", key, process.now())
+    await until(lambda: ("actuators", key.kid) in world.hearing._keys, "the key is not known")
+    at_us = int((process.now() - LONG_AGO).timestamp() * 1e6)
+    for surfaces in (("permits",), ()):
+        at_us += 1
+        token = words.said_here(key, words.Here("actuators", "r", surfaces, at_us))
+        world.connection.write("pwr.here.actuators.r", b"", b"", token.encode())
+    heard = await world.hearing.collect("default", "a", 1, 0.5)
+    assert heard.silent == ("actuators/r:permits",)
+
+
 @pytest.mark.alone
 async def test_who_went_without_a_word_is_named_and_not_waited_for(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await until(world.hearing._knows_everybody, "never knows everybody")
-    world.hearing._here["state", "dead"] = (process.monotonic() - 10.0, ("locks",))
+    world.hearing._here["state", "dead"] = hearings.Present(process.monotonic() - 10.0, ("locks",))
     begun = process.monotonic()
     heard = await world.hearing.collect("default", "a", 1, 10.0)
     assert process.monotonic() - begun < 1.0
