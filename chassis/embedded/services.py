@@ -28,6 +28,12 @@ _SETTINGS = (
     *dict.fromkeys(".".join(module.split(".")[:2]) + ".config" for module in MODULES.values()),
     "services.ledger.witness.config",
 )
+FITTED: Mapping[str, str] = {
+    # One thread less between a socket and the event loop: a call costs a fifth less.
+    "GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener",
+    "MALLOC_ARENA_MAX": "2",  # gRPC's threads would otherwise each keep tens of megabytes of heap
+}
+"""What libraries are told in the environment of each of our processes; the Dockerfile tells them the same."""
 _GATEWAYS_OWN = ("API_KEYS", "ADMIN_KEYS", "LICENSE_SIGNING_SECRET")
 # All that a witness is told: it shares no secret with anyone.
 _WITNESSES_OWN = ("PROVOST_WITNESS", "PROVOST_LISTEN_HOST", "PROVOST_SHUTDOWN", "PROVOST_CLOCK", "LOG_")
@@ -145,11 +151,8 @@ def _shared_environment(settings: ServiceSettings) -> Mapping[str, str]:
     numbers = {port.setting: str(port.number) for port in _serving(settings)}
     ours = {
         "PROVOST_HOME": str(settings.home.resolve()),
-        # One thread less between a socket and the event loop: a call costs a fifth less.
-        "GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener",
-        "MALLOC_ARENA_MAX": "2",  # gRPC's threads would otherwise each keep tens of megabytes of heap
     }
-    return kept | numbers | ours
+    return {**kept, **numbers, **ours, **FITTED}
 
 
 def _and(given: str, ours: str) -> str:

@@ -3,6 +3,7 @@
 python -m tests.bench.authorize [--seconds 3] [--rounds 3] [--json FILE]
 
 `safe` answers without a permit, `auto` with a signed one. Every decision is synced to disk before it is answered.
+Policy and nats-server are set as `make run` sets them; the bare echo is as it comes, another is set alike.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import grpc.aio
 import uvloop
 
 from chassis import process
+from chassis.embedded.services import FITTED
 from chassis.eventlog.connection import connect
 from chassis.eventlog.stream import ensure_stream
 from chassis.eventlog.wire import Connection
@@ -133,10 +135,12 @@ async def batches(
     return await measured(server, seconds, BATCHES_IN_FLIGHT, BATCH, one)
 
 
-async def echo(seconds: float) -> Measured:
+async def echo(seconds: float, **environment: str) -> Measured:
     """The same calls to a bare echo."""
     serve = (sys.executable, "-m", "tests.bench.echo", "--serve", "bare")
-    server = await asyncio.create_subprocess_exec(*serve, stdout=asyncio.subprocess.PIPE)
+    server = await asyncio.create_subprocess_exec(
+        *serve, stdout=asyncio.subprocess.PIPE, env={**os.environ, **environment}
+    )
     assert server.stdout is not None
     try:
         port = int(await server.stdout.readline())
@@ -198,7 +202,7 @@ async def measure(seconds: float, rounds: int) -> dict[str, list[Measured]]:
         nats.start()
         connection = await connect(nats.url, name="bench")
         await ensure_stream(connection, max_bytes=8 * 1024**3)
-        policy = PolicyProcess(Path(directory), nats.url)
+        policy = PolicyProcess(Path(directory), nats.url, **FITTED)
         try:
             policy.start()
             async with client.channel(f"127.0.0.1:{policy.port}", internal_key=KEY) as channel:
@@ -225,6 +229,7 @@ async def _rounds(
     alone = {"default": tokens["default"]}
     for _ in range(rounds):  # in turns, so that the machine's other work hits all alike
         found.setdefault("bare echo", []).append(await echo(seconds))
+        found.setdefault("echo, set alike", []).append(await echo(seconds, **FITTED))
         for label, mode in (("safe", pb.MODE_SAFE), ("auto", pb.MODE_AUTO)):
             found.setdefault(label, []).append(await unary(policy, stub, seconds, mode, alone))
             batch = await batches(policy, stub, seconds, mode, tokens["default"])
@@ -245,6 +250,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    os.environ["GOMAXPROCS"] = "1"  # nats-server's, as `chassis.embedded.servers` has it
     found = uvloop.run(measure(options.seconds, options.rounds))
     table = {label: median(rows) for label, rows in found.items()}
     bare = table["bare echo"].per_second

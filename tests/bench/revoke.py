@@ -21,6 +21,7 @@ from typing import Any
 
 import uvloop
 
+from chassis.embedded.services import FITTED
 from chassis.eventlog.connection import connect
 from chassis.eventlog.stream import ensure_stream
 from chassis.eventlog.wire import Connection
@@ -112,7 +113,7 @@ async def measure(victims: int, in_flight: int) -> tuple[dict[str, list[float]],
         nats.start()
         connection = await connect(nats.url, name="bench")
         await ensure_stream(connection, max_bytes=8 * 1024**3)
-        replicas = [PolicyProcess(Path(directory), nats.url) for _ in range(2)]
+        replicas = [PolicyProcess(Path(directory), nats.url, **FITTED) for _ in range(2)]
         try:
             for replica in replicas:
                 replica.start()
