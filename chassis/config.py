@@ -193,7 +193,12 @@ class ServiceSettings(BaseSettings):
         """How long a server keeps one connection, so that clients find new replicas; 0: for ever."""
         if self.connection_seconds is not None:
             return self.connection_seconds
-        return 0.0 if self.listen_host in {"127.0.0.1", "::1", "localhost"} else 30.0
+        return 0.0 if self.alone else 30.0
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is one process of each kind: only this machine can reach them."""
+        return self.listen_host in {"127.0.0.1", "::1", "localhost"}
 
     def port(self, service: str) -> int:
         """The gRPC port of `service`, as `policy`."""

@@ -1,7 +1,7 @@
 #!/bin/sh
 # with-certificates.sh USER COMMAND…: what is not Provost's own, and reads its certificate once. Puts the certificate from
-# /issued where USER alone can read it (/certs), runs COMMAND as process 1, and when the certificate was renewed, puts the
-# new one there and tells it: RENEWED, or SIGHUP.
+# /issued where USER alone can read it (/certs), runs COMMAND, and when the certificate was renewed, puts the
+# new one there and tells it: RENEWED, or SIGHUP (to process 1, which passes it on).
 set -eu
 user=$1
 shift

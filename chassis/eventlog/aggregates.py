@@ -5,6 +5,7 @@ read the event is running. The others go on.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -14,7 +15,7 @@ from chassis.eventlog.codec import Codec, Unreadable
 from chassis.process import jitter
 from kernel.decider import Decider
 from kernel.events import Appended, Cause, Head, Recorded, Stream
-from kernel.faults import AppendConflict, Unavailable
+from kernel.faults import AppendConflict, Fault, Unavailable
 from kernel.ports import EventLog, Following
 
 S = TypeVar("S")
@@ -70,6 +71,8 @@ class HeldAggregates(Generic[C, S, E]):
         self._moved = asyncio.Event()
         self.following: Following | None = None
         """Who delivers, if it shall be asked to hurry after a conflict: worth it where several write all the time."""
+        self.second_look = False
+        """Whether a no is looked at again when all of the log is known: where another replica may know better."""
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -188,7 +191,7 @@ class HeldAggregates(Generic[C, S, E]):
         before = held.answered.get(event_id)
         if before is not None:
             return Appended(before, (event_id,), duplicate=True)
-        event = self._decider.decide(held.state, command)
+        event = await self._decided(held, command)
         if event is None:
             return Appended(held.head.sequence, ())
         appended = await self._log.append(stream, (event,), after=held.head, cause=cause)
@@ -199,6 +202,19 @@ class HeldAggregates(Generic[C, S, E]):
             held.state = self._decider.evolve(held.state, event)
             self._advance(stream.tenant, stream.id, held, appended.sequence, event_id)
         return appended
+
+    async def _decided(self, held: _Held[S], command: C) -> E | None:
+        try:
+            return self._decider.decide(held.state, command)
+        except Fault:
+            if not self.second_look:
+                raise
+            head = held.head
+            with contextlib.suppress(Unavailable):  # the no stands
+                await self.catch_up()
+            if held.head == head:
+                raise
+        return self._decider.decide(held.state, command)
 
     async def _catch_up(self, held: _Held[S], conflict: AppendConflict) -> None:
         actual = int(conflict.facts.get("actual_sequence", "0"))

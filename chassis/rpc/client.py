@@ -27,23 +27,23 @@ Response = TypeVar("Response")
 
 # Every call that changes something carries a request id, so trying again is always safe. CANCELLED from a server is
 # what gRPC answers to calls that reach it while it shuts down; a call cancelled over here is never tried again.
-_SERVICE_CONFIG = json.dumps(
-    {
-        "loadBalancingConfig": [{"round_robin": {}}],
-        "methodConfig": [
-            {
-                "name": [{}],
-                "retryPolicy": {
-                    "maxAttempts": 5,
-                    "initialBackoff": "0.05s",
-                    "maxBackoff": "1s",
-                    "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
-                },
-            }
-        ],
-    }
-)
+_SERVICE_CONFIG = {
+    "methodConfig": [
+        {
+            "name": [{}],
+            "retryPolicy": {
+                "maxAttempts": 5,
+                "initialBackoff": "0.05s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+            },
+        }
+    ],
+}
+_IN_TURN: Any = {"loadBalancingConfig": [{"round_robin": {}}]}
+# Each process takes one of them at random, and another when that has gone.
+_ONE: Any = {"loadBalancingConfig": [{"pick_first": {"shuffleAddressList": True}}]}
 
 
 class Unary(Protocol[Request, Response]):
@@ -79,14 +79,16 @@ def channel(
     max_message_bytes: int = SMALL_MESSAGES,
     service: str = "",
     certificates: Certificates | None = None,
+    one_replica: bool = False,
 ) -> grpc.aio.Channel:
     """A channel to every replica of `service` at `address` (`host:port`, or several with commas between).
 
     It connects when first used, and again whenever the peer comes back. Calls through it bear the internal key. With
-    `certificates` it shows them, and talks to nobody who does not show one of `service`.
+    `certificates` it shows them, and talks to nobody who does not show one of `service`. With `one_replica` all calls
+    go to the same one as long as it is there, so that what was written there is known when it is asked about.
     """
     target = f"ipv4:{address}" if "," in address else address
-    options = _options(max_message_bytes)
+    options = _options(max_message_bytes, _ONE if one_replica else _IN_TURN)
     inner: grpc.aio.Channel
     if certificates is None:
         inner = grpc.aio.insecure_channel(target, options=options)
@@ -158,9 +160,9 @@ async def _explained(method: Any, error: grpc.aio.AioRpcError) -> Fault | PeerFa
     return fault if explaining is None else await explaining.of(fault)
 
 
-def _options(max_message_bytes: int) -> list[tuple[str, Any]]:
+def _options(max_message_bytes: int, balancing: Any) -> list[tuple[str, Any]]:
     return [
-        ("grpc.service_config", _SERVICE_CONFIG),
+        ("grpc.service_config", json.dumps(balancing | _SERVICE_CONFIG)),
         ("grpc.enable_retries", 1),
         ("grpc.per_rpc_retry_buffer_size", max_message_bytes + 65_536),  # what does not fit is not retried
         ("grpc.max_receive_message_length", max_message_bytes),

@@ -9,11 +9,14 @@ from chassis.eventlog.opened import opened
 from chassis.rpc import LARGE_MESSAGES
 from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
-from provost.orchestrator.v1.orchestrator_pb2_grpc import add_OrchestratorServiceServicer_to_server
+from provost.orchestrator.v1.orchestrator_pb2_grpc import (
+    add_OrchestratorServiceServicer_to_server as add_service,
+)
 from services.orchestrator import handlers
 from services.orchestrator.adapters.knowledge import SqliteKnowledge
 from services.orchestrator.adapters.peers import peers_at
 from services.orchestrator.adapters.privacy import SubjectPrivacy
+from services.orchestrator.adapters.replicas import NatsReplicas
 from services.orchestrator.config import OrchestratorSettings
 from services.orchestrator.domain.run import RUN
 from services.orchestrator.reactor import Reactor
@@ -26,33 +29,30 @@ async def main(stopping: process.Stopping) -> None:
     nats, keys = await opened(settings, "orchestrator")
     runs = HeldAggregates(RUN, JetStreamLog(nats, EVENTS, source="provost/orchestrator"), EVENTS)
     knowledge, privacy = SqliteKnowledge(settings.knowledge, keys), SubjectPrivacy(keys)
-    at = peers_at(settings, handlers.ACTOR)
+    at, replicas = peers_at(settings, handlers.ACTOR), NatsReplicas(nats, settings.port("orchestrator"))
     crew = handlers.AttachedCrew(lambda _tenant, agent_id: agent_id in settings.crew)
-    thinking = handlers.Reasoning(*settings.reasoning)
     conductor, service = handlers.orchestration(
-        runs, at.policy, at.state, at.actuators, crew, knowledge, privacy, process.now, process.new_id, thinking,
-    )  # fmt: skip
+        runs, at.policy, at.state, at.actuators, crew, knowledge, privacy, process.now, process.new_id,
+        handlers.Reasoning(*settings.reasoning), replicas.sharing, lambda: replicas.known(follower))  # fmt: skip
     reactor = Reactor(runs, conductor)
     follower = Follower(nats, reactor.filters, 0, reactor.take, "orchestrator", gather_seconds=0.02)
     reactor.also(held := powers.Powers(nats, settings, "orchestrator", conductor.surfaces, follower))
-    server = Server(
-        settings, "orchestrator", max_message_bytes=LARGE_MESSAGES, unary_seconds=360.0, tell=Opening(keys),
-        why=took.why,
-    )  # fmt: skip
-    servicer = OrchestratorServicer(service, crew, at.sessions, at.state)
-    server.add(add_OrchestratorServiceServicer_to_server, servicer)
+    server = Server(settings, "orchestrator", max_message_bytes=LARGE_MESSAGES, unary_seconds=360.0,
+                    tell=Opening(keys), why=took.why)  # fmt: skip
+    server.add(add_service, OrchestratorServicer(service, crew, at.sessions, at.state))
     await keys.start(conductor.subject_erased)
     await follower.start()
     await knowledge.follow(nats)
     await follower.caught_up()
+    await replicas.start()
     await server.start()
-    conductor.resume()
+    replicas.serve(conductor.share, conductor.given)
     await held.start()
     await server.set_serving(True)
     await stopping.wait()
     conductor.let_waiters_go()
-    await server.stop()
-    for end in (conductor.close, held.stop, follower.stop, knowledge.close, keys.stop, nats.close, took.stop):
+    for end in (server.stop, conductor.close, replicas.stop, held.stop, follower.stop, knowledge.close, keys.stop,
+                nats.close, took.stop):  # fmt: skip
         await end()
 
 

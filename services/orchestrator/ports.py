@@ -277,6 +277,14 @@ class Crew(Protocol):
         """Whether any agent of the built-in crew that may work is attached, busy or not."""
         ...
 
+    def seated(self, tenant: str, agent_id: str) -> bool:
+        """Whether an agent is attached to this process."""
+        ...
+
+    def elsewhere(self, tenant: str, agent_id: str) -> bool:
+        """Whether an agent (empty: any of the built-in crew) is attached to another replica."""
+        ...
+
     async def freed(self, timeout_seconds: float) -> None:
         """Wait until an agent was freed or attached, or the time is over."""
         ...

@@ -10,13 +10,15 @@ from chassis.eventlog.aggregates import HeldAggregates
 from kernel.events import Recorded
 from provost.policy.v1 import events_pb2 as policy_events
 from services.orchestrator.domain.facts import Event
-from services.orchestrator.domain.run import Run
+from services.orchestrator.domain.run import RUN, Run
 from services.orchestrator.domain.wants import Command
 from services.orchestrator.handlers import Conductor
 
 REVOKED = "evt.*.policy.agent.*.AgentRevoked"
 SUSPENDED, RESUMED = "evt.*.policy.agent.*.AgentSuspended", "evt.*.policy.agent.*.AgentResumed"
 ANSWERED = "evt.*.policy.approval.*.ApprovalAnswered"
+
+_RUNS = [RUN.context, RUN.aggregate]
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +55,8 @@ class Reactor:
 
     def _heed(self, recorded: Recorded) -> None:
         tenant = recorded.stream.tenant
+        if recorded.subject.split(".")[2:4] == _RUNS:
+            self._conductor.noted(tenant, recorded.stream.id)
         if recorded.subject.endswith(".RunStarted"):
             self._conductor.begun(tenant, recorded.stream.id)
         elif recorded.subject.endswith(".AgentRevoked"):

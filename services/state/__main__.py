@@ -9,8 +9,7 @@ from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
 from chassis.tls import certificates
 from provost.state.v1.state_pb2_grpc import add_StateServiceServicer_to_server
-from services.state.adapters import LogHistory, RedisStore, SequencingLog, artifacts_in, kept_over
-from services.state.adapters.forgetting import kept_for
+from services.state.adapters import LogHistory, RedisStore, SequencingLog, artifacts_in, kept_for, kept_over
 from services.state.adapters.naming import NamedSnapshots
 from services.state.config import StateSettings
 from services.state.domain.view import View
@@ -37,7 +36,8 @@ async def main(stopping: process.Stopping) -> None:
     snapshots = SnapshotKeeper(view, every, lying, NamedSnapshots(connection, jetstream, CODEC), process.now)
     upto = await snapshots.load(await jetstream.last_sequence())
     watched.watching.begin()
-    follower = Follower(connection, FILTERS, upto, reactor.deliver, "state", gather_seconds=0.03)
+    followed_by = Follower(connection, FILTERS, upto, reactor.deliver, "state", gather_seconds=0.03)
+    follower = reactor.led_by(followed_by, alone=settings.alone)
     audit = StoreAudit(view, derived, mirror, LogHistory(jetstream, FILTERS), follower, process.now)
     state = State(kept, view, mirror, audit, follower, contents, vigil, turns, process, sets)
     reactor.also(losing := powers.Powers(connection, settings, "state", state.losing.surfaces, follower))

@@ -207,6 +207,10 @@ class Recall(Protocol):
         """The event of an aggregate at `sequence`. Slow. Raises Unavailable, Unreadable."""
         ...
 
+    async def last_sequence(self) -> int:
+        """Where the log ends now: before a no that another replica may know to be wrong. Raises Unavailable."""
+        ...
+
 
 class Contents(Protocol):
     """Bytes by their hash, each tenant's apart."""

@@ -126,7 +126,7 @@ def peers_at(
     def to(service: str) -> grpc.aio.Channel:
         return channel(
             addresses[service], internal_key=internal_key, max_message_bytes=LARGE_MESSAGES, service=service,
-            certificates=certificates,
+            certificates=certificates, one_replica=service == "state",
         )  # fmt: skip
 
     return {name: Peer(name, to(name)) for name in addresses}

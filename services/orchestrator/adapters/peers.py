@@ -32,7 +32,7 @@ def peers_at(settings: ServiceSettings, actor: str) -> Peers:
     def to(service: str, max_message_bytes: int = SMALL_MESSAGES) -> Channel:
         return channel(
             settings.address(service), internal_key=internal_key, max_message_bytes=max_message_bytes,
-            service=service, certificates=own,
+            service=service, certificates=own, one_replica=service == "state",
         )  # fmt: skip
 
     to_policy, to_state, to_actuators = to("policy"), to("state", LARGE_MESSAGES), to("actuators")

@@ -1,11 +1,12 @@
 """The use cases, put together: steps, what carries runs through them, and what answers callers."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from services.orchestrator.handlers.carrying import Limits as StepLimits
 from services.orchestrator.handlers.conductor import Conductor
 from services.orchestrator.handlers.crew import AttachedCrew
 from services.orchestrator.handlers.orchestrator import Limits, Orchestrator, Reasoning
+from services.orchestrator.handlers.sharing import Sharing
 from services.orchestrator.handlers.steps import Steps
 from services.orchestrator.ports import ActuatorDoor, Clock, Knowledge, PolicyDoor, Privacy, Runs, StateDoor
 
@@ -21,8 +22,11 @@ def orchestration(
     now: Clock,
     new_id: Callable[[], str],
     reasoning: Reasoning,
+    sharing: Sharing | None = None,
+    known: Callable[[], Awaitable[None]] | None = None,
 ) -> tuple[Conductor, Orchestrator]:
-    """What carries runs, and what callers ask."""
+    """What carries runs, and what callers ask. `known` returns when everything that is in the log now is known here."""
     steps = Steps(runs, policy, state, actuators, crew, knowledge, privacy, now, StepLimits(), new_id)
-    conductor = Conductor(runs, steps, policy, state, crew, privacy, now, new_id)
-    return conductor, Orchestrator(runs, conductor, policy, state, crew, privacy, now, reasoning, Limits())
+    conductor = Conductor(runs, steps, policy, state, crew, privacy, now, new_id, sharing)
+    service = Orchestrator(runs, conductor, policy, state, crew, privacy, now, reasoning, Limits(), known)
+    return conductor, service

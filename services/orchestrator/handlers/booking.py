@@ -13,6 +13,7 @@ from services.orchestrator.domain.phases import Phase
 from services.orchestrator.domain.records import Packet
 from services.orchestrator.domain.run import Run
 from services.orchestrator.handlers.carrying import Carried, Limits
+from services.orchestrator.handlers.sharing import SeatedElsewhere
 from services.orchestrator.ports import Clock, Crew, Privacy, StateDoor
 
 T = TypeVar("T")
@@ -37,6 +38,8 @@ class Booking:
         clock = asyncio.get_running_loop().time
         seen = clock()
         while not (agent_id := self._crew.reserve_any(carried.tenant, carried.run_id)):
+            if self._crew.elsewhere(carried.tenant, "") and not self._crew.present(carried.tenant):
+                raise SeatedElsewhere
             if self._crew.present(carried.tenant):
                 seen = clock()  # all are busy: one will be free
             elif clock() - seen >= self._limits.crew_seconds:
@@ -46,9 +49,15 @@ class Booking:
             await self._crew.freed(1.0)
         return agent_id
 
+    def require_here(self, tenant: str, agent_id: str) -> None:
+        """Raises SeatedElsewhere: the agent is attached to another replica, and not here."""
+        if agent_id and not self._crew.seated(tenant, agent_id) and self._crew.elsewhere(tenant, agent_id):
+            raise SeatedElsewhere
+
     async def take(self, run: Run, carried: Carried, why: str) -> int:
         """Have the agent to ourselves: its seat, its packet, its lock. The fencing token."""
         while not self._crew.reserve(carried.tenant, run.agent_id, carried.run_id):
+            self.require_here(carried.tenant, run.agent_id)
             await self._crew.freed(1.0)
             if carried.nudge.is_set():
                 carried.nudge.clear()

@@ -17,6 +17,7 @@ from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.run import Run
 from services.orchestrator.handlers.carrying import Carried, RequiredArtifactMissing, Violation
 from services.orchestrator.handlers.crew import AttachedCrew
+from services.orchestrator.handlers.sharing import Said, SeatedElsewhere, Sharing
 from services.orchestrator.handlers.steps import Steps
 from services.orchestrator.ports import Clock, PolicyDoor, Privacy, Runs, StateDoor
 
@@ -42,6 +43,7 @@ class Conductor:
         privacy: Privacy,
         clock: Clock,
         new_id: Callable[[], str],
+        sharing: Sharing | None = None,
     ) -> None:
         self._runs = runs
         self._steps = steps
@@ -55,6 +57,10 @@ class Conductor:
         self._settled: dict[tuple[str, str], asyncio.Event] = {}
         self._revoked: dict[tuple[str, str], Breach] = {}
         self._expected: dict[tuple[str, str], None] = {}
+        self._sharing = sharing or Sharing("", lambda: 0.0)
+        self._open: dict[tuple[str, str], None] = {}
+        self._bound: dict[tuple[str, str], str] = {}
+        crew.elsewhere, crew.bound = self._sharing.elsewhere, self._bound_to
         self.stopping = False
 
     def carry(self, tenant: str, run_id: str, log_text: str | None = None) -> None:
@@ -63,6 +69,9 @@ class Conductor:
         if known is not None:
             known[0].nudge.set()
             return
+        if self._sharing.claimed((tenant, run_id)):
+            return  # another replica has it, and this one hears how it ends
+        self._sharing.settled((tenant, run_id))
         carried = Carried(tenant, run_id, log_text=log_text)
         task = asyncio.create_task(self._carry(carried), name=f"run {run_id}")
         self._carried[tenant, run_id] = (carried, task)
@@ -78,21 +87,109 @@ class Conductor:
         """Called when a run has begun; those that somebody here began without an answer are carried."""
         if (tenant, run_id) in self._expected and self._runs.current(tenant, run_id).started is not None:
             del self._expected[tenant, run_id]
-            self.carry(tenant, run_id)
+            run = self._runs.current(tenant, run_id)
+            if not run.over:
+                self._adopt((tenant, run_id), run)
 
     def resume(self) -> int:
-        """Carry on every run that is not over; how many there are."""
-        unfinished = [
-            (tenant, run_id, run)
-            for tenant in self._runs.tenants()
-            for run_id, run in self._runs.all(tenant)
-            if not run.over
-        ]
-        for tenant, run_id, run in unfinished:
-            if run.agent_id and run.phase is not None and run.state is not RunState.WAITING:
-                self._crew.hold(tenant, run.agent_id, run_id)
-            self.carry(tenant, run_id)
-        return len(unfinished)
+        """Carry on every run that is not over and nobody else carries; how many are not over."""
+        for tenant in self._runs.tenants():
+            for run_id, run in self._runs.all(tenant):
+                if not run.over:
+                    self.noted(tenant, run_id)
+        self.share()
+        return len(self._open)
+
+    def noted(self, tenant: str, run_id: str) -> None:
+        """Called when something was recorded of a run, here or by another replica."""
+        key = (tenant, run_id)
+        try:
+            run = self._runs.current(*key)
+        except Unavailable:
+            return  # an event of it cannot be read: it is for nobody to carry until it can
+        if run.over:
+            self._open.pop(key, None)
+            self._sharing.settled(key)
+        else:
+            self._open[key] = None
+        if run.agent_id:
+            agent = (tenant, run.agent_id)
+            if has_its_agent(run):
+                self._bound[agent] = run_id
+            elif self._bound.get(agent) == run_id:
+                del self._bound[agent]
+        self._wake_waiters(key)
+
+    def share(self) -> None:
+        """Say what is carried here, and take on what nobody carries and this replica should."""
+        mine = self._said()
+        self._sharing.say(mine)
+        if self.stopping:
+            return
+        for key in list(self._open):
+            try:
+                run = self._runs.current(*key)
+            except Unavailable:
+                continue
+            if run.over:
+                self._open.pop(key, None)
+            elif key in self._carried:
+                self._give_up_twin(key, run, mine)
+            elif (
+                self._sharing.free(key) and self._sharing.chosen(key, run.agent_id, mine) == self._sharing.me
+            ):
+                self._adopt(key, run)
+        if self._sharing.crowded(mine):
+            self._crew.dismiss_one()
+
+    def given(self, tenant: str, run_id: str) -> None:
+        """Another replica has given a run to this one."""
+        self._sharing.given((tenant, run_id))
+        self.expect(tenant, run_id)
+
+    def _said(self) -> Said:
+        crews = self._crew.crews
+        runs = frozenset(key for key, (_, task) in self._carried.items() if not task.done())
+        return Said(self._crew.seats, frozenset(crews), runs, sum(crews.values()))
+
+    def _adopt(self, key: tuple[str, str], run: Run) -> None:
+        if has_its_agent(run):
+            self._crew.hold(key[0], run.agent_id, key[1])
+        self.carry(*key)
+
+    def _give_up_twin(self, key: tuple[str, str], run: Run, mine: Said) -> None:
+        """Two carry it: one of them lets go, and both know which."""
+        if self._sharing.claimed(key) and self._sharing.chosen(key, run.agent_id, mine) != self._sharing.me:
+            carried, task = self._carried[key]
+            if not carried.ending:
+                self._let_go(carried, run)
+                task.cancel()
+
+    def _let_go(self, carried: Carried, run: Run) -> None:
+        self._carried.pop((carried.tenant, carried.run_id), None)
+        self._crew.release(carried.tenant, run.agent_id, carried.run_id)
+
+    def _give_away(self, carried: Carried) -> bool:
+        """The agent is at another replica, and so shall the run be."""
+        key = (carried.tenant, carried.run_id)
+        run = self._runs.current(*key)
+        if not self._sharing.give(key, run.agent_id, self._said()):
+            return False
+        self._let_go(carried, run)
+        self._sharing.say(self._said())
+        return True
+
+    def _require_here(self, carried: Carried, run: Run) -> None:
+        """Raises SeatedElsewhere: its agent has moved to another replica."""
+        if has_its_agent(run):
+            self._steps.require_here(carried.tenant, run.agent_id)
+
+    def _bound_to(self, tenant: str, agent_id: str) -> str:
+        run_id = self._bound.get((tenant, agent_id), "")
+        try:
+            return run_id if run_id and has_its_agent(self._runs.current(tenant, run_id)) else ""
+        except Unavailable:
+            return run_id
 
     def nudge(self, tenant: str, run_id: str) -> None:
         """Something a run may wait for has happened."""
@@ -184,13 +281,11 @@ class Conductor:
         run = self._runs.current(tenant, run_id)
         return run.over or run.state is RunState.WAITING
 
-    def _tell(self, carried: Carried) -> None:
-        event = self._settled.get((carried.tenant, carried.run_id))
-        if event is None:
-            return
-        if self._rests(carried.tenant, carried.run_id):
+    def _wake_waiters(self, key: tuple[str, str]) -> None:
+        event = self._settled.get(key)
+        if event is not None and self._rests(*key):
             event.set()
-            del self._settled[carried.tenant, carried.run_id]
+            del self._settled[key]
 
     async def _carry(self, carried: Carried) -> None:
         key = (carried.tenant, carried.run_id)
@@ -198,8 +293,12 @@ class Conductor:
             while not self._runs.current(*key).over:
                 try:
                     await self._go_on(carried)
+                except SeatedElsewhere:
+                    if self._give_away(carried):
+                        return
+                    await asyncio.sleep(_FIRST_PAUSE_SECONDS)
                 except asyncio.CancelledError:
-                    if key not in self._carried:
+                    if self._carried.get(key, (None,))[0] is not carried:
                         raise
                     task = asyncio.current_task()
                     if task is not None:
@@ -211,8 +310,9 @@ class Conductor:
             run = self._runs.current(*key)
             if run.over:
                 self._crew.release(carried.tenant, run.agent_id, carried.run_id)
-                self._carried.pop(key, None)
-            self._tell(carried)
+                if self._carried.get(key, (None,))[0] is carried:
+                    self._carried.pop(key, None)
+            self._wake_waiters((carried.tenant, carried.run_id))
 
     async def _go_on(self, carried: Carried) -> None:
         """Step after step until the run is over."""
@@ -220,9 +320,10 @@ class Conductor:
         while True:
             run = self._runs.current(carried.tenant, carried.run_id)
             carried.led_by = self._runs.head(carried.tenant, carried.run_id).event_id
-            self._tell(carried)
+            self._wake_waiters((carried.tenant, carried.run_id))
             if run.over:
                 return
+            self._require_here(carried, run)
             try:
                 run = await self._privacy.opened(carried.tenant, run.known.subject_key, run)
             except Refused:
@@ -365,3 +466,8 @@ class Conductor:
             waiters.set()
         await asyncio.sleep(pause)
         return min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def has_its_agent(run: Run) -> bool:
+    """Whether an agent is at work for it, and for no other run."""
+    return bool(run.agent_id) and not run.over and run.phase is not None and run.state is not RunState.WAITING

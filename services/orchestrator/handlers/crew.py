@@ -4,7 +4,8 @@ In memory: who was attached before a restart attaches again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
 from itertools import count
 
 from kernel.faults import Fault, Refused, Unavailable
@@ -75,6 +76,9 @@ class AttachedCrew:
         self._order = count(1)
         self._expelled: dict[tuple[str, str], int] = {}
         self._suspended: set[tuple[str, str]] = set()
+        self.elsewhere: Callable[[str, str], bool] = lambda _tenant, _agent_id: False
+        self.bound: Callable[[str, str], str] = lambda _tenant, _agent_id: ""
+        """The run that an agent belongs to by the log, whoever carries that; empty: to none."""
         self._changed = asyncio.Event()
 
     def attach(self, tenant: str, agent_id: str, token: str) -> Seat:
@@ -114,7 +118,7 @@ class AttachedCrew:
         key = (tenant, agent_id)
         if self._busy.get(key) == run_id:
             return True
-        if key in self._busy or key not in self._seats:
+        if key in self._busy or key not in self._seats or self.bound(tenant, agent_id) not in {"", run_id}:
             return False
         self._busy[key] = run_id
         return True
@@ -123,7 +127,7 @@ class AttachedCrew:
         for (of_tenant, agent_id), busy_with in self._busy.items():
             if (of_tenant, busy_with) == (tenant, run_id):
                 return agent_id  # asked again: a second one would never be given back
-        free = [key for key in self._of_crew(tenant) if key not in self._busy]
+        free = [key for key in self._of_crew(tenant) if key not in self._busy and not self.bound(*key)]
         if not free:
             return ""
         key = min(free, key=lambda each: self._rested.get(each, 0))
@@ -150,6 +154,29 @@ class AttachedCrew:
             for key in self._seats
             if key[0] == tenant and key not in self._suspended and self._is_crew(*key)
         ]
+
+    def seated(self, tenant: str, agent_id: str) -> bool:
+        """Whether an agent is attached here."""
+        return (tenant, agent_id) in self._seats
+
+    @property
+    def seats(self) -> frozenset[tuple[str, str]]:
+        """Tenant and id of everybody who is attached here."""
+        return frozenset(self._seats)
+
+    @property
+    def crews(self) -> Mapping[str, int]:
+        """How many of the built-in crew are attached here and may work, by tenant; those who have none are left out."""
+        return Counter(key[0] for key in self._seats if key not in self._suspended and self._is_crew(*key))
+
+    def dismiss_one(self) -> None:
+        """Have an idle agent of the crew attach again: another replica has more room."""
+        for key, seat in list(self._seats.items()):
+            if key not in self._busy and self._is_crew(*key):
+                self.detach(
+                    seat, Unavailable("PEER_UNREACHABLE", "another replica has more room: attach again")
+                )
+                return
 
     async def freed(self, timeout_seconds: float) -> None:
         changed = self._changed

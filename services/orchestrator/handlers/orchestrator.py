@@ -1,6 +1,7 @@
 """What callers ask: take this log, start this run, how does it stand?"""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from kernel.events import Cause, derived_id, require_token
@@ -63,6 +64,7 @@ class Orchestrator:
         clock: Clock,
         reasoning: Reasoning,
         limits: Limits,
+        known: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._runs = runs
         self._conductor = conductor
@@ -73,6 +75,7 @@ class Orchestrator:
         self._clock = clock
         self._reasoning = reasoning
         self._limits = limits
+        self._known = known
 
     async def process_log(
         self,
@@ -250,6 +253,8 @@ class Orchestrator:
         Raises:
             RunUnknown: there is none of this id for this tenant.
         """
+        if self._known is not None and self._runs.current(tenant, run_id).started is None:
+            await self._known()  # another replica may have begun it just now
         self._require(tenant, run_id)
         if wait_seconds > 0:
             await self._conductor.settled(tenant, run_id, min(wait_seconds, self._limits.max_wait_seconds))

@@ -107,6 +107,10 @@ class Steps:
             case go.Exit():
                 await self._exit(run, carried)
 
+    def require_here(self, tenant: str, agent_id: str) -> None:
+        """Raises SeatedElsewhere."""
+        self._booking.require_here(tenant, agent_id)
+
     async def append(self, carried: Carried, command: wants.Command, *step: str) -> None:
         key_id = self._runs.current(carried.tenant, carried.run_id).known.subject_key
         command = await self._privacy.sealed(carried.tenant, key_id, command)

@@ -2,6 +2,7 @@
 
 from services.state.adapters.artifacts import artifacts_in
 from services.state.adapters.contents import ArtifactDirectory
+from services.state.adapters.forgetting import kept_for
 from services.state.adapters.history import LogHistory
 from services.state.adapters.kept import kept_over
 from services.state.adapters.objects import ArtifactObjects
@@ -15,5 +16,6 @@ __all__ = [
     "RedisStore",
     "SequencingLog",
     "artifacts_in",
+    "kept_for",
     "kept_over",
 ]

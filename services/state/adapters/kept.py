@@ -35,6 +35,9 @@ class LogRecall:
         self._log = log
         self._codec = codec
 
+    async def last_sequence(self) -> int:
+        return await self._log.last_sequence()
+
     async def event(self, stream: Stream, sequence: int) -> object:
         for recorded in await self._log.load(stream):
             if recorded.sequence == sequence:

@@ -63,6 +63,7 @@ class Tasks:
         self._mirror = mirror
         self._following = following
         self._contents = contents
+        self._recall = kept.recall
         self._newest_artifact = 0
 
     async def put_artifact(self, wanted: Content, cause: Cause) -> tuple[Artifact, int]:
@@ -109,14 +110,19 @@ class Tasks:
     async def artifact(self, sha256: str, cause: Cause) -> Artifact | None:
         """What is known of this content. Raises Unavailable."""
         await self._following.reached(self._newest_artifact)
-        return self._view.artifact(cause.tenant, sha256)
+        known = self._view.artifact(cause.tenant, sha256)
+        if known is None:  # another replica may have taken it just now
+            await self._following.reached(await self._recall.last_sequence())
+            known = self._view.artifact(cause.tenant, sha256)
+        return known
 
     async def list_artifacts(
         self, task_id: str, page_size: int, page_token: str, cause: Cause
     ) -> Page[Artifact]:
         """Oldest first. Raises Invalid, Unavailable."""
         window = after_first(page_size, page_token)
-        await self._following.reached(self._tasks.current(cause.tenant, task_id).sequence)
+        # What is missing may cost an agent its power: what other replicas have taken counts, too.
+        await self._following.reached(await self._recall.last_sequence())
         place = Place(cause.tenant, task_id, Part.ARTIFACTS)
         items, length = await self._mirror.read((Items(place, window.first, window.last), Length(place)))
         found = [from_json(Artifact, item) for item in items]

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from chassis.eventlog.aggregates import HeldAggregates
 from chassis.eventlog.codec import Unreadable
+from chassis.eventlog.follower import Follower
 from chassis.telemetry import get_logger
 from kernel.events import Recorded
 from services.state.domain.taken import SnapshotTaken
@@ -32,6 +34,13 @@ class Reactor:
         self._aggregates = tuple(aggregates)
         self._view = view
         self._mirror = mirror
+
+    def led_by(self, follower: Follower, *, alone: bool) -> Follower:
+        """`follower` delivers here. Unless there is but one replica, a no is looked at again when all is known."""
+        for each in self._aggregates:
+            if isinstance(each, HeldAggregates):
+                each.following, each.second_look = follower, not alone
+        return follower
 
     def also(self, fed: Fed) -> None:
         """Tell `fed`, too, when everybody else has been."""
