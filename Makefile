@@ -78,7 +78,9 @@ render:
 
 gen-typescript: setup-dev ## render protos/ into sdk/typescript/src/gen (needs node and npm)
 	@[ -d sdk/typescript/node_modules ] || npm --prefix sdk/typescript ci --ignore-scripts --silent; \
-	rm -rf sdk/typescript/src/gen; $(MAKE) -s render-typescript OUT=sdk/typescript/src/gen
+	fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(MAKE) -s render-typescript OUT="$$fresh"; \
+	rm -rf sdk/typescript/src/gen; cp -r "$$fresh" sdk/typescript/src/gen; chmod 755 sdk/typescript/src/gen
 
 # Not for people: `make gen-typescript` and its test render with it. OUT is where to.
 .PHONY: render-typescript

@@ -224,3 +224,29 @@ async def test_a_watch_tells_every_event_once_though_the_gateway_dies(
             100_000,
         )
         assert told == [each.sequence for each in rows][: len(told)]
+
+
+async def test_the_example_of_the_documentation_says_what_is_written_there(
+    bun: Path, running: Embedded, tmp_path: Path
+) -> None:
+    document = (REPOSITORY / "docs" / "clients.md").read_text("utf-8")
+    ((program, said),) = re.findall(
+        r"^```ts\n(.*?)^```\n\n```text\n(.*?)^```", document, re.DOTALL | re.MULTILINE
+    )
+    source = tmp_path / "example.ts"
+    source.write_text(program.replace('"@provost/sdk"', json.dumps(str(TYPESCRIPT / "src" / "index.ts"))))
+    (viewer,) = clients(running, "viewer")
+    async with viewer:
+        key = (await viewer.tree_head()).verifier_key
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PROVOST_ADDRESS": running.run_json()["grpc"],
+        "PROVOST_API_KEY": running.key("operator"),
+        "PROVOST_LOG_KEY": key,
+    }
+    process = await asyncio.create_subprocess_exec(
+        bun, "run", source, env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(WAIT_SECONDS):
+        heard, _ = await process.communicate()
+    assert heard.decode() == said
