@@ -86,6 +86,7 @@ async def test_no_command_is_sent_that_the_table_does_not_list(
 ) -> None:
     redis: Redis = store.connect(valkey_server.url)
     await redis.flushall()
+    await redis.script_flush()  # as a server that has just been started
     await redis.config_resetstat()
     async with serving(MemoryLog(CODEC), valkey_server.url, tmp_path) as state:
         await everything(state)
