@@ -6,9 +6,11 @@ package provost
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"io"
 	"math"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -41,7 +43,8 @@ var patienceOf = map[string]time.Duration{
 // It waits by itself, and says UNAVAILABLE when the time is up.
 const triedOnce = "/provost.ledger.v1.LedgerService/AwaitInclusion"
 
-// Options of a connection. A CAFile (PEM) makes it encrypted.
+// Options of a connection. It is encrypted when the address says https://, or when there is a CAFile (PEM): the authority
+// that issued what the gateway shows, where that is not a public one.
 type Options struct {
 	Address string
 	Key     string
@@ -60,7 +63,11 @@ type Client struct {
 
 // New is a client that connects when it is first used. Close it.
 func New(options Options) (*Client, error) {
+	address := strings.TrimSuffix(strings.TrimPrefix(options.Address, "https://"), "/")
 	security := grpc.WithInsecure()
+	if strings.HasPrefix(options.Address, "https://") {
+		security = grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12}))
+	}
 	if options.CAFile != "" {
 		trusted, err := credentials.NewClientTLSFromFile(options.CAFile, "")
 		if err != nil {
@@ -75,7 +82,7 @@ func New(options Options) (*Client, error) {
 		return metadata.AppendToOutgoingContext(ctx, "x-api-key", options.Key)
 	}
 	connection, err := grpc.Dial(
-		options.Address,
+		address,
 		security,
 		grpc.WithDefaultCallOptions(
 			grpc.ForceCodec(codec{}), grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes),

@@ -112,14 +112,16 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
-   * A connection that breaks looks cancelled or aborted to HTTP/2: unless it was ended here, nobody answers. What a service
-   * aborts has a reason of its own.
+   * A connection that breaks looks cancelled or aborted to HTTP/2, one that is not trusted like an error inside: unless it
+   * was ended here, nobody answers. What a service aborts has a reason of its own.
    */
   #errorOf(problem: unknown, signal?: AbortSignal): ProvostError {
     const error = errorOf(problem);
     const failed = error.cause;
     const bare = failed instanceof ConnectError && failed.details.length === 0;
-    const broken = bare && (failed.code === Code.Canceled || failed.code === Code.Aborted);
+    // By the system, or by TLS: their errors have codes.
+    const refused = bare && failed.code === Code.Internal && failed.cause instanceof Error && "code" in failed.cause;
+    const broken = bare && (refused || failed.code === Code.Canceled || failed.code === Code.Aborted);
     if (!broken || signal?.aborted || this.#closed) return error;
     return new ProvostError("Unreachable", "GATEWAY_UNREACHABLE", error.message, {}, problem);
   }
