@@ -1,7 +1,7 @@
 """An approval: people's word for one exact action, good for one decision, for a while.
 
-As many have to say yes as the rule that asks for it needs; the first who says no, or wants it otherwise, ends it. Who
-may say so is in `votes`.
+As many have to say yes as the rules that ask for it need, and the right ones; the first who says no, or wants it
+otherwise, ends it. Who may say so is in `votes`.
 """
 
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from kernel.decider import Decider
 from services.policy.domain.action import Action
-from services.policy.domain.demand import Demand
+from services.policy.domain.demand import Demand, Part
 from services.policy.domain.faults import (
     ApprovalAlreadyUsed,
     ApprovalClosed,
@@ -51,6 +51,7 @@ class RequestApproval:
     rule: str = ""
     needed: int = 1
     approvers: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class ApprovalRequested:
     rule: str = ""
     needed: int = 1
     approvers: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,7 @@ def _request(requested: ApprovalRequested | None, command: RequestApproval) -> A
             command.rule,
             command.needed,
             command.approvers,
+            command.parts,
         )
     _same(requested, command)
     return None
@@ -197,7 +200,9 @@ def _answer(
         raise ApprovalExpired(command.approval_id)
     if state is not ApprovalState.PENDING:
         raise ApprovalClosed(command.approval_id, state)
-    return answer_of(command, requested.run_id, len(approval.votes) + 1, requested.needed)
+    asked = Demand(requested.rule, requested.needed, requested.approvers, parts=requested.parts)
+    people = frozenset((*(each.by for each in approval.votes), command.by))
+    return answer_of(command, requested.run_id, enough=asked.met_by(people))
 
 
 def _use(approval: Approval, requested: ApprovalRequested, command: UseApproval) -> ApprovalUsed | None:

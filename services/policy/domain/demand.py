@@ -16,15 +16,24 @@ PROMOTE = "agent.promote"
 """The action of an approval that policy requests itself, in `GOVERNED`, wherever the agent itself works."""
 GOVERNED = "production"
 
-Part = tuple[int, tuple[str, ...]]
-"""So many of these people (empty: of all approvers): what one rule asks for."""
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """So many of these people (empty: of all approvers): what one rule asks for."""
+
+    needed: int
+    approvers: tuple[str, ...] = ()
+
+    def met_by(self, people: frozenset[str]) -> bool:
+        return len(people.intersection(self.approvers) if self.approvers else people) >= self.needed
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """Which rule asks for people, how many of them, which ones (empty: every approver), and for how long.
 
-    `needed` and `approvers` say whom to ask. What is enough in the end is said by `parts`, one for each rule.
+    `needed` and `approvers` say whom to ask. What is enough in the end is said by `parts`, one for each rule if there
+    are several.
     """
 
     rule: str
@@ -35,10 +44,7 @@ class Demand:
 
     def met_by(self, people: frozenset[str]) -> bool:
         """Whether those who said yes are as many as each rule asks for, and the right ones."""
-        return all(
-            len(people.intersection(named) if named else people) >= needed
-            for needed, named in self.parts or ((self.needed, self.approvers),)
-        )
+        return all(part.met_by(people) for part in self.parts or (Part(self.needed, self.approvers),))
 
 
 def demand_of(policy: PolicySet | None, rule: str, tier: Tier, action: Action) -> Demand:
@@ -81,9 +87,9 @@ def _together(policy: PolicySet | None, names: Sequence[str]) -> Demand:
     )
     if not known:
         return Demand(names[0])
-    parts = tuple((max(rule.needs, 1), _keys(rule)) for rule in known)
-    needed, approvers = _whom(parts)
-    return Demand(names[0], needed, approvers, min(rule.ttl_seconds for rule in known), parts)
+    parts = tuple(Part(max(rule.needs, 1), _keys(rule)) for rule in known)
+    whom, seconds = _whom(parts), min(rule.ttl_seconds for rule in known)
+    return Demand(names[0], whom.needed, whom.approvers, seconds, parts if len(parts) > 1 else ())
 
 
 def _whom(parts: Sequence[Part]) -> Part:
@@ -91,16 +97,16 @@ def _whom(parts: Sequence[Part]) -> Part:
 
     If those are too few, as where one rule names one person and another rule another: of each list as many as it needs.
     """
-    most = max(needed for needed, _ in parts)
-    lists = [(needed, named) for needed, named in parts if named]
+    most = max(part.needed for part in parts)
+    lists = [part for part in parts if part.approvers]
     if not lists:
-        return most, ()
-    everybody = dict.fromkeys(key for _, named in lists for key in named)
-    common = tuple(key for key in everybody if all(key in named for _, named in lists))
+        return Part(most)
+    everybody = dict.fromkeys(key for part in lists for key in part.approvers)
+    common = tuple(key for key in everybody if all(key in part.approvers for part in lists))
     if len(common) >= most:
-        return most, common
-    of_lists = min(sum(needed for needed, _ in lists), len(everybody))
-    return (of_lists, tuple(everybody)) if of_lists >= most else (most, ())
+        return Part(most, common)
+    of_lists = min(sum(part.needed for part in lists), len(everybody))
+    return Part(of_lists, tuple(everybody)) if of_lists >= most else Part(most)
 
 
 def _keys(rule: ApprovalRule) -> tuple[str, ...]:

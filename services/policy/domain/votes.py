@@ -82,11 +82,9 @@ def require_voter(
         raise ApproverNotNamed(command.approval_id, command.by)
 
 
-def answer_of(
-    command: AnswerApproval, run_id: str, yes_with_this: int, needed: int
-) -> ApprovalVoted | ApprovalAnswered:
-    """What a vote is: one of several, or the one that closes it."""
-    if command.vote is Vote.APPROVE and yes_with_this < needed:
+def answer_of(command: AnswerApproval, run_id: str, *, enough: bool) -> ApprovalVoted | ApprovalAnswered:
+    """What a vote is: one of several, or the one that closes it, as a yes does with which there are `enough`."""
+    if command.vote is Vote.APPROVE and not enough:
         return ApprovalVoted(
             command.approval_id, run_id, command.vote, command.by, command.comment, command.at
         )

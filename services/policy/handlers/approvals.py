@@ -82,7 +82,7 @@ class Approvals:
         command = RequestApproval(
             approval_id, action_kept(action, seal), computed, context.run_id, context.task_id, context.agent_id,
             requested_by, seal.seal(why) if seal else why, cause.at, cause.at + timedelta(seconds=seconds),
-            context.subject_key, demand.rule, demand.needed, demand.approvers,
+            context.subject_key, demand.rule, demand.needed, demand.approvers, demand.parts,
         )  # fmt: skip
         appended = await self._approvals.handle(approval_id, command, cause)
         return self._shown(cause.tenant, approval_id), appended.sequence

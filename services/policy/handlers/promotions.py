@@ -76,6 +76,7 @@ class Promotions:
         asked = RequestApproval(
             approval_id, action, self._digest(action), "", "", agent.agent_id, by, command.grounds.why, cause.at,
             cause.at + timedelta(seconds=demand.ttl_seconds), "", demand.rule, demand.needed, demand.approvers,
+            demand.parts,
         )  # fmt: skip
         return (await self._approvals.handle(approval_id, asked, cause)).sequence
 

@@ -36,6 +36,9 @@ def approval_to_wire(
         rule=requested.rule,
         needed=requested.needed,
         approvers=requested.approvers,
+        parts=[
+            policy_pb2.ApprovalPart(needed=each.needed, approvers=each.approvers) for each in requested.parts
+        ],
         votes=[_vote(each.by, each.vote, each.comment, each.at) for each in votes],
     )
     if answered is not None:

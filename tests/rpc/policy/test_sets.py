@@ -162,6 +162,23 @@ async def test_a_set_taken_back_is_in_force_as_it_was(running: Running) -> None:
     assert listed.sets[0].sha256 == listed.sets[2].sha256 != listed.sets[1].sha256
 
 
+async def test_the_built_in_set_is_there_to_go_back_to(running: Running) -> None:
+    """As `publish` says it: also from the first set that a tenant has published, and from none."""
+    first = await default(running)
+
+    async def back(replaces: str) -> Any:
+        request = pb.RollbackPolicySetRequest(
+            request_id=f"r{replaces}", to_version="1", replaces_version=replaces
+        )
+        return await running.call("RollbackPolicySet", request, roles=("admin",))
+
+    assert (await back("1")).version == "1", "it is in force already"
+    await publish(running, other(first, "2"), "1")
+    answered = await back("2")
+    shown = await running.call("GetPolicySet", pb.GetPolicySetRequest())
+    assert (shown.version, shown.document, shown.sequence) == ("1", first, answered.sequence)
+
+
 async def test_lists_of_sets_come_in_pages(running: Running) -> None:
     first = await default(running)
     for n in range(2, 7):

@@ -64,6 +64,23 @@ async def test_two_of_three(running: Running) -> None:
     assert (await decided(running, asked.approval_id)).verdict == pb.VERDICT_ALLOW
 
 
+async def test_several_rules_are_all_satisfied_before_it_is_approved(running: Running) -> None:
+    """Lists that overlap in part: two of the first and two of the second, of whom one is on both."""
+    two = (
+        RULES
+        + '  - {id: second, environments: [sandbox], needs: 2, approvers: ["key:cec", "key:dan", "key:eve"]}\n'
+    )
+    await in_force(running, two)
+    asked = await requested(running)
+    assert [(part.needed, len(part.approvers)) for part in asked.parts] == [(2, 3), (2, 3)]
+    for name in ("ann", "bob", "dan"):
+        assert (await votes(running, asked.approval_id, name)).state == pb.APPROVAL_STATE_PENDING
+    assert (await decided(running, asked.approval_id)).reason == "APPROVAL_PENDING"
+    last = await votes(running, asked.approval_id, "cec")
+    assert last.state == pb.APPROVAL_STATE_APPROVED, "two of each list have said yes"
+    assert (await decided(running, asked.approval_id)).verdict == pb.VERDICT_ALLOW
+
+
 async def test_who_said_yes_may_still_say_no(running: Running) -> None:
     await in_force(running)
     asked = await requested(running)

@@ -18,7 +18,7 @@ from services.policy.domain.approval import (
     RequestApproval,
     UseApproval,
 )
-from services.policy.domain.demand import Demand
+from services.policy.domain.demand import Demand, Part
 from services.policy.domain.faults import (
     ApprovalAlreadyUsed,
     ApprovalClosed,
@@ -48,8 +48,8 @@ BOB = replace(YES, by="key:bob")
 USE = UseApproval("ap1", "d1", "sha256:aa", "run-1", "sre-1", later(20))
 
 
-def after(*commands: Command) -> Approval:
-    approval = APPROVAL.initial
+def after(*commands: Command, begun: Approval = APPROVAL.initial) -> Approval:
+    approval = begun
     for command in commands:
         event = APPROVAL.decide(approval, command)
         approval = approval if event is None else APPROVAL.evolve(approval, event)
@@ -77,6 +77,30 @@ def test_the_whole_way() -> None:
     assert after(REQUEST, YES).state_at(later(600)) is ApprovalState.EXPIRED
     assert after(REQUEST, NO).state_at(later(600)) is ApprovalState.REJECTED
     assert after(REQUEST, YES, USE).state_at(later(600)) is ApprovalState.USED
+
+
+BOTH = replace(
+    REQUEST,
+    needed=3,
+    approvers=("key:approver", "key:ann", "key:bob", "key:cec"),
+    parts=(Part(2, ("key:approver", "key:ann", "key:bob")), Part(1, ("key:cec",))),
+)
+"""Two of one list and one of another: three yeses may be too few, and never more than they need to be."""
+CEC = replace(YES, by="key:cec")
+
+
+def test_it_closes_with_the_yes_that_lets_a_decision_use_it() -> None:
+    demand = Demand("r", BOTH.needed, BOTH.approvers, parts=BOTH.parts)
+    too_few = after(BOTH, YES, ANN, BOB)
+    assert too_few.state_at(later(20)) is ApprovalState.PENDING, (
+        "three have said yes, and none of the second list"
+    )
+    assert after(BOTH, YES, ANN, BOB, CEC, replace(USE, demand=demand)).used is not None
+    assert after(BOTH, CEC, YES, BOB, replace(USE, demand=demand)).used is not None
+    three = replace(
+        BOTH, needed=3, approvers=(), parts=(Part(3), Part(1, ("key:ann",)), Part(1, ("key:bob",)))
+    )
+    assert after(three, YES, CEC, replace(YES, by="key:dan")).state_at(later(20)) is ApprovalState.PENDING
 
 
 def test_the_same_said_again_changes_nothing() -> None:

@@ -1,16 +1,19 @@
 """How many people an action needs where several rules ask: all of them are satisfied, or it is not approved."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.policy.domain.action import Action
+from services.policy.domain.approval import enough
 from services.policy.domain.demand import PROMOTE, asked_of_promotion, demand_of
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import ApprovalRule, Capability
 from services.policy.domain.tier import Tier
+from tests.unit.policy.test_approval import REQUEST, USE, YES, after
 
 PEOPLE = tuple(f"key:{name}" for name in ("ann", "bob", "cec", "dan", "eve"))
 ANN, BOB, CEC = PEOPLE[:3]
@@ -82,3 +85,23 @@ def test_enough_is_what_every_rule_finds_enough(rules: tuple[ApprovalRule, ...],
     assert demand.met_by(frozenset(PEOPLE)), "and it can be met"
     if demand.approvers:
         assert demand.met_by(everybody), "by those who are asked"
+
+
+@given(rules_, st.permutations(PEOPLE))
+def test_it_is_approved_with_the_yes_that_lets_it_be_used(
+    rules: tuple[ApprovalRule, ...], order: list[str]
+) -> None:
+    demand = demand_of(a_set(*rules), "approval.r0", Tier.T3_EXECUTOR, DRAIN)
+    asked = replace(
+        REQUEST, rule=demand.rule, needed=demand.needed, approvers=demand.approvers, parts=demand.parts
+    )
+    approval, use = after(asked), replace(USE, demand=demand)
+    for person in order:
+        if demand.approvers and person not in demand.approvers:
+            continue
+        approval = after(replace(YES, by=person), begun=approval)
+        if enough(approval, demand):
+            assert after(use, begun=approval).used is not None
+            return
+        assert approval.answered is None, "it says approved, and may not be used"
+    raise AssertionError("everybody who is asked said yes, and it is not approved")

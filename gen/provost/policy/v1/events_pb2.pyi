@@ -792,6 +792,7 @@ class ApprovalRequested(_message.Message):
     RULE_FIELD_NUMBER: _builtins.int
     NEEDED_FIELD_NUMBER: _builtins.int
     APPROVERS_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
     approval_id: _builtins.str
     action_digest: _builtins.str
     run_id: _builtins.str
@@ -814,6 +815,10 @@ class ApprovalRequested(_message.Message):
     def approvers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Who may answer; empty: every approver."""
 
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.ApprovalPart]:
+        """Where several rules ask, what each asks for: the last yes is the one with which all have it. Empty: `needed` is enough."""
+
     def __init__(
         self,
         *,
@@ -831,10 +836,11 @@ class ApprovalRequested(_message.Message):
         rule: _builtins.str = ...,
         needed: _builtins.int = ...,
         approvers: _abc.Iterable[_builtins.str] | None = ...,
+        parts: _abc.Iterable[_policy_pb2.ApprovalPart] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at", b"at", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "action_digest", b"action_digest", "agent_id", b"agent_id", "approval_id", b"approval_id", "approvers", b"approvers", "at", b"at", "expire_time", b"expire_time", "needed", b"needed", "requested_by", b"requested_by", "rule", b"rule", "run_id", b"run_id", "subject_key", b"subject_key", "task_id", b"task_id", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "action_digest", b"action_digest", "agent_id", b"agent_id", "approval_id", b"approval_id", "approvers", b"approvers", "at", b"at", "expire_time", b"expire_time", "needed", b"needed", "parts", b"parts", "requested_by", b"requested_by", "rule", b"rule", "run_id", b"run_id", "subject_key", b"subject_key", "task_id", b"task_id", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -600,6 +600,7 @@ class Approval(_message.Message):
     APPROVERS_FIELD_NUMBER: _builtins.int
     VOTES_FIELD_NUMBER: _builtins.int
     TASK_ID_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
     approval_id: _builtins.str
     state: Global___ApprovalState.ValueType
     action_digest: _builtins.str
@@ -627,6 +628,10 @@ class Approval(_message.Message):
 
     @_builtins.property
     def votes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApprovalVote]: ...
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApprovalPart]:
+        """Where several rules ask: what each of them asks for. It is approved when all have it, however many have said yes."""
+
     def __init__(
         self,
         *,
@@ -648,14 +653,40 @@ class Approval(_message.Message):
         approvers: _abc.Iterable[_builtins.str] | None = ...,
         votes: _abc.Iterable[Global___ApprovalVote] | None = ...,
         task_id: _builtins.str = ...,
+        parts: _abc.Iterable[Global___ApprovalPart] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "answer_time", b"answer_time", "expire_time", b"expire_time", "request_time", b"request_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "action_digest", b"action_digest", "agent_id", b"agent_id", "answer_time", b"answer_time", "answered_by", b"answered_by", "approval_id", b"approval_id", "approvers", b"approvers", "comment", b"comment", "expire_time", b"expire_time", "needed", b"needed", "request_time", b"request_time", "requested_by", b"requested_by", "rule", b"rule", "run_id", b"run_id", "state", b"state", "task_id", b"task_id", "votes", b"votes", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "action_digest", b"action_digest", "agent_id", b"agent_id", "answer_time", b"answer_time", "answered_by", b"answered_by", "approval_id", b"approval_id", "approvers", b"approvers", "comment", b"comment", "expire_time", b"expire_time", "needed", b"needed", "parts", b"parts", "request_time", b"request_time", "requested_by", b"requested_by", "rule", b"rule", "run_id", b"run_id", "state", b"state", "task_id", b"task_id", "votes", b"votes", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Approval: _TypeAlias = Approval  # noqa: Y015
+
+@_typing.final
+class ApprovalPart(_message.Message):
+    """What one rule asks of people: a yes by so many of these, or of all approvers if none is named."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEEDED_FIELD_NUMBER: _builtins.int
+    APPROVERS_FIELD_NUMBER: _builtins.int
+    needed: _builtins.int
+    @_builtins.property
+    def approvers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        needed: _builtins.int = ...,
+        approvers: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvers", b"approvers", "needed", b"needed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalPart: _TypeAlias = ApprovalPart  # noqa: Y015
 
 @_typing.final
 class ApprovalVote(_message.Message):

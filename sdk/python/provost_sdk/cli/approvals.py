@@ -110,12 +110,19 @@ def _answer(
 
 
 def _yes(approval: "policy_pb2.Approval") -> str:
-    """As `1 of 2 (key:ann)`: how many have said yes, of how many that have to, and who."""
+    """As `1 of 2 (key:ann)`: how many have said yes, of how many that have to (for each rule), and who."""
     from provost_sdk.models import word
 
     said = [each.by for each in approval.votes if word(each, "vote") == "APPROVE"]
     who = f" ({', '.join(said)})" if said else ""
-    return f"{len(said)} of {max(approval.needed, 1)}{who}"
+    if len({(part.needed, *part.approvers) for part in approval.parts}) < 2:
+        return f"{len(said)} of {max(approval.needed, 1)}{who}"
+    parts = (
+        f"{len({*said} & {*part.approvers}) if part.approvers else len(said)} of {part.needed}"
+        + (f" from {', '.join(part.approvers)}" if part.approvers else "")
+        for part in approval.parts
+    )
+    return f"{' and '.join(parts)}{who}"
 
 
 def _parameters(parameters: dict[str, str]) -> str:
