@@ -105,7 +105,7 @@ lock: ## compile requirements/*.lock anew from *.in (needs a network)
 	@requirements/lock.sh
 
 clean: ## remove environments and caches (never .provost/, which holds data)
-	@rm -rf .venv .venv-drain3 .venv-lock .venv-system .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov bench-results
+	@rm -rf .venv .venv-drain3 .venv-lock .venv-system .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov bench-results sdk/typescript/node_modules sdk/typescript/dist
 	@find . -name __pycache__ -type d -not -path './.provost/*' -prune -exec rm -rf {} +
 
 # What `make run` needs, and what working on Provost needs. Both return at once when the lock has not changed.
