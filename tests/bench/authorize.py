@@ -3,7 +3,7 @@
 python -m tests.bench.authorize [--seconds 3] [--rounds 3] [--json FILE]
 
 `safe` answers without a permit, `auto` with a signed one. Every decision is synced to disk before it is answered.
-Policy and nats-server are set as `make run` sets them; the bare echo is as it comes, another is set alike.
+Policy is set as it is wherever it runs (`FITTED`); the bare echo is as it comes, another is set alike.
 """
 
 import argparse
@@ -250,7 +250,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    os.environ["GOMAXPROCS"] = "1"  # nats-server's, as `chassis.embedded.servers` has it
     found = uvloop.run(measure(options.seconds, options.rounds))
     table = {label: median(rows) for label, rows in found.items()}
     bare = table["bare echo"].per_second

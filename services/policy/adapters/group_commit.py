@@ -58,8 +58,9 @@ class GroupCommit:
         parts: dict[str, list[_Waiting]] = {}
         for each in group:
             parts.setdefault(each.cause.tenant, []).append(each)
-        writing = {self._of(tenant).give(part) for tenant, part in parts.items()}
-        await asyncio.wait(writing, timeout=LONGEST_WAIT_SECONDS)
+        given = [self._of(tenant).give(part) for tenant, part in parts.items()]
+        if begun := [writing for writing in given if writing is not None]:
+            await asyncio.wait(begun, timeout=LONGEST_WAIT_SECONDS)
 
     def _of(self, tenant: str) -> "_Tenant":
         known = self._tenants.get(tenant)
@@ -82,11 +83,12 @@ class _Tenant:
         self._stream = Stream(self._tenant, "policy", "decisions", new_id())
         self._head = Head()
 
-    def give(self, group: Sequence[_Waiting]) -> "asyncio.Task[None]":
-        """Have it committed, behind what was given before; done when there is nothing left to commit."""
+    def give(self, group: Sequence[_Waiting]) -> "asyncio.Task[None] | None":
+        """Have it committed; done when it is. None: behind what was given before, which is not done yet."""
         self._waiting += group
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write(), name=f"group commit {self._tenant}")
+        if self._writing is not None:
+            return None
+        self._writing = asyncio.create_task(self._write(), name=f"group commit {self._tenant}")
         return self._writing
 
     async def idle(self) -> None:
