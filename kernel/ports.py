@@ -76,6 +76,10 @@ class Aggregates(Protocol[State_co, Command_contra]):
         """Where the aggregate's last event stands."""
         ...
 
+    def sequences(self, tenant: str, id: str) -> tuple[int, ...]:
+        """Where its last thousand events stand, oldest first."""
+        ...
+
     def all(self, tenant: str) -> Iterator[tuple[str, State_co]]:
         """Id and state of every aggregate of the tenant that has events, oldest first."""
         ...

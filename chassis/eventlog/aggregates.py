@@ -97,6 +97,11 @@ class HeldAggregates(Generic[C, S, E]):
         held = self._held.get(tenant, {}).get(id)
         return Head() if held is None else held.head
 
+    def sequences(self, tenant: str, id: str) -> tuple[int, ...]:
+        """Where its last events stand, `REMEMBERED_IDS` at most, oldest first."""
+        held = self._held.get(tenant, {}).get(id)
+        return () if held is None else tuple(sorted(held.answered.values()))
+
     def all(self, tenant: str) -> Iterator[tuple[str, S]]:
         """Id and state of every aggregate of the tenant that has events and can be read, in the order they began."""
         for key, held in list(self._held.get(tenant, {}).items()):

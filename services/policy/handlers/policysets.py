@@ -50,7 +50,7 @@ class SetInForce:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One time that a set came into force; `sequence` is 0 for those that are not any more."""
+    """One time that a set came into force, and the sequence of the event that says so."""
 
     publication: Publication
     document: str
@@ -147,12 +147,17 @@ class PolicySets:
                 raise Invalid("PAGE_TOKEN_INVALID", text, field="page_token")
             end = int(token) - oldest
         start = max(0, end - size)
-        items = [self._listed(published, documents, head.sequence, n) for n in range(start, end)]
+        # 0 where the log holds an event twice: then nobody can say which is which.
+        sequences = (*[0] * len(published.history), *self._published.sequences(tenant, CURRENT))
+        sequences = sequences[len(sequences) - len(published.history) :]
+        items = [self._listed(published, documents, sequences, n) for n in range(start, end)]
         return Page(tuple(reversed(items)), str(start + oldest) if start else "")
 
-    def _listed(self, published: PublishedSet, documents: Mapping[str, str], sequence: int, n: int) -> Listed:
+    def _listed(
+        self, published: PublishedSet, documents: Mapping[str, str], sequences: Sequence[int], n: int
+    ) -> Listed:
         each, newest = published.history[n], n == len(published.history) - 1
-        return Listed(each, documents.get(each.version, ""), sequence if newest else 0, newest)
+        return Listed(each, documents.get(each.version, ""), sequences[n], newest)
 
     async def validate(self, document: str) -> Validated:
         """Everything that is wrong with `document`, and how its tests come out. Changes nothing."""

@@ -144,7 +144,7 @@ async def test_a_set_taken_back_is_in_force_as_it_was(running: Running) -> None:
     await running.register()
     await running.packet()
     first = await default(running)
-    await publish(running, other(first, "2", RULES), "1")
+    published = await publish(running, other(first, "2", RULES), "1")
     await publish(running, other(first, "3"), "2")
     assert (await authorize(running, "db-1")).verdict == pb.VERDICT_ALLOW
     back = pb.RollbackPolicySetRequest(request_id="r1", to_version="2", replaces_version="3", why="too wide")
@@ -159,6 +159,10 @@ async def test_a_set_taken_back_is_in_force_as_it_was(running: Running) -> None:
     ]  # fmt: skip
     assert listed.sets[0].why == "too wide"
     assert listed.sets[0].sequence == shown.sequence
+    assert [each.sequence for each in listed.sets] == sorted(
+        {each.sequence for each in listed.sets}, reverse=True
+    )
+    assert listed.sets[2].sequence == published.sequence
     assert listed.sets[0].sha256 == listed.sets[2].sha256 != listed.sets[1].sha256
 
 

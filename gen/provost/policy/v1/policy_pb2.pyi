@@ -2233,6 +2233,7 @@ class ListPolicySetsResponse(_message.Message):
         version: _builtins.str
         by: _builtins.str
         sequence: _builtins.int
+        """Of the event with which it came into force."""
         in_force: _builtins.bool
         rolled_back_to: _builtins.bool
         """That it came back by a rollback, and why."""

@@ -2217,6 +2217,8 @@ export type ListPolicySetsResponse_PublishedSet = Message<"provost.policy.v1.Lis
   at?: Timestamp | undefined;
 
   /**
+   * Of the event with which it came into force.
+   *
    * @generated from field: uint64 sequence = 4;
    */
   sequence: bigint;
