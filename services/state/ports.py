@@ -222,6 +222,8 @@ class Contents(Protocol):
     async def put(self, tenant: str, sha256: str, content: bytes) -> None:
         """Keep `content`, whose hash it is: on disk when this returns, whole or not at all. Safe to repeat.
 
+        Stored again, it is as new, and is kept from then on.
+
         Raises:
             Exhausted: there is no room (reason `ARTIFACTS_FULL`).
             Unavailable: it may have been kept; ask again.

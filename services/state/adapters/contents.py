@@ -56,7 +56,9 @@ class ArtifactDirectory:
 
     def _put(self, path: Path, content: bytes) -> None:
         if self._get(path) is not None:
-            return
+            with suppress(FileNotFoundError):  # its time was over just now
+                os.utime(path)  # stored again, it is as new: whoever relies on it does so from now on
+                return
         made: list[Path] = []
         if not path.parent.is_dir():
             made = [each for each in path.parents if not each.exists()]

@@ -11,6 +11,7 @@ import base64
 import json
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -70,11 +71,13 @@ class ArtifactObjects:
         given_up: list[str] = []
         while True:
             known = await self._find(name)
-            if known is not None and await self._read(known) is not None:
-                break
+            whole = known if known is not None and await self._read(known) is not None else None
             upload = f"{tenant}.{sha256}.{self._new_name()}"
             problem: Exception | None = None
             try:
+                if whole is not None:
+                    await self._renew(whole, sha256)
+                    break
                 await self._upload(name, upload, sha256, content)
             except (NotConnected, AnswerLost) as lost:
                 problem = lost
@@ -163,22 +166,33 @@ class ArtifactObjects:
                 if answer <= last:
                     raise NotTaken  # a chunk overtook another on its way to the leader
                 last = answer
+        # Only if its chunks are all still there: whoever stood still for long may have been swept.
+        await self._say(name, upload, sha256, len(content), self._bucket.chunks + upload, last)
+
+    async def _renew(self, found: _Found, sha256: str) -> None:
+        """Stored again, it is as new: whoever relies on it does so from now on. Raises as `Bucket.publish`."""
+        # Only if nobody has said anything else of it: while this is what is said, its chunks are there.
+        subject = self._bucket.metas + _encoded(found.name)
+        with suppress(Exhausted):  # no room to say so; it is here, and kept as long as it was to be
+            await self._say(found.name, found.upload, sha256, found.size, subject, found.sequence)
+
+    async def _say(self, name: str, upload: str, sha256: str, size: int, subject: str, last: int) -> None:
+        """The object is there, if the last message of `subject` is still `last`."""
         digest = base64.urlsafe_b64encode(bytes.fromhex(sha256)).decode()
         meta = {
             "name": name,
             "options": {"max_chunk_size": CHUNK_BYTES},
             "bucket": self._bucket.name,
             "nuid": upload,
-            "size": len(content),
+            "size": size,
             "mtime": datetime.fromtimestamp(0, UTC).isoformat(),  # that of the message counts
-            "chunks": len(parts),
+            "chunks": -(-size // CHUNK_BYTES),
             "digest": f"SHA-256={digest}",
         }
-        # Only if its chunks are all still there: whoever stood still for long may have been swept.
         lines = (
             "Nats-Rollup: sub\r\n"
             f"Nats-Expected-Last-Subject-Sequence: {last}\r\n"
-            f"Nats-Expected-Last-Subject-Sequence-Subject: {self._bucket.chunks}{upload}\r\n"
+            f"Nats-Expected-Last-Subject-Sequence-Subject: {subject}\r\n"
         )
         await self._bucket.publish(self._bucket.metas + _encoded(name), json.dumps(meta).encode(), lines)
 
@@ -206,7 +220,8 @@ class ArtifactObjects:
     async def _delete(self, found: _Found) -> bool:
         """Whether this one was still there. First what says that it is, then what it is made of."""
         deleted = await self._bucket.delete(found.sequence)
-        await self._bucket.drop(found.upload)
+        if deleted:  # else it was renewed, or deleted by another: then what it is made of is not ours to take
+            await self._bucket.drop(found.upload)
         return deleted
 
 

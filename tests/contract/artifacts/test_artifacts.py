@@ -108,6 +108,19 @@ async def test_what_is_older_than_it_is_to_be_kept_is_deleted(place: Place) -> N
     assert await place.artifacts.get("acme", old) == old_content, "and may be stored again"
 
 
+async def test_what_is_stored_again_is_kept_from_then_on(place: Place) -> None:
+    sha256, content = some(2 * CHUNK_BYTES + 1)
+    await place.artifacts.put("acme", sha256, content)
+    whole = await place.pieces()
+    before = await between()
+    await place.other.put("acme", sha256, content)
+    assert await place.artifacts.forget_before(before) == 0
+    assert await place.artifacts.get("acme", sha256) == content
+    assert await place.pieces() == whole
+    assert await place.artifacts.forget_before(await between()) == 1
+    assert await place.pieces() == 0
+
+
 async def test_what_was_never_finished_is_swept_and_what_is_being_written_is_not(place: Place) -> None:
     await place.artifacts.put("acme", SHA256, CONTENT)
     whole = await place.pieces()
