@@ -66,17 +66,36 @@ def promotions(question: PromotionQuestion, page: Page) -> Search[Listed[Promoti
 
 
 def approvals(question: ApprovalQuestion, page: Page) -> Search[Listed[ApprovalRow]]:
+    """As policy says it: with its agent's revocation, what may still expire has done so."""
     asked = {"agent_id", "task_id", "run_id", "action"}
     state, now_us = question.state, question.now_us
 
     def as_of_now(columns: Columns) -> list[ColumnElement[bool]]:
+        over = (columns.expire_us <= now_us) | _revoked(columns).exists()
         if state == "EXPIRED":
-            return [columns.state.in_(sorted(MAY_EXPIRE)), columns.expire_us <= now_us]
-        return [columns.expire_us > now_us] if state in MAY_EXPIRE else []
+            return [columns.state.in_(sorted(MAY_EXPIRE)), over]
+        return [~over] if state in MAY_EXPIRE else []
 
     if state != "EXPIRED":
         asked.add("state")
-    return (yield from _newest(APPROVALS, question, page, asked, ApprovalRow._make, as_of_now))
+    found = yield from _newest(APPROVALS, question, page, asked, ApprovalRow._make, as_of_now)
+    open_of = {each.agent_id for each in found.rows if each.state in MAY_EXPIRE}
+    if not open_of:
+        return found
+    mine = (AGENTS.c.tenant == question.tenant) & AGENTS.c.agent_id.in_(sorted(open_of))
+    gone = {agent_id for (agent_id,) in (yield select(AGENTS.c.agent_id).where(mine, AGENTS.c.revoked))}
+    rows = (_expired(each) if each.agent_id in gone else each for each in found.rows)
+    return Listed(tuple(rows), found.end)
+
+
+def _expired(row: ApprovalRow) -> ApprovalRow:
+    return row._replace(state="EXPIRED") if row.state in MAY_EXPIRE else row
+
+
+def _revoked(columns: Columns) -> Query:
+    """The agent of a row, if it is revoked."""
+    mine = (AGENTS.c.tenant == columns.tenant) & (AGENTS.c.agent_id == columns.agent_id)
+    return select(AGENTS.c.agent_id).where(mine, AGENTS.c.revoked)
 
 
 def agents(question: AgentQuestion, page: Page) -> Search[Listed[AgentRow]]:

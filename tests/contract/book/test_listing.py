@@ -19,7 +19,7 @@ from services.ledger.domain.questions import (
     PromotionQuestion,
     ViolationQuestion,
 )
-from services.ledger.domain.rows import ActionRow, ApprovalRow
+from services.ledger.domain.rows import MAY_EXPIRE, ActionRow, ApprovalRow
 from services.ledger.ports.book import Book
 from tests.unit.ledger.story import BEGIN, at, decision, message
 
@@ -179,6 +179,31 @@ async def test_approvals_are_asked_for_as_they_stand_now(told: Book, state: str)
         question = ApprovalQuestion("default", agent_id=agent, state=state, now_us=now_us)
         mine = [row for row in wanted if agent in ("", row.agent_id)]
         assert await walk(told.approvals, question, 5) == mine
+
+
+async def test_with_its_agent_an_approval_ends(told: Book) -> None:
+    """As policy lists them: what nobody waits for any more is not pending, though its time is not over."""
+    now_us = BEGAN_US + EVENTS * 1_000_000
+    everything = ApprovalQuestion("default", now_us=now_us)
+    before: list[ApprovalRow] = await walk(told.approvals, everything, 500)
+    theirs = {
+        row.approval_id for row in before if row.agent_id == "a-2" and row.state_at(now_us) in MAY_EXPIRE
+    }
+    assert theirs, "the story has open approvals of everybody"
+    elsewhere = await walk(told.approvals, ApprovalQuestion("acme", now_us=now_us), 500)
+    await told.append([message(EVENTS + 1, policy.AgentRevoked(agent_id="a-2", at=at(EVENTS)), id="a-2")])
+    after = await walk(told.approvals, everything, 7)
+    for was, now in zip(before, after, strict=True):
+        state = "EXPIRED" if was.approval_id in theirs else was.state_at(now_us)
+        assert (now.approval_id, now.state_at(now_us), now.expire_us) == (
+            was.approval_id,
+            state,
+            was.expire_us,
+        )
+    for state in ("PENDING", "APPROVED", "USED", "EXPIRED"):
+        found = await walk(told.approvals, ApprovalQuestion("default", state=state, now_us=now_us), 5)
+        assert found == [row for row in after if row.state_at(now_us) == state]
+    assert await walk(told.approvals, ApprovalQuestion("acme", now_us=now_us), 500) == elsewhere
 
 
 async def test_a_page_that_finds_nothing_in_its_window_says_where_to_go_on(told: Book) -> None:

@@ -385,7 +385,9 @@ class ApprovalRecord(_message.Message):
     target: _builtins.str
     action_digest: _builtins.str
     state: _builtins.str
-    """PENDING, APPROVED, REJECTED, USED or EXPIRED, as of now."""
+    """PENDING, APPROVED, REJECTED, CHANGES_REQUESTED, USED or EXPIRED, as of now. With its agent's revocation, too, what was
+    pending or approved has expired.
+    """
     answered_by: _builtins.str
     comment: _builtins.str
     requested_by: _builtins.str

@@ -492,7 +492,8 @@ export type ApprovalRecord = Message<"provost.ledger.v1.ApprovalRecord"> & {
   actionDigest: string;
 
   /**
-   * PENDING, APPROVED, REJECTED, USED or EXPIRED, as of now.
+   * PENDING, APPROVED, REJECTED, CHANGES_REQUESTED, USED or EXPIRED, as of now. With its agent's revocation, too, what was
+   * pending or approved has expired.
    *
    * @generated from field: string state = 11;
    */
