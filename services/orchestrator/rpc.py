@@ -13,7 +13,8 @@ from provost.policy.v1 import policy_pb2
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Mode, Strategy
 from services.orchestrator.handlers import AttachedCrew, Orchestrator, Seat
-from services.orchestrator.ports import Sessions, StateDoor
+from services.orchestrator.ports.policy import Sessions
+from services.orchestrator.ports.state import StateDoor
 from services.orchestrator.wire import PACKET, PROPOSAL, TASK, run_to_wire
 
 HEARTBEAT_SECONDS = 10

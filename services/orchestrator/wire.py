@@ -7,7 +7,8 @@ from provost.orchestrator.v1 import incident_pb2, orchestrator_pb2
 from provost.policy.v1 import policy_pb2
 from provost.state.v1 import state_pb2
 from services.orchestrator.domain import facts, phases, records, run
-from services.orchestrator.ports import RunContext, Task
+from services.orchestrator.ports.crew import Task
+from services.orchestrator.ports.policy import RunContext
 
 EVENTS = Codec(
     {

@@ -14,7 +14,7 @@ from kernel.faults import Fault, Unauthenticated
 from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
 from services.orchestrator.domain.records import Action, Decision
-from services.orchestrator.ports import Answer, RunContext, Session, Standing
+from services.orchestrator.ports.policy import Answer, RunContext, Session, Standing
 from services.orchestrator.wire import ACTION, CONTEXT, DECISION
 
 

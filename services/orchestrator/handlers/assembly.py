@@ -8,7 +8,12 @@ from services.orchestrator.handlers.crew import AttachedCrew
 from services.orchestrator.handlers.orchestrator import Limits, Orchestrator, Reasoning
 from services.orchestrator.handlers.sharing import Sharing
 from services.orchestrator.handlers.steps import Steps
-from services.orchestrator.ports import ActuatorDoor, Clock, Knowledge, PolicyDoor, Privacy, Runs, StateDoor
+from services.orchestrator.ports import Clock, Runs
+from services.orchestrator.ports.actuators import ActuatorDoor
+from services.orchestrator.ports.knowledge import Knowledge
+from services.orchestrator.ports.policy import PolicyDoor
+from services.orchestrator.ports.privacy import Privacy
+from services.orchestrator.ports.state import StateDoor
 
 
 def orchestration(

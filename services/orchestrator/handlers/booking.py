@@ -14,7 +14,10 @@ from services.orchestrator.domain.records import Packet
 from services.orchestrator.domain.run import Run
 from services.orchestrator.handlers.carrying import Carried, Limits
 from services.orchestrator.handlers.sharing import SeatedElsewhere
-from services.orchestrator.ports import Clock, Crew, Privacy, StateDoor
+from services.orchestrator.ports import Clock
+from services.orchestrator.ports.crew import Crew
+from services.orchestrator.ports.privacy import Privacy
+from services.orchestrator.ports.state import StateDoor
 
 T = TypeVar("T")
 

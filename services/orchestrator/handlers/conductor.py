@@ -19,7 +19,10 @@ from services.orchestrator.handlers.carrying import Carried, RequiredArtifactMis
 from services.orchestrator.handlers.crew import AttachedCrew
 from services.orchestrator.handlers.sharing import Said, SeatedElsewhere, Sharing
 from services.orchestrator.handlers.steps import Steps
-from services.orchestrator.ports import Clock, PolicyDoor, Privacy, Runs, StateDoor
+from services.orchestrator.ports import Clock, Runs
+from services.orchestrator.ports.policy import PolicyDoor
+from services.orchestrator.ports.privacy import Privacy
+from services.orchestrator.ports.state import StateDoor
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from itertools import count
 
 from kernel.faults import Fault, Refused, Unavailable
 from services.orchestrator.domain.records import Proposal
-from services.orchestrator.ports import Task
+from services.orchestrator.ports.crew import Task
 
 
 class Seat:

@@ -13,7 +13,11 @@ from services.orchestrator.domain.records import Constraints, ErrorBudget, Mode,
 from services.orchestrator.domain.redaction import redact
 from services.orchestrator.domain.run import Run
 from services.orchestrator.handlers.conductor import Conductor
-from services.orchestrator.ports import Clock, Crew, PolicyDoor, Privacy, Runs, StateDoor
+from services.orchestrator.ports import Clock, Runs
+from services.orchestrator.ports.crew import Crew
+from services.orchestrator.ports.policy import PolicyDoor
+from services.orchestrator.ports.privacy import Privacy
+from services.orchestrator.ports.state import StateDoor
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _INLINE_BYTES = 256 * 1024

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from kernel.faults import NotFound, Refused
 from services.orchestrator.domain.settling import Settlement
 from services.orchestrator.handlers.carrying import Carried
-from services.orchestrator.ports import Clock, PolicyDoor
+from services.orchestrator.ports import Clock
+from services.orchestrator.ports.policy import PolicyDoor
 
 
 class Settling:

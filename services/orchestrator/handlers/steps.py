@@ -28,18 +28,13 @@ from services.orchestrator.domain.settling import Settlement, idle, settlements
 from services.orchestrator.handlers.booking import Booking
 from services.orchestrator.handlers.carrying import Carried, Limits, RequiredArtifactMissing, Violation
 from services.orchestrator.handlers.settling import Settling
-from services.orchestrator.ports import (
-    ActuatorDoor,
-    Clock,
-    Crew,
-    Knowledge,
-    PolicyDoor,
-    Privacy,
-    RunContext,
-    Runs,
-    StateDoor,
-    Task,
-)
+from services.orchestrator.ports import Clock, Runs
+from services.orchestrator.ports.actuators import ActuatorDoor
+from services.orchestrator.ports.crew import Crew, Task
+from services.orchestrator.ports.knowledge import Knowledge
+from services.orchestrator.ports.policy import PolicyDoor, RunContext
+from services.orchestrator.ports.privacy import Privacy
+from services.orchestrator.ports.state import StateDoor
 
 _CHECKED_AT_ONCE = 256 * 1024  # characters of a log: a thread would cost more than the looking
 

@@ -24,7 +24,7 @@ from provost.orchestrator.v1.orchestrator_pb2_grpc import (
     add_OrchestratorServiceServicer_to_server,
 )
 from provost.policy.v1 import policy_pb2
-from services.orchestrator.ports import Session
+from services.orchestrator.ports.policy import Session
 from services.orchestrator.rpc import OrchestratorServicer
 from tests.unit.orchestrator.test_conductor import LOG, TENANT, House, Peers, house, peers
 

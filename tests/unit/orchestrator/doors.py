@@ -22,7 +22,7 @@ from services.orchestrator.domain.records import (
     Tier,
     Verdict,
 )
-from services.orchestrator.ports import Answer, RunContext, Standing
+from services.orchestrator.ports.policy import Answer, RunContext, Standing
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

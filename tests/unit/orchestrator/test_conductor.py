@@ -39,7 +39,8 @@ from services.orchestrator.domain.wants import Command
 from services.orchestrator.handlers import AttachedCrew, Conductor, Orchestrator, Steps
 from services.orchestrator.handlers.carrying import Limits as StepLimits
 from services.orchestrator.handlers.orchestrator import Limits, Reasoning, RunView
-from services.orchestrator.ports import Knowledge, Task
+from services.orchestrator.ports.crew import Task
+from services.orchestrator.ports.knowledge import Knowledge
 from services.orchestrator.reactor import Reactor
 from services.orchestrator.wire import EVENTS
 from tests.fakes.subject_keys import MemorySubjectKeys

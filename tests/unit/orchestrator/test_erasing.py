@@ -7,7 +7,7 @@ from pathlib import Path
 from chassis.eventlog.memory import MemoryLog
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Incident, Mode, Proposal, Strategy
-from services.orchestrator.ports import Task
+from services.orchestrator.ports.crew import Task
 from services.orchestrator.wire import EVENTS, run_to_wire
 from tests.fakes.subject_keys import MemorySubjectKeys
 from tests.unit.orchestrator.test_conductor import TENANT, cause, house, peers, proposal

@@ -23,7 +23,7 @@ from services.orchestrator.domain.facts import RunEnded
 from services.orchestrator.domain.knowledge import closest, inert, similarity, template_hashes, tried
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import EffectState, Incident, Mode, PastAction, Pattern, Proposal
-from services.orchestrator.ports import Task
+from services.orchestrator.ports.crew import Task
 from services.orchestrator.wire import EVENTS, run_to_wire
 from tests.fakes.subject_keys import MemorySubjectKeys
 from tests.unit.orchestrator.doors import NOW

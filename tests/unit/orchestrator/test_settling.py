@@ -9,7 +9,7 @@ from kernel.events import Cause
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Action, Decision, Effect, EffectState, Mode
 from services.orchestrator.domain.settling import Settlement, settlements
-from services.orchestrator.ports import RunContext
+from services.orchestrator.ports.policy import RunContext
 from services.orchestrator.wire import EVENTS
 from tests.unit.orchestrator.doors import FakeActuators, FakePolicy, Outage
 from tests.unit.orchestrator.test_conductor import TENANT, approved, house, peers

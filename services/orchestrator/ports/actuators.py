@@ -1,0 +1,21 @@
+"""What is asked of the actuators: to look, and to do."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from kernel.events import Cause
+from services.orchestrator.domain.records import Action, Effect
+
+
+class ActuatorDoor(Protocol):
+    async def preview(self, actions: Sequence[Action], cause: Cause) -> tuple[Effect, ...]:
+        """Says of each action, in their order, what it would do or why it would be refused; touches nothing."""
+        ...
+
+    async def perform(
+        self, effect_id: str, action: Action, permit: str, journal_key: bytes, cause: Cause
+    ) -> Effect:
+        """Does it once per effect id."""
+        ...
+
+    async def reachable(self) -> bool: ...
