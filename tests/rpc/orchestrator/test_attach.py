@@ -26,7 +26,7 @@ from provost.orchestrator.v1.orchestrator_pb2_grpc import (
 from provost.policy.v1 import policy_pb2
 from services.orchestrator.ports.policy import Session
 from services.orchestrator.rpc import OrchestratorServicer
-from tests.unit.orchestrator.test_conductor import LOG, TENANT, House, Peers, house, peers
+from tests.unit.orchestrator.house import LOG, TENANT, House, Peers, house, peers
 
 KEY = "an internal key for tests"
 TOKENS = {

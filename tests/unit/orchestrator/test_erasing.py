@@ -10,7 +10,7 @@ from services.orchestrator.domain.records import Incident, Mode, Proposal, Strat
 from services.orchestrator.ports.crew import Task
 from services.orchestrator.wire import EVENTS, run_to_wire
 from tests.fakes.subject_keys import MemorySubjectKeys
-from tests.unit.orchestrator.test_conductor import TENANT, cause, house, peers, proposal
+from tests.unit.orchestrator.house import TENANT, cause, house, peers, proposal
 from tests.unit.orchestrator.test_knowledge import house_that_learns, learning
 
 CANARY = "zyxcanary"

@@ -27,7 +27,7 @@ from services.orchestrator.ports.crew import Task
 from services.orchestrator.wire import EVENTS, run_to_wire
 from tests.fakes.subject_keys import MemorySubjectKeys
 from tests.unit.orchestrator.doors import NOW
-from tests.unit.orchestrator.test_conductor import TENANT, House, house, peers, proposal
+from tests.unit.orchestrator.house import TENANT, House, house, peers, proposal
 
 TEMPLATES = ("kernel: Out of memory: Killed process <*>", "app: request <*> served", "sshd: session <*>")
 

@@ -8,7 +8,7 @@ import pytest
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Mode
 from tests.fakes.wait import until
-from tests.unit.orchestrator.test_conductor import AGENT, TENANT, ended, house, peers
+from tests.unit.orchestrator.house import AGENT, TENANT, ended, house, peers
 
 
 async def test_nothing_is_said_while_a_step_of_its_run_still_goes_on() -> None:

@@ -12,7 +12,7 @@ from services.orchestrator.domain.settling import Settlement, settlements
 from services.orchestrator.ports.policy import RunContext
 from services.orchestrator.wire import EVENTS
 from tests.unit.orchestrator.doors import FakeActuators, FakePolicy, Outage
-from tests.unit.orchestrator.test_conductor import TENANT, approved, house, peers
+from tests.unit.orchestrator.house import TENANT, approved, house, peers
 
 BOTH = frozenset({"diagnostics.memory", "service.restart"})
 """The two actions that every agent here proposes."""

@@ -1,0 +1,106 @@
+"""What starts a run, what starts none, and who sees it."""
+
+import pytest
+
+from chassis.eventlog.memory import MemoryLog
+from kernel.events import Cause
+from kernel.faults import NotFound, Unavailable
+from services.orchestrator.domain.faults import LogEmpty, LogTooLarge, RunUnknown
+from services.orchestrator.domain.phases import RunState
+from services.orchestrator.domain.records import Mode, Strategy
+from services.orchestrator.handlers import AttachedCrew
+from services.orchestrator.wire import EVENTS
+from tests.unit.orchestrator.doors import NOW
+from tests.unit.orchestrator.house import AGENT, LOG, TENANT, cause, ended, house, peers
+
+
+async def test_what_cannot_be_a_log_starts_no_run() -> None:
+    at = peers()
+    async with house(at) as it:
+        with pytest.raises(LogEmpty):
+            await it.process(Mode.SAFE, log=b" \n\t\n")
+        with pytest.raises(LogTooLarge):
+            await it.process(Mode.SAFE, log=b"x" * (32 * 1024 * 1024 + 1))
+        with pytest.raises(NotFound):
+            await it.orchestrator.start_run("nobody", "t1", "look", Mode.SAFE, None, "", cause())
+        with pytest.raises(RunUnknown):
+            await it.orchestrator.get_run(TENANT, "0" * 32, 0)
+        assert it.log.recorded() == []
+
+
+async def test_bytes_that_are_not_text_are_counted_and_secrets_go() -> None:
+    at = peers()
+    async with house(at) as it:
+        view = await it.process(Mode.SAFE, log=LOG + b"\xff\xfe password=hunter2\n")
+    source = view.run.known.source
+    assert source is not None
+    assert source.replaced_bytes == 2
+    assert source.redactions == {"assigned_secret": 1}
+    assert not any(b"hunter2" in content for content in at.state.artifacts.values())
+    assert not any(b"hunter2" in recorded.payload for recorded in it.log.recorded())
+
+
+async def test_without_a_packet_the_run_is_refused() -> None:
+    at = peers()
+    async with house(at) as it:
+        view = await it.orchestrator.start_run(AGENT, "t1", "", Mode.SAFE, None, "", cause())
+        await ended(it, view.run.known.run_id)
+        run = it.runs.current(TENANT, view.run.known.run_id)
+    assert (run.state, run.reason) == (RunState.REFUSED, "NO_INSTRUCTION_PACKET")
+
+
+async def test_a_lock_somebody_else_holds_refuses_the_run() -> None:
+    at = peers()
+    at.state.lock[AGENT] = ("another-run", 7)
+    async with house(at) as it:
+        view = await it.process(Mode.SAFE)
+    assert (view.run.state, view.run.reason) == (RunState.REFUSED, "CANNOT_ACQUIRE_LOCK")
+
+
+async def test_a_revoked_agent_does_not_start() -> None:
+    at = peers()
+    at.policy.revoked[AGENT] = "operator"
+    async with house(at) as it:
+        view = await it.process(Mode.SAFE)
+    assert (view.run.state, view.run.reason) == (RunState.REFUSED, "AGENT_PREVIOUSLY_REVOKED")
+    assert at.state.advanced == []
+
+
+async def test_a_suspended_agent_does_not_start_and_it_is_said_why() -> None:
+    at = peers()
+    at.policy.suspended[AGENT] = "let me look"
+    async with house(at) as it:
+        view = await it.process(Mode.SAFE)
+    assert (view.run.state, view.run.reason) == (RunState.REFUSED, "AGENT_SUSPENDED")
+    assert "let me look" in view.run.outcome
+    assert at.state.advanced == []
+
+
+async def test_an_agent_is_booked_once_for_a_run_and_free_when_none_began() -> None:
+    crew = AttachedCrew(lambda *_: True)
+    for agent in ("sre-1", "sre-2"):
+        crew.attach(TENANT, agent, "token")
+    assert crew.reserve_any(TENANT, "r1") == crew.reserve_any(TENANT, "r1")
+    assert crew.reserve_any(TENANT, "r2")
+    at, log = peers(), MemoryLog(EVENTS)
+    async with house(at, log) as it:
+        log.fail_next()
+        with pytest.raises(Unavailable):
+            await it.process(Mode.SAFE)
+        assert (await it.process(Mode.SAFE, "another")).run.state is RunState.COMPLETED
+
+
+async def test_a_run_that_no_agent_will_ever_take_ends() -> None:
+    async with house(peers()) as at:
+        asked = Cause("elsewhere", "r1", "key:op", NOW)
+        view = await at.orchestrator.process_log(LOG, Mode.SAFE, Strategy.CLASSIC, True, "", (), "", asked)
+        assert (view.run.state, view.run.reason) == (RunState.REFUSED, "NO_AGENT_FREE")
+
+
+async def test_another_tenant_sees_nothing() -> None:
+    at = peers()
+    async with house(at) as it:
+        view = await it.process(Mode.SAFE)
+        with pytest.raises(RunUnknown):
+            await it.orchestrator.get_run("other", view.run.known.run_id, 0)
+        assert it.orchestrator.list_runs("other", None, "", 10) == ([], "")

@@ -1,0 +1,92 @@
+"""An agent that may no more: its run ends, and what is known is left to the next."""
+
+import asyncio
+
+from kernel.faults import Refused
+from services.orchestrator.domain.phases import RunState
+from services.orchestrator.domain.records import Constraints, ErrorBudget, Mode, Packet, Proposal
+from services.orchestrator.ports.crew import Task
+from tests.unit.orchestrator.doors import NOW
+from tests.unit.orchestrator.house import AGENT, TENANT, cause, ended, house, peers, proposal
+
+
+async def test_revoked_between_intent_and_outcome_is_not_left_to_the_next_to_do_again() -> None:
+    at = peers()
+    at.actuators.gate = asyncio.Event()
+    async with house(at) as it:
+        asking = asyncio.create_task(it.process(Mode.AUTO))
+        async with asyncio.timeout(10):
+            while not at.actuators.done:
+                await asyncio.sleep(0)
+        it.conductor.agent_revoked(TENANT, AGENT, "operator", "taken away")
+        run = (await asking).run
+    assert run.state is RunState.REVOKED
+    assert "1 of unknown outcome" in run.outcome
+    (handoff,) = at.state.handoffs
+    assert any(t.startswith("a1: ") and "UNKNOWN" in t for t in map(at.keys.text, handoff.what_was_tried))
+    assert not any("diagnostics.memory" in t for t in map(at.keys.text, handoff.required_next_actions))
+
+
+async def test_a_forbidden_action_revokes_and_leaves_a_handoff() -> None:
+    at = peers()
+    at.policy.forbidden = frozenset({"service.restart"})
+    async with house(at) as it:
+        view = await it.process(Mode.AUTO)
+    assert view.run.state is RunState.REVOKED
+    assert view.run.reason == "PROCEDURE_VIOLATION"
+    assert at.policy.revoked == {AGENT: "procedure_violation"}
+    assert at.actuators.done == {}
+    (handoff,) = at.state.handoffs
+    assert handoff.previous_agent_id == AGENT
+    assert handoff.revoked
+    assert not any("diagnostics.memory" in action for action in handoff.required_next_actions), "sealed"
+    assert any("diagnostics.memory" in t for t in map(at.keys.text, handoff.required_next_actions))
+
+
+async def test_the_same_failure_twice_spends_the_budget() -> None:
+    at = peers()
+
+    def fail(task: Task) -> Proposal:
+        raise Refused("AGENT_FAILED", "no idea")
+
+    async with house(at, think=fail) as it:
+        view = await it.process(Mode.SAFE)
+    assert at.state.errors == [("AGENT_FAILED", False)] * 2
+    assert view.run.state is RunState.REVOKED
+    assert view.run.reason == "ERROR_BUDGET_EXCEEDED"
+    assert at.policy.revoked == {AGENT: "same_error_repeated"}
+
+
+async def test_revoked_in_the_middle_ends_the_run_with_a_handoff() -> None:
+    at = peers()
+    async with house(at, think=proposal) as it:
+        view = await it.process(Mode.ASSISTED)
+        it.conductor.agent_revoked(TENANT, AGENT, "operator", "taken away")
+        await ended(it, view.run.known.run_id)
+        run = it.runs.current(TENANT, view.run.known.run_id)
+    assert run.state is RunState.REVOKED
+    assert len(at.state.handoffs) == 1
+    assert at.actuators.done == {}
+
+
+async def test_without_an_artifact_that_its_packet_demands_the_agent_is_revoked() -> None:
+    at = peers()
+    demanding = Packet(
+        agent_id=AGENT,
+        task_id="t1",
+        created_for="key:op",
+        objective="patch it",
+        deliverables=("plan", "artifact:patch.diff"),
+        constraints=Constraints(),
+        success_criteria=(),
+        error_budget=ErrorBudget(),
+        escalation_rules=(),
+        created_at=NOW,
+    )
+    async with house(at) as it:
+        view = await it.orchestrator.start_run(AGENT, "t1", "", Mode.SAFE, demanding, "", cause())
+        await ended(it, view.run.known.run_id)
+        run = it.runs.current(TENANT, view.run.known.run_id)
+    assert (run.state, run.reason) == (RunState.REVOKED, "REQUIRED_ARTIFACT_MISSING")
+    assert at.policy.revoked == {AGENT: "required_artifact_missing"}
+    assert len(at.state.handoffs) == 1

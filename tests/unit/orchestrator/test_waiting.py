@@ -1,0 +1,82 @@
+"""Runs that wait, for a person or for something that takes long: who is told, and what goes on meanwhile."""
+
+import asyncio
+
+from services.orchestrator.domain.phases import RunState
+from services.orchestrator.domain.records import Mode
+from services.orchestrator.handlers.carrying import Limits as StepLimits
+from tests.fakes.wait import until
+from tests.unit.orchestrator.house import AGENT, TENANT, ended, house, peers
+
+
+async def test_an_assisted_run_waits_for_a_person_and_then_acts() -> None:
+    at = peers()
+    async with house(at) as it:
+        view = await it.process(Mode.ASSISTED)
+        assert view.run.state is RunState.WAITING
+        assert at.actuators.done == {}
+        assert at.policy.asked["ap-a1"][2] == "key:op"
+        run_id = view.run.known.run_id
+        at.policy.answer("APPROVED")
+        it.conductor.nudge(TENANT, run_id)
+        await ended(it, run_id)
+        run = it.runs.current(TENANT, run_id)
+    assert run.state is RunState.COMPLETED
+    assert list(at.actuators.done.values()) == ["permit:a1:2"]
+
+
+async def test_while_a_run_waits_its_agent_serves_others() -> None:
+    at = peers()
+    async with house(at) as it:
+        waiting = await it.process(Mode.ASSISTED)
+        other = await it.process(Mode.SAFE, "r2")
+        assert (waiting.run.state, other.run.state) == (RunState.WAITING, RunState.COMPLETED)
+
+
+async def test_state_is_told_what_a_run_waits_for_and_that_it_works_again() -> None:
+    at = peers()
+    async with house(at) as it:
+        run_id = (await it.process(Mode.ASSISTED)).run.known.run_id
+        await until(lambda: at.state.waiting == {AGENT: "ap-a1"}, "nobody was told")
+        at.policy.answer("APPROVED")
+        it.conductor.nudge(TENANT, run_id)
+        await ended(it, run_id)
+    assert at.state.waiting == {}
+
+
+async def test_state_is_told_of_an_effect_that_takes_long_and_of_no_other() -> None:
+    at = peers()
+    async with house(at, limits=StepLimits(quick_seconds=0.05)) as it:
+        await it.process(Mode.AUTO)
+        assert at.state.said == []
+    at = peers()
+    at.actuators.gate = asyncio.Event()
+    async with house(at, limits=StepLimits(quick_seconds=0.05)) as it:
+        asking = asyncio.create_task(it.process(Mode.AUTO))
+        await until(lambda: AGENT in at.state.waiting, "nobody was told")
+        assert at.state.waiting[AGENT].startswith("effect ")
+        at.actuators.gate.set()
+        assert (await asking).run.state is RunState.COMPLETED
+    assert at.state.waiting == {}
+
+
+async def test_a_run_that_is_ended_while_it_waits_waits_no_more() -> None:
+    at = peers()
+    async with house(at) as it:
+        run_id = (await it.process(Mode.ASSISTED)).run.known.run_id
+        await until(lambda: at.state.waiting == {AGENT: "ap-a1"}, "nobody was told")
+        it.conductor.agent_revoked(TENANT, AGENT, "operator", "taken away")
+        await ended(it, run_id)
+        assert it.runs.current(TENANT, run_id).state is RunState.REVOKED
+    assert at.state.waiting == {}
+
+
+async def test_a_rejected_run_ends_without_acting() -> None:
+    at = peers()
+    async with house(at) as it:
+        view = await it.process(Mode.ASSISTED)
+        at.policy.answer("REJECTED")
+        it.conductor.nudge(TENANT, view.run.known.run_id)
+        await ended(it, view.run.known.run_id)
+        assert it.runs.current(TENANT, view.run.known.run_id).state is RunState.COMPLETED
+    assert at.actuators.done == {}
