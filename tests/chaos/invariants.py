@@ -4,6 +4,7 @@
 ALLOW before it, 7 one holder per lock, 8 every run ends.
 """
 
+import ssl
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -17,9 +18,9 @@ from provost.policy.v1 import policy_pb2
 from provost.state.v1 import events_pb2 as state
 
 
-async def everything(nats_url: str) -> list[Recorded]:
+async def everything(nats_url: str, tls: ssl.SSLContext | None = None) -> list[Recorded]:
     """Every event of the log, oldest first."""
-    connection = await connect(nats_url, name="invariants")
+    connection = await connect(nats_url, name="invariants", tls=tls)
     events: list[Recorded] = []
 
     async def take(batch: Sequence[Recorded]) -> None:
