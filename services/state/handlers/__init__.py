@@ -42,7 +42,7 @@ class State:
         sets: Sets,
     ) -> None:
         self.turns = turns
-        working = Working(kept, view, sets)
+        working = Working(kept, view, sets, following)
         writing = Writing(view)
         self.losing = Losing(kept, view, turns, writing, clock)
         self.locks = Locks(kept, view, turns, working, writing, clock)

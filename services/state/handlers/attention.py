@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kernel.events import Cause
+from kernel.events import Cause, require_token
 from kernel.faults import Unavailable
 from services.state.domain.agent import Agent
 from services.state.domain.attention import MAX_WORD_CHARACTERS, ReportWaiting, Stuck, Waiting
@@ -73,6 +73,8 @@ class Attention:
     ) -> Page[AgentSnapshot]:
         """By agent, of one task or of all. Raises Invalid, Unavailable."""
         window = after_first(page_size, page_token)
+        if task_id:
+            require_token(task_id, "task_id")
         stuck = sorted(
             agent_id
             for agent_id, agent in self._kept.all(cause.tenant)

@@ -6,7 +6,9 @@ from dataclasses import replace
 from kernel.events import Appended, Cause, Stream, require_token
 from kernel.ports import Following
 from services.state.domain.bounds import require_agent_id
+from services.state.domain.faults import FieldInvalid
 from services.state.domain.inbox import AcknowledgeMessages, Message, MessageSent, SendMessage
+from services.state.domain.lock import ShowToken
 from services.state.domain.page import Page, number_of, page_size_of
 from services.state.domain.plain import from_json
 from services.state.domain.tables import WaitingDocument
@@ -30,15 +32,22 @@ class Inboxes:
         self._following = following
         self._working = working
 
-    async def send(self, command: SendMessage, person: bool, cause: Cause) -> tuple[Message, int]:
+    async def send(
+        self, command: SendMessage, fencing_token: int, person: bool, cause: Cause
+    ) -> tuple[Message, int]:
         """The message, and the sequence. Its id is that of its event. A person need not be one of the crew.
 
         Raises:
             RecipientUnknown, MessageTooLarge, InboxFull, LabelUnknown, AgentIsRevoked, Invalid: nothing was sent.
+            FencingTokenStale: nothing was sent, and this was recorded.
         """
         if person:
+            if fencing_token:
+                raise FieldInvalid("fencing_token", "must be 0: a person holds no lock")
             return await self._send(command, person, cause)
         with self._writing.by(cause.tenant, command.from_agent_id):
+            shown = ShowToken(command.from_agent_id, command.task_id, fencing_token, cause.actor, cause.at)
+            await self._working.require_lock(shown, cause)
             return await self._send(command, person, cause)
 
     async def _send(self, command: SendMessage, person: bool, cause: Cause) -> tuple[Message, int]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from kernel.events import Appended, Cause
+from kernel.events import Appended, Cause, require_token
 from services.state.domain.errors import ErrorCounts
 from services.state.domain.faults import (
     FencingTokenStale,
@@ -109,6 +109,8 @@ class Locks:
         Raises Invalid.
         """
         window = after_first(page_size, page_token)
+        if task_id:
+            require_token(task_id, "task_id")
         held = [
             (agent_id, agent.lock)
             for agent_id, agent in self._agents.all(cause.tenant)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from kernel.events import Cause, derived_id, require_token
+from kernel.ports import Following
 from services.state.domain.bounds import require_agent_id
 from services.state.domain.faults import AgentStateUnknown, FencingTokenStale
 from services.state.domain.labels import Labelling, LabelRun
@@ -35,8 +36,10 @@ class Sets(Protocol):
 class Working:
     """Agents at work, as everything that they share has to know them."""
 
-    def __init__(self, kept: Kept, view: View, sets: Sets) -> None:
+    def __init__(self, kept: Kept, view: View, sets: Sets, following: Following) -> None:
         self._agents = kept.agents
+        self._recall = kept.recall
+        self._following = following
         self._view = view
         self._sets = sets
 
@@ -64,9 +67,14 @@ class Working:
         return self.crew(tenant, task_id, *(agent_id for agent_id, _ in self._agents.all(tenant)))
 
     async def require_lock(self, command: ShowToken, cause: Cause) -> None:
-        """Raises FencingTokenStale (recorded) unless the token is the newest; 0 is no token, and asks nothing."""
+        """Raises FencingTokenStale (recorded) unless the token is the newest; 0 is no token, and asks nothing.
+
+        Raises Unavailable when it cannot be known.
+        """
         if not command.fencing_token:
             return
+        # A good token leaves no event, so that no append would tell this replica that it is behind: it looks.
+        await self._following.reached(await self._recall.last_sequence())
         appended = await self._agents.handle(command.agent_id, command, cause)
         agent = self._agents.current(cause.tenant, command.agent_id)
         if appended.event_ids and appended.sequence in agent.refusals:

@@ -30,7 +30,7 @@ class InboxesRpc(StateServiceServicer):
             frozenset(),
             cause.at,
         )
-        message, sequence = await self._state.inboxes.send(command, person, cause)
+        message, sequence = await self._state.inboxes.send(command, request.fencing_token, person, cause)
         return pb.SendMessageResponse(message=MESSAGE.to_message(message), sequence=sequence)
 
     async def ListMessages(

@@ -134,7 +134,7 @@ class House:
         await follower.caught_up()
         await self._stack.enter_async_context(kept_up((follower,), mirror, _nobody_asks))
         await self._stack.enter_async_context(watchers.judging())
-        working, writing = Working(kept, view, sets), Writing(view)
+        working, writing = Working(kept, view, sets, follower), Writing(view)
         return Replica(
             kept,
             Locks(kept, view, turns, working, writing, self.clock),

@@ -160,7 +160,7 @@ class Sharing(RuleBasedStateMachine):
                 "", "task-1", writer, "ear", "STATUS", body, "", (), ANY_LABEL, frozenset(), at
             )
             inboxes = (await self.replica(which)).inboxes
-            message, sequence = await inboxes.send(command, True, self.house.cause())
+            message, sequence = await inboxes.send(command, 0, True, self.house.cause())
             assert message.recipients == ("ear",)
             self.reached = max(self.reached, sequence)
             self.unread.append((writer, number))

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chassis.eventlog.memory import MemoryLog
 from chassis.rpc import client
+from kernel.events import Recorded
 from kernel.faults import Conflict, Denied, Exhausted, Fault, Invalid, NotFound, Refused
 from provost.state.v1 import state_pb2 as pb
 from services.state.domain.board import MAX_VALUE_BYTES
@@ -15,7 +18,7 @@ from services.state.domain.lock import StaleTokenRefused
 from services.state.wire import CODEC
 from tests.fakes.valkey_server import ValkeyServer
 from tests.fakes.wait import until
-from tests.rpc.state.asks import acquire, get_entry, issue, join, look, put_entry, verify
+from tests.rpc.state.asks import acquire, get_entry, issue, join, look, put_entry, save, send, verify
 from tests.rpc.state.conftest import Running, cause, serving
 
 
@@ -140,6 +143,39 @@ async def test_a_stale_token_is_refused_and_recorded_and_nothing_is_written(stat
         assert (refused.presented_token, refused.current_token) == (stale, taken)
     assert (await get_entry(state, "analysis")).value == "1"
     await put_entry(state, "analysis", "2", fencing_token=taken)
+
+
+async def test_a_replica_that_is_behind_lets_nobody_write_with_a_token_that_was_taken_away(
+    valkey_server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, there = MemoryLog(CODEC), asyncio.Event()
+    async with (
+        serving(log, valkey_server.url, tmp_path) as one,
+        serving(log, valkey_server.url, tmp_path) as behind,
+    ):
+        token = (await join(one, "sre-1"))["sre-1"]
+        await behind.follower.reached(token)
+        deliver = behind.follower._deliver
+
+        async def late(events: Sequence[Recorded]) -> None:
+            await there.wait()
+            await deliver(events)
+
+        monkeypatch.setattr(behind.follower, "_deliver", late)
+        taken = pb.ForceReleaseLockRequest(agent_id="sre-1", reason="it hangs")
+        await client.call(one.stub.ForceReleaseLock, taken, cause(), roles=("operator",))
+        writes = {
+            asyncio.create_task(put_entry(behind, "analysis", "1", fencing_token=token)),
+            asyncio.create_task(send(behind, "x", fencing_token=token)),
+            asyncio.create_task(save(behind, "s-1", fencing_token=token)),
+        }
+        done, _ = await asyncio.wait(writes, timeout=0.3)
+        assert not done, "answered before it could know"
+        there.set()
+        for each in writes:
+            with pytest.raises(Refused) as caught:
+                await each
+            assert caught.value.reason == "FENCING_TOKEN_STALE"
 
 
 async def test_a_person_writes_in_its_own_name_and_nobody_else_may(state: Running) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from chassis.rpc import client
-from kernel.faults import Denied, Exhausted, Fault, Invalid
+from kernel.faults import Denied, Exhausted, Fault, Invalid, Refused
 from provost.state.v1 import state_pb2 as pb
 from services.state.domain.inbox import KEPT_READ, MAX_BODY_BYTES, MAX_WAITING
+from services.state.domain.lock import StaleTokenRefused
+from services.state.wire import CODEC
 from tests.fakes.valkey_server import ValkeyServer
 from tests.rpc.state.asks import join, look, send, unread, verify
 from tests.rpc.state.conftest import Running, cause, serving
@@ -128,6 +130,20 @@ async def test_nobody_else_there_is_nobody_to_send_to(state: Running) -> None:
     request = pb.AcknowledgeMessagesRequest(task_id="task-1", agent_id="alpha", up_to_sequence=1000)
     with pytest.raises(Denied):
         await client.call(state.stub.AcknowledgeMessages, request, cause(), roles=("operator",))
+
+
+async def test_a_stale_token_sends_nothing_and_is_recorded(state: Running) -> None:
+    token = (await join(state, "alpha", "beta"))["alpha"]
+    await send(state, "still mine", from_agent_id="alpha", fencing_token=token)
+    taken = pb.ForceReleaseLockRequest(agent_id="alpha", reason="it hangs")
+    await client.call(state.stub.ForceReleaseLock, taken, cause(), roles=("operator",))
+    with pytest.raises(Refused) as caught:
+        await send(state, "no longer", from_agent_id="alpha", fencing_token=token)
+    assert caught.value.reason == "FENCING_TOKEN_STALE"
+    assert isinstance(CODEC.decode(state.log.recorded()[-1]).event, StaleTokenRefused)
+    assert await unread(state, "beta") == ["still mine"]
+    with pytest.raises(Invalid):
+        await send(state, "x", from_agent_id="", actor="key:boss", fencing_token=token)
 
 
 async def test_a_full_inbox_says_so_and_takes_more_when_some_is_acknowledged(state: Running) -> None:

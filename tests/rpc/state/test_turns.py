@@ -284,3 +284,5 @@ async def test_locks_are_listed_by_task(state: Running) -> None:
     await acquire(state, "run-1")
     assert [each.agent_id for each in await locks(state, "task-1")] == ["sre-1"]
     assert await locks(state, "task-2") == []
+    with pytest.raises(Invalid):
+        await locks(state, "task 1")

@@ -199,6 +199,22 @@ def test_an_entry_is_taken_off(provost: type[FakeProvost]) -> None:
     assert (request.value, request.expected_version) == ("", 3)
 
 
+@pytest.mark.parametrize("version", ["-1", "9" * 30, "x"])
+def test_a_version_that_is_none_is_misuse(version: str, provost: type[FakeProvost]) -> None:
+    told = invoke("state", "put", "task-1", "problem", "cause", "1", "--version", version)
+    assert (told.exit_code, provost.asked) == (2, [])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("tasks", "show"), ("state", "show"), ("state", "messages")],
+)
+def test_an_argument_that_is_not_text_is_misuse(command: tuple[str, ...], provost: type[FakeProvost]) -> None:
+    told = invoke(*command, b"sre-\xff".decode(errors="surrogateescape"))
+    assert (told.exit_code, provost.asked) == (2, [])
+    assert "not UTF-8" in told.output
+
+
 def test_a_lock_is_not_taken_away_without_a_reason(provost: type[FakeProvost]) -> None:
     assert (invoke("state", "force-release", "sre-1").exit_code, provost.asked) == (2, [])
 

@@ -1832,6 +1832,7 @@ class SendMessageRequest(_message.Message):
     IN_REPLY_TO_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     RUN_ID_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     task_id: _builtins.str
     from_agent_id: _builtins.str
@@ -1841,6 +1842,8 @@ class SendMessageRequest(_message.Message):
     """JSON, at most 64 KiB."""
     in_reply_to: _builtins.str
     run_id: _builtins.str
+    fencing_token: _builtins.int
+    """When given, the agent's lock must still have it."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -1855,10 +1858,11 @@ class SendMessageRequest(_message.Message):
         in_reply_to: _builtins.str = ...,
         labels: _abc.Iterable[_builtins.str] | None = ...,
         run_id: _builtins.str = ...,
+        fencing_token: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "from_agent_id", b"from_agent_id", "in_reply_to", b"in_reply_to", "labels", b"labels", "request_id", b"request_id", "run_id", b"run_id", "task_id", b"task_id", "to_agent_id", b"to_agent_id", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "fencing_token", b"fencing_token", "from_agent_id", b"from_agent_id", "in_reply_to", b"in_reply_to", "labels", b"labels", "request_id", b"request_id", "run_id", b"run_id", "task_id", b"task_id", "to_agent_id", b"to_agent_id", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -54,6 +54,10 @@ def ask(
         return asyncio.run(_asked(place, question))
     except ProvostError as error:
         complain(error, place)
+    except UnicodeEncodeError as error:
+        if error.encoding != "utf-8":  # what could not be shown is another matter
+            raise
+        misused("An argument is not text: it has bytes in it that are not UTF-8.")
 
 
 async def _asked(place: Place, question: "Callable[[Provost], Awaitable[Answer]]") -> Answer:

@@ -16,7 +16,8 @@ Task = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.")]
 Section = Annotated[str, typer.Argument(help="problem, solutions, progress or consensus.")]
 Name = Annotated[str, typer.Argument(metavar="KEY", help="What the entry is called.")]
 Version = Annotated[
-    int | None, typer.Option("--version", min=0, help="Only over this version; 0: only if there is none.")
+    int | None,
+    typer.Option("--version", min=0, max=2**63 - 1, help="Only over this version; 0: only if there is none."),
 ]
 Labels = Annotated[
     list[str] | None, typer.Option("--label", help="What kind of data it holds; again for more.")
