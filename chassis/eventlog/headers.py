@@ -62,6 +62,17 @@ def raw_headers(recorded: Recorded) -> bytes:
     return headers.raw
 
 
+def repeats(recorded: Recorded, newest: int) -> bool:
+    """Whether it is a copy: it follows an older event than the one at `newest`, the last of its aggregate before it.
+
+    Whoever appends names the event before its own (`ce-prevseq`), and the server refuses it unless that is the newest.
+    What names an older one was never appended where it stands: it is an event from before, published again past the
+    guard when the server had forgotten its id. One that names none is not judged here.
+    """
+    follows = recorded.headers.get("ce-prevseq", "")
+    return len(follows) < 20 and follows.isascii() and follows.isdecimal() and int(follows) < newest
+
+
 def _parse(raw: bytes) -> dict[str, str]:
     parsed: dict[str, str] = {}
     for line in raw.decode("utf-8", "replace").split("\r\n")[1:]:

@@ -61,7 +61,7 @@ class Guard:
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(
                 self._unary(method, handler.unary_unary, parse),
-                response_serializer=handler.response_serializer,
+                response_serializer=_serializing(handler.response_serializer),
             )
         if handler.stream_unary is not None:
             return grpc.stream_unary_rpc_method_handler(

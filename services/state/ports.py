@@ -147,6 +147,13 @@ class Mirror(Protocol):
         """
         ...
 
+    async def heartbeat(self, tenant: str, agent_id: str) -> str | None:
+        """When the agent was last heard of, by whichever process; of others than this one what it was a moment ago.
+
+        Raises Unavailable, reason `STORE_UNREACHABLE`.
+        """
+        ...
+
     async def beat(
         self, tenant: str, agent_id: str, at: datetime, expire_time: datetime, *, active: bool = False
     ) -> None:

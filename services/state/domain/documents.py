@@ -207,16 +207,6 @@ def _errors_table(errors: ErrorCounts) -> dict[str, str]:
     return {name: str(count) for name, count in counts.items()}
 
 
-def errors_from(table: Mapping[str, str]) -> ErrorCounts:
-    """What `agent:…:errors` says; nothing is no errors."""
-    return ErrorCounts(
-        int(table.get("total", 0)),
-        int(table.get("same_error_repeats", 0)),
-        int(table.get("procedure_violations", 0)),
-        {name.removeprefix(_TYPE): int(count) for name, count in table.items() if name.startswith(_TYPE)},
-    )
-
-
 def comparable(contents: Mapping[str, Content], at: datetime) -> dict[str, object]:
     """`contents` as plain values, without what time alone takes away: heartbeats, and locks that have run out."""
     plain = {key: _comparable(key, content, at) for key, content in contents.items()}

@@ -1,14 +1,12 @@
-"""An agent as it is told to others, put together from what lies in the store."""
+"""An agent as it is told to others."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from services.state.domain.agent import Agent
 from services.state.domain.attention import Stuck, Waiting
-from services.state.domain.documents import LockDocument, StateDocument, errors_from
 from services.state.domain.errors import ErrorCounts
 from services.state.domain.packet import Packet
-from services.state.domain.plain import from_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,30 +42,37 @@ class AgentSnapshot:
     labels: tuple[str, ...] = ()
 
 
-def snapshot(
-    packet: str | None,
-    state: str,
-    errors: Mapping[str, str],
-    lock: str | None,
-    heartbeat: str | None,
-    at: datetime,
-) -> AgentSnapshot:
-    """The agent as it is `at` this moment: a lock counts only while its lease runs."""
-    position = from_json(StateDocument, state)
-    held = from_json(LockDocument, lock) if lock else None
+def agent_now(agent: Agent) -> AgentSnapshot:
+    """The agent as the log has it: heartbeats lie elsewhere, and whether a lock's time is over is for who reads it."""
+    lock = agent.lock if agent.lock and not agent.lock.released else None
     return AgentSnapshot(
-        position.agent_id,
-        from_json(Packet, packet) if packet else None,
-        position.run_id,
-        position.phase,
-        position.step,
-        errors_from(errors),
-        HeldLock(held.holder, held.fencing_token, held.expire_time)
-        if held and at < held.expire_time
-        else None,
-        datetime.fromisoformat(heartbeat) if heartbeat else None,
-        position.sequence,
-        position.waiting,
-        position.stuck,
-        position.labels,
+        agent.agent_id,
+        agent.packet,
+        agent.run_id,
+        agent.phase,
+        agent.step,
+        agent.errors,
+        HeldLock(lock.holder, lock.fencing_token, lock.expire_time) if lock else None,
+        None,
+        agent.sequence,
+        agent.waits.waiting if agent.waits else None,
+        agent.found.stuck if agent.found else None,
+        agent.labels,
     )
+
+
+def lease_runs(agent: Agent, at: datetime) -> bool:
+    """Whether `at` lies before the end of the lease that its newest lock has, or had."""
+    return agent.lock is not None and at < agent.lock.expire_time
+
+
+def snapshot(agent: Agent, heartbeat: str | None, at: datetime) -> AgentSnapshot:
+    """The agent as it is `at` this moment: a lock counts only while its lease runs.
+
+    `heartbeat` is what the store has; a step is a sign of life as well, for as long as the lease that it renewed.
+    """
+    told, running = agent_now(agent), lease_runs(agent, at)
+    heard = [datetime.fromisoformat(heartbeat)] if heartbeat else []
+    if running and agent.advanced_at:
+        heard.append(agent.advanced_at)
+    return replace(told, lock=told.lock if running else None, heartbeat_time=max(heard, default=None))

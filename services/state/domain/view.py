@@ -6,7 +6,7 @@ Fed in log order by one follower, so that at any moment it is the fold of a whol
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from services.state.domain import agent as agents
 from services.state.domain import board as boards
@@ -77,6 +77,11 @@ class Place(NamedTuple):
     name: str = ""
 
 
+class _Placed(Protocol):
+    @property
+    def sequence(self) -> int: ...
+
+
 _OF_AGENT = {
     PacketIssued: (Part.PACKET, Part.STATE, Part.ERRORS),
     LockAcquired: (Part.STATE, Part.LOCK),
@@ -114,6 +119,24 @@ class View:
         self._revoked: set[tuple[str, str]] = set()
         self._artifacts: dict[tuple[str, str], Artifact] = {}
 
+    def newest(self, tenant: str, aggregate: str, id: str) -> int:
+        """Where the newest event of one of state's aggregates stands that was taken; 0 when none was."""
+        known: _Placed | None
+        match aggregate:
+            case "agent":
+                known = self.agents.get((tenant, id))
+            case "task":
+                known = self.tasks.get((tenant, id))
+            case "board":
+                known = self.boards.get((tenant, id))
+            case "inbox":
+                known = self.inboxes.get((tenant, id))
+            case "checkpoints":
+                known = self.checkpoints.get((tenant, id))
+            case _:
+                known = None
+        return 0 if known is None else known.sequence
+
     def take(self, tenant: str, id: str, event: Event, sequence: int) -> Sequence[Place]:
         """Fold one event of aggregate `id`; answers what it changed. One that was taken before changes nothing."""
         if sequence <= self.sequence:
@@ -138,6 +161,8 @@ class View:
                 return (Place(tenant, id, Part.ARTIFACTS),)
             case AgentRevoked():
                 known = self.revocations.get(tenant)
+                if key in self._revoked and known and event in known.event:
+                    return ()
                 self.revocations[tenant] = Sequenced([*(known.event if known else ()), event], sequence)
                 self._revoked.add(key)
                 return (Place(tenant, "", Part.REVOCATIONS),)

@@ -20,7 +20,7 @@ from services.state.domain.checkpoints import Checkpoint, Checkpoints, Checkpoin
 from services.state.domain.faults import CursorInvalid
 from services.state.domain.inbox import Inbox, Message, MessageSent
 from services.state.domain.revocation import AgentRevoked
-from services.state.domain.snapshot import AgentSnapshot, HeldLock
+from services.state.domain.snapshot import AgentSnapshot, agent_now
 from services.state.domain.task import Artifact, ArtifactStored, Handoff, HandoffWritten, Task
 
 Thing: TypeAlias = AgentSnapshot | Entry | Message | Artifact | Handoff | Checkpoint | AgentRevoked
@@ -126,25 +126,6 @@ def things(
         case _:
             for revoked in aggregate:
                 yield Shown(0, revoked), tasks_of(revoked.agent_id), (revoked.agent_id,)
-
-
-def agent_now(agent: Agent) -> AgentSnapshot:
-    """The agent as the log has it: heartbeats lie elsewhere, and whether a lock's time is over is for who reads it."""
-    lock = agent.lock if agent.lock and not agent.lock.released else None
-    return AgentSnapshot(
-        agent.agent_id,
-        agent.packet,
-        agent.run_id,
-        agent.phase,
-        agent.step,
-        agent.errors,
-        HeldLock(lock.holder, lock.fencing_token, lock.expire_time) if lock else None,
-        None,
-        agent.sequence,
-        agent.waits.waiting if agent.waits else None,
-        agent.found.stuck if agent.found else None,
-        agent.labels,
-    )
 
 
 def cursor_of(interest: Interest, sequence: int) -> str:

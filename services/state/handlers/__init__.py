@@ -48,7 +48,7 @@ class State:
         self.locks = Locks(kept, view, turns, working, writing, clock)
         self.agents = Agents(kept, view, mirror, following)
         self.attention = Attention(kept, self.agents, mirror, vigil)
-        self.packets = Packets(kept, mirror, following, working)
+        self.packets = Packets(kept, view, mirror, following, working)
         self.tasks = Tasks(kept, view, mirror, following, contents, working)
         self.boards = Boards(kept, mirror, following, working, writing)
         self.inboxes = Inboxes(kept, mirror, following, working, writing)

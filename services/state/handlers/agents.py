@@ -13,7 +13,7 @@ from services.state.domain.snapshot import AgentSnapshot, snapshot
 from services.state.domain.view import Part, Place, View
 from services.state.handlers.kept import Kept
 from services.state.handlers.locks import Standing
-from services.state.ports import Items, Length, Mirror, Table, Text
+from services.state.ports import Items, Length, Mirror
 
 
 class Agents:
@@ -30,23 +30,19 @@ class Agents:
         appended = await self._agents.handle(command.agent_id, command, cause)
         return self._standing(command.agent_id, appended, cause)
 
+    async def look_at(self, agent_id: str, at_least_sequence: int, cause: Cause) -> tuple[Agent, str | None]:
+        """The agent as the log has it, and when it was last heard of. Raises AgentStateUnknown, Unavailable.
+
+        What this process has written is in memory before it is answered; heartbeats lie in the store alone.
+        """
+        await self._following.reached(at_least_sequence)
+        self._known(cause.tenant, agent_id)
+        heartbeat = await self._mirror.heartbeat(cause.tenant, agent_id)
+        return self._known(cause.tenant, agent_id), heartbeat
+
     async def get_agent_state(self, agent_id: str, at_least_sequence: int, cause: Cause) -> AgentSnapshot:
         """Raises AgentStateUnknown, Unavailable."""
-        await self._following.reached(at_least_sequence)
-        agent = self._known(cause.tenant, agent_id)
-        await self._following.reached(agent.sequence)
-        packet, state, errors, lock, heartbeat = await self._mirror.read(
-            (
-                Text(Place(cause.tenant, agent_id, Part.PACKET)),
-                Text(Place(cause.tenant, agent_id, Part.STATE)),
-                Table(Place(cause.tenant, agent_id, Part.ERRORS)),
-                Text(Place(cause.tenant, agent_id, Part.LOCK)),
-                Text(Place(cause.tenant, agent_id, Part.HEARTBEAT)),
-            )
-        )
-        if state is None:
-            raise AgentStateUnknown(agent_id)
-        return snapshot(packet, state, errors, lock, heartbeat, cause.at)
+        return snapshot(*await self.look_at(agent_id, at_least_sequence, cause), cause.at)
 
     async def list_revocations(self, page_size: int, page_token: str, cause: Cause) -> Page[AgentRevoked]:
         """Newest first. Raises Invalid, Unavailable."""

@@ -14,7 +14,7 @@ from services.state.domain.view import Part, Place
 from services.state.handlers.kept import Kept
 from services.state.handlers.losing import Writing
 from services.state.handlers.working import Reader, Working
-from services.state.ports import Field, Mirror, Named, Names
+from services.state.ports import Mirror, Named, Names
 
 
 class Boards:
@@ -82,11 +82,12 @@ class Boards:
         """Raises EntryUnknown, Invalid, Unavailable."""
         part = _part(section)
         self._working.require_reader(reader, cause)
-        await self._reached(task_id, at_least_sequence, cause)
-        (text,) = await self._mirror.read((Field(Place(cause.tenant, task_id, part, key)),))
-        if text is None:
+        await self._following.reached(at_least_sequence)
+        # What this process has written is in memory before it is answered.
+        board = self._boards.current(cause.tenant, require_token(task_id, "task_id"))
+        entry = board.entries.get((part.value, key))
+        if entry is None or not entry.value:
             raise EntryUnknown(section, key)
-        entry = from_json(Entry, text)
         await self._working.stick(reader, frozenset(entry.labels), f"entry:{section}/{key}", cause)
         return entry
 

@@ -9,17 +9,20 @@ from services.state.domain.faults import PacketUnknown
 from services.state.domain.packet import IssuePacket, Packet, PacketIssued
 from services.state.domain.page import Page, number_of, page_size_of
 from services.state.domain.plain import from_json
-from services.state.domain.view import Part, Place
+from services.state.domain.view import Part, Place, View
 from services.state.handlers.kept import Kept
 from services.state.handlers.working import Working
-from services.state.ports import Field, Mirror, Table, Text
+from services.state.ports import Mirror, Table
 
 
 class Packets:
     """What each agent was told to do."""
 
-    def __init__(self, kept: Kept, mirror: Mirror, following: Following, working: Working) -> None:
+    def __init__(
+        self, kept: Kept, view: View, mirror: Mirror, following: Following, working: Working
+    ) -> None:
         self._working = working
+        self._view = view
         self._agents = kept.agents
         self._recall = kept.recall
         self._mirror = mirror
@@ -43,13 +46,15 @@ class Packets:
 
     async def get(self, agent_id: str, version: int, cause: Cause) -> Packet:
         """The current one if `version` is 0. Raises PacketUnknown, Invalid, Unavailable."""
-        place = Place(cause.tenant, agent_id, Part.PACKETS, str(version))
-        await self._reached(agent_id, cause)
-        want = Field(place) if version else Text(Place(cause.tenant, agent_id, Part.PACKET))
-        (text,) = await self._mirror.read((want,))
-        if text is None:
+        packet = self._agents.current(cause.tenant, require_agent_id(agent_id)).packet
+        if version and (packet is None or packet.version != version):
+            await self._reached(agent_id, cause)
+            known = self._view.packets.get((cause.tenant, agent_id))
+            earlier = known.event if known else ()
+            packet = next((each for each in earlier if each.version == version), None)
+        if packet is None:
             raise PacketUnknown(agent_id, version)
-        return from_json(Packet, text)
+        return packet
 
     async def list(self, agent_id: str, page_size: int, page_token: str, cause: Cause) -> Page[Packet]:
         """Newest first, as many as are kept at hand. Raises Invalid, Unavailable."""

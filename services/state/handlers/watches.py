@@ -7,9 +7,10 @@ from typing import Protocol
 
 from services.state.domain.faults import CursorExpired
 from services.state.domain.lately import Change
+from services.state.domain.snapshot import agent_now
 from services.state.domain.standing import standing
 from services.state.domain.view import View
-from services.state.domain.watching import Interest, Shown, agent_now, cursor_of
+from services.state.domain.watching import Interest, Shown, cursor_of
 
 _OWN = 128
 PIECE_BYTES = 128 * 1024

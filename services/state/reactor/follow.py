@@ -6,6 +6,7 @@ from typing import Protocol
 from chassis.eventlog.aggregates import HeldAggregates
 from chassis.eventlog.codec import Unreadable
 from chassis.eventlog.follower import Follower
+from chassis.eventlog.headers import repeats
 from chassis.telemetry import get_logger
 from kernel.events import Recorded
 from services.state.domain.taken import SnapshotTaken
@@ -48,15 +49,23 @@ class Reactor:
 
     async def deliver(self, events: Sequence[Recorded]) -> None:
         """Fold `events`; the store follows by itself, so that it may be down without holding anything up."""
+        once: list[Recorded] = []
         for recorded in events:
             # Told one by one: should the next one fail, this one is known and will not be told again.
-            self._mirror.changed(fold(self._view, recorded))
+            changed = fold(self._view, recorded)
+            if changed is not None:
+                self._mirror.changed(changed)
+                once.append(recorded)
         for aggregates in self._aggregates:
-            await aggregates.take(events)
+            # Who writes behind a copy has to know where it stands; nobody else is told of it.
+            await aggregates.take(events if isinstance(aggregates, HeldAggregates) else once)
 
 
-def fold(view: View, recorded: Recorded) -> Sequence[Place]:
-    """Fold one event into `view`; answers what it changed. One that cannot be read is passed over, and said so."""
+def fold(view: View, recorded: Recorded) -> Sequence[Place] | None:
+    """Fold one event into `view`; answers what it changed, and `None` for a copy of one that is there already.
+
+    One that cannot be read is passed over, and said so.
+    """
     if recorded.event_type == "SigningKeyAnnounced":
         return ()  # tells who speaks, and changes nothing
     try:
@@ -70,4 +79,8 @@ def fold(view: View, recorded: Recorded) -> Sequence[Place]:
     if isinstance(event, SnapshotTaken):
         return ()  # tells of the log, and changes nothing
     stream = recorded.stream
+    if recorded.sequence > view.sequence and stream.context == "state":
+        newest = view.newest(stream.tenant, stream.aggregate, stream.id)
+        if repeats(recorded, newest):
+            return None
     return view.take(stream.tenant, stream.id, found.event, recorded.sequence)

@@ -19,6 +19,7 @@ from services.state.domain.faults import StoreUnreachable
 from services.state.domain.plain import iso
 from services.state.domain.view import Part, Place, View
 from services.state.ports import Store, Value, Want
+from services.state.reactor.heartbeats import Heartbeats
 from services.state.reactor.together import Together
 
 CHECK_SECONDS = 1.0
@@ -63,6 +64,7 @@ class StoreMirror:
         self._beats = _Beats()
         self._beating = asyncio.Lock()
         self._together = Together(self._read)
+        self._heartbeats = Heartbeats(self._together.read)
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
         self._moved = asyncio.Event()
@@ -124,6 +126,9 @@ class StoreMirror:
     async def read(self, wants: Sequence[Want]) -> Sequence[Value]:
         return await self._together.read(wants)
 
+    async def heartbeat(self, tenant: str, agent_id: str) -> str | None:
+        return await self._heartbeats.of(Place(tenant, agent_id, Part.HEARTBEAT))
+
     async def beat(
         self, tenant: str, agent_id: str, at: datetime, expire_time: datetime, *, active: bool = False
     ) -> None:
@@ -145,6 +150,7 @@ class StoreMirror:
                     group.lost = True
                     raise
                 group.written = True
+        self._heartbeats.forget(Place(tenant, agent_id, Part.HEARTBEAT))
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:

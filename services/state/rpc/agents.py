@@ -4,7 +4,9 @@ from chassis.rpc.cause import Context
 from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.errors import RecordError
+from services.state.domain.snapshot import lease_runs, snapshot
 from services.state.handlers import State
+from services.state.rpc.answers import Answers
 from services.state.rpc.callers import READERS, WRITERS, admitted
 from services.state.wire import AGENT, ERRORS, REVOCATION
 
@@ -14,6 +16,7 @@ class AgentsRpc(StateServiceServicer):
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._answers = Answers()
 
     async def RecordError(self, request: pb.RecordErrorRequest, context: Context) -> pb.RecordErrorResponse:
         cause = admitted(context, WRITERS, request.request_id)
@@ -33,8 +36,18 @@ class AgentsRpc(StateServiceServicer):
         self, request: pb.GetAgentStateRequest, context: Context
     ) -> pb.GetAgentStateResponse:
         cause = admitted(context, READERS)
-        found = await self._state.agents.get_agent_state(request.agent_id, request.at_least_sequence, cause)
-        return pb.GetAgentStateResponse(agent=AGENT.to_message(found))
+        agent, heartbeat = await self._state.agents.look_at(
+            request.agent_id, request.at_least_sequence, cause
+        )
+
+        def answer() -> pb.GetAgentStateResponse:
+            return pb.GetAgentStateResponse(agent=AGENT.to_message(snapshot(agent, heartbeat, cause.at)))
+
+        place = ("agent", cause.tenant, request.agent_id)
+        told: pb.GetAgentStateResponse = self._answers.told(
+            place, agent, answer, (heartbeat, lease_runs(agent, cause.at))
+        )
+        return told
 
     async def ListRevocations(
         self, request: pb.ListRevocationsRequest, context: Context

@@ -6,6 +6,7 @@ from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.board import PutEntry
 from services.state.domain.labels import ANY_LABEL
 from services.state.handlers import State
+from services.state.rpc.answers import Answers
 from services.state.rpc.callers import READERS, WRITERS, admitted, author_of, reader_of
 from services.state.wire import ENTRY
 
@@ -14,6 +15,7 @@ class BoardsRpc(StateServiceServicer):
     """What the agents of a task know together."""
 
     _state: State
+    _answers: Answers
 
     async def PutEntry(self, request: pb.PutEntryRequest, context: Context) -> pb.PutEntryResponse:
         cause, author, person = author_of(context, request.agent_id, "agent_id", request.request_id)
@@ -38,7 +40,11 @@ class BoardsRpc(StateServiceServicer):
         entry = await self._state.boards.get(
             request.task_id, request.section, request.key, request.at_least_sequence, reader, cause
         )
-        return pb.GetEntryResponse(entry=ENTRY.to_message(entry))
+        place = ("entry", cause.tenant, request.task_id, request.section, request.key)
+        told: pb.GetEntryResponse = self._answers.told(
+            place, entry, lambda: pb.GetEntryResponse(entry=ENTRY.to_message(entry))
+        )
+        return told
 
     async def ListEntries(self, request: pb.ListEntriesRequest, context: Context) -> pb.ListEntriesResponse:
         reader = reader_of(request.agent_id, request.run_id)

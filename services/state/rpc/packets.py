@@ -5,6 +5,7 @@ from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.packet import IssuePacket
 from services.state.handlers import State
+from services.state.rpc.answers import Answers
 from services.state.rpc.callers import READERS, WRITERS, admitted
 from services.state.wire import PACKET, packet_from_wire
 
@@ -13,6 +14,7 @@ class PacketsRpc(StateServiceServicer):
     """What an agent was told to do."""
 
     _state: State
+    _answers: Answers
 
     async def IssuePacket(self, request: pb.IssuePacketRequest, context: Context) -> pb.IssuePacketResponse:
         cause = admitted(context, WRITERS, request.request_id)
@@ -23,7 +25,11 @@ class PacketsRpc(StateServiceServicer):
     async def GetPacket(self, request: pb.GetPacketRequest, context: Context) -> pb.GetPacketResponse:
         cause = admitted(context, READERS)
         packet = await self._state.packets.get(request.agent_id, request.version, cause)
-        return pb.GetPacketResponse(packet=PACKET.to_message(packet))
+        place = ("packet", cause.tenant, request.agent_id, request.version)
+        told: pb.GetPacketResponse = self._answers.told(
+            place, packet, lambda: pb.GetPacketResponse(packet=PACKET.to_message(packet))
+        )
+        return told
 
     async def ListPackets(self, request: pb.ListPacketsRequest, context: Context) -> pb.ListPacketsResponse:
         cause = admitted(context, READERS)

@@ -17,7 +17,7 @@ from services.state.domain.inbox import Message, MessagesAcknowledged, MessageSe
 from services.state.domain.lock import LockAcquired, LockReleased
 from services.state.domain.packet import PacketIssued
 from services.state.domain.page import Page, after_first, before_last
-from services.state.domain.plain import from_json, to_json
+from services.state.domain.plain import from_json, iso, to_json
 from services.state.domain.revocation import AgentRevoked
 from services.state.domain.snapshot import AgentSnapshot, HeldLock, snapshot
 from services.state.domain.task import ArtifactStored, HandoffWritten
@@ -54,14 +54,9 @@ def test_keys_carry_the_tenant_in_their_hash_tag() -> None:
     assert {place: key_of(place) for place in parts} == parts
 
 
-def test_an_agent_is_read_back_as_it_was_written() -> None:
+def test_an_agent_is_told_as_it_stands_and_a_step_is_a_sign_of_life() -> None:
     view, worked = worked_view()
-    found = contents(view)
-    packet_text, state, errors, lock, heartbeat = (
-        found[f"agent:{{default/sre-1}}:{part}"]
-        for part in ("packet", "state", "errors", "lock", "heartbeat")
-    )
-    read = snapshot(packet_text, state, errors, lock, heartbeat, at(10))
+    read = snapshot(view.agents["default", "sre-1"], None, at(10))
     assert read == AgentSnapshot(
         "sre-1",
         replace(packet(), version=1),
@@ -73,6 +68,11 @@ def test_an_agent_is_read_back_as_it_was_written() -> None:
         at(5),
         worked.sequence,
     )
+    agent = view.agents["default", "sre-1"]
+    assert snapshot(agent, iso(at(7)), at(10)).heartbeat_time == at(7)
+    assert snapshot(agent, iso(at(3)), at(10)).heartbeat_time == at(5)
+    late = snapshot(agent, None, at(36))
+    assert (late.lock, late.heartbeat_time) == (None, None), "its lease has run out"
 
 
 def test_an_event_changes_what_it_says_it_changes_and_nothing_else() -> None:
