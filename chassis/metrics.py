@@ -18,6 +18,9 @@ FOLLOWER_LAG_EVENTS = Gauge("provost_follower_lag_events", "Events it has still 
 FOLLOWER_LAG_SECONDS = Gauge(
     "provost_follower_lag_seconds", "Time since it last was at the end of the log.", ("follower",)
 )
+NO_EVENTS = Counter(
+    "provost_messages_passed_over", "Messages read from the log that are no events, or copies of events."
+)
 
 
 class Follows(Protocol):

@@ -1,7 +1,8 @@
 """Aggregates of one kind, held in memory: decided on at once, fed by the follower, written through the log.
 
 An aggregate one of whose events cannot be read is closed: nobody may read it or decide on it until a program that can
-read the event is running. The others go on.
+read the event is running. The others go on. What is no event of ours, and a copy of one, change nothing: whoever may
+ask JetStream for anything may name any subject for the answer, and the server keeps it there.
 """
 
 import asyncio
@@ -11,7 +12,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import structlog
 
+from chassis import metrics
 from chassis.eventlog.codec import Codec, Unreadable
+from chassis.eventlog.headers import repeats
 from chassis.process import jitter
 from kernel.decider import Decider
 from kernel.events import Appended, Cause, Head, Recorded, Stream
@@ -51,6 +54,10 @@ class _Held(Generic[S]):
         self.closed = ""
         self.lock: asyncio.Lock | None = None
         self.users = 0
+
+    def pass_over(self, sequence: int) -> None:
+        """The server expects the next event behind it all the same."""
+        self.head = Head(sequence, self.head.version, self.head.event_id)
 
     def advance(self, sequence: int, event_id: str) -> None:
         self.head = Head(sequence, self.head.version + 1, event_id)
@@ -119,7 +126,7 @@ class HeldAggregates(Generic[C, S, E]):
             for key, held in of_tenant.items():
                 if held.closed:
                     return None
-                if held.head.version:
+                if held.head.sequence:
                     found.append(Remembered(tenant, key, held.state, held.head, held.answered))
         return found
 
@@ -130,13 +137,20 @@ class HeldAggregates(Generic[C, S, E]):
             held.state, held.head, held.answered = each.state, each.head, dict(each.answered)
 
     async def take(self, events: Sequence[Recorded]) -> None:
-        """Fold in what the follower delivers; what is already known, or of another kind, is passed over."""
+        """Fold in what the follower delivers; what is known, of another kind, or there twice, is passed over."""
         for recorded in events:
             parts = recorded.subject.split(".")
             if len(parts) != 6 or (parts[2], parts[3]) != self._place:
                 continue
             held = self._of(parts[1], parts[4])
             if recorded.sequence <= held.head.sequence:
+                continue
+            if why := _no_event(recorded, held):
+                held.pass_over(recorded.sequence)
+                metrics.NO_EVENTS.inc()
+                _log.warning(
+                    "message passed over", sequence=recorded.sequence, subject=recorded.subject, why=why
+                )
                 continue
             try:
                 event: E = self._codec.decode(recorded)  # type: ignore[assignment]
@@ -177,7 +191,7 @@ class HeldAggregates(Generic[C, S, E]):
                 return await self._handle(stream, held, command, cause)
         finally:
             held.users -= 1
-            if not held.users and not held.head.version:
+            if not held.users and not held.head.sequence:
                 # Nothing came of it: ids that somebody made up must not stay in memory.
                 self._held[cause.tenant].pop(id, None)
 
@@ -257,6 +271,19 @@ class HeldAggregates(Generic[C, S, E]):
             # It begins now, whenever somebody first asked for it: `all` is in the order of beginnings.
             self._held[tenant][key] = self._held[tenant].pop(key)
         held.advance(sequence, event_id)
+
+
+def _no_event(recorded: Recorded, held: _Held[Any]) -> str:
+    """Why it is none, or none any more; empty for an event, readable or not."""
+    headers = recorded.headers
+    if "ce-type" not in headers and not any(name.startswith("ce-") for name in headers):
+        return "it has no header of an event"
+    event_id, sequence = recorded.event_id, recorded.sequence
+    # What was restored may know newer ids than its head.
+    known = bool(event_id) and held.answered.get(event_id, sequence) < sequence
+    if known or repeats(recorded, held.head.sequence):
+        return "it is a copy of an event before it"
+    return ""
 
 
 def _closed(text: str) -> Unavailable:

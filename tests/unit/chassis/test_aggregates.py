@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 import pytest
 import pytest_asyncio
 
-from chassis.eventlog.aggregates import TRIES, HeldAggregates
+from chassis import metrics
+from chassis.eventlog.aggregates import REMEMBERED_IDS, TRIES, HeldAggregates
 from chassis.eventlog.follower import Follower
+from chassis.eventlog.headers import raw_headers
 from chassis.eventlog.memory import MemoryLog
 from kernel.decider import Decider
 from kernel.events import Appended, Head, Recorded, Stream
@@ -200,3 +202,58 @@ async def test_an_aggregate_with_an_unreadable_event_is_closed_and_others_are_no
     with pytest.raises(Unavailable):
         await one.sums.handle("a", Add(1), cause("r4"))
     assert one.sums.current("acme", "c").total == 1
+
+
+async def test_what_is_no_event_changes_nothing_and_writing_goes_on_behind_it(
+    replicas: list[Service], log: MemoryLog
+) -> None:
+    answer = b'{"type":"io.nats.jetstream.api.v1.stream_info_response"}'
+    for key in ("a", "new"):
+        log.put(f"evt.acme.test.sum.{key}.Int64Value", answer)
+    log.put("evt.acme.test.sum.a.Int64Value", b"", b"NATS/1.0 404 No Messages\r\n\r\n")
+    passed_over = metrics.NO_EVENTS._value.get()
+    one, other = replicas
+    for each in replicas:
+        await each.follower.reached(3)
+    assert metrics.NO_EVENTS._value.get() == passed_over + 2 * 3
+    assert list(one.sums.all("acme")) == []
+    for key in ("a", "new"):
+        with pytest.raises(Refused):
+            await one.sums.handle(key, Add(-1), cause("no"))
+    await one.sums.handle("a", Add(3), cause("r1"))
+    log.put("evt.acme.test.sum.a.Int64Value", answer)
+    last = await other.sums.handle("a", Add(4), cause("r2"))
+    await other.sums.handle("new", Add(5), cause("r3"))
+    assert (log.recorded()[-2].headers["ce-aggver"], other.sums.head("acme", "a").version) == ("2", 2)
+    await one.follower.reached(last.sequence + 1)
+    for each in replicas:
+        assert each.sums.current("acme", "a") == Sum(7, (3, 4))
+        assert each.sums.current("acme", "new") == Sum(5, (5,))
+
+
+async def test_it_is_remembered_where_the_server_expects_the_next(
+    replicas: list[Service], log: MemoryLog
+) -> None:
+    log.put("evt.acme.test.sum.a.Int64Value", b"{}")
+    await replicas[0].follower.reached(1)
+    again = HeldAggregates(SUM, log, CODEC)
+    remembered = replicas[0].sums.remembered()
+    assert remembered is not None
+    again.restore(remembered)
+    assert (await again.handle("a", Add(1), cause("r1"))).sequence == 2
+
+
+async def test_a_copy_of_an_event_is_not_counted_again_however_old_it_is(
+    replicas: list[Service], log: MemoryLog
+) -> None:
+    one, other = replicas
+    for n in range(REMEMBERED_IDS + 2):
+        await one.sums.handle("a", Add(1), cause(f"r{n}"))
+    total = one.sums.current("acme", "a").total
+    for old in (log.recorded()[0], log.recorded()[-1]):
+        last = log.put(old.subject, old.payload, raw_headers(old))
+    for each in replicas:
+        await each.follower.reached(last)
+        assert each.sums.current("acme", "a").total == total
+    await other.sums.handle("a", Add(1), cause("next"))
+    assert other.sums.head("acme", "a").version == total + 1
