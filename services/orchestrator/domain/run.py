@@ -79,6 +79,16 @@ class Run:
     ended_at: datetime | None = None
 
     @property
+    def has_its_agent(self) -> bool:
+        """Whether an agent is at work for it, and for no other run."""
+        return (
+            bool(self.agent_id)
+            and not self.over
+            and self.phase is not None
+            and self.state is not RunState.WAITING
+        )
+
+    @property
     def over(self) -> bool:
         return self.state in OVER
 

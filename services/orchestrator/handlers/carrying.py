@@ -7,6 +7,7 @@ from datetime import datetime
 from kernel.events import Cause, derived_id
 from kernel.faults import Unavailable
 from services.orchestrator.domain.records import Decision, ErrorCounts
+from services.orchestrator.handlers.sharing import Key
 
 ACTOR = "service:orchestrator"
 
@@ -58,6 +59,10 @@ class Carried:
             correlation_id=self.run_id,
             causation_id=self.led_by,
         )
+
+
+InHand = dict[Key, tuple[Carried, asyncio.Task[None]]]
+"""The runs that are carried here, each with the task that does it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,136 @@
+"""One run, step after step, until it is over; what each thing that goes wrong means for it."""
+
+import logging
+from collections.abc import Callable
+
+from kernel.faults import Fault, Refused, Unavailable
+from services.orchestrator.domain.budget import Breach, breach
+from services.orchestrator.domain.lifecycle import next_step
+from services.orchestrator.domain.phases import RunState
+from services.orchestrator.domain.run import Run
+from services.orchestrator.handlers.carrying import Carried, RequiredArtifactMissing, Violation
+from services.orchestrator.handlers.ending import Ending
+from services.orchestrator.handlers.outages import FIRST_PAUSE_SECONDS, Outages
+from services.orchestrator.handlers.sharing import Key
+from services.orchestrator.handlers.steps import Steps
+from services.orchestrator.handlers.waiting import Waiters
+from services.orchestrator.ports import Runs
+from services.orchestrator.ports.privacy import Privacy
+
+log = logging.getLogger(__name__)
+
+_LOCK_LOST, _ERASED = "FENCING_TOKEN_STALE", "SUBJECT_ERASED"
+_AGENT_GONE = frozenset({"AGENT_REVOKED", "AGENT_ALREADY_REVOKED"})
+
+
+class Driving:
+    """Drives runs. `revoked` is known of agents, by tenant and id: their runs end before the next step."""
+
+    def __init__(
+        self,
+        runs: Runs,
+        steps: Steps,
+        privacy: Privacy,
+        waiters: Waiters,
+        outages: Outages,
+        ending: Ending,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._runs = runs
+        self._steps = steps
+        self._privacy = privacy
+        self._waiters = waiters
+        self._outages = outages
+        self._ending = ending
+        self._new_id = new_id
+        self.revoked: dict[Key, Breach] = {}
+
+    async def drive(self, carried: Carried) -> None:
+        """Step after step until the run is over.
+
+        Raises:
+            SeatedElsewhere: its agent has moved to another replica.
+        """
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            run = self._runs.current(carried.tenant, carried.run_id)
+            carried.led_by = self._runs.head(carried.tenant, carried.run_id).event_id
+            self._waiters.wake((carried.tenant, carried.run_id))
+            if run.over:
+                return
+            self._require_here(run, carried)
+            try:
+                run = await self._privacy.opened(carried.tenant, run.known.subject_key, run)
+            except Refused:
+                await self._ending.erased(run, carried)
+                return
+            except Unavailable as fault:
+                pause = await self._outages.wait(carried, fault, pause)
+                continue
+            gone = self.revoked.get((carried.tenant, run.agent_id))
+            if gone is not None:
+                await self._ending.revoked(run, carried, gone)
+                return
+            broken = breach(carried.counts, run.budget)
+            if broken is not None:
+                await self._ending.revoke(run, carried, broken)
+                return
+            step = next_step(run)
+            if step is None:
+                return
+            try:
+                await self._steps.take(step, run, carried)
+                carried.refused = None
+                pause = FIRST_PAUSE_SECONDS
+            except Unavailable as fault:
+                pause = await self._outages.wait(carried, fault, pause)
+            except Violation as violation:
+                for decision in violation.decisions:
+                    await self._count(run, carried, decision.reason, decision.explanation, True)
+            except RequiredArtifactMissing as missing:
+                lost = Breach(
+                    "required_artifact_missing",
+                    "REQUIRED_ARTIFACT_MISSING",
+                    f"missing after EXECUTE: {missing}",
+                )
+                await self._ending.revoke(run, carried, lost)
+                return
+            except Fault as fault:
+                await self._trouble(run, carried, fault)
+            except Exception:
+                log.exception("run %s: step %s failed", carried.run_id, type(step).__name__)
+                await self._ending.end(
+                    run,
+                    carried,
+                    RunState.FAILED,
+                    "INTERNAL",
+                    "a bug in the orchestrator; its log has the details",
+                )
+                return
+
+    def _require_here(self, run: Run, carried: Carried) -> None:
+        if run.has_its_agent:
+            self._steps.require_here(carried.tenant, run.agent_id)
+
+    async def _trouble(self, run: Run, carried: Carried, fault: Fault) -> None:
+        """A step was refused: what that means for the run."""
+        if fault.reason == _LOCK_LOST:
+            await self._outages.insist(lambda: self._steps.regain(run, carried), carried)
+        elif fault.reason == _ERASED:
+            await self._ending.erased(self._runs.current(carried.tenant, carried.run_id), carried)
+        elif fault.reason in _AGENT_GONE:
+            self.revoked.setdefault(
+                (carried.tenant, run.agent_id), Breach("operator", "AGENT_REVOKED", fault.text)
+            )
+        elif run.phase is None:
+            await self._ending.end(run, carried, RunState.REFUSED, fault.reason, fault.text)
+        else:
+            await self._count(run, carried, fault.reason, fault.text, False)
+
+    async def _count(
+        self, run: Run, carried: Carried, error_type: str, message: str, violation: bool
+    ) -> None:
+        key = self._new_id()
+        await self._outages.insist(
+            lambda: self._steps.count(run, carried, error_type, message, violation, key), carried
+        )
