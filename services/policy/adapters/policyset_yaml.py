@@ -13,6 +13,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
+from ruamel.yaml.parser import RoundTripParser
 
 from services.policy.domain import policyset_document
 from services.policy.domain.faults import PolicySetInvalid
@@ -140,8 +141,8 @@ def _load(document: str) -> object:
     if len(document.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise PolicySetInvalid(f"the document is larger than {MAX_BYTES} bytes: a set holds rules, not data")
     yaml = YAML(typ="rt", pure=True)
+    yaml.Parser = _Careful
     try:
-        _refuse_bombs(yaml, document)
         return yaml.load(StringIO(document))
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -170,19 +171,26 @@ def _load_apart(document: str) -> object:
     return loaded
 
 
-def _refuse_bombs(yaml: YAML, document: str) -> None:
+class _Careful(RoundTripParser):
     """Aliases can make a small document huge, and depth can exhaust the stack: neither is needed here."""
-    depth = 0
-    for event in yaml.parse(StringIO(document)):
-        line = f"line {event.start_mark.line + 1}, column {event.start_mark.column + 1}"
-        if isinstance(event, AliasEvent):
-            raise PolicySetInvalid("aliases are not allowed: write the value out", place=line)
+
+    _depth = 0
+
+    def get_event(self) -> Any:
+        event = super().get_event()
         if isinstance(event, CollectionStartEvent):
-            depth += 1
+            self._depth += 1
         elif isinstance(event, CollectionEndEvent):
-            depth -= 1
-        if depth > MAX_DEPTH:
-            raise PolicySetInvalid(f"nested deeper than {MAX_DEPTH}", place=line)
+            self._depth -= 1
+        if isinstance(event, AliasEvent):
+            raise PolicySetInvalid("aliases are not allowed: write the value out", place=_begins(event))
+        if self._depth > MAX_DEPTH:
+            raise PolicySetInvalid(f"nested deeper than {MAX_DEPTH}", place=_begins(event))
+        return event
+
+
+def _begins(event: Any) -> str:
+    return f"line {event.start_mark.line + 1}, column {event.start_mark.column + 1}"
 
 
 def _placed(fault: PolicySetInvalid, loaded: object) -> PolicySetInvalid:

@@ -237,6 +237,12 @@ class TooManySimulations(Exhausted):
         super().__init__("TOO_MANY_SIMULATIONS", text, most=str(most))
 
 
+class TooManyDocuments(Exhausted):
+    def __init__(self, most: int) -> None:
+        text = f"{most} policy sets wait to be looked over here: try again when some are done"
+        super().__init__("TOO_MANY_DOCUMENTS", text, most=str(most))
+
+
 class DeciderStale(Unavailable):
     def __init__(self, stale_seconds: float) -> None:
         text = (

@@ -26,7 +26,20 @@ def first_match(patterns: tuple[str, ...], text: str) -> str | None:
 
 def covers_all(pattern: str, other: str) -> bool:
     """Whether whatever matches `other` matches `pattern`, too; no when in doubt."""
-    return compiled(pattern).fullmatch(other) is not None
+    # Thousands are held against each other when a set is looked over: compiling each would take a minute.
+    first, *rest = pattern.split("*")
+    if not rest:
+        return pattern == other
+    *between, last = rest
+    at, end = len(first), len(other) - len(last)
+    if at > end or not other.startswith(first) or not other.endswith(last):
+        return False
+    for part in between:
+        at = other.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return True
 
 
 class AnyOf:

@@ -7,11 +7,33 @@ from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import Capability
 from services.policy.domain.tier import up_to
 
+MOST_COMPARED = 1_000_000
+"""Pairs of patterns: a second's work. Beyond, a set is too large to be held against itself."""
+
+
+class _Enough(Exception):
+    """As many patterns were compared as there is time for."""
+
+
+class _Comparing:
+    def __init__(self) -> None:
+        self._left = MOST_COMPARED
+
+    def covers(self, wide: str, narrow: str) -> bool:
+        """Raises _Enough."""
+        self._left -= 1
+        if self._left < 0:
+            raise _Enough
+        return covers_all(wide, narrow)
+
 
 def warnings(policy: PolicySet) -> Iterator[tuple[str, str]]:
     """Path and text of each."""
     yield from _unused_actions(policy)
-    yield from _capabilities(policy)
+    try:
+        yield from _capabilities(policy, _Comparing())
+    except _Enough:
+        yield "tiers", "there are too many patterns to compare all of them: more may overlap"
     yield from _silent_approvals(policy)
     yield from _silent_flows(policy)
     yield from _unused_labels(policy)
@@ -24,7 +46,7 @@ def _unused_actions(policy: PolicySet) -> Iterator[tuple[str, str]]:
             yield f"actions/{action}", "no tier may do this anywhere"
 
 
-def _capabilities(policy: PolicySet) -> Iterator[tuple[str, str]]:
+def _capabilities(policy: PolicySet, comparing: _Comparing) -> Iterator[tuple[str, str]]:
     """Patterns that overlap, within one list and between capabilities of the same or a lower tier."""
     counts: dict[str, int] = {}
     placed: list[tuple[str, Capability]] = []
@@ -33,37 +55,38 @@ def _capabilities(policy: PolicySet) -> Iterator[tuple[str, str]]:
         counts[each.tier] += 1
         placed.append((f"tiers/{each.tier}/capabilities/{n}", each))
     for path, each in placed:
-        yield from _overlaps(f"{path}/actions", each.actions)
-        yield from _overlaps(f"{path}/targets", each.targets)
-    if (
-        len(placed) > 300
-    ):  # comparing each with each would take too long; lists above are looked at all the same
-        return
+        yield from _overlaps(f"{path}/actions", each.actions, comparing)
+        yield from _overlaps(f"{path}/targets", each.targets, comparing)
     for n, (path, each) in enumerate(placed):
         for m, (other_path, other) in enumerate(placed):
-            if n != m and _adds_nothing(each, other) and not (m > n and _adds_nothing(other, each)):
+            if n == m or not _adds_nothing(each, other, comparing):
+                continue
+            if m < n or not _adds_nothing(other, each, comparing):
                 yield path, f"adds nothing: {other_path} has all of it"
                 break
 
 
-def _adds_nothing(each: Capability, other: Capability) -> bool:
+def _adds_nothing(each: Capability, other: Capability, comparing: _Comparing) -> bool:
+    covers = comparing.covers
     return (
         other.tier in up_to(each.tier)
         and set(each.environments) <= set(other.environments)
-        and all(any(covers_all(wide, narrow) for wide in other.actions) for narrow in each.actions)
-        and all(any(covers_all(wide, narrow) for wide in other.targets) for narrow in each.targets)
+        and all(any(covers(wide, narrow) for wide in other.actions) for narrow in each.actions)
+        and all(any(covers(wide, narrow) for wide in other.targets) for narrow in each.targets)
     )
 
 
-def _overlaps(path: str, patterns: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _overlaps(path: str, patterns: tuple[str, ...], comparing: _Comparing) -> Iterator[tuple[str, str]]:
     wide = [pattern for pattern in patterns if "*" in pattern]
+    seen: set[str] = set()
     for n, narrow in enumerate(patterns):
         for pattern in wide:
-            if pattern != narrow and covers_all(pattern, narrow):
+            if pattern != narrow and comparing.covers(pattern, narrow):
                 yield f"{path}/{n}", f"{narrow!r} overlaps with {pattern!r}, which covers it"
                 break
-        if narrow in patterns[:n]:
+        if narrow in seen:
             yield f"{path}/{n}", f"{narrow!r} is there twice"
+        seen.add(narrow)
 
 
 def _silent_approvals(policy: PolicySet) -> Iterator[tuple[str, str]]:

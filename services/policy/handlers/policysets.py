@@ -1,7 +1,8 @@
 """The policy set in force, per tenant, and how another replaces it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -9,7 +10,12 @@ from itertools import islice
 from kernel.events import Cause, derived_id
 from kernel.faults import Invalid, Unavailable
 from kernel.ports import Aggregates
-from services.policy.domain.faults import PolicySetBeingRead, PolicySetInvalid, PolicySetTestsFailed
+from services.policy.domain.faults import (
+    PolicySetBeingRead,
+    PolicySetInvalid,
+    PolicySetTestsFailed,
+    TooManyDocuments,
+)
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_diff import Difference, differences
 from services.policy.domain.policyset_published import (
@@ -34,6 +40,8 @@ REMEMBERED = 4
 """Documents that were published here, and need not be read again."""
 LOOKED_AT_ONCE = 2
 """Documents; each takes a thread, and a process when it has custom rules."""
+MOST_WAITING = 8
+"""Documents that wait for their turn beside those."""
 
 Gate = Callable[[str, Publishing, Cause], Awaitable[None]]
 """What stands before a document that is to go live: raises why it may not."""
@@ -77,6 +85,8 @@ class PolicySets:
         self._compiling: dict[str, tuple[PublishedSet, asyncio.Future[PolicySet | None]]] = {}
         self._looked_at: dict[str, PolicySet] = {}
         self._looking = asyncio.Semaphore(LOOKED_AT_ONCE)
+        self._waiting = 0
+        self._publishing = asyncio.Semaphore(1)
 
     def in_force(self, tenant: str) -> PolicySet | None:
         """The tenant's set, the built-in one until it publishes; None if the published one cannot be read.
@@ -160,9 +170,28 @@ class PolicySets:
         return Listed(each, documents.get(each.version, ""), sequences[n], newest)
 
     async def validate(self, document: str) -> Validated:
-        """Everything that is wrong with `document`, and how its tests come out. Changes nothing."""
-        async with self._looking:
+        """Everything that is wrong with `document`, and how its tests come out. Changes nothing.
+
+        Raises:
+            TooManyDocuments: others are looked over.
+        """
+        async with self._turn():
             return await asyncio.to_thread(validated, self._reader, self._rules, document)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Everybody may ask, and it takes seconds: so many wait, and who puts a set in force never does."""
+        if self._waiting >= MOST_WAITING:
+            raise TooManyDocuments(MOST_WAITING)
+        self._waiting += 1
+        try:
+            await self._looking.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._looking.release()
 
     async def diff(
         self, tenant: str, old_version: str, new_version: str, document: str
@@ -172,10 +201,11 @@ class PolicySets:
         Raises:
             PolicySetInvalid: the document cannot be read.
             PolicySetUnknown: there is no such version.
+            TooManyDocuments: others are looked over.
         """
         old = self.shown(tenant, old_version)
         new = document or self.shown(tenant, new_version).document
-        async with self._looking:
+        async with self._turn():
             return await asyncio.to_thread(self._compared, old.document, new)
 
     def _compared(self, old: str, new: str) -> tuple[str, str, Sequence[Difference]]:
@@ -246,7 +276,8 @@ class PolicySets:
         if not replaces_version:
             text = "replaces_version is needed: read the set in force, and name its version"
             raise Invalid("FIELD_MISSING", text, field="replaces_version")
-        found = await self.validate(document)
+        async with self._publishing:
+            found = await asyncio.to_thread(validated, self._reader, self._rules, document)
         if found.problems:
             raise found.problems[0].fault()
         failed = [(test.name, test.text) for test in found.tests if not test.passed]

@@ -2,14 +2,16 @@
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from kernel.faults import Denied, Invalid, NotFound, Refused, Unavailable
+from kernel.faults import Denied, Exhausted, Invalid, NotFound, Refused, Unavailable
 from provost.policy.v1 import events_pb2
 from provost.policy.v1 import policy_pb2 as pb
+from services.policy.adapters.policyset_yaml import YamlPolicySets
 from services.policy.adapters.rego import RegoRules
 from tests.rpc.policy.conftest import Running, action, context
 
@@ -114,6 +116,36 @@ async def test_validating_tells_every_problem_with_its_place(running: Running) -
         shown = lines[problem.line - 1]
         assert ("5" in shown) if "ttl" in problem.path else ("T9" in shown), problem
         assert shown[problem.column - 1 :].startswith(("5", "T9"))
+
+
+async def test_so_many_are_looked_over_and_who_publishes_does_not_wait_for_them(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody may have sets validated: a flood of them is refused, and stops neither decisions nor a set's return."""
+    await running.register()
+    await running.packet()
+    first, free, look = await default(running), threading.Event(), YamlPolicySets.look
+
+    def slow(reader: YamlPolicySets, document: str) -> Any:
+        if document == "slow":
+            free.wait(60)
+        return look(reader, document)
+
+    monkeypatch.setattr(YamlPolicySets, "look", slow)
+    request = pb.ValidatePolicySetRequest(document="slow")
+    flood = [asyncio.create_task(running.call("ValidatePolicySet", request)) for _ in range(12)]
+    try:
+        done, _ = await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED, timeout=30)
+        assert done, "as many as there are may wait"
+        with pytest.raises(Exhausted) as refused:
+            await done.pop()
+        assert refused.value.reason == "TOO_MANY_DOCUMENTS"
+        assert (await authorize(running, "db-1")).verdict == pb.VERDICT_ALLOW
+        assert (await publish(running, other(first, "2"), "1")).version == "2"
+    finally:
+        free.set()
+    ends = await asyncio.gather(*flood, return_exceptions=True)
+    assert sum(isinstance(each, Exhausted) for each in ends) == 2
 
 
 async def test_validating_a_good_set_tells_its_tests_and_what_may_surprise(running: Running) -> None:

@@ -3,6 +3,7 @@
 import copy
 import json
 from itertools import product
+from time import process_time
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from services.policy.domain import policyset_document
 from services.policy.domain.action import ENVIRONMENTS
 from services.policy.domain.amounts import Unit
 from services.policy.domain.faults import PolicySetInvalid
-from services.policy.domain.pattern import first_match
+from services.policy.domain.pattern import compiled, covers_all, first_match
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_diff import differences
 from services.policy.domain.policyset_reading import Problems
@@ -289,6 +290,27 @@ def test_what_may_not_be_meant_is_told(old: str, new: str, path: str | None, sai
         assert not found
     else:
         assert said in found[path]
+
+
+def test_a_large_set_is_not_held_against_itself_for_minutes() -> None:
+    """Each of 250 capabilities against each other, pattern by pattern: what would take half a minute is cut short."""
+    capabilities = "".join(
+        "      - actions: [ansible.check]\n        environments: [sandbox]\n        targets: ["
+        + ", ".join(f'"h{n}-{k}.*"' for k in range(24))
+        + "]\n"
+        for n in range(250)
+    )
+    begin = "  T1_OPERATOR:\n    token_ttl_seconds: 1800\n    capabilities:\n"
+    policy = SETS.read(SETS.default_document.replace(begin, begin + capabilities, 1))
+    begun = process_time()
+    found = dict(warnings(policy))
+    assert process_time() - begun < 10, "it takes about one second of CPU"
+    assert "too many patterns" in found["tiers"]
+
+
+@given(st.text("ab*\n", max_size=6), st.text("ab*\n", max_size=8))
+def test_what_covers_a_pattern_is_what_its_expression_matches(wide: str, narrow: str) -> None:
+    assert covers_all(wide, narrow) == (compiled(wide).fullmatch(narrow) is not None)
 
 
 def test_how_long_an_agent_may_get_nowhere_is_said_by_the_set() -> None:

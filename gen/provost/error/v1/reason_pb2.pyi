@@ -115,6 +115,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_TOO_MANY_FLIPS: _Reason.ValueType  # 124
     REASON_TOO_MANY_SIMULATIONS: _Reason.ValueType  # 125
     REASON_SIMULATION_ENDED: _Reason.ValueType  # 126
+    REASON_TOO_MANY_DOCUMENTS: _Reason.ValueType  # 127
     REASON_AMOUNT_INVALID: _Reason.ValueType  # 130
     """Budgets."""
     REASON_RESERVATION_UNKNOWN: _Reason.ValueType  # 131
@@ -276,6 +277,7 @@ REASON_POLICY_SET_TESTS_FAILED: Reason.ValueType  # 123
 REASON_TOO_MANY_FLIPS: Reason.ValueType  # 124
 REASON_TOO_MANY_SIMULATIONS: Reason.ValueType  # 125
 REASON_SIMULATION_ENDED: Reason.ValueType  # 126
+REASON_TOO_MANY_DOCUMENTS: Reason.ValueType  # 127
 REASON_AMOUNT_INVALID: Reason.ValueType  # 130
 """Budgets."""
 REASON_RESERVATION_UNKNOWN: Reason.ValueType  # 131

@@ -380,7 +380,7 @@ class PolicyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ValidatePolicySet(self, request, context):
-        """Says everything that is wrong with a set, and how its tests come out. Changes nothing.
+        """Says everything that is wrong with a set, and how its tests come out. Changes nothing. Reasons: TOO_MANY_DOCUMENTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -388,7 +388,7 @@ class PolicyServiceServicer:
 
     def DiffPolicySets(self, request, context):
         """Says who may do what under one set and not, or otherwise, under the other. Changes nothing.
-        Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN.
+        Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN, TOO_MANY_DOCUMENTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

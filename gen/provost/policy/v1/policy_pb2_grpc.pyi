@@ -101,10 +101,10 @@ class PolicyServiceStub:
     GetPolicySetSchema: _grpc.UnaryUnaryMultiCallable[_policy_pb2.GetPolicySetSchemaRequest, _policy_pb2.GetPolicySetSchemaResponse]
     """Reads the JSON Schema (2020-12) of policy sets."""
     ValidatePolicySet: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ValidatePolicySetRequest, _policy_pb2.ValidatePolicySetResponse]
-    """Says everything that is wrong with a set, and how its tests come out. Changes nothing."""
+    """Says everything that is wrong with a set, and how its tests come out. Changes nothing. Reasons: TOO_MANY_DOCUMENTS."""
     DiffPolicySets: _grpc.UnaryUnaryMultiCallable[_policy_pb2.DiffPolicySetsRequest, _policy_pb2.DiffPolicySetsResponse]
     """Says who may do what under one set and not, or otherwise, under the other. Changes nothing.
-    Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN.
+    Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN, TOO_MANY_DOCUMENTS.
     """
     PublishPolicySet: _grpc.UnaryUnaryMultiCallable[_policy_pb2.PublishPolicySetRequest, _policy_pb2.PublishPolicySetResponse]
     """Puts a new policy set in force. One that does not parse, compile or pass its tests never goes live. Changes state;
@@ -206,10 +206,10 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     GetPolicySetSchema: _aio.UnaryUnaryMultiCallable[_policy_pb2.GetPolicySetSchemaRequest, _policy_pb2.GetPolicySetSchemaResponse]  # type: ignore[assignment]
     """Reads the JSON Schema (2020-12) of policy sets."""
     ValidatePolicySet: _aio.UnaryUnaryMultiCallable[_policy_pb2.ValidatePolicySetRequest, _policy_pb2.ValidatePolicySetResponse]  # type: ignore[assignment]
-    """Says everything that is wrong with a set, and how its tests come out. Changes nothing."""
+    """Says everything that is wrong with a set, and how its tests come out. Changes nothing. Reasons: TOO_MANY_DOCUMENTS."""
     DiffPolicySets: _aio.UnaryUnaryMultiCallable[_policy_pb2.DiffPolicySetsRequest, _policy_pb2.DiffPolicySetsResponse]  # type: ignore[assignment]
     """Says who may do what under one set and not, or otherwise, under the other. Changes nothing.
-    Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN.
+    Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN, TOO_MANY_DOCUMENTS.
     """
     PublishPolicySet: _aio.UnaryUnaryMultiCallable[_policy_pb2.PublishPolicySetRequest, _policy_pb2.PublishPolicySetResponse]  # type: ignore[assignment]
     """Puts a new policy set in force. One that does not parse, compile or pass its tests never goes live. Changes state;
@@ -452,7 +452,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_pb2.ValidatePolicySetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.ValidatePolicySetResponse, _abc.Awaitable[_policy_pb2.ValidatePolicySetResponse]]:
-        """Says everything that is wrong with a set, and how its tests come out. Changes nothing."""
+        """Says everything that is wrong with a set, and how its tests come out. Changes nothing. Reasons: TOO_MANY_DOCUMENTS."""
 
     @_abc_1.abstractmethod
     def DiffPolicySets(
@@ -461,7 +461,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.DiffPolicySetsResponse, _abc.Awaitable[_policy_pb2.DiffPolicySetsResponse]]:
         """Says who may do what under one set and not, or otherwise, under the other. Changes nothing.
-        Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN.
+        Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN, TOO_MANY_DOCUMENTS.
         """
 
     @_abc_1.abstractmethod

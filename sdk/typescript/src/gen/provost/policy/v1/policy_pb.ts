@@ -3762,7 +3762,7 @@ export const PolicyService: GenService<{
     output: typeof GetPolicySetSchemaResponseSchema;
   },
   /**
-   * Says everything that is wrong with a set, and how its tests come out. Changes nothing.
+   * Says everything that is wrong with a set, and how its tests come out. Changes nothing. Reasons: TOO_MANY_DOCUMENTS.
    *
    * @generated from rpc provost.policy.v1.PolicyService.ValidatePolicySet
    */
@@ -3773,7 +3773,7 @@ export const PolicyService: GenService<{
   },
   /**
    * Says who may do what under one set and not, or otherwise, under the other. Changes nothing.
-   * Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN.
+   * Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN, TOO_MANY_DOCUMENTS.
    *
    * @generated from rpc provost.policy.v1.PolicyService.DiffPolicySets
    */
