@@ -264,3 +264,28 @@ async def test_roles(running: Running) -> None:
     assert refused.value.reason == "TOKEN_MISSING"
     (record,) = await running.decisions()
     assert (record.verdict, record.reason) == (pb.VERDICT_DENY, "TOKEN_MISSING")
+
+
+async def test_what_an_agent_may_claim_when_it_asks_itself(running: Running) -> None:
+    """Mode and run are its own word; a person that the set asks for, its task and its name are not (docs/policy.md)."""
+    await ready(running, tier=pb.TIER_T3_EXECUTOR)
+    secret = await running.call("CreateSecret", pb.CreateSecretRequest(agent_id="sre-1"))
+    session = pb.CreateSessionRequest(role_id=secret.role_id, secret_id=secret.secret_id)
+    token = (await running.call("CreateSession", session)).session_token
+    itself: dict[str, Any] = {"actor": "key:agent", "roles": ("operator",)}
+
+    async def claims(*, target: pb.Action, mode: int = pb.MODE_AUTO, **fields: Any) -> pb.Decision:
+        claimed = context(mode=mode, **fields)
+        return await decided(running, ask(context=claimed, action=target, session_token=token), **itself)
+
+    restart, in_production = action("service.restart"), action("service.restart", environment="production")
+    assert (await claims(target=restart, mode=pb.MODE_ASSISTED)).rule == "mode.assisted"
+    assert (await claims(target=restart, run_id="any")).permit, (
+        "good for no actuator of ours: it is not asked by it"
+    )
+    assert (await claims(target=in_production)).rule == "approval.production"
+    assert (await claims(target=restart, task_id="another")).reason == "NO_PACKET"
+    asked = pb.RequestApprovalRequest(context=context(), action=in_production, requested_by="agent:sre-1")
+    with pytest.raises(Denied) as refused:
+        await running.call("RequestApproval", asked, **itself)
+    assert refused.value.reason == "ROLE_MISSING"
