@@ -144,8 +144,8 @@ class GrpcState:
         )
         return str((await call(self._state.PutArtifact, request, cause, ARTIFACT_SECONDS)).artifact.sha256)
 
-    async def get_artifact(self, sha256: str, cause: Cause) -> bytes:
-        request = pb.GetArtifactRequest(sha256=sha256)
+    async def get_artifact(self, sha256: str, agent_id: str, run_id: str, cause: Cause) -> bytes:
+        request = pb.GetArtifactRequest(sha256=sha256, agent_id=agent_id, run_id=run_id)
         return bytes((await call(self._state.GetArtifact, request, cause, ARTIFACT_SECONDS)).content)
 
     async def artifact_names(self, task_id: str, cause: Cause) -> frozenset[str]:

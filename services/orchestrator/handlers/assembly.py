@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 
-from services.orchestrator.handlers.carrying import Limits as StepLimits
+from services.orchestrator.handlers.carrying import StepLimits
 from services.orchestrator.handlers.conductor import Conductor
 from services.orchestrator.handlers.crew import AttachedCrew
-from services.orchestrator.handlers.orchestrator import Limits, Orchestrator, Reasoning
+from services.orchestrator.handlers.orchestrator import Limits, Orchestrator
 from services.orchestrator.handlers.sharing import Sharing
+from services.orchestrator.handlers.starting import Reasoning, Starting
 from services.orchestrator.handlers.steps import Steps
 from services.orchestrator.ports import Clock, Runs
 from services.orchestrator.ports.actuators import ActuatorDoor
@@ -14,6 +15,8 @@ from services.orchestrator.ports.knowledge import Knowledge
 from services.orchestrator.ports.policy import PolicyDoor
 from services.orchestrator.ports.privacy import Privacy
 from services.orchestrator.ports.state import StateDoor
+
+_STEP_LIMITS, _LIMITS = StepLimits(), Limits()
 
 
 def orchestration(
@@ -29,9 +32,11 @@ def orchestration(
     reasoning: Reasoning,
     sharing: Sharing | None = None,
     known: Callable[[], Awaitable[None]] | None = None,
+    step_limits: StepLimits = _STEP_LIMITS,
+    limits: Limits = _LIMITS,
 ) -> tuple[Conductor, Orchestrator]:
     """What carries runs, and what callers ask. `known` returns when everything that is in the log now is known here."""
-    steps = Steps(runs, policy, state, actuators, crew, knowledge, privacy, now, StepLimits(), new_id)
+    steps = Steps(runs, policy, state, actuators, crew, knowledge, privacy, now, step_limits, new_id)
     conductor = Conductor(runs, steps, policy, state, crew, privacy, now, new_id, sharing)
-    service = Orchestrator(runs, conductor, policy, state, crew, privacy, now, reasoning, Limits(), known)
-    return conductor, service
+    starting = Starting(runs, conductor, policy, state, crew, privacy, now, reasoning)
+    return conductor, Orchestrator(runs, conductor, starting, limits, known)

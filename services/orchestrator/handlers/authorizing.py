@@ -11,7 +11,7 @@ from services.orchestrator.domain.records import Action, Decision, Verdict
 from services.orchestrator.domain.run import Run
 from services.orchestrator.domain.settling import Settlement, idle
 from services.orchestrator.handlers.booking import Booking
-from services.orchestrator.handlers.carrying import Carried, Limits, Violation
+from services.orchestrator.handlers.carrying import Carried, StepLimits, Violation
 from services.orchestrator.handlers.recording import Recording
 from services.orchestrator.handlers.settling import Settling
 from services.orchestrator.ports import Clock
@@ -28,7 +28,7 @@ class Authorizing:
         settling: Settling,
         recording: Recording,
         clock: Clock,
-        limits: Limits,
+        limits: StepLimits,
     ) -> None:
         self._policy = policy
         self._crew = crew

@@ -12,7 +12,7 @@ from services.orchestrator.domain.faults import NoAgentFree
 from services.orchestrator.domain.phases import Phase
 from services.orchestrator.domain.records import Packet
 from services.orchestrator.domain.run import Run
-from services.orchestrator.handlers.carrying import Carried, Limits
+from services.orchestrator.handlers.carrying import Carried, StepLimits
 from services.orchestrator.handlers.sharing import SeatedElsewhere
 from services.orchestrator.ports import Clock
 from services.orchestrator.ports.crew import Crew
@@ -25,7 +25,9 @@ T = TypeVar("T")
 class Booking:
     """One run has an agent to itself; nobody else has it meanwhile."""
 
-    def __init__(self, state: StateDoor, crew: Crew, privacy: Privacy, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self, state: StateDoor, crew: Crew, privacy: Privacy, clock: Clock, limits: StepLimits
+    ) -> None:
         self._state = state
         self._crew = crew
         self._privacy = privacy

@@ -66,12 +66,14 @@ InHand = dict[Key, tuple[Carried, asyncio.Task[None]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class StepLimits:
     lease_seconds: int = 60
     think_seconds: float = 300.0
-    crew_seconds: float = 30.0  # how long a run waits for a crew of which nobody is there
+    crew_seconds: float = 30.0
+    """How long a run waits for a crew of which nobody is there."""
     permit_margin_seconds: float = 5.0
-    quick_seconds: float = (
-        10.0  # what takes longer elsewhere is told, so that nobody takes the agent for stuck
-    )
-    effect_seconds: float = 180.0  # and is over by then
+    """A permit that expires sooner is asked for anew."""
+    quick_seconds: float = 10.0
+    """What takes longer elsewhere is told, so that nobody takes the agent for stuck."""
+    effect_seconds: float = 180.0
+    """What takes long is over by then."""

@@ -15,7 +15,7 @@ from services.orchestrator.domain.settling import settlements
 from services.orchestrator.handlers.acting import Acting
 from services.orchestrator.handlers.authorizing import Authorizing
 from services.orchestrator.handlers.booking import Booking
-from services.orchestrator.handlers.carrying import Carried, Limits
+from services.orchestrator.handlers.carrying import Carried, StepLimits
 from services.orchestrator.handlers.closing import Closing
 from services.orchestrator.handlers.recording import Recording
 from services.orchestrator.handlers.settling import Settling
@@ -42,7 +42,7 @@ class Steps:
         knowledge: Knowledge,
         privacy: Privacy,
         clock: Clock,
-        limits: Limits,
+        limits: StepLimits,
         new_id: Callable[[], str],
     ) -> None:
         self._policy = policy

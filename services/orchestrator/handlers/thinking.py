@@ -6,7 +6,7 @@ from kernel.faults import Refused
 from services.orchestrator.domain import wants
 from services.orchestrator.domain.proposal import checked
 from services.orchestrator.domain.run import Run
-from services.orchestrator.handlers.carrying import Carried, Limits
+from services.orchestrator.handlers.carrying import Carried, StepLimits
 from services.orchestrator.handlers.recording import Recording
 from services.orchestrator.ports import Clock
 from services.orchestrator.ports.crew import Crew, Task
@@ -26,7 +26,7 @@ class Thinking:
         privacy: Privacy,
         recording: Recording,
         clock: Clock,
-        limits: Limits,
+        limits: StepLimits,
     ) -> None:
         self._crew = crew
         self._state = state
@@ -72,7 +72,10 @@ class Thinking:
             return ""
         if carried.log_text is None:
             content = await self._state.get_artifact(
-                run.known.source.artifact_sha256, self._recording.cause(carried, "log")
+                run.known.source.artifact_sha256,
+                run.agent_id,
+                carried.run_id,
+                self._recording.cause(carried, "log"),
             )
             key_id = run.known.subject_key
             content = await self._privacy.open_bytes(carried.tenant, key_id, content)

@@ -27,9 +27,9 @@ from services.orchestrator.domain.records import (
 )
 from services.orchestrator.domain.run import RUN, Run
 from services.orchestrator.domain.wants import Command
-from services.orchestrator.handlers import AttachedCrew, Conductor, Orchestrator, Steps
-from services.orchestrator.handlers.carrying import Limits as StepLimits
-from services.orchestrator.handlers.orchestrator import Limits, Reasoning, RunView
+from services.orchestrator.handlers import AttachedCrew, Conductor, Orchestrator, Reasoning, orchestration
+from services.orchestrator.handlers.carrying import StepLimits
+from services.orchestrator.handlers.orchestrator import Limits, RunView
 from services.orchestrator.ports.crew import Task
 from services.orchestrator.ports.knowledge import Knowledge
 from services.orchestrator.reactor import Reactor
@@ -114,7 +114,7 @@ async def house(
     crew = AttachedCrew(lambda _tenant, agent: agent == AGENT)
     ids = (f"{n:032x}" for n in count(1))
     privacy = SubjectPrivacy(at.keys)
-    steps = Steps(
+    conductor, orchestrator = orchestration(
         runs,
         at.policy,
         at.state,
@@ -123,25 +123,15 @@ async def house(
         at.knowledge,
         privacy,
         lambda: NOW,
-        limits,
         lambda: next(ids),
+        Reasoning(),
+        step_limits=limits,
+        limits=Limits(max_wait_seconds=20),
     )
-    conductor = Conductor(runs, steps, at.policy, at.state, crew, privacy, lambda: NOW, lambda: next(ids))
     reactor = Reactor(runs, conductor)
     follower = Follower(log, reactor.filters, 0, reactor.take, "test")
     await follower.start()
     await follower.caught_up()
-    orchestrator = Orchestrator(
-        runs,
-        conductor,
-        at.policy,
-        at.state,
-        crew,
-        privacy,
-        lambda: NOW,
-        Reasoning(),
-        Limits(max_wait_seconds=20),
-    )
     seat = crew.attach(TENANT, AGENT, "token")
 
     async def answer() -> None:

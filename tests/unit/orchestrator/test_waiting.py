@@ -4,7 +4,7 @@ import asyncio
 
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Mode
-from services.orchestrator.handlers.carrying import Limits as StepLimits
+from services.orchestrator.handlers.carrying import StepLimits
 from tests.fakes.wait import until
 from tests.unit.orchestrator.house import AGENT, TENANT, ended, house, peers
 
