@@ -3,7 +3,7 @@
 #   docker run provost python -m services.policy
 # It needs an index of Python packages and nothing else of a network. A folder wheels/ is used instead of the index when
 # there are wheels in it (`pip download -d wheels -r requirements/run.lock`); a wheels/ca.pem is what an index's own
-# certificate is checked with. Works with the classic builder and with BuildKit.
+# certificate is checked with. The classic builder is enough.
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS built

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from chassis.vault.lent import Lent
 
 S = TypeVar("S", bound=ServiceSettings)
-AGAIN_SECONDS = 0.5
+AGAIN_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 4.0
 INTERNAL, LOG, STORE = "services/internal", "services/nats", "services/dragonfly"
 """Where in KV each secret is: the key between processes (`key`), what opens the event log and the store (`url`, or
 `password` and perhaps `username`, which go into the URL that is set)."""
@@ -77,6 +77,7 @@ async def taken(
     from chassis.vault.client import Vault
 
     vault = Vault(settings.vault_url, entry_of(settings, service), settings.vault_ca_file)
+    pause = AGAIN_SECONDS
     async with Waiting(settings, service if listens else "") as waiting:
         while True:
             try:
@@ -87,9 +88,11 @@ async def taken(
                     _log.warning("waiting for Vault", why=fault.text)
                 waiting.why = fault.text
             try:
-                async with asyncio.timeout(AGAIN_SECONDS):
+                # A cluster that starts asks all at once: who gets no answer in time must not keep it from others.
+                async with asyncio.timeout(pause / 2 + process.jitter(pause / 2)):
                     await stopping.wait()
             except TimeoutError:
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
                 continue
             raise SystemExit(0)
 
