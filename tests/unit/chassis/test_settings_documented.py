@@ -23,7 +23,7 @@ def classes() -> dict[str, type[ServiceSettings]]:
         path.parent.name: ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in ROOT.glob("services/**/config.py")
     }
-    found = {"supervisor": importlib.import_module("chassis.embedded.__main__").Settings}
+    found = {"supervisor": importlib.import_module("chassis.embedded.settings").Settings}
     for name, module in homes.items():
         (found[name],) = (
             each
