@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from chassis.eventlog.aggregates import HeldAggregates
 from chassis.eventlog.codec import Codec
+from chassis.eventlog.once import Once
 from chassis.powers.announcing import ANNOUNCED
 from kernel.events import Recorded
 from kernel.ports import EventLog
@@ -50,21 +51,30 @@ class Held:
         self.records = HeldRecords(codec)
         self.errors = HeldErrors(codec)
         self.budgets = HeldAggregates(BUDGET, log, BUDGET_CODEC)
-        self._takers: tuple[Take, ...] = (
+        self._once = Once(kept=("state.agent", "policy.agent"))
+        self._aggregates: tuple[Take, ...] = (
             self.agents.take,
             self.approvals.take,
             self.published.take,
+            self.budgets.take,
+        )
+        self._told: tuple[Take, ...] = (
             self.packets.take,
             self.labels.take,
             self.records.take,
             self.errors.take,
-            self.budgets.take,
         )
+        self._also: tuple[Take, ...] = ()
 
     def also(self, take: Take) -> None:
         """Deliver to `take`, too, once everything here has been folded."""
-        self._takers += (take,)
+        self._also += (take,)
 
     async def deliver(self, events: Sequence[Recorded]) -> None:
-        for take in self._takers:
+        for take in self._aggregates:
+            await take(events)
+        once = self._once.of(events)
+        for take in self._told:
+            await take(once)
+        for take in self._also:
             await take(events)

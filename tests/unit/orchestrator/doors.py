@@ -166,8 +166,6 @@ class FakeState:
         self.packets: dict[str, Packet] = {}
         self.artifacts: dict[str, bytes] = {}
         self.names: set[str] = set()
-        self.readers: set[tuple[str, str]] = set()
-        """Agent and run, of those that have read artifacts."""
         self.errors: list[tuple[str, bool]] = []
         self.seen_errors: set[str] = set()
         self.handoffs: list[Handoff] = []
@@ -278,7 +276,8 @@ class FakeState:
 
     async def get_artifact(self, sha256: str, agent_id: str, run_id: str, cause: Cause) -> bytes:
         self.outage.pass_by()
-        self.readers.add((agent_id, run_id))
+        assert agent_id in self.packets, "state knows of no such agent"
+        assert run_id
         return self.artifacts[sha256]
 
     async def artifact_names(self, task_id: str, cause: Cause) -> frozenset[str]:
