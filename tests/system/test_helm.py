@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from chassis.config import KNOWN_NAMES
 from chassis.embedded.services import MODULES
+from chassis.healthy import PORTS
 from tests.fakes.opa_server import ENGINE as PACKAGES
 from tests.unit.house.skeleton import REPOSITORY
 
@@ -93,6 +94,26 @@ def test_settings_in_the_chart_are_settings(helm: str) -> None:
     ours = {name for name in settings if name.startswith("PROVOST_")}
     assert ours <= KNOWN_NAMES
     assert settings["PROVOST_POLICY_ADDRESS"] == "dns:///x-policy:7001"
+    assert settings["PROVOST_NATS_REPLICAS"] == "3"
+
+
+def test_whoever_speaks_tls_is_not_probed_in_the_clear(helm: str) -> None:
+    for sets, asked in (
+        ((), {"agents"}),
+        (("tls.gatewaySecretName=front",), {"agents", "gateway"}),
+        ((EVERYTHING,), set(MODULES)),
+    ):
+        pods = [each for each in rendered(helm, *sets) if each["kind"] == "Deployment"]
+        by_process = {
+            each["name"]
+            for pod in pods
+            for each in pod["spec"]["template"]["spec"]["containers"]
+            if each["readinessProbe"].get("exec")
+            == {"command": ["python", "-m", "chassis.healthy", each["name"]]}
+        }
+        assert by_process == asked
+    (settings,) = [each["data"] for each in rendered(helm) if each["kind"] == "ConfigMap"]
+    assert settings["PROVOST_AGENTS_PORT"] == str(PORTS["agents"]), "where python -m chassis.healthy asks"
 
 
 def test_a_value_that_does_not_exist_is_refused(helm: str) -> None:

@@ -18,7 +18,8 @@ app.kubernetes.io/component: {{ index . 1 }}
 
 {{- define "provost.probe" -}}
 {{- $root := index . 0 }}{{ $name := index . 1 }}{{ $service := index . 2 -}}
-{{- if and $service.port (not $root.Values.tls.enabled) -}}
+{{- $encrypted := or $root.Values.tls.enabled (and (eq $name "gateway") $root.Values.tls.gatewaySecretName) -}}
+{{- if and $service.port (not $encrypted) -}}
 grpc: {port: {{ $service.port }}}
 {{- else -}}
 # The kubelet's gRPC probe speaks no TLS: the process's own certificate asks.
