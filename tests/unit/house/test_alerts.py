@@ -1,4 +1,4 @@
-"""Somebody who is woken by an alert finds it in docs/operations.md. What alerts rest on: tests/system/test_alerts.py."""
+"""Whoever is woken by an alert finds it in docs/operations.md; tests/system/test_alerts.py has promtool try them."""
 
 import re
 
