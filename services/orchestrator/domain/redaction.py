@@ -1,4 +1,4 @@
-"""Secrets out of a log, before anything of it is stored, shown or logged (row A11, section 7 of the architecture).
+"""Secrets out of a log, before anything of it is stored, shown or logged.
 
 Line numbers stay what they were: a block of several lines is replaced line by line. Every pattern begins at a literal,
 so the text is searched for literals (as fast as memory is read) and a pattern is tried only where one stands: one
