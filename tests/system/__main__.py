@@ -1,6 +1,7 @@
 """`make test-system`: run the tests that need system packages, or say by name which packages are missing.
 
-`python -m tests.system packages` prints the names of what is missing, for whoever installs them.
+`python -m tests.system packages` prints the names of what is missing, for whoever installs them. `--without-cluster` is
+for all of it but the compose cluster, which takes longer than everything else together.
 """
 
 import shutil
@@ -10,12 +11,15 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+CLUSTER = "test_cluster.py"
+WITHOUT_CLUSTER = "--without-cluster"
 
 
-def needs() -> dict[str, str]:
-    """Debian package → a program or file it brings, from `packages.txt`."""
-    lines = (line.partition("#")[0].split() for line in (HERE / "packages.txt").read_text().splitlines())
-    return dict(filter(None, lines))
+def needs(*, cluster: bool) -> dict[str, str]:
+    """Debian package → a program or file it brings, from `packages.txt`; those of the `cluster` stand last there."""
+    text, _, last = (HERE / "packages.txt").read_text().partition("# The cluster:")
+    lines = (line.partition("#")[0].split() for line in (text + last if cluster else text).splitlines())
+    return {name: brought for name, brought, *_ in filter(None, lines)}
 
 
 def is_here(brought: str) -> bool:
@@ -24,8 +28,9 @@ def is_here(brought: str) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    missing = [package for package, brought in needs().items() if not is_here(brought)]
-    if arguments == ["packages"]:
+    cluster = WITHOUT_CLUSTER not in arguments
+    missing = [package for package, brought in needs(cluster=cluster).items() if not is_here(brought)]
+    if "packages" in arguments:
         print("\n".join(missing))
         return 0
 
@@ -41,7 +46,8 @@ def main(arguments: list[str]) -> int:
         )
         print(f"  sudo apt-get install --no-install-recommends {' '.join(missing)}", file=sys.stderr)
         return 1
-    return int(pytest.main(["-m", "system", str(HERE)]))
+    ignored = [] if cluster else ["--ignore", str(HERE / CLUSTER)]
+    return int(pytest.main(["-m", "system", *ignored, str(HERE)]))
 
 
 if __name__ == "__main__":
