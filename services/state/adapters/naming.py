@@ -36,6 +36,8 @@ class NamedSnapshots:
 
     async def name(self, taken: SnapshotTaken, request_id: str) -> bool:
         last = await read_last(self._connection, _STREAM.filter)
+        if last is not None and "ce-aggver" not in last.headers:
+            return False  # no event of ours: nobody knows what it stands behind, and a snapshot can be done without
         head = Head(last.sequence, int(last.headers["ce-aggver"]), last.event_id) if last else Head()
         try:
             await self._log.append(
