@@ -61,6 +61,7 @@ ENV PATH=/opt/provost/.venv/bin:$PATH \
     PROVOST_HOME=/var/lib/provost \
     PROVOST_LISTEN_HOST=0.0.0.0 \
     GRPC_EXPERIMENTS=-event_engine_client,-event_engine_listener \
+    GRPC_ENABLE_FORK_SUPPORT=0 \
     MALLOC_ARENA_MAX=2
 STOPSIGNAL SIGTERM
 # By its path: what chassis itself loads would cost more than the question.

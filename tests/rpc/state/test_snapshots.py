@@ -210,7 +210,8 @@ async def test_what_another_program_could_read_is_not_hidden_by_a_snapshot(tmp_p
     replica = Replica(log, tmp_path, names)
     end = await replica.follow(0)
     unknown = await log.load(Stream("default", "state", "agent", "sre-1"))
-    broken = type(unknown[-1])(end + 1, unknown[-1].subject, unknown[-1].headers, b"\xff\xff")
+    headers = {**unknown[-1].headers, "ce-id": "another", "ce-prevseq": str(unknown[-1].sequence)}
+    broken = type(unknown[-1])(end + 1, unknown[-1].subject, headers, b"\xff\xff")
     await replica.every[0].take([broken])
     assert head.version
     assert await replica.keeper.take(end + 1) is None

@@ -273,8 +273,8 @@ async def test_a_store_that_is_not_there_at_the_start_is_filled_when_it_comes(
 
 async def test_an_event_nobody_can_read_closes_its_agent_and_nothing_else(state: Running) -> None:
     await issue(state)
-    state.log.put("evt.default.state.agent.sre-2.PacketIssued", b"\xff\xff")
-    state.log.put("evt.default.state.agent.sre-3.InventedTomorrow", b"")
+    for subject, payload in (("sre-2.PacketIssued", b"\xff\xff"), ("sre-3.InventedTomorrow", b"")):
+        state.log.put(f"evt.default.state.agent.{subject}", payload, b"NATS/1.0\r\nce-id: x1\r\n\r\n")
     token = (await acquire(state)).lock.fencing_token
     answer = await advance(state, token, "PLAN")
     assert (await look(state)).sequence == answer.sequence

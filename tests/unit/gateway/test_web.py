@@ -214,10 +214,12 @@ async def test_the_page_loads_nothing_from_elsewhere(rest: httpx2.AsyncClient) -
 
 
 async def test_metrics_name_routes_and_nothing_of_the_caller(rest: httpx2.AsyncClient) -> None:
+    await rest.get("/api/runs/canary-run")
     await rest.get("/api/runs/canary-run?x=canary-query")
     await rest.get("/canary-path")
     page = (await rest.get("/api/metrics")).text
     assert 'provost_http_requests_total{route="GET /api/runs/{run_id}",status="404"}' in page
+    assert 'provost_http_requests_total{route="GET /api/runs/{run_id}",status="400"}' in page
     assert "canary" not in page
     assert OPERATOR not in page
 

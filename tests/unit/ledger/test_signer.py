@@ -1,6 +1,5 @@
 """The signer: its head is on the disk before a signature leaves, and it neither goes back nor forks."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -140,7 +139,8 @@ async def test_another_key_does_not_sign_for_the_log(
 
 
 async def test_without_a_place_for_the_head_nothing_is_signed(signer: FileSigner, head_file: Path) -> None:
-    head_file.with_name(f".head.{os.getpid()}").mkdir()
+    head_file.mkdir()  # a folder stands where it belongs
     with pytest.raises(Unavailable):
         await signer.sign(head(8), 0, [], BEGIN)
+    head_file.rmdir()
     assert last(signer) is None
