@@ -228,7 +228,16 @@ async def test_it_is_kept_on_as_many_servers_as_the_log(nats_cluster: NatsCluste
     assert (await objects.call("STREAM.INFO"))["config"]["num_replicas"] == 1
     await objects.artifacts.put("acme", SHA256, CONTENT)
     await ensure_stream(connection, replicas=3)
-    again = await ArtifactObjects(connection, objects.bucket, new_id).open()
+    again = ArtifactObjects(connection, objects.bucket, new_id)
+
+    async def opened() -> bool:
+        # NATS takes a node for away a while longer that was killed before and is back.
+        with suppress(Unavailable):
+            await again.open()
+            return True
+        return False
+
+    await until(opened, "three servers are there, and it is not kept on them")
     assert (await objects.call("STREAM.INFO"))["config"]["num_replicas"] == 3
     assert await again.get("acme", SHA256) == CONTENT
     await connection.close()
