@@ -93,6 +93,7 @@ class GrpcState:
         error_type: str,
         message: str,
         violation: bool,
+        fencing_token: int,
         cause: Cause,
     ) -> tuple[ErrorCounts, int]:
         request = pb.RecordErrorRequest(
@@ -103,6 +104,7 @@ class GrpcState:
             error_type=error_type,
             message=message,
             procedure_violation=violation,
+            fencing_token=fencing_token,
         )
         answer = await call(self._state.RecordError, request, cause)
         return COUNTS.to_record(answer.errors), answer.sequence
@@ -119,6 +121,7 @@ class GrpcState:
         task_id: str,
         run_id: str,
         what: str,
+        fencing_token: int,
         cause: Cause,
         until: datetime | None = None,
     ) -> None:
@@ -127,12 +130,29 @@ class GrpcState:
         if waiting is not None and until is not None:
             waiting.until.FromDatetime(until)
         request = pb.ReportActivityRequest(
-            request_id=cause.request_id, agent_id=agent_id, task_id=task_id, run_id=run_id, waiting=waiting
+            request_id=cause.request_id,
+            agent_id=agent_id,
+            task_id=task_id,
+            run_id=run_id,
+            waiting=waiting,
+            fencing_token=fencing_token,
         )
-        await call(self._state.ReportActivity, request, cause)
+        try:
+            await call(self._state.ReportActivity, request, cause)
+        except Fault as fault:
+            if fault.reason != "FENCING_TOKEN_STALE":
+                raise
 
     async def put_artifact(
-        self, content: bytes, name: str, media_type: str, task_id: str, run_id: str, cause: Cause
+        self,
+        content: bytes,
+        name: str,
+        media_type: str,
+        task_id: str,
+        run_id: str,
+        cause: Cause,
+        agent_id: str = "",
+        fencing_token: int = 0,
     ) -> str:
         request = pb.PutArtifactRequest(
             request_id=cause.request_id,
@@ -141,6 +161,8 @@ class GrpcState:
             name=name,
             media_type=media_type,
             content=content,
+            agent_id=agent_id,
+            fencing_token=fencing_token,
         )
         return str((await call(self._state.PutArtifact, request, cause, ARTIFACT_SECONDS)).artifact.sha256)
 

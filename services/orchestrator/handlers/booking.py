@@ -119,6 +119,7 @@ class Booking:
             run.known.task_id,
             carried.run_id,
             approval_ids[0] + more,
+            run.fencing_token,
             carried.cause(self._clock(), "waits", str(run.fencing_token)),
         )
 
@@ -141,7 +142,9 @@ class Booking:
         with suppress(Unavailable):  # state will know when it is back what the run does next
             at = self._clock()
             cause = carried.cause(at, "waits", what, at.isoformat())
-            await self._state.waits(run.agent_id, run.known.task_id, carried.run_id, what, cause, until)
+            await self._state.waits(
+                run.agent_id, run.known.task_id, carried.run_id, what, run.fencing_token, cause, until
+            )
 
 
 def _addressed(packet: Packet, run: Run) -> Packet:

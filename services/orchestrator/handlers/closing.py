@@ -64,7 +64,9 @@ class Closing:
             "application/json",
             run.known.task_id,
             carried.run_id,
-            self._recording.cause(carried, "report"),
+            self._recording.cause(carried, "report", str(run.fencing_token)),
+            run.agent_id,
+            run.fencing_token,
         )
         await self._recording.conclude(run, carried, wants.RecordPackage(sha256, self._clock()), "package")
 

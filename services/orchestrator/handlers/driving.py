@@ -11,7 +11,7 @@ from services.orchestrator.domain.run import Run
 from services.orchestrator.handlers.carrying import Carried, RequiredArtifactMissing, Violation
 from services.orchestrator.handlers.ending import Ending
 from services.orchestrator.handlers.outages import FIRST_PAUSE_SECONDS, Outages
-from services.orchestrator.handlers.sharing import Key
+from services.orchestrator.handlers.sharing import Key, SeatedElsewhere
 from services.orchestrator.handlers.steps import Steps
 from services.orchestrator.handlers.waiting import Waiters
 from services.orchestrator.ports import Runs
@@ -131,6 +131,25 @@ class Driving:
         self, run: Run, carried: Carried, error_type: str, message: str, violation: bool
     ) -> None:
         key = self._new_id()
-        await self._outages.insist(
-            lambda: self._steps.count(run, carried, error_type, message, violation, key), carried
-        )
+
+        async def under(token: int) -> None:
+            await self._outages.insist(
+                lambda: self._steps.count(run, carried, error_type, message, violation, key, token), carried
+            )
+
+        # A run that waits has given its lock back.
+        token = run.fencing_token if run.state is not RunState.WAITING else 0
+        while True:
+            try:
+                await under(token)
+                return
+            except Fault as fault:
+                if fault.reason != _LOCK_LOST:
+                    raise
+            try:
+                # Whose packet it is by now shall not pay for it: it counts when this run has the agent again.
+                await self._outages.insist(lambda: self._steps.regain(run, carried), carried)
+            except (Fault, SeatedElsewhere):
+                await under(0)  # or to lose the lock would be a way past the budget
+                raise
+            token = self._runs.current(carried.tenant, carried.run_id).fencing_token

@@ -71,8 +71,9 @@ class Ending:
             await self._outages.insist(lambda: self._release(run, carried), carried)
         if run.state is RunState.WAITING:
             why = self._steps.cause(carried, "waits", "no more")
+            task_id, token = run.known.task_id, run.fencing_token
             await self._outages.insist(
-                lambda: self._state.waits(run.agent_id, run.known.task_id, carried.run_id, "", why), carried
+                lambda: self._state.waits(run.agent_id, task_id, carried.run_id, "", token, why), carried
             )
         await self._outages.insist(lambda: self._steps.append(carried, command, "end"), carried)
 

@@ -122,9 +122,20 @@ class Steps:
         await self._settling.settle(carried, settlements(run))
 
     async def count(
-        self, run: Run, carried: Carried, error_type: str, message: str, violation: bool, key: str
+        self,
+        run: Run,
+        carried: Carried,
+        error_type: str,
+        message: str,
+        violation: bool,
+        key: str,
+        token: int,
     ) -> None:
-        """Count an error against the agent's budget, before anything else is done."""
+        """Count an error against the agent's budget, before anything else is done.
+
+        Raises:
+            FENCING_TOKEN_STALE (Refused): another run has the agent by now; with no token, 0, it counts all the same.
+        """
         carried.counts, sequence = await self._state.record_error(
             run.agent_id,
             run.known.task_id,
@@ -132,7 +143,8 @@ class Steps:
             error_type,
             await self._privacy.seal_text(carried.tenant, run.known.subject_key, message[:1000]),
             violation,
-            self._recording.cause(carried, "error", key),
+            token,
+            self._recording.cause(carried, "error", key, str(token)),
         )
         # What policy allowed before it knew of this is asked again, of a policy that knows: budgets may limit errors.
         carried.known_sequence = max(carried.known_sequence, sequence)

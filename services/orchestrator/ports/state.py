@@ -49,8 +49,11 @@ class StateDoor(Protocol):
         error_type: str,
         message: str,
         violation: bool,
+        fencing_token: int,
         cause: Cause,
-    ) -> tuple[ErrorCounts, int]: ...
+    ) -> tuple[ErrorCounts, int]:
+        """The counts, and the sequence. Raises FENCING_TOKEN_STALE; 0 is no token, and then it counts in any case."""
+        ...
 
     async def heartbeat(self, agent_id: str, cause: Cause) -> None: ...
 
@@ -60,19 +63,29 @@ class StateDoor(Protocol):
         task_id: str,
         run_id: str,
         what: str,
+        fencing_token: int,
         cause: Cause,
         until: datetime | None = None,
     ) -> None:
         """The agent's run waits for an approval, so that nobody takes it for stuck; for nothing when `what` is empty.
 
         With `until` it is something that is done by then. A lock that is taken says as well that it works again.
+        Nothing is said of an agent that another run has by now.
         """
         ...
 
     async def put_artifact(
-        self, content: bytes, name: str, media_type: str, task_id: str, run_id: str, cause: Cause
+        self,
+        content: bytes,
+        name: str,
+        media_type: str,
+        task_id: str,
+        run_id: str,
+        cause: Cause,
+        agent_id: str = "",
+        fencing_token: int = 0,
     ) -> str:
-        """Its hex SHA-256."""
+        """Its hex SHA-256. Raises FENCING_TOKEN_STALE when it is stored under the agent's lock."""
         ...
 
     async def get_artifact(self, sha256: str, agent_id: str, run_id: str, cause: Cause) -> bytes:

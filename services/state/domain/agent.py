@@ -19,6 +19,7 @@ from services.state.domain.attention import (
 )
 from services.state.domain.errors import ErrorCounts, ErrorRecorded, RecordError, counted, record
 from services.state.domain.faults import AgentIsRevoked, LockTaken, NoInstructionPacket
+from services.state.domain.fencing import overtaken, unheard
 from services.state.domain.labels import LabelRun, RunLabelled, stick
 from services.state.domain.lock import (
     AcquireLock,
@@ -140,14 +141,17 @@ def decide(agent: Agent, command: Command) -> Event | None:
             return release(agent.lock, command)
         case ForceReleaseLock():
             return force(agent.lock, command)
-        case RecordError():
-            return record(command)
+        case RecordError(agent_id=agent_id, fencing_token=token, by=by, at=at):
+            return overtaken(agent.lock, agent_id, token, by, at) or record(command)
         case ShowToken():
             return show(agent.lock, command)
         case LabelRun(run_id=run_id):
             return stick(agent.labels if run_id == agent.labelled_run else (), command)
-        case ReportWaiting():
-            return attention.wait(agent.waits, command)
+        case ReportWaiting(
+            agent_id=agent_id, task_id=task_id, run_id=run_id, fencing_token=token, by=by, at=at
+        ):
+            refused = unheard(agent.lock, agent_id, task_id, run_id, token, by, at)
+            return refused or attention.wait(agent.waits, command)
         case FindStuck(fencing_token=token):
             if not agent.watched or agent.lock is None or agent.lock.fencing_token != token:
                 return None  # it has left since it was judged

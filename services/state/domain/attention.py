@@ -57,6 +57,8 @@ class ReportWaiting:
     run_id: str
     waiting: Waiting | None
     at: datetime
+    fencing_token: int = 0
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ class RecordError:
     message: str
     procedure_violation: bool
     at: datetime
+    fencing_token: int = 0
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

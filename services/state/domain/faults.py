@@ -67,9 +67,12 @@ class TooManyWait(Exhausted):
 
 class FencingTokenStale(Refused):
     def __init__(self, agent_id: str, presented: int, current: int) -> None:
+        text = f"the lock of agent {agent_id} is no longer held under token {presented}: stop, and acquire it anew"
+        if not presented:
+            text = f"another run holds the lock of agent {agent_id}: show the token of the lock, or stop"
         super().__init__(
             "FENCING_TOKEN_STALE",
-            f"the lock of agent {agent_id} is no longer held under token {presented}: stop, and acquire it anew",
+            text,
             agent_id=agent_id,
             presented_token=str(presented),
             current_token=str(current),

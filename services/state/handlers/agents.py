@@ -11,6 +11,7 @@ from services.state.domain.plain import from_json
 from services.state.domain.revocation import AgentRevoked
 from services.state.domain.snapshot import AgentSnapshot, snapshot
 from services.state.domain.view import Part, Place, View
+from services.state.handlers.fencing import require_accepted
 from services.state.handlers.kept import Kept
 from services.state.handlers.locks import Standing
 from services.state.ports import Items, Length, Mirror
@@ -26,8 +27,9 @@ class Agents:
         self._following = following
 
     async def record_error(self, command: RecordError, cause: Cause) -> Standing:
-        """Raises Invalid."""
+        """Raises FencingTokenStale (recorded): the error is then counted of nobody. Invalid."""
         appended = await self._agents.handle(command.agent_id, command, cause)
+        require_accepted(self._agents, command.agent_id, command.fencing_token, appended, cause)
         return self._standing(command.agent_id, appended, cause)
 
     async def look_at(self, agent_id: str, at_least_sequence: int, cause: Cause) -> tuple[Agent, str | None]:

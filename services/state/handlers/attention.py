@@ -13,6 +13,7 @@ from services.state.domain.faults import AgentStateUnknown
 from services.state.domain.page import Page, after_first
 from services.state.domain.snapshot import AgentSnapshot
 from services.state.handlers.agents import Agents
+from services.state.handlers.fencing import require_accepted
 from services.state.handlers.kept import Kept
 from services.state.handlers.vigil import Vigil
 from services.state.ports import Mirror
@@ -30,6 +31,7 @@ class Activity:
     action: str
     result: str
     waiting: Waiting | None
+    fencing_token: int = 0
 
 
 class Attention:
@@ -50,13 +52,21 @@ class Attention:
         return lifetime
 
     async def report(self, activity: Activity, cause: Cause) -> Stuck | None:
-        """How the agent is stuck, if it is judged so. Raises AgentStateUnknown, Invalid."""
-        agent_id, agent = activity.agent_id, self._known(activity.agent_id, cause)
+        """How the agent is stuck, if it is judged so.
+
+        Raises:
+            FencingTokenStale: another run is at work by now, and nothing of this counts for it (recorded).
+            AgentStateUnknown, Invalid.
+        """
+        agent_id, token = activity.agent_id, activity.fencing_token
+        self._known(agent_id, cause)
         for name, word in (("action", activity.action), ("result", activity.result)):
             require_text(word, name, MAX_WORD_CHARACTERS)
-        if activity.waiting is not None or agent.waits is not None:
-            command = ReportWaiting(agent_id, activity.task_id, activity.run_id, activity.waiting, cause.at)
-            await self._kept.handle(agent_id, command, cause)
+        command = ReportWaiting(
+            agent_id, activity.task_id, activity.run_id, activity.waiting, cause.at, token, cause.actor
+        )
+        appended = await self._kept.handle(agent_id, command, cause)
+        require_accepted(self._kept, agent_id, token, appended, cause)
         active = bool(activity.action) and self._vigil.did(
             cause.tenant, agent_id, activity.action, activity.result
         )

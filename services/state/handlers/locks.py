@@ -6,7 +6,6 @@ from datetime import datetime
 from kernel.events import Appended, Cause, require_token
 from services.state.domain.errors import ErrorCounts
 from services.state.domain.faults import (
-    FencingTokenStale,
     FieldInvalid,
     LockPromised,
     LockTaken,
@@ -23,6 +22,7 @@ from services.state.domain.lock import (
 from services.state.domain.page import Page, after_first
 from services.state.domain.snapshot import HeldLock, LockInUse
 from services.state.domain.view import View
+from services.state.handlers.fencing import require_accepted
 from services.state.handlers.kept import Kept
 from services.state.handlers.losing import Writing
 from services.state.handlers.turns import Key, Turns
@@ -169,10 +169,7 @@ class Locks:
 
     async def _under_lock(self, command: Advance | ReleaseLock, cause: Cause) -> Standing:
         appended = await self._agents.handle(command.agent_id, command, cause)
-        agent = self._agents.current(cause.tenant, command.agent_id)
-        if appended.event_ids and appended.sequence in agent.refusals:
-            current = agent.lock.fencing_token if agent.lock else 0
-            raise FencingTokenStale(command.agent_id, command.fencing_token, current)
+        require_accepted(self._agents, command.agent_id, command.fencing_token, appended, cause)
         return self._standing(command.agent_id, appended, cause)
 
     def _standing(self, agent_id: str, appended: Appended, cause: Cause) -> Standing:

@@ -12,6 +12,7 @@ from services.state.domain.faults import (
     ArtifactUnknown,
     HandoffUnknown,
 )
+from services.state.domain.lock import ShowToken
 from services.state.domain.page import Page, after_first
 from services.state.domain.plain import from_json
 from services.state.domain.task import (
@@ -43,6 +44,9 @@ class Content:
     sha256: str = ""
     """If given, what its hash must be."""
     labels: tuple[str, ...] = ()
+    agent_id: str = ""
+    """Under whose lock it is stored, when a token is shown."""
+    fencing_token: int = 0
 
 
 class Tasks:
@@ -71,6 +75,7 @@ class Tasks:
 
         Raises:
             ArtifactTooLarge, ArtifactHashMismatch, LabelUnknown, Invalid: nothing was stored.
+            FencingTokenStale: nothing was stored but this (recorded).
             Exhausted: there is no room.
         """
         seal_bytes = SEAL_BYTES if wanted.content.startswith(SEALED) else 0
@@ -90,6 +95,8 @@ class Tasks:
             self._working.labelling_of_run(cause.tenant, wanted.run_id).of(wanted.labels),
         )
         require_sound_artifact(artifact)
+        shown = ShowToken(wanted.agent_id, wanted.task_id, wanted.fencing_token, cause.actor, cause.at)
+        await self._working.require_lock(shown, cause)
         await self._contents.put(cause.tenant, sha256, wanted.content)
         appended = await self._tasks.handle(wanted.task_id, StoreArtifact(artifact), cause)
         self._newest_artifact = max(self._newest_artifact, appended.sequence)

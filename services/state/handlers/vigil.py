@@ -58,6 +58,10 @@ class _Tenant:
         self.stands.pop(agent_id, None)
         self.runs.pop(self.held_by.pop(agent_id, ""), None)
 
+    def heard(self, agent_id: str, run_id: str) -> bool:
+        """Whether what the run did speaks for the agent: not when another holds its lock."""
+        return run_id in ("", self.held_by.get(agent_id, run_id))
+
 
 class Vigil:
     """Begins when everything up to now has been followed."""
@@ -212,7 +216,9 @@ class Vigil:
                 return self._waits(event, at)
             case PacketIssued(packet=packet):
                 return Moved(at, packet.agent_id)
-            case ErrorRecorded(agent_id=agent_id, error_type=error_type):
+            case ErrorRecorded(agent_id=agent_id, run_id=run_id, error_type=error_type) if known.heard(
+                agent_id, run_id
+            ):
                 return Did(at, agent_id, "error", error_type)
             case EntryPut(entry=entry):
                 return Did(at, entry.author, f"{entry.section}/{entry.key}", _short(entry.value))
@@ -221,7 +227,7 @@ class Vigil:
                 return Said(at, message.from_agent_id, message.to_agent_id, content)
             case ArtifactStored(artifact=artifact) if artifact.run_id in known.runs:
                 return Did(at, known.runs[artifact.run_id], artifact.name, artifact.sha256)
-            case CheckpointSaved(checkpoint=saved):
+            case CheckpointSaved(checkpoint=saved) if known.heard(saved.agent_id, saved.run_id):
                 stands = f"{saved.phase}/{saved.step}/{saved.note}"
                 return Did(at, saved.agent_id, "checkpoint", _short(stands + saved.artifact_sha256))
             case _:

@@ -6,10 +6,11 @@ from typing import Protocol
 from kernel.events import Cause, derived_id, require_token
 from kernel.ports import Following
 from services.state.domain.bounds import require_agent_id
-from services.state.domain.faults import AgentStateUnknown, FencingTokenStale
+from services.state.domain.faults import AgentStateUnknown
 from services.state.domain.labels import Labelling, LabelRun
 from services.state.domain.lock import ShowToken
 from services.state.domain.view import View
+from services.state.handlers.fencing import require_accepted
 from services.state.handlers.kept import Kept
 
 
@@ -76,10 +77,7 @@ class Working:
         # A good token leaves no event, so that no append would tell this replica that it is behind: it looks.
         await self._following.reached(await self._recall.last_sequence())
         appended = await self._agents.handle(command.agent_id, command, cause)
-        agent = self._agents.current(cause.tenant, command.agent_id)
-        if appended.event_ids and appended.sequence in agent.refusals:
-            current = agent.lock.fencing_token if agent.lock else 0
-            raise FencingTokenStale(command.agent_id, command.fencing_token, current)
+        require_accepted(self._agents, command.agent_id, command.fencing_token, appended, cause)
 
     def require_reader(self, reader: Reader | None, cause: Cause) -> None:
         """Raises Invalid, AgentStateUnknown when nothing could stick to who reads."""

@@ -28,6 +28,8 @@ class AgentsRpc(StateServiceServicer):
             request.message,
             request.procedure_violation,
             cause.at,
+            request.fencing_token,
+            cause.actor,
         )
         standing = await self._state.agents.record_error(command, cause)
         return pb.RecordErrorResponse(errors=ERRORS.to_message(standing.errors), sequence=standing.sequence)

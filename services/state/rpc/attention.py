@@ -29,7 +29,13 @@ class AttentionRpc(StateServiceServicer):
         cause = admitted(context, WRITERS, request.request_id)
         waiting = waiting_from_wire(request.waiting, cause.at) if request.HasField("waiting") else None
         activity = Activity(
-            request.agent_id, request.task_id, request.run_id, request.action, request.result, waiting
+            request.agent_id,
+            request.task_id,
+            request.run_id,
+            request.action,
+            request.result,
+            waiting,
+            request.fencing_token,
         )
         stuck = await self._state.attention.report(activity, cause)
         return pb.ReportActivityResponse(stuck=STUCK.to_message(stuck) if stuck else None)

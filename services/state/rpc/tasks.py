@@ -24,6 +24,8 @@ class TasksRpc(StateServiceServicer):
             request.content,
             request.sha256,
             tuple(request.labels),
+            request.agent_id,
+            request.fencing_token,
         )
         artifact, sequence = await self._state.tasks.put_artifact(wanted, cause)
         return pb.PutArtifactResponse(artifact=ARTIFACT.to_message(artifact), sequence=sequence)

@@ -2,16 +2,18 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from chassis import store
+from chassis import process, store
 from chassis.eventlog.memory import MemoryLog
 from chassis.rpc import client
-from kernel.faults import Denied, Invalid, NotFound
+from kernel.faults import Denied, Invalid, NotFound, Refused
 from provost.state.v1 import state_pb2 as pb
 from services.state.domain.attention import AgentStuck, AgentUnstuck, AgentWaits
+from services.state.domain.lock import StaleTokenRefused
 from services.state.wire import CODEC
 from tests.fakes.valkey_server import ValkeyServer
 from tests.fakes.wait import until
@@ -36,10 +38,12 @@ async def report(
     result: str = "",
     waiting: pb.Waiting | None = None,
     role: str = "service",
+    **fields: Any,
 ) -> pb.ReportActivityResponse:
     request = pb.ReportActivityRequest(
         agent_id="sre-1", task_id="task-1", run_id="run-1", action=action, result=result, waiting=waiting
     )
+    request.MergeFrom(pb.ReportActivityRequest(**fields))
     return await client.call(state.stub.ReportActivity, request, cause(), roles=(role,))
 
 
@@ -90,6 +94,30 @@ async def test_a_report_is_a_sign_of_life(hasty: Running) -> None:
     await issue(hasty)
     await report(hasty, "read", "ok")
     assert (await look(hasty)).HasField("heartbeat_time")
+
+
+async def test_a_run_that_lost_its_lock_is_not_heard_and_is_told_so(hasty: Running) -> None:
+    await issue(hasty)
+    old = (await acquire(hasty)).lock.fencing_token
+    process.set_clock_offset(3700)
+    try:
+        new = (await acquire(hasty, "run-2", lease_seconds=30)).lock.fencing_token
+        approval = pb.Waiting(kind=pb.Waiting.KIND_APPROVAL, what="approval-1")
+        for token in (old, 0):
+            with pytest.raises(Refused) as caught:
+                await report(hasty, "read", "ok", approval, fencing_token=token)
+            facts = caught.value.facts
+            assert caught.value.reason == "FENCING_TOKEN_STALE"
+            assert (facts["presented_token"], facts["current_token"]) == (str(token), str(new))
+        agent = await look(hasty)
+        assert not agent.HasField("waiting")
+        assert not agent.HasField("heartbeat_time")
+        assert len(recorded(hasty, StaleTokenRefused)) == 2
+        await report(hasty, waiting=approval, run_id="run-2", fencing_token=new)
+        assert (await look(hasty)).waiting.what == "approval-1"
+        assert (await verify(hasty)).equal
+    finally:
+        process.set_clock_offset(0)
 
 
 async def test_bad_reports_say_what_is_wrong(hasty: Running) -> None:

@@ -12,6 +12,7 @@ from services.state.domain.lock import StaleTokenRefused
 from services.state.wire import CODEC
 from tests.rpc.state.asks import acquire, advance, issue, look, packet
 from tests.rpc.state.conftest import Running, cause
+from tests.rpc.state.test_tasks import put
 
 
 def recorded(state: Running, kind: type) -> list[object]:
@@ -83,6 +84,41 @@ async def test_a_stale_token_is_refused_and_recorded_each_time_it_is_shown(state
         refusals = recorded(state, StaleTokenRefused)
         assert [(each.presented_token, each.current_token) for each in refusals] == [(slept, taken)] * 2  # type: ignore[attr-defined]
         assert (await look(state)).lock.holder == "run-2"
+    finally:
+        process.set_clock_offset(0)
+
+
+async def test_errors_and_artifacts_under_a_stale_token_are_refused_and_leave_nothing(state: Running) -> None:
+    await issue(state)
+    slept = (await acquire(state, "run-1", lease_seconds=1)).lock.fencing_token
+    process.set_clock_offset(60)
+    try:
+        taken = (await acquire(state, "run-2", lease_seconds=30)).lock.fencing_token
+        error = pb.RecordErrorRequest(
+            agent_id="sre-1", task_id="task-1", run_id="run-1", error_type="TIMEOUT"
+        )
+        for token, refused in ((slept, True), (taken, False)):
+            artifact = put(agent_id="sre-1", fencing_token=token)
+            error.fencing_token = token
+            writes: tuple[tuple[Any, Any], ...] = (
+                (state.stub.RecordError, error),
+                (state.stub.PutArtifact, artifact),
+            )
+            for method, request in writes:
+                if not refused:
+                    await client.call(method, request, cause())
+                    continue
+                with pytest.raises(Refused) as caught:
+                    await client.call(method, request, cause())
+                assert caught.value.reason == "FENCING_TOKEN_STALE"
+            assert (await look(state)).errors.total == (0 if refused else 1)
+            listed = pb.ListArtifactsRequest(task_id="task-1")
+            found = await client.call(state.stub.ListArtifacts, listed, cause())
+            assert len(found.artifacts) == (0 if refused else 1)
+        assert len(recorded(state, StaleTokenRefused)) == 2
+        with pytest.raises(Invalid) as whose:
+            await client.call(state.stub.PutArtifact, put(fencing_token=taken), cause())
+        assert whose.value.facts["field"] == "agent_id"
     finally:
         process.set_clock_offset(0)
 

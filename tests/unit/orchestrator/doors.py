@@ -167,6 +167,7 @@ class FakeState:
         self.artifacts: dict[str, bytes] = {}
         self.names: set[str] = set()
         self.errors: list[tuple[str, bool]] = []
+        self.errors_under: list[int] = []
         self.seen_errors: set[str] = set()
         self.handoffs: list[Handoff] = []
         self.advanced: list[str] = []
@@ -174,6 +175,12 @@ class FakeState:
         self.waiting: dict[str, str] = {}
         """What the run of each agent waits for."""
         self.said: list[str] = []
+        self.under: dict[str, int] = {}
+        """The token that each artifact was stored under."""
+
+    def _require(self, agent_id: str, run_id: str, fencing_token: int) -> None:
+        if fencing_token and self.lock.get(agent_id) != (run_id, fencing_token):
+            raise Denied("FENCING_TOKEN_STALE", "somebody else has it")
 
     async def issue_packet(self, packet: Packet, cause: Cause) -> int:
         self.outage.pass_by()
@@ -207,8 +214,7 @@ class FakeState:
         cause: Cause,
     ) -> ErrorCounts:
         self.outage.pass_by()
-        if self.lock.get(agent_id) != (run_id, fencing_token):
-            raise Denied("FENCING_TOKEN_STALE", "somebody else has it")
+        self._require(agent_id, run_id, fencing_token or -1)
         self.advanced.append(phase)
         return self.counts()
 
@@ -225,10 +231,14 @@ class FakeState:
         task_id: str,
         run_id: str,
         what: str,
+        fencing_token: int,
         cause: Cause,
         until: datetime | None = None,
     ) -> None:
         self.outage.pass_by()
+        assert fencing_token, "who waits shows under which lock it worked"
+        if self.lock.get(agent_id, (run_id,))[0] != run_id:
+            return
         self.said.append(what)
         if what:
             self.waiting[agent_id] = what
@@ -243,12 +253,15 @@ class FakeState:
         error_type: str,
         message: str,
         violation: bool,
+        fencing_token: int,
         cause: Cause,
     ) -> tuple[ErrorCounts, int]:
         self.outage.pass_by()
+        self._require(agent_id, run_id, fencing_token)
         if cause.request_id not in self.seen_errors:
             self.seen_errors.add(cause.request_id)
             self.errors.append((error_type, violation))
+            self.errors_under.append(fencing_token)
         return self.counts(), 1000 + len(self.errors)
 
     def counts(self) -> ErrorCounts:
@@ -266,9 +279,19 @@ class FakeState:
         self.beats += 1
 
     async def put_artifact(
-        self, content: bytes, name: str, media_type: str, task_id: str, run_id: str, cause: Cause
+        self,
+        content: bytes,
+        name: str,
+        media_type: str,
+        task_id: str,
+        run_id: str,
+        cause: Cause,
+        agent_id: str = "",
+        fencing_token: int = 0,
     ) -> str:
         self.outage.pass_by()
+        self._require(agent_id, run_id, fencing_token)
+        self.under[name] = fencing_token
         sha256 = hashlib.sha256(content).hexdigest()
         self.artifacts[sha256] = content
         self.names.add(name)

@@ -1,11 +1,15 @@
 """An agent that may no more: its run ends, and what is known is left to the next."""
 
 import asyncio
+from typing import Any
+
+import pytest
 
 from kernel.faults import Refused
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Constraints, ErrorBudget, Mode, Packet, Proposal
 from services.orchestrator.ports.crew import Task
+from services.orchestrator.ports.policy import RunContext
 from tests.unit.orchestrator.doors import NOW
 from tests.unit.orchestrator.house import AGENT, TENANT, cause, ended, house, peers, proposal
 
@@ -41,6 +45,45 @@ async def test_a_forbidden_action_revokes_and_leaves_a_handoff() -> None:
     assert handoff.revoked
     assert not any("diagnostics.memory" in action for action in handoff.required_next_actions), "sealed"
     assert any("diagnostics.memory" in t for t in map(at.keys.text, handoff.required_next_actions))
+
+
+@pytest.mark.parametrize("holder", ["this run, taken anew", "another"])
+async def test_a_violation_counts_also_when_the_lock_was_lost_meanwhile(holder: str) -> None:
+    at = peers()
+    at.policy.forbidden = frozenset({"service.restart"})
+    authorize = at.policy.authorize
+
+    async def robbed(token: str, context: RunContext, *asked: Any) -> Any:
+        at.state.tokens = 7
+        at.state.lock[AGENT] = ("another-run" if holder == "another" else context.run_id, 7)
+        return await authorize(token, context, *asked)
+
+    at.policy.authorize = robbed  # type: ignore[method-assign,assignment]
+    async with house(at) as it:
+        view = await it.process(Mode.AUTO)
+    assert at.state.errors == [("FORBIDDEN_BY_PACKET", True)]
+    assert at.state.errors_under == ([0] if holder == "another" else [7])
+    assert (view.run.state, view.run.reason) == (RunState.REVOKED, "PROCEDURE_VIOLATION")
+
+
+async def test_what_a_run_keeps_under_its_lock_shows_the_token_and_a_newer_one_when_it_was_lost() -> None:
+    at = peers()
+    put = at.state.put_artifact
+
+    async def robbed(
+        content: bytes, name: str, media_type: str, task_id: str, run_id: str, *more: Any
+    ) -> str:
+        if name == "report.json" and at.state.tokens < 7:
+            at.state.tokens = 7
+            at.state.lock[AGENT] = (run_id, 7)
+        return await put(content, name, media_type, task_id, run_id, *more)
+
+    at.state.put_artifact = robbed  # type: ignore[method-assign,assignment]
+    async with house(at) as it:
+        view = await it.process(Mode.SAFE)
+    assert view.run.state is RunState.COMPLETED
+    assert at.state.under == {"log.txt": 0, "report.json": 7}
+    assert at.state.errors == []
 
 
 async def test_the_same_failure_twice_spends_the_budget() -> None:

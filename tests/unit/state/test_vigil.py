@@ -14,6 +14,7 @@ from kernel.faults import Fault, Unavailable
 from services.state.adapters import SequencingLog, kept_over
 from services.state.domain.agent import Agent
 from services.state.domain.attention import AgentStuck, AgentUnstuck, AgentWaits, Waiting, WaitingKind
+from services.state.domain.errors import RecordError
 from services.state.domain.lock import AcquireLock, Advance, ForceReleaseLock, ReleaseLock
 from services.state.domain.packet import IssuePacket
 from services.state.domain.plain import iso
@@ -108,8 +109,15 @@ class Replica:
         at = self.clock.now()
         await self.does(Advance("sre-1", "task-1", "run-1", phase, "", token, 600, "service:x", at))
 
-    async def reports(self, action: str = "", result: str = "", waiting: Waiting | None = None) -> None:
-        said = Activity("sre-1", "task-1", "run-1", action, result, waiting)
+    async def reports(
+        self,
+        action: str = "",
+        result: str = "",
+        waiting: Waiting | None = None,
+        run_id: str = "run-1",
+        token: int = 0,
+    ) -> None:
+        said = Activity("sre-1", "task-1", run_id, action, result, waiting, token)
         await self._attention.report(said, self.cause())
         await self.follow()
 
@@ -240,11 +248,37 @@ async def test_taking_the_lock_again_ends_the_waiting(replica: Replica, clock: M
 
 
 async def test_another_run_does_not_end_the_waiting_of_this_one(replica: Replica, clock: Moved) -> None:
-    await (await replica.begin()).at_work()
+    token = await (await replica.begin()).at_work()
     await replica.reports(waiting=waiting(clock))
-    other = Activity("sre-1", "task-1", "run-2", "", "", None)
-    await replica._attention.report(other, replica.cause())
+    with pytest.raises(Fault) as caught:
+        await replica.reports(run_id="run-2")
+    assert caught.value.reason == "FENCING_TOKEN_STALE"
+    await replica.does(ReleaseLock("sre-1", "task-1", "run-1", token, "x", clock.now()))
+    await replica.reports(waiting=waiting(clock))
+    await replica.reports(run_id="run-2")
     assert replica.agent.waits is not None
+
+
+@pytest.mark.parametrize("shows_its_token", [True, False])
+async def test_a_run_that_lost_its_lock_hides_nothing_of_the_one_that_has_it(
+    replica: Replica, clock: Moved, store: Shared, shows_its_token: bool
+) -> None:
+    old = await (await replica.begin()).at_work()
+    clock.seconds = 600
+    await replica.does(AcquireLock("sre-1", "task-1", "run-2", 600, clock.now()))
+    for clock.seconds in range(600, 632):
+        with pytest.raises(Fault) as caught:
+            await replica.reports(
+                "read", f"page {clock.seconds}", waiting(clock), token=old if shows_its_token else 0
+            )
+        assert caught.value.reason == "FENCING_TOKEN_STALE"
+        await replica.does(
+            RecordError("sre-1", "task-1", "run-1", f"E{clock.seconds}", "", False, clock.now())
+        )
+        await replica.judges()
+    assert waits(replica) == ""
+    assert store.kept == {}, "no other process takes it for a sign of life either"
+    assert kind(replica) is Kind.NO_HEARTBEAT
 
 
 async def test_a_declared_poll_is_not_stuck_before_its_end_and_a_long_one_costs_few_events(

@@ -1221,6 +1221,7 @@ class ReportActivityRequest(_message.Message):
     ACTION_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
     WAITING_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     agent_id: _builtins.str
     task_id: _builtins.str
@@ -1228,6 +1229,8 @@ class ReportActivityRequest(_message.Message):
     action: _builtins.str
     """What was done and what came of it, as digests or short words: the same pair again and again is no progress."""
     result: _builtins.str
+    fencing_token: _builtins.int
+    """When given, it must be the agent's newest. Without it, while a run holds the lock, only that run is heard."""
     @_builtins.property
     def waiting(self) -> Global___Waiting:
         """Set when the agent waits; unset ends a waiting."""
@@ -1242,10 +1245,11 @@ class ReportActivityRequest(_message.Message):
         action: _builtins.str = ...,
         result: _builtins.str = ...,
         waiting: Global___Waiting | None = ...,
+        fencing_token: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "agent_id", b"agent_id", "request_id", b"request_id", "result", b"result", "run_id", b"run_id", "task_id", b"task_id", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "agent_id", b"agent_id", "fencing_token", b"fencing_token", "request_id", b"request_id", "result", b"result", "run_id", b"run_id", "task_id", b"task_id", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1374,6 +1378,7 @@ class RecordErrorRequest(_message.Message):
     ERROR_TYPE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     PROCEDURE_VIOLATION_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     agent_id: _builtins.str
     task_id: _builtins.str
@@ -1382,6 +1387,8 @@ class RecordErrorRequest(_message.Message):
     """The error's type, as a reason code."""
     message: _builtins.str
     procedure_violation: _builtins.bool
+    fencing_token: _builtins.int
+    """When given, it must be the agent's newest."""
     def __init__(
         self,
         *,
@@ -1392,10 +1399,11 @@ class RecordErrorRequest(_message.Message):
         error_type: _builtins.str = ...,
         message: _builtins.str = ...,
         procedure_violation: _builtins.bool = ...,
+        fencing_token: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "error_type", b"error_type", "message", b"message", "procedure_violation", b"procedure_violation", "request_id", b"request_id", "run_id", b"run_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "error_type", b"error_type", "fencing_token", b"fencing_token", "message", b"message", "procedure_violation", b"procedure_violation", "request_id", b"request_id", "run_id", b"run_id", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1478,6 +1486,8 @@ class PutArtifactRequest(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     task_id: _builtins.str
     run_id: _builtins.str
@@ -1487,6 +1497,10 @@ class PutArtifactRequest(_message.Message):
     """At most 32 MiB."""
     sha256: _builtins.str
     """If given, the content must have this hex SHA-256."""
+    agent_id: _builtins.str
+    """Whose lock `fencing_token` is of."""
+    fencing_token: _builtins.int
+    """When given, the agent's lock must still have it."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -1500,10 +1514,12 @@ class PutArtifactRequest(_message.Message):
         content: _builtins.bytes = ...,
         sha256: _builtins.str = ...,
         labels: _abc.Iterable[_builtins.str] | None = ...,
+        agent_id: _builtins.str = ...,
+        fencing_token: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "labels", b"labels", "media_type", b"media_type", "name", b"name", "request_id", b"request_id", "run_id", b"run_id", "sha256", b"sha256", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "content", b"content", "fencing_token", b"fencing_token", "labels", b"labels", "media_type", b"media_type", "name", b"name", "request_id", b"request_id", "run_id", b"run_id", "sha256", b"sha256", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

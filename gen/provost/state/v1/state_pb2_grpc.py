@@ -269,7 +269,7 @@ class StateServiceServicer:
 
     def ReportActivity(self, request, context):
         """Says what an agent did and what came of it, or that it waits and for what: what stuck detection judges by.
-        Changes state only when the judgement changes; safe to retry.
+        Changes state only when the judgement changes; safe to retry. Reasons: AGENT_STATE_UNKNOWN, FENCING_TOKEN_STALE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -290,7 +290,7 @@ class StateServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RecordError(self, request, context):
-        """Counts an error or a procedure violation. Changes state; safe to retry.
+        """Counts an error or a procedure violation. Changes state; safe to retry. Reasons: FENCING_TOKEN_STALE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -305,7 +305,7 @@ class StateServiceServicer:
 
     def PutArtifact(self, request, context):
         """Stores content under its hash. Changes state; safe to retry.
-        Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL, LABEL_UNKNOWN.
+        Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

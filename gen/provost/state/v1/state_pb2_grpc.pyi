@@ -60,19 +60,19 @@ class StateServiceStub:
     """Lists the locks that are held, and who waits for each."""
     ReportActivity: _grpc.UnaryUnaryMultiCallable[_state_pb2.ReportActivityRequest, _state_pb2.ReportActivityResponse]
     """Says what an agent did and what came of it, or that it waits and for what: what stuck detection judges by.
-    Changes state only when the judgement changes; safe to retry.
+    Changes state only when the judgement changes; safe to retry. Reasons: AGENT_STATE_UNKNOWN, FENCING_TOKEN_STALE.
     """
     ListStuckAgents: _grpc.UnaryUnaryMultiCallable[_state_pb2.ListStuckAgentsRequest, _state_pb2.ListStuckAgentsResponse]
     """Lists the agents that are stuck, and why."""
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_state_pb2.HeartbeatRequest, _state_pb2.HeartbeatResponse]
     """Says that an agent is alive. Kept in the store alone, with a TTL."""
     RecordError: _grpc.UnaryUnaryMultiCallable[_state_pb2.RecordErrorRequest, _state_pb2.RecordErrorResponse]
-    """Counts an error or a procedure violation. Changes state; safe to retry."""
+    """Counts an error or a procedure violation. Changes state; safe to retry. Reasons: FENCING_TOKEN_STALE."""
     GetAgentState: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetAgentStateRequest, _state_pb2.GetAgentStateResponse]
     """Reads an agent as it is now. Reasons: AGENT_STATE_UNKNOWN."""
     PutArtifact: _grpc.UnaryUnaryMultiCallable[_state_pb2.PutArtifactRequest, _state_pb2.PutArtifactResponse]
     """Stores content under its hash. Changes state; safe to retry.
-    Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL, LABEL_UNKNOWN.
+    Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
     """
     GetArtifact: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetArtifactRequest, _state_pb2.GetArtifactResponse]
     """Reads content by hash. Reasons: ARTIFACT_UNKNOWN."""
@@ -155,19 +155,19 @@ class StateServiceAsyncStub(StateServiceStub):
     """Lists the locks that are held, and who waits for each."""
     ReportActivity: _aio.UnaryUnaryMultiCallable[_state_pb2.ReportActivityRequest, _state_pb2.ReportActivityResponse]  # type: ignore[assignment]
     """Says what an agent did and what came of it, or that it waits and for what: what stuck detection judges by.
-    Changes state only when the judgement changes; safe to retry.
+    Changes state only when the judgement changes; safe to retry. Reasons: AGENT_STATE_UNKNOWN, FENCING_TOKEN_STALE.
     """
     ListStuckAgents: _aio.UnaryUnaryMultiCallable[_state_pb2.ListStuckAgentsRequest, _state_pb2.ListStuckAgentsResponse]  # type: ignore[assignment]
     """Lists the agents that are stuck, and why."""
     Heartbeat: _aio.UnaryUnaryMultiCallable[_state_pb2.HeartbeatRequest, _state_pb2.HeartbeatResponse]  # type: ignore[assignment]
     """Says that an agent is alive. Kept in the store alone, with a TTL."""
     RecordError: _aio.UnaryUnaryMultiCallable[_state_pb2.RecordErrorRequest, _state_pb2.RecordErrorResponse]  # type: ignore[assignment]
-    """Counts an error or a procedure violation. Changes state; safe to retry."""
+    """Counts an error or a procedure violation. Changes state; safe to retry. Reasons: FENCING_TOKEN_STALE."""
     GetAgentState: _aio.UnaryUnaryMultiCallable[_state_pb2.GetAgentStateRequest, _state_pb2.GetAgentStateResponse]  # type: ignore[assignment]
     """Reads an agent as it is now. Reasons: AGENT_STATE_UNKNOWN."""
     PutArtifact: _aio.UnaryUnaryMultiCallable[_state_pb2.PutArtifactRequest, _state_pb2.PutArtifactResponse]  # type: ignore[assignment]
     """Stores content under its hash. Changes state; safe to retry.
-    Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL, LABEL_UNKNOWN.
+    Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
     """
     GetArtifact: _aio.UnaryUnaryMultiCallable[_state_pb2.GetArtifactRequest, _state_pb2.GetArtifactResponse]  # type: ignore[assignment]
     """Reads content by hash. Reasons: ARTIFACT_UNKNOWN."""
@@ -301,7 +301,7 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.ReportActivityResponse, _abc.Awaitable[_state_pb2.ReportActivityResponse]]:
         """Says what an agent did and what came of it, or that it waits and for what: what stuck detection judges by.
-        Changes state only when the judgement changes; safe to retry.
+        Changes state only when the judgement changes; safe to retry. Reasons: AGENT_STATE_UNKNOWN, FENCING_TOKEN_STALE.
         """
 
     @_abc_1.abstractmethod
@@ -326,7 +326,7 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _state_pb2.RecordErrorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.RecordErrorResponse, _abc.Awaitable[_state_pb2.RecordErrorResponse]]:
-        """Counts an error or a procedure violation. Changes state; safe to retry."""
+        """Counts an error or a procedure violation. Changes state; safe to retry. Reasons: FENCING_TOKEN_STALE."""
 
     @_abc_1.abstractmethod
     def GetAgentState(
@@ -343,7 +343,7 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.PutArtifactResponse, _abc.Awaitable[_state_pb2.PutArtifactResponse]]:
         """Stores content under its hash. Changes state; safe to retry.
-        Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL, LABEL_UNKNOWN.
+        Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
         """
 
     @_abc_1.abstractmethod
