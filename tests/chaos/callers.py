@@ -29,6 +29,8 @@ class Callers:
     """Before each request id, so that one caller's requests are not another's."""
     acknowledged: dict[str, int] = field(default_factory=dict)
     longest_gap_seconds: float = 0.0
+    longest_wait_seconds: float = 0.0
+    """Of one caller for one run, however often it had to ask."""
     unexpected: list[str] = field(default_factory=list)
     """Answers that no caller should get, whatever happens."""
     cut_off: list[str] = field(default_factory=list)
@@ -40,7 +42,7 @@ class Callers:
         self._numbers = itertools.count()
         self._done = asyncio.Event()
         self._news = asyncio.Event()
-        self._last_answer = time.monotonic()
+        self.last_answer = time.monotonic()
 
     async def ask(self) -> None:
         """Until told to finish; then every run that was begun is seen to its end."""
@@ -63,8 +65,9 @@ class Callers:
 
     async def _one_after_the_other(self, client: httpx.AsyncClient) -> None:
         while not self._done.is_set():
-            n = next(self._numbers)
+            n, begun = next(self._numbers), time.monotonic()
             await (self._process(client, n) if n % 2 else self._start(client, n))
+            self.longest_wait_seconds = max(self.longest_wait_seconds, time.monotonic() - begun)
 
     async def _process(self, client: httpx.AsyncClient, n: int) -> None:
         body = {
@@ -111,8 +114,8 @@ class Callers:
 
     def _acknowledge(self, run: dict[str, object]) -> None:
         now = time.monotonic()
-        self.longest_gap_seconds = max(self.longest_gap_seconds, now - self._last_answer)
-        self._last_answer = now
+        self.longest_gap_seconds = max(self.longest_gap_seconds, now - self.last_answer)
+        self.last_answer = now
         if run["state"] != "COMPLETED":
             self.unexpected.append(f"run {run['run_id']} is {run['state']}: {run['outcome']}")
         self.acknowledged[str(run["run_id"])] = int(str(run["sequence"]))

@@ -14,12 +14,29 @@ from tests.conformance import given
 from tests.e2e.embedded.embedded import REPOSITORY, Embedded
 from tests.fakes.doors import ADMIN
 from tests.integration.log.conftest import Log, events, log, nats_server, valkey_server
+from tests.system.cluster.figures import Figures
 
 __all__ = ["events", "log", "nats_server", "valkey_server"]
 
 SOURCE = Path(__file__).with_name("tlog_client") / "main.go"
 
+FIGURES = pytest.StashKey[Figures]()
+
 Reading = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def figures(pytestconfig: pytest.Config) -> Figures:
+    """Where the cluster's test puts what it measures."""
+    return pytestconfig.stash.setdefault(FIGURES, Figures())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    measured = config.stash.get(FIGURES, None)
+    if measured is not None:
+        terminalreporter.section("the cluster, measured")
+        terminalreporter.write_line(measured.table())
+        measured.write()
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,9 @@ from typing import Self
 
 from packaging.markers import Marker, default_environment
 
-from tests.system.cluster.engine import Engine
+from tests.system.cluster.engine import KEPT, Engine
 from tests.unit.house.skeleton import REPOSITORY
 
-KEPT = Path.home() / ".cache" / "provost-tests"
 STAND_INS = Path(__file__).parents[1] / "images"
 OTHERS = re.compile(r"^\s+image: ((?!\$)\S+)$", re.MULTILINE)
 OPTIONAL = ("dragonfly", "otel")

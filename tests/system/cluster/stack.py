@@ -7,9 +7,11 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 from tests.system.cluster.engine import Engine
@@ -19,6 +21,9 @@ COMPOSE = REPOSITORY / ".venv-system" / "compose" / "docker-compose"
 FILE = REPOSITORY / "deploy" / "compose.yaml"
 SCALED = {"policy": 3, "state": 2, "ledger": 2, "orchestrator": 3, "gateway": 2}
 UP_SECONDS = 60.0
+WELL = ("healthy", "running")
+LOCKS = 0x70726F76
+"""The first half of the number of a ledger's lock (`services.ledger.adapters.postgres.writer`)."""
 
 
 class Stack:
@@ -57,9 +62,22 @@ class Stack:
         assert found is not None
         return found[0]
 
-    def containers(self, service: str) -> list[str]:
-        """The ids of a service's containers that run."""
-        return self.compose("ps", "--quiet", service).split()
+    def names(self) -> dict[str, str]:
+        """The containers that run, replicas in their order: id → service and number, as `policy 2`."""
+        label = "com.docker.compose"
+        labels = (f'{{{{.Label "{label}.{each}"}}}}' for each in ("service", "container-number"))
+        form, ours = "\t".join(("{{.ID}}", *labels)), f"label={label}.project={self.project}"
+        lines = self.engine.run("ps", "--no-trunc", "--filter", ours, "--format", form).splitlines()
+        found = [
+            (service, int(number), each) for each, service, number in (line.split("\t") for line in lines)
+        ]
+        return {each: f"{service} {number}" for service, number, each in sorted(found)}
+
+    def containers(self, *services: str) -> list[str]:
+        """The ids of those of these services, or of all."""
+        return [
+            each for each, name in self.names().items() if not services or name.rpartition(" ")[0] in services
+        ]
 
     def addresses(self, service: str, port: int) -> list[tuple[str, int]]:
         """Where its containers are."""
@@ -68,13 +86,26 @@ class Stack:
         return [(address, port) for address in every if address]
 
     def kill(self, container: str) -> None:
-        """kill -9, from outside: the engine takes it for a crash, and starts it again."""
+        """kill -9, from outside: the engine takes it for a crash, and has started it again when this is over."""
         (found,) = self.engine.inspect([container])
         os.kill(found["State"]["Pid"], signal.SIGKILL)
+        self._until(
+            lambda: self._started(container) != found["State"]["StartedAt"], f"{container} stays dead", 30
+        )
+
+    def restart(self, *containers: str) -> None:
+        """All of these at once, each told to stop first; they are started when this is over."""
+        with ThreadPoolExecutor(len(containers)) as hands:
+            list(hands.map(lambda each: self.engine.run("restart", "--time", "20", each), containers))
+
+    def _started(self, container: str) -> str:
+        (found,) = self.engine.inspect([container])
+        return str(found["State"]["StartedAt"] if found["State"]["Running"] else found["State"]["Status"])
 
     def health(self, container: str) -> str:
+        """As the engine says: `healthy` or not; what has no health check, whether it runs."""
         (found,) = self.engine.inspect([container])
-        return str(found["State"].get("Health", {}).get("Status", found["State"]["Status"]))
+        return _health(found)
 
     def why(self, container: str) -> str:
         """What its last health check said."""
@@ -82,19 +113,32 @@ class Stack:
         log = found["State"].get("Health", {}).get("Log") or [{"Output": ""}]
         return str(log[-1]["Output"]).strip()
 
-    def until_healthy(self, *services: str, seconds: float = 60.0) -> None:
-        until = time.monotonic() + seconds
-        while True:
-            ill = [
-                each for name in services for each in self.containers(name) if self.health(each) != "healthy"
-            ]
-            if not ill:
-                return
-            if time.monotonic() > until:
+    def until_ill(self, containers: Sequence[str], seconds: float = 60.0) -> float:
+        """Wait until the engine takes each of them for ill; seconds it took."""
+        return self._until(
+            lambda: all(_health(each) == "unhealthy" for each in self.engine.inspect(containers)),
+            "they say that they are well",
+            seconds,
+        )
+
+    def until_healthy(self, containers: Sequence[str], seconds: float = 60.0) -> float:
+        """Wait until each of them is; seconds it took."""
+        begun = time.monotonic()
+        while ill := [each["Id"] for each in self.engine.inspect(containers) if _health(each) not in WELL]:
+            if time.monotonic() - begun > seconds:
                 said = "; ".join(f"{self.health(each)}: {self.why(each)}" for each in ill)
                 logs = "\n".join(self.engine.tried("logs", "--tail", "20", each).stdout for each in ill)
                 raise AssertionError(f"not healthy within {seconds} s: {said}\n{logs}")
-            time.sleep(0.25)
+            time.sleep(0.1)
+        return time.monotonic() - begun
+
+    @staticmethod
+    def _until(fact: Callable[[], bool], otherwise: str, seconds: float) -> float:
+        begun = time.monotonic()
+        while not fact():
+            assert time.monotonic() - begun < seconds, f"after {seconds} s: {otherwise}"
+            time.sleep(0.1)
+        return time.monotonic() - begun
 
     @contextmanager
     def cut_off(self, container: str) -> Iterator[None]:
@@ -110,15 +154,38 @@ class Stack:
 
     def nats_leader(self) -> str:
         """The node that leads the event log's stream."""
+        return self._of_the_log(r'"leader": "(nats-\d)"')
+
+    def last_sequence(self) -> int:
+        """Of the event log."""
+        return int(self._of_the_log(r'"last_seq": (\d+)'))
+
+    def _of_the_log(self, pattern: str) -> str:
         for name in ("nats-1", "nats-2", "nats-3"):
             for host, port in self.addresses(name, 8222):
                 with suppress(OSError), urlopen(f"http://{host}:{port}/jsz?streams=1", timeout=5) as answer:
-                    found = re.search(
-                        r'"name": "EVENTS".*?"leader": "(nats-\d)"', answer.read().decode(), re.DOTALL
-                    )
+                    found = re.search(rf'"name": "EVENTS".*?{pattern}', answer.read().decode(), re.DOTALL)
                     if found:
                         return found[1]
-        raise AssertionError("no node says who leads")
+        raise AssertionError("no node tells of the log")
+
+    def active_ledger(self) -> str:
+        """The ledger that writes: whoever holds the lock in PostgreSQL, by its address."""
+        (database,) = self.containers("postgres")
+        query = (
+            "SELECT host(client_addr) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+            f"WHERE locktype = 'advisory' AND granted AND classid = {LOCKS} AND client_addr IS NOT NULL"
+        )
+        psql = 'PGPASSWORD="$(cat /run/secrets/postgres_password)" psql -h 127.0.0.1 -U postgres -d provost'
+        ask = f'{psql} -Atc "{query}"'
+        writers = set(self.engine.run("exec", database, "sh", "-c", ask).split())
+        found = [
+            each["Id"]
+            for each in self.engine.inspect(self.containers("ledger"))
+            if writers & {net["IPAddress"] for net in each["NetworkSettings"]["Networks"].values()}
+        ]
+        assert len(found) == 1, f"{len(found)} ledgers hold the lock: {writers}"
+        return str(found[0])
 
     def nats(self) -> tuple[str, ssl.SSLContext]:
         """Where the log is, and how an operator reads all of it from this machine."""
@@ -145,3 +212,10 @@ class Stack:
         if done.returncode:
             raise RuntimeError(f"provost {' '.join(arguments)}: {done.stdout}{done.stderr}")
         return done.stdout
+
+
+def _health(found: Mapping[str, Any]) -> str:
+    state = found["State"]
+    if not state["Running"]:
+        return str(state["Status"])
+    return str(state.get("Health", {}).get("Status", state["Status"]))
