@@ -1,8 +1,8 @@
 """What more machines would carry, on paper: from what a call costs each service here, with one replica and with more.
 
 A call costs a service that is scaled `shared` (done by one of the replicas) and `each` (done by every replica: all
-follow the log). A part of which there is one, or of which one works, is at its end when its calls fill one core. Nothing runs
-hotter than `BUSY`; a replica, like a process of Python, is one core at most.
+follow the log). A part of which there is one, or of which one works, is at its end when its calls fill one core.
+Nothing runs hotter than `BUSY`; a replica, like a process of Python, is one core at most.
 """
 
 import math

@@ -135,8 +135,9 @@ def test_without_two_of_three_nats_nodes_nothing_is_written_and_readiness_says_s
     stack: Stack, load: Load, figures: Figures
 ) -> None:
     gone = stack.containers("nats-1", "nats-2")
-    services = stack.containers("policy", "state", "orchestrator")
+    services = stack.containers("policy", "state", "ledger")
     host, port = stack.addresses("gateway", 5000)[0]
+    gateway, key = f"http://{host}:{port}", {"X-API-Key": stack.key("operator")}
     body = {"log": LOG, "mode": "safe", "request_id": "without-quorum"}
     figure = figures.about("two of three NATS nodes gone, and back")
     with load.through(figure):
@@ -146,12 +147,11 @@ def test_without_two_of_three_nats_nodes_nothing_is_written_and_readiness_says_s
             said = {stack.why(each) for each in services}
             assert any("not serving: " in each for each in said), said
             answered = len(load.callers.acknowledged)
-            answer = httpx.post(
-                f"http://{host}:{port}/api/process_log",
-                json=body,
-                headers={"X-API-Key": stack.key("operator")},
-                timeout=30,
-            )
+            told = httpx.get(f"{gateway}/api/health", timeout=30)
+            assert told.status_code == 503, told.text
+            ill = {each["name"] for each in told.json()["components"] if not each["healthy"]}
+            assert {"nats", "policy", "state"} <= ill, told.text
+            answer = httpx.post(f"{gateway}/api/process_log", json=body, headers=key, timeout=30)
             assert answer.status_code in {502, 503, 504}, answer.text
             assert len(load.callers.acknowledged) == answered, (
                 "a run was acknowledged that nobody could write"

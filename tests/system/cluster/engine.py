@@ -43,8 +43,8 @@ class Engine:
             return engine
         _may_start()
         KEPT.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix="provost-docker-"))
         with _alone() as held:
+            place = Path(tempfile.mkdtemp(prefix="provost-docker-"))
             engine = cls(f"unix://{place}/docker.sock", _dockerd(place, held), place)
         try:
             engine._answers()

@@ -1,17 +1,22 @@
 """What people put in front of the gateways: one address that passes connections on to those that are there."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 
 
+FRESH_SECONDS = 2.0
+
+
 class Front:
-    """Listens on a port of the system's choosing; `where` names what it passes on to, asked anew when one is gone."""
+    """Listens on a port of the system's choosing; `where` names what it passes on to, asked anew every now and then."""
 
     def __init__(self, where: Callable[[], list[tuple[str, int]]]) -> None:
         self._where = where
         self._known: list[tuple[str, int]] = []
+        self._asked = 0.0
         self._turn = count()
         self._server: asyncio.Server | None = None
         self.url = ""
@@ -34,8 +39,8 @@ class Front:
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         for fresh in (False, True):
-            if fresh or not self._known:
-                self._known = await asyncio.to_thread(self._where)
+            if fresh or time.monotonic() - self._asked > FRESH_SECONDS:
+                self._known, self._asked = await asyncio.to_thread(self._where), time.monotonic()
             start = next(self._turn)
             for n in range(len(self._known)):
                 host, port = self._known[(start + n) % len(self._known)]
