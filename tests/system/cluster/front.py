@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 
-
 FRESH_SECONDS = 2.0
 
 
