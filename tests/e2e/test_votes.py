@@ -1,7 +1,6 @@
 """Two of three people, through every front: an assisted run waits for them, and what it came to moves its agent."""
 
 import asyncio
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -61,17 +60,22 @@ def begun(api: httpx.Client, agent: str) -> tuple[str, str]:
     return run_id, waiting_for(api, run_id)
 
 
-def rows(api: httpx.Client, path: str, **wanted: str) -> list[dict[str, Any]]:
-    """What the ledger has, once there is some."""
-    end = time.monotonic() + 20
-    while not (found := api.get(path, params=wanted).json()["items"]):
-        assert time.monotonic() < end, f"{path} stays empty for {wanted}"
-        time.sleep(0.1)
-    return list(found)
+def rows(
+    running: Embedded, api: httpx.Client, path: str, at_least: int = 1, **wanted: str
+) -> list[dict[str, Any]]:
+    """What the ledger has, once there is as much."""
+    found: list[dict[str, Any]] = []
+
+    def there() -> bool:
+        found[:] = api.get(path, params=wanted).json()["items"]
+        return len(found) >= at_least
+
+    running.until(there, f"{at_least} at {path} for {wanted}")
+    return found
 
 
 def test_two_of_three_say_yes_and_the_outcome_moves_the_agent(
-    operator: httpx.Client, people: list[httpx.Client]
+    running: Embedded, operator: httpx.Client, people: list[httpx.Client]
 ) -> None:
     run_id, approval_id = begun(operator, "sre-2")
     ann, bob, cec = people
@@ -89,16 +93,13 @@ def test_two_of_three_say_yes_and_the_outcome_moves_the_agent(
     run = until_over(operator, run_id)
     assert [effect["state"] for effect in run["outcome"]["effects"]] == ["SUCCEEDED"]
     assert cec.post(path, json={"vote": "reject"}).status_code == 409
-    end = time.monotonic() + 20
-    while len(moved := rows(operator, "/api/promotions", agent_id="sre-2")) < 2:
-        assert time.monotonic() < end, moved
-        time.sleep(0.1)
+    moved = rows(running, operator, "/api/promotions", 2, agent_id="sre-2")
     assert (moved[0]["from_tier"], moved[0]["to_tier"]) == ("T1_OPERATOR", "T2_BUILDER")
     assert moved[0]["reason"].startswith("promotion.proved (policy two-of-three): 1 verified")
 
 
 def test_changes_that_are_asked_for_are_told_to_who_started_the_run(
-    operator: httpx.Client, people: list[httpx.Client]
+    running: Embedded, operator: httpx.Client, people: list[httpx.Client]
 ) -> None:
     run_id, approval_id = begun(operator, "sre-3")
     wish = {"vote": "request_changes", "comment": "look at the disk first"}
@@ -107,7 +108,7 @@ def test_changes_that_are_asked_for_are_told_to_who_started_the_run(
     assert (run["state"], run["outcome"]["effects"]) == ("COMPLETED", [])
     assert "sent back for changes" in run["outcome"]["summary"]
     assert "look at the disk first" in run["outcome"]["summary"]
-    (kept,) = rows(operator, "/api/approval_records", run_id=run_id, state="CHANGES_REQUESTED")
+    (kept,) = rows(running, operator, "/api/approval_records", run_id=run_id, state="CHANGES_REQUESTED")
     assert kept["comment"] == "look at the disk first"
 
 
@@ -118,7 +119,7 @@ def test_fault_25_who_started_a_run_cannot_approve_it_and_the_try_is_in_the_ledg
         run_id, approval_id = begun(admin, "sre-4")
         own = admin.post(f"/api/approvals/{approval_id}", json={"vote": "approve"})
         assert (own.status_code, own.json()["reason"]) == (403, "SELF_APPROVAL")
-        (kept,) = rows(admin, "/api/agent_actions", run_id=run_id, action="approval.answer")
+        (kept,) = rows(running, admin, "/api/agent_actions", run_id=run_id, action="approval.answer")
         assert (kept["decision"], kept["reason"], kept["rule"]) == ("DENY", "SELF_APPROVAL", "approval.voter")
         people[2].post(f"/api/approvals/{approval_id}", json={"vote": "reject"})
         assert until_over(admin, run_id)["outcome"]["effects"] == []

@@ -225,7 +225,8 @@ class CheckpointUnknown(NotFound):
 
 class TaskUnknown(NotFound):
     def __init__(self, task_id: str) -> None:
-        super().__init__("TASK_UNKNOWN", f"nothing is known of task {task_id}", task_id=task_id)
+        text = f"nothing is known of task {task_id}: see `provost tasks` for those that there are"
+        super().__init__("TASK_UNKNOWN", text, task_id=task_id)
 
 
 class CursorInvalid(Invalid):

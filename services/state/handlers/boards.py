@@ -38,12 +38,14 @@ class Boards:
         Raises:
             EntryChanged, EntryTooLarge, BoardFull, LabelUnknown, RecipientUnknown, Invalid: nothing was written.
             FencingTokenStale: nothing was written but this (recorded).
+            TaskUnknown: a person named a task in which nothing ever happened.
             AgentIsRevoked.
         """
         require_token(command.task_id, "task_id")
         if person:
             if fencing_token:
                 raise FieldInvalid("fencing_token", "must be 0: a person holds no lock")
+            await self._working.require_task(command.task_id, cause)
             return await self._put(command, fencing_token, person, cause)
         with self._writing.by(cause.tenant, command.author):
             return await self._put(command, fencing_token, person, cause)

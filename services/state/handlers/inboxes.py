@@ -40,10 +40,12 @@ class Inboxes:
         Raises:
             RecipientUnknown, MessageTooLarge, InboxFull, LabelUnknown, AgentIsRevoked, Invalid: nothing was sent.
             FencingTokenStale: nothing was sent, and this was recorded.
+            TaskUnknown: a person named a task in which nothing ever happened.
         """
         if person:
             if fencing_token:
                 raise FieldInvalid("fencing_token", "must be 0: a person holds no lock")
+            await self._working.require_task(require_token(command.task_id, "task_id"), cause)
             return await self._send(command, person, cause)
         with self._writing.by(cause.tenant, command.from_agent_id):
             shown = ShowToken(command.from_agent_id, command.task_id, fencing_token, cause.actor, cause.at)

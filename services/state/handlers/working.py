@@ -6,7 +6,7 @@ from typing import Protocol
 from kernel.events import Cause, derived_id, require_token
 from kernel.ports import Following
 from services.state.domain.bounds import require_agent_id
-from services.state.domain.faults import AgentStateUnknown
+from services.state.domain.faults import AgentStateUnknown, TaskUnknown
 from services.state.domain.labels import Labelling, LabelRun
 from services.state.domain.lock import ShowToken
 from services.state.domain.view import View
@@ -66,6 +66,16 @@ class Working:
     def everybody(self, tenant: str, task_id: str) -> frozenset[str]:
         """Who works on the task, as it is now."""
         return self.crew(tenant, task_id, *(agent_id for agent_id, _ in self._agents.all(tenant)))
+
+    async def require_task(self, task_id: str, cause: Cause) -> None:
+        """Raises TaskUnknown when nothing ever happened in it: whoever types its name may have mistyped it.
+
+        Raises Unavailable when it cannot be known.
+        """
+        if self._view.recent.touched(cause.tenant, task_id) is None:
+            await self._following.reached(await self._recall.last_sequence())  # it may have begun just now
+            if self._view.recent.touched(cause.tenant, task_id) is None:
+                raise TaskUnknown(task_id)
 
     async def require_lock(self, command: ShowToken, cause: Cause) -> None:
         """Raises FencingTokenStale (recorded) unless the token is the newest; 0 is no token, and asks nothing.

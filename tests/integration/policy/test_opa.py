@@ -12,6 +12,7 @@ import pytest
 from chassis.eventlog.wire import Connection
 from provost.policy.v1 import policy_pb2 as pb
 from tests.fakes.nats_server import NatsServer
+from tests.fakes.wait import until
 from tests.integration.policy.conftest import PolicyProcess, serving
 from tests.integration.policy.test_crash import Caller, ask, put_packet
 
@@ -91,9 +92,11 @@ async def test_an_opa_server_is_asked_and_its_silence_is_a_no(
             assert (asked.verdict, asked.rule) == (pb.VERDICT_NEEDS_APPROVAL, "opa.opa")
             assert allowed.verdict == pb.VERDICT_ALLOW
             Handler.gone.set()
-            async with asyncio.timeout(20):
-                while await asyncio.to_thread(serving, policy.port):
-                    await asyncio.sleep(0.1)
+
+            async def silenced() -> bool:
+                return not await asyncio.to_thread(serving, policy.port)
+
+            await until(silenced, "it serves without its OPA")
             silent = await authorized(caller, "db-3", "r4")
             assert (silent.verdict, silent.reason) == (pb.VERDICT_DENY, "OPA_UNREACHABLE")
     finally:

@@ -80,12 +80,13 @@ async def send(
     request_id: str = "",
     from_agent_id: str = "sre-1",
     actor: str = "service:orchestrator",
+    task: str = "task-1",
     **fields: Any,
 ) -> pb.SendMessageResponse:
     """From an agent to all, or from the person that `actor` is."""
     request = pb.SendMessageRequest(
         request_id=request_id,
-        task_id="task-1",
+        task_id=task,
         from_agent_id=from_agent_id,
         type="STATUS",
         body=json.dumps(text),

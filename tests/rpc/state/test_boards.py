@@ -179,6 +179,7 @@ async def test_a_replica_that_is_behind_lets_nobody_write_with_a_token_that_was_
 
 
 async def test_a_person_writes_in_its_own_name_and_nobody_else_may(state: Running) -> None:
+    await issue(state)
     entry = (await put_entry(state, "objective", '"find it"', actor="key:boss")).entry
     assert entry.author == "key-boss"
     with pytest.raises(Invalid):
@@ -260,6 +261,7 @@ async def test_many_writers_in_two_processes_lose_no_update(
 
 
 async def test_each_tenant_has_its_own_board(state: Running) -> None:
+    await issue(state)
     await issue(state, tenant="acme")
     await put_entry(state, "analysis", '"ours"', actor="key:boss")
     await put_entry(state, "analysis", '"theirs"', actor="key:boss", tenant="acme")
@@ -273,6 +275,7 @@ async def test_each_tenant_has_its_own_board(state: Running) -> None:
 
 async def test_a_full_board_says_so(state: Running) -> None:
     large = '"' + "x" * (MAX_VALUE_BYTES - 2) + '"'
+    await issue(state)
     for n in range(64):
         await put_entry(state, f"k{n}", large, actor="key:boss")
     with pytest.raises(Exhausted) as caught:
@@ -282,6 +285,7 @@ async def test_a_full_board_says_so(state: Running) -> None:
 
 
 async def test_a_board_is_in_memory_once(state: Running) -> None:
+    await issue(state)
     for n in range(3):
         await put_entry(state, f"k{n}", '"a long text"', actor="key:boss")
     key = ("default", "task-1")

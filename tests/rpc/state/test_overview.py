@@ -1,5 +1,7 @@
 """Tasks as they are, put together from everything that is kept of them."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from chassis.rpc import client
@@ -52,6 +54,7 @@ async def test_a_task_is_shown_with_everything_of_it(state: Running) -> None:
 
 
 async def test_what_is_too_long_is_cut_and_said_to_be(state: Running) -> None:
+    await issue(state)
     for n in range(101):
         await put_entry(state, f"k{n}", "1", actor="key:boss")
     found = await shown(state)
@@ -61,7 +64,8 @@ async def test_what_is_too_long_is_cut_and_said_to_be(state: Running) -> None:
 async def test_tasks_are_listed_last_changed_first(state: Running) -> None:
     assert await listed(state) == []
     for n in range(5):
-        await put_entry(state, "k", "1", actor="key:boss", task_id=f"task-{n}")
+        await issue(state, f"task-{n}")
+    await issue(state, "theirs", tenant="acme")
     await put_entry(state, "k", "1", actor="key:boss", tenant="acme", task_id="theirs")
     await put_entry(state, "k", "2", actor="key:boss", task_id="task-2")
     expected = ["task-2", "task-4", "task-3", "task-1", "task-0"]
@@ -79,8 +83,26 @@ async def test_a_task_is_known_as_soon_as_its_first_packet_is_answered(state: Ru
 
 
 async def test_a_task_that_nobody_has_heard_of_is_unknown(state: Running) -> None:
-    await put_entry(state, "k", "1", actor="key:boss")
+    await issue(state)
     for task_id, tenant in (("task-2", "default"), ("task-1", "acme")):
         with pytest.raises(NotFound) as caught:
             await shown(state, task_id, tenant)
         assert caught.value.reason == "TASK_UNKNOWN"
+
+
+async def test_a_person_that_mistypes_a_task_makes_none(state: Running) -> None:
+    await issue(state)
+    before = await state.log.last_sequence()
+    mistyped: tuple[Callable[[], Awaitable[object]], ...] = (
+        lambda: put_entry(state, "k", "1", actor="key:boss", task_id="task-l"),
+        lambda: send(state, "listen", from_agent_id="", actor="key:boss", task="task-l"),
+        lambda: send(state, "listen", from_agent_id="", actor="key:boss", task="task-l", to_agent_id="sre-1"),
+    )
+    for write in mistyped:
+        with pytest.raises(NotFound) as caught:
+            await write()
+        assert caught.value.reason == "TASK_UNKNOWN"
+        assert "`provost tasks`" in caught.value.text
+    assert await listed(state) == ["task-1"]
+    assert await state.log.last_sequence() == before
+    await put_entry(state, "k", "1", actor="key:boss")

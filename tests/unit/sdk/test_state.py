@@ -74,7 +74,10 @@ TASK = pb.GetTaskResponse(
     unread_messages=[MESSAGE],
     artifacts=[pb.Artifact(sha256="ab" * 32, name="report.json", size_bytes=12)],
     handoff=pb.Handoff(
-        previous_agent_id="sre-0", blocking_issue=EVIL, required_next_actions=["look at \x1b]0;x"]
+        previous_agent_id="sre-0",
+        revocation_reason=pb.RevocationReason(type="operator", details="taken away\x1b[2J"),
+        blocking_issue=EVIL,
+        required_next_actions=["look at \x1b]0;x"],
     ),
     incomplete=True,
 )
@@ -94,6 +97,7 @@ def test_a_task_is_seen_as_it_is(provost: type[FakeProvost]) -> None:
         "all (sre-2)",
         "report.json",
         "Handoff from sre-0",
+        r"why: operator: taken away\x1b[2J",
         "There is more than is shown",
     ):
         assert words in told, (words, told)

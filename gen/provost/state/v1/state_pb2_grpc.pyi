@@ -81,7 +81,7 @@ class StateServiceStub:
     PutEntry: _grpc.UnaryUnaryMultiCallable[_state_pb2.PutEntryRequest, _state_pb2.PutEntryResponse]
     """Writes one entry of a task's blackboard, if it still has the version that is expected. Changes state; safe to retry.
     An empty value takes the entry off. The author works on the task; a person writes without one, in its own name.
-    Reasons: ENTRY_CHANGED, ENTRY_TOO_LARGE, ENTRY_UNKNOWN, BOARD_FULL, RECIPIENT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
+    Reasons: TASK_UNKNOWN, ENTRY_CHANGED, ENTRY_TOO_LARGE, ENTRY_UNKNOWN, BOARD_FULL, RECIPIENT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
     """
     GetEntry: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetEntryRequest, _state_pb2.GetEntryResponse]
     """Reads one entry. Reasons: ENTRY_UNKNOWN."""
@@ -89,7 +89,7 @@ class StateServiceStub:
     """Lists a board's entries, by section and key."""
     SendMessage: _grpc.UnaryUnaryMultiCallable[_state_pb2.SendMessageRequest, _state_pb2.SendMessageResponse]
     """Sends a message to one agent of a task or to all. Kept until acknowledged; order is kept per sender.
-    Changes state; safe to retry. Reasons: RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN.
+    Changes state; safe to retry. Reasons: TASK_UNKNOWN, RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN.
     """
     ListMessages: _grpc.UnaryUnaryMultiCallable[_state_pb2.ListMessagesRequest, _state_pb2.ListMessagesResponse]
     """Lists the messages to an agent, oldest first, by default those not acknowledged yet."""
@@ -176,7 +176,7 @@ class StateServiceAsyncStub(StateServiceStub):
     PutEntry: _aio.UnaryUnaryMultiCallable[_state_pb2.PutEntryRequest, _state_pb2.PutEntryResponse]  # type: ignore[assignment]
     """Writes one entry of a task's blackboard, if it still has the version that is expected. Changes state; safe to retry.
     An empty value takes the entry off. The author works on the task; a person writes without one, in its own name.
-    Reasons: ENTRY_CHANGED, ENTRY_TOO_LARGE, ENTRY_UNKNOWN, BOARD_FULL, RECIPIENT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
+    Reasons: TASK_UNKNOWN, ENTRY_CHANGED, ENTRY_TOO_LARGE, ENTRY_UNKNOWN, BOARD_FULL, RECIPIENT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
     """
     GetEntry: _aio.UnaryUnaryMultiCallable[_state_pb2.GetEntryRequest, _state_pb2.GetEntryResponse]  # type: ignore[assignment]
     """Reads one entry. Reasons: ENTRY_UNKNOWN."""
@@ -184,7 +184,7 @@ class StateServiceAsyncStub(StateServiceStub):
     """Lists a board's entries, by section and key."""
     SendMessage: _aio.UnaryUnaryMultiCallable[_state_pb2.SendMessageRequest, _state_pb2.SendMessageResponse]  # type: ignore[assignment]
     """Sends a message to one agent of a task or to all. Kept until acknowledged; order is kept per sender.
-    Changes state; safe to retry. Reasons: RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN.
+    Changes state; safe to retry. Reasons: TASK_UNKNOWN, RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN.
     """
     ListMessages: _aio.UnaryUnaryMultiCallable[_state_pb2.ListMessagesRequest, _state_pb2.ListMessagesResponse]  # type: ignore[assignment]
     """Lists the messages to an agent, oldest first, by default those not acknowledged yet."""
@@ -370,7 +370,7 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_state_pb2.PutEntryResponse, _abc.Awaitable[_state_pb2.PutEntryResponse]]:
         """Writes one entry of a task's blackboard, if it still has the version that is expected. Changes state; safe to retry.
         An empty value takes the entry off. The author works on the task; a person writes without one, in its own name.
-        Reasons: ENTRY_CHANGED, ENTRY_TOO_LARGE, ENTRY_UNKNOWN, BOARD_FULL, RECIPIENT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
+        Reasons: TASK_UNKNOWN, ENTRY_CHANGED, ENTRY_TOO_LARGE, ENTRY_UNKNOWN, BOARD_FULL, RECIPIENT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
         """
 
     @_abc_1.abstractmethod
@@ -396,7 +396,7 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.SendMessageResponse, _abc.Awaitable[_state_pb2.SendMessageResponse]]:
         """Sends a message to one agent of a task or to all. Kept until acknowledged; order is kept per sender.
-        Changes state; safe to retry. Reasons: RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN.
+        Changes state; safe to retry. Reasons: TASK_UNKNOWN, RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN.
         """
 
     @_abc_1.abstractmethod

@@ -211,7 +211,9 @@ def _handoff(handoff: "pb.Handoff") -> None:
     from provost_sdk.cli.show import console, plain
 
     console().print(plain(f"Handoff from {handoff.previous_agent_id}", "bold"))
-    for text in (handoff.blocking_issue, *(f"next: {each}" for each in handoff.required_next_actions)):
+    reason = ": ".join(filter(None, (handoff.revocation_reason.type, handoff.revocation_reason.details)))
+    why = f"why: {reason}" if reason else ""
+    for text in (why, handoff.blocking_issue, *(f"next: {each}" for each in handoff.required_next_actions)):
         if text:
             console().print(plain(f"  {text}"))
 

@@ -3097,7 +3097,7 @@ export const StateService: GenService<{
   /**
    * Writes one entry of a task's blackboard, if it still has the version that is expected. Changes state; safe to retry.
    * An empty value takes the entry off. The author works on the task; a person writes without one, in its own name.
-   * Reasons: ENTRY_CHANGED, ENTRY_TOO_LARGE, ENTRY_UNKNOWN, BOARD_FULL, RECIPIENT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
+   * Reasons: TASK_UNKNOWN, ENTRY_CHANGED, ENTRY_TOO_LARGE, ENTRY_UNKNOWN, BOARD_FULL, RECIPIENT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
    *
    * @generated from rpc provost.state.v1.StateService.PutEntry
    */
@@ -3128,7 +3128,7 @@ export const StateService: GenService<{
   },
   /**
    * Sends a message to one agent of a task or to all. Kept until acknowledged; order is kept per sender.
-   * Changes state; safe to retry. Reasons: RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN.
+   * Changes state; safe to retry. Reasons: TASK_UNKNOWN, RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN.
    *
    * @generated from rpc provost.state.v1.StateService.SendMessage
    */
