@@ -38,9 +38,8 @@ async def main(stopping: process.Stopping) -> None:
 
     front = front_server(settings, gateway, PassThrough(peers))
     app = build(gateway, About(version=version("provost"), **settings.public()))
-    web = HttpServer(
-        app, settings.listen_host, settings.http_port, settings.shutdown_seconds, settings.gateway_files()
-    )
+    shown = certificates.of_gateway(settings)
+    web = HttpServer(app, settings.listen_host, settings.http_port, settings.shutdown_seconds, shown)
     if keyring.warning:
         telemetry.get_logger("gateway").warning(keyring.warning)
     await refusals.start()

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import ssl
 import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -69,14 +70,19 @@ class Socket:
 
 @asynccontextmanager
 async def websocket(
-    port: int, path: str, headers: Mapping[str, str] | None = None, protocols: Sequence[str] = ()
+    port: int,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+    protocols: Sequence[str] = (),
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Socket]:
-    """An open socket to loopback.
+    """An open socket to loopback; over `tls`, to `localhost`.
 
     Raises:
         Denied: the server would not have it.
     """
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    name = None if tls is None else "localhost"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=name)
     try:
         key = base64.b64encode(os.urandom(16)).decode()
         lines = {"Host": f"127.0.0.1:{port}", "Upgrade": "websocket", "Connection": "Upgrade"}

@@ -1,16 +1,29 @@
-"""REST on a port: granian inside this process's own loop, so that one process serves HTTP and gRPC alike."""
+"""REST on a port: granian inside this process's own loop, so that one process serves HTTP and gRPC alike.
+
+granian reads a certificate as it begins and never again. So there is a new one of it for each renewed certificate, on
+the same socket; the one before takes no more connections, and serves those it has to the end of what they asked for.
+"""
 
 import asyncio
+import os
 import socket
+import ssl
+import tempfile
 from pathlib import Path
 
 from fastapi import FastAPI
+from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.server.embed import Server
 
 from chassis import telemetry
+from chassis.tls.certificates import Certificates, Material
+from services.gateway.web.leaving import Leaving
 from services.gateway.web.streams import Streams
 
+BACKLOG = 1024
+LOOK_SECONDS = 1.0
+"""How often the certificate is looked at."""
 _log = telemetry.get_logger("gateway.web")
 
 
@@ -18,10 +31,14 @@ class HttpPortTaken(Exception):
     """The port cannot be listened on; the text names it and the setting that changes it."""
 
 
+class HttpRefused(Exception):
+    """granian did not begin; the text says why, where it is known."""
+
+
 class HttpServer:
     """Serves `app`. Requests under way when it stops are finished, for at most `grace_seconds`.
 
-    `shown` is certificate and key: with them it speaks HTTPS alone. They are read once.
+    Where there are certificates to be `shown` it speaks HTTPS alone, and takes renewed ones as it runs.
     """
 
     def __init__(
@@ -30,71 +47,134 @@ class HttpServer:
         host: str,
         port: int,
         grace_seconds: float,
-        shown: tuple[Path, Path] | None = None,
+        shown: Certificates | None = None,
     ) -> None:
         self.port = port
         self._app = app
         self._host = host
         self._grace_seconds = grace_seconds
-        self._server = Server(
-            app,
-            address=host,
-            port=port,
-            interface=Interfaces.ASGINL,
-            http=HTTPModes.auto,
-            websockets=True,
-            log_enabled=False,
-            backlog=1024,
-            ssl_cert=shown and shown[0],
-            ssl_key=shown and shown[1],
-            ssl_protocol_min=SSLProtocols.tls12,
-        )
-        self._serving: asyncio.Task[None] | None = None
+        self._shown = shown
+        self._listening: socket.socket | None = None
+        self._serving: dict[asyncio.Task[None], _Granian] = {}
+        self._renewing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listen.
 
         Raises:
             HttpPortTaken: somebody else listens there.
+            CertificateTrouble: there is no certificate to show.
+            HttpRefused: it cannot be used.
         """
-        self._require_free_port()
-        self._serving = asyncio.create_task(self._server.serve(), name="http")
-        while not await self._accepts():
-            if self._serving.done():
-                await self._serving
-                raise RuntimeError("the HTTP server ended as it began")
-            await asyncio.sleep(0.01)
+        material = None if self._shown is None else self._shown.current()
+        self._listening = self._bound()
+        await self._begin(material)
+        if self._shown is not None and material is not None:
+            self._renewing = asyncio.create_task(self._renew(self._shown, material), name="http certificate")
 
     async def stop(self) -> None:
-        if self._serving is None:
+        if self._listening is None or not self._serving:
             return
+        if self._renewing is not None:
+            self._renewing.cancel()
         streams: Streams = self._app.state.streams
         streams.end()
         if streams.sockets:
             await asyncio.wait(streams.sockets, timeout=self._grace_seconds)
-        self._server.stop()  # type: ignore[no-untyped-call]
-        done, _ = await asyncio.wait({self._serving}, timeout=self._grace_seconds)
-        if not done:
+        self._listening.close()
+        serving = set(self._serving)
+        for server in self._serving.values():
+            server.stop()  # type: ignore[no-untyped-call]
+        _, pending = await asyncio.wait(serving, timeout=self._grace_seconds)
+        if pending:
             _log.warning("requests were cut off", after_seconds=self._grace_seconds)
-            self._serving.cancel()
-            await asyncio.wait({self._serving})
+            for each in pending:
+                each.cancel()
+            await asyncio.wait(pending)
 
-    def _require_free_port(self) -> None:
-        # granian ends the whole process when it cannot bind: ask first.
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    async def _renew(self, shown: Certificates, material: Material) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if (fresh := shown.current()) is material:
+                continue
+            material, before = fresh, dict(self._serving)
             try:
-                probe.bind((self._host, self.port))
-            except OSError as error:
-                raise HttpPortTaken(
-                    f"port {self.port} on {self._host} cannot be listened on ({error.strerror}); "
-                    "end what uses it or set PROVOST_HTTP_PORT to another"
-                ) from error
+                await self._begin(material)
+            except HttpRefused as problem:
+                _log.error("certificate", problem=f"{problem}; the one read before stays in use")
+                continue
+            for serving, server in before.items():
+                await server.sockets.leave()
+                if not serving.done():
+                    server.stop()  # type: ignore[no-untyped-call]
 
-    async def _accepts(self) -> bool:
+    async def _begin(self, material: Material | None) -> None:
+        assert self._listening is not None
+        with tempfile.TemporaryDirectory() as directory:
+            try:
+                server = _Granian(self._app, self._listening, _files(material, Path(directory)))
+            except ssl.SSLError as error:
+                raise HttpRefused(f"the certificate cannot be used ({error})") from error
+            serving = asyncio.create_task(server.serve(), name="http")
+            self._serving[serving] = server
+            serving.add_done_callback(self._serving.pop)
+            while not server.wrks and not serving.done():  # noqa: ASYNC110 - it has no event for that
+                await asyncio.sleep(0)
+            # The files are read in the first step of its worker, which comes in the next turn of the loop.
+            for _ in range(2):
+                await asyncio.sleep(0)
+        if not server.wrks or not server.wrks[0].is_alive():  # type: ignore[no-untyped-call]
+            await asyncio.wait({serving})
+            raise HttpRefused(f"the HTTP server ended as it began ({serving.exception()})")
+
+    def _bound(self) -> socket.socket:
+        v6 = ":" in self._host
         try:
-            _, writer = await asyncio.open_connection(self._host, self.port)
-        except OSError:
-            return False
-        writer.close()
-        return True
+            listening = socket.create_server(
+                (self._host, self.port),
+                family=socket.AF_INET6 if v6 else socket.AF_INET,
+                backlog=BACKLOG,
+                dualstack_ipv6=v6 and socket.has_dualstack_ipv6(),
+            )
+        except OSError as error:
+            raise HttpPortTaken(
+                f"port {self.port} on {self._host} cannot be listened on ({error.strerror}); "
+                "end what uses it or set PROVOST_HTTP_PORT to another"
+            ) from error
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.port = listening.getsockname()[1]
+        return listening
+
+
+class _Granian(Server):
+    """Serves on a socket that is `listening` already and stays so when this one ends."""
+
+    def __init__(self, app: FastAPI, listening: socket.socket, files: tuple[Path, Path] | None) -> None:
+        self.sockets = Leaving(app)
+        super().__init__(
+            self.sockets,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes.auto,
+            websockets=True,
+            log_enabled=False,
+            ssl_cert=files and files[0],
+            ssl_key=files and files[1],
+            ssl_protocol_min=SSLProtocols.tls12,
+        )
+        self._listening = listening
+
+    def _init_shared_socket(self) -> None:
+        # What it is given it closes.
+        given = os.dup(self._listening.fileno())
+        self._shd = SocketHolder(given, False, BACKLOG)  # type: ignore[call-arg, assignment]  # not in the stubs
+
+
+def _files(material: Material | None, directory: Path) -> tuple[Path, Path] | None:
+    """The reading as files, which belong together: those it was read from may be renewed at this moment."""
+    if material is None:
+        return None
+    certificate, key = directory / "tls.crt", directory / "tls.key"
+    certificate.write_bytes(material.certificate)
+    key.touch(mode=0o600)
+    key.write_bytes(material.key)
+    return certificate, key
