@@ -2,9 +2,7 @@
 
 One `DecisionsMade` per tenant and flush, on an aggregate of this replica's own: its id is new with every start, so
 nothing has to be loaded, and new again after a failed append, whose outcome nobody knows. One publish of a tenant is in
-flight at a time. All tenants keep one time (`grouping`), so that their callers are answered together and come back
-together, which costs each call less; but none waits longer than a moment for another's publish. What draws on a budget
-is committed elsewhere: `budget_lane`.
+flight at a time; who shares it: `grouping`. What draws on a budget is committed elsewhere: `budget_lane`.
 """
 
 import asyncio
@@ -16,7 +14,7 @@ from chassis.telemetry import get_logger
 from kernel.events import Cause, Head, Stream
 from kernel.faults import Exhausted, Fault, Unavailable
 from kernel.ports import EventLog
-from services.policy.adapters.grouping import LONGEST_WAIT_SECONDS, MAX_EVENT_BYTES, Grouping, fitting
+from services.policy.adapters.grouping import MAX_EVENT_BYTES, Grouping
 from services.policy.domain.decision import DecisionRecord, DecisionsMade
 
 ACTOR = "service:policy"
@@ -37,7 +35,7 @@ class GroupCommit:
 
     def __init__(self, log: EventLog, monotonic: Callable[[], float] = monotonic) -> None:
         self._log = log
-        self._groups: Grouping[_Waiting] = Grouping("group commit", self._write, monotonic)
+        self._monotonic = monotonic
         self._tenants: dict[str, _Tenant] = {}
 
     async def commit(self, decisions: Sequence[DecisionRecord], cause: Cause) -> int:
@@ -45,64 +43,37 @@ class GroupCommit:
             raise ValueError("nothing to commit")
         size_bytes = sum(map(size_of, decisions))
         require_fits(size_bytes)
-        committed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._groups.add(_Waiting(decisions, cause, size_bytes, committed))
-        return await committed  # each caller has its own: one that goes away takes nobody along
+        tenant = self._tenants.get(cause.tenant)
+        if tenant is None:
+            tenant = self._tenants[cause.tenant] = _Tenant(cause.tenant, self._log, self._monotonic)
+        return await tenant.commit(
+            _Waiting(decisions, cause, size_bytes, asyncio.get_running_loop().create_future())
+        )
 
     async def stop(self) -> None:
         """Wait until whatever was handed over is committed or has failed."""
-        await self._groups.idle()
         await asyncio.gather(*(tenant.idle() for tenant in self._tenants.values()))
-
-    async def _write(self, group: Sequence[_Waiting]) -> None:
-        parts: dict[str, list[_Waiting]] = {}
-        for each in group:
-            parts.setdefault(each.cause.tenant, []).append(each)
-        given = [self._of(tenant).give(part) for tenant, part in parts.items()]
-        if begun := [writing for writing in given if writing is not None]:
-            await asyncio.wait(begun, timeout=LONGEST_WAIT_SECONDS)
-
-    def _of(self, tenant: str) -> "_Tenant":
-        known = self._tenants.get(tenant)
-        if known is None:
-            known = self._tenants[tenant] = _Tenant(tenant, self._log)
-        return known
 
 
 class _Tenant:
     """The groups of one tenant, one after the other."""
 
-    def __init__(self, tenant: str, log: EventLog) -> None:
+    def __init__(self, tenant: str, log: EventLog, monotonic: Callable[[], float]) -> None:
         self._tenant = tenant
         self._log = log
-        self._waiting: list[_Waiting] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._groups: Grouping[_Waiting] = Grouping(f"group commit {tenant}", self._commit, monotonic)
         self._begin()
 
     def _begin(self) -> None:
         self._stream = Stream(self._tenant, "policy", "decisions", new_id())
         self._head = Head()
 
-    def give(self, group: Sequence[_Waiting]) -> "asyncio.Task[None] | None":
-        """Have it committed; done when it is. None: behind what was given before, which is not done yet."""
-        self._waiting += group
-        if self._writing is not None:
-            return None
-        self._writing = asyncio.create_task(self._write(), name=f"group commit {self._tenant}")
-        return self._writing
+    async def commit(self, waiting: _Waiting) -> int:
+        self._groups.add(waiting)
+        return await waiting.committed  # each caller has its own: one that goes away takes nobody along
 
     async def idle(self) -> None:
-        while self._writing is not None:
-            await asyncio.wait({self._writing})
-
-    async def _write(self) -> None:
-        try:
-            while self._waiting:
-                n = fitting(self._waiting)
-                group, self._waiting = self._waiting[:n], self._waiting[n:]
-                await self._commit(group)
-        finally:
-            self._writing = None
+        await self._groups.idle()
 
     async def _commit(self, group: Sequence[_Waiting]) -> None:
         event = DecisionsMade(tuple(decision for each in group for decision in each.decisions))

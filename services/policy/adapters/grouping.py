@@ -1,10 +1,8 @@
 """Those who arrive together are written together, so that a call shares one fsync with its neighbours.
 
-One group is under way at a time. The next leaves when it is written, but not sooner than 2 ms after it began if there
-was more than one: callers who were answered together come back together, and are kept together. It waits for as many as
-there are, those just answered and those who came meanwhile, as long as they keep coming: not past a pause of 1 ms, nor
-past 12 ms. Groups that leave without the rest grow smaller and smaller, and one costs the same for few as for many;
-next to large ones that cost is nothing, and they leave at once.
+One group is under way at a time. The next leaves when it is written, but not sooner than 2 ms after it began if the
+last group had more than one: callers who were answered together come back together, and a moment's wait keeps them in
+one group. Until as many have come back it waits up to 8 ms, for on a slow machine they come one by one.
 """
 
 import asyncio
@@ -12,9 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 WAIT_SECONDS = 0.002
-PAUSE_SECONDS = 0.001
-LONGEST_WAIT_SECONDS = 0.012
-LARGE_BYTES = 32_000
+LONGEST_WAIT_SECONDS = 0.008
 MAX_EVENT_BYTES = 900_000
 
 
@@ -38,17 +34,15 @@ class Grouping(Generic[Item]):
         self._write = write
         self._monotonic = monotonic
         self._waiting: list[Item] = []
-        self._waiting_bytes = 0
         self._flushing: asyncio.Task[None] | None = None
         self._last_flush = 0.0
-        self._expected = 1
+        self._last_group = 1
         self._together = asyncio.Event()
 
     def add(self, item: Item) -> None:
         """Have it written, soon."""
         self._waiting.append(item)
-        self._waiting_bytes += item.size_bytes
-        if self._complete():
+        if len(self._waiting) >= self._last_group:
             self._together.set()
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush(), name=self._name)
@@ -61,48 +55,34 @@ class Grouping(Generic[Item]):
     async def _flush(self) -> None:
         try:
             while self._waiting:
-                if not self._complete():
+                if self._last_group > 1:
                     await self._company()
                 group = self._next_group()
-                self._last_flush = self._monotonic()
+                self._last_flush, self._last_group = self._monotonic(), len(group)
                 await self._write(group)
-                self._expected = len(group) + len(self._waiting)
         finally:
             self._flushing = None
 
     async def _company(self) -> None:
-        """Wait for those who were answered together, as long as they keep coming."""
+        """Wait a moment for those who were answered together."""
         left = self._last_flush + WAIT_SECONDS - self._monotonic()
         if left > 0:
             await asyncio.sleep(left)
-        until = self._last_flush + LONGEST_WAIT_SECONDS
-        here = 0
-        while here < len(self._waiting) and not self._complete() and self._monotonic() < until:
-            here = len(self._waiting)
-            self._together.clear()
+        self._together.clear()
+        left = self._last_flush + LONGEST_WAIT_SECONDS - self._monotonic()
+        if len(self._waiting) < self._last_group and left > 0:
             try:
-                async with asyncio.timeout(PAUSE_SECONDS):
+                async with asyncio.timeout(left):
                     await self._together.wait()
             except TimeoutError:
-                continue
+                return  # whoever is missing does not come back
 
     def _next_group(self) -> list[Item]:
-        n = fitting(self._waiting)
+        size_bytes, n = 0, 0
+        for waiting in self._waiting:
+            size_bytes += waiting.size_bytes
+            if n and size_bytes > MAX_EVENT_BYTES:
+                break
+            n += 1
         group, self._waiting = self._waiting[:n], self._waiting[n:]
-        self._waiting_bytes -= sum([each.size_bytes for each in group])
         return group
-
-    def _complete(self) -> bool:
-        """Whether there is nobody to wait for."""
-        return len(self._waiting) >= self._expected or self._waiting_bytes >= LARGE_BYTES
-
-
-def fitting(waiting: Sequence[Weighed]) -> int:
-    """How many of `waiting`, from the first on, fit into one event; at least one."""
-    size_bytes, n = 0, 0
-    for each in waiting:
-        size_bytes += each.size_bytes
-        if n and size_bytes > MAX_EVENT_BYTES:
-            break
-        n += 1
-    return n

@@ -67,16 +67,17 @@ class Authorization:
         )
         if refusal is not None:
             judgement = decision.token_refused(refusal)
-            records = [minutes.of(action, minutes.named(action), judgement) for action in ask.actions]
+            pairs = zip(ask.actions, minutes.names, strict=True)
+            records = [minutes.of(action, name, judgement) for action, name in pairs]
             await self._record.commit([kept(record, seal) for record in records], cause)
             raise refusal
         key = (tenant, context.agent_id, cause.request_id)
-        answer = self._recent.find(key, ask, facts, cause.at)
+        answer = self._recent.find(key, ask, facts, cause.at, minutes)
         if answer is None:
             answer = await self._decide(ask, facts, minutes, cause, seal)
             if all(each.judgement.verdict is not Verdict.NEEDS_APPROVAL for each in answer.decisions):
                 # What waits for a person may be answered any time.
-                self._recent.keep(key, ask, facts, cause.at, answer)
+                self._recent.keep(key, ask, facts, cause.at, minutes, answer)
         return answer
 
     def subject_erased(self, _tenant: str, subject_key: str) -> None:
@@ -86,8 +87,7 @@ class Authorization:
     async def _decide(
         self, ask: Ask, facts: Facts, minutes: Minutes, cause: Cause, seal: Seal | None
     ) -> Answer:
-        tenant, judging = cause.tenant, self._judging
-        named = [minutes.named(action) for action in ask.actions]
+        tenant, judging, named = cause.tenant, self._judging, minutes.names
         draws = judging.draws(tenant, ask, facts, named, cause.at, seal)
         questions = await judging.questions(tenant, ask, facts, draws, cause.at)
         decisions = [

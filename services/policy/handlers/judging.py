@@ -10,6 +10,7 @@ from services.policy.domain.drawing import Draw
 from services.policy.domain.rules import rule_input
 from services.policy.handlers.ask import Ask, Facts
 from services.policy.handlers.drawing import Drawing
+from services.policy.handlers.minutes import Named
 from services.policy.handlers.policysets import PolicySets
 from services.policy.ports import Held, Means
 
@@ -45,11 +46,11 @@ class Judging:
         tenant: str,
         ask: Ask,
         facts: Facts,
-        named: Sequence[tuple[str, str]],
+        named: Sequence[Named],
         at: datetime,
         seal: Seal | None,
     ) -> list[Draw | None]:
-        """What each action draws on budgets; empty when there are none. `named`: its digest and decision id."""
+        """What each action draws on budgets; empty when there are none."""
         if not self._drawing.any(tenant, ask, facts):
             return []
         pairs = zip(ask.actions, named, strict=True)

@@ -13,6 +13,9 @@ from services.policy.handlers.drawing import sealed
 from services.policy.handlers.keeping import action_kept, digest_kept
 from services.policy.ports import Digest
 
+Named = tuple[str, str]
+"""The digest of an action, and the id of the decision on it."""
+
 
 class Minutes:
     def __init__(self, ask: Ask, facts: Facts, cause: Cause, seal: Seal | None, digest: Digest) -> None:
@@ -36,12 +39,13 @@ class Minutes:
             cause.request_id,
         )
         self._who = blake2b(who.encode(), digest_size=16, person=b"provost.decision")
+        self.names = [self._named(action) for action in ask.actions]
+        """What the actions and the decisions on them are called, in order.
 
-    def named(self, action: Action) -> tuple[str, str]:
-        """The digest of an action, and the id of the decision on it.
-
-        The id follows from all that was asked: the same request gives the same, another one under its name does not.
+        A decision's id follows from all that was asked: the same request gives the same, another under its name not.
         """
+
+    def _named(self, action: Action) -> Named:
         digest = digest_kept(self._digest(action), self._seal)
         name = self._who.copy()
         name.update(f"{len(action.action_id)}:{action.action_id}{len(digest)}:{digest}".encode())
@@ -51,7 +55,7 @@ class Minutes:
             name.update(shape_of(sealed(cost, self._seal)).encode())
         return digest, name.hexdigest()
 
-    def of(self, action: Action, named: tuple[str, str], judgement: Judgement) -> DecisionRecord:
+    def of(self, action: Action, named: Named, judgement: Judgement) -> DecisionRecord:
         """The record of one decision, as it is told; as it is written down: `kept`."""
         context = self._context
         digest, decision_id = named

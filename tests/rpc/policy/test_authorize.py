@@ -154,6 +154,23 @@ async def test_the_same_request_gives_the_same_decision(running: Running) -> Non
     assert other.decision_id != first.decision_id
 
 
+async def test_the_same_batch_is_answered_alike_refusals_and_all(running: Running) -> None:
+    await ready(running)
+    actions = [action(action_id="yes"), action("hardware.replace", action_id="no")]
+    batch = pb.BatchAuthorizeRequest(request_id="once", context=context(), actions=actions)
+    first, again = [(await running.call("BatchAuthorize", batch)).decisions for _ in range(2)]
+    assert list(again) == list(first)
+    assert first[1].changes
+    assert len(await running.decisions()) == 2
+
+
+async def test_a_permit_is_for_the_token_that_was_shown_with_the_request(running: Running) -> None:
+    await ready(running)
+    for token in (7, 8):
+        asked = await decided(running, ask(request_id="once", context=context(fencing_token=token)))
+        assert claims_of(running, asked.permit)["fencing_token"] == token
+
+
 async def test_a_remembered_answer_does_not_outlive_the_agent(running: Running) -> None:
     await ready(running)
     first = await decided(running, ask(request_id="once"))
