@@ -64,7 +64,7 @@ class StoreMirror:
         self._beats = _Beats()
         self._beating = asyncio.Lock()
         self._together = Together(self._read)
-        self._heartbeats = Heartbeats(self._together.read)
+        self._heartbeats = Heartbeats(Together(self._read_beats).read)
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
         self._moved = asyncio.Event()
@@ -213,6 +213,15 @@ class StoreMirror:
             self._known = None
             self._wake.set()
         raise StoreUnreachable
+
+    async def _read_beats(self, wants: Sequence[Want]) -> Sequence[Value]:
+        """Heartbeats are not of the view: what it has not written yet, they need not wait for."""
+        known = self._known
+        if known is not None and not self._down:
+            reading = await self._store.read(wants)
+            if reading.position is not None and reading.position >= known:
+                return reading.values
+        return await self._read(wants)
 
     async def _settled(self) -> int:
         """Wait until everything that has been followed is applied; the position that the store then has, at least."""
