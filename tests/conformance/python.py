@@ -217,7 +217,8 @@ def _ended(run: orchestrator_pb2.Run) -> Answer:
 
 async def answered(runner: Runner, step: Mapping[str, Any]) -> Answer:
     """What one step is answered, as it is printed."""
-    async with Provost(runner.given["address"], runner.given["keys"][step["as"]]) as provost:
+    address, key, ca = runner.given["address"], runner.given["keys"][step["as"]], runner.given.get("ca_file")
+    async with Provost(address, key, ca_file=Path(ca) if ca else None) as provost:
         call: Call = getattr(runner, step["call"])
         try:
             more = {key: runner.filled(each) for key, each in step.get("with", {}).items()}
@@ -225,6 +226,8 @@ async def answered(runner: Runner, step: Mapping[str, Any]) -> Answer:
         except ProvostError as problem:
             kind = type(problem).__name__
             answer = {"error": {"kind": kind, "reason": problem.reason, "retryable": problem.retryable}}
+            if runner.given.get("with_text"):
+                answer["error"]["text"] = str(problem)
     if "same" in step:
         answer = {"same": all(answer[key] == runner.filled(each) for key, each in step["same"].items())}
     runner.known |= {key: str(answer[key]) for key in step.get("save", ())}

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -54,8 +54,10 @@ class ServerProcess:
         log: Path,
         ready: Callable[[], bool],
         account: pwd.struct_passwd | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.port = port
+        self._environment = environment
         self._account = account
         self._command = list(command)
         self._log = log
@@ -69,6 +71,7 @@ class ServerProcess:
                 self._command,
                 stdout=log,
                 stderr=log,
+                env=self._environment,
                 user=self._account and self._account.pw_uid,
                 group=self._account and self._account.pw_gid,
                 extra_groups=[] if self._account else None,

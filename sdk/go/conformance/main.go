@@ -28,6 +28,8 @@ type step struct {
 type given struct {
 	Address       string
 	Keys          map[string]string
+	CAFile        string `json:"ca_file"`
+	WithText      bool   `json:"with_text"`
 	ClosedAddress string `json:"closed_address"`
 	Vectors       string
 	Values        map[string]string
@@ -47,7 +49,7 @@ func (r *runner) filled(text string) string {
 }
 
 func (r *runner) take(s step) values {
-	client, err := provost.New(provost.Options{Address: r.given.Address, Key: r.given.Keys[s.As]})
+	client, err := provost.New(provost.Options{Address: r.given.Address, Key: r.given.Keys[s.As], CAFile: r.given.CAFile})
 	check(err)
 	defer client.Close()
 	more := values{}
@@ -63,7 +65,11 @@ func (r *runner) take(s step) values {
 	}
 	answer, err := made(r, context.Background(), client, more)
 	if failed, ok := err.(*provost.Error); ok {
-		answer = values{"error": values{"kind": failed.Kind, "reason": failed.Reason, "retryable": failed.Retryable()}}
+		told := values{"kind": failed.Kind, "reason": failed.Reason, "retryable": failed.Retryable()}
+		if r.given.WithText {
+			told["text"] = failed.Text
+		}
+		answer = values{"error": told}
 	} else {
 		check(err)
 	}

@@ -1,6 +1,8 @@
 package provost
 
 import (
+	"strings"
+
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -73,6 +75,9 @@ func errorOf(err error) *Error {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.Domain == "provost" {
 			made.Reason, made.Facts = info.Reason, info.Metadata
 		}
+	}
+	if _, why, untrusted := strings.Cut(made.Text, "x509: "); untrusted && made.Reason == "GATEWAY_UNREACHABLE" {
+		made.Text = "the gateway is not trusted (" + strings.TrimSuffix(why, `"`) + "): is CAFile the authority that issued its certificate?"
 	}
 	return made
 }

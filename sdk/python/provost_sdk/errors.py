@@ -13,6 +13,7 @@
 Reasons are those of `provost.error.v1.Reason`, without their prefix.
 """
 
+import re
 from collections.abc import Mapping
 
 import grpc
@@ -24,6 +25,8 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 GATEWAY_UNREACHABLE = "GATEWAY_UNREACHABLE"
 _DETAILS_KEY = "grpc-status-details-bin"
 _DOMAIN = "provost"
+# What BoringSSL says of a certificate, inside what gRPC says of a connection.
+_UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED: ([^:]+)")
 
 
 class ProvostError(Exception):
@@ -93,6 +96,8 @@ def error_of(error: grpc.aio.AioRpcError) -> ProvostError:
     kind, reason = _KINDS.get(error.code(), (ProvostError, "INTERNAL"))
     text = error.details() or f"the call ended with {error.code().name}"
     info = _info_of(error)
+    if reason == GATEWAY_UNREACHABLE and info is None and (untrusted := _UNTRUSTED.search(text)):
+        text = f"the gateway is not trusted ({untrusted[1]}): is ca_file the authority that issued its certificate?"
     return kind(info.reason, text, info.metadata) if info else kind(reason, text)
 
 

@@ -200,14 +200,15 @@ function filled(value: unknown): unknown {
 }
 
 for (const { name, call, as, with: more = {}, save = [], hide = [], same } of script.steps) {
-  await using provost = new Provost({ address: given.address, key: given.keys[as] });
+  await using provost = new Provost({ address: given.address, key: given.keys[as], caFile: given.ca_file });
   let answer: Answer;
   try {
     const values = Object.fromEntries(Object.entries(more).map(([key, value]) => [key, filled(value)]));
     answer = await CALLS[call]!(provost, values);
   } catch (problem) {
     if (!(problem instanceof ProvostError)) throw problem;
-    answer = { error: { kind: problem.kind, reason: problem.reason, retryable: problem.retryable } };
+    const text = given.with_text ? { text: problem.message } : {};
+    answer = { error: { kind: problem.kind, reason: problem.reason, retryable: problem.retryable, ...text } };
   }
   if (same) answer = { same: Object.entries(same).every(([key, value]) => answer[key] === filled(value)) };
   for (const key of save) known[key] = String(answer[key]);

@@ -41,6 +41,9 @@ const PATIENCE_MS: Readonly<Record<string, number>> = {
 /** It waits by itself, and says UNAVAILABLE when the time is up. */
 const TRIED_ONCE: ReadonlySet<string> = new Set(["awaitInclusion"]);
 
+/** What Node and Bun call a certificate that they do not believe. */
+const UNTRUSTED = /CERT|^UNABLE_TO_/;
+
 export interface ConnectionOptions {
   /** `host:port`, or a URL with `http://` or `https://`; without one, encrypted exactly when a CA is given. */
   address?: string;
@@ -123,7 +126,11 @@ export class Connection implements AsyncDisposable {
     const refused = bare && failed.code === Code.Internal && failed.cause instanceof Error && "code" in failed.cause;
     const broken = bare && (refused || failed.code === Code.Canceled || failed.code === Code.Aborted);
     if (!broken || signal?.aborted || this.#closed) return error;
-    return new ProvostError("Unreachable", "GATEWAY_UNREACHABLE", error.message, {}, problem);
+    const untrusted = refused && UNTRUSTED.test(String((failed.cause as NodeJS.ErrnoException).code));
+    const text = untrusted
+      ? `the gateway is not trusted (${error.message}): is caFile the authority that issued its certificate?`
+      : error.message;
+    return new ProvostError("Unreachable", "GATEWAY_UNREACHABLE", text, {}, problem);
   }
 
   async #insist(

@@ -59,3 +59,16 @@ def test_nobody_at_the_address_is_told_from_a_service_that_is_away() -> None:
 def test_details_of_others_are_passed_over(noise: bytes) -> None:
     error = errors.error_of(failed(grpc.StatusCode.NOT_FOUND, "gone", noise))
     assert (type(error), error.reason, str(error)) == (errors.NotFound, "NOT_FOUND", "gone")
+
+
+@pytest.mark.parametrize("answered", [b"", details("PEER_UNREACHABLE")])
+def test_a_certificate_that_is_not_believed_is_told_in_words_unless_a_service_says_so_of_another(
+    answered: bytes,
+) -> None:
+    said = (
+        "last error: SSL_ERROR_SSL: OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: self signed certificate: OK"
+    )
+    error = errors.error_of(failed(grpc.StatusCode.UNAVAILABLE, said, answered or None))
+    why = "the gateway is not trusted (self signed certificate): is ca_file the authority that issued its certificate?"
+    assert str(error) == (said if answered else why)
+    assert isinstance(error, errors.Unreachable)
