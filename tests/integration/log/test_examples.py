@@ -1,6 +1,8 @@
-"""examples/subscribe.py, as users run it: both forms, cut off in the middle, gone on without a gap or a repetition."""
+"""examples/subscribe.py, as users run it: both forms, cut off in the middle, gone on without a gap or a repetition;
+and what docs/events.md has for those who only listen."""
 
 import asyncio
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -62,3 +64,27 @@ async def test_it_goes_on_where_it_ended(shared: Shared, tmp_path: Path, form: s
     found = told()
     assert list(dict.fromkeys(found)) == [f"agent/acme-{n}" for n in range(2 * COUNT)]
     assert len(found) <= 2 * COUNT + 1, "more than the one it was killed in was told twice"
+
+
+async def test_the_listener_of_the_documentation_hears_what_comes(shared: Shared, tmp_path: Path) -> None:
+    document = (ROOT / "docs" / "events.md").read_text("utf-8")
+    (program,) = re.findall(r"^```python\n(.*?)^```", document, re.DOTALL | re.MULTILINE)
+    (tmp_path / "listen.py").write_text(program)
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-u", tmp_path / "listen.py", tmp_path / "keys" / "acme.url", "pub.acme.>",
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert child.stdout is not None
+    hearing = asyncio.ensure_future(child.stdout.readline())
+
+    async def heard() -> bool:
+        for tenant in ("other", "acme"):  # again and again: nobody says when it has begun to listen
+            subject = f"pub.{tenant}.policy.agent.a.AgentRevoked"
+            shared.ours.write(subject, b"", block("Provost-Sequence: 31\r\n"), b"{}")
+        await shared.ours.flush()
+        return hearing.done()
+
+    await until(heard, "it hears nothing")
+    child.kill()
+    await child.wait()
+    assert await hearing == b"pub.acme.policy.agent.a.AgentRevoked 31\n"
