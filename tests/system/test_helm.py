@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,9 @@ EVERYTHING = (
     "tls.enabled=true,tls.certManager.enabled=true,tls.gatewaySecretName=front,vault.url=https://vault:8200,"
     "opa.endpoint=http://opa:8181,telemetry.endpoint=http://otel:4317,nats.url=tls://nats:4222"
 )
-ELSEWHERE = {"keda.sh/v1alpha1", "cert-manager.io/v1"}
-"""Kinds that come with KEDA and cert-manager: Kubernetes itself has no schema of them."""
+MONITORED = "monitoring.podMonitor.enabled=true,monitoring.rules.enabled=true,monitoring.labels.release=prom"
+ELSEWHERE = {"keda.sh/v1alpha1", "cert-manager.io/v1", "monitoring.coreos.com/v1"}
+"""Kinds that come with KEDA, cert-manager and Prometheus' operator: Kubernetes itself has no schema of them."""
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def rendered(helm: str, *sets: str) -> list[dict[str, Any]]:
     return [each for each in YAML(typ="safe").load_all(done.stdout) if each]
 
 
-@pytest.mark.parametrize("sets", [(), (EVERYTHING,), (EVERYTHING, "autoscaling.keda=true")])
+@pytest.mark.parametrize("sets", [(), (EVERYTHING, MONITORED), (EVERYTHING, "autoscaling.keda=true")])
 def test_what_the_chart_renders_is_known_to_kubernetes(
     helm: str, sets: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -64,6 +67,7 @@ def test_what_the_chart_renders_is_known_to_kubernetes(
     assert {"Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "ConfigMap"} <= kinds
     assert ("ScaledObject" in kinds) is ("autoscaling.keda=true" in sets)
     assert ("HorizontalPodAutoscaler" in kinds) is ("autoscaling.keda=true" not in sets)
+    assert ({"PodMonitor", "PrometheusRule"} <= kinds) is (MONITORED in sets)
 
 
 def test_the_chart_lints(helm: str) -> None:
@@ -95,6 +99,38 @@ def test_settings_in_the_chart_are_settings(helm: str) -> None:
     assert ours <= KNOWN_NAMES
     assert settings["PROVOST_POLICY_ADDRESS"] == "dns:///x-policy:7001"
     assert settings["PROVOST_NATS_REPLICAS"] == "3"
+    assert settings["PROVOST_PUBLIC_EVENTS"] == "false"
+
+
+def test_the_alert_rules_are_those_of_prometheus_and_know_services_by_the_names_they_are_given(
+    helm: str,
+) -> None:
+    rules = REPOSITORY / "deploy/prometheus/alerts.yml"
+    objects = rendered(helm, MONITORED)
+    (rule,) = [each for each in objects if each["kind"] == "PrometheusRule"]
+    assert rule["spec"] == YAML(typ="safe").load(rules)
+    (monitor,) = [each for each in objects if each["kind"] == "PodMonitor"]
+    assert {each["metadata"]["labels"]["release"] for each in (rule, monitor)} == {"prom"}
+    pods = [each["spec"]["template"] for each in objects if each["kind"] == "Deployment"]
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    read = {
+        pod["metadata"]["labels"][monitor["spec"]["jobLabel"]]
+        for pod in pods
+        if monitor["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+        and endpoint["port"]
+        in {each["name"] for one in pod["spec"]["containers"] for each in one.get("ports", ())}
+    }
+    (jobs,) = set(re.findall(r'up\{job=~"(.+?)"\}', rules.read_text("utf-8")))
+    assert read == set(jobs.split("|"))
+
+
+def test_the_chart_as_it_is_handed_out_has_the_rules_in_it(helm: str, tmp_path: Path) -> None:
+    subprocess.run([helm, "package", str(CHART), "-d", str(tmp_path)], check=True, stdout=subprocess.DEVNULL)
+    (package,) = tmp_path.glob("*.tgz")
+    with tarfile.open(package) as found:
+        rules = found.extractfile("provost/rules/alerts.yml")
+        assert rules is not None
+        assert rules.read() == (REPOSITORY / "deploy/prometheus/alerts.yml").read_bytes()
 
 
 def test_whoever_speaks_tls_is_not_probed_in_the_clear(helm: str) -> None:
