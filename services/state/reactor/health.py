@@ -8,6 +8,7 @@ from chassis.eventlog.follower import Follower, FollowerState
 from services.state.reactor.mirror import StoreMirror
 
 _LOOK_SECONDS = 0.1
+UNHEALTHY_SECONDS = 5.0  # as of policy and the ledger: this is for whoever chooses a replica
 CATCH_UP_SECONDS = 600.0
 
 
@@ -36,14 +37,18 @@ async def kept_up(
 async def _keep_health(
     followers: Sequence[Follower], mirror: StoreMirror, set_serving: Callable[[bool], Awaitable[None]]
 ) -> None:
-    """Serving from when the store has been brought up to the log once, as long as the log is followed.
+    """Serving from when the store has been brought up to the log once, as long as the log is followed to its end.
 
-    A store that goes away later is told to whoever reads; what is written needs the log alone.
+    Who is cut off from the log can write nothing and does not know what is true now: others are asked instead. A
+    store that goes away later is told to whoever reads; what is written needs the log alone.
     """
     serving = False
     while True:
-        halted = any(each.state is FollowerState.HALTED for each in followers)
-        healthy = mirror.filled and not halted
+        following = all(
+            each.state is not FollowerState.HALTED and each.stale_seconds <= UNHEALTHY_SECONDS
+            for each in followers
+        )
+        healthy = mirror.filled and following
         if healthy is not serving:
             await set_serving(healthy)
             serving = healthy
