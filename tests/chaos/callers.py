@@ -27,6 +27,8 @@ class Callers:
     at_once: int = 4
     prefix: str = ""
     """Before each request id, so that one caller's requests are not another's."""
+    pause_seconds: float = 0.0
+    """Of each caller between two runs: without one they take all of a small machine."""
     acknowledged: dict[str, int] = field(default_factory=dict)
     longest_gap_seconds: float = 0.0
     longest_wait_seconds: float = 0.0
@@ -68,6 +70,7 @@ class Callers:
             n, begun = next(self._numbers), time.monotonic()
             await (self._process(client, n) if n % 2 else self._start(client, n))
             self.longest_wait_seconds = max(self.longest_wait_seconds, time.monotonic() - begun)
+            await asyncio.sleep(self.pause_seconds)
 
     async def _process(self, client: httpx.AsyncClient, n: int) -> None:
         body = {

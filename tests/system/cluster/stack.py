@@ -113,13 +113,20 @@ class Stack:
         log = found["State"].get("Health", {}).get("Log") or [{"Output": ""}]
         return str(log[-1]["Output"]).strip()
 
-    def until_ill(self, containers: Sequence[str], seconds: float = 60.0) -> float:
-        """Wait until the engine takes each of them for ill; seconds it took."""
-        return self._until(
-            lambda: all(_health(each) == "unhealthy" for each in self.engine.inspect(containers)),
-            "they say that they are well",
-            seconds,
-        )
+    def says(self, container: str) -> str:
+        """What a process of Provost's answers when it is asked how it is, as its health check asks it."""
+        ask = ("exec", container, "python", "-S", "/opt/provost/chassis/healthy.py")
+        return self.engine.tried(*ask).stdout.strip()
+
+    def until_not_serving(self, containers: Sequence[str], seconds: float = 60.0) -> list[str]:
+        """Wait until each of them says so; what they say."""
+        begun = time.monotonic()
+        while True:
+            said = [self.says(each) for each in containers]
+            if all("not serving" in each for each in said):
+                return said
+            assert time.monotonic() - begun < seconds, f"after {seconds} s they still say: {said}"
+            time.sleep(0.1)
 
     def until_healthy(self, containers: Sequence[str], seconds: float = 60.0) -> float:
         """Wait until each of them is; seconds it took."""
