@@ -2,6 +2,7 @@
 
 granian reads a certificate as it begins and never again. So there is a new one of it for each renewed certificate, on
 the same socket; the one before takes no more connections, and serves those it has to the end of what they asked for.
+Whoever connects at that very moment may be cut off before it is heard: handshakes that are not finished are dropped.
 """
 
 import asyncio

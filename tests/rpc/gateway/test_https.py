@@ -139,6 +139,30 @@ async def test_a_renewed_certificate_is_shown_and_what_is_under_way_goes_on(serv
     writer.close()
 
 
+async def test_whatever_is_begun_while_certificates_are_renewed_is_answered(served: Served) -> None:
+    begun, answers, over = served.house.meter.taken, 0, False
+
+    async def ask() -> None:
+        nonlocal answers
+        while not over:
+            try:
+                reader, writer = await served.connected()
+                writer.write(ASK.replace(b"/api/config", b"/api/runs"))
+                assert await answered(reader) == 200
+                writer.close()
+                answers += 1
+            except (ConnectionError, asyncio.IncompleteReadError):
+                continue  # closed before it was heard
+
+    asking = [asyncio.create_task(ask()) for _ in range(4)]
+    for _ in range(3):
+        served.issued.issue("gateway")
+        await served.renewed()
+    over = True
+    await asyncio.gather(*asking)
+    assert answers == len(begun) > 0
+
+
 async def test_a_websocket_is_sent_to_who_shows_the_new_one(served: Served) -> None:
     paced = Paced()
     served.house.ledger.watch = paced.watch  # type: ignore[method-assign]
