@@ -108,6 +108,8 @@ def test_a_container_is_cut_off(stack: Stack, load: Load, figures: Figures) -> N
         with stack.cut_off(one):
             load.progress()
             stack.until_not_serving([one])
+            stack.until_ill([one])
+            load.progress()
         figure.healthy_after = stack.until_healthy([one])
     answered_in_time(figure)
 

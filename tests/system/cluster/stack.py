@@ -128,6 +128,14 @@ class Stack:
             assert time.monotonic() - begun < seconds, f"after {seconds} s they still say: {said}"
             time.sleep(0.1)
 
+    def until_ill(self, containers: Sequence[str]) -> None:
+        """Wait until the engine has taken them for ill as well: only then is `until_healthy` about what comes after."""
+        self._until(
+            lambda: all(_health(each) == "unhealthy" for each in self.engine.inspect(containers)),
+            "the engine takes them for well",
+            60,
+        )
+
     def until_healthy(self, containers: Sequence[str], seconds: float = 60.0) -> float:
         """Wait until each of them is; seconds it took."""
         begun = time.monotonic()
