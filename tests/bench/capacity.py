@@ -1,8 +1,9 @@
 """What more machines would carry, on paper: from what a call costs each service here, with one replica and with more.
 
 A call costs a service that is scaled `shared` (done by one of the replicas) and `each` (done by every replica: all
-follow the log). A part of which there is one, or of which one works, is at its end when its calls fill one core.
-Nothing runs hotter than `BUSY`; a replica, like a process of Python, is one core at most.
+follow the log). A part of which there is one, or of which one works, is at its end when its calls fill the cores it
+can use: one of Python's, those of its machine for a server with threads. Nothing runs hotter than `BUSY`, and a
+replica is one core at most.
 """
 
 import math
@@ -26,6 +27,14 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Single:
+    """Of which one works: processor seconds of one call, and how many cores it can use."""
+
+    seconds: float
+    cores: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Capacity:
     """The most calls a second, with how many replicas, and what stands in the way of more."""
 
@@ -44,8 +53,8 @@ def cost(seconds: Sequence[tuple[int, float]]) -> Cost:
     return Cost(mean_cost - each * mean_n, each)
 
 
-def capacity(scaled: Mapping[str, Cost], single: Mapping[str, float], cores: int) -> Capacity:
-    """On `cores` in all; `single` are parts of which one works, processor seconds of a call."""
+def capacity(scaled: Mapping[str, Cost], single: Mapping[str, Single], cores: int) -> Capacity:
+    """On `cores` in all, those that are busy without any call not among them."""
     low, high, limit = 0.0, 1e6, ""
     while high - low > 0.01:
         middle = (low + high) / 2
@@ -54,12 +63,12 @@ def capacity(scaled: Mapping[str, Cost], single: Mapping[str, float], cores: int
     return Capacity(low, {name: each.replicas(low) or 1 for name, each in scaled.items()}, limit)
 
 
-def _refused(scaled: Mapping[str, Cost], single: Mapping[str, float], cores: int, per_second: float) -> str:
+def _refused(scaled: Mapping[str, Cost], single: Mapping[str, Single], cores: int, per_second: float) -> str:
     """What cannot carry that many calls a second; nothing when all can."""
-    used = per_second * sum(single.values())
+    used = per_second * sum(one.seconds for one in single.values())
     for name, one in single.items():
-        if per_second * one > BUSY:
-            return f"one core of {name}"
+        if per_second * one.seconds > BUSY * one.cores:
+            return f"one core of {name}" if one.cores == 1 else f"the {one.cores} cores of {name}"
     for name, each in scaled.items():
         replicas = each.replicas(per_second)
         if replicas is None:

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -112,8 +113,11 @@ class Engine:
         found: list[dict[str, Any]] = json.loads(self.run("inspect", *names)) if names else []
         return found
 
-    def processor_seconds(self, containers: Sequence[str]) -> list[float]:
-        """What each has used so far, as the engine counts it (whatever version of control groups the machine has)."""
+    def processor_seconds(self, containers: Sequence[str]) -> list[tuple[float, datetime]]:
+        """What each has used so far, and when it was read: one after the other, which takes a while.
+
+        As the engine counts it, whatever version of control groups the machine has.
+        """
         scheme, _, where = self.host.partition("://")
         unix = where if scheme == "unix" else None
         with httpx.Client(
@@ -123,10 +127,13 @@ class Engine:
         ) as api:
             every = [
                 api.get(f"/containers/{each}/stats", params={"stream": "false", "one-shot": "true"})
+                .raise_for_status()
+                .json()
                 for each in containers
             ]
         return [
-            each.raise_for_status().json()["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9 for each in every
+            (each["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, datetime.fromisoformat(each["read"]))
+            for each in every
         ]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench.capacity import BUSY, Cost, capacity, cost
+from tests.bench.capacity import BUSY, Cost, Single, capacity, cost
 
 
 def test_what_every_replica_does_is_told_from_what_one_of_them_does() -> None:
@@ -18,10 +18,16 @@ def test_noise_makes_no_cost_negative() -> None:
 
 
 def test_a_part_of_which_one_works_ends_at_one_core() -> None:
-    found = capacity({"policy": Cost(0.001, 0.0)}, {"store": 0.001}, cores=24)
+    found = capacity({"policy": Cost(0.001, 0.0)}, {"store": Single(0.001)}, cores=24)
     assert found.limit == "one core of store"
     assert found.per_second == pytest.approx(BUSY / 0.001, abs=0.1)
     assert found.replicas == {"policy": 1}
+
+
+def test_a_server_with_threads_ends_at_the_cores_of_its_machine() -> None:
+    found = capacity({"policy": Cost(0.00001, 0.0)}, {"nats": Single(0.001, cores=8)}, cores=24)
+    assert found.limit == "the 8 cores of nats"
+    assert found.per_second == pytest.approx(8 * BUSY / 0.001, abs=0.1)
 
 
 def test_what_every_replica_does_is_a_limit_that_replicas_do_not_lift() -> None:
