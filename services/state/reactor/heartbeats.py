@@ -41,10 +41,10 @@ class Heartbeats:
         # Who goes away takes nothing from the others.
         return (await asyncio.shield(reading))[place]
 
-    def forget(self, place: Place) -> None:
-        """It has changed: whoever asks from now on is told what it is then."""
-        self._known.pop(place, None)
+    def heard(self, place: Place, text: str) -> None:
+        """It has changed, to `text`: whoever asks from now on is told."""
         self._reading.pop(place, None)
+        self._keep({place: text})
 
     async def _ask(self, places: Sequence[Place]) -> _Found:
         this = asyncio.current_task()
@@ -56,12 +56,15 @@ class Heartbeats:
                 if self._reading.get(place) is this:
                     del self._reading[place]
                     still.append(place)
-        if len(self._known) + len(still) > MOST_KNOWN:
+        self._keep({place: found[place] for place in still})
+        return found
+
+    def _keep(self, found: _Found) -> None:
+        if len(self._known) + len(found) > MOST_KNOWN:
             self._known.clear()
         until = monotonic() + GOOD_SECONDS
-        for place in still:
-            self._known[place] = (found[place], until)
-        return found
+        for place, text in found.items():
+            self._known[place] = (text, until)
 
 
 def _heard(done: "asyncio.Task[_Found]") -> None:

@@ -150,7 +150,7 @@ class StoreMirror:
                     group.lost = True
                     raise
                 group.written = True
-        self._heartbeats.forget(Place(tenant, agent_id, Part.HEARTBEAT))
+        self._heartbeats.heard(Place(tenant, agent_id, Part.HEARTBEAT), iso(at))
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
