@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from kernel.faults import Refused, Unavailable
+from kernel.faults import Fault, Refused, Unavailable
 from services.orchestrator.domain.faults import NoAgentFree
 from services.orchestrator.domain.phases import Phase
 from services.orchestrator.domain.records import Packet
@@ -139,7 +139,7 @@ class Booking:
             await asyncio.wait({doing})  # whoever ends a run may take it that nothing of it goes on
 
     async def _say(self, run: Run, carried: Carried, what: str, until: datetime | None) -> None:
-        with suppress(Unavailable):  # state will know when it is back what the run does next
+        with suppress(Fault):  # no word of it is worth what is being done
             at = self._clock()
             cause = carried.cause(at, "waits", what, at.isoformat())
             await self._state.waits(

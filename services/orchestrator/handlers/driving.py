@@ -19,7 +19,7 @@ from services.orchestrator.ports.privacy import Privacy
 
 log = logging.getLogger(__name__)
 
-_LOCK_LOST, _ERASED = "FENCING_TOKEN_STALE", "SUBJECT_ERASED"
+_LOCK_LOST, _LOCK_TAKEN, _ERASED = "FENCING_TOKEN_STALE", "CANNOT_ACQUIRE_LOCK", "SUBJECT_ERASED"
 _AGENT_GONE = frozenset({"AGENT_REVOKED", "AGENT_ALREADY_REVOKED"})
 
 
@@ -96,7 +96,7 @@ class Driving:
                 await self._ending.revoke(run, carried, lost)
                 return
             except Fault as fault:
-                await self._trouble(run, carried, fault)
+                pause = await self._trouble(run, carried, fault, pause)
             except Exception:
                 log.exception("run %s: step %s failed", carried.run_id, type(step).__name__)
                 await self._ending.end(
@@ -112,8 +112,20 @@ class Driving:
         if run.has_its_agent:
             self._steps.require_here(carried.tenant, run.agent_id)
 
-    async def _trouble(self, run: Run, carried: Carried, fault: Fault) -> None:
-        """A step was refused: what that means for the run."""
+    async def _trouble(self, run: Run, carried: Carried, fault: Fault, pause: float) -> float:
+        """A step was refused: what that means for the run. How long to wait the next time, in seconds."""
+        try:
+            if fault.reason == _LOCK_TAKEN and run.phase is not None:
+                raise fault
+            await self._meet(run, carried, fault)
+        except Fault as taken:
+            if taken.reason != _LOCK_TAKEN:
+                raise
+            # Another run has the agent: to wait for one's turn is no error.
+            return await self._outages.wait(carried, taken, pause)
+        return pause
+
+    async def _meet(self, run: Run, carried: Carried, fault: Fault) -> None:
         if fault.reason == _LOCK_LOST:
             await self._outages.insist(lambda: self._steps.regain(run, carried), carried)
         elif fault.reason == _ERASED:
@@ -150,6 +162,7 @@ class Driving:
                 # Whose packet it is by now shall not pay for it: it counts when this run has the agent again.
                 await self._outages.insist(lambda: self._steps.regain(run, carried), carried)
             except (Fault, SeatedElsewhere):
-                await under(0)  # or to lose the lock would be a way past the budget
+                if violation:
+                    await under(0)  # or to lose the lock would be a way past the budget
                 raise
             token = self._runs.current(carried.tenant, carried.run_id).fencing_token

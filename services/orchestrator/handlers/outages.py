@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from kernel.faults import Unavailable
+from kernel.faults import Fault, Unavailable
 from services.orchestrator.handlers.carrying import Carried
 from services.orchestrator.handlers.waiting import Waiters
 
@@ -29,10 +29,10 @@ class Outages:
             except Unavailable as fault:
                 pause = await self.wait(carried, fault, pause)
 
-    async def wait(self, carried: Carried, fault: Unavailable, pause: float) -> float:
+    async def wait(self, carried: Carried, fault: Fault, pause: float) -> float:
         """Wait for what is away; how long to wait the next time, in seconds."""
         log.warning("run %s waits: %s (%s)", carried.run_id, fault.text, fault.reason)
-        carried.refused = fault if fault.reason in _FOR_PEOPLE else None
+        carried.refused = fault if isinstance(fault, Unavailable) and fault.reason in _FOR_PEOPLE else None
         if carried.refused:
             self._waiters.send_away((carried.tenant, carried.run_id))
         await asyncio.sleep(pause)

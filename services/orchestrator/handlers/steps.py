@@ -55,7 +55,7 @@ class Steps:
         self._recording = Recording(runs, self._booking, privacy, clock)
         self._thinking = Thinking(crew, state, knowledge, privacy, self._recording, clock, limits)
         self._authorizing = Authorizing(
-            policy, crew, self._booking, self._settling, self._recording, clock, limits
+            policy, crew, self._booking, self._settling, self._recording, clock, limits, new_id
         )
         self._acting = Acting(actuators, self._authorizing, self._booking, privacy, self._recording, clock)
         self._closing = Closing(state, self._booking, self._settling, privacy, self._recording, clock)

@@ -20,7 +20,7 @@ from services.state.domain.attention import (
 from services.state.domain.errors import ErrorCounts, ErrorRecorded, RecordError, counted, record
 from services.state.domain.faults import AgentIsRevoked, LockTaken, NoInstructionPacket
 from services.state.domain.fencing import overtaken, unheard
-from services.state.domain.labels import LabelRun, RunLabelled, stick
+from services.state.domain.labels import NO_LABELS, LabelRun, RunLabelled, RunLabels, stick
 from services.state.domain.lock import (
     AcquireLock,
     Advance,
@@ -42,7 +42,8 @@ from services.state.domain.lock import (
 from services.state.domain.packet import IssuePacket, Packet, PacketIssued, issue
 from services.state.domain.sequenced import Sequenced
 
-REFUSALS_KEPT = 64
+REFUSALS_KEPT = 1024
+"""As many as ids of requests are remembered: one that was refused is never taken for one that counted."""
 
 # wants
 
@@ -96,9 +97,9 @@ class Agent:
     """Where its newest event stands in the log."""
     refusals: tuple[int, ...] = ()
     """Where the newest `StaleTokenRefused` stand: how one who asks again learns that it was refused."""
-    labels: tuple[str, ...] = ()
-    """Of everything that `labelled_run` has read."""
-    labelled_run: str = ""
+    labelled: RunLabels = NO_LABELS
+    last_run: str = ""
+    """Which of its runs was heard of last: it took the lock, advanced, or read something labelled."""
     waits: AgentWaits | None = None
     """What it waits for, from when it said so until it works again."""
     found: AgentStuck | None = None
@@ -108,6 +109,12 @@ class Agent:
     def watched(self) -> bool:
         """Whether it is at work, so that it is noticed when it gets nowhere."""
         return self.lock is not None and not self.lock.released
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Of everything that its run has read: the one that holds the lock, and the one heard of last if another."""
+        holder = self.lock.holder if self.lock is not None and not self.lock.released else self.last_run
+        return self.labelled.of(holder, self.last_run)
 
 
 # decide
@@ -146,7 +153,8 @@ def decide(agent: Agent, command: Command) -> Event | None:
         case ShowToken():
             return show(agent.lock, command)
         case LabelRun(run_id=run_id):
-            return stick(agent.labels if run_id == agent.labelled_run else (), command)
+            # What it may only have read among those let go is told again: others keep each run's by itself.
+            return stick(agent.labelled.runs.get(run_id, ()), command)
         case ReportWaiting(
             agent_id=agent_id, task_id=task_id, run_id=run_id, fencing_token=token, by=by, at=at
         ):
@@ -196,15 +204,23 @@ def _evolve(agent: Agent, event: Event, sequence: int) -> Agent:
                 advanced_at=event.at,
                 sequence=sequence,
                 refusals=agent.refusals,
-                labels=agent.labels if event.run_id == agent.labelled_run else (),
-                labelled_run=agent.labelled_run if event.run_id == agent.labelled_run else "",
+                labelled=agent.labelled,
+                last_run=event.run_id,
                 # Whoever renews its lease where it stands may well be waiting; whoever moves on works again.
                 waits=agent.waits and (agent.waits if _stands(agent, event) else None),
                 found=agent.found,
             )
         case LockAcquired(agent_id=agent_id, task_id=task_id, holder=holder, expire_time=expire_time):
             lock = Lock(holder, task_id, sequence, expire_time)
-            return replace(agent, agent_id=agent_id, lock=lock, sequence=sequence, waits=None, found=None)
+            return replace(
+                agent,
+                agent_id=agent_id,
+                lock=lock,
+                last_run=holder,
+                sequence=sequence,
+                waits=None,
+                found=None,
+            )
         case LockReleased() | LockForced():
             forced = isinstance(event, LockForced)
             ended = agent.lock and replace(agent.lock, released=True, forced=forced)
@@ -222,14 +238,10 @@ def _evolve(agent: Agent, event: Event, sequence: int) -> Agent:
         case ErrorRecorded(agent_id=agent_id, error_type=error_type, procedure_violation=violation):
             errors = counted(agent.errors, error_type, violation)
             return replace(agent, agent_id=agent_id, errors=errors, sequence=sequence)
-        case RunLabelled(agent_id=agent_id, run_id=run_id, labels=labels):
-            known = agent.labels if run_id == agent.labelled_run else ()
+        case RunLabelled(agent_id=agent_id, run_id=run_id):
+            labelled = agent.labelled.after(event)
             return replace(
-                agent,
-                agent_id=agent_id,
-                labels=tuple(sorted({*known, *labels})),
-                labelled_run=run_id,
-                sequence=sequence,
+                agent, agent_id=agent_id, labelled=labelled, last_run=run_id, sequence=sequence
             )
         case PacketIssued(packet=packet):
             return replace(

@@ -14,6 +14,13 @@ def require_accepted(
     cause: Cause,
 ) -> None:
     """Raises FencingTokenStale when `appended` was a refusal, now or when this was first asked."""
-    agent = kept.current(cause.tenant, agent_id)
-    if appended.event_ids and appended.sequence in agent.refusals:
-        raise FencingTokenStale(agent_id, presented, agent.lock.fencing_token if agent.lock else 0)
+    if appended.event_ids and appended.sequence in kept.current(cause.tenant, agent_id).refusals:
+        raise refused(kept, agent_id, presented, cause)
+
+
+def refused(
+    kept: Aggregates[agents.Agent, agents.Command], agent_id: str, presented: int, cause: Cause
+) -> FencingTokenStale:
+    """That the token presented is not the newest, and which one is."""
+    lock = kept.current(cause.tenant, agent_id).lock
+    return FencingTokenStale(agent_id, presented, lock.fencing_token if lock else 0)

@@ -98,6 +98,7 @@ class Tasks:
         shown = ShowToken(wanted.agent_id, wanted.task_id, wanted.fencing_token, cause.actor, cause.at)
         await self._working.require_lock(shown, cause)
         await self._contents.put(cause.tenant, sha256, wanted.content)
+        await self._working.require_lock(shown, cause)  # much may happen while megabytes are written
         appended = await self._tasks.handle(wanted.task_id, StoreArtifact(artifact), cause)
         self._newest_artifact = max(self._newest_artifact, appended.sequence)
         stored = tasks.find(self._tasks.current(cause.tenant, wanted.task_id), artifact)

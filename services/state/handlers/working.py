@@ -10,7 +10,7 @@ from services.state.domain.faults import AgentStateUnknown, TaskUnknown
 from services.state.domain.labels import Labelling, LabelRun
 from services.state.domain.lock import ShowToken
 from services.state.domain.view import View
-from services.state.handlers.fencing import require_accepted
+from services.state.handlers.fencing import refused
 from services.state.handlers.kept import Kept
 
 
@@ -86,8 +86,11 @@ class Working:
             return
         # A good token leaves no event, so that no append would tell this replica that it is behind: it looks.
         await self._following.reached(await self._recall.last_sequence())
-        appended = await self._agents.handle(command.agent_id, command, cause)
-        require_accepted(self._agents, command.agent_id, command.fencing_token, appended, cause)
+        # By the token as well: what was refused may be asked for again once the lock is acquired anew.
+        request_id = derived_id(f"token {command.fencing_token}", cause.request_id)
+        appended = await self._agents.handle(command.agent_id, command, replace(cause, request_id=request_id))
+        if appended.event_ids:  # there is no other event of it
+            raise refused(self._agents, command.agent_id, command.fencing_token, cause)
 
     def require_reader(self, reader: Reader | None, cause: Cause) -> None:
         """Raises Invalid, AgentStateUnknown when nothing could stick to who reads."""

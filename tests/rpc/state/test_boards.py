@@ -295,3 +295,18 @@ async def test_a_board_is_in_memory_once(state: Running) -> None:
         return state.view.boards[key] is state.kept.boards.current(*key)
 
     await until(one, "what is mirrored is a copy of what is decided on")
+
+
+async def test_a_request_that_was_refused_is_refused_however_often_and_counts_under_a_new_token(
+    state: Running,
+) -> None:
+    token = (await join(state, "sre-1"))["sre-1"]
+    with pytest.raises(Refused):
+        await put_entry(state, "analysis", "2", fencing_token=token + 1, request_id="once")
+    for n in range(100):
+        with pytest.raises(Refused):
+            await put_entry(state, "analysis", "2", fencing_token=token + 1, request_id=f"other-{n}")
+    with pytest.raises(Refused):
+        await put_entry(state, "analysis", "2", fencing_token=token + 1, request_id="once")
+    await put_entry(state, "analysis", "2", fencing_token=token, request_id="once")
+    assert (await get_entry(state, "analysis")).value == "2"

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from kernel.events import Cause
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Mode
 from services.orchestrator.handlers.carrying import StepLimits
@@ -31,6 +32,30 @@ async def test_while_a_run_waits_its_agent_serves_others() -> None:
         waiting = await it.process(Mode.ASSISTED)
         other = await it.process(Mode.SAFE, "r2")
         assert (waiting.run.state, other.run.state) == (RunState.WAITING, RunState.COMPLETED)
+
+
+async def test_a_run_waits_for_its_agent_as_long_as_another_has_it_and_that_is_no_error() -> None:
+    at = peers()
+    async with house(at) as it:
+        run_id = (await it.process(Mode.ASSISTED)).run.known.run_id
+        await until(lambda: AGENT not in at.state.lock, "it has kept its agent")
+        at.state.lock[AGENT] = ("somebody", 99)
+        tries, acquire = list[str](), at.state.acquire_lock
+
+        async def counted(agent_id: str, task_id: str, holder: str, lease_seconds: int, cause: Cause) -> int:
+            tries.append(cause.request_id)
+            return await acquire(agent_id, task_id, holder, lease_seconds, cause)
+
+        at.state.acquire_lock = counted  # type: ignore[method-assign]
+        at.policy.answer("APPROVED")
+        it.conductor.nudge(TENANT, run_id)
+        await until(lambda: len(tries) > 3, "it does not try again")
+        assert it.runs.current(TENANT, run_id).state is RunState.WAITING
+        del at.state.lock[AGENT]
+        await ended(it, run_id)
+        assert it.runs.current(TENANT, run_id).state is RunState.COMPLETED
+    assert len(set(tries)) == len(tries), "a lock that was lost would be asked for in vain"
+    assert at.policy.revoked == {}
 
 
 async def test_state_is_told_what_a_run_waits_for_and_that_it_works_again() -> None:
