@@ -240,9 +240,7 @@ def _evolve(agent: Agent, event: Event, sequence: int) -> Agent:
             return replace(agent, agent_id=agent_id, errors=errors, sequence=sequence)
         case RunLabelled(agent_id=agent_id, run_id=run_id):
             labelled = agent.labelled.after(event)
-            return replace(
-                agent, agent_id=agent_id, labelled=labelled, last_run=run_id, sequence=sequence
-            )
+            return replace(agent, agent_id=agent_id, labelled=labelled, last_run=run_id, sequence=sequence)
         case PacketIssued(packet=packet):
             return replace(
                 agent,

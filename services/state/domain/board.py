@@ -45,6 +45,8 @@ class PutEntry:
     crew: frozenset[str]
     """Who may write on it: who works on the task, as far as state knows, and a person that writes itself."""
     at: datetime
+    run_id: str = ""
+    """Which run of the author writes; its newest if it does not say."""
 
 
 # facts

@@ -40,6 +40,8 @@ class SendMessage:
     crew: frozenset[str]
     """Who works on the task, as far as state knows."""
     at: datetime
+    run_id: str = ""
+    """Which run of the sender writes; its newest if it does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Labels: what kind of data something holds. They travel with it, and stick to whoever reads it."""
 
+import hashlib
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from kernel.events import require_token
@@ -12,6 +13,10 @@ from services.state.domain.faults import FieldInvalid, LabelUnknown
 MAX_LABELS = 16
 MAX_RUN_LABELS = 256
 """What a run may take on by reading."""
+RUNS_KEPT = 64
+"""So many of an agent's runs are known by what each has read, those that took something on last."""
+_FILTER_BYTES = 8192
+_PROBES = 4
 _LABEL = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
 
@@ -94,3 +99,56 @@ def stick(known: tuple[str, ...], command: LabelRun) -> RunLabelled | None:
     if len(known) + len(new) > MAX_RUN_LABELS:
         raise FieldInvalid("labels", f"would be more than the {MAX_RUN_LABELS} that a run may take on")
     return RunLabelled(command.agent_id, command.run_id, new, command.by_reading, command.at)
+
+
+@dataclass(frozen=True, slots=True)
+class RunLabels:
+    """What each run of an agent has read. A run that took nothing on has no place here, so that most cost nothing.
+
+    Runs end unheard, and one may come back after any time. The one that took something on longest ago is let go, but
+    not forgotten: a Bloom filter (Bloom 1970, "Space/time trade-offs in hash coding with allowable errors") knows it
+    again, and it bears what all that were let go had read. Where the filter errs, a run bears more labels than it
+    must, never fewer.
+    """
+
+    runs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    let_go: bytes = b""
+    of_let_go: tuple[str, ...] = ()
+
+    def of(self, *run_ids: str) -> tuple[str, ...]:
+        """What these runs have read, in order."""
+        found = {label for run_id in run_ids for label in self.runs.get(run_id, ())}
+        if self.let_go and any(self._was_let_go(run_id) for run_id in run_ids):
+            found.update(self.of_let_go)
+        return tuple(sorted(found))
+
+    def every(self) -> tuple[str, ...]:
+        """What any of the agent's runs has read."""
+        return tuple(sorted({*self.of_let_go, *(label for each in self.runs.values() for label in each)}))
+
+    def after(self, event: RunLabelled) -> "RunLabels":
+        """These, and what `event` tells."""
+        runs = dict(self.runs)
+        known = runs.pop(event.run_id, ())
+        runs[event.run_id] = tuple(sorted({*known, *event.labels}))
+        if len(runs) <= RUNS_KEPT:
+            return RunLabels(runs, self.let_go, self.of_let_go)
+        oldest = next(iter(runs))
+        of_let_go = tuple(sorted({*self.of_let_go, *runs.pop(oldest)}))
+        filled = bytearray(self.let_go or bytes(_FILTER_BYTES))
+        for byte, bit in _probes(oldest):
+            filled[byte] |= bit
+        return RunLabels(runs, bytes(filled), of_let_go)
+
+    def _was_let_go(self, run_id: str) -> bool:
+        return all(self.let_go[byte] & bit for byte, bit in _probes(run_id))
+
+
+def _probes(run_id: str) -> Iterator[tuple[int, int]]:
+    digest = hashlib.sha256(run_id.encode()).digest()
+    for start in range(0, 2 * _PROBES, 2):
+        at = int.from_bytes(digest[start : start + 2], "big") % (_FILTER_BYTES * 8)
+        yield at // 8, 1 << at % 8
+
+
+NO_LABELS = RunLabels()

@@ -4,6 +4,7 @@ Fed in log order by one follower, so that at any moment it is the fold of a whol
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol, TypeAlias
@@ -157,7 +158,7 @@ class View:
                 self.tasks[key] = tasks.evolve(self.tasks.get(key, Task()), Sequenced(event, sequence))
                 if isinstance(event, HandoffWritten):
                     return (Place(tenant, id, Part.HANDOFF),)
-                self._artifacts[tenant, event.artifact.sha256] = event.artifact
+                self._artifact(tenant, event.artifact)
                 return (Place(tenant, id, Part.ARTIFACTS),)
             case AgentRevoked():
                 known = self.revocations.get(tenant)
@@ -176,6 +177,13 @@ class View:
                     self.crews[of_task] = crews.evolve(self.crews.get(of_task, Crew()), event, sequence)
                     changed += [Place(tenant, event.task_id, part) for part in _OF_CREW]
                 return changed
+
+    def _artifact(self, tenant: str, stored: Artifact) -> None:
+        # The same bytes are as secret as they were: whoever stores them again takes no label off them.
+        known = self._artifacts.get((tenant, stored.sha256))
+        if known is not None and known.labels != stored.labels:
+            stored = replace(stored, labels=tuple(sorted({*known.labels, *stored.labels})))
+        self._artifacts[tenant, stored.sha256] = stored
 
     def _packet(self, key: tuple[str, str], packet: Packet, sequence: int) -> Sequence[Place]:
         known = self.packets.get(key)
@@ -241,7 +249,7 @@ class View:
         return (tenant, agent_id) in self._revoked
 
     def artifact(self, tenant: str, sha256: str) -> Artifact | None:
-        """The artifact of this content that was stored last."""
+        """The artifact of this content that was stored last, with all labels that the content was ever stored with."""
         return self._artifacts.get((tenant, sha256))
 
 

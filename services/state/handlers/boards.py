@@ -57,7 +57,7 @@ class Boards:
         command = replace(
             command,
             crew=crew | {command.author} if person else crew,
-            labelling=self._working.labelling(cause.tenant, "" if person else command.author),
+            labelling=self._working.labelling(cause.tenant, "" if person else command.author, command.run_id),
         )
         shown = ShowToken(command.author, command.task_id, fencing_token, cause.actor, cause.at)
         await self._working.require_lock(shown, cause)

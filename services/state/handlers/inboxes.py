@@ -66,7 +66,7 @@ class Inboxes:
             command,
             message_id=message_id,
             crew=crew | {sender} if person else crew,
-            labelling=self._working.labelling(cause.tenant, "" if person else sender),
+            labelling=self._working.labelling(cause.tenant, "" if person else sender, command.run_id),
         )
         appended = await self._inboxes.handle(task_id, command, cause)
         message = self._inboxes.current(cause.tenant, task_id).message(message_id)

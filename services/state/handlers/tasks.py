@@ -92,7 +92,7 @@ class Tasks:
             wanted.task_id,
             wanted.run_id,
             cause.at,
-            self._working.labelling_of_run(cause.tenant, wanted.run_id).of(wanted.labels),
+            self._working.labelling_of_run(cause.tenant, wanted.run_id, wanted.agent_id).of(wanted.labels),
         )
         require_sound_artifact(artifact)
         shown = ShowToken(wanted.agent_id, wanted.task_id, wanted.fencing_token, cause.actor, cause.at)
@@ -141,8 +141,8 @@ class Tasks:
         handoff = command.handoff
         require_token(handoff.task_id, "handoff.task_id")
         require_agent_id(handoff.previous_agent_id, "handoff.previous_agent_id")
-        # The one who comes next starts from it: it bears what the one before had read.
-        labelling = self._working.labelling(cause.tenant, handoff.previous_agent_id)
+        # The one who comes next starts from it: it bears what the one before had read, whichever run leaves it.
+        labelling = self._working.labelling_of_all_runs(cause.tenant, handoff.previous_agent_id)
         return await self._tasks.handle(handoff.task_id, replace(command, labelling=labelling), cause)
 
     async def get_handoff(

@@ -44,18 +44,28 @@ class Working:
         self._view = view
         self._sets = sets
 
-    def labelling(self, tenant: str, agent_id: str = "") -> Labelling:
-        """What something that the agent writes may bear, and bears because of what its run has read."""
+    def labelling(self, tenant: str, agent_id: str = "", run_id: str = "") -> Labelling:
+        """What something that the agent writes may bear, and bears because of what its run has read.
+
+        Who does not say which run writes means the newest.
+        """
         named = self._sets.labelling(tenant)
         if not agent_id:
             return named
-        return replace(named, carried=frozenset(self._agents.current(tenant, agent_id).labels))
+        agent = self._agents.current(tenant, agent_id)
+        return replace(named, carried=frozenset(agent.labelled.of(run_id) if run_id else agent.labels))
 
-    def labelling_of_run(self, tenant: str, run_id: str) -> Labelling:
-        """The same, of the agent that the run works for."""
-        agents = self._agents.all(tenant) if run_id else ()
-        carried = (agent.labels for _, agent in agents if agent.labelled_run == run_id)
+    def labelling_of_run(self, tenant: str, run_id: str, agent_id: str) -> Labelling:
+        """The same, of every agent that the run has worked for."""
+        if not run_id:
+            return self.labelling(tenant, agent_id)
+        carried = (agent.labelled.of(run_id) for _, agent in self._agents.all(tenant))
         return replace(self._sets.labelling(tenant), carried=frozenset().union(*carried))
+
+    def labelling_of_all_runs(self, tenant: str, agent_id: str) -> Labelling:
+        """The same, when it cannot be known which run of the agent writes."""
+        every = self._agents.current(tenant, agent_id).labelled.every()
+        return replace(self._sets.labelling(tenant), carried=frozenset(every))
 
     def crew(self, tenant: str, task_id: str, *members: str) -> frozenset[str]:
         """Who works on the task; of `members` as it is now, of others as far as it has been followed."""

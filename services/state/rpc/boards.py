@@ -30,6 +30,7 @@ class BoardsRpc(StateServiceServicer):
             ANY_LABEL,
             frozenset(),
             cause.at,
+            request.run_id,
         )
         entry, sequence = await self._state.boards.put(command, request.fencing_token, person, cause)
         return pb.PutEntryResponse(entry=ENTRY.to_message(entry), sequence=sequence)

@@ -29,6 +29,7 @@ class InboxesRpc(StateServiceServicer):
             ANY_LABEL,
             frozenset(),
             cause.at,
+            request.run_id,
         )
         message, sequence = await self._state.inboxes.send(command, request.fencing_token, person, cause)
         return pb.SendMessageResponse(message=MESSAGE.to_message(message), sequence=sequence)

@@ -1,5 +1,7 @@
 """Labels stick to a run, and tokens are shown before anything else is written under a lock."""
 
+from dataclasses import replace
+
 import pytest
 
 from kernel.faults import Fault
@@ -8,12 +10,13 @@ from services.state.domain.labels import (
     ANY_LABEL,
     MAX_LABELS,
     MAX_RUN_LABELS,
+    RUNS_KEPT,
     Labelling,
     LabelRun,
     RunLabelled,
 )
 from services.state.domain.lock import ShowToken, StaleTokenRefused
-from tests.unit.state.worlds import T0, Worked, acquire, advance, at, release
+from tests.unit.state.worlds import T0, Worked, acquire, advance, at, fold, release
 
 
 def read(*labels: str, run_id: str = "run-1") -> LabelRun:
@@ -44,7 +47,57 @@ def test_the_next_run_begins_without_labels() -> None:
     worked.does(read("secret"))
     worked.does(advance(token, 2, "EXECUTE"))
     assert worked.agent.labels == ("secret",)
+    worked.does(release(token, 3))
+    worked.does(acquire("run-2", 4))
+    assert list(worked.agent.labels) == []
     assert labelled(worked.agent, read("other", run_id="run-2")).labels == ("other",)
+    assert worked.agent.labelled.of("run-1") == ("secret",)
+
+
+def test_a_run_that_comes_back_bears_what_it_had_read() -> None:
+    worked = Worked().packed()
+    worked.does(acquire("run-1", 0))
+    first = worked.sequence
+    worked.does(read("secret"))
+    worked.does(release(first, 1))
+    worked.does(acquire("run-2", 2))
+    second = worked.sequence
+    worked.does(replace(advance(second, 3), run_id="run-2"))
+    worked.does(read("other", run_id="run-2"))
+    worked.does(release(second, 4, "run-2"))
+    worked.does(acquire("run-1", 5))
+    assert worked.agent.labels == ("secret",)
+    worked.does(advance(worked.sequence, 6))
+    assert worked.agent.labels == ("secret",)
+    assert decide(worked.agent, read("secret")) is None
+    assert fold(worked.events) == worked.agent
+
+
+def test_who_does_not_say_which_run_writes_bears_the_labels_of_both_that_it_may_be() -> None:
+    worked = Worked().packed()
+    worked.does(acquire("run-1", 0))
+    worked.does(read("secret"))
+    worked.does(read("other", run_id="run-2"))
+    assert worked.agent.labels == ("other", "secret")
+
+
+def test_of_a_run_that_was_let_go_no_label_is_lost_and_a_new_one_bears_none() -> None:
+    runs = [f"run-{n}" for n in range(3 * RUNS_KEPT)]
+    agent = Agent()
+    for n, run_id in enumerate(runs):
+        agent = labelled(agent, read(f"l{n}", run_id=run_id))
+    for n, run_id in enumerate(runs):
+        assert f"l{n}" in agent.labelled.of(run_id)
+    assert len(agent.labelled.runs) == RUNS_KEPT
+    assert agent.labelled.of(runs[-1]) == (f"l{len(runs) - 1}",)
+    assert len(agent.labelled.every()) == len(runs)
+    assert [run_id for run_id in map("new-{}".format, range(100)) if agent.labelled.of(run_id)] == []
+    again = decide(agent, read("l1", run_id="run-0"))
+    assert isinstance(again, RunLabelled), (
+        "others keep the labels of each run by itself: they have to hear of it"
+    )
+    back = evolve(agent, again)
+    assert {"l0", "l1"} <= set(back.labelled.of("run-0"))
 
 
 def test_a_run_takes_on_only_so_many() -> None:

@@ -195,6 +195,17 @@ def test_a_list_is_sent_by_its_tail_unless_it_is_asked_for_whole() -> None:
     assert whole.content.items[68:] == tail.content.items
 
 
+def test_bytes_that_are_stored_again_keep_the_labels_they_had() -> None:
+    view, stored = View(), artifact()
+    for n, (task_id, labels) in enumerate([("a", ("pii", "secret")), ("b", ()), ("c", ("ours",))], 1):
+        view.take("default", task_id, ArtifactStored(replace(stored, task_id=task_id, labels=labels)), n)
+    assert view.artifact("default", stored.sha256) == replace(
+        stored, task_id="c", labels=("ours", "pii", "secret")
+    )
+    assert [each.labels for each in view.tasks["default", "b"].artifacts] == [()], "as it was stored"
+    assert view.artifact("other", stored.sha256) is None
+
+
 def test_time_alone_makes_no_difference() -> None:
     view = worked_view()[0]
     found = contents(view)
