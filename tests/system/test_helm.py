@@ -16,6 +16,9 @@ from ruamel.yaml import YAML
 from chassis.config import KNOWN_NAMES
 from chassis.embedded.services import MODULES
 from chassis.healthy import PORTS
+from chassis.rpc.peers import ACTUATORS, LEDGER, MAY_CALL, ORCHESTRATOR, POLICY, STATE
+from services.gateway.adapters.probe import METRICS_PORT_OFFSET
+from services.gateway.config import GatewaySettings
 from tests.fakes.opa_server import ENGINE as PACKAGES
 from tests.unit.house.skeleton import REPOSITORY
 
@@ -28,6 +31,17 @@ EVERYTHING = (
     "opa.endpoint=http://opa:8181,telemetry.endpoint=http://otel:4317,nats.url=tls://nats:4222"
 )
 MONITORED = "monitoring.podMonitor.enabled=true,monitoring.rules.enabled=true,monitoring.labels.release=prom"
+LAG = (
+    "lag[0].deployment=reader,lag[0].stream=EVENTS,lag[0].consumer=theirs,lag[0].threshold=1000,lag[0].max=5"
+)
+COMPONENT = "app.kubernetes.io/component"
+SERVICES = {
+    "policy": POLICY,
+    "state": STATE,
+    "ledger": LEDGER,
+    "orchestrator": ORCHESTRATOR,
+    "actuators": ACTUATORS,
+}
 ELSEWHERE = {"keda.sh/v1alpha1", "cert-manager.io/v1", "monitoring.coreos.com/v1"}
 """Kinds that come with KEDA, cert-manager and Prometheus' operator: Kubernetes itself has no schema of them."""
 
@@ -150,6 +164,85 @@ def test_whoever_speaks_tls_is_not_probed_in_the_clear(helm: str) -> None:
         assert by_process == asked
     (settings,) = [each["data"] for each in rendered(helm) if each["kind"] == "ConfigMap"]
     assert settings["PROVOST_AGENTS_PORT"] == str(PORTS["agents"]), "where python -m chassis.healthy asks"
+
+
+def test_each_certificate_is_good_for_the_bare_name_that_callers_expect(helm: str) -> None:
+    certificates = {
+        each["metadata"]["name"]: each["spec"]
+        for each in rendered(helm, EVERYTHING)
+        if each["kind"] == "Certificate"
+    }
+    assert set(certificates) == {f"x-{name}" for name in MODULES}
+    for name in MODULES:
+        spec = certificates[f"x-{name}"]
+        assert spec["dnsNames"] == [name, f"x-{name}", f"x-{name}.ops.svc"]
+        assert spec["uris"] == [f"spiffe://provost/{name}"]
+        assert spec["secretName"] == f"provost-tls-{name}"
+
+
+def test_the_network_lets_through_just_the_calls_that_certificates_allow(helm: str) -> None:
+    allowed = {
+        (caller, name)
+        for caller, may in MAY_CALL.items()
+        for name, service in SERVICES.items()
+        if service in may
+    }
+    # Health is open to every certificate, and the gateway tells it of all whose address it has.
+    allowed |= {("gateway", name) for name in GatewaySettings().addresses()}
+    inwards: set[tuple[str, str]] = set()
+    outwards: set[tuple[str, str]] = set()
+    for each in rendered(helm, EVERYTHING):
+        if each["kind"] != "NetworkPolicy":
+            continue
+        own = each["spec"]["podSelector"]["matchLabels"][COMPONENT]
+        inwards |= {(peer, own) for rule in each["spec"].get("ingress", ()) for peer in peers(rule, "from")}
+        outwards |= {(own, peer) for rule in each["spec"]["egress"] for peer in peers(rule, "to")}
+    assert inwards == allowed
+    assert outwards == allowed
+
+
+def test_the_gateway_reads_the_metrics_it_tells_lag_from_whoever_else_may(helm: str) -> None:
+    monitoring = "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring"
+    policies = {
+        each["spec"]["podSelector"]["matchLabels"][COMPONENT]: each["spec"]
+        for each in rendered(helm, monitoring)
+        if each["kind"] == "NetworkPolicy"
+    }
+    for name in GatewaySettings().addresses():
+        (metrics,) = [each for each in policies[name]["ingress"] if each["ports"] == [{"port": "metrics"}]]
+        others, gateway = metrics["from"]
+        assert others == {"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}
+        assert gateway["podSelector"]["matchLabels"][COMPONENT] == "gateway"
+        (out,) = [each for each in policies["gateway"]["egress"] if peers(each, "to") == {name}]
+        rpc, read = (each["port"] for each in out["ports"])
+        assert (rpc, read) == (PORTS[name], PORTS[name] + METRICS_PORT_OFFSET)
+
+
+def peers(rule: dict[str, Any], side: str) -> set[str]:
+    """The processes of ours that a rule of a NetworkPolicy names."""
+    return {peer["podSelector"]["matchLabels"][COMPONENT] for peer in rule.get(side, ())}
+
+
+def test_a_subscriber_of_yours_is_scaled_on_what_its_consumer_has_still_to_read(helm: str) -> None:
+    (scaled,) = [each for each in rendered(helm, LAG) if each["kind"] == "ScaledObject"]
+    assert scaled["apiVersion"] == "keda.sh/v1alpha1"
+    assert scaled["spec"] == {
+        "scaleTargetRef": {"name": "reader"},
+        "minReplicaCount": 1,
+        "maxReplicaCount": 5,
+        "triggers": [
+            {
+                "type": "nats-jetstream",
+                "metadata": {
+                    "natsServerMonitoringEndpoint": "nats.nats.svc:8222",
+                    "account": "$G",
+                    "stream": "EVENTS",
+                    "consumer": "theirs",
+                    "lagThreshold": "1000",
+                },
+            }
+        ],
+    }
 
 
 def test_a_value_that_does_not_exist_is_refused(helm: str) -> None:
