@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from chassis.eventlog.connection import connect
-from chassis.eventlog.stream import ensure_stream, read_last, stream_state
+from chassis.eventlog.stream import call, ensure_stream, read_last, stream_state
 from chassis.eventlog.wire import AnswerLost, Connection
 from chassis.tls.certificates import Certificates
 from chassis.tls.contexts import client_context
@@ -118,10 +118,35 @@ async def test_one_who_looks_after_it_by_hand_cannot_take_the_log_away(
     refused = Violations(operator)
     names = json.loads((await operator.ask("$JS.API.STREAM.NAMES"))[1])
     assert "EVENTS" in names["streams"]
-    for subject in ("$JS.API.STREAM.DELETE.EVENTS", "$JS.API.STREAM.PURGE.EVENTS", EVENT.format("policy")):
-        with pytest.raises(AnswerLost):
-            await operator.ask(subject, timeout_seconds=0.2)
-    assert len(refused.told) == 3
+    before = (await stream_state(operator)).last
+    subjects = [
+        *(f"$JS.API.STREAM.{verb}.{stream}" for verb in ("DELETE", "PURGE", "MSG.DELETE")
+          for stream in ("EVENTS", "KEYS", "OBJ_ARTIFACTS")),
+        "$JS.API.STREAM.UPDATE.EVENTS", "$JS.API.STREAM.UPDATE.KEYS",
+        EVENT.format("policy"), f"repair.{EVENT.format('policy')}", "key.acme.a", "pub.acme.policy.thing.a.Happened",
+        "pwr.here.policy.x", "pwr.lost.a.b", "orc.a", "$O.ARTIFACTS.C.a", "$O.SNAPSHOTS.M.a", "_INBOX.policy.a",
+    ]  # fmt: skip
+    for subject in subjects:
+        operator.write(subject, b"", b"", b"{}")
+    await operator.flush()
+    await until(lambda: len(refused.told) == len(subjects), f"all is refused: {refused.told}")
+    told = "\n".join(refused.told).lower()
+    assert [each for each in subjects if f'"{each.lower()}"' not in told] == []
+    assert (await stream_state(operator)).last == before
+    await operator.close()
+
+
+async def test_room_for_the_log_is_the_ledgers_to_give(
+    server: NatsServer, issued: Issued, ledger: Connection
+) -> None:
+    operator = await connected(server, issued, "operator")
+    config = (await call(operator, "STREAM.INFO.EVENTS"))["config"]
+    more = json.dumps(config | {"max_bytes": config["max_bytes"] + 1024**2}).encode()
+    with pytest.raises(AnswerLost):
+        await operator.ask("$JS.API.STREAM.UPDATE.EVENTS", more, timeout_seconds=0.2)
+    assert (await call(operator, "STREAM.INFO.EVENTS"))["config"] == config
+    changed = json.loads((await ledger.ask("$JS.API.STREAM.UPDATE.EVENTS", more))[1])
+    assert changed["config"]["max_bytes"] == config["max_bytes"] + 1024**2
     await operator.close()
 
 
