@@ -74,16 +74,19 @@ class HttpServer:
             self._renewing = asyncio.create_task(self._renew(self._shown, material), name="http certificate")
 
     async def stop(self) -> None:
-        if self._listening is None or not self._serving:
+        if self._listening is None:
             return
         if self._renewing is not None:
             self._renewing.cancel()
+            await asyncio.wait({self._renewing})
         streams: Streams = self._app.state.streams
         streams.end()
         if streams.sockets:
             await asyncio.wait(streams.sockets, timeout=self._grace_seconds)
         self._listening.close()
         serving = set(self._serving)
+        if not serving:  # it ended by itself
+            return
         for server in self._serving.values():
             server.stop()  # type: ignore[no-untyped-call]
         _, pending = await asyncio.wait(serving, timeout=self._grace_seconds)
@@ -94,16 +97,21 @@ class HttpServer:
             await asyncio.wait(pending)
 
     async def _renew(self, shown: Certificates, material: Material) -> None:
+        told: Material | None = None
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             if (fresh := shown.current()) is material:
                 continue
-            material, before = fresh, dict(self._serving)
+            before = dict(self._serving)
             try:
-                await self._begin(material)
-            except HttpRefused as problem:
-                _log.error("certificate", problem=f"{problem}; the one read before stays in use")
+                await self._begin(fresh)
+            except (HttpRefused, OSError) as problem:
+                # It may pass (a full disk, no file descriptor left): tried at each look, told once.
+                if fresh is not told:
+                    _log.error("certificate", problem=f"{problem}; the one read before stays in use")
+                told = fresh
                 continue
+            material = fresh
             for serving, server in before.items():
                 await server.sockets.leave()
                 if not serving.done():

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from chassis.tls.certificates import Certificates
+from chassis.tls.certificates import Certificates, Material
 from services.gateway.domain.callers import Caller
 from services.gateway.domain.history import Watched, WatchFrom
 from services.gateway.domain.records import EventFilter
@@ -225,6 +225,38 @@ async def test_a_certificate_that_no_client_would_take_is_not_taken_either(
     assert await served.shown() == old
     served.issued.issue("gateway")
     await served.renewed()
+
+
+@pytest.mark.parametrize("problem", [OSError(28, "No space left on device"), ssl.SSLError("passing")])
+async def test_what_fails_once_is_tried_again_and_told_once(
+    served: Served, problem: OSError, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, tries, files = served.on_disk(), 0, web_server._files
+
+    def failing(material: Material | None, directory: Path) -> tuple[Path, Path] | None:
+        nonlocal tries
+        tries += 1
+        if tries < 4:
+            raise problem
+        return files(material, directory)
+
+    monkeypatch.setattr(web_server, "_files", failing)
+    served.issued.issue("gateway")
+    await until(lambda: tries > 0, "the new certificate is never tried")
+    await served.renewed()
+    assert await served.shown() != old
+    assert capsys.readouterr().out.count("the one read before stays in use") == 1
+    assert tries == 4
+
+
+async def test_one_that_ended_by_itself_leaves_nothing_behind(served: Served) -> None:
+    for server in served.web._serving.values():
+        server.stop()  # type: ignore[no-untyped-call]
+    await until(lambda: not servers(), "it does not end")
+    await served.web.stop()
+    assert "http certificate" not in {each.get_name() for each in asyncio.all_tasks()}
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", served.web.port)
 
 
 async def test_a_port_that_is_taken_is_named(served: Served) -> None:
