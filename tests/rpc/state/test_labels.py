@@ -18,7 +18,20 @@ from services.state.wire import CODEC
 from tests.fakes.valkey_server import ValkeyServer
 from tests.fakes.wait import until
 from tests.rpc.policy import conftest as policy
-from tests.rpc.state.asks import ROLES, get_entry, issue, join, look, packet, put_entry, save, send
+from tests.rpc.state.asks import (
+    ROLES,
+    acquire,
+    advance,
+    get_entry,
+    issue,
+    join,
+    look,
+    packet,
+    put_entry,
+    save,
+    send,
+    verify,
+)
 from tests.rpc.state.conftest import Running, cause, serving
 from tests.rpc.state.test_tasks import put
 
@@ -155,6 +168,57 @@ async def test_who_takes_on_a_labelled_packet_bears_its_labels(state: Running) -
         (["personal"], "run-1", "packet"),
         (["secret"], "run-1", "packet"),
     ]
+
+
+async def test_a_run_that_gave_its_agent_to_another_finds_its_labels_again(state: Running) -> None:
+    await join(state, "sre-2")
+    await put_entry(state, "secret", '"x"', agent_id="sre-2", labels=["secret"])
+    await issue(state)
+    first = (await acquire(state)).lock.fencing_token
+    await get_entry(state, "secret", agent_id="sre-1", run_id="run-1")
+    release = pb.ReleaseLockRequest(agent_id="sre-1", task_id="task-1", holder="run-1", fencing_token=first)
+    await client.call(state.stub.ReleaseLock, release, cause())
+    second = (await acquire(state, "run-2")).lock.fencing_token
+    await advance(state, second, run_id="run-2")
+    assert (await look(state)).labels == []
+    assert (await put_entry(state, "of-2", '"x"')).entry.labels == [], "run-2 has read nothing"
+    named = await put_entry(state, "of-1", '"x"', run_id="run-1")
+    assert named.entry.labels == ["secret"], "what it is told to write for run-1 is run-1's"
+    assert (await save(state, "one")).checkpoint.labels == ["secret"]
+    stored = await client.call(state.stub.PutArtifact, put(name="report"), cause())
+    assert stored.artifact.labels == ["secret"]
+    handoff = pb.Handoff(task_id="task-1", previous_agent_id="sre-1")
+    await client.call(state.stub.WriteHandoff, pb.WriteHandoffRequest(handoff=handoff), cause())
+    left = await client.call(state.stub.GetHandoff, pb.GetHandoffRequest(task_id="task-1"), cause())
+    assert left.handoff.labels == ["secret"], "either run may have left it"
+    release.MergeFrom(pb.ReleaseLockRequest(holder="run-2", fencing_token=second))
+    await client.call(state.stub.ReleaseLock, release, cause())
+    third = (await acquire(state)).lock.fencing_token
+    await advance(state, third)
+    assert (await look(state)).labels == ["secret"]
+    assert (await put_entry(state, "later", '"x"')).entry.labels == ["secret"]
+    assert (await send(state, "x")).message.labels == ["secret"]
+    assert (await send(state, "x", run_id="run-2")).message.labels == []
+    assert (await verify(state)).equal
+
+
+async def test_bytes_stored_again_without_labels_label_who_reads_them_all_the_same(state: Running) -> None:
+    await join(state, "sre-1", "sre-2")
+    await client.call(state.stub.PutArtifact, put(labels=["secret"]), cause())
+    again = put(name="harmless.txt", agent_id="sre-1")
+    again.run_id = ""
+    stored = (await client.call(state.stub.PutArtifact, again, cause())).artifact
+    assert stored.labels == []
+    request = pb.GetArtifactRequest(sha256=stored.sha256, agent_id="sre-1", run_id="run-sre-1")
+    got = await client.call(state.stub.GetArtifact, request, cause())
+    assert (got.artifact.name, got.artifact.labels) == ("harmless.txt", ["secret"])
+    assert (await look(state)).labels == ["secret"]
+    again.name = "report"
+    made = (await client.call(state.stub.PutArtifact, again, cause())).artifact
+    assert made.labels == ["secret"], "an agent that does not say which run stores it means its newest"
+    again.agent_id = ""
+    again.name = "nobody's"
+    assert (await client.call(state.stub.PutArtifact, again, cause())).artifact.labels == []
 
 
 async def test_each_tenant_is_as_patient_as_its_set_says(both: Both) -> None:
