@@ -211,7 +211,7 @@ async def test_bytes_stored_again_without_labels_label_who_reads_them_all_the_sa
     assert stored.labels == []
     request = pb.GetArtifactRequest(sha256=stored.sha256, agent_id="sre-1", run_id="run-sre-1")
     got = await client.call(state.stub.GetArtifact, request, cause())
-    assert (got.artifact.name, got.artifact.labels) == ("harmless.txt", ["secret"])
+    assert (got.artifact.name, list(got.artifact.labels)) == ("harmless.txt", ["secret"])
     assert (await look(state)).labels == ["secret"]
     again.name = "report"
     made = (await client.call(state.stub.PutArtifact, again, cause())).artifact
