@@ -122,6 +122,7 @@ class ServiceSettings(BaseSettings):
     actuators_address: str = Field("", alias="PROVOST_ACTUATORS_ADDRESS")
     nats_url: str = Field("", alias="PROVOST_NATS_URL")
     nats_replicas: int = Field(0, alias="PROVOST_NATS_REPLICAS", ge=0, le=5)
+    log_max_bytes: int = Field(0, alias="PROVOST_LOG_MAX_BYTES", ge=0)
     store_url: SecretStr = Field(SecretStr(""), alias="PROVOST_STORE_URL")
 
     @field_validator("vault_url")
@@ -253,6 +254,7 @@ KNOWN_NAMES: frozenset[str] = frozenset(
         "PROVOST_LEDGER_SCRUB_SECONDS",
         "PROVOST_LEDGER_WITNESSES",
         "PROVOST_LISTEN_HOST",
+        "PROVOST_LOG_MAX_BYTES",
         "PROVOST_METRICS_PORT",
         "PROVOST_NATS_PORT",
         "PROVOST_NATS_REPLICAS",

@@ -35,6 +35,8 @@ TOO_LARGE = frozenset({10054, 10199})
 AGAIN = frozenset({10008, 10158, 10176, 10210})
 """Nothing was written, and the same may be accepted next: no leader, id in flight, batch cut short."""
 STORE_FAILED = 10077
+NO_ROOM = 10023
+"""The server has used up its `max_file_store`; it steps down, and another may have room."""
 LOAD_SECONDS = 60.0
 _STEPS_BACK = 64
 
@@ -78,6 +80,7 @@ class JetStreamLog:
                 unclear = unclear or isinstance(problem, AnswerLost)
                 await patience.wait(self._connection, problem)
                 continue
+            full = None
             if answer is None:
                 await refuse_fenced(self._connection, patience.try_seconds() / 4)
             else:
@@ -87,7 +90,9 @@ class JetStreamLog:
                 settled = await self._settled(stream, made, after, answer, unclear=unclear)
                 if settled is not None:
                     return settled
-            await patience.wait(self._connection, None)
+                if answer.get("error", {}).get("err_code") == NO_ROOM:
+                    full = _full(answer["error"]["description"])
+            await patience.wait(self._connection, full)
 
     async def load(self, stream: Stream) -> Sequence[Recorded]:
         last = await read_last(self._connection, stream.filter)
@@ -204,7 +209,13 @@ def refusal(error: dict[str, Any]) -> Fault | None:
     if code in TOO_LARGE:
         return Exhausted("MESSAGE_TOO_LARGE", f"the event log refused the size of it: {text}")
     if code == STORE_FAILED and any(word in text for word in ("exceeded", "no space", "insufficient")):
-        return Exhausted(
-            "LOG_FULL", f"the event log is full ({text}): nothing is written until there is room"
-        )
+        return _full(text)
     return unreachable(f"error {code}: {text}")
+
+
+def _full(text: str) -> Exhausted:
+    return Exhausted(
+        "LOG_FULL",
+        f"the event log is full ({text}): nothing is written until there is room; raise PROVOST_LOG_MAX_BYTES, "
+        "or NATS' max_file_store and its disk",
+    )

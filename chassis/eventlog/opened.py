@@ -2,11 +2,14 @@
 
 from chassis.config import ServiceSettings
 from chassis.eventlog.connection import connect
-from chassis.eventlog.stream import ensure_stream
+from chassis.eventlog.stream import UNLIMITED, ensure_stream
 from chassis.eventlog.subject_keys import NatsSubjectKeys
 from chassis.eventlog.wire import Connection
 from chassis.tls import certificates
 from chassis.tls.contexts import client_context
+
+_RESIZES = "ledger"
+"""Whose NATS user may change the stream, where each service has its own (`deploy/nats/users.conf`)."""
 
 
 async def connected(settings: ServiceSettings, name: str) -> Connection:
@@ -22,7 +25,12 @@ async def connected(settings: ServiceSettings, name: str) -> Connection:
         tls=client_context(certificates.of(settings, name)),
         inbox_prefix=f"_INBOX.{name}",
     )
-    await ensure_stream(connection, replicas=settings.nats_replicas or None)
+    await ensure_stream(
+        connection,
+        replicas=settings.nats_replicas or None,
+        max_bytes=settings.log_max_bytes or UNLIMITED,
+        resize=name == _RESIZES,
+    )
     return connection
 
 

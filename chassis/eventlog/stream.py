@@ -12,7 +12,7 @@ from chassis.eventlog.headers import Headers
 from chassis.eventlog.wire import AnswerLost, Connection, NotConnected
 from chassis.process import jitter, monotonic
 from kernel.events import Recorded
-from kernel.faults import Exhausted, Refused, Unavailable
+from kernel.faults import Exhausted, Fault, Refused, Unavailable
 
 _log = structlog.get_logger("chassis.eventlog")
 EVENTS = "EVENTS"
@@ -21,7 +21,8 @@ DUPLICATE_WINDOW_SECONDS = 300
 PATIENCE_SECONDS = 5.0
 """How long a call is tried again before the log counts as unreachable."""
 TRY_SECONDS = 2.0
-MAX_BYTES = 4 * 1024**3
+UNLIMITED = -1
+"""No size of its own: the stream grows until NATS' `max_file_store` is reached."""
 
 FENCE = "provost-fence"
 """Where the stream's metadata say why nobody may append: see `chassis.eventlog.fence`."""
@@ -84,6 +85,8 @@ class Patience:
             Unavailable: patience is at its end.
         """
         left = self._until - monotonic()
+        if left <= 0 and isinstance(problem, Fault):
+            raise problem
         if left <= 0:
             raise unreachable("no leader" if problem is None else type(problem).__name__)
         if isinstance(problem, NotConnected):
@@ -142,9 +145,15 @@ async def _read(connection: Connection, what: dict[str, Any]) -> Recorded | None
 
 
 async def ensure_stream(
-    connection: Connection, *, replicas: int | None = None, max_bytes: int | None = None
+    connection: Connection,
+    *,
+    replicas: int | None = None,
+    max_bytes: int | None = None,
+    resize: bool = True,
 ) -> None:
-    """Make the stream (on one server, 4 GiB, unless told), or give the one that is there what is told.
+    """Make the stream (on one server, `UNLIMITED`, unless told), or give the one that is there what is told.
+
+    Its size stays as it is without `resize`, and where it holds more than `max_bytes` already.
 
     Raises:
         Exhausted: there is no room for `max_bytes` (reason `LOG_FULL`).
@@ -155,7 +164,7 @@ async def ensure_stream(
         "name": EVENTS,
         "subjects": [SUBJECTS],
         "num_replicas": replicas or 1,
-        "max_bytes": max_bytes or MAX_BYTES,
+        "max_bytes": max_bytes or UNLIMITED,
         "duplicate_window": DUPLICATE_WINDOW_SECONDS * 10**9,
         **_KEPT_FOR_EVER,
         **_GUARDS,
@@ -182,7 +191,11 @@ async def ensure_stream(
         # It can be read; what is appended is refused by the server until the ledger finds the log whole again.
         _log.error("event log is fenced", why=why)
         return
-    told = {"num_replicas": replicas, "max_bytes": max_bytes}
+    held = found["state"]["bytes"]
+    if max_bytes is not None and 0 < max_bytes < held and resize:
+        _log.warning("event log stays larger than it may be", max_bytes=max_bytes, held_bytes=held)
+        resize = False
+    told = {"num_replicas": replicas, "max_bytes": max_bytes if resize else None}
     changed = config | {name: value for name, value in told.items() if value is not None}
     if changed != config:
         check_answer(await call(connection, f"STREAM.UPDATE.{EVENTS}", changed))
@@ -216,5 +229,8 @@ def check_answer(answer: dict[str, Any]) -> None:
     if error is None:
         return
     if error["err_code"] == _NO_STORAGE:
-        raise Exhausted("LOG_FULL", "no room for an event log of this size: free some, or ask for less")
+        raise Exhausted(
+            "LOG_FULL",
+            "no room for a stream of this size: free some, or ask for less (PROVOST_LOG_MAX_BYTES)",
+        )
     raise unreachable(error["description"])
