@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from chassis.backup.streams import restore, take
 from chassis.eventlog.connection import connect
 from chassis.eventlog.stream import call, ensure_stream, read_last, stream_state
 from chassis.eventlog.wire import AnswerLost, Connection
@@ -122,7 +123,8 @@ async def test_one_who_looks_after_it_by_hand_cannot_take_the_log_away(
     subjects = [
         *(f"$JS.API.STREAM.{verb}.{stream}" for verb in ("DELETE", "PURGE", "MSG.DELETE")
           for stream in ("EVENTS", "KEYS", "OBJ_ARTIFACTS")),
-        "$JS.API.STREAM.UPDATE.EVENTS", "$JS.API.STREAM.UPDATE.KEYS",
+        *(f"$JS.API.STREAM.UPDATE.{stream}" for stream in ("EVENTS", "KEYS", "OBJ_ARTIFACTS", "PUBLIC")),
+        "$JS.API.STREAM.CREATE.MINE", "$JS.API.STREAM.RESTORE.MINE",
         EVENT.format("policy"), f"repair.{EVENT.format('policy')}", "key.acme.a", "pub.acme.policy.thing.a.Happened",
         "pwr.here.policy.x", "pwr.lost.a.b", "orc.a", "$O.ARTIFACTS.C.a", "$O.SNAPSHOTS.M.a", "_INBOX.policy.a",
     ]  # fmt: skip
@@ -134,6 +136,31 @@ async def test_one_who_looks_after_it_by_hand_cannot_take_the_log_away(
     assert [each for each in subjects if f'"{each.lower()}"' not in told] == []
     assert (await stream_state(operator)).last == before
     await operator.close()
+
+
+async def test_one_who_looks_after_it_takes_a_copy_and_restores_it(
+    server: NatsServer, issued: Issued, ledger: Connection, tmp_path: Path
+) -> None:
+    await ledger.ask(EVENT.format("ledger"), b"kept")
+    operator = await connected(server, issued, "operator")
+    taken = await take(operator, "EVENTS", tmp_path / "copy")
+    await operator.close()
+    (tmp_path / "nats").mkdir()
+    (tmp_path / "nats" / "users.conf").write_text((USERS / "users.conf").read_text())
+    elsewhere = NatsServer(tmp_path / "nats", extra=_TLS.format(issued.directory))
+    elsewhere.start()
+    try:
+        operator = await connected(elsewhere, issued, "operator")
+        restored = await restore(operator, "EVENTS", tmp_path / "copy")
+        assert (restored["messages"], restored["last_seq"]) == (taken["messages"], taken["last_seq"])
+        await operator.close()
+        found = await connected(elsewhere, issued, "ledger")
+        last = await read_last(found, EVENT.format("ledger"))
+        assert last is not None
+        assert last.payload == b"kept"
+        await found.close()
+    finally:
+        elsewhere.stop()
 
 
 async def test_room_for_the_log_is_the_ledgers_to_give(
