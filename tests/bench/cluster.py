@@ -97,22 +97,17 @@ async def for_a_while(call: Call, in_flight: int, seconds: float) -> tuple[list[
 
 async def idling(stack: Stack) -> dict[str, float]:
     """How many cores each container keeps busy while nothing is asked, once what it did at its start is done."""
-    found, before = await _busy(stack, IDLE_SECONDS), math.inf
-    for _ in range(IDLE_TRIES):
-        if abs(before - sum(found.values())) < 0.1 * before < math.inf:
-            break
-        before = sum(found.values())
-        found = await _busy(stack, IDLE_SECONDS)
-    return found
-
-
-async def _busy(stack: Stack, seconds: float) -> dict[str, float]:
     names = list(stack.names())
-    before = stack.engine.processor_seconds(names)
-    await asyncio.sleep(seconds)
-    after = stack.engine.processor_seconds(names)
-    used = {name: _between(then, now) for name, then, now in zip(names, before, after, strict=True)}
-    return {name: cpu / passed for name, (cpu, passed) in used.items()}
+    then, before, found = stack.engine.processor_seconds(names), math.inf, dict[str, float]()
+    for _ in range(IDLE_TRIES):
+        await asyncio.sleep(IDLE_SECONDS)
+        now = stack.engine.processor_seconds(names)
+        used = {name: _between(*each) for name, *each in zip(names, then, now, strict=True)}
+        found = {name: cpu / passed for name, (cpu, passed) in used.items()}
+        if abs(before - sum(found.values())) < 0.1 * sum(found.values()):
+            break
+        then, before = now, sum(found.values())
+    return found
 
 
 def _between(then: tuple[float, datetime], now: tuple[float, datetime]) -> tuple[float, float]:
