@@ -222,7 +222,8 @@ class Guard:
         calls.done(code.name, process.monotonic() - started)
         try:
             async with asyncio.timeout(LAST_WORDS_SECONDS if ending else None):
-                await context.abort(code, text, trailing)
+                # What the handler has said besides holds of a refusal, too.
+                await context.abort(code, text, (*trailing, *context.trailing_metadata()))
         except TimeoutError:
             raise asyncio.CancelledError from None
 

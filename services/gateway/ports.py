@@ -1,7 +1,7 @@
 """What the gateway needs of others. A door raises the faults that the service behind it raised, or Unavailable
 (`PEER_UNREACHABLE`) when it does not answer; asking again with the same request id is always safe."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from typing import Protocol
 
 from services.gateway.domain.callers import Caller
@@ -213,12 +213,13 @@ class PassThrough(Protocol):
     """Hands a call on to the service that its full method name names, unread.
 
     What the service answers with, status and details included, is raised as the transport raised it; Unavailable
-    (`PEER_UNREACHABLE`) means that it stayed away. A unary call is tried again while the service is away.
+    (`PEER_UNREACHABLE`) means that it stayed away. A unary call is tried again while the service is away; it comes with
+    what the service said besides its answer.
     """
 
     async def unary(
         self, method: str, request: bytes, caller: Caller, timeout_seconds: float | None
-    ) -> bytes: ...
+    ) -> tuple[bytes, Iterable[tuple[str, str | bytes]]]: ...
 
     def answers(
         self, method: str, request: bytes, caller: Caller, timeout_seconds: float | None

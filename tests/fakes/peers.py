@@ -42,6 +42,7 @@ class Policy(policy_pb2_grpc.PolicyServiceServicer):
     ) -> policy_pb2.GetAgentResponse:
         self.heard.append(dict(context.invocation_metadata() or ()))
         self.seconds_left.append(context.time_remaining())
+        context.set_trailing_metadata((("provost-stale-seconds", "12"), ("x-internal", "nobody's business")))
         return policy_pb2.GetAgentResponse(agent=policy_pb2.Agent(agent_id=request.agent_id))
 
     async def RevokeAgent(self, request: policy_pb2.RevokeAgentRequest, context: Context) -> Any:

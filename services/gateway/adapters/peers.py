@@ -1,7 +1,7 @@
 """The services behind the door, over gRPC. One that is away for a moment, as when it restarts, is waited for."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import grpc
@@ -156,18 +156,16 @@ class PassThrough:
 
     async def unary(
         self, method: str, request: bytes, caller: Caller, timeout_seconds: float | None
-    ) -> bytes:
+    ) -> tuple[bytes, Iterable[tuple[str, str | bytes]]]:
         peer = self._peer(method)
         call = self._unary.get(method)
         if call is None:
             call = self._unary[method] = peer.channel.unary_unary(method)
         metadata = metadata_for(caller)
 
-        async def attempt() -> bytes:
-            answer: bytes = await call(
-                request, timeout=timeout_seconds, metadata=metadata, wait_for_ready=False
-            )
-            return answer
+        async def attempt() -> tuple[bytes, Iterable[tuple[str, str | bytes]]]:
+            answering = call(request, timeout=timeout_seconds, metadata=metadata, wait_for_ready=False)
+            return await answering, await answering.trailing_metadata() or ()
 
         return await peer.patiently(attempt)
 

@@ -5,7 +5,7 @@ are told who is calling by the gateway, and by nobody else.
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, NoReturn
 
@@ -70,9 +70,12 @@ class Front(grpc.GenericRpcHandler):
         async def unary(request: bytes, context: Context) -> bytes:
             caller = await admit(self._gateway, context, name, right)
             try:
-                return await self._behind.unary(name, request, caller, context.time_remaining())
+                answer, said = await self._behind.unary(name, request, caller, context.time_remaining())
             except grpc.aio.AioRpcError as error:
                 await self._pass_on(context, error, name, right, caller)
+            if passed := _passed_on(said):
+                context.set_trailing_metadata(passed)
+            return answer
 
         return unary
 
@@ -122,7 +125,7 @@ class Front(grpc.GenericRpcHandler):
             fault = fault_of(error)
             if isinstance(fault, Fault):
                 self._gateway.turned_away(caller, fault.reason, Knock("", method, _host(context)))
-        trailing = tuple((key, value) for key, value in error.trailing_metadata() or () if key in _PASSED_ON)
+        trailing = _passed_on(error.trailing_metadata() or ())
         await context.abort(error.code(), error.details() or "", trailing)
 
 
@@ -142,7 +145,11 @@ def _host(context: Context) -> str:
     return host.removeprefix("%5B").removesuffix("%5D") if host.startswith("%5B") else host
 
 
-_PASSED_ON = frozenset({"grpc-status-details-bin"})
+def _passed_on(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[tuple[str, str | bytes], ...]:
+    return tuple((key, value) for key, value in metadata if key in _PASSED_ON)
+
+
+_PASSED_ON = frozenset({"grpc-status-details-bin", "provost-stale-seconds"})
 _PACED = frozenset({"/provost.policy.v1.PolicyService/StreamAuthorize"})
 """Streams each of whose requests counts as a call."""
 _TURNED_AWAY = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})

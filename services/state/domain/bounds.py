@@ -10,6 +10,8 @@ from services.state.domain.faults import FieldInvalid
 
 MAX_AGENT_ID_CHARACTERS = 64
 MAX_LEASE_SECONDS = 3600
+STALE_SECONDS = 5.0
+"""Who has not been at the end of the log for longer says so, and is not well; as of policy and the ledger."""
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")

@@ -41,7 +41,7 @@ class State:
         clock: Clock,
         sets: Sets,
     ) -> None:
-        self.turns = turns
+        self.turns, self.following = turns, following
         working = Working(kept, view, sets, following)
         writing = Writing(view)
         self.losing = Losing(kept, view, turns, writing, clock)

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from chassis.eventlog.follower import Follower, FollowerState
+from services.state.domain.bounds import STALE_SECONDS
 from services.state.reactor.mirror import StoreMirror
 
 _LOOK_SECONDS = 0.1
-UNHEALTHY_SECONDS = 5.0  # as of policy and the ledger: this is for whoever chooses a replica
 CATCH_UP_SECONDS = 600.0
 
 
@@ -45,7 +45,7 @@ async def _keep_health(
     serving = False
     while True:
         following = all(
-            each.state is not FollowerState.HALTED and each.stale_seconds <= UNHEALTHY_SECONDS
+            each.state is not FollowerState.HALTED and each.stale_seconds <= STALE_SECONDS
             for each in followers
         )
         healthy = mirror.filled and following

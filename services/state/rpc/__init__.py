@@ -10,6 +10,7 @@ from services.state.rpc.inboxes import InboxesRpc
 from services.state.rpc.locks import LocksRpc
 from services.state.rpc.overview import OverviewRpc
 from services.state.rpc.packets import PacketsRpc
+from services.state.rpc.stale import READS, saying
 from services.state.rpc.store import StoreRpc
 from services.state.rpc.tasks import TasksRpc
 from services.state.rpc.watch import WatchRpc
@@ -37,3 +38,5 @@ class StateServicer(
     def __init__(self, state: State, watching: Watching) -> None:
         super().__init__(state)
         self._watching = watching
+        for name in READS:
+            setattr(self, name, saying(getattr(self, name), state.following))

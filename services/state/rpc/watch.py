@@ -9,8 +9,10 @@ from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.faults import WatchInterrupted, WatchTooSlow
 from services.state.domain.task import SEALED
 from services.state.domain.watching import interest
+from services.state.handlers import State
 from services.state.handlers.watching import Watching
 from services.state.rpc.callers import READERS, admitted
+from services.state.rpc.stale import staleness
 
 READ_SECONDS = 60.0
 """Who reads nothing for so long is let go."""
@@ -19,6 +21,7 @@ READ_SECONDS = 60.0
 class WatchRpc(StateServiceServicer):
     """What is there, then every change."""
 
+    _state: State
     _watching: Watching
     read_seconds = READ_SECONDS
 
@@ -29,7 +32,7 @@ class WatchRpc(StateServiceServicer):
         watch = await self._watching.watch(wanted, request.cursor)
         try:
             # With a first answer that is never read it would be under way for ever, and no status could be sent.
-            await context.send_initial_metadata(())
+            await context.send_initial_metadata(staleness(self._state.following))
             while True:
                 answer: Any = await watch.next()
                 if SEALED in answer:  # for whoever may see it opened, it has to be taken apart

@@ -1,13 +1,15 @@
 """Fault 10: a replica of state is cut off from the log while another goes on, both ways and one way."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chassis import process, store
 from chassis.eventlog.jetstream import JetStreamLog
@@ -19,14 +21,41 @@ from kernel.faults import Refused
 from provost.state.v1 import events_pb2
 from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceStub
+from services.state.domain.bounds import STALE_SECONDS
+from services.state.rpc.stale import STALE
 from services.state.wire import CODEC
 from tests.fakes.nats_server import NatsServer
 from tests.fakes.partition import Partition
 from tests.fakes.valkey_server import ValkeyServer
+from tests.fakes.wait import until
 from tests.integration.state.conftest import Real
 from tests.integration.state.process import KEY, StateProcess
 
 CLOSED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+HEALTH = health_pb2.HealthCheckResponse
+READS: dict[str, Any] = {
+    "GetAgentState": pb.GetAgentStateRequest(agent_id="sre-1"),
+    "GetPacket": pb.GetPacketRequest(agent_id="sre-1"),
+    "ListPackets": pb.ListPacketsRequest(agent_id="sre-1"),
+    "ListLocks": pb.ListLocksRequest(),
+    "ListStuckAgents": pb.ListStuckAgentsRequest(),
+    "GetEntry": pb.GetEntryRequest(task_id="task-1", section="problem", key="cause"),
+    "ListEntries": pb.ListEntriesRequest(task_id="task-1"),
+    "ListMessages": pb.ListMessagesRequest(task_id="task-1", agent_id="sre-1"),
+    "ListCheckpoints": pb.ListCheckpointsRequest(run_id="run-1"),
+    "ListTasks": pb.ListTasksRequest(),
+    "ListRevocations": pb.ListRevocationsRequest(),
+    "GetArtifact": pb.GetArtifactRequest(sha256=hashlib.sha256(b"df -h").hexdigest()),
+    "GetCheckpoint": pb.GetCheckpointRequest(run_id="run-1"),
+    "GetHandoff": pb.GetHandoffRequest(task_id="task-1"),
+}
+MISSING = {"GetArtifact", "GetCheckpoint", "GetHandoff"}
+"""There may be none of these, here or in this replica's directory: then that is what may be old."""
+ASKING = {
+    "ListArtifacts": pb.ListArtifactsRequest(task_id="task-1"),
+    "GetTask": pb.GetTaskRequest(task_id="task-1"),
+}
+"""These ask the log each time: an artifact that is missing may cost an agent its power."""
 SECONDS = 1.5
 """How long a caller waits for who is cut off."""
 
@@ -47,6 +76,52 @@ async def replica(home: Path, nats_url: str, store_url: str, events: Connection)
 async def _in_thread(work: Any) -> None:
     # The proxy between state and the log runs on this loop.
     await asyncio.to_thread(work)
+
+
+async def said_stale(real: Real) -> dict[str, int | None]:
+    """Every read there is, asked for anything at all, and for how long each says that it may be old."""
+    cause = Cause("default", "", "service:orchestrator", process.now(), "run-1")
+    found: dict[str, int | None] = {}
+    for method, request in READS.items():
+        call = getattr(real.stub, method)(request, metadata=metadata_of(cause), timeout=10)
+        expected = {grpc.StatusCode.OK} | ({grpc.StatusCode.NOT_FOUND} if method in MISSING else set())
+        assert await call.code() in expected, (method, await call.details())
+        found[method] = _stale_in(await call.trailing_metadata())
+    watch = real.stub.Watch(pb.WatchRequest(), metadata=metadata_of(cause), timeout=10)
+    assert (await watch.read()).snapshot_complete
+    found["Watch"] = _stale_in(await watch.initial_metadata())
+    watch.cancel()
+    return found
+
+
+def _stale_in(metadata: Any) -> int | None:
+    said = dict(metadata or ()).get(STALE)
+    return None if said is None else int(said)
+
+
+async def health(real: Real) -> int:
+    async with grpc.aio.insecure_channel(real.process.address) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        return int((await stub.Check(health_pb2.HealthCheckRequest(), timeout=10)).status)
+
+
+def is_now(status: int, real: Real) -> Callable[[], Awaitable[bool]]:
+    async def fact() -> bool:
+        return await health(real) == status
+
+    return fact
+
+
+def says_stale(real: Real) -> Callable[[], Awaitable[bool]]:
+    async def fact() -> bool:
+        return None not in (await said_stale(real)).values()
+
+    return fact
+
+
+def test_no_read_is_forgotten() -> None:
+    methods = pb.DESCRIPTOR.services_by_name["StateService"].methods
+    assert {*READS, *ASKING} == {each.name for each in methods if each.name.startswith(("Get", "List"))}
 
 
 async def refused_now(real: Real, method: str, request: Any) -> None:
@@ -103,6 +178,16 @@ async def test_fault_10_cut_off_it_answers_nothing_wrong_and_nothing_is_done_twi
         ]
         taken, own = await cut.locked("sre-1"), await cut.locked("sre-2")
         await cut.ask("Advance", step(taken, "sre-1", "before"), "sre-1-before")
+        entry = pb.PutEntryRequest(
+            task_id="task-1", section="problem", key="cause", value="1", agent_id="sre-1"
+        )
+        await cut.ask("PutEntry", entry)
+        artifact = pb.PutArtifactRequest(
+            task_id="task-1", run_id="run-1", name="disk", media_type="text/plain", content=b"df -h"
+        )
+        await cut.ask("PutArtifact", artifact)
+        assert await health(cut) == HEALTH.SERVING
+        assert set((await said_stale(cut)).values()) == {None}
 
         link.cut(forth=way != "what it hears", back=way != "what it says")
         # Writes fail closed: the one whose lock is taken meanwhile, and the one that nobody else touches.
@@ -118,9 +203,21 @@ async def test_fault_10_cut_off_it_answers_nothing_wrong_and_nothing_is_done_twi
         look = pb.GetAgentStateRequest(agent_id="sre-1", at_least_sequence=held.fencing_token)
         await refused_now(cut, "GetAgentState", look)
         assert (await whole.ask("GetAgentState", look)).agent.lock.holder == "run-2"
+        # A read that need not know of it is answered as ever, and says that it may be old; so does health.
+        await until(is_now(HEALTH.NOT_SERVING, cut), "who is cut off says that it is well")
+        await until(says_stale(cut), "who is cut off does not say that it may be old")
+        told = await said_stale(cut)
+        assert all(seconds is not None and seconds >= int(STALE_SECONDS) for seconds in told.values()), told
+        await asyncio.gather(*(refused_now(cut, method, request) for method, request in ASKING.items()))
+        old = await cut.ask("GetAgentState", READS["GetAgentState"])
+        if way != "what it says":  # it may have heard of it all the same
+            assert old.agent.lock.holder == "run-sre-1"
+        assert set((await said_stale(whole)).values()) == {None}
 
         link.heal()
         assert (await cut.ask("GetAgentState", look)).agent.lock.holder == "run-2"
+        await until(is_now(HEALTH.SERVING, cut), "who is back says that it is not well")
+        assert set((await said_stale(cut)).values()) == {None}
         # What was cut off is sent again with its id: done once, or refused because the lock is another's by now.
         reached = way == "what it hears"
         if reached:

@@ -46,6 +46,12 @@ async def test_a_call_reaches_its_service_in_the_name_of_the_key(front: Front) -
     assert str(heard["x-provost-actor"]).startswith("key:operator-")
 
 
+async def test_that_an_answer_may_be_old_passes_through_and_nothing_else_besides(front: Front) -> None:
+    call = PolicyServiceStub(front.channel).GetAgent(ASK, metadata=AS_OPERATOR)
+    assert (await call).agent.agent_id == "sre-1"
+    assert tuple(await call.trailing_metadata() or ()) == (("provost-stale-seconds", "12"),)
+
+
 async def test_what_the_client_says_about_itself_is_dropped(front: Front) -> None:
     claims = (
         ("x-provost-tenant", "acme"),

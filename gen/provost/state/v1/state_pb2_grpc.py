@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class StateServiceStub:
-    """Every change is an event first and is then applied to the store. Reads come from the store.
+    """Every change is an event first and is then applied to the store. Reads come from the store. Who answers one and has not
+    been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the trailing metadata.
     """
 
     def __init__(self, channel):
@@ -203,7 +204,8 @@ class StateServiceStub:
 
 
 class StateServiceServicer:
-    """Every change is an event first and is then applied to the store. Reads come from the store.
+    """Every change is an event first and is then applied to the store. Reads come from the store. Who answers one and has not
+    been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the trailing metadata.
     """
 
     def IssuePacket(self, request, context):
@@ -627,7 +629,8 @@ def add_StateServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class StateService:
-    """Every change is an event first and is then applied to the store. Reads come from the store.
+    """Every change is an event first and is then applied to the store. Reads come from the store. Who answers one and has not
+    been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the trailing metadata.
     """
 
     @staticmethod

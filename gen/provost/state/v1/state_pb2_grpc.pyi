@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class StateServiceStub:
-    """Every change is an event first and is then applied to the store. Reads come from the store."""
+    """Every change is an event first and is then applied to the store. Reads come from the store. Who answers one and has not
+    been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the trailing metadata.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -125,7 +127,9 @@ class StateServiceStub:
 
 @_typing.type_check_only
 class StateServiceAsyncStub(StateServiceStub):
-    """Every change is an event first and is then applied to the store. Reads come from the store."""
+    """Every change is an event first and is then applied to the store. Reads come from the store. Who answers one and has not
+    been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the trailing metadata.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     IssuePacket: _aio.UnaryUnaryMultiCallable[_state_pb2.IssuePacketRequest, _state_pb2.IssuePacketResponse]  # type: ignore[assignment]
@@ -219,7 +223,9 @@ class StateServiceAsyncStub(StateServiceStub):
     """Compares the store with the log, heartbeats and remaining TTLs aside."""
 
 class StateServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Every change is an event first and is then applied to the store. Reads come from the store."""
+    """Every change is an event first and is then applied to the store. Reads come from the store. Who answers one and has not
+    been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the trailing metadata.
+    """
 
     @_abc_1.abstractmethod
     def IssuePacket(

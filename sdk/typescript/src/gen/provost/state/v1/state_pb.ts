@@ -2922,7 +2922,8 @@ export const VerifyStoreResponseSchema: GenMessage<VerifyStoreResponse> = /*@__P
   messageDesc(file_provost_state_v1_state, 83);
 
 /**
- * Every change is an event first and is then applied to the store. Reads come from the store.
+ * Every change is an event first and is then applied to the store. Reads come from the store. Who answers one and has not
+ * been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the trailing metadata.
  *
  * @generated from service provost.state.v1.StateService
  */
