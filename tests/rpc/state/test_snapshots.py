@@ -15,6 +15,7 @@ from services.state.domain.board import Entry, EntryPut
 from services.state.domain.documents import comparable, digest, documents
 from services.state.domain.errors import RecordError
 from services.state.domain.inbox import Message, MessageSent
+from services.state.domain.labels import RUNS_KEPT, LabelRun
 from services.state.domain.packet import PacketIssued
 from services.state.domain.taken import SnapshotTaken
 from services.state.domain.task import ArtifactStored
@@ -93,6 +94,8 @@ async def a_world(log: MemoryLog) -> Head:
     worked.does(acquire("run-1", 0, lease=300))
     worked.does(advance(worked.sequence, 1))
     worked.does(RecordError("sre-1", "task-1", "run-1", "TIMEOUT", "", False, at(2)))
+    for n in range(RUNS_KEPT + 2):
+        worked.does(LabelRun("sre-1", f"run-{n}", (f"l{n}",), "packet", at(3)))
     head = await tell(log, "agent", "sre-1", [each.event for each in worked.events], Head())
     entry = Entry("task-1", "solutions", "first", '"restart"', "sre-1", 1, T0, ("secret",))
     await tell(log, "board", "task-1", [EntryPut(entry)], Head())
