@@ -58,7 +58,7 @@ async def keys(redis: Redis) -> set[str]:
 
 async def test_keys_and_their_types_are_as_promised(state: Running) -> None:
     await busy(state)
-    await look(state)
+    assert (await verify(state)).equal, "the store has not been told everything"
     types = {
         "agent:{default/sre-1}:packet": "string",
         "agent:{default/sre-1}:packets": "hash",
@@ -101,7 +101,7 @@ async def test_after_flushall_reads_are_right_at_once_and_nobody_has_gained_a_lo
 
 async def test_an_idle_store_that_was_flushed_is_filled_without_being_asked(state: Running) -> None:
     await busy(state)
-    await look(state)
+    assert (await verify(state)).equal, "the store has not been told everything"
     before = await keys(state.store)
     await state.store.flushall()
 
