@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from kernel.faults import Fault, Refused, Unavailable
+from kernel.faults import Conflict, Fault, Refused, Unavailable
 from services.orchestrator.domain.faults import NoAgentFree
 from services.orchestrator.domain.phases import Phase
 from services.orchestrator.domain.records import Packet
@@ -79,13 +79,18 @@ class Booking:
         carried.known_sequence = await self._state.issue_packet(
             packet, carried.cause(self._clock(), "packet", why)
         )
-        return await self._state.acquire_lock(
-            run.agent_id,
-            run.known.task_id,
-            carried.run_id,
-            self._limits.lease_seconds,
-            carried.cause(self._clock(), "lock", why),
-        )
+        try:
+            return await self._state.acquire_lock(
+                run.agent_id,
+                run.known.task_id,
+                carried.run_id,
+                self._limits.lease_seconds,
+                carried.cause(self._clock(), "lock", why),
+            )
+        except Conflict:
+            # Whoever has the lock may need the seat to go on.
+            self._crew.release(carried.tenant, run.agent_id, carried.run_id)
+            raise
 
     async def advance(self, run: Run, carried: Carried, phase: Phase, token: int) -> None:
         """Every transition: heartbeat, renewed lock, position; the conductor then looks at the budget."""

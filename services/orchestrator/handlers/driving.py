@@ -115,7 +115,7 @@ class Driving:
     async def _trouble(self, run: Run, carried: Carried, fault: Fault, pause: float) -> float:
         """A step was refused: what that means for the run. How long to wait the next time, in seconds."""
         try:
-            if fault.reason == _LOCK_TAKEN and run.phase is not None:
+            if fault.reason == _LOCK_TAKEN and (run.phase is not None or self._ours(carried.tenant, fault)):
                 raise fault
             await self._meet(run, carried, fault)
         except Fault as taken:
@@ -124,6 +124,11 @@ class Driving:
             # Another run has the agent: to wait for one's turn is no error.
             return await self._outages.wait(carried, taken, pause)
         return pause
+
+    def _ours(self, tenant: str, taken: Fault) -> bool:
+        """Whether it is a run that goes on that has the lock: one whose process ended before it could begin, say."""
+        holder = self._runs.current(tenant, taken.facts.get("holder", ""))
+        return holder.started is not None and not holder.over
 
     async def _meet(self, run: Run, carried: Carried, fault: Fault) -> None:
         if fault.reason == _LOCK_LOST:

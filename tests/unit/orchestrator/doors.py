@@ -163,6 +163,8 @@ class FakeState:
         self.outage = outage
         self.tokens = 0
         self.lock: dict[str, tuple[str, int]] = {}
+        self.refused = 0
+        """How often somebody else had the lock."""
         self.packets: dict[str, Packet] = {}
         self.artifacts: dict[str, bytes] = {}
         self.names: set[str] = set()
@@ -196,7 +198,8 @@ class FakeState:
         self.outage.pass_by()
         held = self.lock.get(agent_id)
         if held is not None and held[0] != holder:
-            raise Conflict("CANNOT_ACQUIRE_LOCK", f"{held[0]} holds it")
+            self.refused += 1
+            raise Conflict("CANNOT_ACQUIRE_LOCK", f"{held[0]} holds it", holder=held[0])
         if held is None:
             self.tokens += 1
             self.lock[agent_id] = (holder, self.tokens)

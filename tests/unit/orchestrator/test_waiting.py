@@ -58,6 +58,20 @@ async def test_a_run_waits_for_its_agent_as_long_as_another_has_it_and_that_is_n
     assert at.policy.revoked == {}
 
 
+async def test_a_run_is_not_refused_because_another_that_goes_on_has_the_lock() -> None:
+    at = peers()
+    async with house(at) as it:
+        other = (await it.process(Mode.ASSISTED)).run.known.run_id
+        await until(lambda: AGENT not in at.state.lock, "it has kept its agent")
+        at.state.lock[AGENT] = (other, 99)  # it had acquired it when its process ended
+        asking = asyncio.create_task(it.process(Mode.SAFE, "r2"))
+        await until(lambda: at.state.refused > 2, "it does not try again")
+        assert it.crew.reserve(TENANT, AGENT, other), "the one that has the lock cannot go on"
+        it.crew.release(TENANT, AGENT, other)
+        del at.state.lock[AGENT]
+        assert (await asking).run.state is RunState.COMPLETED
+
+
 async def test_state_is_told_what_a_run_waits_for_and_that_it_works_again() -> None:
     at = peers()
     async with house(at) as it:
