@@ -57,29 +57,7 @@ class Length:
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """Asks for one field of a hash, the one that the place names: `str`, or `None`."""
-
-    place: Place
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """Asks for these fields of a hash, at least one: `list[str | None]`, in their order."""
-
-    place: Place
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Asks which fields a hash has: `list[str]`."""
-
-    place: Place
-
-
-Want: TypeAlias = Text | Table | Field | Named | Names | Items | Length
+Want: TypeAlias = Text | Table | Items | Length
 Value: TypeAlias = Any
 """What a want asks for, by its kind."""
 

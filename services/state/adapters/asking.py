@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.state.domain.documents import key_of
-from services.state.ports import Field, Items, Length, Named, Names, Table, Text, Value, Want
+from services.state.ports import Items, Length, Table, Text, Value, Want
 
 
 def ask(pipe: Any, wants: Sequence[Want]) -> list[str]:
@@ -17,12 +17,6 @@ def ask(pipe: Any, wants: Sequence[Want]) -> list[str]:
                 texts.append(key)
             case Table():
                 pipe.hgetall(key)
-            case Field(place=place):
-                pipe.hget(key, place.name)
-            case Named(names=names):
-                pipe.hmget(key, names)
-            case Names():
-                pipe.hkeys(key)
             case Items(first=first, last=last):
                 pipe.lrange(key, first, last)
             case Length():

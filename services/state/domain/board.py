@@ -4,6 +4,7 @@ An entry is whole and versioned. Whoever builds on what it read says which versi
 has written since, so that no update is lost. An entry is taken off the board by an empty value; its versions go on.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -92,6 +93,10 @@ class Board:
         """The entry, if there is one on the board."""
         found = self.entries.get((section, key))
         return found if found is not None and found.value else None
+
+    def in_section(self, section: str) -> Iterator[Entry]:
+        """The entries on the board of one section, or of all when it is empty, in no particular order."""
+        return (each for (of, _), each in self.entries.items() if each.value and section in ("", of))
 
 
 # decide

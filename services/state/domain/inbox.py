@@ -111,8 +111,17 @@ class Inbox:
         return self.waiting.get(message_id) or self.read.get(message_id)
 
     def unread(self, agent_id: str) -> Iterator[Message]:
-        """What waits for an agent, oldest first."""
-        return (each for each in self.waiting.values() if agent_id in self.missing[each.message_id])
+        """What waits for an agent, or for anybody when `agent_id` is empty, oldest first."""
+        return (
+            each
+            for each in self.waiting.values()
+            if not agent_id or agent_id in self.missing[each.message_id]
+        )
+
+    def sent_to(self, agent_id: str) -> Iterator[Message]:
+        """What was sent to an agent, or to anybody, oldest first, and is still kept."""
+        every = sorted((*self.read.values(), *self.waiting.values()), key=lambda each: each.sequence)
+        return (each for each in every if not agent_id or agent_id in each.recipients)
 
 
 # decide

@@ -50,8 +50,8 @@ class State:
         self.attention = Attention(kept, self.agents, mirror, vigil)
         self.packets = Packets(kept, view, mirror, following, working)
         self.tasks = Tasks(kept, view, mirror, following, contents, working)
-        self.boards = Boards(kept, mirror, following, working, writing)
-        self.inboxes = Inboxes(kept, mirror, following, working, writing)
+        self.boards = Boards(kept, following, working, writing)
+        self.inboxes = Inboxes(kept, following, working, writing)
         self.checkpoints = Saved(kept, mirror, following, working, writing, self.tasks)
         self.overview = Overview(
             kept, view, following, self.agents, self.tasks, self.boards, self.inboxes, self.locks

@@ -1,32 +1,25 @@
-"""Blackboards: entries written by compare and set, and read from the store."""
+"""Blackboards: entries written by compare and set, and read as they stand."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from kernel.events import Cause, Stream, require_token
 from kernel.ports import Following
-from services.state.domain.board import SECTIONS, Entry, EntryPut, PutEntry
+from services.state.domain.board import SECTIONS, Board, Entry, EntryPut, PutEntry
 from services.state.domain.faults import EntryUnknown, FieldInvalid, PageTokenInvalid
 from services.state.domain.lock import ShowToken
 from services.state.domain.page import Page, page_size_of
-from services.state.domain.plain import from_json
-from services.state.domain.view import Part, Place
 from services.state.handlers.kept import Kept
 from services.state.handlers.losing import Writing
 from services.state.handlers.working import Reader, Working
-from services.state.ports import Mirror, Named, Names
 
 
 class Boards:
     """What the agents of each task know together."""
 
-    def __init__(
-        self, kept: Kept, mirror: Mirror, following: Following, working: Working, writing: Writing
-    ) -> None:
+    def __init__(self, kept: Kept, following: Following, working: Working, writing: Writing) -> None:
         self._writing = writing
         self._boards = kept.boards
         self._recall = kept.recall
-        self._mirror = mirror
         self._following = following
         self._working = working
 
@@ -53,14 +46,14 @@ class Boards:
     async def _put(
         self, command: PutEntry, fencing_token: int, person: bool, cause: Cause
     ) -> tuple[Entry, int]:
+        shown = ShowToken(command.author, command.task_id, fencing_token, cause.actor, cause.at)
+        await self._working.require_lock(shown, cause)
         crew = self._working.crew(cause.tenant, command.task_id, command.author)
         command = replace(
             command,
             crew=crew | {command.author} if person else crew,
             labelling=self._working.labelling(cause.tenant, "" if person else command.author, command.run_id),
         )
-        shown = ShowToken(command.author, command.task_id, fencing_token, cause.actor, cause.at)
-        await self._working.require_lock(shown, cause)
         appended = await self._boards.handle(command.task_id, command, cause)
         board = self._boards.current(cause.tenant, command.task_id)
         entry = board.entries[command.section, command.key]
@@ -82,13 +75,11 @@ class Boards:
         cause: Cause,
     ) -> Entry:
         """Raises EntryUnknown, Invalid, Unavailable."""
-        part = _part(section)
+        _require_section(section)
         self._working.require_reader(reader, cause)
-        await self._following.reached(at_least_sequence)
-        # What this process has written is in memory before it is answered.
-        board = self._boards.current(cause.tenant, require_token(task_id, "task_id"))
-        entry = board.entries.get((part.value, key))
-        if entry is None or not entry.value:
+        board = await self._board(task_id, at_least_sequence, cause)
+        entry = board.entry(section, key)
+        if entry is None:
             raise EntryUnknown(section, key)
         await self._working.stick(reader, frozenset(entry.labels), f"entry:{section}/{key}", cause)
         return entry
@@ -104,40 +95,36 @@ class Boards:
         cause: Cause,
     ) -> Page[Entry]:
         """Of one section, or of all, in the order of sections and keys. Raises Invalid, Unavailable."""
-        size = page_size_of(page_size)
-        parts = [_part(section)] if section else [Part(each) for each in SECTIONS]
-        after = _after(page_token)
+        size, after = page_size_of(page_size), _after(page_token)
+        if section:
+            _require_section(section)
         self._working.require_reader(reader, cause)
-        await self._reached(task_id, at_least_sequence, cause)
-        places = [Place(cause.tenant, task_id, part) for part in parts]
-        every: Sequence[list[str]] = await self._mirror.read([Names(place) for place in places])
-        names = [
-            (place, key)
-            for place, keys in zip(places, every, strict=True)
-            for key in sorted(keys)
-            if after is None or (SECTIONS.index(place.part), key) > after
+        board = await self._board(task_id, at_least_sequence, cause)
+        found = [
+            entry
+            for entry in sorted(board.in_section(section), key=_place)
+            if after is None or _place(entry) > after
         ]
-        shown = names[:size]
-        wanted = [
-            Named(place, tuple(key for of, key in shown if of == place))
-            for place in dict.fromkeys(place for place, _ in shown)
-        ]
-        texts = [text for found in await self._mirror.read(wanted) for text in found] if wanted else []
-        entries = tuple(from_json(Entry, text) for text in texts if text is not None)
-        labels = frozenset(label for entry in entries for label in entry.labels)
+        shown = found[:size]
+        labels = frozenset(label for entry in shown for label in entry.labels)
         await self._working.stick(reader, labels, f"entries:{section or 'all'}", cause)
-        more = len(names) > len(shown)
-        return Page(entries, f"{shown[-1][0].part}/{shown[-1][1]}" if more else "")
+        more = len(found) > len(shown)
+        return Page(tuple(shown), f"{shown[-1].section}/{shown[-1].key}" if more else "")
 
-    async def _reached(self, task_id: str, at_least_sequence: int, cause: Cause) -> None:
-        own = self._boards.current(cause.tenant, require_token(task_id, "task_id")).sequence
-        await self._following.reached(max(at_least_sequence, own))
+    async def _board(self, task_id: str, at_least_sequence: int, cause: Cause) -> Board:
+        """What this process has written is in memory before it is answered."""
+        require_token(task_id, "task_id")
+        await self._following.reached(at_least_sequence)
+        return self._boards.current(cause.tenant, task_id)
 
 
-def _part(section: str) -> Part:
+def _require_section(section: str) -> None:
     if section not in SECTIONS:
         raise FieldInvalid("section", f"must be one of {', '.join(SECTIONS)}")
-    return Part(section)
+
+
+def _place(entry: Entry) -> tuple[int, str]:
+    return SECTIONS.index(entry.section), entry.key
 
 
 def _after(page_token: str) -> tuple[int, str] | None:

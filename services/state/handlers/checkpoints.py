@@ -58,10 +58,10 @@ class Saved:
             require_sha256(command.artifact_sha256, "artifact_sha256")
             if await self._tasks.artifact(command.artifact_sha256, cause) is None:
                 raise ArtifactUnknown(command.artifact_sha256)
-        labelling = self._working.labelling(cause.tenant, command.agent_id, run_id)
-        command = replace(command, labelling=labelling)
         shown = ShowToken(command.agent_id, command.task_id, fencing_token, cause.actor, cause.at)
         await self._working.require_lock(shown, cause)
+        labelling = self._working.labelling(cause.tenant, command.agent_id, run_id)
+        command = replace(command, labelling=labelling)
         appended = await self._checkpoints.handle(run_id, command, cause)
         now = self._checkpoints.current(cause.tenant, run_id)
         found = now.newest

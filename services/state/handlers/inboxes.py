@@ -1,6 +1,5 @@
 """Messages between agents: sent once, delivered until they are acknowledged."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from kernel.events import Appended, Cause, Stream, require_token
@@ -10,25 +9,18 @@ from services.state.domain.faults import FieldInvalid
 from services.state.domain.inbox import AcknowledgeMessages, Message, MessageSent, SendMessage
 from services.state.domain.lock import ShowToken
 from services.state.domain.page import Page, number_of, page_size_of
-from services.state.domain.plain import from_json
-from services.state.domain.tables import WaitingDocument
-from services.state.domain.view import Part, Place
 from services.state.handlers.kept import Kept
 from services.state.handlers.losing import Writing
 from services.state.handlers.working import Reader, Working
-from services.state.ports import Mirror, Named, Table
 
 
 class Inboxes:
     """What the agents of each task tell each other."""
 
-    def __init__(
-        self, kept: Kept, mirror: Mirror, following: Following, working: Working, writing: Writing
-    ) -> None:
+    def __init__(self, kept: Kept, following: Following, working: Working, writing: Writing) -> None:
         self._writing = writing
         self._inboxes = kept.inboxes
         self._recall = kept.recall
-        self._mirror = mirror
         self._following = following
         self._working = working
 
@@ -100,31 +92,14 @@ class Inboxes:
         size, after = page_size_of(page_size), number_of(page_token) or 0
         if agent_id:
             require_agent_id(agent_id)
+        require_token(task_id, "task_id")
         self._working.require_reader(reader, cause)
-        own = self._inboxes.current(cause.tenant, require_token(task_id, "task_id")).sequence
-        await self._following.reached(max(at_least_sequence, own))
-        place = Place(cause.tenant, task_id, Part.MESSAGES)
-        if acknowledged_too:
-            (table,) = await self._mirror.read((Table(place),))
-            every = [from_json(Message, text) for text in table.values()]
-            found = sorted(
-                (each for each in every if each.sequence > after and agent_id in ("", *each.recipients)),
-                key=lambda each: each.sequence,
-            )
-            shown, more = found[:size], len(found) > size
-        else:
-            names = [(at, name) for at, name in await self._waiting(place, agent_id) if at > after]
-            shown, more = [], len(names) > size
-            if names:
-                (texts,) = await self._mirror.read((Named(place, tuple(name for _, name in names[:size])),))
-                shown = [from_json(Message, text) for text in texts if text is not None]
-                more = more and bool(shown)
+        await self._following.reached(at_least_sequence)
+        # What this process has written is in memory before it is answered.
+        inbox = self._inboxes.current(cause.tenant, task_id)
+        every = inbox.sent_to(agent_id) if acknowledged_too else inbox.unread(agent_id)
+        found = [each for each in every if each.sequence > after]
+        shown = found[:size]
         labels = frozenset(label for message in shown for label in message.labels)
         await self._working.stick(reader, labels, "messages", cause)
-        return Page(tuple(shown), str(shown[-1].sequence) if more else "")
-
-    async def _waiting(self, place: Place, agent_id: str) -> Sequence[tuple[int, str]]:
-        """Place in the log and id of what waits for an agent, or for anybody, oldest first."""
-        (table,) = await self._mirror.read((Table(place._replace(part=Part.WAITING)),))
-        every = ((from_json(WaitingDocument, text), name) for name, text in table.items())
-        return sorted((each.sequence, name) for each, name in every if agent_id in ("", *each.missing))
+        return Page(tuple(shown), str(shown[-1].sequence) if len(found) > size else "")

@@ -92,17 +92,22 @@ class Tasks:
             wanted.task_id,
             wanted.run_id,
             cause.at,
-            self._working.labelling_of_run(cause.tenant, wanted.run_id, wanted.agent_id).of(wanted.labels),
+            self._labels(wanted, cause),
         )
         require_sound_artifact(artifact)
         shown = ShowToken(wanted.agent_id, wanted.task_id, wanted.fencing_token, cause.actor, cause.at)
         await self._working.require_lock(shown, cause)
         await self._contents.put(cause.tenant, sha256, wanted.content)
         await self._working.require_lock(shown, cause)  # much may happen while megabytes are written
+        artifact = replace(artifact, labels=self._labels(wanted, cause))
         appended = await self._tasks.handle(wanted.task_id, StoreArtifact(artifact), cause)
         self._newest_artifact = max(self._newest_artifact, appended.sequence)
         stored = tasks.find(self._tasks.current(cause.tenant, wanted.task_id), artifact)
         return stored or artifact, appended.sequence
+
+    def _labels(self, wanted: Content, cause: Cause) -> tuple[str, ...]:
+        labelling = self._working.labelling_of_run(cause.tenant, wanted.run_id, wanted.agent_id)
+        return labelling.of(wanted.labels)
 
     async def get_artifact(self, sha256: str, reader: Reader | None, cause: Cause) -> tuple[Artifact, bytes]:
         """Raises ArtifactUnknown (also when the content is damaged), AgentStateUnknown, Invalid, Unavailable."""

@@ -142,8 +142,8 @@ class House:
             turns,
             follower,
             StoreAudit(view, derived, mirror, history, follower, self.clock.now),
-            Boards(kept, mirror, follower, working, writing),
-            Inboxes(kept, mirror, follower, working, writing),
+            Boards(kept, follower, working, writing),
+            Inboxes(kept, follower, working, writing),
         )
 
     def cause(self) -> Cause:

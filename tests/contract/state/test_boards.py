@@ -19,12 +19,11 @@ from hypothesis.stateful import (
 from kernel.events import Cause
 from kernel.faults import Fault
 from services.state.domain.board import Entry, PutEntry
-from services.state.domain.faults import StoreUnreachable
 from services.state.domain.inbox import AcknowledgeMessages, SendMessage
 from services.state.domain.labels import ANY_LABEL
 from services.state.domain.lock import AcquireLock
 from services.state.domain.packet import IssuePacket
-from tests.contract.state.house import House, Replica
+from tests.contract.state.house import House, Replica, patiently
 from tests.unit.state.worlds import packet
 
 T = TypeVar("T")
@@ -55,7 +54,7 @@ class Sharing(RuleBasedStateMachine):
             for which in (0, 1):
                 self.looks(which)
                 self.listens(which)
-            verdict = self.run(self.house.replicas[0].audit.verify())
+            verdict = self.run(patiently(self.house.replicas[0].audit.verify))
             assert verdict.equal, verdict.differing_keys
         finally:
             self.run(self.house.close())
@@ -111,7 +110,7 @@ class Sharing(RuleBasedStateMachine):
             page = await boards.list("task-1", "progress", 0, "", self.reached, None, self.house.cause())
             return page.items[0] if page.items else None
 
-        entry = self.run(_patiently(get))
+        entry = self.run(get())
         return (entry.version, int(entry.value)) if entry else (0, 0)
 
     @precondition(lambda self: self.read)
@@ -179,7 +178,7 @@ class Sharing(RuleBasedStateMachine):
             page = await inboxes.list("task-1", "ear", False, 500, "", self.reached, None, cause)
             return [(each.sequence, tuple(json.loads(each.body))) for each in page.items]
 
-        heard = self.run(_patiently(hear))
+        heard = self.run(hear())
         assert [body for _, body in heard] == self.unread
         return [sequence for sequence, _ in heard]
 
@@ -199,16 +198,6 @@ class Sharing(RuleBasedStateMachine):
             await self.house.store.flushall()
 
         self.run(flush())
-
-
-async def _patiently(read: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """As every caller does: a store that is being filled again may be away for a moment."""
-    for _ in range(200):
-        try:
-            return await read()
-        except StoreUnreachable:
-            await asyncio.sleep(0.01)
-    return await read()
 
 
 async def _all(work: Any) -> list[Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from chassis.rpc import client
 from provost.state.v1 import state_pb2 as pb
+from services.state.wire import CODEC
 from tests.rpc.state.conftest import Running, cause
 
 ROLES = ("service",)
@@ -129,3 +130,9 @@ async def join(state: Running, *agent_ids: str, task_id: str = "task-1") -> dict
         lock = await acquire(state, f"run-{agent_id}", agent_id=agent_id, task_id=task_id)
         tokens[agent_id] = lock.lock.fencing_token
     return tokens
+
+
+def recorded(state: Running, kind: type) -> list[object]:
+    """The events of this kind in the log."""
+    events = [CODEC.decode(each).event for each in state.log._kept.events]
+    return [event for event in events if isinstance(event, kind)]

@@ -17,9 +17,8 @@ from services.state.domain.lock import StaleTokenRefused
 from services.state.wire import CODEC
 from tests.fakes.valkey_server import ValkeyServer
 from tests.fakes.wait import until
-from tests.rpc.state.asks import acquire, advance, issue, look, verify
+from tests.rpc.state.asks import acquire, advance, issue, look, recorded, verify
 from tests.rpc.state.conftest import Running, cause, serving
-from tests.rpc.state.test_locks import recorded
 
 
 @pytest_asyncio.fixture

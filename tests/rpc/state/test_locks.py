@@ -9,15 +9,9 @@ from chassis.rpc import client
 from kernel.faults import Conflict, Denied, Invalid, NotFound, Refused
 from provost.state.v1 import state_pb2 as pb
 from services.state.domain.lock import StaleTokenRefused
-from services.state.wire import CODEC
-from tests.rpc.state.asks import acquire, advance, issue, look, packet
+from tests.rpc.state.asks import acquire, advance, issue, look, packet, recorded
 from tests.rpc.state.conftest import Running, cause
 from tests.rpc.state.test_tasks import put
-
-
-def recorded(state: Running, kind: type) -> list[object]:
-    events = [CODEC.decode(each).event for each in state.log._kept.events]
-    return [event for event in events if isinstance(event, kind)]
 
 
 async def test_a_run_from_packet_to_release(state: Running) -> None:

@@ -19,7 +19,7 @@ from services.state.rpc.answers import Answers
 from services.state.wire import CODEC
 from tests.fakes.valkey_server import ValkeyServer
 from tests.fakes.wait import until
-from tests.rpc.state.asks import acquire, advance, get_entry, issue, join, look, put_entry
+from tests.rpc.state.asks import acquire, advance, get_entry, issue, join, look, put_entry, send, unread
 from tests.rpc.state.conftest import Running, cause, serving
 
 
@@ -170,3 +170,26 @@ async def test_heartbeats_are_asked_for_together_and_few_are_remembered(
     for n in range(2 * MOST_KNOWN):
         await heartbeats.of(Place("default", f"b-{n}", Part.HEARTBEAT))
     assert len(heartbeats._known) <= MOST_KNOWN
+
+
+async def test_what_agents_read_while_they_work_does_not_wait_for_the_store(
+    state: Running, valkey_server: ValkeyServer, tmp_path: Path
+) -> None:
+    tokens = await join(state, "sre-1", "sre-2")
+    await beat(state)
+    async with (
+        serving(state.log, valkey_server.url, tmp_path / "other") as other,
+        state.mirror.held(),
+        other.mirror.held(),
+    ):
+        entry = await put_entry(state, "analysis", '"the disk is full"')
+        sent = await send(state, "look at the disk", to_agent_id="sre-2")
+        moved = await advance(state, tokens["sre-1"], "EXECUTE", run_id="run-sre-1")
+        for replica in (state, other):
+            agent = await look(replica, moved.sequence)
+            assert (agent.phase, agent.sequence) == ("EXECUTE", moved.sequence)
+            assert agent.HasField("heartbeat_time")
+            assert await unread(replica, "sre-2", at_least_sequence=sent.sequence) == ["look at the disk"]
+            request = pb.ListEntriesRequest(task_id="task-1", at_least_sequence=entry.sequence)
+            found = await client.call(replica.stub.ListEntries, request, cause())
+            assert list(found.entries) == [entry.entry]

@@ -19,7 +19,7 @@ from services.state.domain.agent import Command
 from services.state.domain.documents import Document, Fields, Listing, comparable, documents
 from services.state.domain.errors import RecordError
 from services.state.domain.view import Part, Place, View
-from services.state.ports import Field, Items, Length, Named, Names, Table, Text, Want
+from services.state.ports import Items, Length, Table, Text
 from tests.fakes.process import free_port
 from tests.fakes.valkey_server import ValkeyServer
 from tests.fakes.wait import until
@@ -93,14 +93,6 @@ async def test_fields_of_a_table_are_changed_where_the_table_is_there(redis: Red
     assert await stands() == {"a": "1", "c": "7"}
     assert await derived.write([Document(TABLE, 7, {"c": "7"})], T0) == [], "whole, it is written again"
     assert await stands() == {"c": "7"}
-    place = TABLE._replace(name="c")
-    wants: list[Want] = [
-        Field(place),
-        Field(TABLE._replace(name="gone")),
-        Named(TABLE, ("x", "c")),
-        Names(TABLE),
-    ]
-    assert (await derived.read(wants)).values == ["7", None, [None, "7"], ["c"]]
     await redis.flushall()
     assert await derived.write(changed(8, c="8"), T0) == [TABLE]
     await derived.write([Document(TABLE, 8, {})], T0)

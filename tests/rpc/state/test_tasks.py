@@ -1,6 +1,8 @@
 """Artifacts, handoffs and revocations over a real channel."""
 
 import hashlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -9,8 +11,14 @@ from chassis.rpc import client
 from kernel.events import Head, Stream
 from kernel.faults import Denied, Exhausted, Invalid, NotFound
 from provost.state.v1 import state_pb2 as pb
+from services.state.adapters import ArtifactDirectory
+from services.state.domain.faults import FencingTokenStale
+from services.state.domain.labels import LabelRun
 from services.state.domain.revocation import AgentRevoked
-from tests.rpc.state.asks import acquire, issue, verify
+from services.state.domain.task import ArtifactStored
+from services.state.handlers.tasks import Content, Tasks
+from services.state.handlers.working import Working
+from tests.rpc.state.asks import acquire, issue, recorded, verify
 from tests.rpc.state.conftest import Running, cause
 
 CONTENT = b"Mar  1 12:00:00 host sshd[1]: Failed password\n"
@@ -156,3 +164,53 @@ async def test_revocations_are_listed_newest_first_and_a_revoked_agent_takes_no_
     with pytest.raises(Denied) as caught:
         await acquire(state)
     assert caught.value.reason == "AGENT_REVOKED"
+
+
+class Slow(ArtifactDirectory):
+    """Much happens while it stores something."""
+
+    def __init__(self, root: Path, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(root, process.new_id)
+        self._meanwhile = meanwhile
+
+    async def put(self, tenant: str, sha256: str, content: bytes) -> None:
+        await super().put(tenant, sha256, content)
+        await self._meanwhile()
+
+
+def storing(state: Running, meanwhile: Callable[[], Awaitable[object]]) -> Tasks:
+    working = Working(state.kept, state.view, state.sets, state.follower)
+    slow = Slow(state.home / "artifacts", meanwhile)
+    return Tasks(state.kept, state.view, state.mirror, state.follower, slow, working)
+
+
+async def test_a_lock_that_is_lost_while_an_artifact_is_stored_leaves_it_unnamed(state: Running) -> None:
+    await issue(state)
+    token = (await acquire(state)).lock.fencing_token
+
+    async def another_takes_over() -> None:
+        release = pb.ReleaseLockRequest(agent_id="sre-1", holder="run-1", fencing_token=token)
+        await client.call(state.stub.ReleaseLock, release, cause())
+        await acquire(state, "run-2")
+
+    content = Content(
+        "task-1", "run-1", "log.txt", "text/plain", CONTENT, agent_id="sre-1", fencing_token=token
+    )
+    with pytest.raises(FencingTokenStale):
+        await storing(state, another_takes_over).put_artifact(content, cause("put"))
+    assert not recorded(state, ArtifactStored)
+
+
+async def test_an_artifact_bears_what_its_run_read_while_it_was_stored(state: Running) -> None:
+    await issue(state)
+    token = (await acquire(state)).lock.fencing_token
+
+    async def something_is_read() -> None:
+        labels = LabelRun("sre-1", "run-1", ("pii",), "messages", process.now())
+        await state.kept.agents.handle("sre-1", labels, cause("read"))
+
+    content = Content(
+        "task-1", "run-1", "log.txt", "text/plain", CONTENT, agent_id="sre-1", fencing_token=token
+    )
+    stored, _ = await storing(state, something_is_read).put_artifact(content, cause("put"))
+    assert stored.labels == ("pii",)

@@ -16,9 +16,8 @@ from services.state.handlers import turns
 from services.state.wire import CODEC
 from tests.fakes.valkey_server import ValkeyServer
 from tests.fakes.wait import until
-from tests.rpc.state.asks import acquire, advance, issue, verify
+from tests.rpc.state.asks import acquire, advance, issue, recorded, verify
 from tests.rpc.state.conftest import Running, cause, serving
-from tests.rpc.state.test_locks import recorded
 
 WAIT = 20
 

@@ -3,6 +3,7 @@
 import asyncio
 
 from kernel.events import Cause
+from kernel.faults import Invalid
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Mode
 from services.orchestrator.handlers.carrying import StepLimits
@@ -97,6 +98,23 @@ async def test_state_is_told_of_an_effect_that_takes_long_and_of_no_other() -> N
         at.actuators.gate.set()
         assert (await asking).run.state is RunState.COMPLETED
     assert at.state.waiting == {}
+
+
+async def test_an_effect_goes_on_where_state_cannot_be_told_of_it() -> None:
+    at = peers()
+    at.actuators.gate, refused = asyncio.Event(), asyncio.Event()
+
+    async def waits(*_: object) -> None:
+        refused.set()
+        raise Invalid("FIELD_INVALID", "what must have at most 200 characters")
+
+    at.state.waits = waits  # type: ignore[assignment, method-assign]
+    async with house(at, limits=StepLimits(quick_seconds=0.05)) as it:
+        asking = asyncio.create_task(it.process(Mode.AUTO))
+        await refused.wait()
+        at.actuators.gate.set()
+        assert (await asking).run.state is RunState.COMPLETED
+    assert list(at.actuators.done.values()) == ["permit:a1:1"]
 
 
 async def test_a_run_that_is_ended_while_it_waits_waits_no_more() -> None:
