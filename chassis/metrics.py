@@ -18,6 +18,11 @@ FOLLOWER_LAG_EVENTS = Gauge("provost_follower_lag_events", "Events it has still 
 FOLLOWER_LAG_SECONDS = Gauge(
     "provost_follower_lag_seconds", "Time since it last was at the end of the log.", ("follower",)
 )
+LOG_BYTES = Gauge("provost_log_bytes", "How large the event log was when it was last asked.")
+LOG_MAX_BYTES = Gauge(
+    "provost_log_max_bytes",
+    "How large it may become (PROVOST_LOG_MAX_BYTES); 0: as large as NATS has room for.",
+)
 NO_EVENTS = Counter(
     "provost_messages_passed_over", "Messages read from the log that are no events, or copies of events."
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from chassis import metrics
 from chassis.eventlog.headers import Headers
 from chassis.eventlog.wire import AnswerLost, Connection, NotConnected
 from chassis.process import jitter, monotonic
@@ -115,6 +116,8 @@ async def stream_state(connection: Connection, *, patience_seconds: float = PATI
     if "error" in answer:
         raise unreachable(answer["error"]["description"])
     state = answer["state"]
+    metrics.LOG_BYTES.set(state["bytes"])
+    metrics.LOG_MAX_BYTES.set(max(0, answer["config"]["max_bytes"]))
     return StreamState(state["first_seq"], state["last_seq"], answer["config"]["num_replicas"])
 
 

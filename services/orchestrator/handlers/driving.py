@@ -114,35 +114,31 @@ class Driving:
 
     async def _trouble(self, run: Run, carried: Carried, fault: Fault, pause: float) -> float:
         """A step was refused: what that means for the run. How long to wait the next time, in seconds."""
-        try:
-            if fault.reason == _LOCK_TAKEN and (run.phase is not None or self._ours(carried.tenant, fault)):
-                raise fault
-            await self._meet(run, carried, fault)
-        except Fault as taken:
-            if taken.reason != _LOCK_TAKEN:
-                raise
-            # Another run has the agent: to wait for one's turn is no error.
-            return await self._outages.wait(carried, taken, pause)
-        return pause
-
-    def _ours(self, tenant: str, taken: Fault) -> bool:
-        """Whether it is a run that goes on that has the lock: one whose process ended before it could begin, say."""
-        holder = self._runs.current(tenant, taken.facts.get("holder", ""))
-        return holder.started is not None and not holder.over
-
-    async def _meet(self, run: Run, carried: Carried, fault: Fault) -> None:
+        tenant = carried.tenant
         if fault.reason == _LOCK_LOST:
-            await self._outages.insist(lambda: self._steps.regain(run, carried), carried)
+            try:
+                await self._outages.insist(lambda: self._steps.regain(run, carried), carried)
+            except Fault as taken:
+                if taken.reason != _LOCK_TAKEN:
+                    raise
+                return await self._outages.wait(carried, taken, pause)
+        elif fault.reason == _LOCK_TAKEN and (run.phase is not None or self._goes_on(tenant, fault)):
+            # To wait for one's turn is no error.
+            return await self._outages.wait(carried, fault, pause)
         elif fault.reason == _ERASED:
-            await self._ending.erased(self._runs.current(carried.tenant, carried.run_id), carried)
+            await self._ending.erased(self._runs.current(tenant, carried.run_id), carried)
         elif fault.reason in _AGENT_GONE:
-            self.revoked.setdefault(
-                (carried.tenant, run.agent_id), Breach("operator", "AGENT_REVOKED", fault.text)
-            )
+            self.revoked.setdefault((tenant, run.agent_id), Breach("operator", "AGENT_REVOKED", fault.text))
         elif run.phase is None:
             await self._ending.end(run, carried, RunState.REFUSED, fault.reason, fault.text)
         else:
             await self._count(run, carried, fault.reason, fault.text, False)
+        return pause
+
+    def _goes_on(self, tenant: str, taken: Fault) -> bool:
+        """Whether the run that has the lock goes on: its process ended before it could begin, say."""
+        holder = self._runs.current(tenant, taken.facts.get("holder", ""))
+        return holder.started is not None and not holder.over
 
     async def _count(
         self, run: Run, carried: Carried, error_type: str, message: str, violation: bool

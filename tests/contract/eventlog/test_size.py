@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 
 from chassis.config import ServiceSettings
 from chassis.eventlog.connection import connect
 from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.opened import connected
-from chassis.eventlog.stream import EVENTS, UNLIMITED, call, ensure_stream
+from chassis.eventlog.stream import EVENTS, UNLIMITED, call, ensure_stream, stream_state
 from chassis.eventlog.wire import Connection
-from kernel.events import Head
+from kernel.events import Head, Stream
 from kernel.faults import Exhausted
 from tests.contract.eventlog.words import CODEC, ONE, SOURCE, StringValue, cause
 from tests.fakes.nats_server import NatsServer
@@ -66,6 +67,24 @@ async def test_the_ledger_gives_a_log_the_size_that_is_set(server: Roomy, log: C
     for max_bytes, then in ((800 * KIB, 800 * KIB), (0, UNLIMITED), (0, UNLIMITED), (256 * KIB, 256 * KIB)):
         await start(server, "ledger", max_bytes)
         assert await size(log) == then
+
+
+async def test_how_full_it_is_can_be_watched(server: Roomy, log: Connection) -> None:
+    await start(server, "ledger", 512 * KIB)
+    for n in range(2):
+        await JetStreamLog(log, CODEC, SOURCE).append(
+            Stream("default", "test", "word", f"w{n}"),
+            [StringValue("x" * 5000)],
+            after=Head(),
+            cause=cause(f"r{n}"),
+        )
+        held = (await call(log, f"STREAM.INFO.{EVENTS}"))["state"]["bytes"]
+        await stream_state(log)
+        assert REGISTRY.get_sample_value("provost_log_bytes") == held > n * 5000
+        assert REGISTRY.get_sample_value("provost_log_max_bytes") == 512 * KIB
+    await start(server, "ledger", 0)
+    await stream_state(log)
+    assert REGISTRY.get_sample_value("provost_log_max_bytes") == 0
 
 
 async def test_it_is_made_no_smaller_than_what_it_holds(events: Connection) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -92,6 +92,18 @@ async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     await web.start()
     yield Served(house, web, issued)
     await web.stop()
+
+
+def tells(capsys: pytest.CaptureFixture[str], what: str) -> Callable[[], bool]:
+    """Whether the process has said `what` since this was called."""
+    said = ""
+
+    def told() -> bool:
+        nonlocal said
+        said += capsys.readouterr().out
+        return what in said
+
+    return told
 
 
 async def answered(reader: asyncio.StreamReader) -> int:
@@ -190,14 +202,9 @@ async def test_files_that_are_renewed_by_half_are_waited_out(
     served.issued.issue("gateway")
     fresh_key = key.read_bytes()
     key.write_bytes(old_key)
-    said = ""
-
-    def told() -> bool:
-        nonlocal said
-        said += capsys.readouterr().out
-        return "the one read before stays in use" in said
-
-    await until(told, "nobody says that the files do not belong together")
+    await until(
+        tells(capsys, "the one read before stays in use"), "nobody says that the files do not belong together"
+    )
     assert await served.shown() == old
     key.write_bytes(fresh_key)
     await served.renewed()
@@ -214,14 +221,7 @@ async def test_a_certificate_that_no_client_would_take_is_not_taken_either(
     made = x509.CertificateBuilder(name, name, weak.public_key(), 1, at, at + timedelta(hours=1))
     certificate.write_bytes(made.sign(weak, SHA256()).public_bytes(Encoding.PEM))
     key.write_bytes(weak.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    said = ""
-
-    def told() -> bool:
-        nonlocal said
-        said += capsys.readouterr().out
-        return "the certificate cannot be used" in said
-
-    await until(told, "nobody says that it cannot be used")
+    await until(tells(capsys, "the certificate cannot be used"), "nobody says that it cannot be used")
     assert await served.shown() == old
     served.issued.issue("gateway")
     await served.renewed()
