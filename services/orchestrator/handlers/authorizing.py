@@ -1,7 +1,6 @@
 """Policy decides on each action of a plan, people on those that policy leaves to them."""
 
 import asyncio
-from collections.abc import Callable
 
 from kernel.faults import Unauthenticated, Unavailable
 from services.orchestrator.domain import lifecycle as go
@@ -30,7 +29,6 @@ class Authorizing:
         recording: Recording,
         clock: Clock,
         limits: StepLimits,
-        new_id: Callable[[], str],
     ) -> None:
         self._policy = policy
         self._crew = crew
@@ -39,7 +37,6 @@ class Authorizing:
         self._recording = recording
         self._clock = clock
         self._limits = limits
-        self._new_id = new_id
 
     async def authorize(
         self, run: Run, carried: Carried, actions: tuple[Action, ...], approval_ids: dict[str, str]
@@ -89,8 +86,7 @@ class Authorizing:
                     break
                 left = (answer.expires_at - self._clock()).total_seconds() if answer.expires_at else 60.0
                 await _nudged(carried.nudge, min(max(left, 0.05), 60.0))
-        # Each time anew: a lock that was had and lost again is not had under the same request.
-        token = await self._booking.take(run, carried, self._new_id())
+        token = await self._booking.take(run, carried)
         await self._recording.append(
             carried, wants.EnterPhase(Phase.EXECUTE, token, self._clock()), "resume", str(token)
         )

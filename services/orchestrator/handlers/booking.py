@@ -1,7 +1,7 @@
 """An agent booked for a run: its seat, its packet, its lock; the lock renewed at every transition, and given back."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -20,19 +20,27 @@ from services.orchestrator.ports.privacy import Privacy
 from services.orchestrator.ports.state import StateDoor
 
 T = TypeVar("T")
+_NO_PACKET = "NO_INSTRUCTION_PACKET"
 
 
 class Booking:
     """One run has an agent to itself; nobody else has it meanwhile."""
 
     def __init__(
-        self, state: StateDoor, crew: Crew, privacy: Privacy, clock: Clock, limits: StepLimits
+        self,
+        state: StateDoor,
+        crew: Crew,
+        privacy: Privacy,
+        clock: Clock,
+        limits: StepLimits,
+        new_id: Callable[[], str],
     ) -> None:
         self._state = state
         self._crew = crew
         self._privacy = privacy
         self._clock = clock
         self._limits = limits
+        self._new_id = new_id
 
     async def find(self, carried: Carried) -> str:
         """An agent of the crew that is free, booked for this run.
@@ -59,8 +67,11 @@ class Booking:
         if agent_id and not self._crew.seated(tenant, agent_id) and self._crew.elsewhere(tenant, agent_id):
             raise SeatedElsewhere
 
-    async def take(self, run: Run, carried: Carried, why: str) -> int:
-        """Have the agent to ourselves: its seat, its packet, its lock. The fencing token."""
+    async def take(self, run: Run, carried: Carried) -> int:
+        """Have the agent to ourselves: its seat, its packet, its lock. The fencing token.
+
+        Each time anew: what was had and lost again is not had under the same request.
+        """
         while not self._crew.reserve(carried.tenant, run.agent_id, carried.run_id):
             self.require_here(carried.tenant, run.agent_id)
             await self._crew.freed(1.0)
@@ -72,14 +83,15 @@ class Booking:
             packet = await self._state.packet_of(run.agent_id, carried.cause(self._clock(), "packet", "read"))
             if packet is None:
                 raise Refused(
-                    "NO_INSTRUCTION_PACKET",
+                    _NO_PACKET,
                     f"agent {run.agent_id} has no instruction packet; send one with the run",
                 )
         packet = await self._privacy.sealed(carried.tenant, run.known.subject_key, _addressed(packet, run))
-        carried.known_sequence = await self._state.issue_packet(
-            packet, carried.cause(self._clock(), "packet", why)
-        )
+        why = self._new_id()
         try:
+            carried.known_sequence = await self._state.issue_packet(
+                packet, carried.cause(self._clock(), "packet", why)
+            )
             return await self._state.acquire_lock(
                 run.agent_id,
                 run.known.task_id,
@@ -90,6 +102,12 @@ class Booking:
         except Conflict:
             # Whoever has the lock may need the seat to go on.
             self._crew.release(carried.tenant, run.agent_id, carried.run_id)
+            raise
+        except Refused as refused:
+            if refused.reason == _NO_PACKET:
+                # Another process, which may be gone by now, has issued one of its own behind ours.
+                text = f"agent {run.agent_id} was given another packet meanwhile"
+                raise Unavailable("NO_AGENT_FREE", text) from refused
             raise
 
     async def advance(self, run: Run, carried: Carried, phase: Phase, token: int) -> None:

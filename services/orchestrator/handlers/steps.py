@@ -49,13 +49,12 @@ class Steps:
         self._state = state
         self._privacy = privacy
         self._clock = clock
-        self._new_id = new_id
         self._settling = Settling(policy, clock)
-        self._booking = Booking(state, crew, privacy, clock, limits)
+        self._booking = Booking(state, crew, privacy, clock, limits, new_id)
         self._recording = Recording(runs, self._booking, privacy, clock)
         self._thinking = Thinking(crew, state, knowledge, privacy, self._recording, clock, limits)
         self._authorizing = Authorizing(
-            policy, crew, self._booking, self._settling, self._recording, clock, limits, new_id
+            policy, crew, self._booking, self._settling, self._recording, clock, limits
         )
         self._acting = Acting(actuators, self._authorizing, self._booking, privacy, self._recording, clock)
         self._closing = Closing(state, self._booking, self._settling, privacy, self._recording, clock)
@@ -104,14 +103,13 @@ class Steps:
             why = f" ({standing.why})" if standing.why else ""
             text = f"agent {run.agent_id} is suspended{why}: resume it, or name another agent"
             raise Refused("AGENT_SUSPENDED", text)
-        token = await self._booking.take(run, carried, "bootstrap")
+        token = await self._booking.take(run, carried)
         done = wants.EnterPhase(Phase.BOOTSTRAP, token, self._clock())
         await self._recording.conclude(run, carried, done, Phase.BOOTSTRAP, str(token))
 
     async def regain(self, run: Run, carried: Carried) -> None:
         """The lock was lost while nobody carried the run: take the agent again and go on in the same phase."""
-        why = self._new_id()
-        token = await self._booking.take(run, carried, why)
+        token = await self._booking.take(run, carried)
         if run.phase is not None:
             await self._recording.append(
                 carried, wants.EnterPhase(run.phase, token, self._clock()), run.phase, str(token)

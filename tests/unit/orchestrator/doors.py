@@ -166,6 +166,8 @@ class FakeState:
         self.refused = 0
         """How often somebody else had the lock."""
         self.packets: dict[str, Packet] = {}
+        self.issued: set[str] = set()
+        """Requests that are answered again, and do nothing again."""
         self.artifacts: dict[str, bytes] = {}
         self.names: set[str] = set()
         self.errors: list[tuple[str, bool]] = []
@@ -186,7 +188,9 @@ class FakeState:
 
     async def issue_packet(self, packet: Packet, cause: Cause) -> int:
         self.outage.pass_by()
-        self.packets[packet.agent_id] = packet
+        if cause.request_id not in self.issued:
+            self.issued.add(cause.request_id)
+            self.packets[packet.agent_id] = packet
         return 1
 
     async def packet_of(self, agent_id: str, cause: Cause) -> Packet | None:
@@ -201,6 +205,8 @@ class FakeState:
             self.refused += 1
             raise Conflict("CANNOT_ACQUIRE_LOCK", f"{held[0]} holds it", holder=held[0])
         if held is None:
+            if self.packets[agent_id].task_id != task_id:
+                raise Refused("NO_INSTRUCTION_PACKET", f"agent {agent_id} has no packet for task {task_id}")
             self.tokens += 1
             self.lock[agent_id] = (holder, self.tokens)
             self.waiting.pop(agent_id, None)

@@ -1,11 +1,12 @@
 """Runs that wait, for a person or for something that takes long: who is told, and what goes on meanwhile."""
 
 import asyncio
+from dataclasses import replace
 
 from kernel.events import Cause
 from kernel.faults import Invalid
 from services.orchestrator.domain.phases import RunState
-from services.orchestrator.domain.records import Mode
+from services.orchestrator.domain.records import Mode, Packet
 from services.orchestrator.handlers.carrying import StepLimits
 from tests.fakes.wait import until
 from tests.unit.orchestrator.house import AGENT, TENANT, ended, house, peers
@@ -68,9 +69,28 @@ async def test_a_run_is_not_refused_because_another_that_goes_on_has_the_lock() 
         asking = asyncio.create_task(it.process(Mode.SAFE, "r2"))
         await until(lambda: at.state.refused > 2, "it does not try again")
         assert it.crew.reserve(TENANT, AGENT, other), "the one that has the lock cannot go on"
+        at.state.packets[AGENT] = replace(at.state.packets[AGENT], task_id="task of the other")
         it.crew.release(TENANT, AGENT, other)
         del at.state.lock[AGENT]
         assert (await asking).run.state is RunState.COMPLETED
+
+
+async def test_a_packet_of_a_process_that_is_gone_comes_late_and_refuses_nobody() -> None:
+    at = peers()
+    issue, late = at.state.issue_packet, 2
+
+    async def behind_each(packet: Packet, cause: Cause) -> int:
+        nonlocal late
+        sequence = await issue(packet, cause)
+        if late:
+            late -= 1
+            at.state.packets[packet.agent_id] = replace(packet, task_id="task of another")
+        return sequence
+
+    at.state.issue_packet = behind_each  # type: ignore[method-assign]
+    async with house(at) as it:
+        assert (await it.process(Mode.SAFE)).run.state is RunState.COMPLETED
+    assert late == 0
 
 
 async def test_state_is_told_what_a_run_waits_for_and_that_it_works_again() -> None:
