@@ -21,6 +21,7 @@ from typing import Any
 import uvloop
 
 from chassis import process, store
+from chassis.embedded.services import FITTED
 from chassis.eventlog.connection import connect
 from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.stream import ensure_stream
@@ -156,7 +157,7 @@ async def measure(count: int, rounds: int, events: int) -> dict[str, Any]:
         nats, valkey = NatsServer(home), ValkeyServer(home)
         nats.start()
         valkey.start()
-        state = StateProcess(home, nats.url, valkey.url)
+        state = StateProcess(home, nats.url, valkey.url, **FITTED)
         connection = await connect(nats.url, name="bench")
         try:
             await ensure_stream(connection)

@@ -22,6 +22,7 @@ import grpc.aio
 import uvloop
 
 from chassis import process
+from chassis.embedded.services import FITTED
 from chassis.eventlog.connection import connect
 from chassis.eventlog.stream import ensure_stream
 from chassis.rpc import client
@@ -171,7 +172,7 @@ async def measure(seconds: float, rounds: int) -> dict[str, dict[int, Row]]:
         nats, valkey = NatsServer(home), ValkeyServer(home)
         nats.start()
         valkey.start()
-        state = StateProcess(home, nats.url, valkey.url)
+        state = StateProcess(home, nats.url, valkey.url, **FITTED)
         connection = await connect(nats.url, name="bench")
         try:
             await ensure_stream(connection)

@@ -16,6 +16,7 @@ from typing import Any
 import uvloop
 
 from chassis import store
+from chassis.embedded.services import FITTED
 from chassis.eventlog.connection import connect
 from chassis.eventlog.stream import ensure_stream
 from chassis.rpc import client
@@ -63,7 +64,7 @@ async def measure(events: int) -> dict[str, Any]:
         nats, valkey = NatsServer(home), ValkeyServer(home)
         nats.start()
         valkey.start()
-        state = StateProcess(home, nats.url, valkey.url)
+        state = StateProcess(home, nats.url, valkey.url, **FITTED)
         try:
             connection = await connect(nats.url, name="bench")
             await ensure_stream(connection)

@@ -20,6 +20,7 @@ from typing import Any
 import grpc.aio
 import uvloop
 
+from chassis.embedded.services import FITTED
 from chassis.eventlog.connection import connect
 from chassis.eventlog.stream import ensure_stream
 from chassis.rpc import client
@@ -155,7 +156,7 @@ async def measure(watches: int, events: int) -> dict[str, Any]:
         nats, valkey = NatsServer(home), ValkeyServer(home)
         nats.start()
         valkey.start()
-        state = StateProcess(home, nats.url, valkey.url)
+        state = StateProcess(home, nats.url, valkey.url, **FITTED)
         connection = await connect(nats.url, name="bench")
         try:
             await ensure_stream(connection)

@@ -23,7 +23,7 @@ from services.state.reactor.heartbeats import Heartbeats
 from services.state.reactor.together import Together
 
 CHECK_SECONDS = 1.0
-GATHER_SECONDS = 0.1
+GATHER_SECONDS = 0.25
 """How long the store may be behind the log while nobody reads: one call then writes what many events changed."""
 PATIENCE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 1.0
