@@ -69,8 +69,10 @@ class Inboxes:
             message = replace(sent.message, sequence=appended.sequence)
         return message, message.sequence
 
-    async def acknowledge(self, command: AcknowledgeMessages, cause: Cause) -> Appended:
-        """Raises Invalid."""
+    async def acknowledge(self, command: AcknowledgeMessages, fencing_token: int, cause: Cause) -> Appended:
+        """Raises FencingTokenStale (recorded): nothing was acknowledged. Invalid, Unavailable."""
+        shown = ShowToken(command.agent_id, command.task_id, fencing_token, cause.actor, cause.at)
+        await self._working.require_lock(shown, cause)
         return await self._inboxes.handle(require_token(command.task_id, "task_id"), command, cause)
 
     async def list(

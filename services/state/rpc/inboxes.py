@@ -60,5 +60,5 @@ class InboxesRpc(StateServiceServicer):
         command = AcknowledgeMessages(
             request.task_id, request.agent_id, request.up_to_sequence, tuple(request.message_ids), cause.at
         )
-        appended = await self._state.inboxes.acknowledge(command, cause)
+        appended = await self._state.inboxes.acknowledge(command, request.fencing_token, cause)
         return pb.AcknowledgeMessagesResponse(sequence=appended.sequence)

@@ -13,15 +13,21 @@ from services.state.domain.inbox import KEPT_READ, MAX_BODY_BYTES, MAX_WAITING
 from services.state.domain.lock import StaleTokenRefused
 from services.state.wire import CODEC
 from tests.fakes.valkey_server import ValkeyServer
-from tests.rpc.state.asks import join, look, send, unread, verify
+from tests.rpc.state.asks import join, look, recorded, send, unread, verify
 from tests.rpc.state.conftest import Running, cause, serving
 
 CREW = ("alpha", "beta", "gamma")
 
 
-async def acknowledge(state: Running, agent_id: str, *ids: str, up_to: int = 0) -> int:
+async def acknowledge(
+    state: Running, agent_id: str, *ids: str, up_to: int = 0, fencing_token: int = 0
+) -> int:
     request = pb.AcknowledgeMessagesRequest(
-        task_id="task-1", agent_id=agent_id, up_to_sequence=up_to, message_ids=ids
+        task_id="task-1",
+        agent_id=agent_id,
+        up_to_sequence=up_to,
+        message_ids=ids,
+        fencing_token=fencing_token,
     )
     return int((await client.call(state.stub.AcknowledgeMessages, request, cause())).sequence)
 
@@ -158,6 +164,21 @@ async def test_a_full_inbox_says_so_and_takes_more_when_some_is_acknowledged(sta
     assert await unread(state, "beta") == [str(MAX_WAITING - 1)]
     await send(state, "one more", from_agent_id="alpha")
     assert (await verify(state)).equal
+
+
+async def test_who_lost_its_lock_takes_no_message_from_who_has_it(state: Running) -> None:
+    token = (await join(state, "alpha", "beta"))["beta"]
+    for text in ("first", "second"):
+        last = await send(state, text, from_agent_id="alpha")
+    await acknowledge(state, "beta", up_to=last.sequence - 1, fencing_token=token)
+    assert await unread(state, "beta") == ["second"]
+    taken = pb.ForceReleaseLockRequest(agent_id="beta", reason="it hangs")
+    await client.call(state.stub.ForceReleaseLock, taken, cause(), roles=("operator",))
+    with pytest.raises(Refused) as caught:
+        await acknowledge(state, "beta", up_to=last.sequence, fencing_token=token)
+    assert caught.value.reason == "FENCING_TOKEN_STALE"
+    assert await unread(state, "beta") == ["second"]
+    assert len(recorded(state, StaleTokenRefused)) == 1
 
 
 async def test_what_a_run_is_told_labels_it(state: Running) -> None:

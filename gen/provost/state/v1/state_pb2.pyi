@@ -1976,11 +1976,14 @@ class AcknowledgeMessagesRequest(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     UP_TO_SEQUENCE_FIELD_NUMBER: _builtins.int
     MESSAGE_IDS_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     task_id: _builtins.str
     agent_id: _builtins.str
     up_to_sequence: _builtins.int
     """Everything up to this sequence, or these alone."""
+    fencing_token: _builtins.int
+    """When given, the agent's lock must still have it: what one run has not read, none that lost its lock takes from it."""
     @_builtins.property
     def message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -1991,10 +1994,11 @@ class AcknowledgeMessagesRequest(_message.Message):
         agent_id: _builtins.str = ...,
         up_to_sequence: _builtins.int = ...,
         message_ids: _abc.Iterable[_builtins.str] | None = ...,
+        fencing_token: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "message_ids", b"message_ids", "request_id", b"request_id", "task_id", b"task_id", "up_to_sequence", b"up_to_sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "fencing_token", b"fencing_token", "message_ids", b"message_ids", "request_id", b"request_id", "task_id", b"task_id", "up_to_sequence", b"up_to_sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
