@@ -5,9 +5,12 @@ all that happened against the invariants of docs/faults.md. What each cost its c
 to the file that PROVOST_CLUSTER_FIGURES names.
 """
 
+import os
+import re
 import time
 from collections.abc import Iterator
 from itertools import zip_longest
+from pathlib import Path
 
 import httpx2 as httpx
 import pytest
@@ -112,6 +115,26 @@ def test_a_container_is_cut_off(stack: Stack, load: Load, figures: Figures) -> N
             load.progress()
         figure.healthy_after = stack.until_healthy([one])
     answered_in_time(figure)
+
+
+def test_a_backup_is_taken_under_load_as_the_documentation_says(
+    stack: Stack, load: Load, tmp_path: Path
+) -> None:
+    text = (REPOSITORY / "docs" / "operations.md").read_text()
+    (command,) = re.findall(
+        r"^docker run .*?chassis\.backup take /backup/today$", text, re.DOTALL | re.MULTILINE
+    )
+    command = command.replace("provost_", f"{stack.project}_").replace("$PWD/backup", str(tmp_path))
+    os.chown(tmp_path, 10001, 10001)
+    load.progress()
+    before = stack.last_sequence()
+    said = stack.engine.run("-euc", command, program="sh")
+    kept = re.search(
+        r"^EVENTS: ([\d,]+) messages, sequences 1 to (\d+), kept in /backup/today/EVENTS$", said, re.MULTILINE
+    )
+    assert kept is not None, said
+    assert int(kept[1].replace(",", "")) == int(kept[2]) >= before > 0
+    assert any((tmp_path / "today" / "EVENTS").iterdir())
 
 
 def test_everything_is_restarted_one_by_one_under_load(stack: Stack, load: Load, figures: Figures) -> None:
