@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from chassis.personal import Personal
-from chassis.sealing import key_ids
 from kernel.ports import SubjectKeys
 from provost.orchestrator.v1 import events_pb2 as events
 from provost.orchestrator.v1 import incident_pb2, orchestrator_pb2
@@ -93,18 +92,6 @@ class SubjectPrivacy:
             checks=part(run.checks),
             outcome=open_text(run.outcome),
         )
-
-    async def opened_packet(self, tenant: str, packet: records.Packet) -> tuple[records.Packet, str]:
-        personal, found = _COMMANDS[records.Packet], set[str]()
-
-        def look(text: str) -> str:
-            found.update(key_ids(text))
-            return text
-
-        personal.changed(packet, look)
-        for key_id in sorted(found):
-            packet = personal.changed(packet, (await self._keys.of_key(tenant, key_id)).open)
-        return packet, min(found, default="")
 
     async def seal_text(self, tenant: str, key_id: str, text: str) -> str:
         return (await self._keys.of_key(tenant, key_id)).seal(text) if key_id else text

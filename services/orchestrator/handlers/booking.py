@@ -80,10 +80,12 @@ class Booking:
                 raise Unavailable("NO_AGENT_FREE", f"agent {run.agent_id} is busy or not attached")
         packet = run.known.packet
         if packet is None:
-            raise Refused(
-                _NO_PACKET,
-                f"agent {run.agent_id} has no instruction packet; send one with the run",
-            )
+            packet = await self._state.packet_of(run.agent_id, carried.cause(self._clock(), "packet", "read"))
+            if packet is None:
+                raise Refused(
+                    _NO_PACKET,
+                    f"agent {run.agent_id} has no instruction packet; send one with the run",
+                )
         packet = await self._privacy.sealed(carried.tenant, run.known.subject_key, _addressed(packet, run))
         why = self._new_id()
         try:

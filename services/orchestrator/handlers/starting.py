@@ -117,14 +117,10 @@ class Starting:
         subject: str,
         cause: Cause,
     ) -> None:
-        """Begin a run without a log, and carry it.
-
-        Without a packet one is made of `objective`; without that, the one that the agent has is taken, and the run is
-        about whom that is about.
+        """Begin a run without a log, and carry it. Without a packet one is made of `objective`, if there is any.
 
         Raises:
-            Invalid: a name is malformed. NotFound: nobody knows the agent (AGENT_UNKNOWN). Unavailable.
-            SUBJECT_ERASED (Refused): whom the agent's packet is about.
+            Invalid: a name is malformed. NotFound: nobody knows the agent (AGENT_UNKNOWN).
         """
         await self._policy.standing(require_token(agent_id, "agent_id"), cause)
         require_token(task_id, "task_id")
@@ -141,19 +137,12 @@ class Starting:
                 escalation_rules=(),
                 created_at=cause.at,
             )
-        key_id = ""
         if packet is not None:
             _require_phases(packet)
             if len(packet.objective) > MAX_OBJECTIVE_CHARACTERS:  # state sees it sealed
                 text = f"objective has at most {MAX_OBJECTIVE_CHARACTERS} characters"
                 raise Invalid("PACKET_INVALID", text, field="packet.objective")
-        else:
-            # As it is now: while the run waits its agent may be given others.
-            packet = await self._state.packet_of(agent_id, cause)
-            if packet is not None:
-                packet, key_id = await self._privacy.opened_packet(cause.tenant, packet)
-        if subject or not key_id:
-            key_id = await self._privacy.key_of(cause.tenant, subject_of(subject, run_id))
+        key_id = await self._privacy.key_of(cause.tenant, subject_of(subject, run_id))
         command = self._start(
             run_id, task_id, agent_id, mode, Strategy.REFLECTIVE, packet, None, True, key_id, cause
         )

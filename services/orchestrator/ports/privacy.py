@@ -2,7 +2,6 @@
 
 from typing import Protocol, TypeVar
 
-from services.orchestrator.domain.records import Packet
 from services.orchestrator.domain.run import Run
 
 T = TypeVar("T")
@@ -25,10 +24,6 @@ class Privacy(Protocol):
 
     async def opened(self, tenant: str, key_id: str, run: Run) -> Run:
         """A run with everything in it that was sealed under its key in the clear: to be worked with, never kept."""
-        ...
-
-    async def opened_packet(self, tenant: str, packet: Packet) -> tuple[Packet, str]:
-        """A packet that somebody else sealed, in the clear, and the id of the key it was sealed under; empty: none."""
         ...
 
     async def seal_text(self, tenant: str, key_id: str, text: str) -> str: ...

@@ -1,11 +1,8 @@
 """What starts a run, what starts none, and who sees it."""
 
-from dataclasses import replace
-
 import pytest
 
 from chassis.eventlog.memory import MemoryLog
-from chassis.sealing import PREFIX
 from kernel.events import Cause
 from kernel.faults import NotFound, Unavailable
 from services.orchestrator.domain.faults import LogEmpty, LogTooLarge, RunUnknown
@@ -50,25 +47,6 @@ async def test_without_a_packet_the_run_is_refused() -> None:
         await ended(it, view.run.known.run_id)
         run = it.runs.current(TENANT, view.run.known.run_id)
     assert (run.state, run.reason) == (RunState.REFUSED, "NO_INSTRUCTION_PACKET")
-
-
-async def test_a_run_without_a_packet_goes_by_the_one_that_its_agent_has_when_it_begins() -> None:
-    at = peers()
-    async with house(at) as it:
-        first = await it.orchestrator.start_run(AGENT, "t1", "look at the disk", Mode.SAFE, None, "", cause())
-        await ended(it, first.run.known.run_id)
-        had = at.state.packets[AGENT]
-        assert had.objective.startswith(PREFIX)
-        second = await it.orchestrator.start_run(AGENT, "t2", "", Mode.SAFE, None, "", cause("r2"))
-        at.state.packets[AGENT] = replace(had, objective="something else")
-        await ended(it, second.run.known.run_id)
-        run = it.runs.current(TENANT, second.run.known.run_id)
-        run = await it.privacy.opened(TENANT, run.known.subject_key, run)
-    assert run.state is RunState.COMPLETED
-    assert run.known.subject_key == first.run.known.subject_key, "the same words would outlive their erasure"
-    assert run.known.packet is not None
-    assert run.known.packet.objective == "look at the disk"
-    assert at.state.packets[AGENT].task_id == "t2"
 
 
 async def test_a_lock_somebody_else_holds_refuses_the_run() -> None:
