@@ -26,7 +26,14 @@ def find(role: str, address: str | None = None, key: str | None = None) -> Place
     """The gateway to call, and a key of `role` for it.
 
     A key on this machine is only shown to the run it belongs to: with an address of your own, give a key too.
+    In the environment empty is not set, as with every setting.
+
+    Raises:
+        ValueError: an address or a key that was given is empty. Somebody meant another than the one that is here.
     """
+    for option, given in (("--address", address), ("--key", key)):
+        if given is not None and not given.strip():
+            raise ValueError(f"{option} was given, and is empty: give one, or leave it out.")
     home = Path(os.environ.get("PROVOST_HOME", ".provost"))
     run = _read(home / "run.json")
     wanted = address or os.environ.get("PROVOST_ADDRESS", "")

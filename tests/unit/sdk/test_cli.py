@@ -201,6 +201,18 @@ def test_each_command_shows_the_key_that_fits_it(provost: type[FakeProvost], tmp
     assert ("answer_approval", ("a-1",), {"vote": "APPROVE", "comment": "go"}) in provost.asked
 
 
+@pytest.mark.parametrize("option", ["--key", "--address"])
+def test_nobody_acts_with_the_key_here_because_a_variable_was_empty(
+    provost: type[FakeProvost], option: str
+) -> None:
+    for command in (("approvals", "approve", "a-1"), ("agents", "list"), ("ledger", "verify")):
+        result = invoke(*command, option, "")
+        assert result.exit_code == 2, command
+        assert f"{option} was given, and is empty" in result.stderr
+    assert invoke("status", "--address", "").exit_code == 2
+    assert (provost.made, provost.asked) == ([], [])
+
+
 def test_votes_are_told_and_given(provost: type[FakeProvost]) -> None:
     provost.answers |= {
         "list_approvals": policy_pb2.ListApprovalsResponse(

@@ -39,6 +39,18 @@ def test_flags_come_before_the_environment_and_that_before_the_home(
     assert find("operator", "flag:2", "flag-key").key == "flag-key"
 
 
+@pytest.mark.parametrize("nothing", ["", " "])
+def test_an_option_that_was_given_empty_finds_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch, nothing: str
+) -> None:
+    with pytest.raises(ValueError, match="--key was given, and is empty"):
+        find("approver", None, nothing)
+    with pytest.raises(ValueError, match="--address was given, and is empty"):
+        find("approver", nothing)
+    monkeypatch.setenv("PROVOST_API_KEY", "")
+    assert find("approver").key == "the-approvers", "in the environment empty is not set"
+
+
 def test_a_key_of_this_machine_is_not_shown_to_another(home: Path) -> None:
     assert find("operator", "elsewhere.example:7000").key == ""
     assert find("operator", "127.0.0.1:7077").key == "the-operators"

@@ -49,7 +49,7 @@ def ask(
     """What `question` comes to; what went wrong is told, and ends the command with its exit code."""
     from provost_sdk.errors import ProvostError
 
-    place = find(role, address, key)
+    place = place_of(role, address, key)
     try:
         return asyncio.run(_asked(place, question))
     except ProvostError as error:
@@ -58,6 +58,14 @@ def ask(
         if error.encoding != "utf-8":  # what could not be shown is another matter
             raise
         misused("An argument is not text: it has bytes in it that are not UTF-8.")
+
+
+def place_of(role: str, address: str | None, key: str | None = None) -> Place:
+    """Where to ask, and with which key; an option that was given empty ends the command."""
+    try:
+        return find(role, address, key)
+    except ValueError as error:
+        misused(str(error))
 
 
 async def _asked(place: Place, question: "Callable[[Provost], Awaitable[Answer]]") -> Answer:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provost_sdk.cli.session import Address, AsJson, Exit, complain, print_json
-from provost_sdk.place import find
+from provost_sdk.cli.session import Address, AsJson, Exit, complain, place_of, print_json
 
 if TYPE_CHECKING:
     from provost.gateway.v1 import gateway_pb2
@@ -31,7 +30,7 @@ def status(
     if as_json:
         print_json({"healthy": False, "components": [], "error": answer.reason})
         raise typer.Exit(Exit.NOBODY_ANSWERS)
-    complain(answer, find("viewer", address))
+    complain(answer, place_of("viewer", address))
 
 
 async def _until_well(
@@ -46,7 +45,7 @@ async def _until_well(
         answer: gateway_pb2.GetStatusResponse | ProvostError
         try:
             # Looked up each time: a run that is just starting says only then where it is.
-            async with Provost(find("viewer", address).address, timeout_seconds=5.0) as provost:
+            async with Provost(place_of("viewer", address).address, timeout_seconds=5.0) as provost:
                 answer = await provost.status()
         except ProvostError as error:
             answer = error
