@@ -12,7 +12,7 @@ from services.orchestrator.domain.faults import NoAgentFree
 from services.orchestrator.domain.phases import Phase
 from services.orchestrator.domain.records import Packet
 from services.orchestrator.domain.run import Run
-from services.orchestrator.handlers.carrying import Carried, StepLimits
+from services.orchestrator.handlers.carrying import AgentNotTaken, Carried, StepLimits
 from services.orchestrator.handlers.sharing import SeatedElsewhere
 from services.orchestrator.ports import Clock
 from services.orchestrator.ports.crew import Crew
@@ -71,7 +71,18 @@ class Booking:
         """Have the agent to ourselves: its seat, its packet, its lock. The fencing token.
 
         Each time anew: what was had and lost again is not had under the same request.
+
+        Raises:
+            AgentNotTaken: it cannot be had. Unavailable: not now.
         """
+        try:
+            return await self._take(run, carried)
+        except Unavailable:
+            raise
+        except Fault as refused:
+            raise AgentNotTaken(refused) from refused
+
+    async def _take(self, run: Run, carried: Carried) -> int:
         while not self._crew.reserve(carried.tenant, run.agent_id, carried.run_id):
             self.require_here(carried.tenant, run.agent_id)
             await self._crew.freed(1.0)

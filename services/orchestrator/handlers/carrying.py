@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from kernel.events import Cause, derived_id
-from kernel.faults import Unavailable
+from kernel.faults import Fault, Unavailable
 from services.orchestrator.domain.records import Decision, ErrorCounts
 from services.orchestrator.handlers.sharing import Key
 
@@ -14,6 +14,14 @@ ACTOR = "service:orchestrator"
 
 class RequiredArtifactMissing(Exception):
     """After EXECUTE an artifact is missing that the packet demands."""
+
+
+class AgentNotTaken(Exception):
+    """The agent cannot be had, for the reason that `fault` gives. That is no error of the agent's."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.text)
+        self.fault = fault
 
 
 class Violation(Exception):

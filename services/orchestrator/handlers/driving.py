@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from kernel.faults import Fault, Refused, Unavailable
 from services.orchestrator.domain.budget import Breach, breach
-from services.orchestrator.domain.lifecycle import next_step
+from services.orchestrator.domain.lifecycle import Step, next_step
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.run import Run
-from services.orchestrator.handlers.carrying import Carried, RequiredArtifactMissing, Violation
+from services.orchestrator.handlers.carrying import AgentNotTaken, Carried, RequiredArtifactMissing, Violation
 from services.orchestrator.handlers.ending import Ending
 from services.orchestrator.handlers.outages import FIRST_PAUSE_SECONDS, Outages
 from services.orchestrator.handlers.sharing import Key, SeatedElsewhere
@@ -79,61 +79,69 @@ class Driving:
             if step is None:
                 return
             try:
-                await self._steps.take(step, run, carried)
-                carried.refused = None
-                pause = FIRST_PAUSE_SECONDS
-            except Unavailable as fault:
-                pause = await self._outages.wait(carried, fault, pause)
-            except Violation as violation:
-                for decision in violation.decisions:
-                    await self._count(run, carried, decision.reason, decision.explanation, True)
-            except RequiredArtifactMissing as missing:
-                lost = Breach(
-                    "required_artifact_missing",
-                    "REQUIRED_ARTIFACT_MISSING",
-                    f"missing after EXECUTE: {missing}",
-                )
-                await self._ending.revoke(run, carried, lost)
-                return
-            except Fault as fault:
-                pause = await self._trouble(run, carried, fault, pause)
-            except Exception:
-                log.exception("run %s: step %s failed", carried.run_id, type(step).__name__)
-                await self._ending.end(
-                    run,
-                    carried,
-                    RunState.FAILED,
-                    "INTERNAL",
-                    "a bug in the orchestrator; its log has the details",
-                )
-                return
+                pause = await self._step(step, run, carried, pause)
+            except AgentNotTaken as no:
+                pause = await self._not_taken(run, carried, no.fault, pause)
+
+    async def _step(self, step: Step, run: Run, carried: Carried, pause: float) -> float:
+        """Take a step, and see to what went wrong with it; how long to wait the next time, in seconds."""
+        try:
+            await self._steps.take(step, run, carried)
+            carried.refused = None
+            return FIRST_PAUSE_SECONDS
+        except Unavailable as fault:
+            return await self._outages.wait(carried, fault, pause)
+        except Violation as violation:
+            for decision in violation.decisions:
+                await self._count(run, carried, decision.reason, decision.explanation, True)
+        except RequiredArtifactMissing as missing:
+            lost = Breach(
+                "required_artifact_missing",
+                "REQUIRED_ARTIFACT_MISSING",
+                f"missing after EXECUTE: {missing}",
+            )
+            await self._ending.revoke(run, carried, lost)
+        except Fault as fault:
+            await self._trouble(run, carried, fault)
+        except AgentNotTaken:
+            raise
+        except Exception:
+            log.exception("run %s: step %s failed", carried.run_id, type(step).__name__)
+            text = "a bug in the orchestrator; its log has the details"
+            await self._ending.end(run, carried, RunState.FAILED, "INTERNAL", text)
+        return pause
 
     def _require_here(self, run: Run, carried: Carried) -> None:
         if run.has_its_agent:
             self._steps.require_here(carried.tenant, run.agent_id)
 
-    async def _trouble(self, run: Run, carried: Carried, fault: Fault, pause: float) -> float:
-        """A step was refused: what that means for the run. How long to wait the next time, in seconds."""
-        tenant = carried.tenant
+    async def _trouble(self, run: Run, carried: Carried, fault: Fault) -> None:
+        """A step was refused: what that means for the run."""
         if fault.reason == _LOCK_LOST:
-            try:
-                await self._outages.insist(lambda: self._steps.regain(run, carried), carried)
-            except Fault as taken:
-                if taken.reason != _LOCK_TAKEN:
-                    raise
-                return await self._outages.wait(carried, taken, pause)
-        elif fault.reason == _LOCK_TAKEN and (run.phase is not None or self._goes_on(tenant, fault)):
-            # To wait for one's turn is no error.
+            await self._outages.insist(lambda: self._steps.regain(run, carried), carried)
+        elif not await self._over(run, carried, fault):
+            await self._count(run, carried, fault.reason, fault.text, False)
+
+    async def _not_taken(self, run: Run, carried: Carried, fault: Fault, pause: float) -> float:
+        """It cannot have its agent: to wait for one's turn is no error, nor is any other reason one of the agent's."""
+        if fault.reason == _LOCK_TAKEN and (run.phase is not None or self._goes_on(carried.tenant, fault)):
             return await self._outages.wait(carried, fault, pause)
-        elif fault.reason == _ERASED:
-            await self._ending.erased(self._runs.current(tenant, carried.run_id), carried)
+        if not await self._over(run, carried, fault):
+            await self._ending.end(run, carried, RunState.FAILED, fault.reason, fault.text)
+        return pause
+
+    async def _over(self, run: Run, carried: Carried, fault: Fault) -> bool:
+        """Whether the refusal is the end of the run: of its subject, of its agent, or of what has not begun."""
+        if fault.reason == _ERASED:
+            await self._ending.erased(self._runs.current(carried.tenant, carried.run_id), carried)
         elif fault.reason in _AGENT_GONE:
-            self.revoked.setdefault((tenant, run.agent_id), Breach("operator", "AGENT_REVOKED", fault.text))
+            gone = Breach("operator", "AGENT_REVOKED", fault.text)
+            self.revoked.setdefault((carried.tenant, run.agent_id), gone)
         elif run.phase is None:
             await self._ending.end(run, carried, RunState.REFUSED, fault.reason, fault.text)
         else:
-            await self._count(run, carried, fault.reason, fault.text, False)
-        return pause
+            return False
+        return True
 
     def _goes_on(self, tenant: str, taken: Fault) -> bool:
         """Whether the run that has the lock goes on: its process ended before it could begin, say."""
@@ -162,7 +170,7 @@ class Driving:
             try:
                 # Whose packet it is by now shall not pay for it: it counts when this run has the agent again.
                 await self._outages.insist(lambda: self._steps.regain(run, carried), carried)
-            except (Fault, SeatedElsewhere):
+            except (AgentNotTaken, SeatedElsewhere):
                 if violation:
                     await under(0)  # or to lose the lock would be a way past the budget
                 raise

@@ -1,6 +1,7 @@
 """Pages of a list that only grows: a token is a place in it, and stays right while the list grows."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -8,6 +9,7 @@ from services.state.domain.faults import FieldInvalid, PageTokenInvalid
 
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 500
 T = TypeVar("T")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,19 @@ def before_last(page_size: int, page_token: str) -> Window:
         return Window(-size, -1, backwards=True)
     end = _place(page_token)
     return Window(max(0, end - size), end - 1, backwards=True)
+
+
+def after_name(items: Sequence[T], name_of: Callable[[T], str], page_size: int, page_token: str) -> Page[T]:
+    """A page of `items`, which are in the order of their names: the token is the name that was shown last, so that none
+    is passed over while others come and go.
+
+    Raises Invalid.
+    """
+    size = page_size_of(page_size)
+    if page_token and not _NAME.fullmatch(page_token):
+        raise PageTokenInvalid
+    rest = [each for each in items if name_of(each) > page_token]
+    return Page(tuple(rest[:size]), name_of(rest[size - 1]) if len(rest) > size else "")
 
 
 def page_size_of(page_size: int) -> int:

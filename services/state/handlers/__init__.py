@@ -1,7 +1,8 @@
 """What state does when asked: look up, decide, append; and what it reads.
 
-Locks are decided on by the log's own aggregates, never by the store, so that nobody gains one by emptying it. Reads
-come from the store, after everything that this process knows of has been applied to it.
+Locks are decided on by the log's own aggregates, never by the store, so that nobody gains one by emptying it. What
+agents read while they work comes from memory, the rest from the store, after everything that this process knows of has
+been applied to it.
 """
 
 from kernel.ports import Following

@@ -10,7 +10,7 @@ from services.state.domain.agent import Agent
 from services.state.domain.attention import MAX_WORD_CHARACTERS, ReportWaiting, Stuck, Waiting
 from services.state.domain.bounds import require_agent_id, require_seconds, require_text
 from services.state.domain.faults import AgentStateUnknown
-from services.state.domain.page import Page, after_first
+from services.state.domain.page import Page, after_name
 from services.state.domain.snapshot import AgentSnapshot
 from services.state.handlers.agents import Agents
 from services.state.handlers.fencing import require_accepted
@@ -82,7 +82,6 @@ class Attention:
         self, task_id: str, page_size: int, page_token: str, cause: Cause
     ) -> Page[AgentSnapshot]:
         """By agent, of one task or of all. Raises Invalid, Unavailable."""
-        window = after_first(page_size, page_token)
         if task_id:
             require_token(task_id, "task_id")
         stuck = sorted(
@@ -90,9 +89,9 @@ class Attention:
             for agent_id, agent in self._kept.all(cause.tenant)
             if agent.found is not None and (not task_id or agent.found.task_id == task_id)
         )
-        shown = stuck[window.first : window.last + 1]
-        found = [await self._agents.get_agent_state(agent_id, 0, cause) for agent_id in shown]
-        return window.page(found, len(stuck))
+        page = after_name(stuck, str, page_size, page_token)
+        found = [await self._agents.get_agent_state(agent_id, 0, cause) for agent_id in page.items]
+        return Page(tuple(found), page.next_page_token)
 
     def _kept_until(self, lifetime: timedelta, cause: Cause) -> datetime:
         """Other processes look for it before they find anybody stuck: it stays as long as they are patient."""

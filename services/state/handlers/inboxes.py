@@ -5,7 +5,7 @@ from dataclasses import replace
 from kernel.events import Appended, Cause, Stream, require_token
 from kernel.ports import Following
 from services.state.domain.bounds import require_agent_id
-from services.state.domain.faults import FieldInvalid
+from services.state.domain.faults import FieldInvalid, RecipientUnknown
 from services.state.domain.inbox import AcknowledgeMessages, Message, MessageSent, SendMessage
 from services.state.domain.lock import ShowToken
 from services.state.domain.page import Page, number_of, page_size_of
@@ -46,21 +46,23 @@ class Inboxes:
 
     async def _send(self, command: SendMessage, person: bool, cause: Cause) -> tuple[Message, int]:
         task_id = require_token(command.task_id, "task_id")
-        sender, recipient = command.from_agent_id, command.to_agent_id
-        crew = (
-            self._working.crew(cause.tenant, task_id, sender, recipient)
-            if recipient
-            else self._working.everybody(cause.tenant, task_id)
-        )
         stream = Stream(cause.tenant, "state", "inbox", task_id)
         message_id = stream.event_id(cause.request_id)
         command = replace(
             command,
             message_id=message_id,
-            crew=crew | {sender} if person else crew,
-            labelling=self._working.labelling(cause.tenant, "" if person else sender, command.run_id),
+            crew=self._crew(command, person, cause),
+            labelling=self._working.labelling(
+                cause.tenant, "" if person else command.from_agent_id, command.run_id
+            ),
         )
-        appended = await self._inboxes.handle(task_id, command, cause)
+        try:
+            appended = await self._inboxes.handle(task_id, command, cause)
+        except RecipientUnknown:
+            # Who is meant may have joined at another replica just now.
+            await self._following.reached(await self._recall.last_sequence())
+            command = replace(command, crew=self._crew(command, person, cause))
+            appended = await self._inboxes.handle(task_id, command, cause)
         message = self._inboxes.current(cause.tenant, task_id).message(message_id)
         if message is None:
             # Asked again, and everybody has acknowledged it long since: the answer is what it was.
@@ -68,6 +70,15 @@ class Inboxes:
             assert isinstance(sent, MessageSent), "what bears the id of a message sent is one"
             message = replace(sent.message, sequence=appended.sequence)
         return message, message.sequence
+
+    def _crew(self, command: SendMessage, person: bool, cause: Cause) -> frozenset[str]:
+        sender, recipient = command.from_agent_id, command.to_agent_id
+        crew = (
+            self._working.crew(cause.tenant, command.task_id, sender, recipient)
+            if recipient
+            else self._working.everybody(cause.tenant, command.task_id)
+        )
+        return crew | {sender} if person else crew
 
     async def acknowledge(self, command: AcknowledgeMessages, fencing_token: int, cause: Cause) -> Appended:
         """Raises FencingTokenStale (recorded): nothing was acknowledged. Invalid, Unavailable."""

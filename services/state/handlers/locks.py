@@ -19,7 +19,7 @@ from services.state.domain.lock import (
     ReleaseLock,
     require_askable,
 )
-from services.state.domain.page import Page, after_first
+from services.state.domain.page import Page, after_name
 from services.state.domain.snapshot import HeldLock, LockInUse
 from services.state.domain.view import View
 from services.state.handlers.fencing import require_accepted
@@ -108,7 +108,6 @@ class Locks:
 
         Raises Invalid.
         """
-        window = after_first(page_size, page_token)
         if task_id:
             require_token(task_id, "task_id")
         held = [
@@ -118,7 +117,8 @@ class Locks:
             and agent.lock.alive(cause.at)
             and (not task_id or agent.lock.task_id == task_id)
         ]
-        held.sort(key=lambda each: each[0])
+        held.sort(key=_agent_of)
+        page = after_name(held, _agent_of, page_size, page_token)
         found = [
             LockInUse(
                 agent_id,
@@ -126,9 +126,9 @@ class Locks:
                 HeldLock(lock.holder, lock.fencing_token, lock.expire_time),
                 self._turns.holders((cause.tenant, agent_id)),
             )
-            for agent_id, lock in held[window.first : window.last + 1]
+            for agent_id, lock in page.items
         ]
-        return window.page(found, len(held))
+        return Page(tuple(found), page.next_page_token)
 
     async def _in_turn(self, key: Key, command: AcquireLock, wait_seconds: int, cause: Cause) -> Standing:
         until = self._clock.monotonic() + wait_seconds
@@ -175,6 +175,10 @@ class Locks:
     def _standing(self, agent_id: str, appended: Appended, cause: Cause) -> Standing:
         agent = self._agents.current(cause.tenant, agent_id)
         return Standing(agent.errors, agent.lock, appended.sequence)
+
+
+def _agent_of(held: tuple[str, Lock]) -> str:
+    return held[0]
 
 
 def _whose(lock: Lock | None, first: bool, at: datetime, waiting: tuple[str, ...]) -> tuple[str, datetime]:

@@ -52,7 +52,7 @@ class Overview:
         inboxes: Inboxes,
         locks: Locks,
     ) -> None:
-        self._kept = kept
+        self._recall = kept.recall
         self._view = view
         self._following = following
         self._agents = agents
@@ -63,17 +63,11 @@ class Overview:
 
     async def get(self, task_id: str, at_least_sequence: int, cause: Cause) -> TaskShown:
         """Raises TaskUnknown, Invalid, Unavailable."""
-        tenant, kept = cause.tenant, self._kept
+        tenant = cause.tenant
         require_token(task_id, "task_id")
-        own = (kept.tasks.current(tenant, task_id), kept.boards.current(tenant, task_id))
-        await self._following.reached(
-            max(
-                at_least_sequence,
-                *(each.sequence for each in own),
-                kept.inboxes.current(tenant, task_id).sequence,
-            )
-        )
-        touched = self._view.recent.touched(tenant, task_id) or await self._begun(tenant, task_id)
+        # All of it of one moment, and none of it older than what other replicas have written.
+        await self._following.reached(max(at_least_sequence, await self._recall.last_sequence()))
+        touched = self._view.recent.touched(tenant, task_id)
         if touched is None:
             raise TaskUnknown(task_id)
         entries = await self._boards.list(task_id, "", MOST_OF_EACH, "", 0, None, cause)
@@ -95,12 +89,6 @@ class Overview:
             handoff.handoff if handoff else None,
             len(here) > MOST_AGENTS or any(each.next_page_token for each in lists),
         )
-
-    async def _begun(self, tenant: str, task_id: str) -> Touched | None:
-        """What was only just begun here, by the packet of one of its agents, is not unknown: it is waited for."""
-        agents = [agent for _, agent in self._kept.agents.all(tenant) if agent.task_id == task_id]
-        await self._following.reached(max((agent.sequence for agent in agents), default=0))
-        return self._view.recent.touched(tenant, task_id)
 
     async def list(self, page_size: int, page_token: str, cause: Cause) -> Page[TaskSummary]:
         """Last changed first: one that changes while pages are turned is then on the first. Raises Invalid."""

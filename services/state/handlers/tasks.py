@@ -142,11 +142,13 @@ class Tasks:
         return window.page(found, length)
 
     async def write_handoff(self, command: WriteHandoff, cause: Cause) -> Appended:
-        """Raises LabelUnknown, Invalid."""
+        """Raises LabelUnknown, Invalid, Unavailable."""
         handoff = command.handoff
         require_token(handoff.task_id, "handoff.task_id")
         require_agent_id(handoff.previous_agent_id, "handoff.previous_agent_id")
-        # The one who comes next starts from it: it bears what the one before had read, whichever run leaves it.
+        # The one who comes next starts from it: it bears what the one before had read, whichever run leaves it, and at
+        # whichever replica.
+        await self._following.reached(await self._recall.last_sequence())
         labelling = self._working.labelling_of_all_runs(cause.tenant, handoff.previous_agent_id)
         return await self._tasks.handle(handoff.task_id, replace(command, labelling=labelling), cause)
 

@@ -68,10 +68,14 @@ class Working:
         return replace(self._sets.labelling(tenant), carried=frozenset(every))
 
     def crew(self, tenant: str, task_id: str, *members: str) -> frozenset[str]:
-        """Who works on the task; of `members` as it is now, of others as far as it has been followed."""
+        """Who works on the task; of `members` as it is now, of others as far as it has been followed.
+
+        A revoked agent does not: what is sent to it would wait for ever.
+        """
         known = self._view.crews.get((tenant, task_id))
         crew = known.agents if known else frozenset()
-        return crew | {each for each in members if each not in crew and self._took(tenant, task_id, each)}
+        crew |= {each for each in members if each not in crew and self._took(tenant, task_id, each)}
+        return frozenset(each for each in crew if not self._view.is_revoked(tenant, each))
 
     def everybody(self, tenant: str, task_id: str) -> frozenset[str]:
         """Who works on the task, as it is now."""

@@ -30,6 +30,7 @@ async def kept_up(
             group.create_task(_keep_health(followers, mirror, set_serving), name="health"),
         )
         yield
+        await mirror.settle()
         for task in keeping:
             task.cancel()
 

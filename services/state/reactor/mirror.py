@@ -8,7 +8,7 @@ is written once.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ CHECK_SECONDS = 1.0
 GATHER_SECONDS = 0.25
 """How long the store may be behind the log while nobody reads: one call then writes what many events changed."""
 PATIENCE_SECONDS = 5.0
+SETTLE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 1.0
 _PLACES_AT_ONCE = 2000
 _TRIES = 5
@@ -236,6 +237,12 @@ class StoreMirror:
                 return self._known
         except TimeoutError:
             raise StoreUnreachable from None
+
+    async def settle(self) -> None:
+        """Before this process ends: what it has followed is in the store, so that the next need not fill it whole."""
+        with suppress(StoreUnreachable, TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await self._settled()
 
     def _set_down(self, down: bool) -> None:
         self._down = down

@@ -75,6 +75,38 @@ async def test_a_run_is_not_refused_because_another_that_goes_on_has_the_lock() 
         assert (await asking).run.state is RunState.COMPLETED
 
 
+async def refused(*_: object) -> int:
+    raise Invalid("LABEL_UNKNOWN", "policy set 2 has no label 'old'")
+
+
+async def test_a_run_that_cannot_have_its_agent_back_ends_and_its_agent_does_not_pay() -> None:
+    at = peers()
+    async with house(at) as it:
+        run_id = (await it.process(Mode.ASSISTED)).run.known.run_id
+        await until(lambda: AGENT not in at.state.lock, "it has kept its agent")
+        at.state.issue_packet = refused  # type: ignore[assignment, method-assign]
+        at.policy.answer("APPROVED")
+        it.conductor.nudge(TENANT, run_id)
+        await ended(it, run_id)
+        run = it.runs.current(TENANT, run_id)
+    assert (run.state, run.reason) == (RunState.FAILED, "LABEL_UNKNOWN")
+    assert (at.state.errors, at.policy.revoked) == ([], {})
+
+
+async def test_a_run_that_lost_its_lock_and_cannot_have_it_back_ends() -> None:
+    at = peers()
+    at.actuators.gate = asyncio.Event()
+    async with house(at) as it:
+        asking = asyncio.create_task(it.process(Mode.AUTO))
+        await until(lambda: bool(at.actuators.done), "nothing is done")
+        at.state.issue_packet = refused  # type: ignore[assignment, method-assign]
+        at.state.lock.clear()
+        at.actuators.gate.set()
+        run = (await asking).run
+    assert (run.state, run.reason) == (RunState.FAILED, "LABEL_UNKNOWN")
+    assert at.policy.revoked == {}
+
+
 async def test_a_packet_of_a_process_that_is_gone_comes_late_and_refuses_nobody() -> None:
     at = peers()
     issue, late = at.state.issue_packet, 2
