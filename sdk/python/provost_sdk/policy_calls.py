@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 VALIDATE_SECONDS = 60.0
 PUBLISH_SECONDS = 600.0
 SIMULATE_SECONDS = 6 * 3600.0
-NO_TASK = "none"
 MODES: "Mapping[str, policy_pb2.Mode.ValueType]" = {
     "safe": policy_pb2.MODE_SAFE,
     "assisted": policy_pb2.MODE_ASSISTED,
@@ -124,10 +123,13 @@ class PolicyCalls(Connection):
         version: str = "",
         steps_done: Sequence[str] = (),
     ) -> policy_pb2.ExplainResponse:
-        """What would be decided now, why, and what would have to change for a yes. Counts as nothing."""
+        """What would be decided now, why, and what would have to change for a yes. Counts as nothing.
+
+        Without `task` about that of the agent's packet.
+        """
         request = policy_pb2.ExplainRequest(
             context=policy_pb2.RunContext(
-                run_id=run, task_id=task or NO_TASK, agent_id=agent, mode=MODES[mode], steps_done=steps_done
+                run_id=run, task_id=task, agent_id=agent, mode=MODES[mode], steps_done=steps_done
             ),
             action=policy_pb2.Action(
                 action_id="a1",

@@ -101,7 +101,7 @@ class RollBack:
 
 @dataclass(frozen=True, slots=True)
 class AskWhy:
-    """What would be decided on an action; empty tier and version: those that are."""
+    """What would be decided on an action; empty task, tier and version: those that are."""
 
     agent_id: str
     task_id: str

@@ -9,6 +9,7 @@ from services.gateway.web.shapes import AgentId, ModeName, Shape, Text, Token
 Document = Annotated[str, StringConstraints(min_length=1, max_length=1_100_000)]
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 MaybeVersion = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,64}$")]
+MaybeToken = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{0,128}$")]
 Why = Annotated[str, StringConstraints(max_length=1000)]
 Short = Annotated[str, StringConstraints(max_length=128)]
 TierName = Literal["T0_OBSERVER", "T1_OPERATOR", "T2_BUILDER", "T3_EXECUTOR", "T4_ARCHITECT"]
@@ -70,7 +71,9 @@ class SimulateBody(_OneSet):
 class ExplainBody(Shape):
     agent_id: AgentId
     action: Annotated[str, StringConstraints(min_length=1, max_length=128)]
-    task_id: Annotated[Token, Field(description="of the agent's packet; else none")] = "none"
+    task_id: Annotated[
+        MaybeToken, Field(description="the agent's packet has to be of it; else that which it is of")
+    ] = ""
     run_id: Annotated[Token, Field(description="with its labels")] = "explain"
     mode: ModeName = "auto"
     target: Text = ""

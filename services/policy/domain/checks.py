@@ -76,8 +76,10 @@ def _suspended(q: Question) -> Judgement | None:
 def _no_packet(q: Question) -> Judgement | None:
     if q.packet is not None and q.packet.task_id == q.task_id:
         return None
-    text = f"{shown(q.agent_id)} has no instruction packet for {shown(q.task_id)}: issue one."
-    return denied("packet.present", "NO_PACKET", text, Change("packet", "issued for this task", "operator"))
+    task = f" for {shown(q.task_id)}" if q.task_id else ""  # Explain asks without one
+    text = f"{shown(q.agent_id)} has no instruction packet{task}: a run gives it one (provost run AGENT TASK ...)."
+    change = Change("packet", "that of a run for this task", "operator")
+    return denied("packet.present", "NO_PACKET", text, change)
 
 
 def _forbidden(q: Question) -> Judgement | None:

@@ -59,6 +59,7 @@ class Explaining:
     ) -> Explanation:
         """As the orchestrator would be answered; for an agent of another tier, or under an older set, if asked.
 
+        Without a task in `context` it is asked about that of the agent's packet.
         Where Authorize would seal what is written down, the digest here is the plain one: whoever may ask for this
         could try guesses against the sealed ones in the log.
 
@@ -75,6 +76,8 @@ class Explaining:
         ask = Ask(context, (action,), {}, {} if cost is None else {action.action_id: cost})
         position = self._following.position
         facts = self._judging.facts(cause.tenant, ask, trusted=True)
+        if not context.task_id and facts.packet is not None:
+            ask.context = replace(context, task_id=facts.packet.task_id)
         if tier is not None:
             facts = replace(facts, agent=replace(facts.agent, tier=tier))
         if policy_version:

@@ -83,7 +83,7 @@ class DecisionsRpc(PolicyServiceServicer):
         admitted(context, "Explain")
         action = action_from_wire(request.action)
         explained = await self._policy.explaining.explain(
-            context_from_wire(request.context),
+            context_from_wire(request.context, least_task=0),
             action,
             amounts_from_wire(request.cost, "cost") if request.HasField("cost") else None,
             cause_of(context),

@@ -22,8 +22,8 @@ MAX_STEPS = 64
 MODES: Final = {policy_pb2.Mode.Value(f"MODE_{mode}"): mode for mode in Mode}
 
 
-def context_from_wire(context: policy_pb2.RunContext) -> RunContext:
-    """Raises Invalid: an id is missing or too long."""
+def context_from_wire(context: policy_pb2.RunContext, *, least_task: int = 1) -> RunContext:
+    """With `least_task` 0 a task need not be named. Raises Invalid: an id is missing or too long."""
     made = RunContext(
         context.run_id,
         context.task_id,
@@ -36,12 +36,12 @@ def context_from_wire(context: policy_pb2.RunContext) -> RunContext:
     )
     if not (
         0 < len(made.run_id) <= MAX_ID
-        and 0 < len(made.task_id) <= MAX_ID
+        and least_task <= len(made.task_id) <= MAX_ID
         and 0 < len(made.agent_id) <= MAX_ID
         and len(made.subject_key) <= MAX_ID
     ):
         bounded(made.run_id, "context.run_id", MAX_ID)
-        bounded(made.task_id, "context.task_id", MAX_ID)
+        bounded(made.task_id, "context.task_id", MAX_ID, least=least_task)
         bounded(made.agent_id, "context.agent_id", MAX_ID)
         bounded(made.subject_key, "context.subject_key", MAX_ID, least=0)
     return made

@@ -53,6 +53,25 @@ async def test_it_says_what_authorize_says_and_nothing_is_written(
     assert said.position >= before
 
 
+async def test_without_a_task_it_is_that_of_the_agents_packet(running: Running) -> None:
+    await running.register()
+    without = (await explained(running, context=context(task_id=""))).decision
+    assert (without.reason, without.explanation) == (
+        "NO_PACKET",
+        "'sre-1' has no instruction packet: issue one.",
+    )
+    await running.packet()
+    said = await explained(running, context=context(task_id=""))
+    assert said.decision.verdict == pb.VERDICT_ALLOW
+    assert said.decision == (await explained(running)).decision
+    other = (await explained(running, context=context(task_id="none"))).decision
+    assert other.reason == "NO_PACKET"
+    with pytest.raises(Invalid, match="task_id"):
+        await running.call(
+            "Authorize", pb.AuthorizeRequest(context=context(task_id=""), action=action("disk.check"))
+        )
+
+
 async def test_everything_that_was_looked_at_is_told_in_order(running: Running) -> None:
     await ready(running)
     said = await explained(running, action=action("service.restart"))

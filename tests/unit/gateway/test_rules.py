@@ -78,6 +78,10 @@ async def test_why_is_asked_with_everything_that_counts(rest: httpx2.AsyncClient
             "T3_EXECUTOR", "",
         )
     ]  # fmt: skip
+    await rest.post(
+        "/api/policy/explain", json={"agent_id": "sre-1", "action": "a.b"}, headers={"X-API-Key": VIEWER}
+    )
+    assert house.rules.asked[-1].task_id == "", "policy knows which task the agent's packet is of"
 
 
 async def test_a_simulation_is_told_as_it_goes(rest: httpx2.AsyncClient, house: House) -> None:

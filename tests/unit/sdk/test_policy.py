@@ -9,8 +9,6 @@ import pytest
 from google.protobuf.message import Message
 
 from provost.policy.v1 import policy_pb2 as pb
-from provost.state.v1 import state_pb2
-from provost_sdk.errors import NotFound
 from tests.unit.sdk.conftest import FakeProvost, asked_of, at, invoke
 
 EVIL = "x\x1b[2J\u202e[red]"
@@ -162,7 +160,6 @@ def test_more_flips_than_may_be_are_exit_code_one(provost: type[FakeProvost], fi
 
 
 def test_why_not_and_what_would_have_to_change(provost: type[FakeProvost]) -> None:
-    provost.answers["GetPacket"] = state_pb2.GetPacketResponse(packet=state_pb2.Packet(task_id="task-1"))
     provost.answers["Explain"] = pb.ExplainResponse(
         decision=pb.Decision(
             verdict=pb.VERDICT_DENY, reason="TIER_TOO_LOW", rule="tier.T1_OPERATOR", explanation="it would take more",
@@ -182,10 +179,11 @@ def test_why_not_and_what_would_have_to_change(provost: type[FakeProvost]) -> No
     assert "for a yes: tier → T3_EXECUTOR (by admin)" in result.stdout
     assert "✗ tier" in result.stdout
     request = asked_of(provost, "Explain")
-    assert (request.context.task_id, request.tier) == ("task-1", pb.TIER_T1_OPERATOR)
+    assert (request.context.task_id, request.tier) == ("", pb.TIER_T1_OPERATOR)
+    assert [method for method, _ in provost.asked] == ["Explain"]
     assert (request.action.environment, dict(request.action.parameters)) == ("production", {"unit": "web"})
-    provost.answers["GetPacket"] = NotFound("PACKET_UNKNOWN", "none")
-    assert invoke("policy", "explain", "sre-1", "a.b").exit_code == 0
+    assert invoke("policy", "explain", "sre-1", "a.b", "--task", "task-1").exit_code == 0
+    assert provost.asked[-1][1].context.task_id == "task-1"
     assert invoke("policy", "explain", "sre-1", "a.b", "--parameter", "nothing").exit_code == 2
     assert invoke("policy", "explain", "sre-1", "a.b", "--tier", "T9").exit_code == 2
 

@@ -1857,7 +1857,9 @@ class ExplainRequest(_message.Message):
     policy_version: _builtins.str
     """Empty: the set in force."""
     @_builtins.property
-    def context(self) -> Global___RunContext: ...
+    def context(self) -> Global___RunContext:
+        """Without a task_id: that of the agent's packet."""
+
     @_builtins.property
     def action(self) -> Global___Action: ...
     @_builtins.property

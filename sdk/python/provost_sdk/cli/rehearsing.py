@@ -120,7 +120,7 @@ def explain(
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", metavar="NAME=VALUE", help="May be given again.")
     ] = None,
-    task: Annotated[str, typer.Option("--task", help="Of the agent's packet; else that which it has.")] = "",
+    task: Annotated[str, typer.Option("--task", help="The agent's packet has to be of it; else that which it is of.")] = "",
     run: Annotated[str, typer.Option("--run", help="With the labels and steps of this run.")] = "explain",
     tier: Annotated[str, typer.Option("--tier", help="As if the agent had it.")] = "",
     version: Annotated[str, typer.Option("--version", help="Under this set; else that in force.")] = "",
@@ -142,11 +142,10 @@ def explain(
             misused(str(error))
 
     async def question(provost: "Provost") -> "policy_pb2.ExplainResponse":
-        of = task or await _task_of(provost, agent)
         parameters = {name: value for name, _, value in pairs}
         return await provost.explain(
             agent, action, target=target, environment=environment, parameters=parameters, mode=mode, run=run,
-            task=of, tier=tier, version=version,
+            task=task, tier=tier, version=version,
         )  # fmt: skip
 
     answer = ask("operator", address, key, question)
@@ -215,18 +214,6 @@ def simulate(
     if too_many:
         print(f"{totals.flips} decisions come out otherwise, more than {most_flips}", file=sys.stderr)
     raise typer.Exit(Exit.NOT_WELL if too_many else Exit.OK)
-
-
-async def _task_of(provost: "Provost", agent: str) -> str:
-    """The task of the agent's packet; empty when it has none."""
-    from provost_sdk.errors import ProvostError
-
-    try:
-        return (await provost.get_packet(agent)).task_id
-    except ProvostError as error:
-        if error.reason in ("PACKET_UNKNOWN", "AGENT_STATE_UNKNOWN"):
-            return ""
-        raise
 
 
 def _document_or_version(new: str) -> tuple[str, str]:

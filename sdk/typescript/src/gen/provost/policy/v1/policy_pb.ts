@@ -1782,6 +1782,8 @@ export const StreamAuthorizeResponse_FailureSchema: GenMessage<StreamAuthorizeRe
  */
 export type ExplainRequest = Message<"provost.policy.v1.ExplainRequest"> & {
   /**
+   * Without a task_id: that of the agent's packet.
+   *
    * @generated from field: provost.policy.v1.RunContext context = 1;
    */
   context?: RunContext | undefined;
