@@ -56,10 +56,8 @@ async def test_it_says_what_authorize_says_and_nothing_is_written(
 async def test_without_a_task_it_is_that_of_the_agents_packet(running: Running) -> None:
     await running.register()
     without = (await explained(running, context=context(task_id=""))).decision
-    assert (without.reason, without.explanation) == (
-        "NO_PACKET",
-        "'sre-1' has no instruction packet: issue one.",
-    )
+    assert without.reason == "NO_PACKET"
+    assert without.explanation.startswith("'sre-1' has no instruction packet: ")
     await running.packet()
     said = await explained(running, context=context(task_id=""))
     assert said.decision.verdict == pb.VERDICT_ALLOW

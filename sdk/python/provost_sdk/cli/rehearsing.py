@@ -120,7 +120,9 @@ def explain(
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", metavar="NAME=VALUE", help="May be given again.")
     ] = None,
-    task: Annotated[str, typer.Option("--task", help="The agent's packet has to be of it; else that which it is of.")] = "",
+    task: Annotated[
+        str, typer.Option("--task", help="The agent's packet has to be of it; else that which it is of.")
+    ] = "",
     run: Annotated[str, typer.Option("--run", help="With the labels and steps of this run.")] = "explain",
     tier: Annotated[str, typer.Option("--tier", help="As if the agent had it.")] = "",
     version: Annotated[str, typer.Option("--version", help="Under this set; else that in force.")] = "",
