@@ -1,0 +1,102 @@
+"""A replica that has not heard yet what another has written: what it answers is true all the same."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from chassis.rpc import client
+from kernel.events import Recorded
+from kernel.faults import Fault
+from provost.state.v1 import state_pb2 as pb
+from tests.fakes.valkey_server import ValkeyServer
+from tests.rpc.state.asks import get_entry, join, put_entry, send
+from tests.rpc.state.conftest import Running, cause, serving
+from tests.rpc.state.test_tasks import put, revoke
+
+
+@asynccontextmanager
+async def behind(
+    state: Running, server: ValkeyServer, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Running]:
+    """Another replica, which hears of nothing more until it waits for what it has not heard of."""
+    async with serving(state.log, server.url, home) as other:
+        await other.follower.reached(await state.log.last_sequence())
+        heard, deliver, reached = asyncio.Event(), other.follower._deliver, other.follower.reached
+
+        async def late(events: Sequence[Recorded]) -> None:
+            await heard.wait()
+            await deliver(events)
+
+        async def waits(sequence: int, timeout_seconds: float = 5.0) -> None:
+            if sequence > other.follower.position:
+                heard.set()
+            await reached(sequence, timeout_seconds)
+
+        monkeypatch.setattr(other.follower, "_deliver", late)
+        monkeypatch.setattr(other.follower, "reached", waits)
+        try:
+            yield other
+        finally:
+            heard.set()
+
+
+async def test_a_handoff_bears_what_its_agent_read_at_another_replica(
+    state: Running, valkey_server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await join(state, "sre-1", "sre-2")
+    await put_entry(state, "secret", '"x"', agent_id="sre-2", labels=["secret"])
+    async with behind(state, valkey_server, tmp_path / "other", monkeypatch) as other:
+        await get_entry(state, "secret", agent_id="sre-1", run_id="run-sre-1")
+        handoff = pb.Handoff(task_id="task-1", previous_agent_id="sre-1", blocking_issue="the secret")
+        written = await client.call(other.stub.WriteHandoff, pb.WriteHandoffRequest(handoff=handoff), cause())
+        request = pb.GetHandoffRequest(task_id="task-1", at_least_sequence=written.sequence)
+        found = await client.call(state.stub.GetHandoff, request, cause())
+    assert list(found.handoff.labels) == ["secret"]
+
+
+async def test_who_joined_at_another_replica_is_sent_to(
+    state: Running, valkey_server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await join(state, "sre-1")
+    async with behind(state, valkey_server, tmp_path / "other", monkeypatch) as other:
+        await join(state, "sre-2")
+        sent = await send(other, "hello", to_agent_id="sre-2")
+    assert list(sent.message.recipients) == ["sre-2"]
+
+
+async def test_a_task_is_shown_as_it_was_at_one_moment(
+    state: Running, valkey_server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await join(state, "sre-1")
+    async with behind(state, valkey_server, tmp_path / "other", monkeypatch) as other:
+        await put_entry(state, "cause", '"the disk"')
+        await client.call(state.stub.PutArtifact, put(), cause())
+        shown = await client.call(other.stub.GetTask, pb.GetTaskRequest(task_id="task-1"), cause())
+    assert ([each.key for each in shown.entries], len(shown.artifacts)) == (["cause"], 1)
+
+
+async def test_nothing_is_sent_to_the_revoked(state: Running) -> None:
+    await join(state, "sre-1", "sre-2", "sre-3")
+    await state.follower.reached(await revoke(state, "sre-2"))
+    every = await send(state, "to all")
+    assert list(every.message.recipients) == ["sre-3"]
+    with pytest.raises(Fault) as caught:
+        await send(state, "to the revoked", to_agent_id="sre-2")
+    assert caught.value.reason == "RECIPIENT_UNKNOWN"
+
+
+async def test_no_lock_is_passed_over_when_one_is_given_back_while_pages_are_turned(state: Running) -> None:
+    tokens = await join(state, "a", "b", "c")
+    first = await client.call(state.stub.ListLocks, pb.ListLocksRequest(page_size=1), cause())
+    release = pb.ReleaseLockRequest(agent_id="a", task_id="task-1", holder="run-a", fencing_token=tokens["a"])
+    await client.call(state.stub.ReleaseLock, release, cause())
+    rest = pb.ListLocksRequest(page_size=2, page_token=first.next_page_token)
+    then = await client.call(state.stub.ListLocks, rest, cause())
+    assert [each.agent_id for each in then.locks] == ["b", "c"]
+    assert then.next_page_token == ""
+    with pytest.raises(Fault) as caught:
+        await client.call(state.stub.ListLocks, pb.ListLocksRequest(page_token="no name"), cause())
+    assert caught.value.reason == "PAGE_TOKEN_INVALID"
