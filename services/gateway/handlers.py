@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from kernel.faults import Fault, Unauthenticated
 from services.gateway.domain.callers import PUBLIC_READER, Caller, Keyring, without_key
-from services.gateway.domain.faults import OriginRefused, RateLimited, RoleMissing, TenantRefused
+from services.gateway.domain.faults import AskedWithin, OriginRefused, RateLimited, RoleMissing, TenantRefused
 from services.gateway.domain.records import Status
 from services.gateway.domain.rights import Right
 from services.gateway.ports import (
@@ -54,8 +54,8 @@ class Gateway:
         """On whose behalf the request is made.
 
         Raises:
-            KeyMissing, KeyUnknown, OriginRefused, RoleMissing, TenantRefused, RateLimited: turned away, which is
-                written down.
+            KeyMissing, KeyUnknown, OriginRefused, AskedWithin, RoleMissing, TenantRefused, RateLimited: turned away,
+                which is written down.
         """
         caller: Caller | None = None
         try:
@@ -64,6 +64,8 @@ class Gateway:
                 # Whoever shows no key shares what their address may ask for.
                 nobody = not caller.roles or caller is PUBLIC_READER
                 await self._hold_to_rate(_peer(knock) if nobody else _bucket(caller))
+            if right.within:
+                raise AskedWithin(knock.method)
             if right.roles and not right.roles & caller.roles:
                 raise RoleMissing(str(right), knock.method)
             if right.tenant and right.tenant != caller.tenant:

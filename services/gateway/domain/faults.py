@@ -14,13 +14,28 @@ class KeyMissing(Unauthenticated):
 
 class KeyUnknown(Unauthenticated):
     def __init__(self) -> None:
-        super().__init__("KEY_UNKNOWN", "this API key is not one of those configured")
+        super().__init__(
+            "KEY_UNKNOWN",
+            "this API key is not one of those configured: send one of API_KEYS, or have an administrator add it there",
+        )
 
 
 class RoleMissing(Denied):
     def __init__(self, needed: str, method: str) -> None:
         super().__init__(
             "ROLE_MISSING", f"{method} needs a key with role {needed}", needed=needed, method=method
+        )
+
+
+class AskedWithin(Denied):
+    """Provost's own services ask each other for it: no role of a key is enough."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(
+            "ROLE_MISSING",
+            f"{method} is asked by Provost's own services, with no key: start a run, which does it by itself "
+            "(provost run AGENT TASK OBJECTIVE, POST /api/runs, StartRun)",
+            method=method,
         )
 
 

@@ -14,13 +14,15 @@ from services.gateway.domain.callers import DEFAULT_TENANT, Role
 class Right:
     """Any one of `roles` is enough; none at all means that no key is asked for.
 
-    With `tenant`, nobody of another one. What is `openable` asks for no key where the log is open to everyone.
+    With `tenant`, nobody of another one. What is `openable` asks for no key where the log is open to everyone. What is
+    asked `within` is asked by Provost's own services of each other: no key is enough for it.
     """
 
     roles: frozenset[Role] = frozenset()
     metered: bool = True
     tenant: str = ""
     openable: bool = False
+    within: bool = False
 
     def __str__(self) -> str:
         return " or ".join(role for role in Role if role in self.roles) or "none"
@@ -39,6 +41,8 @@ SHARD_ADMIN = Right(frozenset({Role.ADMIN}), tenant=DEFAULT_TENANT)
 LOG_READER = Right(frozenset({Role.AUDITOR}), tenant=DEFAULT_TENANT, openable=True)
 CHECKER = Right(frozenset({Role.OPERATOR, Role.AUDITOR}))
 ADMIN = Right(frozenset({Role.ADMIN}))
+# A run does this in its agent's name. All roles, so that a key is asked for.
+WITHIN = Right(frozenset(Role), within=True)
 
 REST: Mapping[str, Right] = {
     "POST /api/process_log": OPERATOR,
@@ -119,7 +123,7 @@ GRPC: Mapping[str, Right] = {
     "/provost.policy.v1.PolicyService/RevokeAgent": OPERATOR,
     "/provost.policy.v1.PolicyService/Authorize": OPERATOR,
     "/provost.policy.v1.PolicyService/BatchAuthorize": OPERATOR,
-    "/provost.policy.v1.PolicyService/RequestApproval": OPERATOR,
+    "/provost.policy.v1.PolicyService/RequestApproval": WITHIN,
     "/provost.policy.v1.PolicyService/AnswerApproval": APPROVER,
     "/provost.policy.v1.PolicyService/GetApproval": VIEWER,
     "/provost.policy.v1.PolicyService/ListApprovals": VIEWER,
@@ -144,32 +148,32 @@ GRPC: Mapping[str, Right] = {
     "/provost.policy.v1.PolicyService/ListBudgets": VIEWER,
     "/provost.policy.v1.PolicyService/ReserveBudget": OPERATOR,
     "/provost.policy.v1.PolicyService/SettleReservation": OPERATOR,
-    "/provost.state.v1.StateService/IssuePacket": OPERATOR,
-    "/provost.state.v1.StateService/AcquireLock": OPERATOR,
-    "/provost.state.v1.StateService/Advance": OPERATOR,
-    "/provost.state.v1.StateService/ReleaseLock": OPERATOR,
-    "/provost.state.v1.StateService/Heartbeat": OPERATOR,
-    "/provost.state.v1.StateService/RecordError": OPERATOR,
+    "/provost.state.v1.StateService/IssuePacket": WITHIN,
+    "/provost.state.v1.StateService/AcquireLock": WITHIN,
+    "/provost.state.v1.StateService/Advance": WITHIN,
+    "/provost.state.v1.StateService/ReleaseLock": WITHIN,
+    "/provost.state.v1.StateService/Heartbeat": WITHIN,
+    "/provost.state.v1.StateService/RecordError": WITHIN,
     "/provost.state.v1.StateService/GetAgentState": VIEWER,
-    "/provost.state.v1.StateService/PutArtifact": OPERATOR,
+    "/provost.state.v1.StateService/PutArtifact": WITHIN,
     "/provost.state.v1.StateService/GetArtifact": VIEWER,
     "/provost.state.v1.StateService/ListArtifacts": VIEWER,
-    "/provost.state.v1.StateService/WriteHandoff": OPERATOR,
+    "/provost.state.v1.StateService/WriteHandoff": WITHIN,
     "/provost.state.v1.StateService/GetHandoff": VIEWER,
     "/provost.state.v1.StateService/ListRevocations": VIEWER,
     "/provost.state.v1.StateService/GetPacket": VIEWER,
     "/provost.state.v1.StateService/ListPackets": VIEWER,
     "/provost.state.v1.StateService/ForceReleaseLock": OPERATOR,
     "/provost.state.v1.StateService/ListLocks": VIEWER,
-    "/provost.state.v1.StateService/ReportActivity": OPERATOR,
+    "/provost.state.v1.StateService/ReportActivity": WITHIN,
     "/provost.state.v1.StateService/ListStuckAgents": VIEWER,
     "/provost.state.v1.StateService/PutEntry": OPERATOR,
     "/provost.state.v1.StateService/GetEntry": VIEWER,
     "/provost.state.v1.StateService/ListEntries": VIEWER,
     "/provost.state.v1.StateService/SendMessage": OPERATOR,
     "/provost.state.v1.StateService/ListMessages": VIEWER,
-    "/provost.state.v1.StateService/AcknowledgeMessages": OPERATOR,
-    "/provost.state.v1.StateService/SaveCheckpoint": OPERATOR,
+    "/provost.state.v1.StateService/AcknowledgeMessages": WITHIN,
+    "/provost.state.v1.StateService/SaveCheckpoint": WITHIN,
     "/provost.state.v1.StateService/GetCheckpoint": VIEWER,
     "/provost.state.v1.StateService/ListCheckpoints": VIEWER,
     "/provost.state.v1.StateService/GetTask": VIEWER,

@@ -40,7 +40,8 @@ class Reading(LedgerServiceServicer):
         return events.events_to_wire(question, found, self._ledger.position)
 
     async def GetEvent(self, request: pb.GetEventRequest, context: Any) -> pb.GetEventResponse:
-        entry = await self._ledger.answers.event(tenant_of(context), request.event_id)
+        tenant = tenant_of(context)
+        entry = await self._ledger.answers.event(tenant, request.event_id)
         return pb.GetEventResponse(event=events.event_to_wire(entry, self._ledger.position))
 
     async def ListAgentActions(

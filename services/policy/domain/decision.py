@@ -96,7 +96,8 @@ def _unrefused(question: Question) -> Judgement:
         return Judgement(Verdict.ALLOW, grant.rule, "ALLOWED_DRY_RUN", text, (DRY_RUN,))
     asking = row.approval_rule or _rule_asking(question) or ("mode.assisted" if mode is Mode.ASSISTED else "")
     if asking:
-        text = f"{asking} asks for a person's approval of {action.name} in {action.environment}: request one for it."
+        what = f"{action.name} in {action.environment}"
+        text = f"{asking} asks for a person's approval of {what}: a run requests it by itself, and approvers answer."
         changes = tuple([Change("approval", rule, "approver") for rule in row.approval_rules or (asking,)])
         return Judgement(Verdict.NEEDS_APPROVAL, asking, "APPROVAL_REQUIRED", text, (), changes)
     text = f"{grant.rule} has {action.name} in {action.environment}, and {question.agent.tier} includes it."

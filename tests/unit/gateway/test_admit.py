@@ -3,8 +3,8 @@
 import pytest
 
 from services.gateway.domain.callers import Keyring, Role
-from services.gateway.domain.faults import KeyMissing, KeyUnknown, RateLimited, RoleMissing
-from services.gateway.domain.rights import BEARER, CHECKER, OPERATOR, PUBLIC
+from services.gateway.domain.faults import AskedWithin, KeyMissing, KeyUnknown, RateLimited, RoleMissing
+from services.gateway.domain.rights import BEARER, CHECKER, OPERATOR, PUBLIC, WITHIN
 from services.gateway.handlers import Knock
 from tests.fakes import doors
 from tests.fakes.doors import FakeMeter, House
@@ -43,6 +43,17 @@ async def test_who_is_turned_away_is_written_down_without_the_key(
     assert (noted["reason"], noted["method"], noted["peer"]) == (reason, METHOD, "10.0.0.1")
     assert not key or key not in str(noted)
     assert noted["actor"].startswith("key:viewer-") == (key == doors.VIEWER)
+
+
+async def test_what_services_ask_each_other_no_key_may(house: House) -> None:
+    with pytest.raises(KeyMissing):
+        await house.gateway.admit(knock(""), WITHIN)
+    for key in (doors.VIEWER, doors.ADMIN):
+        with pytest.raises(AskedWithin, match="start a run, which does it by itself"):
+            await house.gateway.admit(knock(key), WITHIN)
+    assert [noted["reason"] for noted in house.refusals.noted] == ["KEY_MISSING", *["ROLE_MISSING"] * 2]
+    with pytest.raises(AskedWithin):
+        await House(keys=Keyring(())).gateway.admit(knock(""), WITHIN)
 
 
 async def test_a_refusal_belongs_to_the_tenant_of_the_key() -> None:

@@ -87,6 +87,17 @@ def test_the_first_refusal_wins(asked, reason) -> None:  # type: ignore[no-untyp
     assert judgement.explanation.endswith(".")
 
 
+def test_what_it_takes_is_something_that_somebody_can_do() -> None:
+    """Packets are issued, and approvals requested, by runs alone: no key may."""
+    lacking = judge(question(packet=None))
+    assert "a run gives it one (provost run AGENT TASK ...)" in lacking.explanation
+    assert [(change.what, change.to, change.by) for change in lacking.changes] == [
+        ("packet", "that of a run for this task", "operator")
+    ]
+    asking = judge(question(mode=Mode.ASSISTED))
+    assert "a run requests it by itself, and approvers answer" in asking.explanation
+
+
 def test_a_scope_that_names_the_action_leaves_it_to_the_tier() -> None:
     packet = Packet("sre-1", "task-1", ("diagnostics.*",), ("service.*",))
     assert judge(question(packet=packet)).reason == "ALLOWED_BY_TIER"
