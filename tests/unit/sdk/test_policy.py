@@ -107,6 +107,16 @@ def test_publishing_replaces_what_is_in_force_and_says_how_to_go_back(
     assert asked_of(provost, "RollbackPolicySet").replaces_version == "2"
 
 
+def test_what_is_in_force_already_is_said_so(provost: type[FakeProvost], file: Path) -> None:
+    provost.answers["GetPolicySet"] = pb.GetPolicySetResponse(version="2", sequence=9)
+    provost.answers["PublishPolicySet"] = pb.PublishPolicySetResponse(version="2", sequence=9)
+    provost.answers["RollbackPolicySet"] = pb.RollbackPolicySetResponse(version="2", sequence=9)
+    for arguments in (("publish", file), ("publish", file, "--replaces", "nosuch"), ("rollback", "2")):
+        result = invoke("policy", *arguments)
+        assert result.exit_code == 0
+        assert result.stdout == "Version 2 is already in force, since sequence 9: nothing changed.\n"
+
+
 def test_sets_are_listed(provost: type[FakeProvost]) -> None:
     published = pb.ListPolicySetsResponse.PublishedSet
     provost.answers["ListPolicySets"] = pb.ListPolicySetsResponse(
@@ -157,6 +167,26 @@ def test_more_flips_than_may_be_are_exit_code_one(provost: type[FakeProvost], fi
     assert (made["totals"]["flips"], made["flips"][0]["after"]) == (3, "DENY")
     assert provost.asked[-1][1].version == "7"
     assert invoke("policy", "simulate", "--set", "7", "--from", "soon").exit_code == 2
+
+
+def test_a_simulation_of_nothing_is_not_well(provost: type[FakeProvost], file: Path) -> None:
+    provost.answers["SimulatePolicySet"] = [Simulated(totals=Simulated.Totals(position=77), done=True)]
+    arguments = ("policy", "simulate", "--set", file, "--agent", EVIL, "--from", "7d", "--most-flips", "0")
+    result = invoke(*arguments)
+    assert result.exit_code == 1
+    assert "no decision was looked at: none is on record for --from 7d --agent x" in result.stderr
+    assert "\x1b" not in result.stderr
+    assert invoke(*arguments, "--json").exit_code == 1
+
+
+def test_what_is_missing_or_no_time_is_said(provost: type[FakeProvost], tmp_path: Path) -> None:
+    assert "FILE|VERSION is empty" in invoke("policy", "diff", "").stderr
+    assert "--set is empty" in invoke("policy", "simulate", "--set", "").stderr
+    result = invoke("policy", "publish", tmp_path)
+    assert (result.exit_code, "is a directory: name a file" in result.stderr) == (2, True)
+    result = invoke("policy", "simulate", "--set", "7", "--from", "-1d")
+    assert (result.exit_code, "or so long ago, as 7d, 12h or 30m" in result.stderr) == (2, True)
+    assert provost.asked == []
 
 
 def test_why_not_and_what_would_have_to_change(provost: type[FakeProvost]) -> None:
@@ -236,6 +266,9 @@ def test_limits_are_set_by_hand_and_taken_back(provost: type[FakeProvost]) -> No
         ("moon", "--none"),
     ):
         assert invoke("budgets", "set", *wrong).exit_code == 2, wrong
+    assert "a whole number, 0 or more" in invoke("budgets", "set", "tenant", "--limit", "actions=-5").stderr
+    twice = invoke("budgets", "set", "tenant", "--limit", "actions=1", "--limit", "ACTIONS=2")
+    assert (twice.exit_code, twice.stderr) == (2, "--limit actions is given twice, as 1 and as 2: which?\n")
     assert provost.asked == []
 
 

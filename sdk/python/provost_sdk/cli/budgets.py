@@ -77,7 +77,11 @@ def set_(
         misused("give at least one --limit UNIT=MOST, or --none to take back what was set")
     if (scope == "tenant") == bool(scope_id):
         misused("a budget of a run, agent or task needs its id, and that of the tenant has none")
-    limits = dict(_limit(each) for each in limit or ())
+    limits: dict[str, int] = {}
+    for unit, most in map(_limit, limit or ()):
+        if unit in limits:
+            misused(f"--limit {unit} is given twice, as {limits[unit]} and as {most}: which?")
+        limits[unit] = most
     answer = ask(
         "admin",
         address,
@@ -100,7 +104,10 @@ def set_(
 def _limit(text: str) -> tuple[str, int]:
     unit, _, most = text.partition("=")
     if unit.lower() not in UNITS or not (most.isascii() and most.isdecimal()):
-        misused(f"--limit {text!r}: write it as UNIT=MOST, with one of {', '.join(UNITS)} and a whole number")
+        misused(
+            f"--limit {text[:80]!r}: write it as UNIT=MOST, with one of {', '.join(UNITS)} and a whole number, "
+            "0 or more"
+        )
     if len(most) > MAX_DIGITS:
         misused(
             f"--limit {text[:80]!r}: that is more than any budget may be, at most {10 ** (MAX_DIGITS - 1)}"

@@ -29,14 +29,14 @@ def clock(at: Any) -> str:
     return str(at.ToDatetime().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3])
 
 
-def time_in(text: str, option: str) -> datetime | None:
-    """The time in an option, None when it is not given; what is no time ends the command."""
+def time_in(text: str, option: str, also: str = "") -> datetime | None:
+    """The time in an option, None when it is not given; what is no time ends the command, and `also` is told."""
     if not text:
         return None
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        misused(f"{option}: {text!r} is no time; write it as 2026-03-01T12:00:00Z or 2026-03-01")
+        misused(f"{option}: {text!r} is no time; write it as 2026-03-01T12:00:00Z or 2026-03-01{also}")
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 

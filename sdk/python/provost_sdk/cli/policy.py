@@ -20,6 +20,8 @@ Replaces = Annotated[
     str,
     typer.Option("--replaces", metavar="VERSION", help="Only if this one is in force; else whichever is."),
 ]
+_Before = tuple[str, int]
+"""The version that is to be replaced, and since when what is in force is."""
 _LISTED = ("version", "in force", "since", "by", "sha256", "why")
 
 
@@ -80,12 +82,13 @@ def publish(
 
     document = document_in(file)
 
-    async def question(provost: "Provost") -> "tuple[str, policy_pb2.PublishPolicySetResponse]":
-        old = replaces or (await provost.get_policy_set()).version
-        return old, await provost.publish_policy_set(document, replaces=old, why=why)
+    async def question(provost: "Provost") -> "tuple[_Before, policy_pb2.PublishPolicySetResponse]":
+        before = await provost.get_policy_set()
+        old = replaces or before.version
+        return (old, before.sequence), await provost.publish_policy_set(document, replaces=old, why=why)
 
-    old, answer = ask("admin", address, key, question)
-    _in_force(old, answer, as_json, as_dict(answer))
+    before, answer = ask("admin", address, key, question)
+    _in_force(before, answer, as_json, as_dict(answer))
 
 
 @app.command()
@@ -100,18 +103,21 @@ def rollback(
     """Put an older set in force again, as it was, at once. Needs an admin's key."""
     from provost_sdk.models import as_dict
 
-    async def question(provost: "Provost") -> "tuple[str, policy_pb2.RollbackPolicySetResponse]":
-        old = replaces or (await provost.get_policy_set()).version
-        return old, await provost.rollback_policy_set(version, replaces=old, why=why)
+    async def question(provost: "Provost") -> "tuple[_Before, policy_pb2.RollbackPolicySetResponse]":
+        before = await provost.get_policy_set()
+        old = replaces or before.version
+        return (old, before.sequence), await provost.rollback_policy_set(version, replaces=old, why=why)
 
-    old, answer = ask("admin", address, key, question)
-    _in_force(old, answer, as_json, as_dict(answer))
+    before, answer = ask("admin", address, key, question)
+    _in_force(before, answer, as_json, as_dict(answer))
 
 
 def document_in(file: Path) -> str:
     """The document in a file; one that cannot be read ends the command."""
     try:
         return file.read_text("utf-8")
+    except IsADirectoryError:
+        misused(f"{file} is a directory: name a file with a policy set in it")
     except (OSError, UnicodeDecodeError) as problem:
         misused(f"{file}: {problem}")
 
@@ -120,12 +126,17 @@ def ended(well: bool) -> typer.Exit:
     return typer.Exit(Exit.OK if well else Exit.NOT_WELL)
 
 
-def _in_force(old: str, answer: Any, as_json: bool, told: dict[str, Any]) -> None:
+def _in_force(before: _Before, answer: Any, as_json: bool, told: dict[str, Any]) -> None:
     if as_json:
         print_json(told)
         return
     from provost_sdk.cli.show import console, plain
 
+    old, sequence = before
+    if answer.sequence <= sequence:  # what is in force is answered as it is, whatever it was to replace
+        said = f"Version {answer.version} is already in force, since sequence {answer.sequence}: nothing changed."
+        console().print(plain(said, "bold"))
+        return
     console().print(
         plain(f"Version {answer.version} is in force", "bold green")
         + plain(f" instead of {old}, since sequence {answer.sequence}.")

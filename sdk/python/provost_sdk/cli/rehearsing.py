@@ -79,7 +79,7 @@ def diff(
     """Who may do what under one set and not, or otherwise, under the other; what is wider comes first."""
     from provost_sdk.models import as_dict, word
 
-    document, version = _document_or_version(new)
+    document, version = _document_or_version(new, "FILE|VERSION")
 
     async def question(provost: "Provost") -> "policy_pb2.DiffPolicySetsResponse":
         return await provost.diff_policy_sets(new_document=document, new_version=version, old_version=old)
@@ -187,10 +187,14 @@ def simulate(
     address: Address = None,
     key: Key = None,
 ) -> None:
-    """Decide recorded history again under another set, and show every decision that comes out otherwise."""
-    from provost_sdk.cli import show_flips
+    """Decide recorded history again under another set, and show every decision that comes out otherwise.
 
-    document, version = _document_or_version(new)
+    Exit code 1 if there was none to decide: that says nothing about the set.
+    """
+    from provost_sdk.cli import show_flips
+    from provost_sdk.cli.show import inert
+
+    document, version = _document_or_version(new, "--set")
     times = {"from_time": _time(since, "--from"), "to_time": _time(until, "--to")}
 
     async def question(provost: "Provost") -> "tuple[list[Any], Any]":
@@ -212,14 +216,24 @@ def simulate(
         show_flips.as_json(flips, totals)
     else:
         show_flips.report(flips, totals)
+    if not totals.decisions:
+        given = {"--from": since, "--to": until, "--agent": agent}
+        only = " ".join(f"{option} {text}" for option, text in given.items() if text)
+        said = f"no decision was looked at: none {'can be read' if totals.left_out else 'is on record'}" + (
+            f" for {inert(only)}" if only else ""
+        )
+        print(said, file=sys.stderr)
+        raise typer.Exit(Exit.NOT_WELL)
     too_many = most_flips is not None and totals.flips > most_flips
     if too_many:
         print(f"{totals.flips} decisions come out otherwise, more than {most_flips}", file=sys.stderr)
     raise typer.Exit(Exit.NOT_WELL if too_many else Exit.OK)
 
 
-def _document_or_version(new: str) -> tuple[str, str]:
+def _document_or_version(new: str, argument: str) -> tuple[str, str]:
     """What is meant by `new`: a file if there is one, or if it looks like one; else a version."""
+    if not new.strip():
+        misused(f"{argument} is empty: name a file with a policy set in it, or a version that was in force")
     path = Path(new)
     if path.exists() or "/" in new or path.suffix in (".yaml", ".yml"):
         return document_in(path), ""
@@ -232,7 +246,7 @@ def _time(text: str, option: str) -> datetime | None:
     unit = _AGO.get(text[-1:])
     if unit is not None and text[:-1].isascii() and text[:-1].isdecimal() and len(text) < 8:
         return datetime.now(UTC) - timedelta(**{unit: int(text[:-1])})
-    return time_in(text, option)
+    return time_in(text, option, ", or so long ago, as 7d, 12h or 30m")
 
 
 def _placed(file: str, problem: "policy_pb2.ValidatePolicySetResponse.Problem") -> str:

@@ -44,7 +44,7 @@ def report(
     rate = totals.decisions / totals.seconds if totals.seconds else 0.0
     said = f"{totals.flips:,} of {totals.decisions:,} decisions come out otherwise"
     console().print(
-        plain(said, "bold yellow" if totals.flips else "bold green")
+        plain(said, "bold yellow" if totals.flips or not totals.decisions else "bold green")
         + plain(f"   ({totals.seconds:.1f} s, {rate:,.0f}/s, log position {totals.position})", "dim")
     )
     for name, counts in (
