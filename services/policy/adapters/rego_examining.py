@@ -11,6 +11,7 @@ from services.policy.adapters.rego_child import Child, ChildGone
 from services.policy.adapters.rego_plan import loading, plan_of
 from services.policy.domain.policyset_rules import RegoModule
 from services.policy.domain.policyset_tests import Examined, RuleFlaw, TestOutcome
+from services.policy.domain.rego_silence import silences
 from services.policy.domain.rego_text import ModuleText, read_module, with_input_at
 
 SECONDS = 5.0
@@ -58,6 +59,7 @@ def _by_text(rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
             yield from _flaws_of(tests, f"rules/{n}/test", f"provost.rules.{module.id}_test")
             if not tests.tests:
                 yield RuleFlaw(f"rules/{n}/test", 1, 1, "there is no test in it: a rule named `test_…`")
+    yield from silences(rego)
 
 
 def _flaws_of(text: ModuleText, path: str, package: str) -> Iterator[RuleFlaw]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from services.policy.domain.pattern import covers_all, first_match
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import Capability
+from services.policy.domain.rego_text import read_module
 from services.policy.domain.tier import up_to
 
 MOST_COMPARED = 1_000_000
@@ -37,6 +38,7 @@ def warnings(policy: PolicySet) -> Iterator[tuple[str, str]]:
     yield from _silent_approvals(policy)
     yield from _silent_flows(policy)
     yield from _unused_labels(policy)
+    yield from _untested_rules(policy)
 
 
 def _unused_actions(policy: PolicySet) -> Iterator[tuple[str, str]]:
@@ -112,3 +114,10 @@ def _unused_labels(policy: PolicySet) -> Iterator[tuple[str, str]]:
     for label in policy.rules.labels or ():
         if label not in used and not policy.rules.rego:
             yield f"labels/{label}", "no flow rule is about this label: it keeps nobody from anything"
+
+
+def _untested_rules(policy: PolicySet) -> Iterator[tuple[str, str]]:
+    expected = {test.expected.rule for test in policy.tests}
+    for n, rule in enumerate(policy.rules.rego):
+        if not rule.test and f"rule.{rule.id}" not in expected and not read_module(rule.text).tests:
+            yield f"rules/{n}", f"{rule.id} has no `test`: nothing shows that it speaks when it should"

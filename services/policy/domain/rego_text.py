@@ -17,7 +17,7 @@ _TOKEN = re.compile(
 _OPEN, _CLOSE = "([{", ")]}"
 _COMPARED = frozenset({"==", "!=", "<", ">", "<=", ">=", "+", "-", "*", "/", "%"})
 _BEFORE_BRACE = frozenset({"if", "else", "in", "contains", "not", "with", "as", "some", "every", "default"})
-_WORDS = _BEFORE_BRACE | {"package", "import", "true", "false", "null", "input", "data", "_"}
+WORDS = _BEFORE_BRACE | {"package", "import", "true", "false", "null", "input", "data", "_"}
 _IMPURE = frozenset(
     {"time.now_ns", "rand.intn", "uuid.rfc4122", "opa.runtime", "http.send", "net.lookup_ip_addr", "trace", "print"}
 )  # fmt: skip
@@ -78,7 +78,7 @@ def read_module(text: str, *, test: bool = False) -> ModuleText:
         tuple(name for name in SPEAKING if name in named),
         tuple(dict.fromkeys(name for name in named if name.startswith("test_"))),
         frozenset(_looks_at(tokens)),
-        any(_begins(tokens, n, "data") for n in range(len(tokens))),
+        any(begins(tokens, n, "data") for n in range(len(tokens))),
         tuple(_calls(tokens)),
         frozenset(named),
         tuple(flaws),
@@ -90,7 +90,7 @@ def with_input_at(text: str, field: str) -> str:
     tokens = list(tokens_of(text))
     lines = text.split("\n")
     for n in reversed(range(len(tokens))):
-        if _begins(tokens, n, "input"):
+        if begins(tokens, n, "input"):
             line, end = tokens[n].line - 1, tokens[n].column - 1 + len("input")
             lines[line] = f"{lines[line][:end]}.{field}{lines[line][end:]}"
     return "\n".join(lines)
@@ -130,14 +130,14 @@ def _package(tokens: list[Token]) -> str:
     return "".join(token.text for token in tokens[1:] if token.line == tokens[0].line)
 
 
-def _begins(tokens: list[Token], n: int, name: str) -> bool:
+def begins(tokens: Sequence[Token], n: int, name: str) -> bool:
     """Whether a reference to `name` itself begins here, rather than to a field of this name."""
     return tokens[n].text == name and tokens[n].kind == "name" and (n == 0 or tokens[n - 1].text != ".")
 
 
 def _looks_at(tokens: list[Token]) -> Iterator[Path]:
     for n in range(len(tokens)):
-        if _begins(tokens, n, "input"):
+        if begins(tokens, n, "input"):
             yield chain(tokens, n + 1)[0]
 
 
@@ -165,7 +165,7 @@ def chain(tokens: Sequence[Token], n: int) -> tuple[Path, int]:
 
 def _calls(tokens: list[Token]) -> Iterator[tuple[str, int, int]]:
     for n, (token, behind) in enumerate(pairwise(tokens)):
-        if behind.text != "(" or token.kind != "name" or token.text in _WORDS:
+        if behind.text != "(" or token.kind != "name" or token.text in WORDS:
             continue
         parts, at = [token.text], n
         while at >= 2 and tokens[at - 1].text == "." and tokens[at - 2].kind == "name":
@@ -205,7 +205,7 @@ def _unknown(tokens: list[Token]) -> Iterator[Flaw]:
     imports = {token.line for token in tokens if token.first and token.text == "import"}
     known = {token.text for token in tokens if token.line in imports}
     for n, token in enumerate(tokens):
-        if token.kind != "name" or token.text in _WORDS or (n and tokens[n - 1].text == "."):
+        if token.kind != "name" or token.text in WORDS or (n and tokens[n - 1].text == "."):
             continue
         places.setdefault(token.text, []).append(n)
     for name, at in places.items():

@@ -172,6 +172,36 @@ async def test_a_flaw_in_a_rule_is_told_by_its_line_in_the_document(running: Run
     assert document.splitlines()[problem.line - 1][problem.column - 1 :].startswith("target ==")
 
 
+async def test_a_rule_whose_head_is_misspelt_is_told_by_its_line_and_never_goes_live(
+    running: Running,
+) -> None:
+    rule = RULES.split("    test: |", maxsplit=1)[0].replace("deny contains", "denied contains")
+    document = other(await default(running), "2", rule.split("\n\n      approve")[0] + "\n")
+    found = await running.call("ValidatePolicySet", pb.ValidatePolicySetRequest(document=document))
+    (problem,) = found.problems
+    assert document.splitlines()[problem.line - 1][problem.column - 1 :].startswith("denied contains")
+    assert "neither `deny` nor `approve`" in problem.text
+    with pytest.raises(Invalid, match="denied") as refused:
+        await publish(running, document, "1")
+    assert refused.value.reason == "POLICY_SET_INVALID"
+    assert (await running.call("GetPolicySet", pb.GetPolicySetRequest())).version == "1"
+
+
+async def test_a_rule_without_a_test_is_told(running: Running) -> None:
+    first = await default(running)
+
+    async def told(tail: str) -> list[tuple[int, str]]:
+        request = pb.ValidatePolicySetRequest(document=other(first, "2", tail))
+        found = await running.call("ValidatePolicySet", request)
+        assert not found.problems
+        return [(each.line, each.text) for each in found.warnings if "`test`" in each.text]
+
+    assert await told(RULES) == []
+    ((line, text),) = await told(RULES.split("    test: |", maxsplit=1)[0])
+    assert "quiet_hosts has no `test`" in text
+    assert other(first, "2", RULES).splitlines()[line - 1].strip() == "- id: quiet_hosts"
+
+
 async def test_a_set_taken_back_is_in_force_as_it_was(running: Running) -> None:
     await running.register()
     await running.packet()
