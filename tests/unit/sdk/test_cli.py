@@ -230,9 +230,32 @@ def test_votes_are_told_and_given(provost: type[FakeProvost]) -> None:
     assert "1 of 2" in invoke("approvals", "list").output
     assert "0 of 3: more are needed" in invoke("approvals", "approve", "a-1").output
     assert invoke("approvals", "request-changes", "a-1").exit_code == 2, "a comment says which changes"
+    assert "say what to ask for" in invoke("approvals", "request-changes", "a-1", "--comment", " ").stderr
     assert invoke("approvals", "request-changes", "a-1", "--comment", "one host first").exit_code == 0
     asked = ("answer_approval", ("a-1",), {"vote": "REQUEST_CHANGES", "comment": "one host first"})
     assert provost.asked[-1] == asked
+
+
+def test_a_promotion_that_waits_fits_a_terminal(provost: type[FakeProvost]) -> None:
+    grounds = {
+        "from": "T3_EXECUTOR", "to": "T4_ARCHITECT", "since": "2026-03-01T03:00:00.000000+00:00", "rule": "",
+        "policy_version": "1", "compliant_in_row": "0", "violations": "0", "run_ids": "",
+    }  # fmt: skip
+    promotions = [
+        grounds,
+        grounds | {"compliant_in_row": "1", "violations": "2", "rule": "steady", "odd": "x"},
+    ]
+    provost.answers["list_approvals"] = policy_pb2.ListApprovalsResponse(
+        approvals=[
+            policy_pb2.Approval(action=policy_pb2.Action(name="agent.promote", parameters=each))
+            for each in promotions
+        ]
+    )
+    said = invoke("approvals", "list").output
+    assert "agent.promote T3 → T4, 0 verified runs  " in said
+    assert "agent.promote T3 → T4, 1 verified run, 2 violations, by rule steady, odd=x  " in said
+    assert "run_ids" not in said
+    assert json.loads(invoke("approvals", "list", "--json").output)[0]["action"]["parameters"] == grounds
 
 
 def test_what_does_not_hold_ends_with_one(provost: type[FakeProvost]) -> None:

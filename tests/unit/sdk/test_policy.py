@@ -311,6 +311,13 @@ def test_agents_are_suspended_resumed_and_moved(provost: type[FakeProvost]) -> N
     assert invoke("agents", "promote", "sre-1", "--to", "T9").exit_code == 2
 
 
+def test_an_agent_is_registered_under_the_one_that_controls_it(provost: type[FakeProvost]) -> None:
+    provost.answers["RegisterAgent"] = pb.RegisterAgentResponse(agent=agent(agent_id="sre-1-helper"))
+    assert invoke("agents", "register", "sre-1-helper", "--parent", "sre-1", "--no-secret").exit_code == 0
+    request = asked_of(provost, "RegisterAgent")
+    assert (request.agent_id, request.parent_agent_id) == ("sre-1-helper", "sre-1")
+
+
 def test_a_promotion_that_waits_for_people_is_exit_code_four(provost: type[FakeProvost]) -> None:
     provost.answers["PromoteAgent"] = pb.PromoteAgentResponse(
         agent=agent(), approval=pb.Approval(approval_id="a-1", needed=2)

@@ -46,6 +46,10 @@ def register(
     agent_id: AgentId,
     tier: Annotated[str, typer.Option("--tier", help="T0 to T3; T4 is got by promotion.")] = "T0",
     version: Annotated[str, typer.Option("--version", help="Of the agent's program.")] = "",
+    parent: Annotated[
+        str,
+        typer.Option("--parent", metavar="AGENT", help="Who controls it: revoked with that one, never above it."),
+    ] = "",
     secret: Annotated[
         bool, typer.Option("--secret/--no-secret", help="Make credentials for it; shown this once.")
     ] = True,
@@ -65,7 +69,7 @@ def register(
     async def question(
         provost: "Provost",
     ) -> "tuple[policy_pb2.Agent, policy_pb2.CreateSecretResponse | None]":
-        agent = await provost.register_agent(agent_id, tier, version=version)
+        agent = await provost.register_agent(agent_id, tier, version=version, parent=parent)
         return agent, await provost.create_secret(agent_id) if secret else None
 
     agent, made = ask("admin", address, key, question)

@@ -4,12 +4,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provost_sdk.cli.session import Address, AsJson, Key, ask, print_json
+from provost_sdk.cli.session import Address, AsJson, Key, ask, misused, print_json
 
 if TYPE_CHECKING:
     from provost.policy.v1 import policy_pb2
 
 app = typer.Typer(no_args_is_help=True)
+PROMOTE = "agent.promote"
+_OF_PROMOTIONS = frozenset(
+    ("from", "to", "since", "rule", "policy_version", "compliant_in_row", "violations", "run_ids")
+)
 Which = Annotated[
     str, typer.Argument(metavar="APPROVAL", help="Its id, as `provost approvals list` shows it.")
 ]
@@ -32,7 +36,7 @@ def list_(as_json: AsJson = False, address: Address = None, key: Key = None) -> 
         (
             (
                 each.approval_id,
-                f"{each.action.name} {_parameters(dict(each.action.parameters))}".strip(),
+                _action(each.action),
                 f"{each.action.target} ({each.action.environment})",
                 each.agent_id,
                 each.requested_by,
@@ -79,6 +83,8 @@ def request_changes(
     key: Key = None,
 ) -> None:
     """Send it back: not like this, but as the comment says."""
+    if not comment.strip():
+        misused("--comment is empty: say what to ask for instead")
     _answer(approval_id, "REQUEST_CHANGES", comment, as_json, address, key)
 
 
@@ -125,5 +131,22 @@ def _yes(approval: "policy_pb2.Approval") -> str:
     return f"{' and '.join(parts)}{who}"
 
 
-def _parameters(parameters: dict[str, str]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in sorted(parameters.items()))
+def _action(action: "policy_pb2.Action") -> str:
+    """As `network.block_source source=203.0.113.77`; a promotion as `agent.promote T3 → T4, 12 verified runs`."""
+    parameters = dict(action.parameters)
+    said = []
+    if action.name == PROMOTE and {"from", "to"} <= parameters.keys():
+        said.append(_promotion(parameters))
+        parameters = {name: value for name, value in parameters.items() if name not in _OF_PROMOTIONS}
+    said += (f"{name}={value}" for name, value in sorted(parameters.items()))
+    return f"{action.name} {', '.join(said)}".strip()
+
+
+def _promotion(grounds: dict[str, str]) -> str:
+    """What a promotion rests on, in short; --json has all of it."""
+    before, after = (grounds[name].partition("_")[0] for name in ("from", "to"))
+    runs, violations = grounds.get("compliant_in_row", "0"), grounds.get("violations", "0")
+    said = f"{before} → {after}, {runs} verified run{'' if runs == '1' else 's'}"
+    if violations != "0":
+        said += f", {violations} violation{'' if violations == '1' else 's'}"
+    return said + (f", by rule {grounds['rule']}" if grounds.get("rule") else "")
