@@ -48,7 +48,9 @@ def register(
     version: Annotated[str, typer.Option("--version", help="Of the agent's program.")] = "",
     parent: Annotated[
         str,
-        typer.Option("--parent", metavar="AGENT", help="Who controls it: revoked with that one, never above it."),
+        typer.Option(
+            "--parent", metavar="AGENT", help="Who controls it: revoked with that one, never above it."
+        ),
     ] = "",
     secret: Annotated[
         bool, typer.Option("--secret/--no-secret", help="Make credentials for it; shown this once.")
