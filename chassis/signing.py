@@ -174,7 +174,7 @@ class Verifier:
             raise Unauthenticated("TOKEN_EXPIRED", "the token has expired; get a new one", audience=audience)
         begins = claims.get("nbf", claims["iat"])
         if not _is_number(begins) or now + LEEWAY_SECONDS < begins:
-            raise _invalid("it is not valid yet; is a clock wrong?")
+            raise _invalid("it is not valid yet (is a clock wrong?)")
 
     def _remember(self, known: bytes, claims: Claims) -> None:
         if len(self._verified) >= MAX_CACHED:
@@ -217,4 +217,4 @@ def _is_number(value: object) -> bool:
 
 
 def _invalid(text: str) -> Unauthenticated:
-    return Unauthenticated("TOKEN_INVALID", f"the token was refused: {text}")
+    return Unauthenticated("TOKEN_INVALID", f"the token was refused: {text}; get a new one")

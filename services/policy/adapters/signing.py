@@ -57,7 +57,9 @@ class FileSigner:
         claims = self._verifier.verify(token, SESSIONS, at)
         tenant, agent_id = claims.get("tenant"), claims.get("agent_id")
         if not isinstance(tenant, str) or not isinstance(agent_id, str):
-            raise Unauthenticated("TOKEN_INVALID", "the token was refused: it is no session token")
+            raise Unauthenticated(
+                "TOKEN_INVALID", "the token was refused: it is no session token; create a session"
+            )
         return Bearer(tenant, agent_id)
 
     def public_keys(self) -> Sequence[tuple[str, bytes]]:

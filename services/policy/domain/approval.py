@@ -248,10 +248,11 @@ def _same(requested: ApprovalRequested, command: RequestApproval | UseApproval) 
     for what, given, asked in (
         ("run", requested.run_id, command.run_id),
         ("agent", requested.agent_id, command.agent_id),
-        ("action", requested.action_digest, command.action_digest),
     ):
         if given != asked:
-            raise ApprovalMismatch(command.approval_id, what)
+            raise ApprovalMismatch(command.approval_id, what, given, asked)
+    if requested.action_digest != command.action_digest:
+        raise ApprovalMismatch(command.approval_id, "action")
 
 
 def evolve(approval: Approval, event: Event) -> Approval:

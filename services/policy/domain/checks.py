@@ -174,6 +174,17 @@ def _outside_table(q: Question) -> Judgement | None:
     return denied(rule, "ENVIRONMENT_NOT_ALLOWED", text, change)
 
 
+def hopeless(q: Question) -> Judgement | None:
+    """The refusal that no yes can help, nor anything that may happen before it is given; None: it may be of use.
+
+    An agent may yet be resumed, get another packet or a higher tier: that is no reason to ask nobody.
+    """
+    refusal = _unknown(q) or _revoked(q)
+    if refusal is None and q.policy is not None:
+        refusal = _outside_table(q)
+    return None if refusal is None or refusal.reason == "TIER_TOO_LOW" else refusal
+
+
 def _to_tier(q: Question, policy: PolicySet, least: Tier) -> tuple[Change, ...]:
     changes = (Change("tier", least.value, "admin"),)
     row = policy.row(least, q.action.environment, q.action.name)

@@ -35,7 +35,10 @@ class AgentIsRevoked(Refused):
 
 class AgentAlreadyRevoked(Refused):
     def __init__(self, agent_id: str) -> None:
-        super().__init__("AGENT_ALREADY_REVOKED", f"agent {agent_id!r} is revoked already", agent_id=agent_id)
+        text = (
+            f"agent {agent_id!r} is revoked already: provost agents receipt {agent_id} shows what that took"
+        )
+        super().__init__("AGENT_ALREADY_REVOKED", text, agent_id=agent_id)
 
 
 class ReceiptUnknown(NotFound):
@@ -108,19 +111,19 @@ class SessionForgotten(Refused):
 
 class ApprovalUnknown(NotFound):
     def __init__(self, approval_id: str) -> None:
-        text = f"there is no approval {approval_id!r}: request one"
+        text = f"there is no approval {approval_id!r}: provost approvals list shows those that wait"
         super().__init__("APPROVAL_UNKNOWN", text, approval_id=approval_id)
 
 
 class ApprovalClosed(Refused):
     def __init__(self, approval_id: str, state: str) -> None:
-        text = f"approval {approval_id} is {state.lower()} already: a new one must be requested"
+        text = f"approval {approval_id} is {state.lower()} already: another run asks anew"
         super().__init__("APPROVAL_CLOSED", text, approval_id=approval_id, state=state)
 
 
 class ApprovalExpired(Refused):
     def __init__(self, approval_id: str) -> None:
-        text = f"approval {approval_id} has expired: a new one must be requested"
+        text = f"approval {approval_id} has expired: another run asks anew"
         super().__init__("APPROVAL_EXPIRED", text, approval_id=approval_id)
 
 
@@ -132,7 +135,7 @@ class ApprovalPending(Refused):
 
 class ApprovalRejected(Refused):
     def __init__(self, approval_id: str, by: str) -> None:
-        text = f"approval {approval_id} was rejected by {by}: a new one must be requested"
+        text = f"approval {approval_id} was rejected by {by}: another run asks anew"
         super().__init__("APPROVAL_REJECTED", text, approval_id=approval_id)
 
 
@@ -144,18 +147,27 @@ class ChangesRequested(Refused):
 
 class ApprovalAlreadyUsed(Refused):
     def __init__(self, approval_id: str) -> None:
-        text = (
-            f"approval {approval_id} was good for one decision and has been used: a new one must be requested"
-        )
+        text = f"approval {approval_id} was good for one decision and has been used: another run asks anew"
         super().__init__("APPROVAL_USED", text, approval_id=approval_id)
 
 
 class ApprovalMismatch(Refused):
-    """The approval is for another action, run or agent."""
+    """The approval is for another action, run or agent; where that can be told, `given` is what it is for."""
 
-    def __init__(self, approval_id: str, what: str) -> None:
-        text = f"approval {approval_id} was given for another {what}: request one for exactly this action"
+    def __init__(self, approval_id: str, what: str, given: str = "", asked: str = "") -> None:
+        text = (
+            f"approval {approval_id} is for {what} {given!r}, not for {what} {asked!r}: one of its own is needed"
+            if given
+            else f"approval {approval_id} was given for another {what}: exactly this needs one of its own"
+        )
         super().__init__("DIGEST_MISMATCH", text, approval_id=approval_id, what=what)
+
+
+class NoYesHelps(Refused):
+    """What is to be approved would be refused all the same, for `reason`: people are not asked."""
+
+    def __init__(self, reason: str, explanation: str) -> None:
+        super().__init__(reason, f"approval would be of no use: {explanation.removesuffix('.')}")
 
 
 class DigestMismatch(Invalid):

@@ -10,9 +10,17 @@ from kernel.faults import Denied, Invalid
 from kernel.ports import Following
 from services.policy.domain.action import Action, RunContext
 from services.policy.domain.approval import Approval, ApprovalRequested, ApprovalState, RequestApproval
+from services.policy.domain.checks import hopeless
 from services.policy.domain.decision import DecisionRecord, Verdict, judge
 from services.policy.domain.demand import PROMOTE, Demand, asked_of, demand_of
-from services.policy.domain.faults import AgentIsRevoked, ApprovalUnknown, DigestMismatch
+from services.policy.domain.faults import (
+    AgentIsRevoked,
+    AgentUnknown,
+    ApprovalUnknown,
+    DigestMismatch,
+    NoYesHelps,
+)
+from services.policy.domain.question import Question
 from services.policy.domain.votes import VOTER, AnswerApproval, ApprovalAnswered, ApprovalVoted, Vote
 from services.policy.handlers.ask import Ask
 from services.policy.handlers.judging import Judging
@@ -64,6 +72,7 @@ class Approvals:
         Raises:
             DigestMismatch: `digest` is given and is not the action's.
             Invalid: `requested_by` is missing, it is to live longer than a week, or only policy requests such.
+            AgentUnknown, AgentIsRevoked, NoYesHelps: no yes could help it. What was requested before is told as it is.
         """
         if action.name == PROMOTE:
             raise Invalid("FIELD_INVALID", f"{PROMOTE} is asked for with PromoteAgent", field="action.name")
@@ -76,8 +85,9 @@ class Approvals:
         computed = digest_kept(self._digest(action), seal)
         if digest and digest != computed:
             raise DigestMismatch(digest, computed)
-        demand = await self._demanded(context, action, cause)
         approval_id = derived_id(cause.tenant, "approval", cause.request_id).replace("-", "")
+        again = self._approvals.current(cause.tenant, approval_id).requested is not None
+        demand = await self._demanded(context, action, cause, again=again)
         seconds = min(ttl_seconds or demand.ttl_seconds, demand.ttl_seconds)
         command = RequestApproval(
             approval_id, action_kept(action, seal), computed, context.run_id, context.task_id, context.agent_id,
@@ -87,11 +97,13 @@ class Approvals:
         appended = await self._approvals.handle(approval_id, command, cause)
         return self._shown(cause.tenant, approval_id), appended.sequence
 
-    async def _demanded(self, context: RunContext, action: Action, cause: Cause) -> Demand:
+    async def _demanded(self, context: RunContext, action: Action, cause: Cause, *, again: bool) -> Demand:
         """What the set in force asks of people for this, whatever the caller thinks."""
         ask = Ask(context, (action,), {})
         facts = self._judging.facts(cause.tenant, ask, trusted=True)
         (question,) = await self._judging.questions(cause.tenant, ask, facts, (), cause.at)
+        if not again:
+            require_hope(question)
         judgement = judge(question)
         if judgement.verdict is Verdict.NEEDS_APPROVAL:
             return demand_of(facts.policy, judgement.rule, facts.agent.tier, action)
@@ -175,6 +187,20 @@ class Approvals:
         if over or self._agents.current(tenant, shown.requested.agent_id).revoked is None:
             return shown
         return replace(shown, state=ApprovalState.EXPIRED)  # nobody waits for it any more, nor can use it
+
+
+def require_hope(question: Question) -> None:
+    """Raises AgentUnknown, AgentIsRevoked, NoYesHelps: whatever people said, it would be refused."""
+    refusal = hopeless(question)
+    if refusal is None:
+        return
+    match refusal.reason:
+        case "AGENT_UNKNOWN":
+            raise AgentUnknown(question.agent_id)
+        case "AGENT_REVOKED":
+            raise AgentIsRevoked(question.agent_id)
+        case reason:
+            raise NoYesHelps(reason, refusal.explanation)
 
 
 def shown_approval(approval: Approval, approval_id: str, at: datetime) -> ShownApproval:

@@ -19,7 +19,9 @@ def token_refusal(
     except Unauthenticated as fault:
         return fault
     if bearer.tenant != tenant:
-        return Unauthenticated("TENANT_MISMATCH", "the session token is another tenant's")
+        return Unauthenticated(
+            "TENANT_MISMATCH", "the session token is another tenant's: call with a key of that tenant"
+        )
     if agent_id not in ("", bearer.agent_id):
         return Unauthenticated("TOKEN_INVALID", "the session token is another agent's: create a session")
     return None

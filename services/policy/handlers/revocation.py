@@ -106,8 +106,14 @@ class Revocation:
     async def revoke_child(
         self, tenant: str, agent_id: str, parent_agent_id: str, cause: Cause
     ) -> Revoked | None:
-        """Revoke an agent because its parent is; None when it was revoked before that."""
-        details = f"its parent {parent_agent_id} was revoked"
+        """Revoke an agent because its parent, or one above that, is; None when it was revoked before."""
+        registered = self._agents.current(tenant, agent_id).registered
+        nearest = registered is None or registered.parent_agent_id == parent_agent_id
+        details = (
+            f"its parent {parent_agent_id} was revoked"
+            if nearest
+            else f"{parent_agent_id}, which it descends from, was revoked"
+        )
         own = replace(cause, request_id=derived_id(tenant, PARENT_REVOKED, parent_agent_id, agent_id))
         command = RevokeAgent(agent_id, PARENT_REVOKED, details, cause.actor, cause.at)
         try:

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from kernel.faults import Denied, Invalid, NotFound, Refused
+from kernel.faults import Denied, Fault, Invalid, NotFound, Refused
 from provost.policy.v1 import policy_pb2 as pb
 from tests.rpc.policy.conftest import Clock, Running, action, context
 
 APPROVER: dict[str, Any] = {"actor": "key:approver", "roles": ("approver",)}
+PENDING = pb.ListApprovalsRequest(state=pb.APPROVAL_STATE_PENDING)
 ASSISTED = context(mode=pb.MODE_ASSISTED)
 
 
@@ -61,6 +62,44 @@ async def test_the_whole_way(running: Running) -> None:
     assert shown.approval.state == pb.APPROVAL_STATE_USED
 
 
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"context": context("nobody", pb.MODE_ASSISTED)}, "AGENT_UNKNOWN"),
+        ({"action": action("mail.send")}, "ACTION_UNKNOWN"),
+        ({"action": action(environment="moon")}, "ENVIRONMENT_NOT_ALLOWED"),
+    ],
+)
+async def test_people_are_not_asked_for_what_no_yes_can_help(
+    running: Running, asked: dict[str, Any], reason: str
+) -> None:
+    judged = await decided(running, **asked)
+    with pytest.raises(Fault) as refused:
+        await requested(running, **asked)
+    assert (refused.value.reason, judged.reason) == (reason, reason)
+    assert not (await running.call("ListApprovals", PENDING)).approvals
+
+
+async def test_nor_in_the_name_of_a_revoked_agent(running: Running) -> None:
+    request_id = "before"
+    asked = await requested(running, request_id=request_id)
+    await running.call("RevokeAgent", pb.RevokeAgentRequest(agent_id="sre-1", kind="operator"))
+    with pytest.raises(Refused) as refused:
+        await requested(running)
+    assert refused.value.reason == "AGENT_REVOKED"
+    again = await requested(running, request_id=request_id)
+    assert again.approval_id == asked.approval_id, "what was asked before is told, whatever became of it"
+
+
+async def test_they_are_asked_for_what_may_yet_become_possible(running: Running) -> None:
+    """An agent may be suspended for a moment, get another packet, or be promoted, before anybody answers."""
+    high = await requested(running, action=action("storage.expand", environment="production"))
+    elsewhere = await requested(running, context=context(mode=pb.MODE_ASSISTED, task_id="task-2"))
+    await running.call("SuspendAgent", pb.SuspendAgentRequest(agent_id="sre-1"))
+    suspended = await requested(running)
+    assert {each.state for each in (high, elsewhere, suspended)} == {pb.APPROVAL_STATE_PENDING}
+
+
 async def test_used_once(running: Running) -> None:
     approval = await requested(running)
     await answered(running, approval.approval_id)
@@ -103,6 +142,10 @@ async def test_it_is_good_for_exactly_what_was_approved(running: Running, change
     await answered(running, approval.approval_id)
     refused = await decided(running, approval.approval_id, **changed)
     assert (refused.verdict, refused.reason) == (pb.VERDICT_DENY, "DIGEST_MISMATCH")
+    if "context" in changed:
+        assert "is for run 'run-1', not for run 'run-2'" in refused.explanation
+    else:
+        assert "was given for another action" in refused.explanation
     assert (await decided(running, approval.approval_id)).verdict == pb.VERDICT_ALLOW
 
 
@@ -113,6 +156,7 @@ async def test_not_for_another_agent_or_tenant(running: Running) -> None:
     await running.packet("sre-2")
     other = await decided(running, approval.approval_id, context=context("sre-2", pb.MODE_ASSISTED))
     assert other.reason == "DIGEST_MISMATCH"
+    assert "is for agent 'sre-1', not for agent 'sre-2'" in other.explanation
     with pytest.raises(NotFound):
         await answered(running, approval.approval_id, tenant="other")
     with pytest.raises(NotFound):

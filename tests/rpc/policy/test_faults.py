@@ -126,6 +126,9 @@ async def test_fault_22_a_token_of_the_wrong_kind_is_refused_and_on_record(
         with pytest.raises(Unauthenticated) as refused:
             await running.call(method, request, **who)
         assert refused.value.reason == KINDS[kind]
+        assert any(
+            each in refused.value.text for each in ("get a new one", "create a session", "with a key of")
+        )
         assert token not in refused.value.text
     records = await running.decisions()
     assert [(each.verdict, each.rule, each.reason) for each in records] == [

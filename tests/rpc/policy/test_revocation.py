@@ -121,7 +121,9 @@ async def test_children_are_revoked_with_it_at_any_depth(running: Running) -> No
     assert list(answer.receipt.children) == ["a", "b"], "c was revoked before, by itself"
     events = await revocations(running)
     assert set(events) == {"boss", "a", "b", "c"}
-    assert (events["b"].kind, events["b"].details) == ("parent_revoked", "its parent boss was revoked")
+    assert (events["a"].kind, events["a"].details) == ("parent_revoked", "its parent boss was revoked")
+    assert events["b"].kind == "parent_revoked"
+    assert events["b"].details == "boss, which it descends from, was revoked"
     for agent_id in ("a", "b"):
         assert (await receipt_of(running, agent_id)).agent_id == agent_id
 

@@ -200,6 +200,7 @@ async def test_registering_and_revoking_can_be_repeated(running: Running) -> Non
     with pytest.raises(Refused) as twice:
         await running.call("RevokeAgent", pb.RevokeAgentRequest(agent_id="sre-1"))
     assert twice.value.reason == "AGENT_ALREADY_REVOKED"
+    assert "provost agents receipt sre-1 shows what that took" in twice.value.text
     with pytest.raises(NotFound):
         await running.call("RevokeAgent", pb.RevokeAgentRequest(agent_id="nobody"))
 
