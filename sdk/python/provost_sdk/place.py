@@ -34,10 +34,10 @@ def find(role: str, address: str | None = None, key: str | None = None) -> Place
     for option, given in (("--address", address), ("--key", key)):
         if given is not None and not given.strip():
             raise ValueError(f"{option} was given, and is empty: give one, or leave it out.")
-    home = Path(os.environ.get("PROVOST_HOME", ".provost"))
+    home = Path(os.environ.get("PROVOST_HOME") or ".provost")
     run = _read(home / "run.json")
     wanted = address or os.environ.get("PROVOST_ADDRESS", "")
-    here = str(run.get("grpc") or f"127.0.0.1:{os.environ.get('PROVOST_GATEWAY_PORT', DEFAULT_PORT)}")
+    here = str(run.get("grpc") or f"127.0.0.1:{os.environ.get('PROVOST_GATEWAY_PORT') or DEFAULT_PORT}")
     shown = key or os.environ.get("PROVOST_API_KEY", "")
     if not shown and wanted in ("", here):
         keys = _read(Path(str(run.get("api_keys_file") or home / "keys" / "api-keys.json")))

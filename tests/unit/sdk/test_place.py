@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from provost_sdk.place import find
+from provost_sdk.place import Place, find
 
 
 @pytest.fixture
@@ -40,15 +40,24 @@ def test_flags_come_before_the_environment_and_that_before_the_home(
 
 
 @pytest.mark.parametrize("nothing", ["", " "])
-def test_an_option_that_was_given_empty_finds_nothing(
-    home: Path, monkeypatch: pytest.MonkeyPatch, nothing: str
-) -> None:
+def test_an_option_that_was_given_empty_finds_nothing(home: Path, nothing: str) -> None:
     with pytest.raises(ValueError, match="--key was given, and is empty"):
         find("approver", None, nothing)
     with pytest.raises(ValueError, match="--address was given, and is empty"):
         find("approver", nothing)
-    monkeypatch.setenv("PROVOST_API_KEY", "")
-    assert find("approver").key == "the-approvers", "in the environment empty is not set"
+
+
+def test_in_the_environment_empty_is_not_set(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    (home / "run.json").rename(home / "elsewhere.json")
+    (home / ".provost").mkdir()
+    (home / "elsewhere.json").rename(home / ".provost" / "run.json")
+    for name in ("PROVOST_HOME", "PROVOST_ADDRESS", "PROVOST_API_KEY", "PROVOST_CA_FILE"):
+        monkeypatch.setenv(name, "")
+    assert find("approver") == Place("127.0.0.1:7077", "the-approvers", True)
+    (home / ".provost" / "run.json").unlink()
+    monkeypatch.setenv("PROVOST_GATEWAY_PORT", "")
+    assert find("approver").address == "127.0.0.1:7000"
 
 
 def test_a_key_of_this_machine_is_not_shown_to_another(home: Path) -> None:
