@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from io import StringIO
@@ -15,6 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.parser import RoundTripParser
 
+from services.policy.adapters.policyset_schema import Mistake, mistakes
 from services.policy.domain import policyset_document
 from services.policy.domain.faults import PolicySetInvalid
 from services.policy.domain.policyset import PolicySet
@@ -22,7 +23,6 @@ from services.policy.domain.policyset_reading import Problems
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 12
-MOST_TOLD = 100
 LARGE = 16 * 1024
 """Characters; reading so many takes a quarter of a second."""
 APART_SECONDS = 60.0
@@ -84,14 +84,13 @@ class YamlPolicySets:
             loaded = _load(document)
         except PolicySetInvalid as problem:
             return _Read(None, (problem,), None, document)
-        wrong = [PolicySetInvalid(text, path) for path, text in self._against_schema(loaded)]
+        placed = self._against_schema(loaded)
         policy = None
-        if not wrong:
+        if not placed:
             problems = Problems()
             policy = policyset_document.read_all(loaded, problems)
-            wrong = problems.found
-        placed = tuple(_placed(each, loaded) for each in wrong)
-        return _Read(None if wrong else policy, placed, loaded, document)
+            placed = [_placed(each, loaded) for each in problems.found]
+        return _Read(None if placed else policy, tuple(placed), loaded, document)
 
     def read(self, document: str) -> PolicySet:
         """The set, without the schema: it was checked before it was published.
@@ -111,30 +110,17 @@ class YamlPolicySets:
 
         return Draft202012Validator(json.loads(self.schema))
 
-    def _against_schema(self, loaded: object) -> Iterator[tuple[str, str]]:
-        from jsonschema.exceptions import best_match
-
-        errors = []
-        for error in self._validator.iter_errors(loaded):
-            errors.append(error)
-            if len(errors) == MOST_TOLD:
-                break
-        worst = best_match(errors)
-        first = [worst] if worst is not None else []
-        told: set[tuple[str, str]] = set()
-        for error in (*first, *sorted(errors, key=lambda each: [str(part) for part in each.absolute_path])):
-            path = [str(part) for part in error.absolute_path]
-            said = "/".join((*path, *_stranger(error))), error.message[:300]
-            if said not in told:
-                told.add(said)
-                yield said
-
-
-def _stranger(error: Any) -> Iterator[str]:
-    """The first key that does not belong there, if it is that: what is around it may be long."""
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        known = error.schema.get("properties", {})
-        yield from [str(key) for key in error.instance if key not in known][:1]
+    def _against_schema(self, loaded: object) -> list[PolicySetInvalid]:
+        """In the order of the document; what is missing comes last, for it may stand there misspelt."""
+        found = [
+            (each.missing, _place_of(each.parts, loaded, each), each)
+            for each in mistakes(self._validator, loaded)
+        ]
+        found.sort(key=lambda each: each[:2])
+        return [
+            PolicySetInvalid(each.text, each.path, f"line {line}, column {column}")
+            for _, (line, column), each in found
+        ]
 
 
 def _load(document: str) -> object:
@@ -199,27 +185,39 @@ def _placed(fault: PolicySetInvalid, loaded: object) -> PolicySetInvalid:
 
 
 def _place(path: str, loaded: object) -> tuple[int, int]:
-    place, node = (1, 1), loaded
-    for part in _parts(path):
+    return _place_of(path.split("/") if path else (), loaded)
+
+
+def _place_of(parts: Iterable[object], loaded: object, named: Mistake | None = None) -> tuple[int, int]:
+    """Of the value that `parts` lead to, or of the nearest one around it; or of the name in it that is `named`."""
+    place, node = (0, 0), loaded
+    for part in parts:
         found = _child(node, part)
         if found is None:
             break
-        (line, column), node = found
-        place = (line + 1, column + 1)
+        place, node = found
+    if named is not None and named.of_key:
+        place = _named(node, named.key) or place
+    return place[0] + 1, place[1] + 1
+
+
+def _named(node: Any, key: object) -> tuple[int, int] | None:
+    """Where the name itself stands."""
+    try:
+        place: tuple[int, int] = node.lc.key(key)
+    except (KeyError, TypeError, AttributeError):
+        return None  # it was merged in (`<<`): the mapping is what is shown
     return place
 
 
-def _parts(path: str) -> Iterable[str]:
-    return path.split("/") if path else ()
-
-
-def _child(node: Any, part: str) -> tuple[tuple[int, int], object] | None:
+def _child(node: Any, part: Any) -> tuple[tuple[int, int], object] | None:
     """Where the value under `part` stands, and the value."""
     try:
         if isinstance(node, dict):
-            return node.lc.value(part), node[part]  # type: ignore[attr-defined]  # as ruamel loads it
+            key = part if part in node else next(each for each in node if str(each) == part)
+            return node.lc.value(key), node[key]  # type: ignore[attr-defined]  # as ruamel loads it
         if isinstance(node, list):
             return node.lc.item(int(part)), node[int(part)]  # type: ignore[attr-defined]  # as above
-    except (KeyError, IndexError, ValueError, TypeError, AttributeError):
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError, StopIteration):
         return None  # it is missing: the value around it is what is shown
     return None

@@ -46,15 +46,15 @@ def test_reading_what_was_checked_gives_the_same_set() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("token_ttl_seconds: 3600", "token_ttl_seconds: 5", "minimum"),
-        ("token_ttl_seconds: 3600", "token_ttl_seconds: soon", "integer"),
+        ("token_ttl_seconds: 3600", "token_ttl_seconds: 5", "must be 60 to 86400"),
+        ("token_ttl_seconds: 3600", "token_ttl_seconds: soon", "whole number"),
         ('actions: ["diagnostics.*"]', 'actions: ["diagnostic.*"]', "matches none"),
         ('actions: ["diagnostics.*"]', "actions: []", ""),
         ("environments: [sandbox, staging, production]", "environments: [moon]", "moon"),
         ("- id: production", "- id: a b", "a b"),
         ("tiers: [T4_ARCHITECT]", "tiers: [T9]", "T9"),
         ("targets:", "target:", "target"),
-        ('version: "1"', "version: 1", "string"),
+        ('version: "1"', "version: 1", "in quotes"),
         ("  diagnostics.disk:", "  diagnostics.memory:", "duplicate"),
         ("  diagnostics.disk:", "  Disk:", "Disk"),
         ("actions: [ansible.check]", "actions: [ansible.check", ""),
