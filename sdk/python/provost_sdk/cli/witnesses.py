@@ -37,7 +37,7 @@ def witness_key(
     from provost_sdk.cosignatures import read_witness_key
     from provost_sdk.note import NotProved
 
-    path = file or Path(os.environ.get("PROVOST_HOME", ".provost")) / "witness" / "vkey"
+    path = file or Path(os.environ.get("PROVOST_HOME") or ".provost") / "witness" / "vkey"
     if not path.exists():
         misused(f"{path} is not there: PROVOST_WITNESS=true runs a witness here")
     try:
