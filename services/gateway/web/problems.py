@@ -58,7 +58,7 @@ class Problem(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"description": "RFC 9457 problem details"})
 
-    type: Annotated[str, Field(description="where the reason is explained")]
+    type: Annotated[str, Field(description="the reason as a URI; docs/reasons.md says what it means")]
     title: str
     status: int
     detail: str
@@ -139,7 +139,7 @@ async def on_http(_: Request, error: Exception) -> Response:
 
 def _problem(status: HTTPStatus, reason: str, text: str, errors: list[FieldError]) -> Problem:
     return Problem(
-        type=f"/api/docs#{reason}",
+        type=f"urn:provost:reason:{reason}",
         title=status.phrase,
         status=status,
         detail=text,
