@@ -25,6 +25,7 @@ from services.policy.domain.policyset_published import (
     PublishedSet,
     PublishPolicySet,
     RollbackPolicySet,
+    decide,
 )
 from services.policy.domain.policyset_rules import Publishing
 from services.policy.handlers.pages import Page
@@ -222,9 +223,6 @@ class PolicySets:
             PolicySetStale; Invalid when `replaces_version` is missing; what the gate raises.
         """
         checked = await self._checked(document, replaces_version)
-        in_force = self.in_force(cause.tenant)
-        if self._gate is not None and in_force is not None and in_force.rules.publishing != Publishing():
-            await self._gate(document, in_force.rules.publishing, cause)
         command = PublishPolicySet(
             checked.version,
             document,
@@ -235,6 +233,12 @@ class PolicySets:
             why,
             *_told(checked),
         )
+        in_force = self.in_force(cause.tenant)
+        if self._gate is not None and in_force is not None and in_force.rules.publishing != Publishing():
+            if decide(self._published.current(cause.tenant, CURRENT), command) is None:
+                # Not by the log: what is in force by then may be another, and this one has not passed its gate.
+                return checked.version, self._published.head(cause.tenant, CURRENT).sequence
+            await self._gate(document, in_force.rules.publishing, cause)
         appended = await self._published.handle(CURRENT, command, cause)
         return checked.version, appended.sequence
 

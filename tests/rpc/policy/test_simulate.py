@@ -157,6 +157,25 @@ async def test_a_set_asks_its_successor_to_be_simulated(running: Running) -> Non
     assert (await publish(running, changed("next"), "gated")).version == "next"
 
 
+async def test_what_cannot_be_published_anyway_is_refused_before_anything_is_simulated(
+    running: Running,
+) -> None:
+    await publish(running, changed("before"), DEFAULT.version)
+    first = await publish(running, GATED, "before")
+    running.simulations.tells = [Simulated((), totals(100), done=True)]
+    with pytest.raises(Refused) as stale:
+        await publish(running, changed("next"), "77")
+    assert (stale.value.reason, stale.value.facts["version"]) == ("POLICY_SET_STALE", "gated")
+    with pytest.raises(Invalid) as used:
+        await publish(running, changed("before") + "\n# other rules\n", "gated")
+    assert "'before' was published with other rules" in used.value.text
+    again = await publish(running, GATED, "before")
+    assert (again.version, again.sequence) == ("gated", first.sequence), (
+        "it is in force: nothing is tried anew"
+    )
+    assert running.simulations.asked == []
+
+
 async def test_going_back_needs_no_simulation(running: Running) -> None:
     await publish(running, changed("before"), DEFAULT.version)
     await publish(running, GATED, "before")
