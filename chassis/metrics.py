@@ -51,12 +51,15 @@ def follow(name: str, follower: Follows) -> None:
 _shown: dict[str, Gauge] = {}
 
 
-def show(name: str, text: str, value: Callable[[], float]) -> None:
-    """Show a number of the service's own, whenever somebody looks; shown again, the newer one counts."""
+def show(name: str, text: str, value: Callable[[], float], **labels: str) -> None:
+    """Show a number of the service's own, whenever somebody looks; shown again, the newer one counts.
+
+    `value` is called in another thread.
+    """
     gauge = _shown.get(name)
     if gauge is None:
-        gauge = _shown[name] = Gauge(name, text)
-    gauge.set_function(value)
+        gauge = _shown[name] = Gauge(name, text, tuple(labels))
+    (gauge.labels(**labels) if labels else gauge).set_function(value)
 
 
 def positions() -> dict[str, int]:

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
+from chassis import metrics, process
 from chassis.rpc.cause import caller_of, cause_of
 from kernel.events import Cause
 from kernel.faults import Denied, Fault, Invalid, Refused, Unauthenticated, Unavailable
@@ -18,6 +20,8 @@ from services.orchestrator.ports.state import StateDoor
 from services.orchestrator.wire import PACKET, PROPOSAL, TASK, run_to_wire
 
 HEARTBEAT_SECONDS = 10
+SILENT_SECONDS = 3.5 * HEARTBEAT_SECONDS
+"""Who has said nothing for so long does not count as attached: its process hangs, though its stream is open."""
 _PAGE, _LARGEST_PAGE = 50, 500
 
 
@@ -31,6 +35,13 @@ class OrchestratorServicer(OrchestratorServiceServicer):
         self._crew = crew
         self._sessions = sessions
         self._state = state
+
+        def attached(built_in: bool) -> int:
+            return crew.heard_since(process.monotonic() - SILENT_SECONDS, built_in)
+
+        for kind, built_in in (("built_in", True), ("own", False)):
+            text = "Agents that are attached here and were heard lately."
+            metrics.show("provost_agents_attached", text, partial(attached, built_in), kind=kind)
 
     async def ProcessLog(self, request: pb.ProcessLogRequest, context: Any) -> pb.ProcessLogResponse:
         view = await self._orchestrator.process_log(
@@ -87,6 +98,7 @@ class OrchestratorServicer(OrchestratorServiceServicer):
             raise Invalid("FIELD_MISSING", "the first message of an agent is `hello`", field="hello")
         agent_id = await self._welcome(first.hello.session_token, cause)
         seat = self._crew.attach(cause.tenant, agent_id, first.hello.session_token)
+        seat.heard_at = process.monotonic()
         reader = asyncio.create_task(self._read(requests, seat, cause))
         try:
             await self._state.heartbeat(agent_id, cause)
@@ -120,6 +132,7 @@ class OrchestratorServicer(OrchestratorServiceServicer):
             seat.leave(fault)
 
     async def _heed(self, request: pb.AttachAgentRequest, seat: Seat, cause: Cause) -> None:
+        seat.heard_at = process.monotonic()
         match request.WhichOneof("message"):
             case "hello":
                 if await self._welcome(request.hello.session_token, cause) != seat.agent_id:

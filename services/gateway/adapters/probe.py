@@ -92,7 +92,7 @@ async def _service(watched: Watched) -> list[Component]:
     if problem:
         return [Component(name, True, -1, problem)]
     lag, behind = lag_of(page)
-    return [Component(name, True, lag, why or behind), *witnesses_on(page)]
+    return [Component(name, True, lag, why or behind or crew_on(page)), *witnesses_on(page)]
 
 
 async def _other(name: str, ask: Ask) -> list[Component]:
@@ -123,6 +123,12 @@ def lag_of(page: str) -> tuple[int, str]:
         return behind, ""
     # It may not know by itself that there is more to read.
     return behind or -1, f"last at the end of the log {stale_seconds:.1f} s ago"
+
+
+def crew_on(page: str) -> str:
+    """What is to be told when the page of one replica of the orchestrator says that nobody of the crew is there."""
+    nobody = 'provost_agents_attached{kind="built_in"} 0.0' in page.splitlines()
+    return "no agent of the built-in crew is attached to the replica that was asked" if nobody else ""
 
 
 def witnesses_on(page: str) -> list[Component]:

@@ -23,6 +23,8 @@ class Seat:
         self._tasks: asyncio.Queue[Task | None] = asyncio.Queue()
         self._awaited: dict[str, asyncio.Future[Proposal]] = {}
         self.left: Fault | None = None
+        self.heard_at = 0.0
+        """When it last said anything, in seconds of the clock of whoever reads its stream."""
 
     async def tasks(self) -> AsyncIterator[Task]:
         """What the agent is to do, until the seat is left."""
@@ -168,6 +170,14 @@ class AttachedCrew:
     def crews(self) -> Mapping[str, int]:
         """How many of the built-in crew are attached here and may work, by tenant; those who have none are left out."""
         return Counter(key[0] for key in self._seats if key not in self._suspended and self._is_crew(*key))
+
+    def heard_since(self, since: float, built_in: bool) -> int:
+        """How many are attached here and have said something since: those of the built-in crew, or all others.
+
+        May be asked in any thread.
+        """
+        seats = list(self._seats.values())
+        return sum(s.heard_at >= since and self._is_crew(s.tenant, s.agent_id) == built_in for s in seats)
 
     def dismiss_one(self) -> None:
         """Have an idle agent of the crew attach again: another replica has more room."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc.aio
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from chassis import process
@@ -24,8 +25,10 @@ from provost.orchestrator.v1.orchestrator_pb2_grpc import (
     add_OrchestratorServiceServicer_to_server,
 )
 from provost.policy.v1 import policy_pb2
+from services.orchestrator import rpc
 from services.orchestrator.ports.policy import Session
 from services.orchestrator.rpc import OrchestratorServicer
+from tests.fakes.wait import until
 from tests.unit.orchestrator.house import LOG, TENANT, House, Peers, house, peers
 
 KEY = "an internal key for tests"
@@ -143,6 +146,32 @@ async def test_a_seat_is_not_handed_to_another_agent(tmp_path: Path) -> None:
     async with served(tmp_path) as it:
         fault = await refusal(it.attach(sent(hello("good"), hello("second"))))
         assert fault.reason == "TOKEN_INVALID"
+
+
+def shown(kind: str) -> float | None:
+    return REGISTRY.get_sample_value("provost_agents_attached", {"kind": kind})
+
+
+async def test_whoever_is_attached_is_counted_while_it_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(tmp_path) as it:
+        assert (shown("built_in"), shown("own")) == (0.0, 0.0)
+        stream = it.stub.AttachAgent(
+            metadata=metadata_of(Cause(TENANT, "", "key:agent", process.now()), ("operator",))
+        )
+        await stream.write(hello("good"))
+        await stream.read()
+        assert (shown("built_in"), shown("own")) == (0.0, 1.0)
+        with monkeypatch.context() as later:
+            later.setattr(rpc, "SILENT_SECONDS", 0.0)
+            assert shown("own") == 0.0, "nothing was heard of it meanwhile"
+        now = process.monotonic()
+        (seat,) = [it.house.crew._seats[key] for key in it.house.crew.seats if key[1] == "guest"]
+        await stream.write(pb.AttachAgentRequest(beat=pb.AttachAgentRequest.Beat()))
+        await until(lambda: seat.heard_at > now, "the beat was not heard")
+        stream.cancel()
+        await until(lambda: shown("own") == 0.0, "it counts though it has gone")
 
 
 Answer = Callable[[pb.Task], pb.AttachAgentRequest]

@@ -1,6 +1,6 @@
 """What a page of metrics says about lag."""
 
-from services.gateway.adapters.probe import lag_of, witnesses_on
+from services.gateway.adapters.probe import crew_on, lag_of, witnesses_on
 from services.gateway.domain.records import Component
 
 PAGE = """# HELP provost_follower_lag_events Events still to be read.
@@ -23,6 +23,12 @@ def test_a_follower_that_has_not_been_at_the_end_for_long_does_not_know() -> Non
 
 def test_whoever_follows_nothing_is_not_behind() -> None:
     assert lag_of("process_cpu_seconds_total 1.0\n") == (0, "it follows nothing")
+
+
+def test_a_crew_of_which_nobody_is_there_is_told_of() -> None:
+    page = PAGE + 'provost_agents_attached{kind="own"} 0.0\nprovost_agents_attached{kind="built_in"} '
+    assert "no agent of the built-in crew" in crew_on(page + "0.0\n")
+    assert crew_on(page + "8.0\n") == crew_on(PAGE) == ""
 
 
 WITNESSED = """provost_ledger_witness_behind_events{witness="w.example/1"} 0.0

@@ -54,6 +54,15 @@ async def test_one_that_was_resumed_is_given_runs_again(crew: AttachedCrew) -> N
     assert {crew.reserve_any(TENANT, run_id) for run_id in ("r1", "r2")} == {"sre-1", "sre-2"}
 
 
+async def test_who_hangs_is_not_counted_though_its_stream_is_open() -> None:
+    crew = AttachedCrew(lambda _, agent_id: agent_id.startswith("sre-"))
+    for heard_at, agent_id in ((100.0, "sre-1"), (60.0, "sre-2"), (100.0, "guest")):
+        crew.attach(TENANT, agent_id, "token").heard_at = heard_at
+    assert (crew.heard_since(70.0, built_in=True), crew.heard_since(70.0, built_in=False)) == (1, 1)
+    assert crew.heard_since(60.0, built_in=True) == 2
+    assert crew.heard_since(101.0, built_in=True) == 0
+
+
 async def test_a_crew_that_is_suspended_whole_is_not_there(crew: AttachedCrew) -> None:
     crew.suspend(TENANT, "sre-1", True)
     assert crew.present(TENANT)
