@@ -13,6 +13,7 @@ import structlog
 
 from chassis import metrics
 from chassis.eventlog.feed import Feed, FeedBroken, LogDiverged, Source
+from chassis.eventlog.headers import believed
 from chassis.eventlog.source import JetStreamSource
 from chassis.eventlog.wire import Connection, NotConnected
 from chassis.process import jitter, monotonic
@@ -41,6 +42,7 @@ class Follower:
 
     `deliver` is awaited with at most 500 events at a time; the next ones come when it has returned. Under load they may
     be held back for up to `gather_seconds` unless somebody waits for one: the more come at once, the less they cost.
+    What the server republished from another stream comes without what it says, unless all is wanted `verbatim`.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class Follower:
         name: str,
         *,
         gather_seconds: float = 0.0,
+        verbatim: bool = False,
     ) -> None:
         self._source: Source = JetStreamSource(log) if isinstance(log, Connection) else log
         self._filters = tuple(filters)
         self._deliver = deliver
         self._name = name
         self._gather_seconds = gather_seconds
+        self._verbatim = verbatim
         self._position = after
         self._last: Recorded | None = None
         self._at_end: float | None = None
@@ -194,6 +198,8 @@ class Follower:
             self._move()
 
     async def _hand_over(self, events: list[Recorded]) -> bool:
+        if not self._verbatim:
+            events = [believed(each) for each in events]
         for n in range(TRIES):
             try:
                 await self._deliver(events)

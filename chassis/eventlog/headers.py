@@ -16,6 +16,8 @@ _PLAIN = re.compile(r"[!#$&-~]*")
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 _FIRST_LINE = b"NATS/1.0"
 _END = b"\r\n"
+REPUBLISHED = b"\r\nNats-Stream: "
+"""In the headers of what the server took from another stream."""
 
 
 class Headers(Mapping[str, str]):
@@ -60,6 +62,17 @@ def raw_headers(recorded: Recorded) -> bytes:
     if not isinstance(headers, Headers):
         raise TypeError("only an event read from a log has raw headers")
     return headers.raw
+
+
+def believed(recorded: Recorded) -> Recorded:
+    """The event, or a message without a word of what it says when the server took it from another stream.
+
+    Who may make or change a stream can have it republished on subjects that he may not publish on. The server marks all
+    that it republishes (NATS ADR-28).
+    """
+    headers = recorded.headers
+    marked = REPUBLISHED in headers.raw if isinstance(headers, Headers) else "Nats-Stream" in headers
+    return Recorded(recorded.sequence, recorded.subject, Headers(b""), b"") if marked else recorded
 
 
 def repeats(recorded: Recorded, newest: int) -> bool:

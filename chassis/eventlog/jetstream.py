@@ -13,7 +13,7 @@ from chassis.eventlog.append import Message, conflict, messages, written_before
 from chassis.eventlog.codec import Codec
 from chassis.eventlog.consumer import JetStreamFeed
 from chassis.eventlog.feed import Feed, FeedBroken
-from chassis.eventlog.headers import block
+from chassis.eventlog.headers import believed, block
 from chassis.eventlog.source import JetStreamSource, recognise
 from chassis.eventlog.stream import (
     PATIENCE_SECONDS,
@@ -113,7 +113,7 @@ class JetStreamLog:
             async with asyncio.timeout(LOAD_SECONDS):
                 await feed.start()
                 while not events or events[-1].sequence < last_sequence:
-                    events += (await feed.next()).events
+                    events += [believed(each) for each in (await feed.next()).events]
             return events
         except TimeoutError:
             raise unreachable("too slow") from None

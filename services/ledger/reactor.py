@@ -44,7 +44,9 @@ _log = get_logger("ledger.reactor")
 
 def follows(connection: Connection) -> Callable[[int, Deliver], Follower]:
     """What makes a follower of the whole log behind a sequence."""
-    return lambda after, deliver: Follower(connection, FILTERS, after, deliver, "ledger", gather_seconds=0.03)
+    return lambda after, deliver: Follower(
+        connection, FILTERS, after, deliver, "ledger", gather_seconds=0.03, verbatim=True
+    )
 
 
 class Reactor:

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from chassis.eventlog.codec import Upcasts
+from chassis.eventlog.headers import REPUBLISHED
 from services.ledger.domain.entry import Entry
 from services.ledger.domain.facts import Decided, Fact
 from services.ledger.domain.terms import Links
@@ -40,7 +41,7 @@ class Kind(NamedTuple):
 def understand(entry: Entry) -> Understood:
     """What an event says that the ledger understands. Never raises."""
     kind = _KINDS.get((entry.context, entry.event_type))
-    if kind is None:
+    if kind is None or REPUBLISHED in entry.header:
         return NOTHING
     name, mark, parse, agents, runs, tasks, fact = kind
     # Looked for as the chassis writes it first: splitting all headers costs more than reading the payload.

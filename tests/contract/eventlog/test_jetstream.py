@@ -12,6 +12,7 @@ import pytest
 from chassis.eventlog.connection import connect
 from chassis.eventlog.consumer import BATCH, JetStreamFeed
 from chassis.eventlog.follower import Follower, FollowerState
+from chassis.eventlog.headers import REPUBLISHED, raw_headers
 from chassis.eventlog.jetstream import CONFLICTS, JetStreamLog, refusal
 from chassis.eventlog.stream import EVENTS, call, ensure_stream, stream_state
 from chassis.eventlog.wire import Connection, Sink
@@ -330,3 +331,35 @@ async def test_two_followers_do_not_share_anything(real: JetStream) -> None:
         await other.reached(last.sequence)
     await other.stop()
     assert [reader.sequences for reader in readers] == [[1, 2, 3, 4], [4]]
+
+
+async def test_what_the_server_republishes_onto_the_log_says_nothing(real: JetStream) -> None:
+    """Who may make a stream may have the server write what he likes: no reader believes it, and the log goes on."""
+    written = await real.log.append(ONE, [StringValue("true")], after=Head(), cause=cause("r1"))
+    forged = f"evt.{ONE.tenant}.{ONE.context}.{ONE.aggregate}.{ONE.id}.StringValue"
+    wanted = {"name": "MINE", "subjects": ["mine.>"], "republish": {"src": "mine.x", "dest": forged}}
+    assert "error" not in await call(real.connection, "STREAM.CREATE.MINE", wanted)
+    recorded = (await real.log.load(ONE))[0]
+    lines = raw_headers(recorded).replace(recorded.event_id.encode(), b"another-id").split(b"\r\n")
+    header = b"\r\n".join(each for each in lines if not each.startswith(b"Nats-"))
+    _, answer = await real.connection.ask("mine.x", recorded.payload, header=header)
+    assert json.loads(answer)["stream"] == "MINE"
+    await until_at(real.connection, written.sequence + 1)
+    believed, verbatim = Reader(), Reader()
+    follower = Follower(real.source, ("evt.>",), 0, verbatim.take, "leaves", verbatim=True)
+    await follower.start()
+    async with following(real, believed) as other:
+        for each in (follower, other):
+            await each.reached(written.sequence + 1)
+    await follower.stop()
+    assert [raw_headers(each) == b"" for each in believed.events] == [False, True]
+    assert believed.events[1].payload == b""
+    assert REPUBLISHED in raw_headers(verbatim.events[1])
+    assert verbatim.events[1].payload == recorded.payload
+    assert [raw_headers(each) == b"" for each in await real.log.load(ONE)] == [False, True]
+
+
+async def until_at(connection: Connection, sequence: int) -> None:
+    async with asyncio.timeout(10):
+        while (await stream_state(connection)).last < sequence:
+            await asyncio.sleep(0.01)

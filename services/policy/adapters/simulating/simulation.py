@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from chassis import process
 from chassis.eventlog.feed import FeedBroken
+from chassis.eventlog.headers import believed
 from chassis.eventlog.source import JetStreamSource
 from chassis.eventlog.stream import stream_state
 from chassis.eventlog.subject_keys import NatsSubjectKeys
@@ -62,7 +63,7 @@ class Simulating:
                 while self._position < end:
                     batch = await feed.next()
                     tries = 0
-                    events = [each for each in batch.events if each.sequence <= end]
+                    events = [believed(each) for each in batch.events if each.sequence <= end]
                     await self._take(events)
                     last = events[-1] if events else last
                     self._position = min(end, max(self._position, batch.upto))
