@@ -28,7 +28,7 @@ class NoInstructionPacket(Refused):
     def __init__(self, agent_id: str, task_id: str) -> None:
         super().__init__(
             "NO_INSTRUCTION_PACKET",
-            f"agent {agent_id} has no packet for task {task_id}: issue one first",
+            f"agent {agent_id} has no packet for task {task_id}: start a run of it for this task, which gives it one",
             agent_id=agent_id,
             task_id=task_id,
         )
@@ -89,7 +89,7 @@ class AgentStateUnknown(NotFound):
     def __init__(self, agent_id: str) -> None:
         super().__init__(
             "AGENT_STATE_UNKNOWN",
-            f"nothing is known of agent {agent_id}: issue it a packet",
+            f"nothing is known of agent {agent_id}: it has had no run; start one",
             agent_id=agent_id,
         )
 
