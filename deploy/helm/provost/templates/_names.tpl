@@ -27,3 +27,35 @@ exec: {command: [python, -m, chassis.healthy, {{ $name }}]}
 timeoutSeconds: 5
 {{- end }}
 {{- end }}
+
+{{- /* (list name service): "true" or nothing. */ -}}
+{{- define "provost.scaled" -}}
+{{- $name := index . 0 }}{{ $service := index . 1 -}}
+{{- with $service.autoscaling }}{{ if .enabled -}}
+{{- if gt (int $service.replicas) (int .max) -}}
+{{- fail (printf "services.%s.replicas is %d, services.%s.autoscaling.max is %d: autoscaling begins at replicas, so raise max or lower replicas" $name (int $service.replicas) $name (int .max)) -}}
+{{- end -}}
+true
+{{- end }}{{ end }}
+{{- end }}
+
+{{- define "provost.authority" -}}
+{{ regexReplaceAll "^[A-Za-z]+://|/.*$" . "" }}
+{{- end }}
+
+{{- /* Where a URL is asked: (list url port), the port being that of http:// that names none. */ -}}
+{{- define "provost.port" -}}
+{{- $url := index . 0 -}}
+{{- $plain := regexMatch "^http://" $url | ternary (index . 1) 443 -}}
+{{ include "provost.authority" $url | regexFind ":[0-9]+$" | trimPrefix ":" | default $plain }}
+{{- end }}
+
+{{- /* gRPC asks 443 where no port is said, also in the clear: OTLP's own is meant. */ -}}
+{{- define "provost.otlp" -}}
+{{- $authority := include "provost.authority" . -}}
+{{- if and (regexMatch "^http://" .) (not (regexMatch ":[0-9]+$" $authority)) -}}
+{{ printf "http://%s:4317%s" $authority (trimPrefix (print "http://" $authority) .) }}
+{{- else -}}
+{{ . }}
+{{- end }}
+{{- end }}
