@@ -59,7 +59,7 @@ class BuiltInAgent:
                 if fault.reason in ("AGENT_REVOKED", "AGENT_ALREADY_REVOKED"):
                     log.warning("agent is revoked and stays away", agent=self._agent_id)
                     return
-                log.info("agent waits to attach", agent=self._agent_id, reason=fault.reason)
+                log.info("agent waits to attach", agent=self._agent_id, reason=fault.reason, why=fault.text)
             except grpc.aio.AioRpcError as error:
                 log.info("agent's stream ended", agent=self._agent_id, code=error.code().name)
             await asyncio.sleep(pause)

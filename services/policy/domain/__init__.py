@@ -3,7 +3,7 @@
 Where to look, each beginning with the file to open first:
 
 * an agent: `agent`, with `credentials`, `secret`, `standing`, `tier`, `revocation`; what moves its tier:
-  `track_record`, `outcomes`
+  `track_record`, `outcomes`; what the built-in crew's process may not: `crew`
 * a decision: `decision`, which asks `checks` in their order about a `question`; `action`, `labels`, and what custom
   rules are told: `rules`
 * an approval: `approval`, with `demand` (how many, and whose) and `votes`

@@ -23,6 +23,7 @@ from services.policy.domain.credentials import (
     require_known,
     unwrapped,
 )
+from services.policy.domain.crew import require_modest
 from services.policy.domain.faults import (
     AgentAlreadyRegistered,
     AgentAlreadyRevoked,
@@ -156,7 +157,7 @@ def decide(agent: Agent, command: Command) -> Event | None:
 
     Raises:
         AgentUnknown, AgentAlreadyRegistered, AgentIsRevoked, AgentAlreadyRevoked, CredentialsRefused,
-        WrappingTokenInvalid, TierMoved, TierStepTooLarge, TierNotAtOnce
+        WrappingTokenInvalid, TierMoved, TierStepTooLarge, TierNotAtOnce, CrewsAgentTooMuch
     """
     match command:
         case RegisterAgent():
@@ -207,6 +208,7 @@ def _of_the_unrevoked(
 
 
 def _register(agent: Agent, command: RegisterAgent) -> AgentRegistered | None:
+    require_modest(command.by, command.agent_id, command.tier, command.parent_agent_id)
     if agent.registered is None:
         if command.tier is Tier.T4_ARCHITECT:
             raise TierNotAtOnce(command.agent_id, command.tier, Tier.T3_EXECUTOR)

@@ -102,6 +102,28 @@ class TierNotAtOnce(Refused):
         super().__init__("TIER_STEP_TOO_LARGE", text, agent_id=agent_id, tier=below, to_tier=tier)
 
 
+class CrewsAgentTooMuch(Denied):
+    """The process of the built-in crew asks for more than its agents are for."""
+
+    def __init__(self, agent_id: str, highest: str) -> None:
+        text = (
+            f"the built-in crew registers agents at {highest} at most, and under none: "
+            f"register {agent_id!r} with an admin's key"
+        )
+        super().__init__("CALLER_NOT_ALLOWED", text, agent_id=agent_id, tier=highest)
+
+
+class NotTheCrews(Denied):
+    """The process of the built-in crew asks for the secret of an agent that is not its own."""
+
+    def __init__(self, agent_id: str) -> None:
+        text = (
+            f"agent {agent_id!r} was not registered by the built-in crew, which gets no secret for it: "
+            "an admin's key gets one"
+        )
+        super().__init__("CALLER_NOT_ALLOWED", text, agent_id=agent_id)
+
+
 class SessionForgotten(Refused):
     def __init__(self) -> None:
         super().__init__(

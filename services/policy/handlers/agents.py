@@ -36,6 +36,7 @@ class Agents:
         Raises:
             Invalid (`MALFORMED_ID`), AgentAlreadyRegistered, ParentInvalid
             TierNotAtOnce: at T4, which people have to approve.
+            CrewsAgentTooMuch: the built-in crew asks for more than its agents get.
         """
         if AGENT_ID.fullmatch(agent_id) is None:
             text = "agent_id must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'"

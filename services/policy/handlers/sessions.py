@@ -15,6 +15,7 @@ from services.policy.domain.credentials import (
     WrapSecret,
     unwrapped,
 )
+from services.policy.domain.crew import require_own
 from services.policy.domain.faults import AgentIsRevoked, AgentUnknown, CredentialsRefused, SessionForgotten
 from services.policy.domain.tier import Tier
 from services.policy.handlers.policysets import PolicySets
@@ -67,9 +68,10 @@ class Sessions:
 
         Raises:
             AgentUnknown, AgentIsRevoked
+            NotTheCrews: the built-in crew asks, and did not register it.
             Unavailable (`VAULT_UNREACHABLE`)
         """
-        agent = self._known(cause.tenant, agent_id)
+        agent = self._known(agent_id, cause)
         made = await self._identity.new_secret(cause.tenant, agent)
         sequence = await self._change(agent_id, CreateSecret(agent_id, made.kept, cause.at), cause)
         return NewSecret(agent.role_id, made.secret_id, sequence)
@@ -80,12 +82,13 @@ class Sessions:
         Raises:
             Invalid (`FIELD_INVALID`): it would be good for too long.
             AgentUnknown, AgentIsRevoked
+            NotTheCrews: the built-in crew asks, and did not register it.
             Unavailable (`VAULT_UNREACHABLE`)
         """
         if not 0 < seconds <= LONGEST_WRAP_SECONDS:
             text = f"wrap_seconds must be from 1 to {LONGEST_WRAP_SECONDS}, or 0 for a secret that is not wrapped"
             raise Invalid("FIELD_INVALID", text, field="wrap_seconds")
-        agent = self._known(cause.tenant, agent_id)
+        agent = self._known(agent_id, cause)
         wrapping_id = self._new_id()
         inner = await self._identity.wrap(cause.tenant, agent, seconds)
         # Says whose it is, so that showing it needs no search; only its last part is secret.
@@ -158,10 +161,12 @@ class Sessions:
         )
         return NewSession(token, agent_id, opened.tier, opened.expire_time, appended.sequence)
 
-    def _known(self, tenant: str, agent_id: str) -> Agent:
-        agent = self._agents.current(tenant, agent_id)
+    def _known(self, agent_id: str, cause: Cause) -> Agent:
+        agent = self._agents.current(cause.tenant, agent_id)
         if agent.registered is None:
             raise AgentUnknown(agent_id)
+        # Before a secret is made anywhere; who registered an agent never changes.
+        require_own(cause.actor, agent.registered)
         if agent.revoked is not None:
             raise AgentIsRevoked(agent_id)
         return agent

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -11,6 +12,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from chassis.rpc import client
+from chassis.rpc.cause import metadata_of
 from chassis.rpc.itself import Itself
 from chassis.rpc.peers import ALL
 from chassis.rpc.server import Server
@@ -30,6 +32,11 @@ HELLO = StringValue(value="hello")
 def issued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Issued:
     monkeypatch.setattr(certificates, "LOOK_SECONDS", 0.0)
     return Issued(tmp_path / "ca").issue("policy", "agents")
+
+
+@pytest.fixture
+def cause(cause: Cause) -> Cause:
+    return replace(cause, actor="service:agents")  # which asks in no other name
 
 
 @asynccontextmanager
@@ -87,6 +94,45 @@ async def test_who_may_call_is_said_by_the_certificate(
             with pytest.raises(Denied, match="gateway may not call"):
                 await client.call(EchoStub(over).Say, HELLO, cause)
     assert "CALLER_NOT_ALLOWED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "roles", "must"),
+    [
+        ({"actor": "key:alice"}, ("service",), "x-provost-actor must be service:agents"),
+        ({"actor": "service:actuators"}, ("service",), "x-provost-actor must be service:agents"),
+        ({"tenant": "acme"}, ("service",), "x-provost-tenant must be default"),
+        ({}, ("admin",), "x-provost-roles must be service"),
+        ({}, ("service", "admin"), "x-provost-roles must be service"),
+        ({}, (), "x-provost-roles must be service"),
+    ],
+)
+async def test_who_asks_for_itself_alone_is_not_believed_to_be_another(
+    issued: Issued, cause: Cause, change: dict[str, str], roles: tuple[str, ...], must: str
+) -> None:
+    echo, another = Echo(), replace(cause, **change)  # type: ignore[arg-type]
+    async with serving(issued, echo) as server, channel(server, issued.files("agents")) as over:
+        told = f"agents may ask in its own name alone: {must}"
+        with pytest.raises(Denied, match=told) as caught:
+            await client.call(EchoStub(over).Say, HELLO, another, roles=roles)
+        assert caught.value.reason == "CALLER_NOT_ALLOWED"
+        with pytest.raises(Denied, match=told):
+            await anext(client.stream(EchoStub(over).Watch, HELLO, another, roles=roles))
+        assert echo.asked == 0
+        # Said twice, one after the other, and once.
+        with pytest.raises(grpc.aio.AioRpcError, match=r"own name alone"):
+            await EchoStub(over).Say(
+                HELLO, metadata=metadata_of(cause) + metadata_of(another, roles or ("viewer",))
+            )
+        with pytest.raises(grpc.aio.AioRpcError, match=r"own name alone"):
+            await EchoStub(over).Say(HELLO)
+
+
+async def test_who_passes_on_who_asked_it_is_believed(issued: Issued, cause: Cause) -> None:
+    issued.issue("gateway")
+    async with serving(issued) as server, channel(server, issued.files("gateway")) as over:
+        asked = replace(cause, actor="key:alice", tenant="acme")
+        assert (await client.call(EchoStub(over).Keep, HELLO, asked, roles=("admin", "viewer"))).value == "5"
 
 
 async def test_without_a_certificate_nobody_gets_in_and_is_told_why(issued: Issued, cause: Cause) -> None:

@@ -10,6 +10,7 @@ import pytest
 from chassis import process
 from kernel.faults import Conflict, Denied, Invalid, NotFound, Refused, Unauthenticated
 from provost.policy.v1 import policy_pb2 as pb
+from services.policy.domain.crew import CREW
 from services.policy.rpc.roles import ROLES
 from tests.rpc.policy.conftest import Clock, Running, action, context
 
@@ -258,6 +259,33 @@ async def test_who_may_not(running: Running, method: str, request_: Any, roles: 
         with pytest.raises(Denied) as refused:
             await running.call(method, request_, actor="key:x", roles=(role,))
         assert refused.value.reason == "ROLE_MISSING"
+
+
+async def test_the_crew_is_at_home_again_after_a_restart_and_a_promotion(running: Running) -> None:
+    for tier in (pb.TIER_T1_OPERATOR, pb.TIER_T2_BUILDER):
+        registered = await running.register(actor=CREW)
+        assert (registered.tier, registered.registered_by) == (tier, CREW)
+        assert (await session(running, actor=CREW)).session_token
+        up = pb.PromoteAgentRequest(agent_id="sre-1", to_tier=pb.TIER_T2_BUILDER)
+        await running.call("PromoteAgent", up, actor="key:root", roles=("admin",))
+
+
+async def test_the_crew_becomes_no_agent_of_others(running: Running) -> None:
+    for agent_id, tier in (("own", pb.TIER_T2_BUILDER), ("victim", pb.TIER_T3_EXECUTOR)):
+        with pytest.raises(Denied, match="T1_OPERATOR at most") as above:
+            await running.register(agent_id, tier, actor=CREW)
+        assert above.value.reason == "CALLER_NOT_ALLOWED"
+    for tier in (pb.TIER_T1_OPERATOR, pb.TIER_T3_EXECUTOR):
+        victim = f"victim-{tier}"
+        await running.register(victim, tier, actor="key:root", roles=("admin",))
+        for seconds in (0, 60):
+            asked = pb.CreateSecretRequest(agent_id=victim, wrap_seconds=seconds)
+            with pytest.raises(Denied, match="was not registered by the built-in crew") as not_own:
+                await running.call("CreateSecret", asked, actor=CREW)
+            assert not_own.value.reason == "CALLER_NOT_ALLOWED"
+        held = running.policy.agents._agents.current("default", victim)
+        assert (held.secret_hashes, held.wrapped) == ((), ())
+        assert (await session(running, victim, actor="key:root", roles=("admin",))).session_token
 
 
 def test_every_method_is_in_the_table() -> None:

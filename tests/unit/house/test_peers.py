@@ -2,7 +2,7 @@
 
 import re
 
-from chassis.rpc.peers import ACTUATORS, ALL, LEDGER, MAY_CALL, ORCHESTRATOR, POLICY, STATE
+from chassis.rpc.peers import ACTUATORS, ALL, LEDGER, MAY_CALL, ORCHESTRATOR, OWN_NAME, POLICY, STATE
 from provost.ledger.v1 import ledger_pb2
 from provost.orchestrator.v1 import actuator_pb2, orchestrator_pb2
 from provost.policy.v1 import policy_pb2
@@ -57,3 +57,11 @@ def test_nobody_calls_the_actuators_but_the_orchestrator_and_nobody_calls_the_le
 ):
     assert {caller for caller, may in MAY_CALL.items() if ACTUATORS in may} == {"orchestrator"}
     assert {caller for caller, may in MAY_CALL.items() if LEDGER in may} == {"gateway"}
+
+
+def test_who_passes_on_nobodys_name_asks_in_its_own() -> None:
+    assert set(MAY_CALL) - set(OWN_NAME) == {"gateway", "orchestrator"}
+    for caller, tenant in OWN_NAME.items():
+        source = "".join(path.read_text() for path in (REPOSITORY / CALLERS[caller]).rglob("*.py"))
+        assert set(re.findall(r'"service:(\w+)"', source)) == {caller}
+        assert f'"{tenant}"' in source
