@@ -13,6 +13,11 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 RPC_CALLS = Counter("provost_rpc_calls", "Calls answered, by method and status code.", ("method", "code"))
 RPC_SECONDS = Histogram("provost_rpc_seconds", "How long calls took.", ("method",), buckets=_SECONDS)
+TENANT_REQUESTS = Counter(
+    "provost_tenant_requests",
+    "Requests that the gateway let in, by the tenant of their key and by how they ended.",
+    ("tenant", "outcome"),
+)
 FOLLOWER_POSITION = Gauge("provost_follower_position", "Stream sequence delivered up to.", ("follower",))
 FOLLOWER_LAG_EVENTS = Gauge("provost_follower_lag_events", "Events it has still to read.", ("follower",))
 FOLLOWER_LAG_SECONDS = Gauge(

@@ -30,7 +30,8 @@ async def main(stopping: process.Stopping) -> None:
     rates = store.connect(settings.store_url.get_secret_value(), timeout_seconds=0.25, certificates=own)
     peers = peers_at(settings.addresses(), settings.internal_key.get_secret_value(), own)
 
-    keyring, refusals = settings.keyring(), RefusalLog(log, process.new_id())
+    keyring = settings.keyring()
+    refusals = RefusalLog(log, process.new_id(), keyring.shown)
     meter = StoreMeter(rates, settings.rate_limit_requests, settings.rate_limit_window_seconds)
     others: dict[str, Ask] = {"nats": log.last_sequence, "store": rates.ping}
     probe = EverythingProbe(version("provost"), watched(peers, settings.addresses()), others)

@@ -90,6 +90,10 @@ class Gateway:
             await sleep(wait_seconds)
             wait_seconds = await self.meter.take(_bucket(caller))
 
+    def tenant_shown(self, caller: Caller) -> str:
+        """What the caller's tenant is called in metrics; empty without a key."""
+        return self.keyring.shown(caller.tenant, caller.actor)
+
     async def status(self) -> Status:
         return await self.probe.status()
 

@@ -1,6 +1,7 @@
 """Who was turned away, into the event log: a few appends a second at most, however many there are, and none is lost."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 from prometheus_client import Counter
@@ -9,25 +10,31 @@ from chassis import process, telemetry
 from kernel.events import Cause, Head, Stream
 from kernel.faults import Fault
 from kernel.ports import EventLog
+from services.gateway.domain.callers import Keyring
 from services.gateway.domain.refusals import ACCESS, Access, RecordRefusals, Refusal, merge
 
 FLUSH_SECONDS = 0.3
 MAX_KINDS = 500
 LAST_FLUSH_SECONDS = 5.0
-REFUSED = Counter("provost_access_refused", "Requests turned away at the door, by reason.", ("reason",))
+REFUSED = Counter(
+    "provost_access_refused", "Requests turned away at the door, by reason and tenant.", ("reason", "tenant")
+)
 
 _log = telemetry.get_logger("gateway.refusals")
+_SHOWN = Keyring(()).shown
 Kind = tuple[str, str, str, str]
 
 
 class RefusalLog:
     """Implements `ports.Refusals`. Start it, and stop it last: what is noted until then is written.
 
-    `replica` names the aggregate, and must be this process's alone: nobody else appends to it.
+    `replica` names the aggregate, and must be this process's alone: nobody else appends to it. `shown` says what the
+    tenant of an actor is called in metrics.
     """
 
-    def __init__(self, log: EventLog, replica: str) -> None:
+    def __init__(self, log: EventLog, replica: str, shown: Callable[[str, str], str] = _SHOWN) -> None:
         self._log = log
+        self._shown = shown
         self._replica = replica
         self._noted: dict[str, dict[Kind, Refusal]] = {}
         self._frozen: tuple[str, tuple[Refusal, ...]] | None = None
@@ -59,7 +66,7 @@ class RefusalLog:
             new = replace(new, peer="many")  # counted all the same
         kept = noted.get(new.kind)
         noted[new.kind] = new if kept is None else merge(kept, new)
-        REFUSED.labels(reason).inc()
+        REFUSED.labels(reason, self._shown(tenant, actor)).inc()
         self._some.set()
 
     async def flush(self) -> None:

@@ -16,6 +16,7 @@ from kernel.faults import Invalid
 from services.gateway.domain.faults import KeyMissing, KeyUnknown
 
 DEFAULT_TENANT = "default"
+OTHER_TENANTS, MAX_SHOWN_TENANTS = "other", 100
 STRONG_LENGTH = 16
 _ENTRY = re.compile(r"(?P<role>[a-z]+)(?:@(?P<tenant>[^:@]*))?:(?P<key>.*)", re.DOTALL)
 
@@ -99,6 +100,8 @@ class Keyring:
         if len({key.digest for key in self._keys}) < len(self._keys):
             raise Invalid("FIELD_INVALID", "the same key is configured twice")
         self.open = not self._keys
+        tenants = dict.fromkeys((DEFAULT_TENANT, *(key.caller.tenant for key in self._keys)))
+        self._shown = frozenset(list(tenants)[:MAX_SHOWN_TENANTS])
 
     @property
     def warning(self) -> str | None:
@@ -109,6 +112,15 @@ class Keyring:
         if weak:
             return f"Keys shorter than {STRONG_LENGTH} characters can be guessed: {', '.join(weak)}"
         return None
+
+    def shown(self, tenant: str, actor: str) -> str:
+        """What the tenant of an actor is called in metrics: one of a hundred that have keys, or `other`.
+
+        Empty where no key proves it: a tenant that is only claimed is a stranger's text.
+        """
+        if actor in {"", NO_KEY}:
+            return ""
+        return tenant if tenant in self._shown else OTHER_TENANTS
 
     def caller(self, presented: str) -> Caller:
         """Whose key `presented` is ("" when none was).
@@ -131,15 +143,16 @@ class Keyring:
 
 
 ANONYMOUS = Caller(DEFAULT_TENANT, "key:anonymous", INCLUDES[Role.ADMIN])
+NO_KEY = "key:none"
 
 
 # Anyone at all, where the log is open: sees of it what an auditor sees, and nothing else.
-PUBLIC_READER = Caller(DEFAULT_TENANT, "key:none", frozenset({Role.AUDITOR}))
+PUBLIC_READER = Caller(DEFAULT_TENANT, NO_KEY, frozenset({Role.AUDITOR}))
 
 
 def without_key(tenant: str) -> Caller:
     """Somebody who proves who they are by other means than a key, to the service that is asked."""
-    return Caller(require_token(tenant or DEFAULT_TENANT, "x-tenant"), "key:none", frozenset())
+    return Caller(require_token(tenant or DEFAULT_TENANT, "x-tenant"), NO_KEY, frozenset())
 
 
 def _digest(key: str) -> bytes:

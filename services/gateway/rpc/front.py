@@ -24,6 +24,7 @@ from services.gateway.domain.callers import Caller
 from services.gateway.domain.rights import GRPC, Right
 from services.gateway.handlers import Gateway, Knock
 from services.gateway.ports import PassThrough
+from services.gateway.rpc.counted import Counted
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Guard = Callable[[str, Handler], Handler]
@@ -69,10 +70,11 @@ class Front(grpc.GenericRpcHandler):
     def _unary(self, name: str, right: Right) -> Callable[[bytes, Context], Any]:
         async def unary(request: bytes, context: Context) -> bytes:
             caller = await admit(self._gateway, context, name, right)
-            try:
-                answer, said = await self._behind.unary(name, request, caller, context.time_remaining())
-            except grpc.aio.AioRpcError as error:
-                await self._pass_on(context, error, name, right, caller)
+            with Counted(self._gateway.tenant_shown(caller), context):
+                try:
+                    answer, said = await self._behind.unary(name, request, caller, context.time_remaining())
+                except grpc.aio.AioRpcError as error:
+                    await self._pass_on(context, error, name, right, caller)
             if passed := _passed_on(said):
                 context.set_trailing_metadata(passed)
             return answer
@@ -82,13 +84,14 @@ class Front(grpc.GenericRpcHandler):
     def _answers(self, name: str, right: Right) -> Callable[[bytes, Context], AsyncIterator[bytes]]:
         async def answers(request: bytes, context: Context) -> AsyncIterator[bytes]:
             caller = await admit(self._gateway, context, name, right)
-            try:
-                passing = self._behind.answers(name, request, caller, context.time_remaining())
-                async with aclosing(passing) as answering:
-                    async for answer in answering:
-                        yield answer
-            except grpc.aio.AioRpcError as error:
-                await self._pass_on(context, error, name, right, caller)
+            with Counted(self._gateway.tenant_shown(caller), context):
+                try:
+                    passing = self._behind.answers(name, request, caller, context.time_remaining())
+                    async with aclosing(passing) as answering:
+                        async for answer in answering:
+                            yield answer
+                except grpc.aio.AioRpcError as error:
+                    await self._pass_on(context, error, name, right, caller)
 
         return answers
 
@@ -99,13 +102,14 @@ class Front(grpc.GenericRpcHandler):
             caller = await admit(self._gateway, context, name, right)
             if name in _PACED:
                 requests = self._paced(requests, caller)
-            try:
-                passing = self._behind.exchange(name, requests, caller, context.time_remaining())
-                async with aclosing(passing) as answering:
-                    async for answer in answering:
-                        yield answer
-            except grpc.aio.AioRpcError as error:
-                await self._pass_on(context, error, name, right, caller)
+            with Counted(self._gateway.tenant_shown(caller), context):
+                try:
+                    passing = self._behind.exchange(name, requests, caller, context.time_remaining())
+                    async with aclosing(passing) as answering:
+                        async for answer in answering:
+                            yield answer
+                except grpc.aio.AioRpcError as error:
+                    await self._pass_on(context, error, name, right, caller)
 
         return exchange
 

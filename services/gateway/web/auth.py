@@ -12,6 +12,9 @@ from services.gateway.domain.faults import InvalidFields
 from services.gateway.domain.rights import REST
 from services.gateway.handlers import Gateway, Knock
 
+TENANT = "provost.tenant"
+"""Where a request that was let in says of which tenant it is, for metrics."""
+
 
 async def gateway_of(request: Request) -> Gateway:
     gateway: Gateway = request.app.state.gateway
@@ -29,7 +32,9 @@ async def admitted(request: Request, gateway: Doors) -> Caller:
     """
     row = f"{request.method} {request.scope['route'].path}"
     right = REST[row]
-    return await gateway.admit(knock_of(request, row), right)
+    caller = await gateway.admit(knock_of(request, row), right)
+    request.scope[TENANT] = gateway.tenant_shown(caller)
+    return caller
 
 
 Who = Annotated[Caller, Depends(admitted)]

@@ -8,9 +8,10 @@ from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis import process, telemetry, tracing
+from chassis import metrics, process, telemetry, tracing
 from chassis.rpc.faults import PeerFailed
 from services.gateway.web import problems
+from services.gateway.web.auth import TENANT
 
 # Only what this gateway serves itself may run or be loaded; answers of the API may not be framed.
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -32,6 +33,7 @@ SECONDS = Histogram("provost_http_seconds", "How long requests took, by route.",
 
 MAX_THROWN_AWAY_BYTES = 256 * 1024 * 1024
 PAUSE_SECONDS = 5.0
+LEFT = 499
 
 _log = telemetry.get_logger("gateway.web")
 
@@ -66,7 +68,7 @@ class Edge:
             ):
                 await self._app(scope, body.receive, answering)
         except ClientDisconnect:
-            status = status or 499  # nobody is there to be answered
+            status = status or LEFT  # nobody is there to be answered
         except PeerFailed as failure:
             _log.error("a peer failed", route=_route(scope), code=failure.code.name)
             if not status:
@@ -80,6 +82,14 @@ class Edge:
             route = _route(scope)
             REQUESTS.labels(route, str(status)).inc()
             SECONDS.labels(route).observe(process.monotonic() - started)
+            if TENANT in scope:
+                metrics.TENANT_REQUESTS.labels(scope[TENANT], _outcome(status)).inc()
+
+
+def _outcome(status: int) -> str:
+    if status in {0, LEFT}:
+        return "cancelled"
+    return "ok" if status < 400 else "refused" if status < 500 else "failed"
 
 
 def _traceparent(scope: Scope) -> str:

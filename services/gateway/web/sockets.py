@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from pydantic import TypeAdapter
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from chassis import process, telemetry
+from chassis import metrics, process, telemetry
 from kernel.faults import Fault, Unavailable
 from services.gateway.domain.callers import Caller
 from services.gateway.domain.faults import InvalidFields, PageRefused
@@ -95,6 +95,7 @@ async def _admitted(socket: WebSocket) -> Caller:
         refused = PageRefused()
         gateway.turned_away(caller, refused.reason, knock_of(socket, row))
         raise refused
+    metrics.TENANT_REQUESTS.labels(gateway.tenant_shown(caller), "ok").inc()
     return caller
 
 

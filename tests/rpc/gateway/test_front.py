@@ -10,6 +10,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from prometheus_client import REGISTRY
 
 from provost.gateway.v1 import gateway_pb2
 from provost.gateway.v1.gateway_pb2_grpc import GatewayServiceStub
@@ -21,6 +22,8 @@ from provost.orchestrator.v1.actuator_pb2_grpc import ActuatorServiceStub
 from provost.orchestrator.v1.orchestrator_pb2_grpc import OrchestratorServiceStub
 from provost.policy.v1 import policy_pb2
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
+from provost.state.v1 import state_pb2
+from provost.state.v1.state_pb2_grpc import StateServiceStub
 from services.gateway.domain.records import Component
 from tests.fakes.doors import ADMIN, AUDITOR, OPERATOR, OTHER, OTHER_AUDITOR, VIEWER
 from tests.fakes.wait import until
@@ -213,6 +216,40 @@ async def test_a_stream_that_its_client_ends_ends_in_order(front: Front) -> None
         answers = [each async for each in stream]
     assert [each.welcome.agent_id for each in answers] == ["one"]
     assert await stream.code() is grpc.StatusCode.OK
+
+
+async def test_calls_are_counted_by_the_tenant_of_their_key(front: Front) -> None:
+    def counted(tenant: str, outcome: str) -> float:
+        labels = {"tenant": tenant, "outcome": outcome}
+        return REGISTRY.get_sample_value("provost_tenant_requests_total", labels) or 0.0
+
+    kinds = [
+        (tenant, outcome) for tenant in ("acme", "") for outcome in ("ok", "refused", "failed", "cancelled")
+    ]
+    before = [counted(*each) for each in kinds]
+    policy = PolicyServiceStub(front.channel)
+    await policy.GetAgent(ASK, metadata=as_(OTHER))
+    with pytest.raises(grpc.aio.AioRpcError):
+        await policy.GetAgent(ASK, metadata=as_(OTHER[:-1]))
+    with pytest.raises(grpc.aio.AioRpcError):
+        await StateServiceStub(front.channel).ListLocks(state_pb2.ListLocksRequest(), metadata=as_(OTHER))
+    with pytest.raises(grpc.aio.AioRpcError):
+        await policy.CreateSession(
+            policy_pb2.CreateSessionRequest(role_id="r", secret_id="wrong"), metadata=(("x-tenant", "acme"),)
+        )
+    stream = OrchestratorServiceStub(front.channel).AttachAgent(metadata=as_(OTHER))
+    await stream.write(hello("one"))
+    await stream.read()
+    stream.cancel()
+    await front.peers.orchestrator.left.wait()
+    await until(lambda: counted("acme", "cancelled") > before[3], "the stream that was left is not counted")
+    more = {each: counted(*each) - was for each, was in zip(kinds, before, strict=True)}
+    assert {each: n for each, n in more.items() if n} == {
+        ("acme", "ok"): 1,
+        ("acme", "failed"): 1,
+        ("acme", "cancelled"): 1,
+        ("", "refused"): 1,
+    }
 
 
 async def test_sessions_are_asked_for_without_a_key(front: Front) -> None:

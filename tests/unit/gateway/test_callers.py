@@ -52,6 +52,15 @@ def test_a_label_is_the_same_every_time_and_does_not_hold_the_key() -> None:
     assert label != only(f"{KEY}4")[2]
 
 
+def test_metrics_name_tenants_of_keys_alone_and_a_hundred_of_them() -> None:
+    keys = Keyring(parse_keys(",".join(f"viewer@t{n}:{KEY}-{n}" for n in range(120)), Role.OPERATOR))
+    shown = [keys.shown(f"t{n}", "key:viewer-1") for n in range(120)]
+    assert shown == [f"t{n}" for n in range(99)] + ["other"] * 21
+    assert keys.shown("default", "key:operator-1") == "default"
+    assert keys.shown("t1", "key:none") == keys.shown("t1", "") == "", "who only says so is of none"
+    assert Keyring(()).shown(ANONYMOUS.tenant, ANONYMOUS.actor) == "default"
+
+
 def test_the_keyring_knows_its_keys_and_no_others() -> None:
     keys = Keyring(parse_keys(f"{KEY},viewer:{KEY}-2", Role.OPERATOR))
     assert keys.caller(KEY).roles == {Role.VIEWER, Role.OPERATOR}

@@ -4,12 +4,14 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 
 from chassis.eventlog.memory import MemoryLog
 from kernel.events import Stream
 from kernel.faults import Unavailable
 from services.gateway.adapters import refusals
 from services.gateway.adapters.refusals import RefusalLog
+from services.gateway.domain.callers import Keyring, Role, parse_keys
 from services.gateway.domain.refusals import AccessRefused, Refusal, fold
 from services.gateway.wire.events import CODEC
 
@@ -80,6 +82,22 @@ async def test_more_kinds_than_are_kept_apart_are_counted_all_the_same() -> None
     found = await recorded(log)
     assert sum(each.count for each in found) == refusals.MAX_KINDS + 250
     assert {each.peer: each.count for each in found}["many"] == 250
+
+
+async def test_refusals_are_counted_by_the_tenant_of_a_known_key() -> None:
+    def counted(tenant: str) -> float:
+        labels = {"reason": "RATE_LIMITED", "tenant": tenant}
+        return REGISTRY.get_sample_value("provost_access_refused_total", labels) or 0.0
+
+    keys = Keyring(parse_keys("operator@acme:a-key-of-sixteen-and-more", Role.OPERATOR))
+    kept, before = RefusalLog(MemoryLog(CODEC), "r1", keys.shown), [*map(counted, ("acme", "other", ""))]
+    flood(kept, 3, tenant="acme")
+    flood(kept, 2, tenant="nobodys")
+    for actor in ("", "key:none"):
+        kept.note("acme", "RATE_LIMITED", actor, "m", "p")
+    after = map(counted, ("acme", "other", ""))
+    assert [now - was for now, was in zip(after, before, strict=True)] == [3, 2, 2]
+    assert counted("nobodys") == 0
 
 
 class LosesAnswers(MemoryLog):

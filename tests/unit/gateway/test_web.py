@@ -3,6 +3,7 @@
 import grpc
 import httpx2
 import pytest
+from prometheus_client import REGISTRY
 
 from chassis.rpc.faults import PeerFailed
 from kernel.faults import Conflict, Denied, Exhausted, Fault, Refused, Unavailable
@@ -10,7 +11,7 @@ from services.gateway.domain.callers import Keyring
 from services.gateway.domain.records import Component, EventFilter
 from services.gateway.domain.runs import Mode, ProcessLog, StartRun, Strategy
 from services.gateway.web.routes.about import RIGHTS
-from tests.fakes.doors import ADMIN, APPROVER, OPERATOR, VIEWER, FakeProbe, House
+from tests.fakes.doors import ADMIN, APPROVER, OPERATOR, OTHER, VIEWER, FakeProbe, House
 from tests.unit.gateway.conftest import client_of
 
 LOG = "Jan 1 00:00:01 web1 kernel: Out of memory: Killed process 4242 (java)\n"
@@ -222,6 +223,37 @@ async def test_metrics_name_routes_and_nothing_of_the_caller(rest: httpx2.AsyncC
     assert 'provost_http_requests_total{route="GET /api/runs/{run_id}",status="400"}' in page
     assert "canary" not in page
     assert OPERATOR not in page
+
+
+async def test_metrics_name_tenants_and_how_their_requests_ended(
+    rest: httpx2.AsyncClient, house: House
+) -> None:
+    def counted(tenant: str) -> dict[str, float]:
+        return {
+            outcome: REGISTRY.get_sample_value(
+                "provost_tenant_requests_total", {"tenant": tenant, "outcome": outcome}
+            )
+            or 0.0
+            for outcome in ("ok", "refused", "failed")
+        }
+
+    before = {tenant: counted(tenant) for tenant in ("default", "acme", "")}
+    await rest.get("/api/runs")
+    await rest.get("/api/runs/no-such-run")
+    await rest.get("/api/runs", headers={"X-API-Key": OTHER})
+    await rest.get("/api/runs", headers={"X-API-Key": "wrong"})
+    await rest.get("/api/health", headers={"X-API-Key": "", "X-Tenant": "acme"})
+    house.fails_with(Unavailable("PEER_UNREACHABLE", "orchestrator does not answer"))
+    await rest.post("/api/process_log", json={"log": LOG}, headers={"X-API-Key": OTHER})
+    more = {
+        tenant: {outcome: n - was[outcome] for outcome, n in counted(tenant).items()}
+        for tenant, was in before.items()
+    }
+    assert more == {
+        "default": {"ok": 1, "refused": 1, "failed": 0},
+        "acme": {"ok": 1, "refused": 0, "failed": 1},
+        "": {"ok": 1, "refused": 0, "failed": 0},
+    }
 
 
 @pytest.mark.parametrize(
