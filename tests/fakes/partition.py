@@ -9,10 +9,14 @@ from contextlib import asynccontextmanager, suppress
 
 
 class Partition:
-    """Stands before `port` on this machine; `forth` is from who connects to who listens."""
+    """Stands before `port` on this machine; `forth` is from who connects to who listens.
 
-    def __init__(self, port: int) -> None:
+    Who listens sees `source` as the address of who connects.
+    """
+
+    def __init__(self, port: int, source: str = "127.0.0.1") -> None:
         self._target = port
+        self._source = source
         self._forth, self._back = asyncio.Event(), asyncio.Event()
         self._pumps: set[asyncio.Task[None]] = set()
         self.port = 0
@@ -42,7 +46,9 @@ class Partition:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there, thither = await asyncio.open_connection("127.0.0.1", self._target)
+            there, thither = await asyncio.open_connection(
+                "127.0.0.1", self._target, local_addr=(self._source, 0)
+            )
         except OSError:
             writer.close()
             return

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
+import asyncpg  # type: ignore[import-untyped]
 import httpx2 as httpx
 import pytest
 
@@ -60,6 +61,24 @@ def test_it_is_healthy_within_a_minute_and_does_the_main_job(stack: Stack, figur
     said = stack.cli("process", str(REPOSITORY / "examples" / "ssh-guessing.log"), role="operator")
     assert "COMPLETED" in said
     assert "All is well" in stack.cli("status")
+
+
+async def test_nobody_comes_into_the_database_in_the_clear_or_without_a_certificate(stack: Stack) -> None:
+    url = stack.database()
+    refused = asyncpg.InvalidAuthorizationSpecificationError
+    with pytest.raises(refused, match=r"no pg_hba\.conf entry for host .* no encryption"):
+        await asyncpg.connect(url, ssl=False)
+    with pytest.raises(refused, match="connection requires a valid client certificate"):
+        await asyncpg.connect(url, ssl=stack.trusting("ledger", shown=False))
+    connection = await asyncpg.connect(url, ssl=stack.trusting("ledger", shown=True))
+    try:
+        query = """
+            SELECT bool_and(ssl), array_agg(DISTINCT client_dn)
+            FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'provost_ledger'
+        """
+        assert tuple(await connection.fetchrow(query)) == (True, ["/CN=provost ledger"])
+    finally:
+        await connection.close()
 
 
 def test_every_service_is_scaled_up_under_load(stack: Stack, load: Load, figures: Figures) -> None:

@@ -204,17 +204,28 @@ class Stack:
 
     def nats(self) -> tuple[str, ssl.SSLContext]:
         """Where the log is, and how an operator reads all of it from this machine."""
-        volume = f"{self.project}_tls-operator"
-        place = Path(self.engine.run("volume", "inspect", "--format", "{{.Mountpoint}}", volume))
-        context = ssl.create_default_context(cafile=str(place / "ca.crt"))
-        context.check_hostname = False  # its name is good inside; from here it has but an address
-        context.load_cert_chain(place / "tls.crt", place / "tls.key")
         urls = [
             f"tls://{host}:{port}"
             for name in ("nats-1", "nats-2", "nats-3")
             for host, port in self.addresses(name, 4222)
         ]
-        return ",".join(urls), context
+        return ",".join(urls), self.trusting("operator", shown=True)
+
+    def trusting(self, service: str, *, shown: bool) -> ssl.SSLContext:
+        """The cluster's authority is believed from this machine, and the certificate of `service` `shown` or not."""
+        volume = f"{self.project}_tls-{service}"
+        place = Path(self.engine.run("volume", "inspect", "--format", "{{.Mountpoint}}", volume))
+        context = ssl.create_default_context(cafile=str(place / "ca.crt"))
+        context.check_hostname = False  # its name is good inside; from here it has but an address
+        if shown:
+            context.load_cert_chain(place / "tls.crt", place / "tls.key")
+        return context
+
+    def database(self) -> str:
+        """Its URL from this machine, as its administrator."""
+        ((host, port),) = self.addresses("postgres", 5432)
+        password = (self._deploy / "secrets" / "postgres_password").read_text()
+        return f"postgresql://postgres:{password}@{host}:{port}/provost"
 
     def cli(self, *arguments: str, role: str = "admin") -> str:
         """What the command line says at one of the gateways; raises RuntimeError when it fails."""
