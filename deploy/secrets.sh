@@ -13,46 +13,55 @@ chmod 700 "$dir"
 
 random() { od -An -N"$1" -tx1 /dev/urandom | tr -d ' \n'; }
 
-# once NAME CONTENT: the first content there ever was is the one that counts.
+# made NAME MODE: from now on it is there. Its mode is set now, for later it may be somebody else's.
+made() {
+  chmod "$2" "$dir/.$1"
+  mv "$dir/.$1" "$dir/$1"
+}
+# once NAME MODE CONTENT: the first content there ever was is the one that counts.
 once() {
   [ -e "$dir/$1" ] && return
-  printf '%s' "$2" >"$dir/.$1"
-  mv "$dir/.$1" "$dir/$1"
+  rm -f "$dir/.$1"
+  printf '%s' "$3" >"$dir/.$1"
+  made "$1" "$2"
 }
-# once_bytes NAME COUNT
+# once_bytes NAME MODE COUNT
 once_bytes() {
   [ -e "$dir/$1" ] && return
-  head -c "$2" /dev/urandom >"$dir/.$1"
-  mv "$dir/.$1" "$dir/$1"
+  rm -f "$dir/.$1"
+  head -c "$3" /dev/urandom >"$dir/.$1"
+  made "$1" "$2"
 }
-
-once_bytes subjects_key 32
-once_bytes vault_unseal_key 32
-once postgres_password "$(random 24)"
-once ledger_password "$(random 24)"
-once store_password "$(random 24)"
-once pgpass "postgres:5432:*:postgres:$(cat "$dir/postgres_password")"
-once store.conf "requirepass $(cat "$dir/store_password")
-"
-once dragonfly.flags "--requirepass=$(cat "$dir/store_password")
-"
-once store_url "rediss://:$(cat "$dir/store_password")@store:6379/0"
-operator=$(random 24) approver=$(random 24) viewer=$(random 24) auditor=$(random 24) admin=$(random 24)
-once gateway.env "API_KEYS=operator:pv_operator_$operator,approver:pv_approver_$approver,viewer:pv_viewer_$viewer,auditor:pv_auditor_$auditor
-ADMIN_KEYS=pv_admin_$admin
-"
 
 # The folder is yours alone. In it, what Provost's processes read belongs to their user; what others read, whose users
 # differ from image to image, is readable to all who get it mounted.
-chmod 444 "$dir"/vault_unseal_key "$dir"/postgres_password "$dir"/store_password "$dir"/store.conf "$dir"/dragonfly.flags
-chmod 400 "$dir"/subjects_key "$dir"/ledger_password "$dir"/pgpass "$dir"/store_url
-if [ "$(stat -c %u "$dir/subjects_key")" != "$provost" ]; then
-  mine="subjects_key ledger_password pgpass store_url"
-  if [ "$(id -u)" = 0 ]; then
-    (cd "$dir" && chown "$provost:$provost" $mine)
-  else
-    docker run --rm --user 0:0 --volume "$(cd "$dir" && pwd):/secrets" --workdir /secrets "${PROVOST_IMAGE:-provost:latest}" \
-      chown "$provost:$provost" $mine
-  fi
+theirs="subjects_key ledger_password pgpass store_url"
+once_bytes subjects_key 400 32
+once_bytes vault_unseal_key 444 32
+once postgres_password 444 "$(random 24)"
+once ledger_password 400 "$(random 24)"
+once store_password 444 "$(random 24)"
+once pgpass 400 "postgres:5432:*:postgres:$(cat "$dir/postgres_password")"
+once store.conf 444 "requirepass $(cat "$dir/store_password")
+"
+once dragonfly.flags 444 "--requirepass=$(cat "$dir/store_password")
+"
+once store_url 400 "rediss://:$(cat "$dir/store_password")@store:6379/0"
+operator=$(random 24) approver=$(random 24) viewer=$(random 24) auditor=$(random 24) admin=$(random 24)
+once gateway.env 600 "API_KEYS=operator:pv_operator_$operator,approver:pv_approver_$approver,viewer:pv_viewer_$viewer,auditor:pv_auditor_$auditor
+ADMIN_KEYS=pv_admin_$admin
+"
+
+give=""
+for each in $theirs; do
+  [ "$(stat -c %u "$dir/$each")" = "$provost" ] || give="$give $each"
+done
+if [ -z "$give" ]; then
+  : # all of it is theirs already
+elif [ "$(id -u)" = 0 ]; then
+  (cd "$dir" && chown "$provost:$provost" $give)
+else
+  docker run --rm --user 0:0 --volume "$(cd "$dir" && pwd):/secrets" --workdir /secrets "${PROVOST_IMAGE:-provost:latest}" \
+    chown "$provost:$provost" $give
 fi
 echo "The cluster's secrets are in $dir; callers' keys are in $dir/gateway.env."
