@@ -3,10 +3,19 @@
 import socket
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from chassis.rpc import client as rpc
+from chassis.tls.certificates import Certificates
+from kernel.events import Cause
+from kernel.faults import Denied
+from provost.policy.v1 import policy_pb2 as pb
+from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
 from tests.e2e.conftest import client
 from tests.e2e.embedded.embedded import Embedded
 from tests.e2e.test_main_job import LOG, process
@@ -54,6 +63,47 @@ def test_the_main_job_is_done_and_nobody_is_refused_anything(encrypted: Embedded
     said = "\n".join(each.read_text(errors="replace") for each in sorted(logs.glob("*.log")))
     assert " violation" not in said.lower()
     assert "CALLER_NOT_ALLOWED" not in said
+
+
+async def test_the_certificate_of_the_crew_becomes_nobody_else(encrypted: Embedded) -> None:
+    with client(encrypted, "admin") as api:
+        made = api.post(
+            "/api/agents", json={"agent_id": "victim", "tier": "T3_EXECUTOR", "agent_version": "1"}
+        )
+        assert made.status_code == 200, made.text
+    shown = Certificates(
+        *(encrypted.home / "certs" / "agents" / name for name in ("tls.crt", "tls.key", "ca.crt"))
+    )
+    key = (encrypted.home / "keys" / "internal").read_text().strip()
+    crew = Cause("default", "r", "service:agents", datetime.now(UTC))
+    at = f"127.0.0.1:{encrypted.environment['PROVOST_POLICY_PORT']}"
+    async with rpc.channel(at, internal_key=key, service="policy", certificates=shown) as over:
+        policy: Any = PolicyServiceStub(over)
+
+        async def secret(agent_id: str, cause: Cause, **more: Any) -> Any:
+            asked = pb.CreateSecretRequest(request_id="secret", agent_id=agent_id)
+            return await rpc.call(policy.CreateSecret, asked, cause, **more)
+
+        async def register(cause: Cause, tier: pb.Tier.ValueType) -> Any:
+            asked = pb.RegisterAgentRequest(request_id="register", agent_id="evil", tier=tier)
+            return await rpc.call(policy.RegisterAgent, asked, cause)
+
+        for attempt, told in (
+            (secret("victim", crew), "was not registered by the built-in crew"),
+            (secret("victim", replace(crew, actor="key:admin")), "must be service:agents"),
+            (secret("victim", crew, roles=("service", "admin")), "must be service"),
+            (register(replace(crew, actor="key:alice"), pb.TIER_T3_EXECUTOR), "must be service:agents"),
+            (register(replace(crew, tenant="acme"), pb.TIER_T1_OPERATOR), "must be default"),
+            (register(crew, pb.TIER_T2_BUILDER), "T1_OPERATOR at most"),
+        ):
+            with pytest.raises(Denied, match=told) as caught:
+                await attempt
+            assert caught.value.reason == "CALLER_NOT_ALLOWED"
+        assert (await secret("sre-1", crew)).secret_id
+    with client(encrypted, "viewer") as api:
+        agents = {each["agent_id"] for each in api.get("/api/agents").json()["items"]}
+    assert "victim" in agents
+    assert "evil" not in agents
 
 
 def test_no_port_between_processes_speaks_in_the_clear(encrypted: Embedded) -> None:
