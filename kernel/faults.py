@@ -24,6 +24,8 @@ class Fault(Exception):
         self.reason = reason
         self.text = text
         self.facts = facts
+        self.errors: tuple[tuple[str, str], ...] = ()
+        """Where several things are wrong: each of them, what it is about and what is wrong with it."""
 
 
 class Invalid(Fault):

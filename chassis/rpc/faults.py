@@ -1,11 +1,13 @@
 """The one place where faults become gRPC statuses and statuses become faults again.
 
-A fault travels as `google.rpc.Status` with one `ErrorInfo` (domain `provost`) in `grpc-status-details-bin`. Texts and
-facts are clipped: trailers past 8 KiB (the text twice, once percent-encoded, and the rest in base64) lose the whole
-answer, by chance from there on and always from 16 KiB.
+A fault travels as `google.rpc.Status` with one `ErrorInfo` (domain `provost`) in `grpc-status-details-bin`, and a
+`BadRequest` where it names each of several things that are wrong. Texts and facts are clipped: trailers past 8 KiB (the
+text twice, once percent-encoded, and the rest in base64) lose the whole answer, by chance from there on and always from
+16 KiB.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import grpc
 import grpc.aio
@@ -34,6 +36,9 @@ DETAILS_KEY = "grpc-status-details-bin"
 MAX_TEXT_BYTES = 800
 MAX_FACT_BYTES = 200
 MAX_FACTS_BYTES = 2000
+"""All of them together, errors included."""
+_VIOLATION_BYTES = 10
+"""What one takes beside its two texts."""
 
 _Code = grpc.StatusCode
 
@@ -95,6 +100,9 @@ def answer_of(fault: Fault) -> Answer:
     detail = any_pb2.Any()
     detail.Pack(error_details_pb2.ErrorInfo(reason=fault.reason, domain=DOMAIN, metadata=facts))
     status.details.append(detail)
+    violations = _violations(fault, room)
+    if violations.field_violations:
+        status.details.add().Pack(violations)
     trailing: tuple[tuple[str, str | bytes], ...] = ((DETAILS_KEY, status.SerializeToString()),)
     return Answer(code, text, trailing + (_DO_NOT_RETRY if fault.reason in NEEDS_PEOPLE else ()))
 
@@ -114,7 +122,20 @@ def fault_of(error: grpc.aio.AioRpcError) -> Fault | PeerFailed:
     # Facts are set, not passed by keyword: a peer may well name one `reason` or `text`.
     fault = _CLASSES.get(code, Refused)(info.reason, text)
     fault.facts = dict(info.metadata)
+    fault.errors = _errors_of(error)
     return fault
+
+
+def _violations(fault: Fault, room: int) -> error_details_pb2.BadRequest:
+    """As many of a fault's errors as there is room for, in bytes, beside its facts."""
+    violations = error_details_pb2.BadRequest()
+    for field, text in fault.errors:
+        clipped = _clip(field, MAX_FACT_BYTES), _clip(text, MAX_FACT_BYTES)
+        room -= sum(len(each.encode()) for each in clipped) + _VIOLATION_BYTES
+        if room < 0:
+            break
+        violations.field_violations.add(field=clipped[0], description=clipped[1])
+    return violations
 
 
 def _clip(text: str, max_bytes: int) -> str:
@@ -125,14 +146,23 @@ def _clip(text: str, max_bytes: int) -> str:
 
 
 def _info_of(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:
+    infos = _details_of(error, error_details_pb2.ErrorInfo)
+    return next((info for info in infos if info.domain == DOMAIN), None)
+
+
+def _errors_of(error: grpc.aio.AioRpcError) -> tuple[tuple[str, str], ...]:
+    requests = _details_of(error, error_details_pb2.BadRequest)
+    return tuple((each.field, each.description) for found in requests for each in found.field_violations)
+
+
+def _details_of(error: grpc.aio.AioRpcError, kind: Any) -> Iterator[Any]:
     for key, value in error.trailing_metadata() or ():
         if key != DETAILS_KEY or not isinstance(value, bytes):
             continue
-        info = error_details_pb2.ErrorInfo()
         try:
             for detail in status_pb2.Status.FromString(value).details:
-                if detail.Unpack(info) and info.domain == DOMAIN:
-                    return info
+                found = kind()
+                if detail.Unpack(found):
+                    yield found
         except DecodeError:
-            return None  # a peer that is not ours: the bare status still says enough
-    return None
+            return  # a peer that is not ours: the bare status still says enough

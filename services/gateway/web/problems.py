@@ -75,7 +75,7 @@ def status_of(fault: Fault) -> HTTPStatus:
 def problem_of(fault: Fault) -> Problem:
     """The problem document of a fault; its facts stay inside, save the field that is named."""
     status = status_of(fault)
-    if isinstance(fault, InvalidFields):
+    if fault.errors:
         errors = [FieldError(field=field, detail=detail) for field, detail in fault.errors]
     elif "field" in fault.facts:
         errors = [FieldError(field=fault.facts["field"], detail=fault.text)]

@@ -200,7 +200,10 @@ def _invalid(error: ValidationError) -> InvalidFields:
 def _said(kind: str, text: str) -> str:
     if kind == "missing":
         return "is required"
-    return text.removeprefix("Value error, ").replace("Input should be", "must be")
+    if kind == "string_unicode":
+        return "is not UTF-8: save it as UTF-8, and send that"
+    said = text.removeprefix("Value error, ").replace("Input should be", "must be")
+    return said.replace("String should have", "must have")
 
 
 def _inert(name: str) -> str:

@@ -71,11 +71,12 @@ class YamlPolicySets:
         """The set, after the schema and every rule that a schema cannot say.
 
         Raises:
-            PolicySetInvalid: the first problem of `look`.
+            PolicySetInvalid: all problems of `look`.
         """
         found = self.look(document)
         if found.policy is None:
-            raise found.problems[0]
+            first, *others = found.problems
+            raise PolicySetInvalid(first.problem, first.path, first.facts["place"], others)
         return found.policy
 
     def look(self, document: str) -> _Read:
@@ -124,8 +125,7 @@ class YamlPolicySets:
 
 
 def _load(document: str) -> object:
-    if len(document.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise PolicySetInvalid(f"the document is larger than {MAX_BYTES} bytes: a set holds rules, not data")
+    _within_bounds(document)
     yaml = YAML(typ="rt", pure=True)
     yaml.Parser = _Careful
     try:
@@ -138,10 +138,18 @@ def _load(document: str) -> object:
         raise PolicySetInvalid(f"not YAML: {str(error).splitlines()[0][:200]}") from None
 
 
+def _within_bounds(document: str) -> None:
+    size = len(document.encode("utf-8", "surrogatepass"))
+    if size > MAX_BYTES:
+        raise PolicySetInvalid(
+            f"the document has {size} bytes, and may have {MAX_BYTES} (1 MiB): name what belongs together by patterns"
+            " (`db-*`) instead of one by one, and leave out what is not a rule"
+        )
+
+
 def _load_apart(document: str) -> object:
     """As `_load`, without places."""
-    if len(document.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise PolicySetInvalid(f"the document is larger than {MAX_BYTES} bytes: a set holds rules, not data")
+    _within_bounds(document)
     try:
         done = subprocess.run(
             [sys.executable, "-I", str(_WORKER)],

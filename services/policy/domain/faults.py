@@ -13,6 +13,9 @@ from kernel.faults import (
     Unavailable,
 )
 
+MOST_OF_ONE = 230
+"""Characters of each of three mistakes: an answer has room for some hundreds."""
+
 
 class AgentUnknown(NotFound):
     def __init__(self, agent_id: str) -> None:
@@ -217,15 +220,27 @@ class ApproverNotNamed(Denied):
 
 
 class PolicySetInvalid(Invalid):
-    """`place` says where in the document, as `line 3, column 5`, when that is known."""
+    """`place` says where in the document, as `line 3, column 5`, when that is known. `others`: what else is wrong."""
 
-    def __init__(self, problem: str, path: str = "", place: str = "") -> None:
+    def __init__(
+        self, problem: str, path: str = "", place: str = "", others: "Sequence[PolicySetInvalid]" = ()
+    ) -> None:
         where = " at ".join(part for part in (place, path) if part)
+        text = f"{where}: {problem}" if where else problem
+        shown = "; ".join(_shortened(each) for each in (text, *(each.text for each in others[:2])))
+        more = f"; and {len(others) - 2} more: `provost policy validate` tells all" if len(others) > 2 else ""
+        facts = {"problems": str(1 + len(others))} if others else {}
         super().__init__(
-            "POLICY_SET_INVALID", f"{where}: {problem}" if where else problem, path=path, place=place
+            "POLICY_SET_INVALID", f"{shown}{more}" if others else text, path=path, place=place, **facts
         )
         self.problem = problem
         self.path = path
+        told = f"{place}: {problem}" if place else problem
+        self.errors = ((path or "document", told), *(error for each in others for error in each.errors))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MOST_OF_ONE else f"{text[:MOST_OF_ONE]} …"
 
 
 class PolicySetUnknown(NotFound):

@@ -29,7 +29,7 @@ from services.policy.domain.policyset_published import (
 )
 from services.policy.domain.policyset_rules import Publishing
 from services.policy.handlers.pages import Page
-from services.policy.handlers.validating import Validated, validated
+from services.policy.handlers.validating import Remark, Validated, validated
 from services.policy.ports.sets import PolicySetReader, Rules
 
 CURRENT = "current"
@@ -222,7 +222,7 @@ class PolicySets:
             PolicySetInvalid, PolicySetTestsFailed: it never goes live.
             PolicySetStale; Invalid when `replaces_version` is missing; what the gate raises.
         """
-        checked = await self._checked(document, replaces_version)
+        checked, version_at = await self._checked(document, replaces_version)
         command = PublishPolicySet(
             checked.version,
             document,
@@ -233,14 +233,22 @@ class PolicySets:
             why,
             *_told(checked),
         )
+        try:
+            return checked.version, await self._past_the_gate(command, cause)
+        except PolicySetInvalid as fault:
+            if fault.path != "version" or fault.facts["place"]:
+                raise
+            raise Remark(*version_at, fault.path, fault.problem).fault() from None
+
+    async def _past_the_gate(self, command: PublishPolicySet, cause: Cause) -> int:
         in_force = self.in_force(cause.tenant)
         if self._gate is not None and in_force is not None and in_force.rules.publishing != Publishing():
             if decide(self._published.current(cause.tenant, CURRENT), command) is None:
                 # Not by the log: what is in force by then may be another, and this one has not passed its gate.
-                return checked.version, self._published.head(cause.tenant, CURRENT).sequence
-            await self._gate(document, in_force.rules.publishing, cause)
+                return self._published.head(cause.tenant, CURRENT).sequence
+            await self._gate(command.document, in_force.rules.publishing, cause)
         appended = await self._published.handle(CURRENT, command, cause)
-        return checked.version, appended.sequence
+        return appended.sequence
 
     async def roll_back(
         self, to_version: str, replaces_version: str, cause: Cause, why: str
@@ -254,7 +262,8 @@ class PolicySets:
         """
         published = self._published.current(cause.tenant, CURRENT)
         document = self.shown(cause.tenant, to_version).document
-        told = _told(await self._checked(document, replaces_version))
+        checked, _ = await self._checked(document, replaces_version)
+        told = _told(checked)
         command: Command = RollbackPolicySet(to_version, replaces_version, cause.actor, cause.at, why, *told)
         if to_version not in dict(
             published.documents
@@ -276,14 +285,15 @@ class PolicySets:
         command = PublishPolicySet(version, document, version, version, ACTOR, at, "", *told)
         await self._published.handle(CURRENT, command, cause)
 
-    async def _checked(self, document: str, replaces_version: str) -> PolicySet:
+    async def _checked(self, document: str, replaces_version: str) -> tuple[PolicySet, tuple[int, int]]:
+        """The set, and where its version stands."""
         if not replaces_version:
             text = "replaces_version is needed: read the set in force, and name its version"
             raise Invalid("FIELD_MISSING", text, field="replaces_version")
         async with self._publishing:
             found = await asyncio.to_thread(validated, self._reader, self._rules, document)
         if found.problems:
-            raise found.problems[0].fault()
+            raise found.fault()
         failed = [(test.name, test.text) for test in found.tests if not test.passed]
         if failed:
             raise PolicySetTestsFailed(failed)
@@ -291,7 +301,7 @@ class PolicySets:
         self._looked_at[document] = found.policy
         while len(self._looked_at) > REMEMBERED:
             del self._looked_at[next(iter(self._looked_at))]
-        return found.policy
+        return found.policy, found.version_at
 
     def _compile(self, published: PublishedSet) -> PolicySet | None:
         try:

@@ -1,7 +1,7 @@
 """Everything there is to say of a policy set before it goes live."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from services.policy.domain.faults import PolicySetInvalid
@@ -26,9 +26,10 @@ class Remark:
     path: str
     text: str
 
-    def fault(self) -> PolicySetInvalid:
+    def fault(self, others: Sequence["Remark"] = ()) -> PolicySetInvalid:
+        """As what is refused, together with what else is wrong."""
         place = f"line {self.line}, column {self.column}" if self.line else ""
-        return PolicySetInvalid(self.text, self.path, place)
+        return PolicySetInvalid(self.text, self.path, place, [each.fault() for each in others])
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,12 @@ class Validated:
     problems: tuple[Remark, ...] = ()
     warnings: tuple[Remark, ...] = ()
     tests: tuple[Tried, ...] = ()
+    version_at: tuple[int, int] = (0, 0)
+    """Line and column of its version."""
+
+    def fault(self) -> PolicySetInvalid:
+        """All of its problems; there are some."""
+        return self.problems[0].fault(self.problems[1:])
 
 
 def validated(reader: PolicySetReader, rules: Rules | None, document: str) -> Validated:
@@ -76,7 +83,8 @@ def validated(reader: PolicySetReader, rules: Rules | None, document: str) -> Va
     said: list[RuleOutcome] = [SILENCE] * len(policy.tests)
     if policy.rules.rego and rules is not None and policy.tests:
         said = list(rules.rehearse(policy, [input_of(test) for test in policy.tests]))
-    return Validated(policy, (), tuple(found), tuple(_tried(read, policy, examined, said)))
+    tests = tuple(_tried(read, policy, examined, said))
+    return Validated(policy, (), tuple(found), tests, read.place("version"))
 
 
 def _tried(read: ReadSet, policy: PolicySet, examined: Examined, said: list[RuleOutcome]) -> Iterator[Tried]:

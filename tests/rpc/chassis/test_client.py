@@ -221,7 +221,9 @@ async def test_a_call_without_a_cause_is_refused(
 @pytest.mark.parametrize("letter", ["x", "ü", "\U0001f600", "\udcff", "\r\n\0"])
 async def test_long_facts_are_clipped_rather_than_lost(running: Running, cause: Cause, letter: str) -> None:
     async def say(request: StringValue, context: Any) -> StringValue:
-        raise Denied("OUT_OF_SCOPE", letter * 50_000, **{f"fact{i}": letter * 10_000 for i in range(100)})
+        fault = Denied("OUT_OF_SCOPE", letter * 50_000, **{f"fact{i}": letter * 10_000 for i in range(100)})
+        fault.errors = ((letter * 10_000, letter * 10_000),) * 100
+        raise fault
 
     running.echo.on_say = say
     for _ in range(20):  # past 8 KiB an answer is lost by chance
@@ -242,6 +244,26 @@ def test_every_class_of_fault_comes_back_as_itself(kind: type[Fault]) -> None:
     assert (type(fault), str(fault)) == (kind, "text")
     assert isinstance(fault, Fault)
     assert (fault.reason, fault.facts) == ("SOME_REASON", {"a": "b"})
+
+
+def passed_on(fault: Fault) -> Fault:
+    answer = answer_of(fault)
+    error = grpc.aio.AioRpcError(answer.code, None, grpc.aio.Metadata(*answer.trailing), answer.text)
+    found = fault_of(error)
+    assert isinstance(found, Fault)
+    return found
+
+
+def test_whatever_is_wrong_comes_back_one_by_one_as_far_as_there_is_room() -> None:
+    fault = Invalid("SOME_REASON", "text", a="b")
+    fault.errors = (("tiers/T9", "is unknown"), ("version", "is missing"))
+    assert passed_on(fault).errors == fault.errors
+    assert passed_on(fault).facts == {"a": "b"}
+    fault.errors = tuple((f"field {n}", "x" * 500) for n in range(1000))
+    told = passed_on(fault).errors
+    assert 5 <= len(told) <= 20
+    assert [field for field, _ in told] == [f"field {n}" for n in range(len(told))]
+    assert len(answer_of(fault).trailing[0][1]) < 3000
 
 
 def test_details_that_are_not_ours_are_not_believed() -> None:

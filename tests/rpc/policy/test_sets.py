@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 from typing import Any
 
@@ -88,7 +89,7 @@ async def test_custom_rules_decide_once_they_are_published(running: Running) -> 
             "POLICY_SET_INVALID",
             "must be 0 to",
         ),
-        ("# " + "x" * 1024 * 1024, "POLICY_SET_INVALID", "larger than 1048576 bytes"),
+        ("# " + "x" * 1024 * 1024, "POLICY_SET_INVALID", "and may have 1048576 (1 MiB): name what"),
     ],
 )
 async def test_a_set_that_is_wrong_anywhere_never_goes_live(
@@ -101,6 +102,53 @@ async def test_a_set_that_is_wrong_anywhere_never_goes_live(
     assert said in refused.value.text
     shown = await running.call("GetPolicySet", pb.GetPolicySetRequest())
     assert shown.version == "1"
+
+
+async def test_publishing_tells_every_problem_with_its_place_too(running: Running) -> None:
+    first = await default(running)
+    document = (
+        other(first, "2").replace("  T4_ARCHITECT:\n", "  T9_GOD: {}\n  T4_ARCHITECT:\n", 1) + "frobs: 1\n"
+    )
+    lines = document.splitlines()
+    god, end = lines.index("  T9_GOD: {}") + 1, len(lines)
+    calls = (
+        publish(running, document, "1"),
+        running.call("DiffPolicySets", pb.DiffPolicySetsRequest(new_document=document)),
+    )
+    for call in calls:
+        with pytest.raises(Invalid) as refused:
+            await call
+        fault = refused.value
+        assert (fault.reason, fault.facts["problems"]) == ("POLICY_SET_INVALID", "2")
+        assert [field for field, _ in fault.errors] == ["tiers/T9_GOD", "frobs"]
+        assert fault.errors[0][1].startswith(
+            f"line {god}, column 3: 'T9_GOD' is unknown; known are T0_OBSERVER"
+        )
+        assert fault.errors[1][1].startswith(f"line {end}, column 1: 'frobs' is unknown")
+        assert f"line {god}, column 3 at tiers/T9_GOD" in fault.text
+        assert f"; line {end}, column 1 at frobs" in fault.text
+
+
+async def test_of_many_problems_the_first_are_told_and_how_many_there_are(running: Running) -> None:
+    document = other(await default(running), "2", "".join(f"stranger{n}: 1\n" for n in range(50)))
+    with pytest.raises(Invalid) as refused:
+        await publish(running, document, "1")
+    assert refused.value.facts["problems"] == "50"
+    assert "and 47 more: `provost policy validate` tells all" in refused.value.text
+    assert len(refused.value.errors) >= 5
+
+
+async def test_a_version_that_was_used_is_told_where_it_stands(running: Running) -> None:
+    first = await default(running)
+    await publish(running, other(first, "2"), "1")
+    await publish(running, other(first, "3"), "2")
+    document = "# again\n" + other(first, "2")
+    with pytest.raises(Invalid) as refused:
+        await publish(running, document, "3")
+    ((field, text),) = refused.value.errors
+    line, column = (int(each) for each in re.findall(r"line (\d+), column (\d+): ", text)[0])
+    assert document.splitlines()[line - 1][column - 1 :] == '"2"'
+    assert (field, "'2' was published with other rules: give it a new one" in text) == ("version", True)
 
 
 async def test_validating_tells_every_problem_with_its_place(running: Running) -> None:

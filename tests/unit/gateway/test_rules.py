@@ -121,6 +121,41 @@ async def test_a_simulation_that_does_not_begin_is_a_problem(
     assert (answer.status_code, answer.json()["reason"]) == (status, fault.reason)
 
 
+async def test_all_that_is_wrong_with_a_set_is_told_when_it_is_published(
+    rest: httpx2.AsyncClient, house: House
+) -> None:
+    fault = Invalid("POLICY_SET_INVALID", "line 3, column 1 at a: no; line 4, column 1 at b: no", path="a")
+    fault.errors = (("a", "line 3, column 1: no"), ("b", "line 4, column 1: no"))
+    house.rules.fault = fault
+    body = {"document": "x", "replaces": "1"}
+    answer = await rest.post("/api/policy", json=body, headers=AS_ADMIN)
+    assert (answer.status_code, answer.json()["reason"]) == (400, "POLICY_SET_INVALID")
+    assert answer.json()["errors"] == [
+        {"field": "a", "detail": "line 3, column 1: no"},
+        {"field": "b", "detail": "line 4, column 1: no"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field", "said"),
+    [
+        (b'{"document": "version: \xff", "replaces": "1"}', 400, "document", "is not UTF-8: save it as UTF-8"),
+        (b'{"document": "' + b"x" * 1_100_001 + b'"}', 400, "document", "must have at most 1100000 characters"),
+        (b'{"document": "' + b"x" * 3_200_000 + b'"}', 413, "document", "a policy set may have 1 MiB"),
+    ],
+)  # fmt: skip
+async def test_a_set_that_is_no_text_or_too_large_is_told_so_in_plain_words(
+    body: bytes, status: int, field: str, said: str, rest: httpx2.AsyncClient, house: House
+) -> None:
+    headers = {**AS_ADMIN, "content-type": "application/json"}
+    answer = await rest.post("/api/policy/validate", content=body, headers=headers)
+    assert answer.status_code == status
+    (error,) = answer.json()["errors"]
+    assert error["field"] == field
+    assert said in error["detail"]
+    assert house.rules.asked == []
+
+
 async def test_budgets_are_seen_and_set(rest: httpx2.AsyncClient, house: House) -> None:
     (budget,) = (await rest.get("/api/budgets?agent_id=sre-1")).json()["items"]
     assert (budget["scope"], budget["lines"]) == (

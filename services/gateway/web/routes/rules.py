@@ -5,6 +5,8 @@ from typing import Annotated
 from fastapi import Query, Request
 
 from chassis import process
+from kernel.faults import Exhausted
+from services.gateway.domain.faults import LogTooLarge
 from services.gateway.domain.records import Listing, Page
 from services.gateway.domain.rules import (
     AskWhy,
@@ -115,5 +117,10 @@ async def simulate_policy(request: Request, gateway: Doors, caller: Who) -> stre
 
 async def _given(request: Request, shape: type[S]) -> S:
     store: bodies.Bodies = request.app.state.bodies
-    async with store.read(request, MAX_BODY_BYTES) as body:
-        return shaped(shape, bodies.parse_json(body))
+    try:
+        async with store.read(request, MAX_BODY_BYTES) as body:
+            return shaped(shape, bodies.parse_json(body))
+    except LogTooLarge:
+        most = MAX_BODY_BYTES // bodies.MIB
+        text = f"larger than {most} MiB, and a policy set may have 1 MiB: leave out what is not a rule"
+        raise Exhausted("MESSAGE_TOO_LARGE", text, field="document") from None

@@ -40,7 +40,7 @@ class Simulating:
         self._rules = RegoRules()
         found = validated(reader, self._rules, asked.document)
         if found.policy is None:
-            raise found.problems[0].fault()
+            raise found.fault()
         self._deciding = Deciding(found.policy, self._rules, self._tally)
         self._history = History(asked, CODEC, reader, self._tally, self._deciding.spending.closed)
         self._untold: list[Flip] = []
