@@ -43,6 +43,31 @@ def test_each_problem_has_its_place_and_the_exit_code_is_one(provost: type[FakeP
     assert (told.exit_code, json.loads(told.stdout)["problems"][0]["line"]) == (1, 12)
 
 
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b'version: "2"\nactions: \xff\n', ":2: this line is not UTF-8: save the file as UTF-8"),
+        (b"#" * 1_048_577, "has 1048577 bytes, and a policy set may have 1048576 (1 MiB): name what"),
+    ],
+)
+def test_a_file_that_is_no_text_or_too_large_is_told_so_in_plain_words(
+    provost: type[FakeProvost], file: Path, raw: bytes, said: str
+) -> None:
+    file.write_bytes(raw)
+    for command in ("validate", "publish", "diff"):
+        result = invoke("policy", command, file)
+        assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
+
+
+def test_a_file_with_another_systems_line_ends_is_the_same_set(
+    provost: type[FakeProvost], file: Path
+) -> None:
+    provost.answers["ValidatePolicySet"] = Validated(version="2")
+    file.write_bytes(SET.replace("\n", "\r\n").encode())
+    assert invoke("policy", "validate", file).exit_code == 0
+    assert asked_of(provost, "ValidatePolicySet").document == SET
+
+
 def test_a_set_that_could_go_live_is_exit_code_zero(provost: type[FakeProvost], file: Path) -> None:
     provost.answers["ValidatePolicySet"] = Validated(
         version="2", tests=[Validated.Test(name="no drains", passed=True)]

@@ -20,6 +20,7 @@ Replaces = Annotated[
     str,
     typer.Option("--replaces", metavar="VERSION", help="Only if this one is in force; else whichever is."),
 ]
+MAX_SET_BYTES = 1024 * 1024
 _Before = tuple[str, int]
 """The version that is to be replaced, and since when what is in force is."""
 _LISTED = ("version", "in force", "since", "by", "sha256", "why")
@@ -115,10 +116,19 @@ def rollback(
 def document_in(file: Path) -> str:
     """The document in a file; one that cannot be read ends the command."""
     try:
-        return file.read_text("utf-8")
+        raw = file.read_bytes()
+        if len(raw) > MAX_SET_BYTES:
+            misused(
+                f"{file} has {len(raw)} bytes, and a policy set may have {MAX_SET_BYTES} (1 MiB): name what belongs "
+                "together by patterns (`db-*`) instead of one by one, and leave out what is not a rule"
+            )
+        return raw.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except IsADirectoryError:
         misused(f"{file} is a directory: name a file with a policy set in it")
-    except (OSError, UnicodeDecodeError) as problem:
+    except UnicodeDecodeError as problem:
+        line = raw.count(b"\n", 0, problem.start) + 1
+        misused(f"{file}:{line}: this line is not UTF-8: save the file as UTF-8")
+    except OSError as problem:
         misused(f"{file}: {problem}")
 
 
