@@ -3,8 +3,9 @@
     python examples/subscribe.py .provost/keys/subscribers/default.url                   # JSON, from the stream PUBLIC
     python examples/subscribe.py … --form protobuf --only 'policy.agent.*.AgentRevoked'  # protobuf, from EVENTS
 
-Needs nats-py alone; the protobuf form needs the messages of `provost`, too. How far it is, it keeps in a file, written
-after an event was handled: killed in between, it is handed that event again, and knows it by its id. Ctrl-C ends it.
+Needs nats-py alone; the protobuf form needs the messages of `provost`, too. How far it is, it keeps in a file, one for
+each tenant, form and `--only`, written after an event was handled: killed in between, it is handed that event again,
+and knows it by its id. Ctrl-C ends it.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import nats
 from nats.aio.msg import Msg
@@ -28,11 +29,20 @@ REMEMBERED = 10_000
 
 
 class Position:
-    """The sequence of the last event that was handled, and the ids of those before it."""
+    """The sequence of the last event that was handled, and the ids of those before it.
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    `of` says which events: whoever went on behind what others have handled would pass over what it has not.
+    """
+
+    def __init__(self, file: Path, of: dict[str, str]) -> None:
+        self._file, self._of = file, of
+        kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"of": of}
+        if kept.get("of") != of:
+            theirs = (
+                " ".join(f"{name}={value}" for name, value in kept.get("of", {}).items()) or "does not say"
+            )
+            text = f"{file} is the position of another subscription ({theirs}): give another --position, or remove it"
+            raise SystemExit(f"{text} to begin with the first event")
         self.sequence = int(kept.get("sequence", 0))
         self._ids = OrderedDict.fromkeys(kept.get("ids", []))
 
@@ -46,7 +56,7 @@ class Position:
         while len(self._ids) > REMEMBERED:
             self._ids.popitem(last=False)
         fresh = self._file.with_suffix(".new")
-        fresh.write_text(json.dumps({"sequence": sequence, "ids": list(self._ids)[-100:]}))
+        fresh.write_text(json.dumps({"of": self._of, "sequence": sequence, "ids": list(self._ids)[-100:]}))
         fresh.replace(self._file)
 
 
@@ -76,11 +86,15 @@ def handle(event: dict[str, Any]) -> None:
     print(event["time"], event["type"], event["subject"], json.dumps(event.get("data", {})), flush=True)
 
 
+def tenant_of(url: str) -> str:
+    return (urlsplit(url).username or "").removeprefix("subscriber-")
+
+
 async def follow(url: str, form: str, only: str, position: Position) -> None:
     """Hand every event to `handle`, for ever, in order."""
     stream, word, read = ("PUBLIC", "pub", from_json) if form == "json" else ("EVENTS", "evt", from_protobuf)
     connection = await nats.connect(url, max_reconnect_attempts=-1)
-    tenant = (urlsplit(url).username or "").removeprefix("subscriber-")
+    tenant = tenant_of(url)
     log = connection.jetstream()
     try:
         while True:
@@ -116,6 +130,12 @@ async def _read(reading: Any, read: Any, position: Position) -> None:
             await message.ack()
 
 
+def default_position(of: dict[str, str]) -> Path:
+    """`subscribe.default.json.position`; what was chosen by `--only` stands in it, too."""
+    parts = [of["tenant"], of["form"], *([] if of["only"] == ">" else [quote(of["only"], safe="")])]
+    return Path(".".join(("subscribe", *parts, "position")))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -125,11 +145,15 @@ def main() -> None:
     parser.add_argument(
         "--only", default=">", help="the subject behind the tenant, as policy.agent.*.AgentRevoked"
     )
-    parser.add_argument("--position", type=Path, default=Path("subscribe.position"))
+    parser.add_argument(
+        "--position", type=Path, help="the file that keeps how far it is, else one of its own, here"
+    )
     given = parser.parse_args()
     url = Path(given.url).read_text().strip()
+    of = {"tenant": tenant_of(url), "form": given.form, "only": given.only}
+    position = Position(given.position or default_position(of), of)
     with suppress(KeyboardInterrupt):
-        asyncio.run(follow(url, given.form, given.only, Position(given.position)))
+        asyncio.run(follow(url, given.form, given.only, position))
 
 
 if __name__ == "__main__":

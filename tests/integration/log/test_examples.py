@@ -66,6 +66,43 @@ async def test_it_goes_on_where_it_ended(shared: Shared, tmp_path: Path, form: s
     assert len(found) <= 2 * COUNT + 1, "more than the one it was killed in was told twice"
 
 
+async def test_each_subscription_goes_on_with_its_own(shared: Shared, tmp_path: Path) -> None:
+    url, script = str(tmp_path / "keys" / "acme.url"), str(ROOT / "examples" / "subscribe.py")
+    output = tmp_path / "output"
+    await happens(shared, 0)
+
+    async def told(enough: int, *options: str) -> None:
+        with output.open("w") as file:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, script, url, *options, cwd=tmp_path, stdout=file, stderr=file
+            )
+        text = f"{options}: not {enough} were told"
+        await until(lambda: output.read_text().count("agent/acme-") >= enough, text)
+        child.kill()
+        await child.wait()
+
+    last = ("--form", "protobuf", "--only", f"policy.agent.acme-{COUNT - 1}.AgentRevoked")
+    await told(1, *last)
+    await told(COUNT, "--form", "protobuf")
+    await told(COUNT)
+    kept = sorted(path.name for path in tmp_path.glob("*.position"))
+    assert kept == [
+        "subscribe.acme.json.position",
+        f"subscribe.acme.protobuf.policy.agent.acme-{COUNT - 1}.AgentRevoked.position",
+        "subscribe.acme.protobuf.position",
+    ]
+    for theirs in (kept[1], "older"):
+        (tmp_path / "older").write_text('{"sequence": 600, "ids": []}')
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, script, url, "--position", theirs,
+            cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, problem = await asyncio.wait_for(child.communicate(), 30)
+        assert (child.returncode, out) == (1, b"")
+        assert b"is the position of another subscription" in problem
+        assert b"Traceback" not in problem
+
+
 async def test_the_listener_of_the_documentation_hears_what_comes(shared: Shared, tmp_path: Path) -> None:
     document = (ROOT / "docs" / "events.md").read_text("utf-8")
     (program,) = re.findall(r"^```python\n(.*?)^```", document, re.DOTALL | re.MULTILINE)
