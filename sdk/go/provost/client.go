@@ -1,6 +1,6 @@
 // Package provost is a small client for Provost's gRPC front: every call of the protos, with a deadline, a request id, a
-// few tries when nobody answers, and errors that tell their reason; watches that go on where they were; proofs checked
-// with a public key alone.
+// few tries when nobody answers, and errors that tell their reason; a watch of events that goes on where it was; proofs
+// checked with a public key alone.
 package provost
 
 import (
@@ -31,13 +31,25 @@ const (
 	tries           = 4
 	firstPause      = 100 * time.Millisecond
 	patience        = 30 * time.Second
+	streamPatience  = 10 * time.Minute
 )
 
-// How long calls may take that take longer than others, when the context has no deadline of its own.
+// How long calls may take that take longer than others, when the context has no deadline of its own. 0: a stream that ends
+// when its reader has had enough.
 var patienceOf = map[string]time.Duration{
-	"/provost.orchestrator.v1.OrchestratorService/ProcessLog": 5 * time.Minute,
-	"/provost.ledger.v1.LedgerService/AwaitInclusion":         50 * time.Second,
-	"/provost.ledger.v1.LedgerService/VerifyLedger":           10 * time.Minute,
+	"/provost.orchestrator.v1.OrchestratorService/ProcessLog":  5 * time.Minute,
+	"/provost.orchestrator.v1.OrchestratorService/AttachAgent": 0,
+	"/provost.policy.v1.PolicyService/PublishPolicySet":        10 * time.Minute,
+	"/provost.policy.v1.PolicyService/SimulatePolicySet":       6 * time.Hour,
+	"/provost.policy.v1.PolicyService/StreamAuthorize":         0,
+	"/provost.state.v1.StateService/RebuildStore":              10 * time.Minute,
+	"/provost.state.v1.StateService/VerifyStore":               10 * time.Minute,
+	"/provost.state.v1.StateService/Watch":                     0,
+	"/provost.ledger.v1.LedgerService/AwaitInclusion":          50 * time.Second,
+	"/provost.ledger.v1.LedgerService/ExportLedger":            6 * time.Hour,
+	"/provost.ledger.v1.LedgerService/RepairLog":               10 * time.Minute,
+	"/provost.ledger.v1.LedgerService/VerifyLedger":            10 * time.Minute,
+	"/provost.ledger.v1.LedgerService/WatchEvents":             0,
 }
 
 // It waits by itself, and says UNAVAILABLE when the time is up.
@@ -99,11 +111,13 @@ func New(options Options) (*Client, error) {
 			ctx context.Context, description *grpc.StreamDesc, connection *grpc.ClientConn, method string,
 			open grpc.Streamer, options ...grpc.CallOption,
 		) (grpc.ClientStream, error) {
-			opened, err := open(named(ctx), description, connection, method, options...)
+			limited, ended := bounded(ctx, method, streamPatience)
+			opened, err := open(named(limited), description, connection, method, options...)
 			if err != nil {
+				ended()
 				return nil, errorOf(err)
 			}
-			return told{opened}, nil
+			return told{opened, ended}, nil
 		}),
 	)
 	if err != nil {
@@ -133,15 +147,8 @@ func NewRequestID() string {
 
 func insist(ctx context.Context, method string, request interface{}, call func(context.Context) error) error {
 	identify(request)
-	if _, bounded := ctx.Deadline(); !bounded {
-		longest, known := patienceOf[method]
-		if !known {
-			longest = patience
-		}
-		limited, cancel := context.WithTimeout(ctx, longest)
-		defer cancel()
-		ctx = limited
-	}
+	ctx, ended := bounded(ctx, method, patience)
+	defer ended()
 	for tried := 1; ; tried++ {
 		err := call(ctx)
 		if err == nil {
@@ -160,6 +167,18 @@ func insist(ctx context.Context, method string, request interface{}, call func(c
 		case <-pause.C:
 		}
 	}
+}
+
+// bounded is a context with the method's deadline, unless it has one of its own; to be ended with the call.
+func bounded(ctx context.Context, method string, usual time.Duration) (context.Context, context.CancelFunc) {
+	longest, known := patienceOf[method]
+	if !known {
+		longest = usual
+	}
+	if _, has := ctx.Deadline(); has || longest == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, longest)
 }
 
 // identify gives a request that changes something an id, unless it has one, so that it is safe to send again.
@@ -186,11 +205,18 @@ func (codec) Unmarshal(data []byte, message interface{}) error {
 	return proto.Unmarshal(data, message.(proto.Message))
 }
 
-type told struct{ grpc.ClientStream }
+type told struct {
+	grpc.ClientStream
+	ended context.CancelFunc
+}
 
 func (t told) RecvMsg(message interface{}) error {
 	err := t.ClientStream.RecvMsg(message)
-	if err == nil || err == io.EOF {
+	if err == nil {
+		return nil
+	}
+	t.ended()
+	if err == io.EOF {
 		return err
 	}
 	return errorOf(err)

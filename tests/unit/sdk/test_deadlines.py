@@ -1,0 +1,47 @@
+"""How long calls may take: the same in TypeScript and in Go, and as docs/clients.md has it."""
+
+import re
+
+from services.gateway.domain.rights import GRPC
+from tests.unit.house.skeleton import REPOSITORY
+
+_UNITS = {"Hour": 3600, "Minute": 60, "Second": 1, "s": 1, "min": 60, "h": 3600}
+
+
+def _table(file: str, begin: str) -> str:
+    _, _, rest = (REPOSITORY / file).read_text("utf-8").partition(begin)
+    table, _, _ = rest.partition("\n}")
+    assert table
+    return table
+
+
+def of_go() -> dict[str, int]:
+    """Seconds by the full name of the method; 0: none."""
+    rows = re.findall(
+        r'"(/[\w./]+)":\s+(\d+)(?: \* time\.(\w+))?,', _table("sdk/go/provost/client.go", "var patienceOf")
+    )
+    return {method: int(n) * (_UNITS[unit] if unit else 0) for method, n, unit in rows}
+
+
+def of_typescript() -> dict[str, int]:
+    table = _table("sdk/typescript/src/connection.ts", "const PATIENCE_MS").replace("STREAM_MS", "600_000")
+    found = {}
+    for method, times, ms in re.findall(r"^  (\w+): (?:(\d+) \* )?([\d_]+),$", table, re.MULTILINE):
+        found[method[0].upper() + method[1:]] = int(times or 1) * int(ms) // 1000
+    return found
+
+
+def test_they_are_the_same_in_typescript_and_in_go_and_of_methods_that_there_are() -> None:
+    go = of_go()
+    assert set(go) <= set(GRPC)
+    assert {method.rpartition("/")[2]: seconds for method, seconds in go.items()} == of_typescript()
+
+
+def test_the_documentation_has_all_of_them() -> None:
+    _, _, rest = (REPOSITORY / "docs/clients.md").read_text("utf-8").partition("## Deadlines")
+    told = {}
+    for calls, deadline in re.findall(r"^\| (.*`) \| (.*) \|$", rest.partition("\n## ")[0], re.MULTILINE):
+        n, _, unit = deadline.partition(" ")
+        for call in re.findall(r"`(\w+)`", calls):
+            told[call] = 0 if deadline.startswith("none") else int(n) * _UNITS[unit]
+    assert told == of_typescript()
