@@ -14,6 +14,7 @@ from services.policy.domain.rego_text import SPEAKING, WORDS, Path, Token, begin
 MOST_LISTED = 20
 
 _RULES = ("provost", "rules")
+_ENDING = frozenset({"true", "false", "null", "input", "data", "_"})
 _NAME_IT = "`deny contains msg if { … }` or `approve contains msg if { … }`"
 
 
@@ -136,7 +137,7 @@ def _read(text: str) -> _Module:
     heads = [
         n + 1 if tokens[n].text == "default" and n + 1 < len(tokens) else n
         for n in range(len(tokens))
-        if is_head(tokens, n)
+        if is_head(tokens, n) and not (n and _goes_on(tokens[n - 1]))
     ]
     imports = list(_imports(tokens))
     lines, paths = {each.token.line for _, each in imports}, {name: each.path for name, each in imports}
@@ -150,11 +151,17 @@ def _read(text: str) -> _Module:
         elif token.text in paths:
             references.append(_Reference((*paths[token.text], *chain(tokens, n + 1)[0]), token))
     rules = tuple(
-        (tokens[n], n + 1 < len(tokens) and tokens[n + 1].text == "contains")
+        (tokens[n], (end := chain(tokens, n + 1)[1]) < len(tokens) and tokens[end].text == "contains")
         for n in heads
         if tokens[n].text not in WORDS
     )
     return _Module(rules, tuple(references), frozenset(names))
+
+
+def _goes_on(token: Token) -> bool:
+    """Whether what `token` is part of goes on in the next line."""
+    ends = token.text in {")", "]", "}", ";"} or token.text.isdigit()
+    return token.text in WORDS - _ENDING if token.kind == "name" else token.kind == "sign" and not ends
 
 
 def _imports(tokens: Sequence[Token]) -> Iterator[tuple[str, _Reference]]:

@@ -51,8 +51,9 @@ def test_the_examination_refuses_it() -> None:
     assert [(each.path, each.line) for each in found.flaws] == [("rules/0/rego", 3)]
 
 
-def test_one_misspelt_rule_beside_a_good_one_is_a_flaw() -> None:
-    (flaw,) = told(module("x", 'deny contains "a" if input.a\n\ndenied contains "b" if input.b'))
+@pytest.mark.parametrize("head", ["denied contains", "denied.here contains", 'denied["here"] contains'])
+def test_one_misspelt_rule_beside_a_good_one_is_a_flaw(head: str) -> None:
+    (flaw,) = told(module("x", f'deny contains "a" if input.a\n\n{head} "b" if input.b'))
     assert (flaw.line, flaw.column) == (5, 1)
     assert "`denied`" in flaw.text
 
@@ -74,9 +75,17 @@ def test_what_another_rule_reads_is_heard(body: str) -> None:
     assert told(LIBRARY, module("x", body)) == []
 
 
-def test_a_set_without_names_of_its_own_is_heard_in_its_module() -> None:
-    body = 'busy contains "db-1"\n\ndeny contains "no" if input.action.target in busy'
-    assert told(module("x", body)) == []
+@pytest.mark.parametrize(
+    "body",
+    [
+        'deny contains "no" if input.action.target in busy',
+        'deny contains "no" if\n  busy[input.action.target]',
+        'deny contains "no" if {\n  some host in\n  busy\n}',
+        'deny contains "no" if input.action.target ==\nbusy[_]',
+    ],
+)
+def test_what_its_own_module_reads_is_heard(body: str) -> None:
+    assert told(module("x", f'busy contains "db-1"\n\n{body}')) == []
 
 
 @pytest.mark.parametrize("reader", ["import data.provost.rules.library\n\nlimit := library.limit", "a := 1"])
