@@ -18,6 +18,10 @@ from chassis.tls import certificates
 from chassis.tls.contexts import client_context
 from kernel.faults import Fault
 
+_HINT = """\
+It is PROVOST_NATS_URL=nats://provost:PASSWORD@HOST:PORT after `make run`, where .provost/keys/nats has the password;
+in a cluster PROVOST_TLS_CERT_FILE and its like name the certificate `operator` (docs/operations.md)."""
+
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m chassis.backup", description=__doc__)
@@ -32,12 +36,11 @@ def arguments() -> argparse.Namespace:
 
 async def main(_: process.Stopping) -> None:
     asked, settings = arguments(), load(ServiceSettings)
-    connection = await connect(
-        settings.nats_url,
-        name="backup",
-        tls=client_context(certificates.of(settings, "operator")),
-        inbox_prefix="_INBOX.operator",
-    )
+    tls = client_context(certificates.of(settings, "operator"))
+    try:
+        connection = await connect(settings.nats_url, name="backup", tls=tls, inbox_prefix="_INBOX.operator")
+    except Fault as trouble:
+        raise SystemExit(f"{trouble}\n{_HINT}") from None
     try:
         for stream in (*(asked.stream or (EVENTS,)), *((KEYS,) if asked.with_keys else ())):
             state = await (take if asked.verb == "take" else restore)(connection, stream, asked.directory)

@@ -78,24 +78,41 @@ async def test_what_is_not_whole_is_neither_kept_nor_put_back(events: Connection
         await restore(events, "KEYS", tmp_path)
 
 
+def run(url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "chassis.backup", *arguments],
+        env={"PATH": os.environ["PATH"], "PROVOST_NATS_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 async def test_the_command_says_what_it_did(
     events: Connection, nats_server: NatsServer, tmp_path: Path
 ) -> None:
     await append(events, 1, 3)
-
-    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "chassis.backup", *arguments],
-            env={"PATH": os.environ["PATH"], "PROVOST_NATS_URL": nats_server.url},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    done = await asyncio.to_thread(run, "take", str(tmp_path))
+    done = await asyncio.to_thread(run, nats_server.url, "take", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "EVENTS: 3 messages, sequences 1 to 3, kept in" in done.stdout
     assert json.loads((tmp_path / EVENTS / "backup.json").read_text())["state"]["messages"] == 3
-    again = await asyncio.to_thread(run, "take", str(tmp_path))
+    again = await asyncio.to_thread(run, nats_server.url, "take", str(tmp_path))
     assert (again.returncode, "is there already" in again.stderr) == (1, True)
+
+
+def test_without_the_password_the_command_says_how_it_is_given(tmp_path: Path) -> None:
+    secret = "the-password-of-this-test"
+    server = NatsServer(tmp_path, extra=f'authorization {{ user: "provost", password: "{secret}" }}')
+    server.start()
+    try:
+        for user in ("", "provost:wrong@"):
+            done = run(server.url.replace("//", f"//{user}"), "take", str(tmp_path / "copy"))
+            assert done.returncode == 1
+            assert "Traceback" not in done.stdout + done.stderr
+            assert "could not connect to NATS" in done.stderr
+            assert "PROVOST_NATS_URL=nats://provost:PASSWORD@" in done.stderr
+        known = run(server.url.replace("//", f"//provost:{secret}@"), "take", str(tmp_path / "copy"))
+        assert (known.returncode, "stream not found" in known.stderr) == (1, True), "it came in"
+    finally:
+        server.stop()
