@@ -1,12 +1,15 @@
 """`provost certs` and `provost overlay`: what they make, what they refuse, and what they say."""
 
 import configparser
+import subprocess
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
 from typer.testing import CliRunner
 
 from provost_sdk.certs.authority import OTHERS, SERVICES, Authority, CertificateError, create, show
@@ -176,6 +179,29 @@ def test_an_overlay_whose_keys_match_and_stay_when_a_host_is_added(tmp_path: Pat
 def test_an_overlay_that_cannot_be_is_refused(tmp_path: Path, host: str, said: str) -> None:
     code, told = run("overlay", tmp_path, "--host", host)
     assert (code, said in told) == (2, True), told
+
+
+def test_the_authority_is_changed_by_the_commands_of_the_documentation(tmp_path: Path) -> None:
+    text = Path("docs/certificates.md").read_text().partition("## To change the authority")[2]
+    commands = text.split("```")[1].strip().splitlines()
+    assert run("certs", "init", tmp_path / "certs")[0] == 0
+    assert run("certs", "issue", tmp_path / "certs", "policy")[0] == 0
+    signed, believed = list[bytes](), list[int]()
+    for command in commands:
+        if command.startswith("provost "):
+            first, second, directory, *more = command.split()[1:]
+            assert run(first, second, tmp_path / directory, *more)[0] == 0, command
+        else:
+            subprocess.run(["sh", "-euc", command], cwd=tmp_path, check=True)
+        if " issue " in command:
+            found = x509.load_pem_x509_certificates((tmp_path / "certs/policy/ca.crt").read_bytes())
+            shown = x509.load_pem_x509_certificate((tmp_path / "certs/policy/tls.crt").read_bytes())
+            shown.verify_directly_issued_by(found[0])
+            signed.append(found[0].fingerprint(SHA256()))
+            believed.append(len(found))
+    old, new = ((tmp_path / name / "ca.crt").read_bytes() for name in ("old", "new"))
+    own = [x509.load_pem_x509_certificate(each).fingerprint(SHA256()) for each in (old, new)]
+    assert (signed, believed) == ([own[0], own[1], own[1]], [2, 2, 1])
 
 
 def test_while_the_authority_is_changed_both_are_believed(tmp_path: Path) -> None:
