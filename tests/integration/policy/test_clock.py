@@ -42,7 +42,7 @@ async def test_fault_17_a_clock_that_jumps_back_and_forth(
                     with pytest.raises(Unauthenticated) as refused:
                         await _allowed(caller, sequences, later)
                     assert refused.value.reason == "TOKEN_INVALID"
-                    assert "not valid yet; is a clock wrong?" in refused.value.text
+                    assert "not valid yet (is a clock wrong?)" in refused.value.text
                 # Revoked by a clock ahead or behind, it is revoked: what counts is where the event stands.
                 asked = pb.AuthorizeRequest(context=pb.RunContext(), action=ask("x").action)
                 asked.context.CopyFrom(ask("x").context)
