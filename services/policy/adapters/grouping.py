@@ -1,16 +1,19 @@
 """Those who arrive together are written together, so that a call shares one fsync with its neighbours.
 
-One group is under way at a time. The next leaves when it is written, but not sooner than 2 ms after it began if the
-last group had more than one: callers who were answered together come back together, and a moment's wait keeps them in
-one group. Until as many have come back it waits up to 8 ms, for on a slow machine they come one by one.
+One group is under way at a time. Callers who were answered together come back together, one by one: the next group
+leaves when as many are here as there were, those just written and those who came meanwhile; without the rest when
+nobody has come for 2 ms, or after 30 ms. Groups that left sooner would become smaller and smaller, and one costs the
+same for few as for many. One caller alone waits for nobody.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-WAIT_SECONDS = 0.002
-LONGEST_WAIT_SECONDS = 0.008
+PAUSE_SECONDS = 0.002
+LATE_SECONDS = 0.0005
+"""A pause that ends later than this was none: we were busy, and those who came may not have been let in yet."""
+LONGEST_WAIT_SECONDS = 0.03
 MAX_EVENT_BYTES = 900_000
 
 
@@ -35,14 +38,14 @@ class Grouping(Generic[Item]):
         self._monotonic = monotonic
         self._waiting: list[Item] = []
         self._flushing: asyncio.Task[None] | None = None
-        self._last_flush = 0.0
-        self._last_group = 1
+        self._callers = 1
+        self._answered = 0.0
         self._together = asyncio.Event()
 
     def add(self, item: Item) -> None:
         """Have it written, soon."""
         self._waiting.append(item)
-        if len(self._waiting) >= self._last_group:
+        if len(self._waiting) >= self._callers:
             self._together.set()
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush(), name=self._name)
@@ -55,27 +58,28 @@ class Grouping(Generic[Item]):
     async def _flush(self) -> None:
         try:
             while self._waiting:
-                if self._last_group > 1:
+                if len(self._waiting) < self._callers:
                     await self._company()
                 group = self._next_group()
-                self._last_flush, self._last_group = self._monotonic(), len(group)
                 await self._write(group)
+                self._callers = len(group) + len(self._waiting)
+                self._answered = self._monotonic()
         finally:
             self._flushing = None
 
     async def _company(self) -> None:
-        """Wait a moment for those who were answered together."""
-        left = self._last_flush + WAIT_SECONDS - self._monotonic()
-        if left > 0:
-            await asyncio.sleep(left)
-        self._together.clear()
-        left = self._last_flush + LONGEST_WAIT_SECONDS - self._monotonic()
-        if len(self._waiting) < self._last_group and left > 0:
+        """Wait for those who were answered together, as long as they keep coming."""
+        until = self._answered + LONGEST_WAIT_SECONDS
+        came = 0
+        while came < len(self._waiting) < self._callers and (now := self._monotonic()) < until:
+            came = len(self._waiting)
+            self._together.clear()
             try:
-                async with asyncio.timeout(left):
+                async with asyncio.timeout(PAUSE_SECONDS):
                     await self._together.wait()
             except TimeoutError:
-                return  # whoever is missing does not come back
+                if self._monotonic() - now > PAUSE_SECONDS + LATE_SECONDS:
+                    came = 0
 
     def _next_group(self) -> list[Item]:
         size_bytes, n = 0, 0

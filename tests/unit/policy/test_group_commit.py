@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
 from kernel.events import Appended, Cause, Head, Recorded, Stream
 from kernel.faults import AppendConflict, Exhausted, Unavailable
 from services.policy.adapters.group_commit import GroupCommit
-from services.policy.adapters.grouping import MAX_EVENT_BYTES, WAIT_SECONDS
+from services.policy.adapters.grouping import LONGEST_WAIT_SECONDS, MAX_EVENT_BYTES, PAUSE_SECONDS
 from services.policy.domain.action import Mode
 from services.policy.domain.decision import DecisionRecord, DecisionsMade, Verdict
 from services.policy.domain.tier import Tier
@@ -100,44 +101,81 @@ async def test_whoever_comes_while_a_group_is_being_written_is_in_the_next(
     assert log.appended[0][0] == log.appended[1][0]
 
 
-async def test_after_a_group_the_next_waits_a_moment_for_company(log: GatedLog, commits: GroupCommit) -> None:
-    pair = begin(commits, "a", "b")
+async def answered(log: GatedLog, *begun: "asyncio.Task[int]") -> None:
+    """The group on its way is written, and with it all that was begun."""
     await log.arrived.get()
     log.answer()
-    await asyncio.gather(*pair)
-    early = begin(commits, "c")
-    late = begin(commits, "d")
-    await log.arrived.get()
-    log.answer()
-    await asyncio.gather(*early, *late)
-    assert log.groups == [["a", "b"], ["c", "d"]]
-    assert log.at[1] - log.at[0] >= WAIT_SECONDS
+    await asyncio.gather(*begun)
 
 
-async def test_the_next_leaves_when_as_many_have_come_back(log: GatedLog) -> None:
-    now = 0.0
-    commits = GroupCommit(log, lambda: now)
-    pair = begin(commits, "a", "b")
-    await log.arrived.get()
-    log.answer()
-    await asyncio.gather(*pair)
-    now = WAIT_SECONDS  # and there the clock stays: whoever waits for time to pass waits 6 ms, and not for nothing
+async def test_those_who_were_answered_together_are_written_together_again(log: GatedLog) -> None:
+    commits = GroupCommit(log, lambda: 0.0)
+    await answered(log, *begin(commits, "a", "b"))
     early = begin(commits, "c")
     for _ in range(5):
         await asyncio.sleep(0)
     assert log.groups == [["a", "b"]]
-    late = begin(commits, "d")
-    await log.arrived.get()
-    log.answer()
-    await asyncio.gather(*early, *late)
+    await answered(log, *early, *begin(commits, "d"))
     assert log.groups == [["a", "b"], ["c", "d"]]
 
 
+async def test_who_came_while_others_were_written_is_waited_with(log: GatedLog) -> None:
+    commits = GroupCommit(log, lambda: 0.0)
+    first = begin(commits, "a")
+    await log.arrived.get()
+    second = begin(commits, "b")
+    await asyncio.sleep(0)
+    log.answer()
+    await asyncio.gather(*first)
+    await answered(log, *second, *begin(commits, "c"))
+    assert log.groups == [["a"], ["b", "c"]]
+
+
+async def test_who_does_not_come_back_is_not_waited_for(log: GatedLog) -> None:
+    commits = GroupCommit(log, lambda: 0.0)
+    await answered(log, *begin(commits, "a", "b"))
+    await answered(log, *begin(commits, "c"))
+    assert log.groups == [["a", "b"], ["c"]]
+    alone = begin(commits, "d")
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert log.groups == [["a", "b"], ["c"], ["d"]]
+    await answered(log, *alone)
+
+
+async def test_a_pause_that_was_overslept_is_no_pause(log: GatedLog) -> None:
+    looked = 0
+
+    def clock() -> float:
+        nonlocal looked
+        looked += 1
+        return now
+
+    now = 0.0
+    commits = GroupCommit(log, clock)
+    await answered(log, *begin(commits, "a", "b"))
+    early, before = begin(commits, "c"), looked
+    while looked == before:
+        await asyncio.sleep(0)
+    now = 5 * PAUSE_SECONDS  # the pause has begun, and this is what the clock will say when it is over
+    while looked < before + 3:  # over, and the next one begun
+        await asyncio.sleep(0)
+    assert log.groups == [["a", "b"]]
+    await answered(log, *early, *begin(commits, "d"))
+    assert log.groups == [["a", "b"], ["c", "d"]]
+
+
+async def test_nobody_is_waited_for_longer_than_30_ms(log: GatedLog) -> None:
+    clock = count()
+    commits = GroupCommit(log, lambda: next(clock) * LONGEST_WAIT_SECONDS / 7)  # every pause is overslept
+    await answered(log, *begin(commits, "a", "b"))
+    await answered(log, *begin(commits, "c"))
+    assert log.groups == [["a", "b"], ["c"]]
+
+
 async def test_one_alone_does_not_wait(log: GatedLog, commits: GroupCommit) -> None:
-    times = iter([0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
-    alone = GroupCommit(
-        log, lambda: next(times)
-    )  # a clock that stands still: any wait would be for ever 2 ms
+    looks = iter([0.0, 0.0])  # once for each group: whoever waits looks at the clock again
+    alone = GroupCommit(log, lambda: next(looks))
     for name in ("a", "b"):
         log.answer()
         assert await alone.commit([record(name)], CAUSE) > 100
