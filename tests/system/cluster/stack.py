@@ -118,14 +118,16 @@ class Stack:
         ask = ("exec", container, "python", "-S", "/opt/provost/chassis/healthy.py")
         return self.engine.tried(*ask).stdout.strip()
 
-    def until_not_serving(self, containers: Sequence[str], seconds: float = 60.0) -> list[str]:
-        """Wait until each of them says so; what they say."""
+    def until_not_serving(self, containers: Sequence[str], seconds: float = 60.0) -> None:
+        """Wait until each of them has said so. All are asked at once: an answer is as old as its question."""
         begun = time.monotonic()
-        while True:
-            said = [self.says(each) for each in containers]
-            if all("not serving" in each for each in said):
-                return said
-            assert time.monotonic() - begun < seconds, f"after {seconds} s they still say: {said}"
+        serving = list(containers)
+        while serving:
+            asked = time.monotonic()
+            with ThreadPoolExecutor(len(serving)) as pool:
+                said = dict(zip(serving, pool.map(self.says, serving), strict=True))
+            serving = [each for each in serving if "not serving" not in said[each]]
+            assert not serving or asked - begun < seconds, f"after {seconds} s they still say: {said}"
             time.sleep(0.1)
 
     def until_ill(self, containers: Sequence[str]) -> None:
