@@ -102,6 +102,8 @@ def test_changes_that_are_asked_for_are_told_to_who_started_the_run(
     running: Embedded, operator: httpx.Client, people: list[httpx.Client]
 ) -> None:
     run_id, approval_id = begun(operator, "sre-3")
+    wordless = people[0].post(f"/api/approvals/{approval_id}", json={"vote": "request_changes"})
+    assert (wordless.status_code, wordless.json()["errors"][0]["field"]) == (400, "comment")
     wish = {"vote": "request_changes", "comment": "look at the disk first"}
     assert people[0].post(f"/api/approvals/{approval_id}", json=wish).json()["state"] == "CHANGES_REQUESTED"
     run = until_over(operator, run_id)

@@ -152,7 +152,7 @@ class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls, PolicyCalls, Decis
     ) -> policy_pb2.Approval:
         """Approve or reject one exact action; needs an approver's key, and not that of who asked.
 
-        `vote` instead of `approve`: `APPROVE`, `REJECT`, or `REQUEST_CHANGES` with a comment that says which.
+        `vote` instead of `approve`: `APPROVE`, `REJECT`, or `REQUEST_CHANGES`, which needs a comment that says which.
         """
         request = policy_pb2.AnswerApprovalRequest(
             request_id=request_id or new_request_id(),

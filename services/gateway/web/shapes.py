@@ -79,7 +79,7 @@ class AnswerBody(Shape):
 
     vote: VoteName | None = None
     approve: bool | None = None
-    comment: Annotated[Text, Field(description="why; with `request_changes`, what to ask instead")] = ""
+    comment: Annotated[Text, Field(description="why; `request_changes` needs it: what to ask instead")] = ""
 
     @property
     def said(self) -> Vote:

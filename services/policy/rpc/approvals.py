@@ -6,7 +6,12 @@ from provost.policy.v1.policy_pb2_grpc import PolicyServiceServicer
 from services.policy.handlers import Policy
 from services.policy.handlers.approvals import ShownApproval
 from services.policy.rpc.callers import Context, admitted
-from services.policy.wire.approvals import approval_state_from_wire, approval_to_wire, vote_from_wire
+from services.policy.wire.approvals import (
+    approval_state_from_wire,
+    approval_to_wire,
+    comment_from_wire,
+    vote_from_wire,
+)
 from services.policy.wire.decisions import action_from_wire, context_from_wire
 from services.policy.wire.texts import MAX_ID, MAX_TEXT, bounded
 
@@ -35,11 +40,10 @@ class ApprovalsRpc(PolicyServiceServicer):
         self, request: pb.AnswerApprovalRequest, context: Context
     ) -> pb.AnswerApprovalResponse:
         admitted(context, "AnswerApproval")
-        comment = bounded(request.comment, "comment", MAX_TEXT, least=0)
+        vote = vote_from_wire(request.vote, request.approve)
+        comment = comment_from_wire(request.comment, vote)
         cause = cause_of(context, request.request_id)
-        shown, sequence = await self._policy.approvals.answer(
-            request.approval_id, vote_from_wire(request.vote, request.approve), comment, cause
-        )
+        shown, sequence = await self._policy.approvals.answer(request.approval_id, vote, comment, cause)
         return pb.AnswerApprovalResponse(approval=approval_shown(shown), sequence=sequence)
 
     async def GetApproval(self, request: pb.GetApprovalRequest, context: Context) -> pb.GetApprovalResponse:

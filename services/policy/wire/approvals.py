@@ -8,7 +8,7 @@ from provost.policy.v1 import policy_pb2
 from services.policy.domain.approval import ApprovalRequested, ApprovalState
 from services.policy.domain.votes import ApprovalAnswered, ApprovalVoted, Vote, vote_of
 from services.policy.wire.decisions import action_to_wire
-from services.policy.wire.texts import stamp
+from services.policy.wire.texts import MAX_TEXT, bounded, stamp
 
 VOTES: Final = {vote: policy_pb2.Vote.Value(f"VOTE_{vote}") for vote in Vote}
 _VOTE_OF: Final = {number: vote for vote, number in VOTES.items()}
@@ -66,6 +66,14 @@ def vote_from_wire(vote: policy_pb2.Vote.ValueType, approve: bool) -> Vote:
     if approve and known is not Vote.APPROVE:
         raise Invalid("FIELD_INVALID", "approve and vote say different things: say one", field="approve")
     return known
+
+
+def comment_from_wire(comment: str, vote: Vote) -> str:
+    """What is said with a vote. Raises Invalid: it is too long, or changes are wanted and it does not say which."""
+    if vote is Vote.REQUEST_CHANGES and not comment.strip():
+        text = "comment is empty: who requests changes has to say what to ask for instead"
+        raise Invalid("FIELD_MISSING", text, field="comment")
+    return bounded(comment, "comment", MAX_TEXT, least=0)
 
 
 def approval_state_from_wire(state: policy_pb2.ApprovalState.ValueType) -> ApprovalState:

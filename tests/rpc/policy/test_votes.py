@@ -104,6 +104,21 @@ async def test_what_is_wanted_otherwise_is_no_yes_and_says_what(running: Running
     assert len((await running.call("ListApprovals", sent_back)).approvals) == 1
 
 
+@pytest.mark.parametrize("comment", ["", "  \n\t"])
+async def test_who_wants_it_otherwise_has_to_say_how(running: Running, comment: str) -> None:
+    asked = await requested(running)
+    wish = pb.AnswerApprovalRequest(
+        approval_id=asked.approval_id, vote=pb.VOTE_REQUEST_CHANGES, comment=comment
+    )
+    with pytest.raises(Invalid) as refused:
+        await running.call("AnswerApproval", wish, actor="key:ann", roles=("approver",))
+    assert (refused.value.reason, refused.value.facts["field"]) == ("FIELD_MISSING", "comment")
+    assert "say what to ask for instead" in refused.value.text
+    shown = await running.call("GetApproval", pb.GetApprovalRequest(approval_id=asked.approval_id))
+    assert (shown.approval.state, list(shown.approval.votes)) == (pb.APPROVAL_STATE_PENDING, [])
+    assert (await votes(running, asked.approval_id, "ann")).state == pb.APPROVAL_STATE_APPROVED
+
+
 async def test_how_long_it_is_good_is_what_the_rule_says(running: Running, clock: Clock) -> None:
     await in_force(running)
     long = await requested(running, ttl_seconds=3600)
