@@ -5,9 +5,9 @@ are told who is calling by the gateway, and by nobody else.
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 import grpc.aio
@@ -28,6 +28,10 @@ from services.gateway.rpc.counted import Counted
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Guard = Callable[[str, Handler], Handler]
+G = TypeVar("G")
+Ask = Callable[[str, G, Caller, float | None], AsyncGenerator[bytes, None]]
+"""How a stream is asked for behind: the method, what was given (a request, or requests), by whom, and for how long."""
+
 
 OFFERED: tuple[ServiceDescriptor, ...] = tuple(
     module.DESCRIPTOR.services_by_name[name]
@@ -60,9 +64,10 @@ class Front(grpc.GenericRpcHandler):
     def _handler(self, name: str, method: MethodDescriptor) -> Handler:
         right = GRPC[name]  # a method without a row is a mistake that shows at once
         if method.client_streaming and method.server_streaming:
-            return grpc.stream_stream_rpc_method_handler(self._exchange(name, right))
+            exchange = self._paced if name in _PACED else self._behind.exchange
+            return grpc.stream_stream_rpc_method_handler(self._streaming(name, right, exchange))
         if method.server_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._answers(name, right))
+            return grpc.unary_stream_rpc_method_handler(self._streaming(name, right, self._behind.answers))
         if method.client_streaming:
             raise TypeError(f"{name}: nothing passes client streams through yet")
         return grpc.unary_unary_rpc_method_handler(self._unary(name, right))
@@ -81,46 +86,36 @@ class Front(grpc.GenericRpcHandler):
 
         return unary
 
-    def _answers(self, name: str, right: Right) -> Callable[[bytes, Context], AsyncIterator[bytes]]:
-        async def answers(request: bytes, context: Context) -> AsyncIterator[bytes]:
+    def _streaming(
+        self, name: str, right: Right, ask: Ask[G]
+    ) -> Callable[[G, Context], AsyncIterator[bytes]]:
+        async def streaming(given: G, context: Context) -> AsyncIterator[bytes]:
             caller = await admit(self._gateway, context, name, right)
             with Counted(self._gateway.tenant_shown(caller), context):
                 try:
-                    passing = self._behind.answers(name, request, caller, context.time_remaining())
+                    passing = ask(name, given, caller, context.time_remaining())
                     async with aclosing(passing) as answering:
                         async for answer in answering:
                             yield answer
                 except grpc.aio.AioRpcError as error:
                     await self._pass_on(context, error, name, right, caller)
 
-        return answers
+        return streaming
 
-    def _exchange(
-        self, name: str, right: Right
-    ) -> Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]:
-        async def exchange(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-            caller = await admit(self._gateway, context, name, right)
-            if name in _PACED:
-                requests = self._paced(requests, caller)
-            with Counted(self._gateway.tenant_shown(caller), context):
-                try:
-                    passing = self._behind.exchange(name, requests, caller, context.time_remaining())
-                    async with aclosing(passing) as answering:
-                        async for answer in answering:
-                            yield answer
-                except grpc.aio.AioRpcError as error:
-                    await self._pass_on(context, error, name, right, caller)
-
-        return exchange
-
-    async def _paced(self, requests: AsyncIterator[bytes], caller: Caller) -> AsyncIterator[bytes]:
+    def _paced(
+        self, name: str, requests: AsyncIterator[bytes], caller: Caller, timeout_seconds: float | None
+    ) -> AsyncGenerator[bytes, None]:
         """No faster than the caller's rate: what waits here is not read, so that the client waits, too."""
-        first = True
-        async for request in requests:
-            if not first:  # the call itself was counted
-                await self._gateway.pace(caller)
-            first = False
-            yield request
+
+        async def paced() -> AsyncIterator[bytes]:
+            first = True
+            async for request in requests:
+                if not first:  # the call itself was counted
+                    await self._gateway.pace(caller)
+                first = False
+                yield request
+
+        return self._behind.exchange(name, paced(), caller, timeout_seconds)
 
     async def _pass_on(
         self, context: Context, error: grpc.aio.AioRpcError, method: str, right: Right, caller: Caller
