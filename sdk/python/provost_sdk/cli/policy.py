@@ -1,6 +1,6 @@
 """`provost policy show|list|schema|publish|rollback`: the rules in force, and putting others in their place."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,8 +21,6 @@ Replaces = Annotated[
     typer.Option("--replaces", metavar="VERSION", help="Only if this one is in force; else whichever is."),
 ]
 MAX_SET_BYTES = 1024 * 1024
-_Before = tuple[str, int]
-"""The version that is to be replaced, and since when what is in force is."""
 _LISTED = ("version", "in force", "since", "by", "sha256", "why")
 
 
@@ -79,17 +77,12 @@ def publish(
     key: Key = None,
 ) -> None:
     """Put a set in force. One that does not parse, compile or pass its tests never is. Needs an admin's key."""
-    from provost_sdk.models import as_dict
-
     document = document_in(file)
 
-    async def question(provost: "Provost") -> "tuple[_Before, policy_pb2.PublishPolicySetResponse]":
-        before = await provost.get_policy_set()
-        old = replaces or before.version
-        return (old, before.sequence), await provost.publish_policy_set(document, replaces=old, why=why)
+    def put(provost: "Provost", old: str) -> Awaitable[Any]:
+        return provost.publish_policy_set(document, replaces=old, why=why)
 
-    before, answer = ask("admin", address, key, question)
-    _in_force(before, answer, as_json, as_dict(answer))
+    _put_in_force(put, replaces, as_json, address, key)
 
 
 @app.command()
@@ -102,15 +95,11 @@ def rollback(
     key: Key = None,
 ) -> None:
     """Put an older set in force again, as it was, at once. Needs an admin's key."""
-    from provost_sdk.models import as_dict
 
-    async def question(provost: "Provost") -> "tuple[_Before, policy_pb2.RollbackPolicySetResponse]":
-        before = await provost.get_policy_set()
-        old = replaces or before.version
-        return (old, before.sequence), await provost.rollback_policy_set(version, replaces=old, why=why)
+    def put(provost: "Provost", old: str) -> Awaitable[Any]:
+        return provost.rollback_policy_set(version, replaces=old, why=why)
 
-    before, answer = ask("admin", address, key, question)
-    _in_force(before, answer, as_json, as_dict(answer))
+    _put_in_force(put, replaces, as_json, address, key)
 
 
 def document_in(file: Path) -> str:
@@ -136,13 +125,24 @@ def ended(well: bool) -> typer.Exit:
     return typer.Exit(Exit.OK if well else Exit.NOT_WELL)
 
 
-def _in_force(before: _Before, answer: Any, as_json: bool, told: dict[str, Any]) -> None:
+def _put_in_force(
+    put: "Callable[[Provost, str], Awaitable[Any]]", replaces: str, as_json: bool, address: Address, key: Key
+) -> None:
+    """Have `put` put a set in force in place of a version (none given: whichever is), and say what came of it."""
+
+    async def question(provost: "Provost") -> tuple[str, int, Any]:
+        before = await provost.get_policy_set()
+        old = replaces or before.version
+        return old, before.sequence, await put(provost, old)
+
+    old, sequence, answer = ask("admin", address, key, question)
     if as_json:
-        print_json(told)
+        from provost_sdk.models import as_dict
+
+        print_json(as_dict(answer))
         return
     from provost_sdk.cli.show import console, plain
 
-    old, sequence = before
     if answer.sequence <= sequence:  # what is in force is answered as it is, whatever it was to replace
         said = f"Version {answer.version} is already in force, since sequence {answer.sequence}: nothing changed."
         console().print(plain(said, "bold"))
