@@ -20,7 +20,7 @@ from tests.fakes.wait import until
 
 _CONFIG = """
 listen: "127.0.0.1:{port}"
-jetstream {{ store_dir: "{store}", sync_interval: always }}
+jetstream {{ store_dir: "{store}", sync_interval: always{room} }}
 {extra}
 """
 
@@ -31,15 +31,24 @@ class NatsServer(ServerProcess):
     def __init__(self, directory: Path, port: int | None = None, extra: str = "") -> None:
         port = port or free_port()
         self.store = directory / "jetstream"
-        config = directory / "nats.conf"
-        config.write_text(_CONFIG.format(port=port, store=self.store, extra=extra))
+        self._config = directory / "nats.conf"
+        self._extra = extra
         binary = Path(sys.executable).parent / "nats-server"
         super().__init__(
-            [str(binary), "-c", str(config)],
+            [str(binary), "-c", str(self._config)],
             port,
             directory / "nats.log",
             lambda: answers(port, b"", b"INFO "),
         )
+        self._configure()
+
+    def may_use(self, max_file_store: str) -> None:
+        """As much for its log, as `2MB`, from its next start; untold, it goes by the disk as it finds it."""
+        self._configure(f", max_file_store: {max_file_store}")
+
+    def _configure(self, room: str = "") -> None:
+        text = _CONFIG.format(port=self.port, store=self.store, room=room, extra=self._extra)
+        self._config.write_text(text)
 
     @property
     def url(self) -> str:

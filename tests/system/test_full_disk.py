@@ -54,12 +54,7 @@ class SmallDisk:
 class NatsOnSmallDisk(NatsServer):
     def __init__(self, directory: Path, disk: SmallDisk) -> None:
         super().__init__(directory)
-        config = directory / "nats.conf"
-        # It would size itself by the disk as it is now.
-        roomy = config.read_text().replace(
-            "sync_interval: always", "sync_interval: always, max_file_store: 1GB"
-        )
-        config.write_text(roomy)
+        self.may_use("1GB")  # it would size itself by the disk as it is now
         self._command = [*disk.inside, *self._command]
 
 

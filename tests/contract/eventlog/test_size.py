@@ -21,22 +21,9 @@ from tests.fakes.nats_server import NatsServer
 KIB = 1024
 
 
-class Roomy(NatsServer):
-    """A server that may use `max_file_store`, from its next start."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        self._config = directory / "nats.conf"
-        self._plain = self._config.read_text()
-
-    def may_use(self, max_file_store: str) -> None:
-        durable = "sync_interval: always"
-        self._config.write_text(self._plain.replace(durable, f"{durable}, max_file_store: {max_file_store}"))
-
-
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Roomy]:
-    made = Roomy(tmp_path)
+def server(tmp_path: Path) -> Iterator[NatsServer]:
+    made = NatsServer(tmp_path)
     made.may_use("2MB")
     made.start()
     yield made
@@ -44,7 +31,7 @@ def server(tmp_path: Path) -> Iterator[Roomy]:
 
 
 @pytest_asyncio.fixture
-async def log(server: Roomy) -> AsyncIterator[Connection]:
+async def log(server: NatsServer) -> AsyncIterator[Connection]:
     connection = await connect(server.url, name="test")
     yield connection
     await connection.close()
@@ -59,7 +46,7 @@ async def start(server: NatsServer, service: str, max_bytes: int) -> None:
     await (await connected(settings, service)).close()
 
 
-async def test_the_ledger_gives_a_log_the_size_that_is_set(server: Roomy, log: Connection) -> None:
+async def test_the_ledger_gives_a_log_the_size_that_is_set(server: NatsServer, log: Connection) -> None:
     await start(server, "policy", 512 * KIB)
     assert await size(log) == 512 * KIB
     await start(server, "policy", 0)  # others may make it and nothing more
@@ -69,7 +56,7 @@ async def test_the_ledger_gives_a_log_the_size_that_is_set(server: Roomy, log: C
         assert await size(log) == then
 
 
-async def test_how_full_it_is_can_be_watched(server: Roomy, log: Connection) -> None:
+async def test_how_full_it_is_can_be_watched(server: NatsServer, log: Connection) -> None:
     await start(server, "ledger", 512 * KIB)
     for n in range(2):
         await JetStreamLog(log, CODEC, SOURCE).append(
@@ -100,7 +87,7 @@ async def test_it_is_made_no_smaller_than_what_it_holds(events: Connection) -> N
 
 
 async def test_a_server_that_has_no_room_left_is_a_full_log_until_it_has(
-    server: Roomy, log: Connection
+    server: NatsServer, log: Connection
 ) -> None:
     await ensure_stream(log)
     assert await size(log) == UNLIMITED
