@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from chassis.config import KNOWN_NAMES
 from chassis.embedded.services import MODULES
 from chassis.healthy import PORTS
+from chassis.mistakes import KNOWN_NAMES
 from chassis.rpc.peers import ACTUATORS, LEDGER, MAY_CALL, ORCHESTRATOR, POLICY, STATE
 from services.gateway.adapters.probe import METRICS_PORT_OFFSET
 from services.gateway.config import GatewaySettings

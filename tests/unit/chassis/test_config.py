@@ -8,7 +8,8 @@ import pytest
 from pydantic import Field, SecretStr
 
 from chassis import config, process
-from chassis.config import KNOWN_NAMES, ServiceSettings
+from chassis.config import ServiceSettings
+from chassis.mistakes import KNOWN_NAMES
 
 
 class Wide(ServiceSettings):
@@ -128,7 +129,7 @@ def test_all_settings_of_all_processes_are_known() -> None:
 
     declared = {field.alias or "" for cls in family(ServiceSettings) for field in cls.model_fields.values()}
     ours = {name for name in declared if name.startswith("PROVOST_")}
-    assert ours <= KNOWN_NAMES, f"add to chassis.config.KNOWN_NAMES: {sorted(ours - KNOWN_NAMES)}"
+    assert ours <= KNOWN_NAMES, f"add to chassis.mistakes.KNOWN_NAMES: {sorted(ours - KNOWN_NAMES)}"
 
 
 def test_the_example_names_every_setting_and_no_other() -> None:

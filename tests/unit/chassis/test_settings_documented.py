@@ -10,7 +10,8 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 
 from chassis import config, process
-from chassis.config import CLIENT_NAMES, ServiceSettings
+from chassis.config import ServiceSettings
+from chassis.mistakes import CLIENT_NAMES, unknown_names
 
 ROOT = Path(config.__file__).parent.parent
 WITHOUT_EFFECT = {"LICENSE_SIGNING_SECRET"}
@@ -128,4 +129,4 @@ def test_what_has_no_effect_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_names_of_the_command_line_are_no_misspelt_settings() -> None:
-    assert list(config.unknown_names(CLIENT_NAMES)) == []
+    assert list(unknown_names(CLIENT_NAMES)) == []
