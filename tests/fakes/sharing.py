@@ -5,7 +5,7 @@ from typing import Any
 
 from kernel.faults import NotFound
 from services.gateway.domain.callers import Caller
-from services.gateway.domain.records import Listing, Page
+from services.gateway.domain.records import Page
 from services.gateway.domain.sharing import (
     AgentNow,
     BoardEntry,
@@ -16,6 +16,7 @@ from services.gateway.domain.sharing import (
     MessageFilter,
     Released,
     Spent,
+    StateListing,
     Task,
     TaskNow,
 )
@@ -44,31 +45,32 @@ MESSAGE = Message("m-1", "QUESTION", "sre-1", "", ("sre-2",), "why?", "", None, 
 @dataclass
 class FakeState:
     asked: list[Any] = field(default_factory=list)
+    stale_seconds: int | None = None
 
-    async def tasks(self, page: Page, caller: Caller) -> Listing[Task]:
+    async def tasks(self, page: Page, caller: Caller) -> StateListing[Task]:
         self.asked.append(page)
-        return Listing((TASK,), "more")
+        return StateListing((TASK,), "more", self.stale_seconds)
 
     async def task(self, task_id: str, caller: Caller) -> TaskNow:
         if task_id != "task-1":
             raise NotFound("TASK_UNKNOWN", f"nothing is known of task {task_id}")
-        return TaskNow(TASK, (STUCK,), (LOCK,), (ENTRY,), (MESSAGE,), (), None, False)
+        return TaskNow(TASK, (STUCK,), (LOCK,), (ENTRY,), (MESSAGE,), (), None, False, self.stale_seconds)
 
-    async def board(self, task_id: str, section: str, page: Page, caller: Caller) -> Listing[BoardEntry]:
+    async def board(self, task_id: str, section: str, page: Page, caller: Caller) -> StateListing[BoardEntry]:
         self.asked.append((task_id, section, page))
-        return Listing((ENTRY,), "")
+        return StateListing((ENTRY,), "")
 
-    async def messages(self, wanted: MessageFilter, page: Page, caller: Caller) -> Listing[Message]:
+    async def messages(self, wanted: MessageFilter, page: Page, caller: Caller) -> StateListing[Message]:
         self.asked.append((wanted, page))
-        return Listing((MESSAGE,), "")
+        return StateListing((MESSAGE,), "")
 
-    async def locks(self, task_id: str, page: Page, caller: Caller) -> Listing[HeldLock]:
+    async def locks(self, task_id: str, page: Page, caller: Caller) -> StateListing[HeldLock]:
         self.asked.append((task_id, page))
-        return Listing((LOCK,), "")
+        return StateListing((LOCK,), "")
 
-    async def stuck(self, task_id: str, page: Page, caller: Caller) -> Listing[AgentNow]:
+    async def stuck(self, task_id: str, page: Page, caller: Caller) -> StateListing[AgentNow]:
         self.asked.append((task_id, page))
-        return Listing((STUCK,), "")
+        return StateListing((STUCK,), "")
 
     async def release_lock(self, request_id: str, agent_id: str, reason: str, caller: Caller) -> Released:
         self.asked.append((request_id, agent_id, reason, caller.actor))

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from provost_sdk.client import Provost
     from provost_sdk.errors import ProvostError
+    from provost_sdk.stale import staleness
 
-__all__ = ["Provost", "ProvostError"]
+__all__ = ["Provost", "ProvostError", "staleness"]
 
 
 def __getattr__(name: str) -> Any:
@@ -24,4 +25,8 @@ def __getattr__(name: str) -> Any:
         from provost_sdk.errors import ProvostError
 
         return ProvostError
+    if name == "staleness":
+        from provost_sdk.stale import staleness
+
+        return staleness
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,6 +21,8 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
+from provost_sdk.stale import heard
+
 # Nobody answered at the address: the one reason that only the client can give.
 GATEWAY_UNREACHABLE = "GATEWAY_UNREACHABLE"
 _DETAILS_KEY = "grpc-status-details-bin"
@@ -32,13 +34,15 @@ _UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED: ([^:]+)")
 class ProvostError(Exception):
     """`reason` is for programs, the text for people, `facts` say more.
 
-    `retryable`: the same request, with the same request id, may be answered a little later.
+    `retryable`: the same request, with the same request id, may be answered a little later. `stale_seconds`: for
+    so long had the state that says so not been at the end of the log: what is missing may be there by now; else 0.
     """
 
     def __init__(self, reason: str, text: str, facts: Mapping[str, str] | None = None) -> None:
         super().__init__(text)
         self.reason = reason
         self.facts = dict(facts or {})
+        self.stale_seconds = 0
 
     @property
     def retryable(self) -> bool:
@@ -98,7 +102,9 @@ def error_of(error: grpc.aio.AioRpcError) -> ProvostError:
     info = _info_of(error)
     if reason == GATEWAY_UNREACHABLE and info is None and (untrusted := _UNTRUSTED.search(text)):
         text = f"the gateway is not trusted ({untrusted[1]}): is ca_file the authority that issued its certificate?"
-    return kind(info.reason, text, info.metadata) if info else kind(reason, text)
+    raised = kind(info.reason, text, info.metadata) if info else kind(reason, text)
+    raised.stale_seconds = heard(error.trailing_metadata())
+    return raised
 
 
 def _info_of(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:

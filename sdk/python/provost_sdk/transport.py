@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 
 from provost_sdk.errors import error_of
+from provost_sdk.stale import heard
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -73,10 +74,11 @@ class Connection:
         request: Request,
         timeout_seconds: float | None = None,
     ) -> Response:
+        asked = method(request, metadata=self._metadata, timeout=timeout_seconds or self._timeout_seconds)
         try:
-            return await method(
-                request, metadata=self._metadata, timeout=timeout_seconds or self._timeout_seconds
-            )
+            answer = await asked
+            heard(await asked.trailing_metadata())
+            return answer
         except grpc.aio.AioRpcError as error:
             raise error_of(error) from None
 

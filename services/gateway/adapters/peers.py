@@ -20,6 +20,7 @@ from services.gateway.domain.callers import Caller
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
+STALE = "provost-stale-seconds"
 PATIENCE_SECONDS = 20.0  # a service that is asked to stop drains for 10 s and is back a few seconds later
 _PAUSE_SECONDS = 0.05
 
@@ -47,10 +48,21 @@ class Peer:
             Fault: as raised over there, or Unavailable (`PEER_UNREACHABLE`) when it stays away.
             PeerFailed: a bug over there.
         """
+        return (await self.ask_how_old(method, request, caller, timeout_seconds))[0]
+
+    async def ask_how_old(
+        self,
+        method: Unary[Request, Response],
+        request: Request,
+        caller: Caller,
+        timeout_seconds: float = 5.0,
+    ) -> tuple[Response, int | None]:
+        """The same, and how many seconds old the answer may be, if that is said."""
         metadata = metadata_for(caller)
 
-        async def attempt() -> Response:
-            return await method(request, timeout=timeout_seconds, metadata=metadata, wait_for_ready=False)
+        async def attempt() -> tuple[Response, int | None]:
+            call = method(request, timeout=timeout_seconds, metadata=metadata, wait_for_ready=False)
+            return await call, _stale_seconds(await call.trailing_metadata() or ())
 
         try:
             with tracing.span(f"ask {self.name}", kind="CLIENT"):
@@ -136,6 +148,10 @@ def metadata_for(caller: Caller) -> Metadata:
     """What tells the services on whose behalf a call is made: ours alone, nothing of what the client sent."""
     cause = Cause(caller.tenant, "", caller.actor, process.now())
     return metadata_of(cause, roles=sorted(caller.roles))
+
+
+def _stale_seconds(metadata: Iterable[tuple[str, str | bytes]]) -> int | None:
+    return next((int(value) for key, value in metadata if key == STALE), None)
 
 
 def _is_away(error: grpc.aio.AioRpcError) -> bool:

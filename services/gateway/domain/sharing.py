@@ -2,7 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic
+
+from services.gateway.domain.records import Item, Listing
+
+
+@dataclass(frozen=True, slots=True)
+class StateListing(Listing[Item], Generic[Item]):
+    """`stale_seconds` is there when state cannot reach the event log: what happened in so long is not in the list."""
+
+    stale_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +151,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class TaskNow:
-    """A task as it is; `incomplete` when a list was longer than is shown: ask for it by itself."""
+    """A task as it is; `incomplete` when a list was longer than is shown: ask for it by itself.
+
+    `stale_seconds` as for lists.
+    """
 
     task: Task
     agents: tuple[AgentNow, ...]
@@ -152,6 +164,7 @@ class TaskNow:
     artifacts: tuple[ArtifactKept, ...]
     handoff: Handoff | None
     incomplete: bool
+    stale_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

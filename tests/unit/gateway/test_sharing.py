@@ -44,6 +44,15 @@ async def test_lists_are_asked_as_they_were_asked(rest: httpx2.AsyncClient, hous
     ]
 
 
+@pytest.mark.parametrize("path", ["/api/tasks", "/api/tasks/task-1"])
+async def test_an_answer_says_that_it_may_be_old_and_nothing_when_it_is_not(
+    path: str, rest: httpx2.AsyncClient, house: House
+) -> None:
+    assert "stale_seconds" not in (await rest.get(path)).json()
+    house.state.stale_seconds = 14
+    assert (await rest.get(path)).json()["stale_seconds"] == 14
+
+
 @pytest.mark.parametrize(
     "path", ["/api/tasks/task-1/board?section=elsewhere", "/api/locks?agent=x", "/api/tasks/a%20b"]
 )

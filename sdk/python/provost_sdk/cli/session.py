@@ -48,10 +48,14 @@ def ask(
 ) -> Answer:
     """What `question` comes to; what went wrong is told, and ends the command with its exit code."""
     from provost_sdk.errors import ProvostError
+    from provost_sdk.stale import staleness
 
     place = place_of(role, address, key)
     try:
-        return asyncio.run(_asked(place, question))
+        with staleness() as told:
+            answer = asyncio.run(_asked(place, question))
+        _say_how_old(told.seconds)
+        return answer
     except ProvostError as error:
         complain(error, place)
     except UnicodeEncodeError as error:
@@ -80,6 +84,7 @@ def complain(error: "ProvostError", place: Place) -> NoReturn:
     from provost_sdk.cli.show import inert
     from provost_sdk.errors import GATEWAY_UNREACHABLE, Unreachable
 
+    _say_how_old(error.stale_seconds)
     text = inert(str(error))
     if error.reason == GATEWAY_UNREACHABLE:
         text = f"Nobody answers at {place.address}. "
@@ -97,6 +102,15 @@ def complain(error: "ProvostError", place: Place) -> NoReturn:
         f"{text}\n({inert(error.reason)})" if error.reason != GATEWAY_UNREACHABLE else text, file=sys.stderr
     )
     raise typer.Exit(Exit.NOBODY_ANSWERS if isinstance(error, Unreachable) else Exit.NOT_WELL)
+
+
+def _say_how_old(seconds: int) -> None:
+    """Before the answer and beside it, so that it is seen, and programs read JSON all the same."""
+    if seconds:
+        text = (
+            f"As of {seconds} s ago: state cannot reach the event log; what has happened since is not shown."
+        )
+        print(text, file=sys.stderr)
 
 
 def misused(text: str) -> NoReturn:

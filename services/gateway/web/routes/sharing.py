@@ -5,7 +5,7 @@ from typing import Literal
 from fastapi import Request
 
 from chassis import process
-from services.gateway.domain.records import Listing, Page
+from services.gateway.domain.records import Page
 from services.gateway.domain.sharing import (
     AgentNow,
     BoardEntry,
@@ -13,6 +13,7 @@ from services.gateway.domain.sharing import (
     Message,
     MessageFilter,
     Released,
+    StateListing,
     Task,
     TaskNow,
 )
@@ -27,7 +28,7 @@ Section = Literal["", "problem", "solutions", "progress", "consensus"]
 
 async def list_tasks(
     gateway: Doors, caller: Who, page_size: PageSize = 0, page_token: PageToken = ""
-) -> Listing[Task]:
+) -> StateListing[Task]:
     """Tasks, last changed first."""
     return await gateway.state.tasks(Page(page_size, page_token), caller)
 
@@ -44,7 +45,7 @@ async def get_board(
     section: Section = "",
     page_size: PageSize = 0,
     page_token: PageToken = "",
-) -> Listing[BoardEntry]:
+) -> StateListing[BoardEntry]:
     """A task's blackboard, by section and key."""
     return await gateway.state.board(task_id, section, Page(page_size, page_token), caller)
 
@@ -57,7 +58,7 @@ async def list_messages(
     acknowledged_too: bool = False,
     page_size: PageSize = 0,
     page_token: PageToken = "",
-) -> Listing[Message]:
+) -> StateListing[Message]:
     """Messages of a task, oldest first; those to one agent with `agent_id`. Unread ones unless told otherwise."""
     wanted = MessageFilter(task_id, agent_id, acknowledged_too)
     return await gateway.state.messages(wanted, Page(page_size, page_token), caller)
@@ -65,14 +66,14 @@ async def list_messages(
 
 async def list_locks(
     gateway: Doors, caller: Who, task_id: Word = "", page_size: PageSize = 0, page_token: PageToken = ""
-) -> Listing[HeldLock]:
+) -> StateListing[HeldLock]:
     """Locks that are held, and who waits for each."""
     return await gateway.state.locks(task_id, Page(page_size, page_token), caller)
 
 
 async def list_stuck(
     gateway: Doors, caller: Who, task_id: Word = "", page_size: PageSize = 0, page_token: PageToken = ""
-) -> Listing[AgentNow]:
+) -> StateListing[AgentNow]:
     """Agents that make no progress, and how that shows."""
     return await gateway.state.stuck(task_id, Page(page_size, page_token), caller)
 
