@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.constructor import RoundTripConstructor
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.parser import RoundTripParser
 
 from services.policy.adapters.policyset_schema import Mistake, mistakes
+from services.policy.adapters.yaml_mistakes import told
 from services.policy.domain import policyset_document
 from services.policy.domain.faults import PolicySetInvalid
 from services.policy.domain.policyset import PolicySet
@@ -127,15 +129,12 @@ class YamlPolicySets:
 def _load(document: str) -> object:
     _within_bounds(document)
     yaml = YAML(typ="rt", pure=True)
-    yaml.Parser = _Careful
+    yaml.Parser, yaml.Constructor = _Careful, _Placing
     try:
         return yaml.load(StringIO(document))
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise PolicySetInvalid(str(error.problem or error.context or "not YAML"), place=place) from None
-    except (YAMLError, ValueError) as error:
-        raise PolicySetInvalid(f"not YAML: {str(error).splitlines()[0][:200]}") from None
+    except YAMLError as error:
+        line, column, text = told(error, document)
+        raise PolicySetInvalid(text, place=f"line {line}, column {column}" if line else "") from None
 
 
 def _within_bounds(document: str) -> None:
@@ -177,14 +176,30 @@ class _Careful(RoundTripParser):
         elif isinstance(event, CollectionEndEvent):
             self._depth -= 1
         if isinstance(event, AliasEvent):
-            raise PolicySetInvalid("aliases are not allowed: write the value out", place=_begins(event))
+            text = "aliases are not allowed: write the value out, in quotes if it begins with '*'"
+            raise PolicySetInvalid(text, place=_begins(event))
         if self._depth > MAX_DEPTH:
             raise PolicySetInvalid(f"nested deeper than {MAX_DEPTH}", place=_begins(event))
         return event
 
 
-def _begins(event: Any) -> str:
-    return f"line {event.start_mark.line + 1}, column {event.start_mark.column + 1}"
+class _Placing(RoundTripConstructor):
+    """Says where the value stands of which nothing can be made."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        except ValueError as error:
+            raise PolicySetInvalid(f"{error}: put the value in quotes", place=_begins(node)) from None
+        except (LookupError, AttributeError, TypeError):
+            raise PolicySetInvalid(
+                "it is not what its tag says: leave the tag out", place=_begins(node)
+            ) from None
+
+
+def _begins(part: Any) -> str:
+    """Of an event or a node."""
+    return f"line {part.start_mark.line + 1}, column {part.start_mark.column + 1}"
 
 
 def _placed(fault: PolicySetInvalid, loaded: object) -> PolicySetInvalid:

@@ -75,7 +75,7 @@ async def test_custom_rules_decide_once_they_are_published(running: Running) -> 
 @pytest.mark.parametrize(
     ("tail", "reason", "said"),
     [
-        ("flows:\n  - {id: x, labels: [nobody], actions: ['*']}\n", "POLICY_SET_INVALID", "duplicate"),
+        ("flows:\n  - {id: x, labels: [nobody], actions: ['*']}\n", "POLICY_SET_INVALID", "second time"),
         (RULES.replace("== 1 with", "== 7 with"), "POLICY_SET_TESTS_FAILED", "quiet_hosts.test_db_1"),
         (RULES.replace("if input", "iff input"), "POLICY_SET_INVALID", "line "),
         (RULES.replace("deny contains", "deny :="), "POLICY_SET_INVALID", "deny contains msg"),

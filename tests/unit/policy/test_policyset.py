@@ -55,7 +55,7 @@ def test_reading_what_was_checked_gives_the_same_set() -> None:
         ("tiers: [T4_ARCHITECT]", "tiers: [T9]", "T9"),
         ("targets:", "target:", "target"),
         ('version: "1"', "version: 1", "in quotes"),
-        ("  diagnostics.disk:", "  diagnostics.memory:", "duplicate"),
+        ("  diagnostics.disk:", "  diagnostics.memory:", "second time"),
         ("  diagnostics.disk:", "  Disk:", "Disk"),
         ("actions: [ansible.check]", "actions: [ansible.check", ""),
         ("actions: [ansible.check]", "actions: &x [ansible.check]\n        environments: *x", "aliases"),
