@@ -10,16 +10,16 @@ import hmac
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
 
 from chassis import metrics, process, telemetry, tracing
 from chassis.rpc.cause import CORRELATION, INTERNAL_KEY, TENANT, TRACEPARENT, read_metadata
-from chassis.rpc.faults import Answer, answer_of
+from chassis.rpc.ending import refuse, shutting_down, within
 from chassis.rpc.peers import Callers
-from kernel.faults import Fault, Invalid, Unauthenticated, Unavailable
+from kernel.faults import Invalid, Unauthenticated
 
 # Generic in their stubs only.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -27,9 +27,6 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Parse = Callable[[bytes], Any]
 Tell = Callable[[Any, Any], Awaitable[Any]]
 """From an answer and the context of its call to the answer as it is told."""
-
-_log = telemetry.get_logger("chassis.rpc")
-LAST_WORDS_SECONDS = 1.0  # for a stream whose reader does not read
 
 
 class Guard:
@@ -111,13 +108,13 @@ class Guard:
                 admit(context)
                 request = parse(raw)
                 if context.time_remaining() is None:
-                    answer = await _within(seconds, behaviour(request, context))
+                    answer = await within(seconds, behaviour(request, context))
                 else:
                     answer = await behaviour(request, context)
                 if tell is not None:
                     answer = await tell(answer, context)
             except BaseException as error:  # noqa: BLE001 - whatever it is, no text of it may reach the caller
-                await self._refuse(method, context, error, calls, started)
+                await refuse(method, context, error, calls, started)
             finally:
                 self._in_flight -= 1
             calls.done("OK", monotonic() - started)
@@ -135,7 +132,7 @@ class Guard:
                 self._admit(method, context)
                 answer = await behaviour(requests, context)
             except BaseException as error:  # noqa: BLE001
-                await self._refuse(method, context, error, calls, started)
+                await refuse(method, context, error, calls, started)
             finally:
                 self._in_flight -= 1
             calls.done("OK", monotonic() - started)
@@ -157,7 +154,7 @@ class Guard:
             try:
                 self._admit(method, context)
                 if self._draining:
-                    raise _shutting_down()
+                    raise shutting_down()
                 request = given if parse is None else parse(given)
                 if yields:
                     async with contextlib.aclosing(behaviour(request, context)) as answers:
@@ -169,7 +166,7 @@ class Guard:
                     writing: Any = context if self._tell is None else _Telling(context, self._tell)
                     await behaviour(request, writing)
             except BaseException as error:  # noqa: BLE001
-                await self._refuse(method, context, error, calls, started, stream=True)
+                await refuse(method, context, error, calls, started, ending=self._draining)
             finally:
                 self._streams.discard(task)
             calls.done("OK", monotonic() - started)
@@ -189,44 +186,6 @@ class Guard:
             # Without a key they are whatever a stranger has put there.
             telemetry.enter_call(metadata.get(TENANT, ""), metadata.get(CORRELATION, ""))
 
-    async def _refuse(
-        self,
-        method: str,
-        context: Context,
-        error: BaseException,
-        calls: metrics.Calls,
-        started: float,
-        *,
-        stream: bool = False,
-    ) -> NoReturn:
-        """End the call as `error` deserves."""
-        ending = stream and self._draining
-        if ending and isinstance(error, asyncio.CancelledError) and not context.done():
-            error = _shutting_down()
-        code, text, trailing = Answer(grpc.StatusCode.INTERNAL, "", ())
-        match error:
-            case Fault():
-                code, text, trailing = answer_of(error)
-            case grpc.aio.AbortError():
-                calls.done(context.code().name, process.monotonic() - started)
-                raise error
-            case asyncio.CancelledError() | KeyboardInterrupt() | SystemExit():
-                calls.done("CANCELLED", process.monotonic() - started)
-                raise error
-            case _TookTooLong():
-                code, text = grpc.StatusCode.DEADLINE_EXCEEDED, str(error)
-            case _:
-                trouble = process.new_id()
-                text = f"internal error; the server's log has more under {trouble}"
-                _log.error("call failed", method=method, trouble=trouble, exc_info=error)
-        calls.done(code.name, process.monotonic() - started)
-        try:
-            async with asyncio.timeout(LAST_WORDS_SECONDS if ending else None):
-                # What the handler has said besides holds of a refusal, too.
-                await context.abort(code, text, (*trailing, *context.trailing_metadata()))
-        except TimeoutError:
-            raise asyncio.CancelledError from None
-
 
 class _Telling:
     """A call's context for a handler that writes by itself: its answers are told as those that are yielded."""
@@ -240,24 +199,6 @@ class _Telling:
 
     async def write(self, answer: Any) -> None:
         await self._context.write(await self._tell(answer, self._context))
-
-
-def _shutting_down() -> Unavailable:
-    return Unavailable("SHUTTING_DOWN", "this server is stopping; try again")
-
-
-class _TookTooLong(Exception):
-    """A call without a deadline took longer than we let it."""
-
-
-async def _within(seconds: float, work: Awaitable[Any]) -> Any:
-    try:
-        async with asyncio.timeout(seconds) as limit:
-            return await work
-    except TimeoutError:
-        if limit.expired():
-            raise _TookTooLong(f"not done in {seconds:g} s; set a deadline to allow more") from None
-        raise  # the work's own, and then a bug
 
 
 def _parsing(parse: Parse | None) -> Parse:

@@ -19,7 +19,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from chassis import metrics, telemetry
 from chassis.config import ServiceSettings
 from chassis.rpc import SMALL_MESSAGES
-from chassis.rpc.guard import LAST_WORDS_SECONDS, Guard, Handler, Tell
+from chassis.rpc.ending import LAST_WORDS_SECONDS
+from chassis.rpc.guard import Guard, Handler, Tell
 from chassis.rpc.peers import MAY_CALL, Callers, Methods
 from chassis.rpc.waiting import Health
 from chassis.tls import certificates
