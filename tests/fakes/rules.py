@@ -73,7 +73,7 @@ class FakeRules:
         self._hear(ask, caller)
         if ask.replaces != "1":
             raise Refused("POLICY_SET_STALE", "another is in force")
-        return SetInForce("2", 4)
+        return SetInForce("2", 4, (SetProblem(7, 3, "rules/0/rego", "no rule reads it"),))
 
     async def roll_back(self, ask: RollBack, caller: Caller) -> SetInForce:
         self._hear(ask, caller)

@@ -62,7 +62,7 @@ class RulesPeer:
             request_id=ask.request_id, document=ask.document, replaces_version=ask.replaces, why=ask.why
         )
         answer = await self._peer.ask(self._stub.PublishPolicySet, request, caller, PUBLISH_SECONDS)
-        return SetInForce(answer.version, answer.sequence)
+        return rules.in_force_from_wire(answer)
 
     async def roll_back(self, ask: RollBack, caller: Caller) -> SetInForce:
         request = pb.RollbackPolicySetRequest(

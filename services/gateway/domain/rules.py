@@ -29,12 +29,6 @@ class SetListed:
 
 
 @dataclass(frozen=True, slots=True)
-class SetInForce:
-    version: str
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True)
 class SetProblem:
     """Line and column count from 1; 0 is nowhere in particular."""
 
@@ -42,6 +36,15 @@ class SetProblem:
     column: int
     path: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetInForce:
+    """`warnings`: what may surprise in a set that was published."""
+
+    version: str
+    sequence: int
+    warnings: tuple[SetProblem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from services.gateway.domain.rules import (
     Flip,
     Looked,
     Needed,
+    SetInForce,
     SetListed,
     SetProblem,
     SetsCompared,
@@ -38,6 +39,10 @@ def validated_from_wire(answer: pb.ValidatePolicySetResponse) -> SetValidated:
         warnings=tuple(map(_problem, answer.warnings)),
         tests=tests,
     )
+
+
+def in_force_from_wire(answer: pb.PublishPolicySetResponse) -> SetInForce:
+    return SetInForce(answer.version, answer.sequence, tuple(map(_problem, answer.warnings)))
 
 
 def _problem(each: pb.ValidatePolicySetResponse.Problem) -> SetProblem:

@@ -34,6 +34,8 @@ class _Module:
     references: tuple[_Reference, ...]
     names: frozenset[str]
     """Those that stand in it anywhere but at the head of a rule."""
+    used: frozenset[str]
+    """Those of them that stand in a rule, and not in a test alone."""
 
     @property
     def defines(self) -> frozenset[str]:
@@ -58,6 +60,27 @@ def silences(rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
         yield from _unknown(path, module, modules)
         if f"{id_}_test" in tests:
             yield from _unknown(f"rules/{n}/test", tests[f"{id_}_test"], {**modules, **tests}, test=True)
+
+
+def idle(rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
+    """What may go live and was hardly meant: each name that a rule gives a value and that no rule reads.
+
+    Of a set without `silences`.
+    """
+    modules = {module.id: _read(module.text) for module in rego}
+    for n, (id_, module) in enumerate(modules.items()):
+        read = _read_of(id_, list(modules.values()))
+        said = {*SPEAKING, *module.used}
+        for token, _ in module.heads:
+            if (
+                token.text in said
+                or token.text.startswith("test_")
+                or not read.isdisjoint({(), (token.text,)})
+            ):
+                continue
+            said.add(token.text)
+            text = f"no rule reads `{token.text}`, so it changes no decision: is it meant to be {_NAME_IT}?"
+            yield RuleFlaw(f"rules/{n}/rego", token.line, token.column, text)
 
 
 def _unread(path: str, module: _Module, read: frozenset[Path]) -> Iterator[RuleFlaw]:
@@ -141,11 +164,16 @@ def _read(text: str) -> _Module:
     ]
     imports = list(_imports(tokens))
     lines, paths = {each.token.line for _, each in imports}, {name: each.path for name, each in imports}
-    references, names = [each for _, each in imports], set[str]()
+    references, names, used = [each for _, each in imports], set[str](), set[str]()
+    at, tested = set(heads), False
     for n, token in enumerate(tokens):
-        if n in heads or token.line in lines or not begins(tokens, n, token.text):
+        if n in at:
+            tested = token.text.startswith("test_")
+        if n in at or token.line in lines or not begins(tokens, n, token.text):
             continue
         names.add(token.text)
+        if not tested:
+            used.add(token.text)
         if token.text == "data":
             references.append(_Reference(chain(tokens, n + 1)[0], token))
         elif token.text in paths:
@@ -155,7 +183,7 @@ def _read(text: str) -> _Module:
         for n in heads
         if tokens[n].text not in WORDS
     )
-    return _Module(rules, tuple(references), frozenset(names))
+    return _Module(rules, tuple(references), frozenset(names), frozenset(used))
 
 
 def _goes_on(token: Token) -> bool:

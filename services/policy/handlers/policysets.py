@@ -215,14 +215,14 @@ class PolicySets:
 
     async def publish(
         self, document: str, replaces_version: str, cause: Cause, why: str = ""
-    ) -> tuple[str, int]:
-        """Put `document` in force; its version, and the sequence of the event.
+    ) -> tuple[str, int, Sequence[Remark]]:
+        """Put `document` in force; its version, the sequence of the event, and what may surprise in it.
 
         Raises:
             PolicySetInvalid, PolicySetTestsFailed: it never goes live.
             PolicySetStale; Invalid when `replaces_version` is missing; what the gate raises.
         """
-        checked, version_at = await self._checked(document, replaces_version)
+        checked, found = await self._checked(document, replaces_version)
         command = PublishPolicySet(
             checked.version,
             document,
@@ -234,11 +234,11 @@ class PolicySets:
             *_told(checked),
         )
         try:
-            return checked.version, await self._past_the_gate(command, cause)
+            return checked.version, await self._past_the_gate(command, cause), found.warnings
         except PolicySetInvalid as fault:
             if fault.path != "version" or fault.facts["place"]:
                 raise
-            raise Remark(*version_at, fault.path, fault.problem).fault() from None
+            raise Remark(*found.version_at, fault.path, fault.problem).fault() from None
 
     async def _past_the_gate(self, command: PublishPolicySet, cause: Cause) -> int:
         in_force = self.in_force(cause.tenant)
@@ -285,8 +285,8 @@ class PolicySets:
         command = PublishPolicySet(version, document, version, version, ACTOR, at, "", *told)
         await self._published.handle(CURRENT, command, cause)
 
-    async def _checked(self, document: str, replaces_version: str) -> tuple[PolicySet, tuple[int, int]]:
-        """The set, and where its version stands."""
+    async def _checked(self, document: str, replaces_version: str) -> tuple[PolicySet, Validated]:
+        """The set, and what there is to say of it."""
         if not replaces_version:
             text = "replaces_version is needed: read the set in force, and name its version"
             raise Invalid("FIELD_MISSING", text, field="replaces_version")
@@ -301,7 +301,7 @@ class PolicySets:
         self._looked_at[document] = found.policy
         while len(self._looked_at) > REMEMBERED:
             del self._looked_at[next(iter(self._looked_at))]
-        return found.policy, found.version_at
+        return found.policy, found
 
     def _compile(self, published: PublishedSet) -> PolicySet | None:
         try:

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from services.policy.domain.faults import PolicySetInvalid
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_tests import Examined
 from services.policy.domain.policyset_verdicts import input_of, results
 from services.policy.domain.policyset_warnings import warnings
+from services.policy.domain.rego_silence import idle
 from services.policy.domain.rules import SILENCE, RuleOutcome
 from services.policy.ports.sets import PolicySetReader, ReadSet, Rules
 
@@ -76,15 +78,22 @@ def validated(reader: PolicySetReader, rules: Rules | None, document: str) -> Va
             for flaw in examined.flaws
         )
         return Validated(None, tuple(flaws))
-    found = [
-        Remark(*read.place(path), path, text)
-        for (path, text), _ in zip(warnings(policy), range(MOST_WARNINGS), strict=False)
-    ]
+    found = islice(chain(_idle(read, policy), _surprises(read, policy)), MOST_WARNINGS)
     said: list[RuleOutcome] = [SILENCE] * len(policy.tests)
     if policy.rules.rego and rules is not None and policy.tests:
         said = list(rules.rehearse(policy, [input_of(test) for test in policy.tests]))
     tests = tuple(_tried(read, policy, examined, said))
     return Validated(policy, (), tuple(found), tests, read.place("version"))
+
+
+def _idle(read: ReadSet, policy: PolicySet) -> Iterator[Remark]:
+    for each in idle(policy.rules.rego):
+        yield Remark(*read.within(each.path, each.line, each.column), each.path, each.text)
+
+
+def _surprises(read: ReadSet, policy: PolicySet) -> Iterator[Remark]:
+    for path, text in warnings(policy):
+        yield Remark(*read.place(path), path, text)
 
 
 def _tried(read: ReadSet, policy: PolicySet, examined: Examined, said: list[RuleOutcome]) -> Iterator[Tried]:

@@ -80,10 +80,11 @@ class SetsRpc(PolicyServiceServicer):
         admitted(context, "PublishPolicySet")
         why = bounded(request.why, "why", MAX_TEXT, least=0)
         cause = cause_of(context, request.request_id)
-        version, sequence = await self._policy.policy_sets.publish(
+        version, sequence, warnings = await self._policy.policy_sets.publish(
             request.document, request.replaces_version, cause, why
         )
-        return pb.PublishPolicySetResponse(version=version, sequence=sequence)
+        told = map(_problem, warnings)
+        return pb.PublishPolicySetResponse(version=version, sequence=sequence, warnings=told)
 
     async def RollbackPolicySet(
         self, request: pb.RollbackPolicySetRequest, context: Context

@@ -235,6 +235,18 @@ async def test_a_rule_whose_head_is_misspelt_is_told_by_its_line_and_never_goes_
     assert (await running.call("GetPolicySet", pb.GetPolicySetRequest())).version == "1"
 
 
+async def test_a_rule_that_nobody_reads_beside_a_good_one_is_told_and_goes_live(running: Running) -> None:
+    denied = 'denied := "db-3 is left alone" if input.action.target == "db-3"\n\n      approve contains'
+    document = other(await default(running), "2", RULES.replace("approve contains", denied))
+    found = await running.call("ValidatePolicySet", pb.ValidatePolicySetRequest(document=document))
+    assert not found.problems
+    (warning,) = found.warnings
+    assert document.splitlines()[warning.line - 1][warning.column - 1 :].startswith("denied :=")
+    assert "no rule reads `denied`, so it changes no decision" in warning.text
+    answer = await publish(running, document, "1")
+    assert (answer.version, list(answer.warnings)) == ("2", [warning])
+
+
 async def test_a_rule_without_a_test_is_told(running: Running) -> None:
     first = await default(running)
 

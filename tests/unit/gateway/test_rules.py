@@ -36,7 +36,8 @@ async def test_a_set_is_validated_compared_published_and_rolled_back(
     assert compared.json()["differences"][0]["wider"] is True
     body = {"document": "x", "replaces": "1", "why": "because", "request_id": "r-1"}
     published = await rest.post("/api/policy", json=body, headers=AS_ADMIN)
-    assert published.json() == {"version": "2", "sequence": 4}
+    warning = {"line": 7, "column": 3, "path": "rules/0/rego", "text": "no rule reads it"}
+    assert published.json() == {"version": "2", "sequence": 4, "warnings": [warning]}
     back = {"version": "1", "replaces": "2", "request_id": "r-2"}
     assert (await rest.post("/api/policy/rollback", json=back, headers=AS_ADMIN)).json()["version"] == "1"
     assert house.rules.asked == [

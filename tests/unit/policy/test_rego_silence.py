@@ -7,7 +7,7 @@ import pytest
 from services.policy.adapters.rego_examining import examine
 from services.policy.domain.policyset_rules import RegoModule
 from services.policy.domain.policyset_tests import RuleFlaw
-from services.policy.domain.rego_silence import silences
+from services.policy.domain.rego_silence import idle, silences
 
 
 def module(name: str, body: str, test: str = "") -> RegoModule:
@@ -134,3 +134,51 @@ def test_tests_read_rules_that_there_are_and_what_they_make_up() -> None:
     assert told(module("x", 'deny contains "no" if input.a', silent)) == []
     (flaw,) = told(module("x", 'deny contains "no" if input.a', "test_it if not data.provost.rules.xx.deny"))
     assert (flaw.path, flaw.line, flaw.column) == ("rules/0/test", 3, 16)
+
+
+GOOD = 'deny contains "a" if input.a'
+
+
+@pytest.mark.parametrize(
+    ("body", "place", "named"),
+    [
+        ('denied := "b" if input.b', (5, 1), "`denied`"),
+        ('denied = "b" if input.b', (5, 1), "`denied`"),
+        ("allow if input.b", (5, 1), "`allow`"),
+        ("default allow := false\n\nallow if input.b", (5, 9), "`allow`"),
+        ("allow := true if {\n  input.b\n} else := false", (5, 1), "`allow`"),
+        ("limits[x] := 3 if some x in input.b", (5, 1), "`limits`"),
+        ("busy(host) if host in input.b", (5, 1), "`busy`"),
+        ('denied := "b" if input.b\n\ntest_it if denied with input.b as 1', (5, 1), "`denied`"),
+    ],
+)
+def test_one_that_no_rule_reads_beside_a_good_one_is_a_warning_with_its_place(
+    body: str, place: tuple[int, int], named: str
+) -> None:
+    test = "test_it if data.provost.rules.x.denied"
+    module_ = module("x", f"{GOOD}\n\n{body}", test if "denied" in body else "")
+    assert told(module_) == []
+    (warning,) = idle([module_])
+    assert (warning.path, warning.line, warning.column) == ("rules/0/rego", *place)
+    assert named in warning.text
+    assert "changes no decision" in warning.text
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [
+        [module("x", f'limit := 3\n\n{GOOD}\n\ndeny contains text if {{\n  input.n > limit\n}}\n\ntext := "b"')],
+        [module("x", f"{GOOD}\n\ntest_it if true")],
+        [module("x", 'approve contains "a" if busy(input.a)\n\nbusy(host) if host in hosts\n\nhosts := {"db-1"}')],
+        [LIBRARY, module("x", "import data.provost.rules.library as l\n\ndeny contains l.busy if input.n > l.limit")],
+        [LIBRARY, module("x", "import data.provost.rules.library\n\ndeny contains library")],
+    ],
+)  # fmt: skip
+def test_what_rules_read_is_no_warning(modules: list[RegoModule]) -> None:
+    assert list(idle(modules)) == []
+
+
+def test_what_others_could_read_of_a_module_and_do_not_is_a_warning() -> None:
+    reader = module("x", "import data.provost.rules.library\n\ndeny contains library.busy")
+    (warning,) = idle([LIBRARY, reader])
+    assert (warning.path, warning.line, "`limit`" in warning.text) == ("rules/0/rego", 5, True)

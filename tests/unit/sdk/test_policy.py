@@ -132,6 +132,23 @@ def test_publishing_replaces_what_is_in_force_and_says_how_to_go_back(
     assert asked_of(provost, "RollbackPolicySet").replaces_version == "2"
 
 
+def test_what_may_surprise_in_a_set_is_told_when_it_is_published(
+    provost: type[FakeProvost], file: Path
+) -> None:
+    provost.answers["GetPolicySet"] = pb.GetPolicySetResponse(version="1")
+    warning = Validated.Problem(line=7, column=3, path="rules/0/rego", text=f"no rule reads it {EVIL}")
+    provost.answers["PublishPolicySet"] = pb.PublishPolicySetResponse(
+        version="2", sequence=9, warnings=[warning]
+    )
+    result = invoke("policy", "publish", file)
+    assert result.exit_code == 0
+    said = result.stdout.splitlines()[-1]
+    assert said.startswith(f"{file}:7:3: no rule reads it x")
+    assert said.endswith("(rules/0/rego) (warning)")
+    assert "\x1b" not in result.stdout
+    assert json.loads(invoke("policy", "publish", file, "--json").stdout)["warnings"][0]["line"] == 7
+
+
 def test_what_is_in_force_already_is_said_so(provost: type[FakeProvost], file: Path) -> None:
     provost.answers["GetPolicySet"] = pb.GetPolicySetResponse(version="2", sequence=9)
     provost.answers["PublishPolicySet"] = pb.PublishPolicySetResponse(version="2", sequence=9)

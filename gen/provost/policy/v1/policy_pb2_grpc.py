@@ -337,7 +337,7 @@ class PolicyServiceServicer:
 
     def AnswerApproval(self, request, context):
         """Answers an approval: one vote of as many as its rule needs. Changes state; safe to retry. The caller must be an
-        approver, one of those the rule names if it names any, and not the one who asked.
+        approver, one of those the rule names if it names any, and not the one who asked. VOTE_REQUEST_CHANGES needs a comment.
         Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING, APPROVER_NOT_NAMED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

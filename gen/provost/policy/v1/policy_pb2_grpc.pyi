@@ -87,7 +87,7 @@ class PolicyServiceStub:
     """Asks people for one exact action. Changes state; safe to retry. Reasons: DIGEST_MISMATCH."""
     AnswerApproval: _grpc.UnaryUnaryMultiCallable[_policy_pb2.AnswerApprovalRequest, _policy_pb2.AnswerApprovalResponse]
     """Answers an approval: one vote of as many as its rule needs. Changes state; safe to retry. The caller must be an
-    approver, one of those the rule names if it names any, and not the one who asked.
+    approver, one of those the rule names if it names any, and not the one who asked. VOTE_REQUEST_CHANGES needs a comment.
     Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING, APPROVER_NOT_NAMED.
     """
     GetApproval: _grpc.UnaryUnaryMultiCallable[_policy_pb2.GetApprovalRequest, _policy_pb2.GetApprovalResponse]
@@ -192,7 +192,7 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     """Asks people for one exact action. Changes state; safe to retry. Reasons: DIGEST_MISMATCH."""
     AnswerApproval: _aio.UnaryUnaryMultiCallable[_policy_pb2.AnswerApprovalRequest, _policy_pb2.AnswerApprovalResponse]  # type: ignore[assignment]
     """Answers an approval: one vote of as many as its rule needs. Changes state; safe to retry. The caller must be an
-    approver, one of those the rule names if it names any, and not the one who asked.
+    approver, one of those the rule names if it names any, and not the one who asked. VOTE_REQUEST_CHANGES needs a comment.
     Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING, APPROVER_NOT_NAMED.
     """
     GetApproval: _aio.UnaryUnaryMultiCallable[_policy_pb2.GetApprovalRequest, _policy_pb2.GetApprovalResponse]  # type: ignore[assignment]
@@ -402,7 +402,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.AnswerApprovalResponse, _abc.Awaitable[_policy_pb2.AnswerApprovalResponse]]:
         """Answers an approval: one vote of as many as its rule needs. Changes state; safe to retry. The caller must be an
-        approver, one of those the rule names if it names any, and not the one who asked.
+        approver, one of those the rule names if it names any, and not the one who asked. VOTE_REQUEST_CHANGES needs a comment.
         Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING, APPROVER_NOT_NAMED.
         """
 

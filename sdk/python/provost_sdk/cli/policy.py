@@ -1,6 +1,6 @@
 """`provost policy show|list|schema|publish|rollback`: the rules in force, and putting others in their place."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,7 +82,9 @@ def publish(
     def put(provost: "Provost", old: str) -> Awaitable[Any]:
         return provost.publish_policy_set(document, replaces=old, why=why)
 
-    _put_in_force(put, replaces, as_json, address, key)
+    answer = _put_in_force(put, replaces, as_json, address, key)
+    if not as_json:
+        warn(file, answer.warnings)
 
 
 @app.command()
@@ -121,14 +123,28 @@ def document_in(file: Path) -> str:
         misused(f"{file}: {problem}")
 
 
+def warn(file: Path, warnings: "Iterable[policy_pb2.ValidatePolicySetResponse.Problem]") -> None:
+    """What is allowed in a set and may surprise, each with its place."""
+    from provost_sdk.cli.show import inert
+
+    for warning in warnings:
+        print(inert(f"{placed(file, warning)} (warning)"))
+
+
+def placed(file: Path, problem: "policy_pb2.ValidatePolicySetResponse.Problem") -> str:
+    """What there is to say of a set, behind its place, as compilers say it."""
+    where = f" ({problem.path})" if problem.path else ""
+    return f"{file}:{problem.line or 1}:{problem.column or 1}: {problem.text}{where}"
+
+
 def ended(well: bool) -> typer.Exit:
     return typer.Exit(Exit.OK if well else Exit.NOT_WELL)
 
 
 def _put_in_force(
     put: "Callable[[Provost, str], Awaitable[Any]]", replaces: str, as_json: bool, address: Address, key: Key
-) -> None:
-    """Have `put` put a set in force in place of a version (none given: whichever is), and say what came of it."""
+) -> Any:
+    """Have `put` put a set in force in place of a version (none given: whichever is); its answer, which is shown."""
 
     async def question(provost: "Provost") -> tuple[str, int, Any]:
         before = await provost.get_policy_set()
@@ -140,18 +156,19 @@ def _put_in_force(
         from provost_sdk.models import as_dict
 
         print_json(as_dict(answer))
-        return
+        return answer
     from provost_sdk.cli.show import console, plain
 
     if answer.sequence <= sequence:  # what is in force is answered as it is, whatever it was to replace
         said = f"Version {answer.version} is already in force, since sequence {answer.sequence}: nothing changed."
         console().print(plain(said, "bold"))
-        return
+        return answer
     console().print(
         plain(f"Version {answer.version} is in force", "bold green")
         + plain(f" instead of {old}, since sequence {answer.sequence}.")
         + plain(f"   Back: provost policy rollback {old}", "dim")
     )
+    return answer
 
 
 def _published(each: "policy_pb2.ListPolicySetsResponse.PublishedSet") -> tuple[object, ...]:

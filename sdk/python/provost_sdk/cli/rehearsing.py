@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from provost_sdk.cli.policy import File, document_in, ended
+from provost_sdk.cli.policy import File, document_in, ended, placed, warn
 from provost_sdk.cli.session import Address, AsJson, Exit, Key, ask, misused, print_json
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ def validate(file: File, as_json: AsJson = False, address: Address = None, key: 
         print_json(as_dict(answer))
         raise ended(well)
     for problem in answer.problems:
-        print(inert(_placed(str(file), problem)))
-    for warning in answer.warnings:
-        print(inert(f"{_placed(str(file), warning)} (warning)"))
+        print(inert(placed(file, problem)))
+    warn(file, answer.warnings)
     for each in failed:
         print(inert(f"{file}:{each.line or 1}:1: test {each.name} failed: {each.text}"))
     if well:
@@ -55,7 +54,7 @@ def run_tests(file: File, as_json: AsJson = False, address: Address = None, key:
         print_json([as_dict(each) for each in answer.tests])
         raise ended(well)
     for problem in answer.problems:
-        print(inert(_placed(str(file), problem)))
+        print(inert(placed(file, problem)))
     for each in answer.tests:
         said = plain("ok    ", "green") if each.passed else plain("FAILED", "bold red")
         console().print(said + plain(f" {each.name}") + plain(f"  {each.text}" if each.text else "", "dim"))
@@ -247,8 +246,3 @@ def _time(text: str, option: str) -> datetime | None:
     if unit is not None and text[:-1].isascii() and text[:-1].isdecimal() and len(text) < 8:
         return datetime.now(UTC) - timedelta(**{unit: int(text[:-1])})
     return time_in(text, option, ", or so long ago, as 7d, 12h or 30m")
-
-
-def _placed(file: str, problem: "policy_pb2.ValidatePolicySetResponse.Problem") -> str:
-    where = f" ({problem.path})" if problem.path else ""
-    return f"{file}:{problem.line or 1}:{problem.column or 1}: {problem.text}{where}"
