@@ -11,7 +11,7 @@ from typing import TypeVar
 from chassis.process import jitter, monotonic
 from chassis.telemetry import get_logger
 from kernel.faults import Unavailable
-from services.ledger.adapters import listing, searching
+from services.ledger.adapters.lookups import Lookups
 from services.ledger.adapters.postgres.audit import audit
 from services.ledger.adapters.postgres.connection import Database, Record
 from services.ledger.adapters.postgres.definition import KEEPER, LIVE, version
@@ -25,18 +25,7 @@ from services.ledger.domain.checkpoint import Checkpoint
 from services.ledger.domain.entry import Entry, Message, Row, read_row
 from services.ledger.domain.position import Position
 from services.ledger.domain.proofs import Slice
-from services.ledger.domain.questions import (
-    ActionQuestion,
-    AgentQuestion,
-    ApprovalQuestion,
-    EventQuestion,
-    Listed,
-    Page,
-    PromotionQuestion,
-    ViolationQuestion,
-)
 from services.ledger.domain.records import SignedHead
-from services.ledger.domain.rows import ActionRow, AgentRow, ApprovalRow, PromotionRow, ViolationRow
 from services.ledger.domain.understood import Understand
 from services.ledger.ports.book import Audited
 
@@ -48,12 +37,12 @@ TAKE_OVER_SECONDS = 15.0
 _log = get_logger("ledger.postgres")
 
 
-class PostgresBook:
+class PostgresBook(Lookups):
     """Implements `ports.Book` in a database that is there; what it needs in it is made if the role may."""
 
     def __init__(self, database: Database, understand: Understand) -> None:
+        super().__init__(understand)
         self._database = database
-        self._understand = understand
         self._writer = Writer(database, LIVE, LOCK, understand, durable=True)
         self._reader = Reader(database)
         self._warned = False
@@ -135,36 +124,6 @@ class PostgresBook:
     async def heads(self) -> Sequence[SignedHead]:
         self._go_on()
         return await read_heads(self._reader)
-
-    async def event(self, tenant: str, event_id: str) -> Entry | None:
-        return await self._find(searching.event(tenant, event_id))
-
-    async def events(self, question: EventQuestion, page: Page) -> Listed[Entry]:
-        return await self._find(searching.events(question, page, self._understand))
-
-    async def actions(self, question: ActionQuestion, page: Page) -> Listed[ActionRow]:
-        return await self._find(listing.actions(question, page))
-
-    async def agents(self, question: AgentQuestion, page: Page) -> Listed[AgentRow]:
-        return await self._find(listing.agents(question, page))
-
-    async def violations(self, question: ViolationQuestion, page: Page) -> Listed[ViolationRow]:
-        return await self._find(listing.violations(question, page))
-
-    async def promotions(self, question: PromotionQuestion, page: Page) -> Listed[PromotionRow]:
-        return await self._find(listing.promotions(question, page))
-
-    async def approvals(self, question: ApprovalQuestion, page: Page) -> Listed[ApprovalRow]:
-        return await self._find(listing.approvals(question, page))
-
-    async def effect(self, tenant: str, effect_id: str) -> int | None:
-        return await self._find(listing.effect(tenant, effect_id))
-
-    async def decision(self, tenant: str, decision_id: str) -> int | None:
-        return await self._find(listing.decision(tenant, decision_id))
-
-    async def approval(self, tenant: str, approval_id: str) -> ApprovalRow | None:
-        return await self._find(listing.approval(tenant, approval_id))
 
     async def audit(self, heads: Sequence[Checkpoint]) -> Audited:
         self._go_on()

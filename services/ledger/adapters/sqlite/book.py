@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from kernel.faults import Unavailable
-from services.ledger.adapters import listing, searching
-from services.ledger.adapters.searching import Search
+from services.ledger.adapters.lookups import Lookups
+from services.ledger.adapters.searching import Search, run_search
 from services.ledger.adapters.sqlite.audit import audit
 from services.ledger.adapters.sqlite.disk import explain, sync
 from services.ledger.adapters.sqlite.draft import SqliteDraft
@@ -29,18 +29,7 @@ from services.ledger.domain.checkpoint import Checkpoint
 from services.ledger.domain.entry import Entry, Message, Row, read_row
 from services.ledger.domain.position import Position
 from services.ledger.domain.proofs import Slice
-from services.ledger.domain.questions import (
-    ActionQuestion,
-    AgentQuestion,
-    ApprovalQuestion,
-    EventQuestion,
-    Listed,
-    Page,
-    PromotionQuestion,
-    ViolationQuestion,
-)
 from services.ledger.domain.records import SignedHead
-from services.ledger.domain.rows import ActionRow, AgentRow, ApprovalRow, PromotionRow, ViolationRow
 from services.ledger.domain.understood import Understand
 from services.ledger.ports.book import Audited
 
@@ -49,13 +38,13 @@ _READERS = 3
 _WAIT_SECONDS = 10.0
 
 
-class SqliteBook:
+class SqliteBook(Lookups):
     """Implements `ports.Book` with the database in `path`, which is made if it is not there."""
 
     def __init__(self, path: Path, understand: Understand) -> None:
+        super().__init__(understand)
         self._path = path
         self._draft_path = path.with_name(path.name + ".draft")
-        self._understand = understand
         self._writing = ThreadPoolExecutor(1, "ledger-writer")
         self._reading = ThreadPoolExecutor(_READERS, "ledger-reader")
         self._gate = _Gate()
@@ -102,36 +91,6 @@ class SqliteBook:
 
     async def heads(self) -> Sequence[SignedHead]:
         return await self._read(read_heads)
-
-    async def event(self, tenant: str, event_id: str) -> Entry | None:
-        return await self._find(searching.event(tenant, event_id))
-
-    async def events(self, question: EventQuestion, page: Page) -> Listed[Entry]:
-        return await self._find(searching.events(question, page, self._understand))
-
-    async def actions(self, question: ActionQuestion, page: Page) -> Listed[ActionRow]:
-        return await self._find(listing.actions(question, page))
-
-    async def agents(self, question: AgentQuestion, page: Page) -> Listed[AgentRow]:
-        return await self._find(listing.agents(question, page))
-
-    async def violations(self, question: ViolationQuestion, page: Page) -> Listed[ViolationRow]:
-        return await self._find(listing.violations(question, page))
-
-    async def promotions(self, question: PromotionQuestion, page: Page) -> Listed[PromotionRow]:
-        return await self._find(listing.promotions(question, page))
-
-    async def approvals(self, question: ApprovalQuestion, page: Page) -> Listed[ApprovalRow]:
-        return await self._find(listing.approvals(question, page))
-
-    async def effect(self, tenant: str, effect_id: str) -> int | None:
-        return await self._find(listing.effect(tenant, effect_id))
-
-    async def decision(self, tenant: str, decision_id: str) -> int | None:
-        return await self._find(listing.decision(tenant, decision_id))
-
-    async def approval(self, tenant: str, approval_id: str) -> ApprovalRow | None:
-        return await self._find(listing.approval(tenant, approval_id))
 
     async def audit(self, heads: Sequence[Checkpoint]) -> Audited:
         def run() -> Audited:
@@ -201,9 +160,7 @@ class SqliteBook:
 
     async def _find(self, search: Search[T]) -> T:
         return await self._connected(
-            lambda connection: searching.run_search(
-                search, lambda query: connection.execute(query).fetchall()
-            )
+            lambda connection: run_search(search, lambda query: connection.execute(query).fetchall())
         )
 
     async def _connected(self, call: Callable[[Connection], T]) -> T:
