@@ -12,6 +12,8 @@ import typer
 from provost_sdk.place import Place, find
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
     from provost_sdk.client import Provost
     from provost_sdk.errors import ProvostError
 
@@ -117,6 +119,18 @@ def misused(text: str) -> NoReturn:
     """Say how the command was misused, and end."""
     print(text, file=sys.stderr)
     raise typer.Exit(Exit.MISUSED)
+
+
+def tell(answer: "Message", said: str, as_json: bool) -> None:
+    """What a command has done: `said`, or as JSON the whole answer."""
+    if as_json:
+        from provost_sdk.models import as_dict
+
+        print_json(as_dict(answer))
+        return
+    from provost_sdk.cli.show import console, plain
+
+    console().print(plain(said, "bold green"))
 
 
 def print_json(value: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from provost_sdk.cli import pages
-from provost_sdk.cli.session import Address, AsJson, Key, ask, misused, print_json
+from provost_sdk.cli.session import Address, AsJson, Key, ask, misused, tell
 
 if TYPE_CHECKING:
     from provost_sdk.client import Provost
@@ -56,8 +56,6 @@ def put(
     key: Key = None,
 ) -> None:
     """Write one entry of a task's blackboard, in your own name."""
-    from provost_sdk.models import as_dict
-
     answer = ask(
         "operator",
         address,
@@ -66,13 +64,8 @@ def put(
             task, section, name, value_in(value), expected_version=version, labels=label or ()
         ),
     )
-    if as_json:
-        print_json(as_dict(answer))
-        return
-    from provost_sdk.cli.show import console, plain
-
     said = f"{answer.section}/{answer.key} has version {answer.version} now, by {answer.author}"
-    console().print(plain(said, "bold green"))
+    tell(answer, said, as_json)
 
 
 def remove(
@@ -85,20 +78,14 @@ def remove(
     key: Key = None,
 ) -> None:
     """Take an entry off a task's blackboard, in your own name; what it said stays in the log."""
-    from provost_sdk.models import as_dict
-
     answer = ask(
         "operator",
         address,
         key,
         lambda provost: provost.remove_entry(task, section, name, expected_version=version),
     )
-    if as_json:
-        print_json(as_dict(answer))
-        return
-    from provost_sdk.cli.show import console, plain
-
-    console().print(plain(f"{answer.section}/{answer.key} was taken off, by {answer.author}", "bold green"))
+    said = f"{answer.section}/{answer.key} was taken off, by {answer.author}"
+    tell(answer, said, as_json)
 
 
 def messages(
@@ -134,8 +121,6 @@ def send(
     key: Key = None,
 ) -> None:
     """Send a message to an agent of a task or to all of them, in your own name."""
-    from provost_sdk.models import as_dict
-
     answer = ask(
         "operator",
         address,
@@ -144,13 +129,8 @@ def send(
             task, message_type, value_in(body), to=to, in_reply_to=in_reply_to, labels=label or ()
         ),
     )
-    if as_json:
-        print_json(as_dict(answer))
-        return
-    from provost_sdk.cli.show import console, plain
-
     said = f"Sent to {', '.join(answer.recipients) or answer.to_agent_id or 'all'}: {answer.message_id}"
-    console().print(plain(said, "bold green"))
+    tell(answer, said, as_json)
 
 
 def value_in(text: str) -> Any:

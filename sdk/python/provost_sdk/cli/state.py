@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from provost_sdk.cli import pages
-from provost_sdk.cli.session import Address, AsJson, Exit, Key, ask, print_json
+from provost_sdk.cli.session import Address, AsJson, Exit, Key, ask, print_json, tell
 
 if TYPE_CHECKING:
     from provost_sdk.client import Provost
@@ -58,16 +58,9 @@ def force_release(
     key: Key = None,
 ) -> None:
     """Take an agent's lock away from its holder, whose writes are refused from then on."""
-    from provost_sdk.models import as_dict
-
     answer = ask("operator", address, key, lambda provost: provost.force_release_lock(agent, reason=reason))
-    if as_json:
-        print_json(as_dict(answer))
-        return
-    from provost_sdk.cli.show import console, plain
-
     said = f"The lock of {agent} was taken away at sequence {answer.sequence}; its token is stale"
-    console().print(plain(said, "bold green"))
+    tell(answer, said, as_json)
 
 
 @app.command()
@@ -150,12 +143,6 @@ def verify(as_json: AsJson = False, address: Address = None, key: Key = None) ->
 @app.command()
 def rebuild(as_json: AsJson = False, address: Address = None, key: Key = None) -> None:
     """Wipe the store and fill it from the event log again. Needs an admin's key."""
-    from provost_sdk.models import as_dict
-
     answer = ask("admin", address, key, lambda provost: provost.rebuild_store())
-    if as_json:
-        print_json(as_dict(answer))
-        return
-    from provost_sdk.cli.show import console, plain
-
-    console().print(plain(f"Rebuilt from {answer.events} events: {answer.state_hash}", "bold green"))
+    said = f"Rebuilt from {answer.events} events: {answer.state_hash}"
+    tell(answer, said, as_json)
