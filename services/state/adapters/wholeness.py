@@ -12,7 +12,7 @@ FILLINGS = "applied:{log}:fillings"
 """The marks of those that fill it."""
 WIPING = "applied:{log}:wiping"
 """Who wipes it."""
-FORMAT, FORMATTED = "applied:{log}:format", "3"
+FORMAT, FORMATTED = "applied:{log}:format", "4"
 """How things lie in the store. What an older program has left is not read: it is wiped, and filled from the log."""
 
 # KEYS: position, generation. ARGV: what they must be, the position at least; the new position. Answers 1, or 0 when

@@ -3,6 +3,7 @@
 Each of these has a file of its own, which says what it decides; here they are one aggregate.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias, assert_never
@@ -17,7 +18,15 @@ from services.state.domain.attention import (
     FindUnstuck,
     ReportWaiting,
 )
-from services.state.domain.errors import ErrorCounts, ErrorRecorded, RecordError, counted, record
+from services.state.domain.errors import (
+    ErrorCounts,
+    ErrorRecorded,
+    RecordError,
+    counted,
+    record,
+    set_aside,
+    together,
+)
 from services.state.domain.faults import AgentIsRevoked, LockTaken, NoInstructionPacket
 from services.state.domain.fencing import overtaken, unheard
 from services.state.domain.labels import NO_LABELS, LabelRun, RunLabelled, RunLabels, stick
@@ -102,6 +111,10 @@ class Agent:
     """Which of its runs was heard of last: it took the lock, advanced, or read something labelled."""
     waits: AgentWaits | None = None
     """What it waits for, from when it said so until it works again."""
+    parted: Mapping[str, AgentWaits] = field(default_factory=dict)
+    """What runs wait for that have given it back, and that others have followed; by run, the last one last."""
+    set_aside: Mapping[str, ErrorCounts] = field(default_factory=dict)
+    """What runs have spent that others, with other packets, have followed: they find it again with the agent."""
     found: AgentStuck | None = None
     """How it is stuck, until it is not, or has left its lock."""
 
@@ -155,6 +168,8 @@ def decide(agent: Agent, command: Command) -> Event | None:
         case LabelRun(run_id=run_id):
             # What it may only have read among those let go is told again: others keep each run's by itself.
             return stick(agent.labelled.runs.get(run_id, ()), command)
+        case ReportWaiting() if (ended := attention.over(agent.parted, command)) is not None:
+            return ended
         case ReportWaiting(
             agent_id=agent_id, task_id=task_id, run_id=run_id, fencing_token=token, by=by, at=at
         ):
@@ -209,9 +224,15 @@ def _evolve(agent: Agent, event: Event, sequence: int) -> Agent:
                 # Whoever renews its lease where it stands may well be waiting; whoever moves on works again.
                 waits=agent.waits and (agent.waits if _stands(agent, event) else None),
                 found=agent.found,
+                parted=agent.parted,
+                set_aside=agent.set_aside,
             )
         case LockAcquired(agent_id=agent_id, task_id=task_id, holder=holder, expire_time=expire_time):
             lock = Lock(holder, task_id, sequence, expire_time)
+            spent = agent.set_aside.get(holder)
+            if spent is not None:
+                aside = {run_id: counts for run_id, counts in agent.set_aside.items() if run_id != holder}
+                agent = replace(agent, errors=together(spent, agent.errors), set_aside=aside)
             return replace(
                 agent,
                 agent_id=agent_id,
@@ -220,14 +241,19 @@ def _evolve(agent: Agent, event: Event, sequence: int) -> Agent:
                 sequence=sequence,
                 waits=None,
                 found=None,
+                parted=attention.part(agent.parted, agent.waits, holder),
             )
         case LockReleased() | LockForced():
             forced = isinstance(event, LockForced)
             ended = agent.lock and replace(agent.lock, released=True, forced=forced)
             return replace(agent, lock=ended, sequence=sequence, waits=None, found=None)
-        case AgentWaits(agent_id=agent_id, waiting=waiting):
-            waits = event if waiting else None
-            return replace(agent, agent_id=agent_id, waits=waits, sequence=sequence)
+        case AgentWaits(run_id=run_id, waiting=None) if run_id in agent.parted:
+            return replace(agent, parted=attention.part(agent.parted, None, run_id), sequence=sequence)
+        case AgentWaits(agent_id=agent_id, run_id=run_id, waiting=waiting):
+            if waiting is None:
+                return replace(agent, agent_id=agent_id, waits=None, sequence=sequence)
+            parted = attention.part(agent.parted, agent.waits, run_id)
+            return replace(agent, agent_id=agent_id, waits=event, parted=parted, sequence=sequence)
         case AgentStuck():
             return replace(agent, found=event, sequence=sequence)
         case AgentUnstuck():
@@ -252,6 +278,7 @@ def _evolve(agent: Agent, event: Event, sequence: int) -> Agent:
                 step="",
                 errors=ErrorCounts(),
                 sequence=sequence,
+                set_aside=set_aside(agent.set_aside, agent.lock.holder if agent.lock else "", agent.errors),
             )
         case _:
             assert_never(event)

@@ -4,6 +4,7 @@ Whether it is stuck is judged elsewhere (`stuck`), by signs that are no events; 
 for every time that it happens.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -17,6 +18,8 @@ MAX_WORD_CHARACTERS = 128
 """So long may an action, a result, or the name of what is waited for be."""
 MAX_EVIDENCE_CHARACTERS = 400
 LONGEST_POLL = timedelta(hours=24)
+RUNS_WAITING = 64
+"""So many of an agent's runs are known to wait while others have it, those that were parted from it last."""
 
 
 class WaitingKind(StrEnum):
@@ -38,6 +41,13 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingRun:
+    run_id: str
+    task_id: str
+    waiting: Waiting
+
+
+@dataclass(frozen=True, slots=True)
 class Stuck:
     kind: StuckKind
     evidence: str
@@ -50,7 +60,7 @@ class Stuck:
 
 @dataclass(frozen=True, slots=True)
 class ReportWaiting:
-    """The agent waits; without `waiting`, it works again."""
+    """The agent waits; without `waiting`, it works again. `did`: it has also done something."""
 
     agent_id: str
     task_id: str
@@ -59,6 +69,7 @@ class ReportWaiting:
     at: datetime
     fencing_token: int = 0
     by: str = ""
+    did: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +148,14 @@ def wait(waits: AgentWaits | None, command: ReportWaiting) -> AgentWaits | None:
     return AgentWaits(command.agent_id, command.task_id, command.run_id, wanted, command.at)
 
 
+def over(parted: Mapping[str, AgentWaits], command: ReportWaiting) -> AgentWaits | None:
+    """The end of a wait of a run that has not got the agent any more: that much it may say for itself, token or not."""
+    waits = parted.get(command.run_id)
+    if waits is None or command.waiting is not None or command.did:
+        return None
+    return AgentWaits(waits.agent_id, waits.task_id, waits.run_id, None, command.at)
+
+
 def find(
     found: AgentStuck | None, waits: AgentWaits | None, task_id: str, run_id: str, command: FindStuck
 ) -> AgentStuck | None:
@@ -147,6 +166,18 @@ def find(
     evidence = cut(stuck.evidence, MAX_EVIDENCE_CHARACTERS)
     told = Stuck(stuck.kind, evidence, stuck.since, stuck.with_agent_ids)
     return AgentStuck(command.agent_id, task_id, run_id, told, command.at)
+
+
+def part(parted: Mapping[str, AgentWaits], waits: AgentWaits | None, run_id: str) -> Mapping[str, AgentWaits]:
+    """Who still waits when `run_id` comes to speak for the agent: whoever did so before it, and not `run_id` itself."""
+    goes = waits is not None and waits.run_id not in ("", run_id)
+    if not goes and run_id not in parted:
+        return parted
+    still = {each: waiting for each, waiting in parted.items() if each != run_id}
+    if goes and waits is not None:
+        still.pop(waits.run_id, None)
+        still[waits.run_id] = waits
+    return dict(list(still.items())[-RUNS_WAITING:])
 
 
 def waiting(waits: AgentWaits, at: datetime) -> bool:

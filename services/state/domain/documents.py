@@ -12,11 +12,12 @@ from datetime import datetime
 from typing import TypeAlias
 
 from services.state.domain.agent import Agent
-from services.state.domain.attention import Stuck, Waiting
+from services.state.domain.attention import Stuck, Waiting, WaitingRun
 from services.state.domain.board import SECTIONS
 from services.state.domain.crew import Crew
 from services.state.domain.errors import ErrorCounts
 from services.state.domain.plain import iso, to_json
+from services.state.domain.snapshot import waiting_runs
 from services.state.domain.tables import TABLES, changed_in, table_of
 from services.state.domain.task import Task
 from services.state.domain.view import Part, Place, View
@@ -71,6 +72,7 @@ class StateDocument:
     stuck: Stuck | None
     labels: tuple[str, ...]
     """Of everything that its run has read."""
+    waiting_runs: tuple[WaitingRun, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,7 @@ def _state(agent: Agent) -> StateDocument:
         agent.waits.waiting if agent.waits else None,
         agent.found.stuck if agent.found else None,
         agent.labels,
+        waiting_runs(agent),
     )
 
 

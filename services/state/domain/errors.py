@@ -1,4 +1,4 @@
-"""What goes wrong, told and counted since the packet."""
+"""What goes wrong, told and counted since the packet, for each run that has the agent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,6 +11,10 @@ MAX_MESSAGE_CHARACTERS = 2000
 MAX_ERROR_TYPES = 64
 OTHER_ERRORS = "OTHER"
 """Where types beyond the first 64 are counted together, so that made-up types cannot swell an agent."""
+
+
+RUNS_SET_ASIDE = 256
+"""So many of an agent's runs find their counts again, those that lost the agent last; without errors none is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,9 @@ class ErrorCounts:
     by_type: Mapping[str, int] = field(default_factory=dict)
 
 
+NO_ERRORS = ErrorCounts()
+
+
 def record(command: RecordError) -> ErrorRecorded:
     """The error, as it is kept. Raises Invalid: a field is out of bounds."""
     require_agent_id(command.agent_id)
@@ -78,4 +85,28 @@ def counted(errors: ErrorCounts, error_type: str, procedure_violation: bool) -> 
         total=errors.total + 1,
         same_error_repeats=max(errors.same_error_repeats, count),
         by_type={**known, error_type: count},
+    )
+
+
+def set_aside(kept: Mapping[str, ErrorCounts], run_id: str, errors: ErrorCounts) -> Mapping[str, ErrorCounts]:
+    """`kept`, and what the run that had the agent up to now has spent: another packet is in force from here on."""
+    if not run_id or errors == NO_ERRORS:
+        return kept
+    others = {each: counts for each, counts in kept.items() if each != run_id}
+    others[run_id] = together(kept.get(run_id, NO_ERRORS), errors)
+    return dict(list(others.items())[-RUNS_SET_ASIDE:])
+
+
+def together(some: ErrorCounts, more: ErrorCounts) -> ErrorCounts:
+    """Both, counted as one."""
+    if NO_ERRORS in (some, more):
+        return more if some == NO_ERRORS else some
+    by_type = dict(some.by_type)
+    for error_type, count in more.by_type.items():
+        by_type[error_type] = by_type.get(error_type, 0) + count
+    return ErrorCounts(
+        some.total + more.total,
+        max(by_type.values(), default=0),
+        some.procedure_violations + more.procedure_violations,
+        by_type,
     )

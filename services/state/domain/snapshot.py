@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.state.domain.agent import Agent
-from services.state.domain.attention import Stuck, Waiting
+from services.state.domain.attention import Stuck, Waiting, WaitingRun
 from services.state.domain.errors import ErrorCounts
 from services.state.domain.packet import Packet
 
@@ -40,11 +40,15 @@ class AgentSnapshot:
     waiting: Waiting | None = None
     stuck: Stuck | None = None
     labels: tuple[str, ...] = ()
+    waiting_runs: tuple[WaitingRun, ...] = ()
 
 
 def agent_now(agent: Agent) -> AgentSnapshot:
     """The agent as the log has it: heartbeats lie elsewhere, and whether a lock's time is over is for who reads it."""
     lock = agent.lock if agent.lock and not agent.lock.released else None
+    runs = waiting_runs(agent)
+    # One that nobody works with waits for what its runs wait for.
+    idle = runs[-1].waiting if runs and lock is None else None
     return AgentSnapshot(
         agent.agent_id,
         agent.packet,
@@ -55,10 +59,17 @@ def agent_now(agent: Agent) -> AgentSnapshot:
         HeldLock(lock.holder, lock.fencing_token, lock.expire_time) if lock else None,
         None,
         agent.sequence,
-        agent.waits.waiting if agent.waits else None,
+        agent.waits.waiting if agent.waits else idle,
         agent.found.stuck if agent.found else None,
         agent.labels,
+        runs,
     )
+
+
+def waiting_runs(agent: Agent) -> tuple[WaitingRun, ...]:
+    """All of its runs that wait, the one that speaks for it last."""
+    every = (*agent.parted.values(), *([agent.waits] if agent.waits else ()))
+    return tuple(WaitingRun(each.run_id, each.task_id, each.waiting) for each in every if each.waiting)
 
 
 def lease_runs(agent: Agent, at: datetime) -> bool:
@@ -75,4 +86,12 @@ def snapshot(agent: Agent, heartbeat: str | None, at: datetime) -> AgentSnapshot
     heard = [datetime.fromisoformat(heartbeat)] if heartbeat else []
     if running and agent.advanced_at:
         heard.append(agent.advanced_at)
-    return replace(told, lock=told.lock if running else None, heartbeat_time=max(heard, default=None))
+    waiting = tuple(
+        each for each in told.waiting_runs if each.waiting.until is None or at < each.waiting.until
+    )
+    return replace(
+        told,
+        lock=told.lock if running else None,
+        heartbeat_time=max(heard, default=None),
+        waiting_runs=waiting,
+    )

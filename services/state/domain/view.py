@@ -85,7 +85,7 @@ class _Placed(Protocol):
 
 _OF_AGENT = {
     PacketIssued: (Part.PACKET, Part.STATE, Part.ERRORS),
-    LockAcquired: (Part.STATE, Part.LOCK),
+    LockAcquired: (Part.STATE, Part.LOCK, Part.ERRORS),
     AgentAdvanced: (Part.STATE, Part.LOCK, Part.HEARTBEAT),
     LockReleased: (Part.STATE, Part.LOCK),
     LockForced: (Part.STATE, Part.LOCK),

@@ -59,17 +59,18 @@ class Attention:
             AgentStateUnknown, Invalid.
         """
         agent_id, token = activity.agent_id, activity.fencing_token
-        self._known(agent_id, cause)
+        run_id, did = activity.run_id, bool(activity.action)
+        apart = run_id in self._known(agent_id, cause).parted
         for name, word in (("action", activity.action), ("result", activity.result)):
             require_text(word, name, MAX_WORD_CHARACTERS)
         command = ReportWaiting(
-            agent_id, activity.task_id, activity.run_id, activity.waiting, cause.at, token, cause.actor
+            agent_id, activity.task_id, run_id, activity.waiting, cause.at, token, cause.actor, did
         )
         appended = await self._kept.handle(agent_id, command, cause)
         require_accepted(self._kept, agent_id, token, appended, cause)
-        active = bool(activity.action) and self._vigil.did(
-            cause.tenant, agent_id, activity.action, activity.result
-        )
+        if apart and activity.waiting is None and not did:
+            return None  # that it waits no more is no sign of the run that has the agent now
+        active = did and self._vigil.did(cause.tenant, agent_id, activity.action, activity.result)
         self._vigil.beat(cause.tenant, agent_id)
         with suppress(Unavailable):  # the store has it for other processes; this one has it in memory
             await self._mirror.beat(

@@ -47,6 +47,8 @@ class _Tenant:
     """Whose lock a run holds."""
     held_by: dict[str, str] = field(default_factory=dict)
     """And the other way round."""
+    waits: dict[str, str] = field(default_factory=dict)
+    """Which run said that the agent waits."""
 
     def begin(self, agent_id: str, holder: str, at: float) -> None:
         self.leave(agent_id, at)
@@ -56,6 +58,7 @@ class _Tenant:
     def leave(self, agent_id: str, at: float) -> None:
         self.watch.take(Left(at, agent_id))
         self.stands.pop(agent_id, None)
+        self.waits.pop(agent_id, None)
         self.runs.pop(self.held_by.pop(agent_id, ""), None)
 
     def heard(self, agent_id: str, run_id: str) -> bool:
@@ -99,6 +102,7 @@ class Vigil:
                 known.begin(agent_id, lock.holder, at)
                 known.stands[agent_id] = (agent.run_id, agent.phase, agent.step)
                 if agent.waits is not None:
+                    known.waits[agent_id] = agent.waits.run_id
                     known.watch.take(self._waits(agent.waits, at))
                 if agent.found is not None:
                     known.watch.settle(agent_id, at)
@@ -212,7 +216,11 @@ class Vigil:
                 if agent_id in known.watch:
                     known.stands[agent_id] = (run_id, phase, step)
                 return Works(at, agent_id)
-            case AgentWaits():
+            case AgentWaits(agent_id=agent_id, run_id=run_id):
+                if event.waiting is not None:
+                    known.waits[agent_id] = run_id
+                elif run_id != known.waits.get(agent_id, run_id):
+                    return None  # it ends for a run that has not got the agent any more
                 return self._waits(event, at)
             case PacketIssued(packet=packet):
                 return Moved(at, packet.agent_id)

@@ -10,11 +10,12 @@ from services.state.domain.errors import (
     MAX_ERROR_TYPES,
     MAX_MESSAGE_CHARACTERS,
     OTHER_ERRORS,
+    RUNS_SET_ASIDE,
     ErrorRecorded,
     RecordError,
 )
 from services.state.domain.packet import Constraints, ErrorBudget, IssuePacket, Packet
-from tests.unit.state.worlds import T0, Worked, at, packet
+from tests.unit.state.worlds import T0, Worked, acquire, at, fold, packet, release
 
 
 def error(error_type: str, *, violation: bool = False, message: str = "") -> RecordError:
@@ -98,3 +99,65 @@ def test_a_packet_out_of_bounds_names_the_field(field: str, unsound: Packet) -> 
     with pytest.raises(Fault) as caught:
         Worked().does(IssuePacket(unsound, T0))
     assert (caught.value.reason, caught.value.facts["field"]) == ("PACKET_INVALID", field)
+
+
+def interrupted(worked: Worked, by: str = "run-2", errors: tuple[str, ...] = ()) -> None:
+    """A run with a packet of its own has the agent for a while, as when the one before it waits for people."""
+    worked.does(IssuePacket(replace(packet(f"task-of-{by}"), created_at=at(9)), at(9)))
+    worked.does(acquire(by, 9, task_id=f"task-of-{by}"))
+    for error_type in errors:
+        worked.does(replace(error(error_type), run_id=by))
+    worked.does(release(worked.token, 9, by))
+
+
+def resumed(worked: Worked, run_id: str = "run-1") -> None:
+    worked.does(IssuePacket(packet(), at(10)))
+    worked.does(acquire(run_id, 10))
+
+
+def test_a_run_that_goes_on_finds_its_errors_again() -> None:
+    worked = Worked().packed()
+    worked.does(acquire("run-1", 0))
+    worked.does(error("TIMEOUT"))
+    worked.does(error("FORBIDDEN", violation=True))
+    worked.does(release(worked.token, 2))
+    own = worked.agent.errors
+    interrupted(worked, errors=("TIMEOUT", "OTHER"))
+    assert worked.agent.errors.total == 2, "its own alone"
+    resumed(worked)
+    assert worked.agent.errors == own
+    worked.does(error("TIMEOUT"))
+    assert (worked.agent.errors.same_error_repeats, worked.agent.errors.procedure_violations) == (2, 1)
+    assert fold(worked.events) == worked.agent
+
+
+def test_another_run_with_a_packet_of_its_own_begins_anew() -> None:
+    worked = Worked().packed()
+    worked.does(acquire("run-1", 0))
+    worked.does(error("TIMEOUT"))
+    worked.does(release(worked.token, 2))
+    interrupted(worked)
+    resumed(worked, "run-3")
+    assert worked.agent.errors == AGENT.initial.errors
+
+
+def test_what_is_counted_before_a_run_has_its_agent_again_counts_besides() -> None:
+    worked = Worked().packed()
+    worked.does(acquire("run-1", 0))
+    worked.does(error("TIMEOUT"))
+    worked.does(release(worked.token, 2))
+    interrupted(worked)
+    worked.does(IssuePacket(packet(), at(10)))
+    worked.does(error("TIMEOUT"))
+    worked.does(acquire("run-1", 10))
+    assert worked.agent.errors.by_type == {"TIMEOUT": 2}
+    assert (worked.agent.errors.total, worked.agent.errors.same_error_repeats) == (2, 2)
+
+
+def test_no_more_runs_are_remembered_than_there_is_room_for() -> None:
+    worked = Worked().packed()
+    for n in range(RUNS_SET_ASIDE + 3):
+        interrupted(worked, f"run-{n}", ("TIMEOUT",))
+    worked.does(IssuePacket(packet("task-2"), at(20)))
+    assert len(worked.agent.set_aside) == RUNS_SET_ASIDE
+    assert f"run-{RUNS_SET_ASIDE + 2}" in worked.agent.set_aside

@@ -66,7 +66,7 @@ def test_who_gave_its_lock_back_says_what_it_waits_for_until_another_has_it() ->
     worked.does(release(token, 1))
     assert isinstance(worked.does(says("run-1", token)), AgentWaits)
     worked.does(acquire("run-2", 2))
-    assert isinstance(worked.does(says("run-1", token, None)), StaleTokenRefused)
+    assert isinstance(worked.does(says("run-1", token)), StaleTokenRefused)
     worked.does(release(worked.agent.lock.fencing_token if worked.agent.lock else 0, 3, "run-2"))
     assert isinstance(worked.does(says("run-1", token)), StaleTokenRefused)
 

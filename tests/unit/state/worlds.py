@@ -55,6 +55,10 @@ class Worked:
         return self
 
     @property
+    def token(self) -> int:
+        return self.agent.lock.fencing_token if self.agent.lock else 0
+
+    @property
     def sequence(self) -> int:
         return self._sequence
 

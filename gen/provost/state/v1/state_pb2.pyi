@@ -236,6 +236,7 @@ class AgentSnapshot(_message.Message):
     WAITING_FIELD_NUMBER: _builtins.int
     STUCK_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    WAITING_RUNS_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     run_id: _builtins.str
     phase: _builtins.str
@@ -263,6 +264,10 @@ class AgentSnapshot(_message.Message):
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Labels of everything the run has read."""
 
+    @_builtins.property
+    def waiting_runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___WaitingRun]:
+        """Its runs that wait, also those that have given the agent back to others meanwhile; whichever speaks for it is last."""
+
     def __init__(
         self,
         *,
@@ -278,14 +283,41 @@ class AgentSnapshot(_message.Message):
         waiting: Global___Waiting | None = ...,
         stuck: Global___Stuck | None = ...,
         labels: _abc.Iterable[_builtins.str] | None = ...,
+        waiting_runs: _abc.Iterable[Global___WaitingRun] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["errors", b"errors", "heartbeat_time", b"heartbeat_time", "lock", b"lock", "packet", b"packet", "stuck", b"stuck", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "errors", b"errors", "heartbeat_time", b"heartbeat_time", "labels", b"labels", "lock", b"lock", "packet", b"packet", "phase", b"phase", "run_id", b"run_id", "sequence", b"sequence", "step", b"step", "stuck", b"stuck", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "errors", b"errors", "heartbeat_time", b"heartbeat_time", "labels", b"labels", "lock", b"lock", "packet", b"packet", "phase", b"phase", "run_id", b"run_id", "sequence", b"sequence", "step", b"step", "stuck", b"stuck", "waiting", b"waiting", "waiting_runs", b"waiting_runs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AgentSnapshot: _TypeAlias = AgentSnapshot  # noqa: Y015
+
+@_typing.final
+class WaitingRun(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    task_id: _builtins.str
+    @_builtins.property
+    def waiting(self) -> Global___Waiting: ...
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        waiting: Global___Waiting | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["waiting", b"waiting"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id", "task_id", b"task_id", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitingRun: _TypeAlias = WaitingRun  # noqa: Y015
 
 @_typing.final
 class Waiting(_message.Message):
