@@ -192,6 +192,7 @@ class Totals:
     left_out: Mapping[str, int]
     position: int
     seconds: float
+    decided: int = 0
 
 
 @dataclass(frozen=True, slots=True)

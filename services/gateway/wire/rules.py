@@ -123,6 +123,7 @@ def simulated_from_wire(answer: pb.SimulatePolicySetResponse) -> Simulated:
             dict(totals.left_out),
             totals.position,
             totals.seconds,
+            totals.decided,
         ),
         answer.done,
     )

@@ -71,7 +71,7 @@ class Flip:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """So far; `position` is of the log."""
+    """So far; `position` is of the log, `decided` are those of the decisions that could be decided again."""
 
     decisions: int = 0
     flips: int = 0
@@ -81,6 +81,7 @@ class Totals:
     left_out: Mapping[str, int] = field(default_factory=dict)
     position: int = 0
     seconds: float = 0.0
+    decided: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.decisions = 0
+        self.decided = 0
         self.flips = 0
         self._changes: Counter[str] = Counter()
         self._agents: Counter[str] = Counter()
@@ -137,6 +139,7 @@ class Tally:
             dict(self._left_out),
             position,
             seconds,
+            self.decided,
         )
 
 

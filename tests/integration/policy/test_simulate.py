@@ -187,6 +187,7 @@ async def test_what_would_not_come_out_as_recorded_is_left_out(
     await log.decisions([decided()])
     last, _ = await told(simulations, Simulation(TENANT, NO_CHECKS))
     assert (last.totals.flips, last.totals.left_out) == (0, {"not_reproduced": 1})
+    assert (last.totals.decisions, last.totals.decided) == (1, 0)
 
 
 async def test_a_set_that_was_in_force_for_a_while_is_known(
@@ -323,6 +324,7 @@ async def test_what_is_sealed_is_opened_and_what_is_erased_is_left_out(
         "OUT_OF_SCOPE",
     )
     assert (last.totals.decisions, last.totals.left_out) == (2, {"erased": 1})
+    assert last.totals.decided == 1
 
 
 async def test_what_it_logs_does_not_come_between_what_it_tells(

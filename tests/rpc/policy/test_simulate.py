@@ -29,7 +29,7 @@ FLIP = Flip(
 
 def totals(flips: int) -> Totals:
     return Totals(
-        10, flips, {"ALLOW>DENY": flips}, {"sre-1": flips}, {"ansible.check": flips}, {"erased": 1}, 7, 0.5
+        10, flips, {"ALLOW>DENY": flips}, {"sre-1": flips}, {"ansible.check": flips}, {"erased": 1}, 7, 0.5, 9
     )
 
 
@@ -61,6 +61,7 @@ async def test_what_is_found_is_told_as_it_goes(running: Running) -> None:
         {"ALLOW>DENY": 1},
         {"erased": 1},
     )
+    assert last.totals.decided == 9
     assert running.simulations.asked == [Simulation("default", "x", AT, None, "sre-1", 5)]
 
 

@@ -244,7 +244,7 @@ async def test_each_has_its_role(path: str, key: str, status: int, rest: httpx2.
 
 
 def test_what_crosses_is_what_policy_said() -> None:
-    totals = pb.SimulatePolicySetResponse.Totals(flips=1, left_out={"erased": 2})
+    totals = pb.SimulatePolicySetResponse.Totals(flips=1, left_out={"erased": 2}, decided=4)
     flip = pb.SimulatePolicySetResponse.Flip(
         decision_id="d", action=pb.Action(name="a.b", target="t", parameters={"k": "v"}), before=pb.VERDICT_ALLOW,
         after=pb.VERDICT_NEEDS_APPROVAL, after_rule="approval.x",
@@ -252,7 +252,7 @@ def test_what_crosses_is_what_policy_said() -> None:
     told = wire.simulated_from_wire(pb.SimulatePolicySetResponse(flips=[flip], totals=totals, done=True))
     (crossed,) = told.flips
     assert (crossed.action, crossed.parameters, crossed.after) == ("a.b", {"k": "v"}, "NEEDS_APPROVAL")
-    assert (told.totals.left_out, told.done) == ({"erased": 2}, True)
+    assert (told.totals.left_out, told.totals.decided, told.done) == ({"erased": 2}, 4, True)
     budget = pb.Budget(
         budget_id="set.x", scope=pb.BUDGET_SCOPE_TENANT, lines=[pb.Budget.Line(unit=pb.UNIT_HOSTS, most=2)]
     )

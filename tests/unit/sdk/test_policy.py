@@ -176,7 +176,7 @@ FLIP = Simulated.Flip(
 )  # fmt: skip
 TOTALS = Simulated.Totals(
     decisions=1200, flips=3, by_change={"ALLOW>DENY": 3}, by_agent={"sre-1": 3}, by_action={"ansible.check": 3},
-    left_out={"erased": 2}, position=77, seconds=0.1,
+    left_out={"erased": 2}, position=77, seconds=0.1, decided=1198,
 )  # fmt: skip
 
 
@@ -219,6 +219,24 @@ def test_a_simulation_of_nothing_is_not_well(provost: type[FakeProvost], file: P
     assert "no decision was looked at: none is on record for --from 7d --agent x" in result.stderr
     assert "\x1b" not in result.stderr
     assert invoke(*arguments, "--json").exit_code == 1
+
+
+def test_a_simulation_that_could_decide_nothing_again_is_not_well(
+    provost: type[FakeProvost], file: Path
+) -> None:
+    """All of the range was left out, or no set had a say in it: no flips, and no word on the set either."""
+    totals = Simulated.Totals(decisions=5, left_out={"erased": 3, "not_reproduced": 2})
+    for each in (totals, Simulated.Totals(decisions=5)):
+        provost.answers["SimulatePolicySet"] = [Simulated(totals=each, done=True)]
+        arguments = ("policy", "simulate", "--set", file, "--from", "7d", "--most-flips", "0")
+        result = invoke(*arguments)
+        assert result.exit_code == 1
+        assert "come out otherwise" not in result.stdout
+        assert "none of the 5 decisions for --from 7d could be decided again" in result.stderr
+        assert "that says nothing about the set" in result.stderr
+        assert invoke(*arguments, "--json").exit_code == 1
+    provost.answers["SimulatePolicySet"] = [Simulated(totals=totals, done=True)]
+    assert "left out: 3, for their data was erased" in invoke(*arguments).stdout
 
 
 def test_what_is_missing_or_no_time_is_said(provost: type[FakeProvost], tmp_path: Path) -> None:

@@ -2804,11 +2804,14 @@ class SimulatePolicySetResponse(_message.Message):
         LEFT_OUT_FIELD_NUMBER: _builtins.int
         POSITION_FIELD_NUMBER: _builtins.int
         SECONDS_FIELD_NUMBER: _builtins.int
+        DECIDED_FIELD_NUMBER: _builtins.int
         decisions: _builtins.int
         flips: _builtins.int
         position: _builtins.int
         """Of the log."""
         seconds: _builtins.float
+        decided: _builtins.int
+        """How many of them could be decided again: 0 says nothing about the set."""
         @_builtins.property
         def by_change(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
             """Counted by what was and what would be, as `ALLOW>DENY`."""
@@ -2832,10 +2835,11 @@ class SimulatePolicySetResponse(_message.Message):
             left_out: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
             position: _builtins.int = ...,
             seconds: _builtins.float = ...,
+            decided: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["by_action", b"by_action", "by_agent", b"by_agent", "by_change", b"by_change", "decisions", b"decisions", "flips", b"flips", "left_out", b"left_out", "position", b"position", "seconds", b"seconds"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["by_action", b"by_action", "by_agent", b"by_agent", "by_change", b"by_change", "decided", b"decided", "decisions", b"decisions", "flips", b"flips", "left_out", b"left_out", "position", b"position", "seconds", b"seconds"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

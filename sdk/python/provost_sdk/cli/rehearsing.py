@@ -188,7 +188,7 @@ def simulate(
 ) -> None:
     """Decide recorded history again under another set, and show every decision that comes out otherwise.
 
-    Exit code 1 if there was none to decide: that says nothing about the set.
+    Exit code 1 if there was none to decide, or none could be decided again: that says nothing about the set.
     """
     from provost_sdk.cli import show_flips
     from provost_sdk.cli.show import inert
@@ -215,13 +215,10 @@ def simulate(
         show_flips.as_json(flips, totals)
     else:
         show_flips.report(flips, totals)
-    if not totals.decisions:
+    if not totals.decided:
         given = {"--from": since, "--to": until, "--agent": agent}
         only = " ".join(f"{option} {text}" for option, text in given.items() if text)
-        said = f"no decision was looked at: none {'can be read' if totals.left_out else 'is on record'}" + (
-            f" for {inert(only)}" if only else ""
-        )
-        print(said, file=sys.stderr)
+        print(show_flips.nothing_said(totals, f" for {inert(only)}" if only else ""), file=sys.stderr)
         raise typer.Exit(Exit.NOT_WELL)
     too_many = most_flips is not None and totals.flips > most_flips
     if too_many:

@@ -43,8 +43,10 @@ def report(
         print("\r", end="", file=sys.stderr)
     rate = totals.decisions / totals.seconds if totals.seconds else 0.0
     said = f"{totals.flips:,} of {totals.decisions:,} decisions come out otherwise"
+    if totals.decisions and not totals.decided:
+        said = f"None of {totals.decisions:,} decisions could be decided again"
     console().print(
-        plain(said, "bold yellow" if totals.flips or not totals.decisions else "bold green")
+        plain(said, "bold yellow" if totals.flips or not totals.decided else "bold green")
         + plain(f"   ({totals.seconds:.1f} s, {rate:,.0f}/s, log position {totals.position})", "dim")
     )
     for name, counts in (
@@ -77,6 +79,15 @@ def report(
     )
     if len(flips) < totals.flips:
         console().print(plain(f"… and {totals.flips - len(flips):,} more: --limit shows them", "dim"))
+
+
+def nothing_said(totals: "policy_pb2.SimulatePolicySetResponse.Totals", only: str) -> str:
+    """Why a simulation that decided nothing again leaves open what the set would do; `only`: what was asked about."""
+    if totals.decisions:
+        said = f"none of the {totals.decisions:,} decisions{only} could be decided again"
+        why = ": no set had a say in them" if not totals.left_out else ""
+        return f"{said}{why}: that says nothing about the set"
+    return f"no decision was looked at: none {'can be read' if totals.left_out else 'is on record'}{only}"
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -33,10 +33,12 @@ class Deciding:
         for then, again in zip(asked, self._judged(asked, self._policy), strict=True):
             said = self._within_budget(then, as_then(then, again, self._policy))
             if said.verdict is then.record.verdict:
+                self._tally.decided += 1
                 continue
             if then.policy is not None and not self._reproduced(then, then.policy):
                 self._tally.leave_out("not_reproduced")
                 continue
+            self._tally.decided += 1
             flip = flip_of(then.record, said)
             assert flip is not None
             self._tally.count(flip)
