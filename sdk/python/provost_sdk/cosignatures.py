@@ -4,12 +4,20 @@ A witness signs a head only if it grew out of the last one it signed, so whoever
 another history than everybody else. Needs no service: a note, and the verifier keys of the witnesses one trusts.
 """
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from provost_sdk.note import MAX_NOTE_CHARACTERS, MAX_SIGNATURES, Key, NotProved, from_base64, is_name
+from provost_sdk.note import (
+    MAX_NOTE_CHARACTERS,
+    MAX_SIGNATURES,
+    Key,
+    NotProved,
+    key_parts,
+    key_with,
+    read_signature,
+    verifies,
+)
 
 MAX_AHEAD_SECONDS = 300
 """How far a witness's clock may be ahead of ours before its word on the time counts for nothing."""
@@ -32,19 +40,12 @@ def read_witness_key(text: str) -> Key:
     Raises:
         NotProved: it is none, that of a log, or its id belongs to another name or key.
     """
-    parts = text.strip().split("+", 2)
-    if len(parts) != 3 or not is_name(parts[0]):
-        raise NotProved("not a verifier key: it is written <name>+<8 hex digits>+<base64>")
-    name, shown_id, encoded = parts
-    material = from_base64(encoded, "the verifier key")
+    name, shown_id, material = key_parts(text)
     if material[:1] == b"\x01":
         raise NotProved(f"{name} is the verifier key of a log, not of a witness")
     if material[:1] != _COSIGNATURE or len(material) != 33:
         raise NotProved("not a verifier key of an Ed25519 witness (cosignature/v1)")
-    key_id = hashlib.sha256(name.encode() + b"\n" + material).digest()[:4]
-    if shown_id != key_id.hex():
-        raise NotProved("the verifier key is damaged: its id belongs to another name or key")
-    return Key(name, key_id, material[1:])
+    return key_with(name, shown_id, material)
 
 
 def message(text: str, at: int) -> bytes:
@@ -64,7 +65,7 @@ def signature_lines(note: str) -> tuple[str, list[tuple[str, bytes]]]:
     lines = tail[:-1].split("\n")
     if len(lines) > MAX_SIGNATURES:
         raise NotProved("the note bears too many signatures")
-    return text + "\n", [_line(each) for each in lines]
+    return text + "\n", [read_signature(each) for each in lines]
 
 
 def cosigned(
@@ -118,27 +119,6 @@ def _verified(text: str, raw: bytes, key: Key) -> int:
     at = int.from_bytes(raw[4:12], "big")
     if len(raw) != 4 + 8 + 64 or at > _MAX_TIME:
         raise NotProved(f"the cosignature in the name of {key.name} is not a time and an Ed25519 signature")
-    if not _verifies(key.public, message(text, at), raw[12:]):
+    if not verifies(key.public, message(text, at), raw[12:]):
         raise NotProved(f"the cosignature in the name of {key.name} does not verify")
     return at
-
-
-def _line(line: str) -> tuple[str, bytes]:
-    parts = line.split(" ")
-    if len(parts) != 3 or parts[0] != "\u2014" or not is_name(parts[1]):
-        raise NotProved("a signature line of the note is not an em dash, a name and base64")
-    raw = from_base64(parts[2], "a signature")
-    if len(raw) < 5:
-        raise NotProved("a signature line of the note holds no signature")
-    return parts[1], raw
-
-
-def _verifies(public: bytes, signed: bytes, signature: bytes) -> bool:
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-    try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, signed)
-    except (InvalidSignature, ValueError):
-        return False
-    return True

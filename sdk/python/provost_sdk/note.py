@@ -49,13 +49,23 @@ def read_key(text: str) -> Key:
     Raises:
         NotProved: it is none, not of Ed25519, or its id belongs to another name or key.
     """
+    name, shown_id, material = key_parts(text)
+    if material[:1] != _ED25519 or len(material) != 33:
+        raise NotProved("not a verifier key of Ed25519")
+    return key_with(name, shown_id, material)
+
+
+def key_parts(text: str) -> tuple[str, str, bytes]:
+    """Name, id and key of a verifier key, its signature type in front. Raises NotProved: it is none."""
     parts = text.strip().split("+", 2)
     if len(parts) != 3 or not is_name(parts[0]):
         raise NotProved("not a verifier key: it is written <name>+<8 hex digits>+<base64>")
     name, shown_id, encoded = parts
-    material = from_base64(encoded, "the verifier key")
-    if material[:1] != _ED25519 or len(material) != 33:
-        raise NotProved("not a verifier key of Ed25519")
+    return name, shown_id, from_base64(encoded, "the verifier key")
+
+
+def key_with(name: str, shown_id: str, material: bytes) -> Key:
+    """The key of these parts. Raises NotProved: its id belongs to another name or key."""
     key_id = hashlib.sha256(name.encode() + b"\n" + material).digest()[:4]
     if shown_id != key_id.hex():
         raise NotProved("the verifier key is damaged: its id belongs to another name or key")
@@ -134,6 +144,29 @@ def is_name(name: str) -> bool:
     return name != "" and not any(each.isspace() or each == "+" or each < " " for each in name)
 
 
+def read_signature(line: str) -> tuple[str, bytes]:
+    """Name and raw signature, key id first, in a signature line of a note. Raises NotProved: it is none."""
+    parts = line.split(" ")
+    if len(parts) != 3 or parts[0] != "\u2014" or not is_name(parts[1]):
+        raise NotProved("a signature line of the note is not an em dash, a name and base64")
+    raw = from_base64(parts[2], "a signature")
+    if len(raw) < 5:
+        raise NotProved("a signature line of the note holds no signature")
+    return parts[1], raw
+
+
+def verifies(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether `signature` is that of `message` by the Ed25519 key `public`."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
 def _opened(note: str, keys: Key | Sequence[Key]) -> tuple[str, tuple[Key, ...]]:
     wanted = (keys,) if isinstance(keys, Key) else keys
     if len(note) > MAX_NOTE_CHARACTERS:
@@ -146,7 +179,7 @@ def _opened(note: str, keys: Key | Sequence[Key]) -> tuple[str, tuple[Key, ...]]
     text, lines = note[: at + 1], note[at + 2 : -1].split("\n")
     if len(lines) > MAX_SIGNATURES:
         raise NotProved("the note bears too many signatures")
-    signatures = [_signature(line) for line in lines]
+    signatures = [read_signature(line) for line in lines]
     ours = [
         (key, raw[4:])
         for key in wanted
@@ -158,27 +191,6 @@ def _opened(note: str, keys: Key | Sequence[Key]) -> tuple[str, tuple[Key, ...]]
         asked = ", ".join(f"{key.name}+{key.key_id.hex()}" for key in wanted)
         raise NotProved(f"not signed with the key {asked}; it names {signers}")
     for key, signature in ours:
-        if not _verifies(key.public, text.encode(), signature):
+        if not verifies(key.public, text.encode(), signature):
             raise NotProved(f"the signature in the name of {key.name} does not verify")
     return text, tuple(dict.fromkeys(key for key, _ in ours))
-
-
-def _signature(line: str) -> tuple[str, bytes]:
-    parts = line.split(" ")
-    if len(parts) != 3 or parts[0] != "\u2014" or not is_name(parts[1]):
-        raise NotProved("a signature line of the note is not an em dash, a name and base64")
-    raw = from_base64(parts[2], "a signature")
-    if len(raw) < 5:
-        raise NotProved("a signature line of the note holds no signature")
-    return parts[1], raw
-
-
-def _verifies(public: bytes, message: bytes, signature: bytes) -> bool:
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-    try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
