@@ -19,8 +19,8 @@ from ruamel.yaml.parser import RoundTripParser
 from services.policy.adapters.policyset_schema import Mistake, mistakes
 from services.policy.adapters.yaml_mistakes import told
 from services.policy.domain import policyset_document
-from services.policy.domain.faults import PolicySetInvalid
 from services.policy.domain.policyset import PolicySet
+from services.policy.domain.policyset_faults import PolicySetInvalid
 from services.policy.domain.policyset_reading import Problems
 
 MAX_BYTES = 1024 * 1024

@@ -7,8 +7,8 @@ from typing import Any
 
 from services.policy.domain.action import ENVIRONMENTS, Action, Mode
 from services.policy.domain.demand import PROMOTE
-from services.policy.domain.faults import PolicySetInvalid
 from services.policy.domain.policyset import PolicySet
+from services.policy.domain.policyset_faults import PolicySetInvalid
 from services.policy.domain.policyset_reading import (
     TIERS,
     Problems,

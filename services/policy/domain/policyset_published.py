@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import assert_never
 
 from kernel.decider import Decider
-from services.policy.domain.faults import PolicySetInvalid, PolicySetStale, PolicySetUnknown
+from services.policy.domain.policyset_faults import PolicySetInvalid, PolicySetStale, PolicySetUnknown
 
 REMEMBERED = 50
 """So many documents are kept in memory, at most `REMEMBERED_BYTES` of them together; the log has them all."""

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from services.policy.domain.amounts import MAX_AMOUNT
-from services.policy.domain.faults import PolicySetInvalid
 from services.policy.domain.pattern import first_match
+from services.policy.domain.policyset_faults import PolicySetInvalid
 from services.policy.domain.tier import Tier
 
 MAX_RULES = 1000

@@ -7,7 +7,7 @@ from typing import Any
 
 from services.policy.domain.action import ENVIRONMENTS
 from services.policy.domain.amounts import Amounts, Unit
-from services.policy.domain.faults import PolicySetInvalid
+from services.policy.domain.policyset_faults import PolicySetInvalid
 from services.policy.domain.policyset_reading import (
     TIERS,
     Problems,

@@ -10,14 +10,14 @@ from itertools import islice
 from kernel.events import Cause, derived_id
 from kernel.faults import Invalid, Unavailable
 from kernel.ports import Aggregates
-from services.policy.domain.faults import (
+from services.policy.domain.policyset import PolicySet
+from services.policy.domain.policyset_diff import Difference, differences
+from services.policy.domain.policyset_faults import (
     PolicySetBeingRead,
     PolicySetInvalid,
     PolicySetTestsFailed,
     TooManyDocuments,
 )
-from services.policy.domain.policyset import PolicySet
-from services.policy.domain.policyset_diff import Difference, differences
 from services.policy.domain.policyset_published import (
     Command,
     LabelNames,

@@ -5,8 +5,8 @@ from contextlib import aclosing
 from datetime import timedelta
 
 from kernel.events import Cause
-from services.policy.domain.faults import TooManyFlips, TooManySimulations
 from services.policy.domain.flips import Flip, Simulated, Simulation
+from services.policy.domain.policyset_faults import TooManyFlips, TooManySimulations
 from services.policy.domain.policyset_rules import Publishing
 from services.policy.ports.sets import Simulations
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from services.policy.domain.faults import PolicySetInvalid
 from services.policy.domain.policyset import PolicySet
+from services.policy.domain.policyset_faults import PolicySetInvalid
 from services.policy.domain.policyset_tests import Examined
 from services.policy.domain.policyset_verdicts import input_of, results
 from services.policy.domain.policyset_warnings import warnings

@@ -3,9 +3,9 @@
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Protocol
 
-from services.policy.domain.faults import PolicySetInvalid
 from services.policy.domain.flips import Simulated, Simulation
 from services.policy.domain.policyset import PolicySet
+from services.policy.domain.policyset_faults import PolicySetInvalid
 from services.policy.domain.policyset_rules import RegoModule
 from services.policy.domain.policyset_tests import Examined
 from services.policy.domain.rules import RuleOutcome

@@ -6,7 +6,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
-from services.policy.domain.faults import PolicySetInvalid, PolicySetStale
+from services.policy.domain.policyset_faults import PolicySetInvalid, PolicySetStale
 from services.policy.domain.policyset_published import (
     POLICY_SET,
     PolicySetPublished,

@@ -14,10 +14,10 @@ from ruamel.yaml import YAML
 from services.policy.domain import policyset_document
 from services.policy.domain.action import ENVIRONMENTS
 from services.policy.domain.amounts import Unit
-from services.policy.domain.faults import PolicySetInvalid
 from services.policy.domain.pattern import compiled, covers_all, first_match
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_diff import differences
+from services.policy.domain.policyset_faults import PolicySetInvalid
 from services.policy.domain.policyset_reading import Problems
 from services.policy.domain.policyset_rules import ApprovalRule, Capability, FlowRule, Rules
 from services.policy.domain.policyset_warnings import warnings

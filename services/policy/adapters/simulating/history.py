@@ -12,9 +12,9 @@ from services.policy.domain.agent import AGENT, Agent
 from services.policy.domain.approval import APPROVAL, Approval
 from services.policy.domain.closing import Closing, ReservationsClosed
 from services.policy.domain.decision import DecisionsMade
-from services.policy.domain.faults import PolicySetInvalid
 from services.policy.domain.flips import Simulation, Tally, Then, at_tier
 from services.policy.domain.policyset import PolicySet
+from services.policy.domain.policyset_faults import PolicySetInvalid
 from services.policy.domain.policyset_published import PolicySetPublished
 from services.policy.ports.sets import PolicySetReader
 
