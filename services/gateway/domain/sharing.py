@@ -46,6 +46,15 @@ class Waits:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingRun:
+    """A run that waits; whether it has its agent still, or has given it back to others."""
+
+    run_id: str
+    task_id: str
+    waiting: Waits
+
+
+@dataclass(frozen=True, slots=True)
 class IsStuck:
     """How it shows: NO_HEARTBEAT, NO_PROGRESS, REPETITION or CIRCLE."""
 
@@ -69,7 +78,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class AgentNow:
-    """An agent at its task; `waiting` and `stuck` only when it is."""
+    """An agent at its task; `waiting` and `stuck` only when it is, `waiting_runs` are all of its runs that wait."""
 
     agent_id: str
     task_id: str
@@ -84,6 +93,7 @@ class AgentNow:
     stuck: IsStuck | None
     labels: tuple[str, ...]
     sequence: int
+    waiting_runs: tuple[WaitingRun, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from services.gateway.domain.sharing import (
     Spent,
     Task,
     TaskNow,
+    WaitingRun,
     Waits,
 )
 from services.gateway.wire.values import name_of, time_of
@@ -34,7 +35,7 @@ def messages_to_wire(wanted: MessageFilter, page: Page) -> state_pb2.ListMessage
 
 
 def agent_from_wire(agent: state_pb2.AgentSnapshot) -> AgentNow:
-    waiting, stuck, lock = agent.waiting, agent.stuck, agent.lock
+    stuck, lock = agent.stuck, agent.lock
     return AgentNow(
         agent_id=agent.agent_id,
         task_id=agent.packet.task_id,
@@ -47,14 +48,7 @@ def agent_from_wire(agent: state_pb2.AgentSnapshot) -> AgentNow:
         if agent.HasField("lock")
         else None,
         heartbeat_time=time_of(agent, "heartbeat_time"),
-        waiting=Waits(
-            name_of(state_pb2.Waiting.Kind, waiting.kind, "KIND_"),
-            waiting.what,
-            time_of(waiting, "since"),
-            time_of(waiting, "until"),
-        )
-        if agent.HasField("waiting")
-        else None,
+        waiting=_waits(agent.waiting) if agent.HasField("waiting") else None,
         stuck=IsStuck(
             name_of(state_pb2.Stuck.Kind, stuck.kind, "KIND_"),
             stuck.evidence,
@@ -65,6 +59,9 @@ def agent_from_wire(agent: state_pb2.AgentSnapshot) -> AgentNow:
         else None,
         labels=tuple(agent.labels),
         sequence=agent.sequence,
+        waiting_runs=tuple(
+            WaitingRun(each.run_id, each.task_id, _waits(each.waiting)) for each in agent.waiting_runs
+        ),
     )
 
 
@@ -131,6 +128,11 @@ def task_now_from_wire(answer: state_pb2.GetTaskResponse) -> TaskNow:
         handoff=_handoff(answer.handoff) if answer.HasField("handoff") else None,
         incomplete=answer.incomplete,
     )
+
+
+def _waits(waiting: state_pb2.Waiting) -> Waits:
+    kind = name_of(state_pb2.Waiting.Kind, waiting.kind, "KIND_")
+    return Waits(kind, waiting.what, time_of(waiting, "since"), time_of(waiting, "until"))
 
 
 def _artifact(artifact: state_pb2.Artifact) -> ArtifactKept:

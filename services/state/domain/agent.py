@@ -123,6 +123,10 @@ class Agent:
         """Whether it is at work, so that it is noticed when it gets nowhere."""
         return self.lock is not None and not self.lock.released
 
+    def is_in(self, task_id: str) -> bool:
+        """Whether it has this task, or one of its runs that waits does."""
+        return self.task_id == task_id or any(each.task_id == task_id for each in self.parted.values())
+
     @property
     def labels(self) -> tuple[str, ...]:
         """Of everything that its run has read: the one that holds the lock, and the one heard of last if another."""

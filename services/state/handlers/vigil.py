@@ -219,7 +219,7 @@ class Vigil:
             case AgentWaits(agent_id=agent_id, run_id=run_id):
                 if event.waiting is not None:
                     known.waits[agent_id] = run_id
-                elif run_id != known.waits.get(agent_id, run_id):
+                elif known.waits.get(agent_id) != run_id:
                     return None  # it ends for a run that has not got the agent any more
                 return self._waits(event, at)
             case PacketIssued(packet=packet):

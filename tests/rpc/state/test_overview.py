@@ -7,7 +7,7 @@ import pytest
 from chassis.rpc import client
 from kernel.faults import Invalid, NotFound
 from provost.state.v1 import state_pb2 as pb
-from tests.rpc.state.asks import advance, issue, join, put_entry, save, send
+from tests.rpc.state.asks import acquire, advance, issue, join, put_entry, save, send, verify
 from tests.rpc.state.conftest import Running, cause
 from tests.rpc.state.test_tasks import put
 
@@ -51,6 +51,35 @@ async def test_a_task_is_shown_with_everything_of_it(state: Running) -> None:
     assert list(found.artifacts) == [artifact]
     assert found.handoff.blocking_issue == "no permission"
     assert not found.incomplete
+
+
+async def test_an_agent_that_went_on_with_another_task_is_shown_where_a_run_of_it_waits(
+    state: Running,
+) -> None:
+    await issue(state)
+    token = (await acquire(state)).lock.fencing_token
+    release = pb.ReleaseLockRequest(agent_id="sre-1", task_id="task-1", holder="run-1", fencing_token=token)
+    await client.call(state.stub.ReleaseLock, release, cause())
+    wait = pb.ReportActivityRequest(
+        agent_id="sre-1",
+        task_id="task-1",
+        run_id="run-1",
+        waiting=pb.Waiting(kind=pb.Waiting.KIND_APPROVAL, what="approval-1"),
+        fencing_token=token,
+    )
+    await client.call(state.stub.ReportActivity, wait, cause())
+    await issue(state, "task-2")
+    await acquire(state, "run-2", task_id="task-2")
+    for task_id in ("task-1", "task-2"):
+        (agent,) = (await shown(state, task_id)).agents
+        assert (agent.packet.task_id, agent.HasField("waiting")) == ("task-2", False)
+        (waiting,) = agent.waiting_runs
+        assert (waiting.run_id, waiting.task_id, waiting.waiting.what) == ("run-1", "task-1", "approval-1")
+    assert (await verify(state)).equal
+    wait.ClearField("waiting")
+    await client.call(state.stub.ReportActivity, wait, cause())
+    assert list((await shown(state)).agents) == []
+    assert (await verify(state)).equal
 
 
 async def test_what_is_too_long_is_cut_and_said_to_be(state: Running) -> None:

@@ -81,9 +81,23 @@ def test_what_crosses_is_what_state_said() -> None:
         errors=pb.ErrorCounts(total=2),
         waiting=pb.Waiting(kind=pb.Waiting.KIND_GATE, what="tests"),
         labels=["pii"],
+        waiting_runs=[
+            pb.WaitingRun(
+                run_id="r",
+                task_id="u",
+                waiting=pb.Waiting(kind=pb.Waiting.KIND_APPROVAL, what="disk.cleanup"),
+            )
+        ],
     )
     now = agent_from_wire(agent)
     assert now.waiting is not None
+    (run,) = now.waiting_runs
+    assert (run.run_id, run.task_id, run.waiting.kind, run.waiting.what) == (
+        "r",
+        "u",
+        "APPROVAL",
+        "disk.cleanup",
+    )
     assert (now.waiting.kind, now.waiting.what, now.stuck, now.lock) == ("GATE", "tests", None, None)
     assert (now.errors.total, now.errors.max_total, now.labels, now.objective) == (2, 9, ("pii",), "o")
     task = task_now_from_wire(

@@ -106,6 +106,26 @@ def test_a_task_is_seen_as_it_is(provost: type[FakeProvost]) -> None:
     assert request.task_id == "task-1"
 
 
+def test_a_run_that_waits_is_seen_while_its_agent_works_on_something_else(provost: type[FakeProvost]) -> None:
+    waiting = pb.Waiting(kind=pb.Waiting.KIND_APPROVAL, what="restart \x1b[2J", since=at(5))
+    busy = pb.AgentSnapshot(
+        agent_id="sre-1",
+        packet=pb.Packet(task_id="task-2"),
+        lock=LOCK,
+        waiting_runs=[pb.WaitingRun(run_id="run-0", task_id="task-1", waiting=waiting)],
+    )
+    provost.answers.update(
+        GetTask=pb.GetTaskResponse(task=SUMMARY, agents=[busy]),
+        GetAgentState=pb.GetAgentStateResponse(agent=busy),
+    )
+    waits = r"waits for APPROVAL since 2026-03-01 03:00:05: restart \x1b[2J"
+    assert f"sre-1 works on task-2; run run-0 {waits}" in invoke("tasks", "show", "task-1").output
+    assert "No agent works on it." in invoke("tasks", "show", "task-1").output
+    told = invoke("state", "show", "sre-1").output
+    assert told.startswith("sre-1  at work\n")
+    assert f"run run-0 of task task-1 {waits}" in told
+
+
 def test_nothing_that_is_shown_acts_on_the_terminal(provost: type[FakeProvost]) -> None:
     provost.answers.update(GetTask=TASK, GetAgentState=pb.GetAgentStateResponse(agent=STUCK))
     provost.answers["ListPackets"] = pb.ListPacketsResponse(packets=[PACKET])

@@ -281,6 +281,27 @@ async def test_a_run_that_lost_its_lock_hides_nothing_of_the_one_that_has_it(
     assert kind(replica) is Kind.NO_HEARTBEAT
 
 
+async def test_a_run_that_ends_its_wait_while_another_has_the_agent_is_no_sign_of_that_one(
+    replica: Replica, clock: Moved, store: Shared
+) -> None:
+    old = await (await replica.begin()).at_work()
+    await replica.reports(waiting=waiting(clock))
+    await replica.does(ReleaseLock("sre-1", "task-1", "run-1", old, "x", clock.now()))
+    await replica.reports(waiting=waiting(clock), token=old)
+    await replica.does(AcquireLock("sre-1", "task-1", "run-2", 600, clock.now()))
+    store.kept.clear()
+    clock.seconds = PATIENCE - 1
+    await replica.reports(token=old)
+    assert [each.waiting for each in replica.said(AgentWaits)][-1] is None
+    assert store.kept == {}
+    with pytest.raises(Fault) as caught:
+        await replica.reports("read", "page 1", token=old)
+    assert caught.value.reason == "FENCING_TOKEN_STALE"
+    clock.seconds = PATIENCE + 1
+    await replica.judges()
+    assert kind(replica) is Kind.NO_HEARTBEAT
+
+
 async def test_a_declared_poll_is_not_stuck_before_its_end_and_a_long_one_costs_few_events(
     replica: Replica, clock: Moved
 ) -> None:

@@ -2241,7 +2241,9 @@ class GetTaskResponse(_message.Message):
     @_builtins.property
     def task(self) -> Global___TaskSummary: ...
     @_builtins.property
-    def agents(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgentSnapshot]: ...
+    def agents(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgentSnapshot]:
+        """Those that have this task, and those that work on another while a run of this one waits."""
+
     @_builtins.property
     def locks(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldLock]: ...
     @_builtins.property

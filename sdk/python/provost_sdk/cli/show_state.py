@@ -41,6 +41,8 @@ def agent(told: "pb.AgentSnapshot") -> None:
     for name, value in said:
         if value:
             console().print(plain(f"  {name:<10}{value}"))
+    for run in told.waiting_runs:
+        console().print(plain(f"  run {run.run_id} of task {run.task_id} {_waits(run.waiting)}", "yellow"))
 
 
 def task(told: "pb.GetTaskResponse") -> None:
@@ -56,14 +58,20 @@ def task(told: "pb.GetTaskResponse") -> None:
         )
     )
     for each in told.agents:
-        if each.HasField("stuck") or each.HasField("waiting"):
+        if _elsewhere(each, summary.task_id):
+            for run in each.waiting_runs:
+                if run.task_id == summary.task_id:
+                    said = f"  {each.agent_id} works on {each.packet.task_id}; run {run.run_id} {_waits(run.waiting)}"
+                    console().print(plain(said, "yellow"))
+        elif each.HasField("stuck") or each.HasField("waiting"):
             console().print(plain(f"  {each.agent_id} {standing(each)}", _style(each)))
     for held in told.locks:
         if held.waiting:
             console().print(
                 plain(f"  {', '.join(held.waiting)}: waits for {held.agent_id}, held by {held.lock.holder}")
             )
-    _part("Agents", _AGENTS, map(_agent_row, told.agents), "No agent works on it.")
+    here = [each for each in told.agents if not _elsewhere(each, summary.task_id)]
+    _part("Agents", _AGENTS, map(_agent_row, here), "No agent works on it.")
     _part("Board", ENTRIES, map(entry_row, told.entries), "The board is empty.")
     _part("Unread messages", MESSAGES, map(message_row, told.unread_messages), "All messages have been read.")
     _part("Artifacts", _ARTIFACTS, map(_artifact_row, told.artifacts), "No artifacts.")
@@ -86,9 +94,7 @@ def standing(told: "pb.AgentSnapshot") -> str:
         kind = word(told.stuck, "kind")
         return f"STUCK {kind}{circle} since {at(told.stuck.since)}: {_cut(told.stuck.evidence)}"
     if told.HasField("waiting"):
-        until = f", until {at(told.waiting.until)}" if told.waiting.HasField("until") else ""
-        kind = word(told.waiting, "kind")
-        return f"waits for {kind} since {at(told.waiting.since)}{until}: {_cut(told.waiting.what)}"
+        return _waits(told.waiting)
     return "at work" if told.HasField("lock") else "idle"
 
 
@@ -224,6 +230,18 @@ def _part(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
     console().print()
     console().print(plain(title, "bold"))
     table(columns, rows, empty=f"  {empty}")
+
+
+def _waits(waiting: "pb.Waiting") -> str:
+    from provost_sdk.models import word
+
+    until = f", until {at(waiting.until)}" if waiting.HasField("until") else ""
+    return f"waits for {word(waiting, 'kind')} since {at(waiting.since)}{until}: {_cut(waiting.what)}"
+
+
+def _elsewhere(told: "pb.AgentSnapshot", task_id: str) -> bool:
+    """Whether the agent has gone on with another task, and only a run that waits is of this one."""
+    return told.packet.task_id != task_id and any(run.task_id == task_id for run in told.waiting_runs)
 
 
 def _phase(told: "pb.AgentSnapshot") -> str:

@@ -2509,6 +2509,8 @@ export type GetTaskResponse = Message$1<"provost.state.v1.GetTaskResponse"> & {
   task?: TaskSummary | undefined;
 
   /**
+   * Those that have this task, and those that work on another while a run of this one waits.
+   *
    * @generated from field: repeated provost.state.v1.AgentSnapshot agents = 2;
    */
   agents: AgentSnapshot[];
