@@ -43,7 +43,7 @@ async def main(stopping: process.Stopping) -> None:
     await revoking.start()
     await server.start()
     policy.endings.remember()
-    await policy.policy_sets.publish_default(process.now())
+    await policy.replacing.publish_default(process.now())
     await keep(
         stopping.wait, keep_health(follower, server.set_serving, opa.answers), keep_ended(policy.endings.settle),
         keep_expired(policy.spending.expire, process.now), keep_trust(held.records, policy.trust.settle),

@@ -11,6 +11,7 @@ from services.policy.handlers.judging import Judging
 from services.policy.handlers.limits import Limits
 from services.policy.handlers.policysets import PolicySets
 from services.policy.handlers.promotions import Promotions
+from services.policy.handlers.replacing import Replacing
 from services.policy.handlers.revocation import Revocation
 from services.policy.handlers.sessions import Sessions
 from services.policy.handlers.simulating import Simulating
@@ -26,7 +27,10 @@ class Policy:
     def __init__(self, held: Held, following: Following, means: Means) -> None:
         self.signer = means.signer
         self.simulating = Simulating(means.simulations)
-        self.policy_sets = PolicySets(held.published, means.reader, means.rules, self.simulating.refuse_flips)
+        self.policy_sets = PolicySets(held.published, means.reader)
+        self.replacing = Replacing(
+            held.published, self.policy_sets, means.reader, means.rules, self.simulating.refuse_flips
+        )
         self.agents = Agents(held.agents, following)
         self.sessions = Sessions(held.agents, self.policy_sets, means)
         self.endings = Endings(held.agents, means.identity)

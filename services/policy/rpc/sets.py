@@ -50,7 +50,7 @@ class SetsRpc(PolicyServiceServicer):
         self, request: pb.ValidatePolicySetRequest, context: Context
     ) -> pb.ValidatePolicySetResponse:
         admitted(context, "ValidatePolicySet")
-        found = await self._policy.policy_sets.validate(request.document)
+        found = await self._policy.replacing.validate(request.document)
         return pb.ValidatePolicySetResponse(
             version=found.policy.version if found.policy is not None else "",
             problems=[_problem(each) for each in found.problems],
@@ -65,7 +65,7 @@ class SetsRpc(PolicyServiceServicer):
         if bool(request.new_version) == bool(request.new_document):
             text = "one of new_version and new_document is needed, and not both"
             raise Invalid("FIELD_INVALID", text, field="new_version")
-        old, new, differences = await self._policy.policy_sets.diff(
+        old, new, differences = await self._policy.replacing.diff(
             tenant,
             bounded(request.old_version, "old_version", MAX_VERSION, least=0),
             bounded(request.new_version, "new_version", MAX_VERSION, least=0),
@@ -80,7 +80,7 @@ class SetsRpc(PolicyServiceServicer):
         admitted(context, "PublishPolicySet")
         why = bounded(request.why, "why", MAX_TEXT, least=0)
         cause = cause_of(context, request.request_id)
-        version, sequence, warnings = await self._policy.policy_sets.publish(
+        version, sequence, warnings = await self._policy.replacing.publish(
             request.document, request.replaces_version, cause, why
         )
         told = map(_problem, warnings)
@@ -93,7 +93,7 @@ class SetsRpc(PolicyServiceServicer):
         to_version = bounded(request.to_version, "to_version", MAX_VERSION)
         why = bounded(request.why, "why", MAX_TEXT, least=0)
         cause = cause_of(context, request.request_id)
-        version, sequence = await self._policy.policy_sets.roll_back(
+        version, sequence = await self._policy.replacing.roll_back(
             to_version, request.replaces_version, cause, why
         )
         return pb.RollbackPolicySetResponse(version=version, sequence=sequence)

@@ -289,7 +289,7 @@ async def test_a_set_that_cannot_be_read_denies_everything(running: Running) -> 
 async def test_the_default_set_is_put_on_record_once(running: Running) -> None:
     before = await running.log.last_sequence()
     for _ in range(2):
-        await running.policy.policy_sets.publish_default(datetime.now(UTC))
+        await running.policy.replacing.publish_default(datetime.now(UTC))
     assert await running.log.last_sequence() == before + 1
     shown = await running.call("GetPolicySet", pb.GetPolicySetRequest())
     assert (shown.version, shown.sequence) == ("1", before + 1)
