@@ -1,8 +1,8 @@
 """A replica that has not heard yet what another has written: what it answers is true all the same."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,19 @@ from tests.rpc.state.asks import get_entry, join, put_entry, send
 from tests.rpc.state.conftest import Running, cause, serving
 from tests.rpc.state.test_tasks import put, revoke
 
+Behind = Callable[[], AbstractAsyncContextManager[Running]]
+
+
+@pytest.fixture
+def behind(
+    state: Running, valkey_server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Behind:
+    """To have another replica from then on, which knows what there was."""
+    return lambda: _behind(state, valkey_server, tmp_path / "other", monkeypatch)
+
 
 @asynccontextmanager
-async def behind(
+async def _behind(
     state: Running, server: ValkeyServer, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Running]:
     """Another replica, which hears of nothing more until it waits for what it has not heard of."""
@@ -43,12 +53,10 @@ async def behind(
             heard.set()
 
 
-async def test_a_handoff_bears_what_its_agent_read_at_another_replica(
-    state: Running, valkey_server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_handoff_bears_what_its_agent_read_at_another_replica(state: Running, behind: Behind) -> None:
     await join(state, "sre-1", "sre-2")
     await put_entry(state, "secret", '"x"', agent_id="sre-2", labels=["secret"])
-    async with behind(state, valkey_server, tmp_path / "other", monkeypatch) as other:
+    async with behind() as other:
         await get_entry(state, "secret", agent_id="sre-1", run_id="run-sre-1")
         handoff = pb.Handoff(task_id="task-1", previous_agent_id="sre-1", blocking_issue="the secret")
         written = await client.call(other.stub.WriteHandoff, pb.WriteHandoffRequest(handoff=handoff), cause())
@@ -57,21 +65,17 @@ async def test_a_handoff_bears_what_its_agent_read_at_another_replica(
     assert list(found.handoff.labels) == ["secret"]
 
 
-async def test_who_joined_at_another_replica_is_sent_to(
-    state: Running, valkey_server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_joined_at_another_replica_is_sent_to(state: Running, behind: Behind) -> None:
     await join(state, "sre-1")
-    async with behind(state, valkey_server, tmp_path / "other", monkeypatch) as other:
+    async with behind() as other:
         await join(state, "sre-2")
         sent = await send(other, "hello", to_agent_id="sre-2")
     assert list(sent.message.recipients) == ["sre-2"]
 
 
-async def test_a_task_is_shown_as_it_was_at_one_moment(
-    state: Running, valkey_server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_task_is_shown_as_it_was_at_one_moment(state: Running, behind: Behind) -> None:
     await join(state, "sre-1")
-    async with behind(state, valkey_server, tmp_path / "other", monkeypatch) as other:
+    async with behind() as other:
         await put_entry(state, "cause", '"the disk"')
         await client.call(state.stub.PutArtifact, put(), cause())
         shown = await client.call(other.stub.GetTask, pb.GetTaskRequest(task_id="task-1"), cause())
