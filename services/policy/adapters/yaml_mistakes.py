@@ -10,6 +10,7 @@ from ruamel.yaml.reader import ReaderError
 _INDENTED = "the indentation fits nothing above: begin as far right as the lines that it belongs to"
 _NO_COLON = "there is no ':' behind this name: write `name: value`"
 _TWO_COLONS = "a second ': ' in one line: put the value in quotes, or the second name on a line of its own"
+_OPEN = "this quote is never closed"
 _NO_SPACE = "there is no space behind this ':': write `name: value`"
 
 _NAME = re.compile(r"""[\s-]*['"]?[\w.*-]+['"]?(?:(?P<tight>:)[^\s:]|\s*(?:#.*)?$)""")
@@ -76,7 +77,7 @@ def _colon(found: _Found) -> Told:
     line, column = found.problem
     if re.search(r":\s", found.lines[line - 1][: column - 1]):
         return Told(line, column, _TWO_COLONS)
-    return _name_above(found) or Told(line, _left(found.lines[line - 1]), _INDENTED)
+    return _open(found) or _name_above(found) or Told(line, _left(found.lines[line - 1]), _INDENTED)
 
 
 def _indented(found: _Found) -> Told:
@@ -87,6 +88,12 @@ def _indented(found: _Found) -> Told:
         if len(text) - len(text.lstrip()) == found.problem[1] - 1:
             return above
     return Told(*found.problem, _INDENTED)
+
+
+def _open(found: _Found) -> Told | None:
+    """A quote above that ends where another begins: of the lines with one that has no other, the last is alone."""
+    odd = [n for n, text in enumerate(found.lines[: found.problem[0] - 1], 1) if text.count('"') % 2]
+    return Told(odd[-1], found.lines[odd[-1] - 1].rindex('"') + 1, _OPEN) if len(odd) % 2 else None
 
 
 def _name(found: _Found) -> Told:
@@ -121,7 +128,10 @@ def _behind(found: _Found) -> Told:
     line, column = found.problem
     if not found.lines[line - 1][: column - 1].strip():
         return Told(line, column, _INDENTED)
-    text = "this stands behind the end of a value: is a quote missing, or one above never closed?"
+    opened = _open(found)
+    if opened is not None:
+        return opened
+    text = "this stands behind the end of a value: is a quote or a comma missing?"
     return Told(line, column, text)
 
 
@@ -130,7 +140,7 @@ _KNOWN: tuple[tuple[re.Pattern[str], str | Callable[[_Found], Told]], ...] = tup
     for pattern, tell in (
         (r"found character '\\t'", "a tab cannot stand here: indent with spaces"),
         (r"found character ['\"](.)['\"]", r"a value cannot begin with '\1': put it in quotes"),
-        (r"quoted scalar\|found unexpected", _where_it_began("this quote is never closed")),
+        (r"quoted scalar\|found unexpected", _where_it_began(_OPEN)),
         (r"expected ',' or '(.)', but got '(.+)'", _never_closed),
         (r"but found '([]}])'", r"nothing is open that this '\1' could close"),
         (r"expected the node content", "a value is missing here"),
