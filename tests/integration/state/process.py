@@ -15,6 +15,8 @@ KEY = "an internal key for tests"
 class StateProcess(ServerProcess):
     """`python -m services.state`; ready when health says so. `more` are settings by their names in the environment."""
 
+    module = "services.state"
+
     def __init__(self, home: Path, nats_url: str, store_url: str, **more: str) -> None:
         port = free_port()
         settings = {
@@ -29,7 +31,7 @@ class StateProcess(ServerProcess):
         # `env` sets them for the child alone.
         told = [f"{name}={value}" for name, value in settings.items()]
         super().__init__(
-            ["env", *told, sys.executable, "-m", "services.state"], port, home / "state.log", self.serving
+            ["env", *told, sys.executable, "-m", self.module], port, home / "state.log", self.serving
         )
 
     @property

@@ -21,7 +21,6 @@ from kernel.faults import Refused
 from provost.state.v1 import events_pb2
 from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceStub
-from services.state.domain.bounds import STALE_SECONDS
 from services.state.rpc.stale import STALE
 from services.state.wire import CODEC
 from tests.fakes.nats_server import NatsServer
@@ -29,6 +28,7 @@ from tests.fakes.partition import Partition
 from tests.fakes.valkey_server import ValkeyServer
 from tests.fakes.wait import until
 from tests.integration.state.conftest import Real
+from tests.integration.state.hasty import STALE_SECONDS
 from tests.integration.state.process import KEY, StateProcess
 
 CLOSED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
@@ -56,20 +56,23 @@ ASKING = {
     "GetTask": pb.GetTaskRequest(task_id="task-1"),
 }
 """These ask the log each time: an artifact that is missing may cost an agent its power."""
-SECONDS = 1.5
+SECONDS = 0.7
 """How long a caller waits for who is cut off."""
 
 
+class Hasty(StateProcess):
+    """Sooner to say that it may be old than the five seconds that it has; otherwise the same."""
+
+    module = "tests.integration.state.hasty"
+
+
 @asynccontextmanager
-async def replica(home: Path, nats_url: str, store_url: str, events: Connection) -> AsyncIterator[Real]:
-    child = StateProcess(home, nats_url, store_url)
-    await _in_thread(child.start)
+async def reached(child: StateProcess, home: Path, store_url: str, events: Connection) -> AsyncIterator[Real]:
     redis = store.connect(store_url)
     try:
         async with client.channel(child.address, internal_key=KEY) as channel:
             yield Real(child, StateServiceStub(channel), events, redis, home)
     finally:
-        await _in_thread(child.stop)
         await redis.aclose()
 
 
@@ -115,6 +118,13 @@ def is_now(status: int, real: Real) -> Callable[[], Awaitable[bool]]:
 def says_stale(real: Real) -> Callable[[], Awaitable[bool]]:
     async def fact() -> bool:
         return None not in (await said_stale(real)).values()
+
+    return fact
+
+
+def is_fresh(real: Real) -> Callable[[], Awaitable[bool]]:
+    async def fact() -> bool:
+        return set((await said_stale(real)).values()) == {None}
 
     return fact
 
@@ -172,9 +182,16 @@ async def test_fault_10_cut_off_it_answers_nothing_wrong_and_nothing_is_done_twi
         (homes[0] / "keys").mkdir()
         (homes[1] / "keys").symlink_to(homes[0] / "keys")
         urls = (f"nats://127.0.0.1:{link.port}", nats_server.url)
+        children = [
+            kind(home, url, valkey_server.url)
+            for kind, home, url in zip((Hasty, StateProcess), homes, urls, strict=True)
+        ]
+        for child in children:
+            stack.push_async_callback(_in_thread, child.stop)
+        await asyncio.gather(*(_in_thread(child.start) for child in children))
         cut, whole = [
-            await stack.enter_async_context(replica(home, url, valkey_server.url, events))
-            for home, url in zip(homes, urls, strict=True)
+            await stack.enter_async_context(reached(child, home, valkey_server.url, events))
+            for child, home in zip(children, homes, strict=True)
         ]
         taken, own = await cut.locked("sre-1"), await cut.locked("sre-2")
         await cut.ask("Advance", step(taken, "sre-1", "before"), "sre-1-before")
@@ -191,8 +208,8 @@ async def test_fault_10_cut_off_it_answers_nothing_wrong_and_nothing_is_done_twi
 
         link.cut(forth=way != "what it hears", back=way != "what it says")
         # Writes fail closed: the one whose lock is taken meanwhile, and the one that nobody else touches.
-        await refused_now(cut, "Advance", step(taken, "sre-1", "late"))
-        await refused_now(cut, "Advance", step(own, "sre-2", "late"))
+        late = step(taken, "sre-1", "late"), step(own, "sre-2", "late")
+        await asyncio.gather(*(refused_now(cut, "Advance", each) for each in late))
         force = pb.ForceReleaseLockRequest(agent_id="sre-1", reason="its replica is cut off")
         await whole.ask("ForceReleaseLock", force, roles=("operator",))
         lock = pb.AcquireLockRequest(
@@ -217,17 +234,17 @@ async def test_fault_10_cut_off_it_answers_nothing_wrong_and_nothing_is_done_twi
         link.heal()
         assert (await cut.ask("GetAgentState", look)).agent.lock.holder == "run-2"
         await until(is_now(HEALTH.SERVING, cut), "who is back says that it is not well")
-        assert set((await said_stale(cut)).values()) == {None}
+        await until(is_fresh(cut), "who is back says that it may be old")
         # What was cut off is sent again with its id: done once, or refused because the lock is another's by now.
-        reached = way == "what it hears"
-        if reached:
+        arrived = way == "what it hears"
+        if arrived:
             await cut.ask("Advance", step(taken, "sre-1", "late"), "sre-1-late")
         else:
             with pytest.raises(Refused) as caught:
                 await cut.ask("Advance", step(taken, "sre-1", "late"), "sre-1-late")
             assert caught.value.reason == "FENCING_TOKEN_STALE"
         await cut.ask("Advance", step(own, "sre-2", "late"), "sre-2-late")
-        assert await written(events, "sre-1") == ["before", *(["late"] if reached else [])]
+        assert await written(events, "sre-1") == ["before", *(["late"] if arrived else [])]
         assert await written(events, "sre-2") == ["late"]
         for each in (cut, whole):
             assert (await each.verify()).equal
