@@ -28,6 +28,7 @@ class WaitingKind(StrEnum):
     POLL = "POLL"
     """The agent itself said that it looks at something again and again."""
     LOCK = "LOCK"
+    """Like `MESSAGE` from another agent, which may wait in turn: excused until the end that was named, if one was."""
     MESSAGE = "MESSAGE"
 
 
@@ -159,8 +160,8 @@ def over(parted: Mapping[str, AgentWaits], command: ReportWaiting) -> AgentWaits
 def find(
     found: AgentStuck | None, waits: AgentWaits | None, task_id: str, run_id: str, command: FindStuck
 ) -> AgentStuck | None:
-    """That the agent is stuck; `None` when that is known, or it waits by now."""
-    if found is not None or (waits is not None and waiting(waits, command.at)):
+    """That the agent is stuck; `None` when that is known, or it rightly waits by now."""
+    if found is not None or (waits is not None and _excused(waits, command.at)):
         return None
     stuck = command.stuck
     evidence = cut(stuck.evidence, MAX_EVIDENCE_CHARACTERS)
@@ -180,9 +181,22 @@ def part(parted: Mapping[str, AgentWaits], waits: AgentWaits | None, run_id: str
     return dict(list(still.items())[-RUNS_WAITING:])
 
 
-def waiting(waits: AgentWaits, at: datetime) -> bool:
-    """Whether it still waits as it said `at` this moment."""
-    return waits.waiting is not None and (waits.waiting.until is None or at < waits.waiting.until)
+def excused_until(waiting: Waiting) -> datetime | None:
+    """Until when nobody who waits so is stuck; `None`: until it has come.
+
+    What other agents have to bring may never come, since they may wait for this one: without an end that was named, to
+    wait for it takes as much of the patience as to do nothing.
+    """
+    if waiting.until is None and waiting.kind in (WaitingKind.LOCK, WaitingKind.MESSAGE):
+        return waiting.since
+    return waiting.until
+
+
+def _excused(waits: AgentWaits, at: datetime) -> bool:
+    if waits.waiting is None:
+        return False
+    until = excused_until(waits.waiting)
+    return until is None or at < until
 
 
 def _require_sound(wanted: Waiting, at: datetime) -> None:

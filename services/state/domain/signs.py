@@ -24,10 +24,14 @@ class Did:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Something is different because of the agent: a phase, a board entry, an artifact, a packet."""
+    """Something is different because of the agent: a phase, a board entry, an artifact, a packet.
+
+    `to` says where it stands now, if it is that which is different: who has stood there before has got nowhere.
+    """
 
     at: float
     agent_id: str
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +46,20 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """The agent waits for something outside of it (an approval, a gate, a poll it declared), at most until `until`."""
+    """The agent waits for something outside of it (an approval, a gate, a poll it declared), at most until `until`.
+
+    `what` it is: to wait for the same once more is nothing new.
+    """
 
     at: float
     agent_id: str
     until: float | None = None
+    what: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Works:
-    """The agent has begun, or what it waited for has come."""
+    """The agent has begun, or waits no more."""
 
     at: float
     agent_id: str

@@ -1,21 +1,22 @@
 """Stuck detection: is an agent still getting anywhere? It may be slow, it may wait; it may not stand still unnoticed.
 
-Progress is something that was not there before: another outcome, another action, a change of state, something new said.
-Four ways of standing still are told apart:
+Progress is something that was not there before: another outcome, another action, a change of state, something new said,
+the end of a wait. To stand again where it stood, or to wait once more for the same, is none. Four ways of standing
+still are told apart:
 
 - `NO_HEARTBEAT`: there is no sign of it at all;
 - `NO_PROGRESS`: it is there, and nothing comes of it;
 - `REPETITION`: the same few actions with the same outcomes, round and round;
 - `CIRCLE`: agents answer each other with what they have said before.
 
-Whoever waits for an approval, a gate, or a poll it declared is none of these, until the time it named is over. The way
-of looking for rounds follows OpenHands' stuck detector (repeated pairs of action and observation); unlike that one it
-asks for how long, too, so that a quick retry is not a fault.
+Whoever waits for an approval, a gate, or a poll it declared is none of these, until the time it named is over; the time
+it has waited so is never held against it. The way of looking for rounds follows OpenHands' stuck detector (repeated
+pairs of action and observation); unlike that one it asks for how long, too, so that a quick retry is not a fault.
 """
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from services.state.domain.signs import Beat, Did, Left, Moved, Said, Sign, Waits, Works
@@ -23,6 +24,8 @@ from services.state.domain.signs import Beat, Did, Left, Moved, Said, Sign, Wait
 DEFAULT_PATIENCE_SECONDS = 30.0
 KEPT = 48
 """So many of an agent's latest actions are looked at."""
+STOOD = 512
+"""So many of the places where it stood last are known again."""
 
 
 class Kind(StrEnum):
@@ -44,18 +47,30 @@ class Stuck:
 
 @dataclass(slots=True)
 class _Agent:
-    began: float
     seen: float
     """The latest sign of any kind."""
     progressed: float
-    waits: bool = False
-    until: float | None = None
-    """When what it waits for has to have come, if it said so."""
+    acted: float = 0.0
+    """When it did or said anything at all."""
+    waits: Waits | None = None
+    anew: bool = False
+    """Whether it has not waited for this before."""
     done: "deque[tuple[str, str]]" = field(default_factory=lambda: deque(maxlen=KEPT))
     said: "deque[tuple[str, str]]" = field(default_factory=lambda: deque(maxlen=KEPT))
+    awaited: "deque[str]" = field(default_factory=lambda: deque(maxlen=KEPT))
+    stood: "dict[str, None]" = field(default_factory=dict)
 
     def waiting(self, at: float) -> bool:
-        return self.waits and (self.until is None or at < self.until)
+        return self.waits is not None and (self.waits.until is None or at < self.waits.until)
+
+    def since(self, at: float) -> float:
+        """Since when it gets nowhere: time spent waiting as declared is not held against it."""
+        if self.waits is None:
+            return self.progressed
+        over = at if self.waits.until is None else min(at, self.waits.until)
+        if self.anew:
+            return max(self.progressed, over)
+        return self.progressed + max(0.0, over - max(self.progressed, self.waits.at))
 
 
 class Watch:
@@ -73,7 +88,7 @@ class Watch:
             return
         agent = self._agents.get(sign.agent_id)
         if agent is None:
-            agent = self._agents[sign.agent_id] = _Agent(sign.at, sign.at, sign.at)
+            agent = self._agents[sign.agent_id] = _Agent(sign.at, sign.at)
         agent.seen = max(agent.seen, sign.at)
         match sign:
             case Beat():
@@ -82,13 +97,13 @@ class Watch:
                 self._note(agent, agent.done, (action, result), sign.at)
             case Said(to=to, content=content):
                 self._note(agent, agent.said, (to, content), sign.at)
-            case Moved():
-                self._progress(agent, sign.at)
-            case Waits(until=until):
-                agent.waits, agent.until = True, until
+            case Moved(to=to):
+                if not to or _first_time(agent, to):
+                    self._progress(agent, sign.at)
+            case Waits():
+                self._wait(agent, sign)
             case Works():
-                agent.waits, agent.until = False, None
-                self._progress(agent, sign.at)
+                self._go_on(agent, sign.at)
 
     def judge(self, agent_id: str, at: float) -> Stuck | None:
         """Whether the agent is stuck `at` this moment; one that is not known is not."""
@@ -97,9 +112,7 @@ class Watch:
             return None
         if at - agent.seen > self.patience_seconds:
             return Stuck(Kind.NO_HEARTBEAT, f"no sign of it for {at - agent.seen:.0f} s", agent.seen)
-        progressed = agent.progressed
-        if agent.waits and agent.until is not None:  # time spent waiting as declared is not held against it
-            progressed = max(progressed, agent.until)
+        progressed = agent.since(at)
         still = at - progressed
         if still <= self.patience_seconds:
             return None
@@ -128,12 +141,28 @@ class Watch:
         if now not in earlier:
             agent.progressed = max(agent.progressed, at)
         earlier.append(now)
+        agent.acted = max(agent.acted, at)
 
     def _progress(self, agent: _Agent, at: float) -> None:
         """What was done before may be done again: the world is another one."""
         agent.progressed = max(agent.progressed, at)
         agent.done.clear()
         agent.said.clear()
+        agent.awaited.clear()
+
+    def _wait(self, agent: _Agent, wait: Waits) -> None:
+        if agent.waits is not None and agent.waits.what == wait.what:
+            agent.waits = replace(wait, at=agent.waits.at)
+            return
+        self._go_on(agent, wait.at)
+        agent.waits, agent.anew = wait, wait.what not in agent.awaited
+        agent.awaited.append(wait.what)
+
+    def _go_on(self, agent: _Agent, at: float) -> None:
+        """What it waited for has come: that is progress the first time. What it did before is not new for that."""
+        if agent.waits is not None:
+            agent.progressed = max(agent.progressed, at) if agent.anew else agent.since(at)
+        agent.waits = None
 
     def _circle(self, agent_id: str, agent: _Agent, since: float) -> Stuck | None:
         """In a circle with those it speaks to, if they speak to it and say nothing new either."""
@@ -152,11 +181,21 @@ class Watch:
 
 
 def _repetition(agent: _Agent, since: float, still: float) -> Stuck:
-    if _goes_round(agent.done):
+    if agent.acted > since and _goes_round(agent.done):
         action, result = agent.done[-1]
         times = sum(each == agent.done[-1] for each in agent.done)
         return Stuck(Kind.REPETITION, f"{times} times {action!r} with the outcome {result!r}", since)
-    return Stuck(Kind.NO_PROGRESS, f"alive, and nothing new for {still:.0f} s", since)
+    waits = f", waits for {agent.waits.what}" if agent.waits is not None and agent.waits.what else ""
+    return Stuck(Kind.NO_PROGRESS, f"alive, and nothing new for {still:.0f} s{waits}", since)
+
+
+def _first_time(agent: _Agent, to: str) -> bool:
+    known = to in agent.stood
+    agent.stood.pop(to, None)
+    agent.stood[to] = None
+    if len(agent.stood) > STOOD:
+        del agent.stood[next(iter(agent.stood))]
+    return not known
 
 
 def _goes_round(done: Sequence[tuple[str, str]]) -> bool:

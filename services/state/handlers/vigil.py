@@ -7,7 +7,7 @@ stuck.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -20,6 +20,7 @@ from services.state.domain.attention import (
     FindStuck,
     FindUnstuck,
     Stuck,
+    excused_until,
 )
 from services.state.domain.board import EntryPut
 from services.state.domain.checkpoints import CheckpointSaved
@@ -101,6 +102,7 @@ class Vigil:
                 known = self._of(tenant)
                 known.begin(agent_id, lock.holder, at)
                 known.stands[agent_id] = (agent.run_id, agent.phase, agent.step)
+                known.watch.take(Moved(at, agent_id, _place(known.stands[agent_id])))
                 if agent.waits is not None:
                     known.waits[agent_id] = agent.waits.run_id
                     known.watch.take(self._waits(agent.waits, at))
@@ -131,9 +133,9 @@ class Vigil:
                     self._tenants[tenant].watch.settle(agent_id, at)
             case _:
                 known = self._of(tenant)
-                sign = self._sign(known, event, at)
-                if sign is not None and sign.agent_id in known.watch:
-                    known.watch.take(sign)
+                for sign in self._signs(known, event, at):
+                    if sign.agent_id in known.watch:
+                        known.watch.take(sign)
 
     def beat(self, tenant: str, agent_id: str) -> None:
         """Its process is there."""
@@ -207,21 +209,27 @@ class Vigil:
                 watch.take(Did(then, agent_id, "elsewhere", text) if did else Beat(then, agent_id))
         return watch.judge(agent_id, at) is None
 
-    def _sign(self, known: _Tenant, event: object, at: float) -> Sign | None:
+    def _signs(self, known: _Tenant, event: object, at: float) -> Sequence[Sign]:
         match event:
             case AgentAdvanced(agent_id=agent_id, run_id=run_id, phase=phase, step=step):
-                before = known.stands.get(agent_id)
-                if before == (run_id, phase, step):
-                    return Beat(at, agent_id)
+                stands = (run_id, phase, step)
+                if known.stands.get(agent_id) == stands:
+                    return (Beat(at, agent_id),)
                 if agent_id in known.watch:
-                    known.stands[agent_id] = (run_id, phase, step)
-                return Works(at, agent_id)
+                    known.stands[agent_id] = stands
+                return Works(at, agent_id), Moved(at, agent_id, _place(stands))
             case AgentWaits(agent_id=agent_id, run_id=run_id):
                 if event.waiting is not None:
                     known.waits[agent_id] = run_id
                 elif known.waits.get(agent_id) != run_id:
-                    return None  # it ends for a run that has not got the agent any more
-                return self._waits(event, at)
+                    return ()  # it ends for a run that has not got the agent any more
+                return (self._waits(event, at),)
+            case _:
+                sign = self._sign(known, event, at)
+                return () if sign is None else (sign,)
+
+    def _sign(self, known: _Tenant, event: object, at: float) -> Sign | None:
+        match event:
             case PacketIssued(packet=packet):
                 return Moved(at, packet.agent_id)
             case ErrorRecorded(agent_id=agent_id, run_id=run_id, error_type=error_type) if known.heard(
@@ -244,15 +252,20 @@ class Vigil:
     def _waits(self, event: AgentWaits, at: float) -> Sign:
         if event.waiting is None:
             return Works(at, event.agent_id)
-        until = event.waiting.until
+        until = excused_until(event.waiting)
         left = (until - self._clock.now()).total_seconds() if until else None
-        return Waits(at, event.agent_id, None if left is None else at + left)
+        what = f"{event.waiting.kind} {event.waiting.what}"
+        return Waits(at, event.agent_id, None if left is None else at + left, what)
 
     def _of(self, tenant: str) -> _Tenant:
         known = self._tenants.get(tenant)
         if known is None:
             known = self._tenants[tenant] = _Tenant(Watch(self._patience_seconds(tenant)))
         return known
+
+
+def _place(stands: tuple[str, str, str]) -> str:
+    return "/".join(stands)
 
 
 def _short(text: str) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from services.state.domain.signs import Beat, Did, Left, Moved, Said, Sign, Waits, Works
-from services.state.domain.stuck import Kind, Stuck, Watch
+from services.state.domain.stuck import STOOD, Kind, Stuck, Watch
 from tests.bench.stuck import TARGET, score_of
 from tests.truth.histories import HISTORIES, LOOKED_AT
 
@@ -81,6 +81,71 @@ def test_who_has_its_answer_and_does_not_go_on_is_stuck() -> None:
     watch = told(Works(0, "a"), Waits(1, "a"), *beats(200), Works(100, "a"))
     assert watch.judge("a", 130) is None
     assert kind(watch.judge("a", 131)) is Kind.NO_PROGRESS
+
+
+def test_to_go_back_and_forth_is_no_progress_and_to_come_somewhere_new_is() -> None:
+    watch = told(Works(0, "a"))
+    for at in range(40):
+        watch.take(Moved(at, "a", ("try", "check")[at % 2]))
+        watch.take(Did(at, "a", "deploy", "refused"))
+    assert kind(watch.judge("a", 40)) is Kind.REPETITION
+    watch.take(Moved(40, "a", "ask"))
+    assert watch.judge("a", 41) is None
+
+
+def test_a_place_is_known_again_until_it_stood_in_very_many_others() -> None:
+    watch = told(Works(0, "a"), *(Moved(n, "a", f"step-{n}") for n in range(STOOD)))
+    watch.take(Moved(1000, "a", "step-0"))
+    assert watch.progressed("a") == STOOD - 1
+    watch.take(Moved(1001, "a", "one more"))  # step-1 is let go for it
+    watch.take(Moved(1002, "a", "step-0"))
+    assert watch.progressed("a") == 1001
+    watch.take(Moved(1003, "a", "step-1"))
+    assert watch.progressed("a") == 1003
+
+
+@pytest.mark.parametrize("acts", [True, False])
+def test_to_wait_for_the_same_again_and_again_is_no_progress(acts: bool) -> None:
+    watch = told(Works(0, "a"))
+    for at in range(0, 100, 2):
+        if acts:
+            watch.take(Did(at, "a", "deploy", "refused"))
+        watch.take(Waits(at, "a", None, "answer"))
+        assert watch.judge("a", at) is None, "it waits"
+        watch.take(Works(at + 1, "a"))
+        if at < 58:
+            assert watch.judge("a", at + 1) is None, "time that it waited is not held against it"
+    assert kind(watch.judge("a", 100)) is (Kind.REPETITION if acts else Kind.NO_PROGRESS)
+
+
+def test_who_waits_for_one_person_after_another_is_not_stuck() -> None:
+    watch = told(Works(0, "a"))
+    for at in range(0, 6000, 600):
+        watch.take(Waits(at, "a", None, f"approval-{at}"))
+        assert watch.judge("a", at + 590) is None
+        watch.take(Works(at + 590, "a"))
+        assert watch.judge("a", at + 600) is None
+
+
+def test_who_waits_long_for_the_same_gate_between_different_steps_is_not_stuck() -> None:
+    watch = told(Works(0, "a"))
+    for at in range(0, 6000, 600):
+        watch.take(Did(at, "a", "edit", f"diff {at}"))
+        watch.take(Waits(at + 10, "a", None, "gate tests"))
+        assert watch.judge("a", at + 580) is None
+        watch.take(Works(at + 580, "a"))
+        for late in (581, 599):
+            assert watch.judge("a", at + late) is None
+
+
+def test_a_poll_that_is_prolonged_in_time_is_one_wait() -> None:
+    watch = told(Works(0, "a"))
+    for at in range(0, 600, 10):
+        watch.take(Waits(at, "a", at + 30, "poll effect"))
+        watch.take(Did(at, "a", "poll", "pending"))
+        assert watch.judge("a", at + 9) is None
+    watch.take(Works(600, "a"))
+    assert watch.judge("a", 629) is None
 
 
 def circling(said: str) -> Watch:

@@ -204,6 +204,65 @@ async def test_who_moves_on_is_not_stuck(replica: Replica, clock: Moved) -> None
     assert replica.said(AgentStuck) == []
 
 
+async def test_who_goes_back_and_forth_with_the_same_outcome_is_stuck(replica: Replica, clock: Moved) -> None:
+    token = await (await replica.begin()).at_work()
+    for clock.seconds in range(40):
+        await replica.advance(token, ("TRY", "CHECK")[int(clock.seconds) % 2])
+        await replica.reports("deploy", "refused")
+        await replica.judges()
+    assert kind(replica) is Kind.REPETITION
+    await replica.advance(token, "ASK")
+    await replica.judges()
+    assert kind(replica) is None
+
+
+@pytest.mark.parametrize("what", [WaitingKind.MESSAGE, WaitingKind.LOCK, WaitingKind.GATE])
+async def test_who_only_ever_begins_to_wait_and_ends_it_is_stuck(
+    replica: Replica, clock: Moved, what: WaitingKind
+) -> None:
+    await (await replica.begin()).at_work()
+    for clock.seconds in range(100):
+        await replica.reports("deploy", "refused", waiting(clock, what) if clock.seconds % 2 else None)
+        await replica.judges()
+    assert Kind.REPETITION in {each.stuck.kind for each in replica.said(AgentStuck)}
+
+
+@pytest.mark.parametrize("what", [WaitingKind.MESSAGE, WaitingKind.LOCK])
+@pytest.mark.parametrize("beats", [True, False])
+async def test_who_waits_without_an_end_for_another_agent_is_stuck_after_all_its_patience(
+    replica: Replica, clock: Moved, store: Shared, what: WaitingKind, beats: bool
+) -> None:
+    await (await replica.begin()).at_work()
+    await replica.reports(waiting=waiting(clock, what))
+    again = await Replica(replica.log, clock, store).begin()
+    for clock.seconds in range(1, 40):
+        if beats:
+            await replica.reports(waiting=waiting(clock, what))
+            again.vigil.beat("default", "sre-1")
+        await replica.judges()
+        await again.follow()
+        await again.judges()
+        assert (kind(replica) is None) is (clock.seconds <= PATIENCE)
+    (stuck,) = replica.said(AgentStuck)
+    assert stuck.stuck.kind is (Kind.NO_PROGRESS if beats else Kind.NO_HEARTBEAT)
+    assert beats is (f"waits for {what} approval-1" in stuck.stuck.evidence)
+    await replica.reports()
+    await replica.judges()
+    assert kind(replica) is None, "it has come"
+
+
+@pytest.mark.parametrize("what", [WaitingKind.MESSAGE, WaitingKind.LOCK])
+async def test_who_says_until_when_it_waits_for_another_agent_is_not_stuck_before(
+    replica: Replica, clock: Moved, what: WaitingKind
+) -> None:
+    await (await replica.begin()).at_work()
+    until = waiting(clock, what, 300)
+    for clock.seconds in range(0, 300, 10):
+        await replica.reports(waiting=until)
+        await replica.judges()
+    assert replica.said(AgentStuck) == []
+
+
 async def test_the_same_report_again_and_again_is_a_repetition_and_no_event_until_it_is_found(
     replica: Replica, clock: Moved
 ) -> None:
