@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from services.policy.domain import policyset_document
 from services.policy.domain.action import ENVIRONMENTS
 from services.policy.domain.amounts import Unit
-from services.policy.domain.pattern import compiled, covers_all, first_match
+from services.policy.domain.pattern import first_match
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_diff import differences
 from services.policy.domain.policyset_faults import PolicySetInvalid
@@ -306,11 +306,6 @@ def test_a_large_set_is_not_held_against_itself_for_minutes() -> None:
     found = dict(warnings(policy))
     assert process_time() - begun < 10, "it takes about one second of CPU"
     assert "too many patterns" in found["tiers"]
-
-
-@given(st.text("ab*\n", max_size=6), st.text("ab*\n", max_size=8))
-def test_what_covers_a_pattern_is_what_its_expression_matches(wide: str, narrow: str) -> None:
-    assert covers_all(wide, narrow) == (compiled(wide).fullmatch(narrow) is not None)
 
 
 def test_how_long_an_agent_may_get_nowhere_is_said_by_the_set() -> None:
