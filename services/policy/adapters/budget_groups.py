@@ -8,10 +8,10 @@ from typing import Generic, TypeVar
 from kernel.events import Cause
 from kernel.faults import Fault
 from services.policy.domain.budget import BudgetReserved, Budgets, Event, close, ended_among
+from services.policy.domain.budget_faults import TooManyReservations
 from services.policy.domain.closing import Close, Closing, ReservationsClosed
 from services.policy.domain.decision import DecisionsMade
 from services.policy.domain.drawing import BudgetRefusal, Draw
-from services.policy.domain.faults import TooManyReservations
 from services.policy.domain.reserving import Outcome, new_among, reserve
 from services.policy.ports.recording import Drawn, Want
 

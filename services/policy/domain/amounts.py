@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from services.policy.domain.faults import AmountInvalid
+from services.policy.domain.budget_faults import AmountInvalid
 from services.policy.domain.pattern import first_match
 
 MAX_AMOUNT = 10**15

@@ -7,7 +7,12 @@ from types import MappingProxyType
 
 from kernel.faults import Fault
 from services.policy.domain.amounts import NOTHING, Amounts
-from services.policy.domain.faults import AmountInvalid, ReservationClosed, ReservationUnknown
+from services.policy.domain.budget_faults import (
+    AmountInvalid,
+    NotTheAgentsToSettle,
+    ReservationClosed,
+    ReservationUnknown,
+)
 from services.policy.domain.reservation import Reservation, ReservationEnd
 
 _SHELVES, _ON_A_SHELF = 32, 2048
@@ -15,7 +20,10 @@ _SHELVES, _ON_A_SHELF = 32, 2048
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """`spent` is None when all counts: it was `whole`, or nobody can say. `agent_id`: only if it is that agent's."""
+    """`spent` is None when all counts: it was `whole`, or nobody can say. `agent_id`: only if it is that agent's.
+
+    `by_agent`: an agent says so, who is not believed of what a decision, or a service, has set aside.
+    """
 
     reservation_id: str
     spent: Amounts | None
@@ -23,6 +31,7 @@ class Close:
     at: datetime
     agent_id: str = ""
     whole: bool = False
+    by_agent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,8 @@ def closing_of(live: Reservation | None, closed: Closed | None, wanted: Close) -
     reservation = live or (closed.reservation if closed is not None else None)
     if reservation is None or wanted.agent_id not in ("", reservation.agent_id):
         return ReservationUnknown(wanted.reservation_id)
+    if wanted.by_agent and not reservation.by_agent:
+        return NotTheAgentsToSettle(wanted.reservation_id)
     try:
         end, charged = _charged(reservation.amounts, wanted)
     except AmountInvalid as fault:

@@ -37,6 +37,7 @@ class Draw:
     at: datetime
     ttl_seconds: int
     decision_id: str = ""
+    by_agent: bool = False
 
     def scope_id(self, scope: BudgetScope) -> str:
         """Whose budget of that scope it counts against."""
@@ -61,6 +62,7 @@ class Draw:
             self.decision_id,
             self.at,
             self.at + timedelta(seconds=self.ttl_seconds),
+            self.by_agent,
         )
 
 

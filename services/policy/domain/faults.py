@@ -1,11 +1,9 @@
-"""What policy refuses, each fact in its own class; what it refuses of policy sets is in `policyset_faults`."""
-
-from collections.abc import Mapping
+"""What policy refuses, each fact in its own class; what it refuses of policy sets is in `policyset_faults`, and
+of budgets in `budget_faults`."""
 
 from kernel.faults import (
     Conflict,
     Denied,
-    Exhausted,
     Invalid,
     NotFound,
     Refused,
@@ -222,36 +220,3 @@ class DeciderStale(Unavailable):
             "this replica does not know the newest revocations and decides nothing until it does: try again"
         )
         super().__init__("DECIDER_STALE", text, stale_seconds=f"{stale_seconds:.1f}")
-
-
-class AmountInvalid(Invalid):
-    def __init__(self, field: str, must: str) -> None:
-        super().__init__("AMOUNT_INVALID", f"{field} {must}", field=field)
-
-
-class BudgetIsSpent(Exhausted):
-    """`facts` say which budget, what it allows, and what is left of it."""
-
-    def __init__(self, text: str, facts: Mapping[str, str]) -> None:
-        super().__init__("BUDGET_SPENT", text, **facts)
-
-
-class ReservationUnknown(NotFound):
-    def __init__(self, reservation_id: str) -> None:
-        text = f"there is no reservation {reservation_id!r} of this agent, or it was closed long ago: reserve anew"
-        super().__init__("RESERVATION_UNKNOWN", text, reservation_id=reservation_id)
-
-
-class ReservationClosed(Refused):
-    def __init__(self, reservation_id: str, end: str) -> None:
-        text = f"reservation {reservation_id} was {end.lower()} already, and otherwise: nothing is left to settle"
-        super().__init__("RESERVATION_CLOSED", text, reservation_id=reservation_id, end=end)
-
-
-class TooManyReservations(Exhausted):
-    """Of the tenant, or, with `agent_id`, of that agent."""
-
-    def __init__(self, most: int, agent_id: str = "") -> None:
-        whose = f" of agent {agent_id!r}" if agent_id else ""
-        text = f"{most} reservations{whose} wait to be settled: settle some, or wait until they expire"
-        super().__init__("TOO_MANY_RESERVATIONS", text, most=str(most))

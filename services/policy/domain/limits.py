@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.policy.domain.amounts import MAX_AMOUNT, Unit
+from services.policy.domain.budget_faults import AmountInvalid
 from services.policy.domain.counters import MAX_HOSTS_LIMIT
-from services.policy.domain.faults import AmountInvalid
 from services.policy.domain.reservation import BudgetScope
 
 MAX_WINDOW_SECONDS = 366 * 86_400

@@ -37,7 +37,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """`decision_id` is empty when it was asked for by itself."""
+    """`decision_id` is empty when it was asked for by itself; `by_agent`: by the agent, and not by a service for it."""
 
     reservation_id: str
     agent_id: str
@@ -48,3 +48,4 @@ class Reservation:
     decision_id: str
     at: datetime
     expire_time: datetime
+    by_agent: bool = False

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from services.policy.domain.amounts import Unit
 from services.policy.domain.budget import MAX_LIVE, Budgets
+from services.policy.domain.budget_faults import TooManyReservations
 from services.policy.domain.counters import Key, Tally
 from services.policy.domain.drawing import Applied, BudgetRefusal, Draw, applied, window_of
-from services.policy.domain.faults import TooManyReservations
 from services.policy.domain.reservation import Charge, Reservation
 
 SHARE = 4

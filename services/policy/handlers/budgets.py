@@ -9,15 +9,10 @@ from kernel.ports import Following
 from services.policy.domain.action import RunContext
 from services.policy.domain.agent import Agent
 from services.policy.domain.amounts import NOTHING, Amounts, shape_of
+from services.policy.domain.budget_faults import BudgetIsSpent, NoPacketForTask
 from services.policy.domain.closing import Close, Closing
 from services.policy.domain.drawing import BudgetRefusal, Draw, rules_for
-from services.policy.domain.faults import (
-    AgentIsRevoked,
-    AgentIsSuspended,
-    AgentUnknown,
-    BudgetIsSpent,
-    DeciderStale,
-)
+from services.policy.domain.faults import AgentIsRevoked, AgentIsSuspended, AgentUnknown, DeciderStale
 from services.policy.domain.reservation import Reservation, ReservationEnd
 from services.policy.handlers.bearing import token_refusal
 from services.policy.handlers.limits import readable
@@ -35,6 +30,7 @@ ACTOR = "service:policy"
 class Spending:
     def __init__(self, held: Held, sets: PolicySets, following: Following, means: Means) -> None:
         self._agents = held.agents
+        self._packets = held.packets
         self._sets = sets
         self._following = following
         self._budgets = means.budgets
@@ -55,6 +51,7 @@ class Spending:
 
         Raises:
             BudgetIsSpent, AgentUnknown, AgentIsRevoked, AgentIsSuspended, DeciderStale, Unauthenticated
+            NoPacketForTask: who is not `trusted` reserves for the task that the agent was given, and for no other.
             TooManyReservations
         """
         if not 0 <= ttl_seconds <= MAX_TTL_SECONDS:
@@ -71,6 +68,11 @@ class Spending:
         if refused is not None:
             raise refused
         agent = _able(agent_id, self._agents.current(tenant, agent_id))
+        if not trusted:
+            # Else it would spend the budgets of others' tasks, and make up tasks that crowd out those that are spent.
+            packet = self._packets.current(tenant, agent_id)
+            if packet is None or packet.task_id != context.task_id:
+                raise NoPacketForTask(agent_id, context.task_id)
         policy = readable(self._sets.in_force(tenant))
         if context.subject_key and amounts.hosts:
             seal = await self._keys.of_key(tenant, context.subject_key)
@@ -83,7 +85,8 @@ class Spending:
             )
         # Other amounts under the same request id are another request: what was set aside for that is not enough here.
         asked = (context.run_id, context.task_id, cause.request_id, shape_of(amounts))
-        parts = (tenant, "reservation", agent_id, *asked)
+        kind = "reservation" if trusted else "reservation of its own"
+        parts = (tenant, kind, agent_id, *asked)
         draw = Draw(
             derived_id(*parts).replace("-", ""),
             agent_id,
@@ -93,6 +96,7 @@ class Spending:
             rules_for(policy.rules.budgets, agent.tier),
             cause.at,
             ttl_seconds or DEFAULT_TTL_SECONDS,
+            by_agent=not trusted,
         )
         outcome, sequence = await self._budgets.reserve(draw, cause)
         if isinstance(outcome, BudgetRefusal):
@@ -104,14 +108,17 @@ class Spending:
     ) -> tuple[ReservationEnd, int]:
         """Say what was spent of it; None: all of it; nothing: it is given back. Sent again it ends as it has ended.
 
+        Who is not `trusted` settles what he has reserved himself: else an agent would give back what its runs spend.
+
         Raises:
-            AmountInvalid, ReservationUnknown, ReservationClosed, Unauthenticated
+            AmountInvalid, ReservationUnknown, ReservationClosed, NotTheAgentsToSettle, Unauthenticated
         """
         refused = token_refusal(self._signer, session_token, cause.tenant, "", cause.at, trusted=trusted)
         if refused is not None:
             raise refused
         agent_id = self._signer.bearer_of(session_token, cause.at).agent_id if session_token else ""
-        close = Close(reservation_id, spent, cause.actor, cause.at, agent_id, spent is None)
+        whole = spent is None
+        close = Close(reservation_id, spent, cause.actor, cause.at, agent_id, whole, not trusted)
         (outcome,), sequence = await self._budgets.close((close,), cause)
         if isinstance(outcome, Fault):
             raise outcome
@@ -152,7 +159,7 @@ class Spending:
 def _able(agent_id: str, agent: Agent) -> Agent:
     if agent.registered is None:
         raise AgentUnknown(agent_id)
-    if agent.revoked is not None:
+    if agent.fell_with:
         raise AgentIsRevoked(agent_id)
     if agent.suspended is not None:
         raise AgentIsSuspended(agent_id)

@@ -211,6 +211,62 @@ async def test_an_agent_reserves_and_settles_only_its_own(running: Running) -> N
     assert await lines(running) == [("hand", pb.UNIT_TOKENS, 100, 10, 0)]
 
 
+async def test_an_agent_gives_nothing_back_that_its_runs_were_granted(running: Running) -> None:
+    await ready(running)
+    await budget(running, limit(pb.UNIT_ACTIONS, 2))
+    mine = await token(running)
+    own = pb.AuthorizeRequest(context=context(), action=action(), session_token=mine)
+    theirs, itself = await ask(running), (await running.call("Authorize", own, **OPERATOR)).decision
+    for decision in (theirs, itself):
+        for fields in ({}, {"whole": True}, {"spent": pb.Amounts(actions=1)}):
+            settle = pb.SettleReservationRequest(
+                reservation_id=decision.reservation_id,
+                session_token=mine,
+                **fields,
+            )
+            with pytest.raises(Denied) as refused:
+                await running.call("SettleReservation", settle, **OPERATOR)
+            assert refused.value.reason == "CALLER_NOT_ALLOWED"
+    assert await lines(running) == [("hand", pb.UNIT_ACTIONS, 2, 0, 2)]
+    assert (await ask(running)).reason == "BUDGET_SPENT"
+    whole = pb.SettleReservationRequest(reservation_id=theirs.reservation_id, whole=True)
+    assert (await running.call("SettleReservation", whole)).end == pb.RESERVATION_END_SETTLED
+
+
+async def test_what_a_service_has_reserved_for_an_agent_is_not_the_agents_to_settle(running: Running) -> None:
+    await ready(running)
+    await budget(running, limit(pb.UNIT_TOKENS, 100))
+    mine = await token(running)
+    asked = reserve(request_id="same")
+    services = (await running.call("ReserveBudget", asked)).reservation
+    asked.session_token = mine
+    agents = (await running.call("ReserveBudget", asked, **OPERATOR)).reservation
+    assert (services.by_agent, agents.by_agent) == (False, True)
+    assert services.reservation_id != agents.reservation_id, "its own request gets nothing of a service's"
+    settle = pb.SettleReservationRequest(reservation_id=services.reservation_id, session_token=mine)
+    with pytest.raises(Denied):
+        await running.call("SettleReservation", settle, **OPERATOR)
+    settle.reservation_id = agents.reservation_id
+    assert (await running.call("SettleReservation", settle, **OPERATOR)).end == pb.RESERVATION_END_REFUNDED
+    assert await lines(running) == [("hand", pb.UNIT_TOKENS, 100, 0, 10)]
+
+
+async def test_an_agent_reserves_for_the_task_of_its_packet_alone(running: Running) -> None:
+    await ready(running)
+    await running.register("idle")
+    await budget(running, limit(pb.UNIT_TOKENS, 10), scope=pb.BUDGET_SCOPE_TASK, scope_id="others")
+    for agent_id, task_id in (("sre-1", "others"), ("sre-1", "made-up"), ("idle", "task-1")):
+        wanted = pb.ReserveBudgetRequest(
+            context=context(agent_id, task_id=task_id),
+            amounts=pb.Amounts(tokens=1),
+            session_token=await token(running, agent_id),
+        )
+        with pytest.raises(Refused) as refused:
+            await running.call("ReserveBudget", wanted, **OPERATOR)
+        assert refused.value.reason == "NO_PACKET"
+    assert await lines(running, task_id="others") == [("hand", pb.UNIT_TOKENS, 10, 0, 0)]
+
+
 async def test_only_admins_set_budgets_and_nobody_is_exempt(running: Running) -> None:
     await ready(running)
     request = pb.SetBudgetRequest(scope=pb.BUDGET_SCOPE_TENANT, limits=[limit(pb.UNIT_ACTIONS, 0)])

@@ -33,9 +33,10 @@ def draw(
     task_id: str = "task-1",
     ttl_seconds: int = 60,
     decision_id: str = "",
+    by_agent: bool = False,
 ) -> Draw:
     at = AT + timedelta(seconds=seconds)
-    return Draw(id, agent_id, run_id, task_id, amounts, rules, at, ttl_seconds, decision_id)
+    return Draw(id, agent_id, run_id, task_id, amounts, rules, at, ttl_seconds, decision_id, by_agent)
 
 
 def reserved(budgets: Budgets, *draws: Draw) -> tuple[Budgets, tuple[Outcome, ...]]:

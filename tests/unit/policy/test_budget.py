@@ -8,15 +8,15 @@ import pytest
 from services.policy.domain import budget as budgets_of
 from services.policy.domain.amounts import MAX_AMOUNT, NOTHING, Amounts, Unit, checked, cost_of
 from services.policy.domain.budget import Budgets, evolve, set_by_hand
-from services.policy.domain.closing import Closing
-from services.policy.domain.counters import Key
-from services.policy.domain.drawing import Applied, BudgetRefusal
-from services.policy.domain.faults import (
+from services.policy.domain.budget_faults import (
     AmountInvalid,
     ReservationClosed,
     ReservationUnknown,
     TooManyReservations,
 )
+from services.policy.domain.closing import Closing
+from services.policy.domain.counters import Key
+from services.policy.domain.drawing import Applied, BudgetRefusal
 from services.policy.domain.limits import BudgetSet, Limit, checked_limits
 from services.policy.domain.outcomes import ErrorNoted
 from services.policy.domain.recorded_errors import MAX_SECONDS, ErrorCounts

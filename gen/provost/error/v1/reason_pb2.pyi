@@ -121,6 +121,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_RESERVATION_UNKNOWN: _Reason.ValueType  # 131
     REASON_RESERVATION_CLOSED: _Reason.ValueType  # 132
     REASON_TOO_MANY_RESERVATIONS: _Reason.ValueType  # 133
+    REASON_TOO_MANY_COUNTERS: _Reason.ValueType  # 134
+    REASON_CLOCK_WRONG: _Reason.ValueType  # 135
     REASON_PACKET_INVALID: _Reason.ValueType  # 140
     """State."""
     REASON_CANNOT_ACQUIRE_LOCK: _Reason.ValueType  # 141
@@ -283,6 +285,8 @@ REASON_AMOUNT_INVALID: Reason.ValueType  # 130
 REASON_RESERVATION_UNKNOWN: Reason.ValueType  # 131
 REASON_RESERVATION_CLOSED: Reason.ValueType  # 132
 REASON_TOO_MANY_RESERVATIONS: Reason.ValueType  # 133
+REASON_TOO_MANY_COUNTERS: Reason.ValueType  # 134
+REASON_CLOCK_WRONG: Reason.ValueType  # 135
 REASON_PACKET_INVALID: Reason.ValueType  # 140
 """State."""
 REASON_CANNOT_ACQUIRE_LOCK: Reason.ValueType  # 141

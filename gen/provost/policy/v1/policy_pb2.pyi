@@ -852,12 +852,15 @@ class Reservation(_message.Message):
     DECISION_ID_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    BY_AGENT_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     agent_id: _builtins.str
     run_id: _builtins.str
     task_id: _builtins.str
     decision_id: _builtins.str
     """The decision it was made for; empty when it was asked for by itself."""
+    by_agent: _builtins.bool
+    """An agent asked for it by itself, and may settle it; any other only a service settles."""
     @_builtins.property
     def amounts(self) -> Global___Amounts: ...
     @_builtins.property
@@ -882,10 +885,11 @@ class Reservation(_message.Message):
         decision_id: _builtins.str = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        by_agent: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amounts", b"amounts", "at", b"at", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "amounts", b"amounts", "at", b"at", "charges", b"charges", "decision_id", b"decision_id", "expire_time", b"expire_time", "reservation_id", b"reservation_id", "run_id", b"run_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "amounts", b"amounts", "at", b"at", "by_agent", b"by_agent", "charges", b"charges", "decision_id", b"decision_id", "expire_time", b"expire_time", "reservation_id", b"reservation_id", "run_id", b"run_id", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

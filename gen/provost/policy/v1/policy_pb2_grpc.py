@@ -419,7 +419,7 @@ class PolicyServiceServicer:
 
     def SetBudget(self, request, context):
         """Sets a budget's limits by hand, beside those of the policy set; the tightest holds. Changes state; safe to retry.
-        Reasons: AMOUNT_INVALID, AGENT_UNKNOWN.
+        Reasons: AMOUNT_INVALID, AGENT_UNKNOWN, CLOCK_WRONG.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -434,15 +434,16 @@ class PolicyServiceServicer:
 
     def ReserveBudget(self, request, context):
         """Sets amounts aside before they are spent, in every budget they count against, or in none. Changes state; safe to retry.
-        Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_REVOKED.
+        Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_REVOKED, NO_PACKET, TOO_MANY_COUNTERS, CLOCK_WRONG.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SettleReservation(self, request, context):
-        """Charges what was really spent of a reservation and gives the rest back. Changes state; safe to retry.
-        Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID.
+        """Charges what was really spent of a reservation and gives the rest back; an agent's token settles what that agent has
+        reserved by itself, and nothing else. Changes state; safe to retry.
+        Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID, CALLER_NOT_ALLOWED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

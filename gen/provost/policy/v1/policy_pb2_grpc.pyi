@@ -118,17 +118,18 @@ class PolicyServiceStub:
     """
     SetBudget: _grpc.UnaryUnaryMultiCallable[_policy_pb2.SetBudgetRequest, _policy_pb2.SetBudgetResponse]
     """Sets a budget's limits by hand, beside those of the policy set; the tightest holds. Changes state; safe to retry.
-    Reasons: AMOUNT_INVALID, AGENT_UNKNOWN.
+    Reasons: AMOUNT_INVALID, AGENT_UNKNOWN, CLOCK_WRONG.
     """
     ListBudgets: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ListBudgetsRequest, _policy_pb2.ListBudgetsResponse]
     """Reads the budgets that one agent, task, run or the tenant draws on: limit, spent, reserved."""
     ReserveBudget: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ReserveBudgetRequest, _policy_pb2.ReserveBudgetResponse]
     """Sets amounts aside before they are spent, in every budget they count against, or in none. Changes state; safe to retry.
-    Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_REVOKED.
+    Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_REVOKED, NO_PACKET, TOO_MANY_COUNTERS, CLOCK_WRONG.
     """
     SettleReservation: _grpc.UnaryUnaryMultiCallable[_policy_pb2.SettleReservationRequest, _policy_pb2.SettleReservationResponse]
-    """Charges what was really spent of a reservation and gives the rest back. Changes state; safe to retry.
-    Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID.
+    """Charges what was really spent of a reservation and gives the rest back; an agent's token settles what that agent has
+    reserved by itself, and nothing else. Changes state; safe to retry.
+    Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID, CALLER_NOT_ALLOWED.
     """
     ListSigningKeys: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ListSigningKeysRequest, _policy_pb2.ListSigningKeysResponse]
     """The public keys that verify session tokens and permits."""
@@ -223,17 +224,18 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     """
     SetBudget: _aio.UnaryUnaryMultiCallable[_policy_pb2.SetBudgetRequest, _policy_pb2.SetBudgetResponse]  # type: ignore[assignment]
     """Sets a budget's limits by hand, beside those of the policy set; the tightest holds. Changes state; safe to retry.
-    Reasons: AMOUNT_INVALID, AGENT_UNKNOWN.
+    Reasons: AMOUNT_INVALID, AGENT_UNKNOWN, CLOCK_WRONG.
     """
     ListBudgets: _aio.UnaryUnaryMultiCallable[_policy_pb2.ListBudgetsRequest, _policy_pb2.ListBudgetsResponse]  # type: ignore[assignment]
     """Reads the budgets that one agent, task, run or the tenant draws on: limit, spent, reserved."""
     ReserveBudget: _aio.UnaryUnaryMultiCallable[_policy_pb2.ReserveBudgetRequest, _policy_pb2.ReserveBudgetResponse]  # type: ignore[assignment]
     """Sets amounts aside before they are spent, in every budget they count against, or in none. Changes state; safe to retry.
-    Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_REVOKED.
+    Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_REVOKED, NO_PACKET, TOO_MANY_COUNTERS, CLOCK_WRONG.
     """
     SettleReservation: _aio.UnaryUnaryMultiCallable[_policy_pb2.SettleReservationRequest, _policy_pb2.SettleReservationResponse]  # type: ignore[assignment]
-    """Charges what was really spent of a reservation and gives the rest back. Changes state; safe to retry.
-    Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID.
+    """Charges what was really spent of a reservation and gives the rest back; an agent's token settles what that agent has
+    reserved by itself, and nothing else. Changes state; safe to retry.
+    Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID, CALLER_NOT_ALLOWED.
     """
     ListSigningKeys: _aio.UnaryUnaryMultiCallable[_policy_pb2.ListSigningKeysRequest, _policy_pb2.ListSigningKeysResponse]  # type: ignore[assignment]
     """The public keys that verify session tokens and permits."""
@@ -499,7 +501,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.SetBudgetResponse, _abc.Awaitable[_policy_pb2.SetBudgetResponse]]:
         """Sets a budget's limits by hand, beside those of the policy set; the tightest holds. Changes state; safe to retry.
-        Reasons: AMOUNT_INVALID, AGENT_UNKNOWN.
+        Reasons: AMOUNT_INVALID, AGENT_UNKNOWN, CLOCK_WRONG.
         """
 
     @_abc_1.abstractmethod
@@ -517,7 +519,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.ReserveBudgetResponse, _abc.Awaitable[_policy_pb2.ReserveBudgetResponse]]:
         """Sets amounts aside before they are spent, in every budget they count against, or in none. Changes state; safe to retry.
-        Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_REVOKED.
+        Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_REVOKED, NO_PACKET, TOO_MANY_COUNTERS, CLOCK_WRONG.
         """
 
     @_abc_1.abstractmethod
@@ -526,8 +528,9 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_pb2.SettleReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.SettleReservationResponse, _abc.Awaitable[_policy_pb2.SettleReservationResponse]]:
-        """Charges what was really spent of a reservation and gives the rest back. Changes state; safe to retry.
-        Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID.
+        """Charges what was really spent of a reservation and gives the rest back; an agent's token settles what that agent has
+        reserved by itself, and nothing else. Changes state; safe to retry.
+        Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID, CALLER_NOT_ALLOWED.
         """
 
     @_abc_1.abstractmethod
