@@ -43,6 +43,7 @@ def connect(
     """
     options: dict[str, Any] = {
         "decode_responses": True,
+        "encoding_errors": "replace",  # what is no text is text that is wrong, and found to be so where it is read
         "socket_timeout": timeout_seconds,
         "socket_connect_timeout": timeout_seconds,
         "socket_keepalive": True,

@@ -29,25 +29,29 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Asks for a string: `str`, or `None`."""
+    """Asks for a string: `str`, or the `record` that it is, or `None`. A sign of life that is no time is none."""
 
     place: Place
+    record: type | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Asks for a hash: `dict[str, str]`, empty when it is not there."""
+    """Asks for a hash: `dict[str, str]`, or of the `record` that each value is, empty when it is not there."""
 
     place: Place
+    record: type | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """Asks for items `first` to `last` of a list, both included; negative ones count from the end: `list[str]`."""
+    """Asks for items `first` to `last` of a list, both included; negative ones count from the end: `list[str]`, or of
+    the `record` that each is."""
 
     place: Place
     first: int
     last: int
+    record: type | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ class Store(Protocol):
     """A Redis-protocol store that may lose everything at any moment, and say so by its position.
 
     Every method raises Unavailable, reason `STORE_UNREACHABLE`, when there is no answer; what it was asked to change
-    may then have been changed, and may be asked again.
+    may then have been changed, and may be asked again. It is `StoreSpoiled` when something lies there that the log
+    never said, such as a list in the place of a text, or a text that is not the record it should be: wipe it.
     """
 
     async def read(self, wants: Sequence[Want]) -> Reading:

@@ -25,10 +25,13 @@ for k = 2, #KEYS do
   local key, part, sequence, kind = KEYS[k], ARGV[a], ARGV[a + 1], ARGV[a + 2]
   local ttl, count = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4])
   local first, last = a + 5, a + 4 + count
-  local known = tonumber(redis.call('HGET', KEYS[1], part) or '0')
+  local known = tonumber(redis.call('HGET', KEYS[1], part) or '0') or 0
   a = last + 1
   if kind == 'beat' then
     local beaten = redis.call('GET', key)
+    if beaten and (redis.call('PTTL', key) < 0 or not string.match(beaten, '^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d')) then
+      beaten = false -- nobody of us has written that
+    end
     if ttl > 0 and (not beaten or beaten < ARGV[first]) then
       redis.call('SET', key, ARGV[first], 'PX', ttl)
     end

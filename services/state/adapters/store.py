@@ -17,6 +17,7 @@ from chassis.telemetry import get_logger
 from services.state.adapters.asking import ask, values
 from services.state.adapters.scripts import APPLY, arguments, guard_of
 from services.state.adapters.shards import shard_marks
+from services.state.adapters.spoiled import is_spoiled, misfits
 from services.state.adapters.wholeness import (
     ADVANCE,
     BEGIN_FILL,
@@ -29,9 +30,10 @@ from services.state.adapters.wholeness import (
     GENERATION,
     POSITION,
     WIPING,
+    position_of,
 )
 from services.state.domain.documents import Content, Document, Listing, tag_of
-from services.state.domain.faults import StoreUnreachable
+from services.state.domain.faults import StoreSpoiled, StoreUnreachable
 from services.state.domain.tables import TABLES
 from services.state.domain.view import Place
 from services.state.ports import Reading, Want
@@ -53,6 +55,8 @@ _DOCUMENTS_AT_ONCE = 500
 _KEYS_AT_ONCE = 1000
 WIPE_MILLISECONDS = 10_000
 """So long nobody else wipes or fills when one who wipes says nothing more: it may have been killed."""
+_MOST_TOLD = 300
+"""Characters."""
 _WIPE_FIRST = _NEED_NOT = 2
 """What scripts answer."""
 _log = get_logger("state.store")
@@ -65,6 +69,8 @@ def _reaching(method: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, A
             return await method(*args, **kwargs)
         except (RedisError, RedisClusterException, OSError, TimeoutError) as problem:
             _log.debug("store does not answer", why=str(problem))
+            if is_spoiled(problem):
+                raise StoreSpoiled(str(problem)[:_MOST_TOLD]) from problem
             raise StoreUnreachable from problem
 
     return reaching
@@ -118,15 +124,19 @@ class RedisStore:
 
     @_reaching
     async def position(self) -> int | None:
-        position, formatted, generation = await self._client.mget(POSITION, FORMAT, GENERATION)
+        told, formatted, generation = await self._client.mget(POSITION, FORMAT, GENERATION)
+        position = position_of(told)
         if position is None or formatted != FORMATTED or not await self._shards_are_whole():
             return None
         self._generation = str(generation or "")
-        return int(position)
+        return position
 
     @_reaching
     async def advance(self, known: int, to: int) -> bool:
-        return bool(await self._call(ADVANCE, [POSITION, GENERATION], [known, self._generation, to]))
+        if await self._call(ADVANCE, [POSITION, GENERATION], [known, self._generation, to]):
+            return True
+        position_of(await self._client.get(POSITION))  # says so when it is no position
+        return False
 
     @_reaching
     async def begin_fill(self, mark: str) -> None:
@@ -195,6 +205,9 @@ class RedisStore:
             if not problems:
                 return answers
             if attempt or not all(isinstance(problem, NoScriptError) for problem in problems):
+                if spoiled := next(filter(is_spoiled, problems), None):
+                    wrong = await misfits(self._pipeline, [key for keys, _ in calls for key in keys])
+                    raise StoreSpoiled(", ".join(wrong) or str(spoiled)[:_MOST_TOLD]) from spoiled
                 raise problems[0]
             await self._client.script_load(script)
         raise AssertionError("the second attempt answers or raises")
@@ -241,7 +254,7 @@ class RedisStore:
 def _reading(wants: Sequence[Want], others: Sequence[Any], texts: Sequence[str | None]) -> Reading:
     """`texts` are followed by the position."""
     *texts, position = texts
-    return Reading(values(wants, others, texts), None if position is None else int(position))
+    return Reading(values(wants, others, texts), position_of(position))
 
 
 _READERS: dict[str, Callable[[Any], Content]] = {

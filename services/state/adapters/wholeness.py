@@ -5,6 +5,8 @@ own. One alone may wipe it. It says so first, which takes away all marks: who be
 and nobody begins until it is done. So nothing that a wipe deletes is ever said to be there.
 """
 
+from chassis.telemetry import get_logger
+
 POSITION = "applied:{log}:position"
 GENERATION = "applied:{log}:generation"
 """Changes whenever the store is filled from nothing: what was written to an earlier one is not in this one."""
@@ -14,20 +16,22 @@ WIPING = "applied:{log}:wiping"
 """Who wipes it."""
 FORMAT, FORMATTED = "applied:{log}:format", "4"
 """How things lie in the store. What an older program has left is not read: it is wiped, and filled from the log."""
+_LONGEST_POSITION = 20
+_log = get_logger("state.store")
 
 # KEYS: position, generation. ARGV: what they must be, the position at least; the new position. Answers 1, or 0 when
 # something has been lost and nothing was changed.
 ADVANCE = """
-local position = redis.call('GET', KEYS[1])
-if not position or tonumber(position) < tonumber(ARGV[1]) then return 0 end
+local position = tonumber(string.match(redis.call('GET', KEYS[1]) or '', '^%d+$'))
+if not position or position < tonumber(ARGV[1]) then return 0 end
 if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return 0 end
-if tonumber(position) < tonumber(ARGV[3]) then redis.call('SET', KEYS[1], ARGV[3]) end
+if position < tonumber(ARGV[3]) then redis.call('SET', KEYS[1], ARGV[3]) end
 return 1
 """
 
 # KEYS: fillings, wiping, format. ARGV: mark, format. Answers 1; 0 while somebody wipes; 2 when it must be wiped first.
 BEGIN_FILL = """
-if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+if redis.call('PTTL', KEYS[2]) >= 0 then return 0 end
 if redis.call('GET', KEYS[3]) ~= ARGV[2] then return 2 end
 redis.call('SADD', KEYS[1], ARGV[1])
 redis.call('EXPIRE', KEYS[1], 86400)
@@ -38,18 +42,17 @@ return 1
 # has been lost meanwhile, and nothing was changed.
 FINISH_FILL = """
 if redis.call('SREM', KEYS[1], ARGV[1]) == 0 then return false end
-local position = redis.call('GET', KEYS[2])
+local position = tonumber(string.match(redis.call('GET', KEYS[2]) or '', '^%d+$'))
 if not position then redis.call('SET', KEYS[3], ARGV[1]) end
-if not position or tonumber(position) < tonumber(ARGV[2]) then redis.call('SET', KEYS[2], ARGV[2]) end
+if not position or position < tonumber(ARGV[2]) then redis.call('SET', KEYS[2], ARGV[2]) end
 return redis.call('GET', KEYS[3]) or ''
 """
 
 # KEYS: wiping, position, fillings, format. ARGV: who, for how many milliseconds, the format with which nothing has to
 # be wiped (or empty). Answers 1; 0 while another wipes; 2 when nothing has to be. Asked again before every step: who
-# has been still for so long that another took its turn does no more.
+# has been still for so long that another took its turn does no more. A claim that would never end is nobody's.
 CLAIM_WIPE = """
-local wiping = redis.call('GET', KEYS[1])
-if wiping and wiping ~= ARGV[1] then return 0 end
+if redis.call('PTTL', KEYS[1]) >= 0 and redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[3] ~= '' and redis.call('GET', KEYS[4]) == ARGV[3] then return 2 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
@@ -63,3 +66,13 @@ redis.call('SET', KEYS[2], ARGV[2])
 redis.call('DEL', KEYS[1])
 return 1
 """
+
+
+def position_of(text: object) -> int | None:
+    """The position that `text` is; what is no number is none."""
+    if text is None:
+        return None
+    if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= _LONGEST_POSITION:
+        return int(text)
+    _log.warning("position in the store cannot be read, and counts as none", key=POSITION)
+    return None

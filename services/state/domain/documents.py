@@ -5,7 +5,6 @@ and locks carry a time to live; a lock's real end is the `expire_time` inside it
 """
 
 import hashlib
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +15,7 @@ from services.state.domain.attention import Stuck, Waiting, WaitingRun
 from services.state.domain.board import SECTIONS
 from services.state.domain.crew import Crew
 from services.state.domain.errors import ErrorCounts
-from services.state.domain.plain import iso, to_json
+from services.state.domain.plain import from_json, iso, to_json
 from services.state.domain.snapshot import waiting_runs
 from services.state.domain.tables import TABLES, changed_in, table_of
 from services.state.domain.task import Task
@@ -225,10 +224,18 @@ def _comparable(key: str, content: Content, at: datetime) -> object:
             return list(items) or None
         case frozenset():
             return sorted(content)
-        case str() if part == Part.LOCK and datetime.fromisoformat(json.loads(content)["expire_time"]) <= at:
+        case str() if part == Part.LOCK and _has_run_out(content, at):
             return None
         case _:
             return content
+
+
+def _has_run_out(lock: str, at: datetime) -> bool:
+    """What is no lock has not: it is there, and differs."""
+    try:
+        return from_json(LockDocument, lock).expire_time <= at
+    except (ValueError, LookupError, TypeError):
+        return False
 
 
 def digest(plain: Mapping[str, object]) -> str:

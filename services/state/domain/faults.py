@@ -129,6 +129,14 @@ class StoreUnreachable(Unavailable):
         super().__init__("STORE_UNREACHABLE", "the store does not answer; try again")
 
 
+class StoreSpoiled(StoreUnreachable):
+    """It answers, with what the log never said: until it is filled anew it is as good as away."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.what = what
+
+
 class PacketUnknown(NotFound):
     def __init__(self, agent_id: str, version: int) -> None:
         which = f"version {version}" if version else "any version"

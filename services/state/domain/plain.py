@@ -23,7 +23,7 @@ def to_json(value: object) -> str:
 
 
 def from_json(record: type[R], text: str) -> R:
-    """The record that `to_json` made `text` of."""
+    """The record that `to_json` made `text` of. Raises ValueError, TypeError, LookupError: it made it of none."""
     hint: Any = record
     made: R = _reader(hint)(json.loads(text))
     return made
@@ -68,4 +68,10 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
     if origin in (typing.Union, types.UnionType):
         (inner,) = [_reader(arg) for arg in args if arg is not types.NoneType]
         return lambda data: None if data is None else inner(data)
+    if hint in (str, int):
+        return lambda data: data if isinstance(data, hint) else _refuse(data, hint)
     return lambda data: data
+
+
+def _refuse(data: Any, hint: Any) -> Any:
+    raise TypeError(f"{type(data).__name__} is no {hint.__name__}")

@@ -7,7 +7,6 @@ from services.state.domain.bounds import require_agent_id
 from services.state.domain.errors import RecordError
 from services.state.domain.faults import AgentStateUnknown
 from services.state.domain.page import Page, before_last
-from services.state.domain.plain import from_json
 from services.state.domain.revocation import AgentRevoked
 from services.state.domain.snapshot import AgentSnapshot, snapshot
 from services.state.domain.view import Part, Place, View
@@ -50,9 +49,9 @@ class Agents:
         """Newest first. Raises Invalid, Unavailable."""
         window = before_last(page_size, page_token)
         place = Place(cause.tenant, "", Part.REVOCATIONS)
-        items, length = await self._mirror.read((Items(place, window.first, window.last), Length(place)))
-        found = [from_json(AgentRevoked, item) for item in reversed(items)]
-        return window.page(found, length)
+        asked = Items(place, window.first, window.last, AgentRevoked)
+        items, length = await self._mirror.read((asked, Length(place)))
+        return window.page(items[::-1], length)
 
     def is_revoked(self, tenant: str, agent_id: str) -> bool:
         """Whether policy's revocation of the agent has been followed."""

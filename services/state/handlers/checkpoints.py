@@ -9,7 +9,6 @@ from services.state.domain.checkpoints import Checkpoint, CheckpointSaved, SaveC
 from services.state.domain.faults import ArtifactUnknown, CheckpointUnknown
 from services.state.domain.lock import ShowToken
 from services.state.domain.page import Page, number_of, page_size_of
-from services.state.domain.plain import from_json
 from services.state.domain.task import require_sha256
 from services.state.domain.view import Part, Place
 from services.state.handlers.kept import Kept
@@ -98,6 +97,6 @@ class Saved:
         """Oldest first."""
         own = self._checkpoints.current(cause.tenant, require_token(run_id, "run_id")).sequence
         await self._following.reached(own)
-        (table,) = await self._mirror.read((Table(Place(cause.tenant, run_id, Part.CHECKPOINTS)),))
-        kept = [from_json(Checkpoint, text) for text in table.values()]
-        return sorted(kept, key=lambda each: each.number)
+        place = Place(cause.tenant, run_id, Part.CHECKPOINTS)
+        (table,) = await self._mirror.read((Table(place, Checkpoint),))
+        return sorted(table.values(), key=lambda each: each.number)

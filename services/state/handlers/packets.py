@@ -8,7 +8,6 @@ from services.state.domain.bounds import require_agent_id
 from services.state.domain.faults import PacketUnknown
 from services.state.domain.packet import IssuePacket, Packet, PacketIssued
 from services.state.domain.page import Page, number_of, page_size_of
-from services.state.domain.plain import from_json
 from services.state.domain.view import Part, Place, View
 from services.state.handlers.kept import Kept
 from services.state.handlers.working import Working
@@ -60,8 +59,9 @@ class Packets:
         """Newest first, as many as are kept at hand. Raises Invalid, Unavailable."""
         size, before = page_size_of(page_size), number_of(page_token)
         await self._reached(agent_id, cause)
-        (table,) = await self._mirror.read((Table(Place(cause.tenant, agent_id, Part.PACKETS)),))
-        every = sorted((from_json(Packet, text) for text in table.values()), key=lambda each: -each.version)
+        place = Place(cause.tenant, agent_id, Part.PACKETS)
+        (table,) = await self._mirror.read((Table(place, Packet),))
+        every = sorted(table.values(), key=lambda each: -each.version)
         found = [each for each in every if before is None or each.version < before]
         more = len(found) > size
         return Page(tuple(found[:size]), str(found[size - 1].version) if more else "")

@@ -14,7 +14,6 @@ from services.state.domain.faults import (
 )
 from services.state.domain.lock import ShowToken
 from services.state.domain.page import Page, after_first
-from services.state.domain.plain import from_json
 from services.state.domain.task import (
     MAX_CONTENT_BYTES,
     SEAL_BYTES,
@@ -137,9 +136,9 @@ class Tasks:
         # What is missing may cost an agent its power: what other replicas have taken counts, too.
         await self._following.reached(await self._recall.last_sequence())
         place = Place(cause.tenant, task_id, Part.ARTIFACTS)
-        items, length = await self._mirror.read((Items(place, window.first, window.last), Length(place)))
-        found = [from_json(Artifact, item) for item in items]
-        return window.page(found, length)
+        asked = Items(place, window.first, window.last, Artifact)
+        items, length = await self._mirror.read((asked, Length(place)))
+        return window.page(items, length)
 
     async def write_handoff(self, command: WriteHandoff, cause: Cause) -> Appended:
         """Raises LabelUnknown, Invalid, Unavailable."""
@@ -159,9 +158,10 @@ class Tasks:
         self._working.require_reader(reader, cause)
         await self._following.reached(at_least_sequence)
         await self._following.reached(self._tasks.current(cause.tenant, task_id).sequence)
-        (text,) = await self._mirror.read((Text(Place(cause.tenant, task_id, Part.HANDOFF)),))
-        if text is None:
+        place = Place(cause.tenant, task_id, Part.HANDOFF)
+        found: HandoffWritten | None
+        (found,) = await self._mirror.read((Text(place, HandoffWritten),))
+        if found is None:
             raise HandoffUnknown(task_id)
-        found = from_json(HandoffWritten, text)
         await self._working.stick(reader, frozenset(found.handoff.labels), "handoff", cause)
         return found

@@ -12,14 +12,16 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
 
+from chassis.process import monotonic
 from chassis.telemetry import get_logger
 from kernel.faults import Unavailable
 from services.state.domain.documents import Document, documents
-from services.state.domain.faults import StoreUnreachable
+from services.state.domain.faults import StoreSpoiled, StoreUnreachable
 from services.state.domain.plain import iso
 from services.state.domain.view import Part, Place, View
 from services.state.ports import Store, Value, Want
 from services.state.reactor.heartbeats import Heartbeats
+from services.state.reactor.mending import Mending
 from services.state.reactor.together import Together
 
 CHECK_SECONDS = 1.0
@@ -52,6 +54,7 @@ class StoreMirror:
     ) -> None:
         self._view = view
         self._store = store
+        self._mending = Mending(store, monotonic)
         self._now = now
         self._new_mark = new_mark
         self._behind: set[Place] = set()
@@ -89,6 +92,8 @@ class StoreMirror:
                 await self._store.wipe()
             if self._known is not None and self._known < self._view.sequence:
                 self._known = None
+        except StoreSpoiled as problem:
+            self._mending.notice(problem)
         except Unavailable:
             _log.warning("store does not answer: it will be filled when it does")
         self._skip_upto = self._known or 0
@@ -147,8 +152,10 @@ class StoreMirror:
             if not group.written:
                 try:
                     await self._store.write(group.documents, at)
-                except StoreUnreachable:
+                except StoreUnreachable as problem:
                     group.lost = True
+                    if isinstance(problem, StoreSpoiled):
+                        self._notice(problem, self._mending.times)
                     raise
                 group.written = True
         self._heartbeats.heard(Place(tenant, agent_id, Part.HEARTBEAT), iso(at))
@@ -167,14 +174,23 @@ class StoreMirror:
             StoreUnreachable: not done.
         """
         target = self._view.sequence
+        try:
+            await self._bring(target)
+        except StoreSpoiled as problem:
+            self._mending.notice(problem)
+            await self._bring(target)
+        self._applied = max(self._applied, target)
+        self._filled = True
+        self._set_down(False)
+
+    async def _bring(self, target: int) -> None:
+        if await self._mending.mend():
+            self._known = None
         if self._known is not None and not await self._apply(self._known, target):
             _log.warning("store has lost something and is filled from the log", known=self._known)
             self._known = None
         if self._known is None:
             await self.fill(self._view, target)
-        self._applied = max(self._applied, target)
-        self._filled = True
-        self._set_down(False)
 
     async def fill(self, view: View, upto: int) -> None:
         """Write all of `view`, which is the log's fold up to `upto`. Only inside `held`."""
@@ -187,6 +203,7 @@ class StoreMirror:
         if not await self._store.finish_fill(mark, upto):
             raise StoreUnreachable  # wiped while it was being filled: again, from the beginning
         self._known = upto
+        self._mending.filled()
 
     async def _apply(self, known: int, target: int) -> bool:
         """Write what has changed; `False` when the store is no longer what it was at `known`."""
@@ -207,21 +224,33 @@ class StoreMirror:
 
     async def _read(self, wants: Sequence[Want]) -> Sequence[Value]:
         for _ in range(_TRIES):
-            known = await self._settled()
-            reading = await self._store.read(wants)
+            known, times = await self._settled(), self._mending.times
+            try:
+                reading = await self._store.read(wants)
+            except StoreSpoiled as problem:
+                self._notice(problem, times)
+                continue
             if reading.position is not None and reading.position >= known:
                 return reading.values
             self._known = None
             self._wake.set()
         raise StoreUnreachable
 
+    def _notice(self, problem: StoreSpoiled, times: int) -> None:
+        """Found when the store had been mended `times`: not what has been mended since."""
+        if times == self._mending.times:
+            self._mending.notice(problem)
+            self._known = None
+        self._wake.set()
+
     async def _read_beats(self, wants: Sequence[Want]) -> Sequence[Value]:
         """Heartbeats are not of the view: what it has not written yet, they need not wait for."""
         known = self._known
         if known is not None and not self._down:
-            reading = await self._store.read(wants)
-            if reading.position is not None and reading.position >= known:
-                return reading.values
+            with suppress(StoreSpoiled):  # said again below
+                reading = await self._store.read(wants)
+                if reading.position is not None and reading.position >= known:
+                    return reading.values
         return await self._read(wants)
 
     async def _settled(self) -> int:

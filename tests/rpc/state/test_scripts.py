@@ -59,9 +59,9 @@ async def test_a_lock_that_has_run_out_is_not_written(redis: Redis) -> None:
 
 async def test_a_heartbeat_only_ever_moves_on(redis: Redis) -> None:
     place, derived = Place("default", "sre-1", Part.HEARTBEAT), RedisStore(redis)
-    for beat in ("2026-03-01T12:00:05", "2026-03-01T12:00:01"):
+    for beat in ("2026-03-01T12:00:05+00:00", "2026-03-01T12:00:01+00:00"):
         await derived.write([Document(place, 0, beat, at(30))], T0)
-    assert (await derived.read([Text(place)])).values == ["2026-03-01T12:00:05"]
+    assert (await derived.read([Text(place)])).values == ["2026-03-01T12:00:05+00:00"]
 
 
 async def test_the_end_of_a_list_is_added_once_and_a_gap_is_told(redis: Redis) -> None:
