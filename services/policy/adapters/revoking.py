@@ -16,6 +16,7 @@ from services.policy.handlers.unconfirmed import Unconfirmed
 from services.policy.ports.powers import Heard
 
 LOOK_SECONDS = 1.0
+FALLEN_SECONDS = 0.25
 _log = get_logger("policy.revoking")
 
 
@@ -27,7 +28,7 @@ class Revoking:
         self._hearing = Hearing(connection)
         self._powers: Powers | None = None
         self._unconfirmed: Unconfirmed | None = None
-        self._settling: asyncio.Task[None] | None = None
+        self._settling: tuple[asyncio.Task[None], ...] = ()
 
     def serve(
         self,
@@ -62,25 +63,25 @@ class Revoking:
         assert self._powers is not None, "serve before anything is followed"
         await self._hearing.start()
         await self._powers.start()
-        self._settling = asyncio.create_task(self._settle(), name="unconfirmed revocations")
+        assert self._unconfirmed is not None, "serve before anything is followed"
+        # A receipt may take seconds, and no child keeps its power elsewhere for so long.
+        self._settling = (
+            asyncio.create_task(
+                _keep(self._unconfirmed.settle, LOOK_SECONDS), name="unconfirmed revocations"
+            ),
+            asyncio.create_task(
+                _keep(self._unconfirmed.revoke_fallen, FALLEN_SECONDS), name="fallen children"
+            ),
+        )
 
     async def stop(self) -> None:
-        if self._settling is not None:
-            self._settling.cancel()
-            await asyncio.wait({self._settling})
+        for task in self._settling:
+            task.cancel()
+        if self._settling:
+            await asyncio.wait(self._settling)
         if self._powers is not None:
             await self._powers.stop()
         await self._hearing.stop()
-
-    async def _settle(self) -> None:
-        """What others have left unconfirmed is seen to about once a second; any replica may."""
-        assert self._unconfirmed is not None, "serve before anything is followed"
-        while True:
-            await asyncio.sleep(LOOK_SECONDS + jitter(LOOK_SECONDS))
-            try:
-                await self._unconfirmed.settle()
-            except Exception:  # noqa: BLE001 - whatever it was, the next revocation has to be seen to all the same
-                _log.error("revocations not seen to", exc_info=True)
 
     def _tell(self, recorded: Recorded) -> None:
         """Whom it is about is said by its subject, also when it cannot be read."""
@@ -93,10 +94,18 @@ class Revoking:
                 self._unconfirmed.revoked(stream.tenant, stream.id, recorded.sequence, _when(recorded))
             case "RevocationConfirmed":
                 self._unconfirmed.confirmed(stream.tenant, stream.id)
-            case "AgentRegistered":
-                self._unconfirmed.registered(stream.tenant, stream.id)
             case _:
                 return
+
+
+async def _keep(settle: Callable[[], Awaitable[int]], seconds: float) -> None:
+    """See to what others have left undone, again and again; any replica may."""
+    while True:
+        await asyncio.sleep(seconds + jitter(seconds))
+        try:
+            await settle()
+        except Exception:  # noqa: BLE001 - whatever it was, the next revocation has to be seen to all the same
+            _log.error("revocations not seen to", exc_info=True)
 
 
 def _when(recorded: Recorded) -> datetime:

@@ -134,10 +134,13 @@ class Agent:
     suspended: AgentSuspended | None = None
     moved: AgentPromoted | AgentDemoted | None = None
     receipt: Receipt | None = None
+    fell_with: str = ""
+    """Whose revocation took its power, for good: its own id, or that of an agent above it. The latter is told by
+    whoever holds the agents, from that one's event on: its own `revoked` follows."""
 
     @property
     def state(self) -> AgentState:
-        if self.revoked is not None:
+        if self.fell_with:
             return AgentState.REVOKED
         return AgentState.ACTIVE if self.suspended is None else AgentState.SUSPENDED
 
@@ -219,7 +222,7 @@ def _register(agent: Agent, command: RegisterAgent) -> AgentRegistered | None:
                 command.parent_agent_id,
                 command.tier,
                 parent.tier if parent.registered is not None else None,
-                revoked=parent.revoked is not None,
+                revoked=bool(parent.fell_with),
             )
         return AgentRegistered(
             command.agent_id,
@@ -237,7 +240,7 @@ def _register(agent: Agent, command: RegisterAgent) -> AgentRegistered | None:
 
 
 def _require_unrevoked(agent: Agent) -> None:
-    if agent.revoked is not None:
+    if agent.fell_with:
         raise AgentIsRevoked(agent.agent_id)
 
 
@@ -261,7 +264,7 @@ def evolve(agent: Agent, event: Event) -> Agent:
         case AgentResumed():
             return replace(agent, suspended=None)
         case AgentRevoked():
-            return replace(agent, revoked=event)
+            return replace(agent, revoked=event, fell_with=agent.fell_with or agent.agent_id or "itself")
         case RevocationConfirmed(receipt):
             return replace(agent, receipt=receipt)
         case _:

@@ -44,9 +44,10 @@ class Check:
 
 def revoked(agent: Agent) -> Judgement | None:
     """The verdict on anything a revoked agent asks; None for others."""
-    if agent.revoked is None:
+    if not agent.fell_with:
         return None
-    text = f"agent {shown(agent.agent_id)} is revoked for good: another agent would have to be registered."
+    above = "" if agent.revoked is not None else f" with {shown(agent.fell_with)}, which controls it"
+    text = f"agent {shown(agent.agent_id)} is revoked for good{above}: another agent would have to be registered."
     return denied("agent.revoked", "AGENT_REVOKED", text, Change("agent", "another one", "admin"))
 
 

@@ -38,7 +38,7 @@ class Policy:
         self.limits = Limits(held, self.policy_sets, following, means)
         self.spending = Spending(held, self.policy_sets, following, means)
         self.taking = Taking(held, self.spending, self.endings, means)
-        self.unconfirmed = Unconfirmed(self.revocation, means.now)
+        self.unconfirmed = Unconfirmed(held.agents, self.revocation, means.now)
         judging = Judging(held, self.policy_sets, means)
         self.approvals = Approvals(held, judging, following, means)
         self.promotions = Promotions(held, self.policy_sets, means)

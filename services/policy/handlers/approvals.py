@@ -119,7 +119,7 @@ class Approvals:
             AgentIsRevoked: there is nothing left to say yes or no to.
         """
         requested = self._shown(cause.tenant, approval_id).requested
-        if self._agents.current(cause.tenant, requested.agent_id).revoked is not None:
+        if self._agents.current(cause.tenant, requested.agent_id).fell_with:
             raise AgentIsRevoked(requested.agent_id)
         # People answer from outside: what they answer is what led to it.
         asked = self._approvals.head(cause.tenant, approval_id).event_id
@@ -184,7 +184,7 @@ class Approvals:
     def _shown(self, tenant: str, approval_id: str) -> ShownApproval:
         shown = shown_approval(self._approvals.current(tenant, approval_id), approval_id, self._now())
         over = shown.state not in (ApprovalState.PENDING, ApprovalState.APPROVED)
-        if over or self._agents.current(tenant, shown.requested.agent_id).revoked is None:
+        if over or not self._agents.current(tenant, shown.requested.agent_id).fell_with:
             return shown
         return replace(shown, state=ApprovalState.EXPIRED)  # nobody waits for it any more, nor can use it
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kernel.events import Cause, derived_id
-from kernel.faults import Fault, Invalid, Unavailable
+from kernel.faults import Fault, Invalid
 from kernel.ports import Following
 from services.policy.domain.agent import Agent
 from services.policy.domain.faults import AgentAlreadyRevoked, AgentUnknown, ReceiptUnknown
@@ -82,7 +82,7 @@ class Revocation:
         if agent.registered is None:
             raise AgentUnknown(agent_id)
         if agent.receipt is None:
-            raise ReceiptUnknown(agent_id, revoked=agent.revoked is not None)
+            raise ReceiptUnknown(agent_id, revoked=bool(agent.fell_with))
         return agent.receipt
 
     async def confirm(
@@ -121,17 +121,6 @@ class Revocation:
         except AgentAlreadyRevoked:
             return None
         return Revoked(tenant, agent_id, appended.sequence)
-
-    def revoked_parent(self, tenant: str, agent_id: str) -> str:
-        """Its parent, if that is revoked and it is not; else nothing."""
-        try:
-            agent = self._agents.current(tenant, agent_id)
-            parent = agent.registered.parent_agent_id if agent.registered is not None else ""
-            if not parent or agent.revoked is not None:
-                return ""
-            return parent if self._agents.current(tenant, parent).revoked is not None else ""
-        except Unavailable:
-            return ""  # one of them cannot be read, so that it has no say anyway
 
     async def _revoke_children(self, revoked: Revoked, cause: Cause) -> Sequence[Revoked]:
         # A child that was registered before the revocation must be known here.

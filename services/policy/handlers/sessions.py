@@ -111,7 +111,7 @@ class Sessions:
         agent = self._agents.current(cause.tenant, agent_id)
         command = UnwrapSecret(agent_id, wrapping_id, token, "", cause.at)
         unwrapped(agent.wrapped, command)  # nobody else is asked about a token that the log does not know
-        if agent.revoked is not None:
+        if agent.fell_with:
             raise AgentIsRevoked(agent_id)
         made = await self._identity.unwrap(cause.tenant, agent, inner)
         sequence = await self._change(agent_id, replace(command, secret_hash=made.kept), cause)
@@ -144,9 +144,12 @@ class Sessions:
         given = {shown.accessor} - {""}
         try:
             appended = await self._agents.handle(agent_id, command, cause)
-            opened = self._agents.current(tenant, agent_id).session(session_id)
+            now = self._agents.current(tenant, agent_id)
+            opened = now.session(session_id)
             if opened is None:
                 raise SessionForgotten
+            if now.fell_with:
+                raise AgentIsRevoked(agent_id)  # with one above it: that event is not among its own
             given.discard(opened.accessor)
         finally:
             # What was given for a session that did not come to be, and for those that nobody remembers any more.
@@ -167,7 +170,7 @@ class Sessions:
             raise AgentUnknown(agent_id)
         # Before a secret is made anywhere; who registered an agent never changes.
         require_own(cause.actor, agent.registered)
-        if agent.revoked is not None:
+        if agent.fell_with:
             raise AgentIsRevoked(agent_id)
         return agent
 

@@ -33,7 +33,7 @@ class Trust:
             Unavailable: the log cannot be reached: try again.
         """
         agent = self._agents.current(tenant, agent_id)
-        if agent.registered is None or agent.revoked is not None:
+        if agent.registered is None or agent.fell_with:
             return
         below = self._below_parent(tenant, agent)
         if below is not None:

@@ -1,13 +1,14 @@
-"""Revocations that nobody has confirmed yet: the replica that wanted to may be gone, so each sees to all of them."""
+"""What a replica that is gone may have left undone of revocations: each replica sees to all of it."""
 
 import logging
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from kernel.events import Cause
-from kernel.faults import Fault
+from kernel.faults import Fault, Unavailable
 from services.policy.handlers.revocation import MAX_WAIT_MS, Revocation, Revoked
 from services.policy.ports import Clock
+from services.policy.ports.told import Fallen, HeldAgents
 
 ACTOR = "service:policy"
 GRACE = timedelta(milliseconds=MAX_WAIT_MS, seconds=2)
@@ -27,11 +28,12 @@ class _Pending(NamedTuple):
 class Unconfirmed:
     """Told of revocations and receipts as they are followed."""
 
-    def __init__(self, revocation: Revocation, now: Clock) -> None:
+    def __init__(self, agents: HeldAgents, revocation: Revocation, now: Clock) -> None:
+        self._agents = agents
         self._revocation = revocation
         self._now = now
         self._pending: dict[tuple[str, str], _Pending] = {}
-        self._orphans: dict[tuple[str, str], str] = {}
+        self._told: set[Fallen] = set()
 
     def revoked(self, tenant: str, agent_id: str, sequence: int, at: datetime) -> None:
         self._pending[tenant, agent_id] = _Pending(Revoked(tenant, agent_id, sequence), at, at + GRACE)
@@ -39,21 +41,29 @@ class Unconfirmed:
     def confirmed(self, tenant: str, agent_id: str) -> None:
         self._pending.pop((tenant, agent_id), None)
 
-    def registered(self, tenant: str, agent_id: str) -> None:
-        """One that was registered while its parent was being revoked was not revoked with it: it is seen to."""
-        parent = self._revocation.revoked_parent(tenant, agent_id)
-        if parent:
-            self._orphans[tenant, agent_id] = parent
+    async def revoke_fallen(self) -> int:
+        """Revoke those whose parent is, however long ago; how many are left.
+
+        They have no power here any more; everybody else learns of it by their own events. Usually whoever revoked the
+        parent has written these before anybody looks.
+        """
+        fallen = self._agents.fallen()
+        self._told.intersection_update(fallen)
+        for each in fallen:
+            cause = Cause(each.tenant, "", ACTOR, self._now())
+            try:
+                await self._revocation.revoke_child(each.tenant, each.agent_id, each.fell_with, cause)
+            except Fault as fault:
+                if each not in self._told:
+                    _log.warning("child %s is not revoked yet: %s", each.agent_id, fault.text)
+                    self._told.add(each)
+                if isinstance(fault, Unavailable) and fault.reason == "LOG_UNREACHABLE":
+                    break  # for the others as well
+        return len(self._agents.fallen())
 
     async def settle(self) -> int:
-        """Revoke who should have been, and write the receipts that are overdue; how many those were."""
+        """Write the receipts that are overdue; how many those were."""
         at = self._now()
-        for (tenant, agent_id), parent in list(self._orphans.items()):
-            try:
-                await self._revocation.revoke_child(tenant, agent_id, parent, Cause(tenant, "", ACTOR, at))
-                del self._orphans[tenant, agent_id]
-            except Fault as fault:
-                _log.warning("child %s is not revoked yet: %s", agent_id, fault.text)
         overdue = [(key, each) for key, each in self._pending.items() if at >= each.look_at]
         for key, each in overdue:
             receipt = None

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from kernel.ports import Aggregates, SubjectKeys
-from services.policy.domain import agent, approval
+from kernel.ports import Aggregates, Following, SubjectKeys
+from services.policy.domain import approval
 from services.policy.domain.action import Action
 from services.policy.domain.policyset_published import Command as SetCommand
 from services.policy.domain.policyset_published import PublishedSet
@@ -15,7 +15,7 @@ from services.policy.ports.powers import Words
 from services.policy.ports.recording import Budgeting, Record
 from services.policy.ports.sets import Opa, PolicySetReader, Rules, Simulations
 from services.policy.ports.signing import Signer
-from services.policy.ports.told import Labels, Packets, RecordedErrors, Records
+from services.policy.ports.told import HeldAgents, Labels, Packets, RecordedErrors, Records
 
 
 class Clock(Protocol):
@@ -44,7 +44,7 @@ class Held(Protocol):
     """What policy keeps in memory of the log, as far as the follower has delivered."""
 
     @property
-    def agents(self) -> Aggregates[agent.Agent, agent.Command]: ...
+    def agents(self) -> HeldAgents: ...
     @property
     def approvals(self) -> Aggregates[approval.Approval, approval.Command]: ...
     @property
@@ -57,6 +57,14 @@ class Held(Protocol):
     def labels(self) -> Labels: ...
     @property
     def errors(self) -> RecordedErrors: ...
+
+    async def catch_up(self, following: Following) -> None:
+        """Wait until all that is in the log at this moment is known here: before a no that others may know to be wrong.
+
+        Raises:
+            Unavailable: it is not, in time.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

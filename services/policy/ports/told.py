@@ -1,10 +1,29 @@
 """What policy is told by the log and keeps in memory: all of it is as far as the follower has delivered."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
+from kernel.ports import Aggregates
 from services.policy.domain.action import Packet
+from services.policy.domain.agent import Agent, Command
 from services.policy.domain.reservation import BudgetScope
 from services.policy.domain.track_record import TrackRecord
+
+
+class Fallen(NamedTuple):
+    """An agent that lost its power with one above it, while no event says that it is revoked itself."""
+
+    tenant: str
+    agent_id: str
+    fell_with: str
+
+
+class HeldAgents(Aggregates[Agent, Command], Protocol):
+    """Agents: those below one whose revocation is known have `fell_with` set from that moment on."""
+
+    def fallen(self) -> Sequence[Fallen]:
+        """Whose own revocation is still to be written: nobody else may know yet that they have lost their power."""
+        ...
 
 
 class RecordedErrors(Protocol):

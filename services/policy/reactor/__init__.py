@@ -10,11 +10,11 @@ from chassis.eventlog.codec import Codec
 from chassis.eventlog.once import Once
 from chassis.powers.announcing import ANNOUNCED
 from kernel.events import Recorded
-from kernel.ports import EventLog
-from services.policy.domain.agent import AGENT
+from kernel.ports import EventLog, Following
 from services.policy.domain.approval import APPROVAL
 from services.policy.domain.budget import BUDGET
 from services.policy.domain.policyset_published import POLICY_SET
+from services.policy.reactor.agents import HeldAgents
 from services.policy.reactor.keeping import keep, keep_ended, keep_expired, keep_health, keep_trust
 from services.policy.reactor.records import HeldRecords
 from services.policy.reactor.told import HeldErrors, HeldLabels, HeldPackets
@@ -43,7 +43,7 @@ class Held:
     """What policy keeps in memory of the log; the follower delivers to it."""
 
     def __init__(self, log: EventLog, codec: Codec) -> None:
-        self.agents = HeldAggregates(AGENT, log, codec)
+        self.agents = HeldAgents(log, codec)
         self.approvals = HeldAggregates(APPROVAL, log, codec)
         self.published = HeldAggregates(POLICY_SET, log, codec)
         self.packets = HeldPackets(codec)
@@ -51,6 +51,7 @@ class Held:
         self.records = HeldRecords(codec)
         self.errors = HeldErrors(codec)
         self.budgets = HeldAggregates(BUDGET, log, BUDGET_CODEC)
+        self._log = log
         self._once = Once(kept=("state.agent", "policy.agent"))
         self._aggregates: tuple[Take, ...] = (
             self.agents.take,
@@ -69,6 +70,9 @@ class Held:
     def also(self, take: Take) -> None:
         """Deliver to `take`, too, once everything here has been folded."""
         self._also += (take,)
+
+    async def catch_up(self, following: Following) -> None:
+        await following.reached(await self._log.last_sequence())
 
     async def deliver(self, events: Sequence[Recorded]) -> None:
         for take in self._aggregates:

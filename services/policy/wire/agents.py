@@ -32,4 +32,6 @@ def agent_to_wire(held: Agent, record: TrackRecord = NOTHING_SHOWN) -> policy_pb
         shown.revoke_reason = ": ".join(part for part in (held.revoked.kind, held.revoked.details) if part)
         shown.revoked_by = held.revoked.by
         shown.revoke_time.CopyFrom(stamp(held.revoked.at))
+    elif held.fell_with:
+        shown.revoke_reason = f"parent_revoked: {held.fell_with}, which controls it, was revoked"
     return shown

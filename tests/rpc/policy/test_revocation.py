@@ -5,13 +5,17 @@ from typing import Any
 
 import pytest
 
+from chassis import process
+from kernel.events import Cause, Head, Stream
 from kernel.faults import Fault, Unavailable
 from provost.policy.v1 import events_pb2
 from provost.policy.v1 import policy_pb2 as pb
 from provost_sdk.receipts import receipt_digest
-from services.policy.domain.revocation import PowerLost
+from services.policy.domain.agent import AgentRegistered
+from services.policy.domain.revocation import AgentRevoked, PowerLost
+from services.policy.domain.tier import Tier
 from services.policy.handlers.unconfirmed import GRACE, RECENT
-from tests.rpc.policy.conftest import Clock, Running
+from tests.rpc.policy.conftest import Clock, Running, action, context
 
 LOST = (
     PowerLost("tokens", "policy", "r1", 1.25, 1, "a.b.c"),
@@ -179,22 +183,80 @@ async def test_what_was_revoked_long_ago_gets_no_receipt_any_more(running: Runni
     assert await running.policy.unconfirmed.settle() == 0
 
 
-async def test_a_child_registered_while_its_parent_was_revoked_is_revoked_too(running: Running) -> None:
-    from kernel.events import Cause, Head, Stream
-    from services.policy.domain.agent import AgentRegistered
-    from services.policy.domain.tier import Tier
+async def told(running: Running, *events: AgentRegistered | AgentRevoked, after: int = 0) -> int:
+    """As another replica would write it; returns its sequence once it has been read."""
+    stream = Stream("default", "policy", "agent", events[0].agent_id)
+    cause = Cause("default", process.new_id(), "key:op", events[0].at)
+    appended = await running.log.append(stream, events, after=Head(after, 1 if after else 0), cause=cause)
+    await running.follower.reached(appended.sequence)
+    return appended.sequence
 
+
+async def test_a_child_registered_while_its_parent_was_revoked_is_revoked_too(running: Running) -> None:
     await running.register("boss", pb.TIER_T2_BUILDER)
     await running.call("RevokeAgent", pb.RevokeAgentRequest(agent_id="boss"))
     at = datetime.now(UTC)
-    late = AgentRegistered("late", Tier.T1_OPERATOR, "", "late.x", at, "boss", "key:op")
-    appended = await running.log.append(
-        Stream("default", "policy", "agent", "late"), (late,), after=Head(), cause=Cause("default", "l", "key:op", at)
-    )  # fmt: skip
-    await running.follower.reached(appended.sequence)
-    running.policy.unconfirmed.registered("default", "late")
-    await running.policy.unconfirmed.settle()
+    await told(running, AgentRegistered("late", Tier.T1_OPERATOR, "", "late.x", at, "boss", "key:op"))
+    await running.packet("late")
+    asked = pb.AuthorizeRequest(context=context("late"), action=action())
+    assert (await running.call("Authorize", asked)).decision.reason == "AGENT_REVOKED"
+    assert await running.policy.unconfirmed.revoke_fallen() == 0
     assert (await revocations(running))["late"].kind == "parent_revoked"
+
+
+async def test_children_have_no_power_from_the_parents_revocation_on(running: Running) -> None:
+    """Whoever revoked it died before it wrote anything about them, and long ago at that."""
+    await running.register("boss", pb.TIER_T2_BUILDER)
+    await child(running, "a", "boss")
+    await child(running, "b", "a")
+    roles = {}
+    for agent_id in ("a", "b"):
+        roles[agent_id] = await running.call("CreateSecret", pb.CreateSecretRequest(agent_id=agent_id))
+        await running.packet(agent_id)
+    long_ago = datetime.now(UTC) - RECENT - timedelta(minutes=1)
+    boss = running.policy.agents._agents.head("default", "boss").sequence
+    await told(running, AgentRevoked("boss", "operator", "", "key:op", long_ago), after=boss)
+    for agent_id, secret in roles.items():
+        asked = pb.AuthorizeRequest(context=context(agent_id), action=action())
+        decision = (await running.call("Authorize", asked)).decision
+        assert (decision.verdict, decision.reason, decision.permit) == (pb.VERDICT_DENY, "AGENT_REVOKED", "")
+        said = await running.call("Explain", pb.ExplainRequest(context=context(agent_id), action=action()))
+        assert "with 'boss', which controls it" in said.decision.explanation, said
+        reserved = pb.ReserveBudgetRequest(context=context(agent_id), amounts=pb.Amounts(tokens=1))
+        assert await refused(running.call("ReserveBudget", reserved)) == "AGENT_REVOKED"
+        session = pb.CreateSessionRequest(role_id=secret.role_id, secret_id=secret.secret_id)
+        assert await refused(running.call("CreateSession", session)) == "AGENT_REVOKED"
+        up = pb.PromoteAgentRequest(agent_id=agent_id, to_tier=pb.TIER_T2_BUILDER)
+        assert (
+            await refused(running.call("PromoteAgent", up, actor="key:root", roles=("admin",)))
+            == "AGENT_REVOKED"
+        )
+        shown = (await running.call("GetAgent", pb.GetAgentRequest(agent_id=agent_id))).agent
+        assert shown.state == pb.AGENT_STATE_REVOKED
+        assert shown.revoke_reason == "parent_revoked: boss, which controls it, was revoked"
+    under = pb.RegisterAgentRequest(agent_id="c", tier=pb.TIER_T1_OPERATOR, parent_agent_id="b")
+    assert await refused(running.call("RegisterAgent", under)) == "PARENT_INVALID"
+    assert set(await revocations(running)) == {"boss"}, "nobody else has been told yet"
+    assert await running.policy.unconfirmed.revoke_fallen() == 0
+    events = await revocations(running)
+    assert {each: events[each].kind for each in ("a", "b")} == dict.fromkeys("ab", "parent_revoked")
+    assert await running.policy.unconfirmed.revoke_fallen() == 0
+    assert len(running.log.recorded()) == len(
+        {each.event_id or each.sequence for each in running.log.recorded()}
+    )
+
+
+async def test_one_child_that_cannot_be_revoked_keeps_no_other(running: Running) -> None:
+    await running.register("boss", pb.TIER_T2_BUILDER)
+    for agent_id in ("a", "b"):
+        await child(running, agent_id, "boss")
+    running.log.put(
+        "evt.default.policy.agent.a.AgentDemoted", b"\xff", b"NATS/1.0\r\nce-type: x.Unknown\r\n\r\n"
+    )
+    boss = running.policy.agents._agents.head("default", "boss").sequence
+    await told(running, AgentRevoked("boss", "operator", "", "key:op", datetime.now(UTC)), after=boss)
+    assert await running.policy.unconfirmed.revoke_fallen() == 1, "one of them cannot be read"
+    assert set(await revocations(running)) == {"boss", "b"}
 
 
 async def test_no_power_is_said_to_be_gone_before_the_revocation_is_known(running: Running) -> None:
