@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from chassis.config import ServiceSettings
 from chassis.embedded import servers
 from chassis.embedded.children import Program, Ready
+from chassis.embedded.environment import USES, passed_on
 from chassis.embedded.keys import Keys
 from chassis.embedded.ports import Port
 from chassis.rpc.itself import Itself
@@ -23,9 +24,15 @@ MODULES: Mapping[str, str] = {
     "gateway": "services.gateway",
 }
 WITH_PORT = tuple(name for name in MODULES if name != "agents")
+
+
+def _settings_module(module: str) -> str:
+    return ".".join(module.split(".")[:2]) + ".config"
+
+
 # Which modules hold their settings.
 _SETTINGS = (
-    *dict.fromkeys(".".join(module.split(".")[:2]) + ".config" for module in MODULES.values()),
+    *dict.fromkeys(map(_settings_module, MODULES.values())),
     "services.ledger.witness.config",
 )
 FITTED: Mapping[str, str] = {
@@ -36,19 +43,21 @@ FITTED: Mapping[str, str] = {
     "MALLOC_ARENA_MAX": "2",  # gRPC's threads would otherwise each keep tens of megabytes of heap
 }
 """What libraries are told in the environment of each of our processes; the Dockerfile tells them the same."""
-_GATEWAYS_OWN = ("API_KEYS", "ADMIN_KEYS", "LICENSE_SIGNING_SECRET")
 # All that a witness is told: it shares no secret with anyone.
 _WITNESSES_OWN = ("PROVOST_WITNESS", "PROVOST_LISTEN_HOST", "PROVOST_SHUTDOWN", "PROVOST_CLOCK", "LOG_")
 
 
 def settings_classes() -> Sequence[type[ServiceSettings]]:
     """What each process will read its settings with, so that a mistake is told before anything is started."""
-    return [
+    return [_settings_in(name) for name in _SETTINGS]
+
+
+def _settings_in(module: str) -> type[ServiceSettings]:
+    return next(
         found
-        for name in _SETTINGS
-        for found in vars(importlib.import_module(name)).values()
-        if isinstance(found, type) and issubclass(found, ServiceSettings) and found.__module__ == name
-    ]
+        for found in vars(importlib.import_module(module)).values()
+        if isinstance(found, type) and issubclass(found, ServiceSettings) and found.__module__ == module
+    )
 
 
 def witness(settings: ServiceSettings, logs: str) -> Program:
@@ -84,23 +93,33 @@ def programs(
     vault: Mapping[str, str] | None = None,
     tls: Mapping[str, str] | None = None,
 ) -> Sequence[Program]:
-    """One program for each process, told by its environment alone; of secrets, when there is a `vault`, nothing.
+    """One program for each process, told by its environment alone: the secrets it uses; with a `vault`, none of them.
 
     `tls` is where their certificates are, and NATS, which then speaks nothing else.
     """
-    secrets = _secrets(settings, keys) if vault is None else {**_places(settings), **vault}
-    secrets = {**secrets, **(tls or {})}
-    shared = {**_shared_environment(settings), **secrets, "PROVOST_LEDGER_WITNESSES": witnesses}
-    gateways = {
-        "API_KEYS": keys.api_keys(api_keys),
-        "ADMIN_KEYS": keys.admin_keys(admin_keys),
+    secrets = _secrets(settings, keys)
+    own = {
+        "ledger": {"PROVOST_LEDGER_WITNESSES": witnesses},
+        "gateway": {"API_KEYS": keys.api_keys(api_keys), "ADMIN_KEYS": keys.admin_keys(admin_keys)},
     }
+
+    def told(name: str, module: str) -> Mapping[str, str]:
+        used = (
+            {each: secrets[each] for each in ("PROVOST_INTERNAL_KEY", *USES[name])}
+            if vault is None
+            else vault
+        )
+        given = passed_on(name, _settings_in(_settings_module(module)))
+        return {
+            **given, **_shared_environment(settings), **_places(settings), **used, **(tls or {}), **own.get(name, {})
+        }  # fmt: skip
+
     return [
         Program(
             name=name,
             command=(sys.executable, "-m", module),
             ready=_healthy(settings, name) if name in WITH_PORT else _running,
-            environment={**shared, **gateways} if name == "gateway" else shared,
+            environment=told(name, module),
             stop_seconds=settings.shutdown_seconds + 2.0,
         )
         for name, module in MODULES.items()
@@ -149,12 +168,8 @@ def _places(settings: ServiceSettings) -> Mapping[str, str]:
 
 
 def _shared_environment(settings: ServiceSettings) -> Mapping[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in _GATEWAYS_OWN}
     numbers = {port.setting: str(port.number) for port in _serving(settings)}
-    ours = {
-        "PROVOST_HOME": str(settings.home.resolve()),
-    }
-    return {**kept, **numbers, **ours, **FITTED}
+    return {**numbers, "PROVOST_HOME": str(settings.home.resolve()), **FITTED}
 
 
 def _and(given: str, ours: str) -> str:
