@@ -38,6 +38,7 @@ _VALUE = (
 )
 _QUOTE = r"\\{0,7}[\"']?"
 _START = r"(?<![A-Za-z0-9])"
+_STRONG = r"(?=[^\s]{0,64}\d)(?=[^\s]{0,64}[A-Za-z])"
 _UNLESS = r"(?!\[REDACTED|(?:bearer|basic|digest)\s)"
 
 _EXACT: tuple[_Secret, ...] = (
@@ -84,6 +85,23 @@ _EXACT: tuple[_Secret, ...] = (
     ),
     _Secret("google_key", ("AIza",), re.compile(_START + r"(?P<secret>AIza[\w-]{35})", re.ASCII)),
     _Secret("llm_key", ("sk-",), re.compile(_START + r"(?P<secret>sk-[\w-]{20,255})", re.ASCII)),
+    _Secret(
+        "provost_key",
+        ("pv_",),
+        re.compile(
+            _START + r"(?P<secret>pv_(?:operator|approver|viewer|auditor|admin)_[\w-]{8,255})", re.ASCII
+        ),
+    ),
+    _Secret(
+        "service_key",
+        ("whsec_", "SG.", "dop_v1_", "hf_", "pypi-AgE"),
+        re.compile(
+            _START
+            + r"(?P<secret>whsec_[A-Za-z0-9+/]{24,255}|SG\.[\w-]{16,32}\.[\w-]{32,64}|dop_v1_[0-9a-f]{64}"
+            r"|hf_[A-Za-z0-9]{30,64}|pypi-AgE[\w-]{24,512})",
+            re.ASCII,
+        ),
+    ),
     _Secret("npm_token", ("npm_",), re.compile(_START + r"(?P<secret>npm_[A-Za-z0-9]{36})")),
     _Secret("url_password", ("://",), re.compile(r"://[^\s:/@\"']{0,255}:(?P<secret>[^\s/\"']{1,512})@")),
 )
@@ -100,7 +118,8 @@ _FOLDED: tuple[_Secret, ...] = (
         (
             "passwd", "password", "passphrase", "pwd", "secret", "token", "credential", "authorization",
             "api_key", "api-key", "apikey", "access_key", "access-key", "accesskey",
-            "private_key", "private-key", "privatekey", "account_key", "accountkey", "pass=", "_pass",
+            "private_key", "private-key", "privatekey", "account_key", "accountkey", "internal_key", "internal-key",
+            "pass=", "_pass",
         ),
         re.compile(
             rf"[a-z_-]{{3,13}}s?(?:[_-](?:id|key|value|access|hash)){{0,2}}"
@@ -122,6 +141,37 @@ _FOLDED: tuple[_Secret, ...] = (
         "flag_secret",
         ("-u ", "--user "),
         re.compile(r"-{1,2}u(?:ser)?\s{1,4}(?!\d+:\d+\b)[^\s:]{1,128}:(?P<secret>[^\s\"']{1,512})", re.IGNORECASE),
+    ),
+    _Secret(  # what Provost's processes show each other, as a header, or as Python shows metadata
+        "assigned_secret",
+        ("provost-internal",),
+        re.compile(rf"[a-z-]{{16}}{_QUOTE}\s{{0,4}}[=:,]\s{{0,4}}{_UNLESS}{_VALUE}", re.IGNORECASE),
+    ),
+    _Secret(  # -p and its value in one word; -P is a port, and of two ports with a colon neither is a secret
+        "flag_secret",
+        ("mysql", "mariadb"),
+        re.compile(
+            r"m[^\s,]{4,128}[\s,](?:(?!mysql|mariadb)[^\r\n|;&]){0,1024}?(?<=[\s\"'])(?-i:-p)"
+            rf"(?![\d.]{{1,21}}:\d){_UNLESS}{_VALUE}",
+            re.IGNORECASE,
+        ),
+    ),
+    _Secret(  # in a sentence: no sign says where the value begins, so it must look like one
+        "named_secret",
+        ("key ", "token "),
+        re.compile(
+            r"(?:(?:(?<=api)|(?<=api[ _-])|(?<=access[ _-])|(?<=secret[ _-])|(?<=private[ _-])|(?<=internal[ _-]))key"
+            r"|(?:(?<=access[ _-])|(?<=auth[ _-])|(?<=session[ _-])|(?<=refresh[ _-])|(?<=wrapping[ _-]))token)"
+            rf"\s{{1,4}}(?:(?:is|was|=>?|:)\s{{1,4}})?[\"'`(<]?(?P<secret>{_STRONG}[\w.~+/=-]{{16,4096}})",
+            re.IGNORECASE | re.ASCII,
+        ),
+    ),
+    _Secret(
+        "named_secret",
+        ("password is ", "password was "),
+        re.compile(
+            rf"password \w{{2,3}}\s{{1,4}}[\"'`]?(?P<secret>{_STRONG}[^\s\"'`]{{6,512}})", re.IGNORECASE | re.ASCII
+        ),
     ),
     _Secret(
         "cookie",

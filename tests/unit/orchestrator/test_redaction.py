@@ -1,10 +1,18 @@
 """Secrets leave a log; everything else, and every line number, stays."""
 
+import json
+import time
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chassis import process
+from chassis.signing import SigningKey
 from services.orchestrator.domain.redaction import redact
+
+PROVOSTS, INTERNAL = f"pv_operator_{process.new_secret(24)}", f"a1{process.new_secret()}"
 
 SECRETS = [
     ("login password=hunter2 ok", "hunter2", "assigned_secret"),
@@ -36,6 +44,21 @@ SECRETS = [
     ("Set-Cookie: sid=hunter2; Path=/", "hunter2", "cookie"),
     ("curl -u admin:hunter2 http://x", "hunter2", "flag_secret"),
     ("CREATE USER bob IDENTIFIED BY 'hunter2'", "hunter2", "flag_secret"),
+    ("mysql -uroot -phunter2 -h db", "hunter2", "flag_secret"),
+    ("COMMAND=/usr/bin/mysqldump --all-databases -p'hunter 2' > all.sql", "hunter 2", "flag_secret"),
+    ("MySQL.exe -u root -pHunter2;", "Hunter2", "flag_secret"),
+    ('exec ["mariadb-dump", "-uroot", "-phunter2", "shop"]', "hunter2", "flag_secret"),
+    ("mysql -h mysql.example -P3306 -phunter2", "hunter2", "flag_secret"),
+    ("the api key is " + "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc", "4eC39HqLyjWDarjtT1zdp7dc", "named_secret"),
+    ("hook secret " + "whsec_" + "abcdefghijklmnop1234567890", "abcdefghijklmnop1234567890", "service_key"),
+    ("API key q1w2e3r4t5y6u7i8o9p0 was refused", "q1w2e3r4t5y6u7i8o9p0", "named_secret"),
+    ("the access-token is 'a1b2c3d4e5f6a7b8c9' now", "a1b2c3d4e5f6a7b8c9", "named_secret"),
+    ("his password is hunter2!", "hunter2!", "named_secret"),
+    (f"refused: {PROVOSTS}.", PROVOSTS, "provost_key"),
+    (f"('x-provost-internal', '{INTERNAL}')", INTERNAL, "assigned_secret"),
+    (f"x-provost-internal: {INTERNAL}", INTERNAL, "assigned_secret"),
+    (f"PROVOST_INTERNAL_KEY={INTERNAL}", INTERNAL, "assigned_secret"),
+    (f"unwrap: wrapping token sre-1.0190a2.{INTERNAL} is spent", INTERNAL, "named_secret"),
 ]
 
 HARMLESS = [
@@ -48,6 +71,17 @@ HARMLESS = [
     "-----BEGIN CERTIFICATE-----",
     "docker run -u 1000:1000 image",
     "cookie: disabled",
+    "docker run --name mysql -p3306:3306 -p127.0.0.1:3307:3307 mysql:8",
+    "mysql -h db -P3306 -p shop",
+    "mysqld[411]: ready; mkdir -p/var/lib/data",
+    "mysql -e 'select 1' | tee -p/tmp/out",
+    "Accepted publickey for core from 10.0.0.1: RSA SHA256:4x1qTSa6wpXkJmOLhBSo7w",
+    "foreign key constraint fk_orders_customers_2021 fails",
+    "api key rotated, access key for tenant-4711-production-eu denied",
+    "access token has expired, session token is refreshed",
+    "password is incorrect, password was changed",
+    "pv_data_postgres_backup_store_0001 bound, pv_admin is no key",
+    "hf_model loaded, pypi-mirror-of-the-company-and-friends synced",
 ]
 
 
@@ -68,6 +102,29 @@ def test_what_follows_a_secret_stays() -> None:
     assert redact("GET /x?token=abc&user=bob").text == "GET /x?token=[REDACTED:assigned_secret]&user=bob"
     assert redact("(token=abc) (user=bob)").text == "(token=[REDACTED:assigned_secret]) (user=bob)"
     assert redact("token=abc, user=bob").text == "token=[REDACTED:assigned_secret], user=bob"
+
+
+def test_sessions_and_permits_go(tmp_path: Path) -> None:
+    key = SigningKey.load_or_create(tmp_path / "policy.pem")
+    claims = {"aud": "provost", "sub": "sre-1", "tier": "T2"}
+    together = key.sign_together([json.dumps(claims).encode()] * 300)
+    for token in (key.sign(claims), together[0], together[-1]):
+        redacted = redact(f"session {token} ended")
+        assert redacted.text == "session [REDACTED:jwt] ended"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["mysql ", "mysql\t-", "mysql -p", "mysql " + "a " * 600, "mariadb" + "-" * 40, "api key ", "api key is ",
+     "access token " + "a" * 15 + " ", "api key " + "=" * 63, "password is ", "pv_admin_", "pv_operator_-",
+     "provost-internal,", "SG.", "pypi-AgE" + "a" * 600, "hf_hf_", "internal_key"],
+)  # fmt: skip
+def test_no_endless_line_is_slow(piece: str) -> None:
+    """It takes hundredths of a second; were it the square of the length, it would take minutes."""
+    text = piece * (400_000 // len(piece))
+    begun = time.process_time()
+    assert len(redact(text).text) > 0
+    assert time.process_time() - begun < 3.0
 
 
 def test_a_private_key_goes_line_by_line() -> None:
