@@ -5,7 +5,7 @@ and locks carry a time to live; a lock's real end is the `expire_time` inside it
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
@@ -194,10 +194,9 @@ def _of_crew(crew: Crew, place: Place) -> Document:
     return Document(place, crew.sequence, to_json(crew.lead) if crew.lead else None)
 
 
-def _listing(records: Iterable[object], tail: int | None) -> Listing:
-    every = tuple(records)
-    offset = 0 if tail is None else max(0, len(every) - tail)
-    return Listing(offset, tuple([to_json(record) for record in every[offset:]]))
+def _listing(records: Sequence[object], tail: int | None) -> Listing:
+    offset = 0 if tail is None else max(0, len(records) - tail)
+    return Listing(offset, tuple([to_json(record) for record in records[offset:]]))
 
 
 def _errors_table(errors: ErrorCounts) -> dict[str, str]:

@@ -103,6 +103,15 @@ class ArtifactTooLarge(Exhausted):
         )
 
 
+class ArtifactsFull(Exhausted):
+    def __init__(self, task_id: str, most: int) -> None:
+        super().__init__(
+            "ARTIFACTS_FULL",
+            f"task {task_id} has {most} artifacts, and no more fit: put several into one, or begin another task",
+            task_id=task_id,
+        )
+
+
 class ArtifactHashMismatch(Invalid):
     def __init__(self, expected: str, actual: str) -> None:
         super().__init__(

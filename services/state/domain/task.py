@@ -1,18 +1,21 @@
 """A task: the artifacts made for it, and what a revoked agent left for the next one."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias, assert_never
 
 from kernel.decider import Decider
 from kernel.events import require_token
 from services.state.domain.bounds import cut, require_agent_id, require_text
-from services.state.domain.faults import FieldInvalid
+from services.state.domain.faults import ArtifactsFull, FieldInvalid
+from services.state.domain.growing import Growing
 from services.state.domain.labels import ANY_LABEL, Labelling
 from services.state.domain.sequenced import Sequenced
 
 MAX_CONTENT_BYTES = 32 * 1024 * 1024
+MAX_ARTIFACTS = 10_000
+"""Of one task."""
 SEALED, SEAL_BYTES = b"sealed:v1:", 1024
 """How sealed content begins, and what it may be larger than what is in it."""
 MAX_HANDOFF_ENTRIES, MAX_HANDOFF_CHARACTERS = 64, 1000
@@ -32,6 +35,11 @@ class Artifact:
     run_id: str
     at: datetime
     labels: tuple[str, ...] = ()
+
+    @property
+    def same(self) -> tuple[str, str, str, tuple[str, ...]]:
+        """What two puts of one artifact to a task have in common."""
+        return self.sha256, self.name, self.run_id, self.labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,7 @@ Event: TypeAlias = ArtifactStored | HandoffWritten
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    artifacts: tuple[Artifact, ...] = ()
+    artifacts: Growing[Artifact] = field(default_factory=Growing)
     handoff: HandoffWritten | None = None
     sequence: int = 0
     """Where its newest event stands in the log."""
@@ -110,11 +118,13 @@ def decide(task: Task, command: Command) -> Event | None:
 
     Raises:
         Invalid: a field is out of bounds.
+        ArtifactsFull: the task has as many as it may.
         LabelUnknown: the policy set does not have a handoff's label.
     """
     match command:
         case StoreArtifact(artifact=artifact):
             require_sound_artifact(artifact)
+            require_room(task, artifact)
             return None if find(task, artifact) else ArtifactStored(artifact)
         case WriteHandoff(handoff=handoff, at=at, labelling=labelling):
             return HandoffWritten(replace(_cut(handoff), labels=labelling.of(handoff.labels)), at)
@@ -124,11 +134,13 @@ def decide(task: Task, command: Command) -> Event | None:
 
 def find(task: Task, wanted: Artifact) -> Artifact | None:
     """The artifact of the same content, name, run and labels, if the task has it."""
-    same = (wanted.sha256, wanted.name, wanted.run_id, wanted.labels)
-    for artifact in task.artifacts:
-        if (artifact.sha256, artifact.name, artifact.run_id, artifact.labels) == same:
-            return artifact
-    return None
+    return task.artifacts.find(wanted)
+
+
+def require_room(task: Task, artifact: Artifact) -> None:
+    """Raises ArtifactsFull unless the task has room for it, or has it."""
+    if len(task.artifacts) >= MAX_ARTIFACTS and find(task, artifact) is None:
+        raise ArtifactsFull(artifact.task_id, MAX_ARTIFACTS)
 
 
 def require_sound_artifact(artifact: Artifact) -> None:
@@ -181,7 +193,7 @@ def evolve(task: Task, event: Event | Sequenced[Event]) -> Task:
         case Sequenced(event=inner, sequence=sequence):
             return replace(evolve(task, inner), sequence=sequence)
         case ArtifactStored(artifact=artifact):
-            return replace(task, artifacts=(*task.artifacts, artifact))
+            return replace(task, artifacts=task.artifacts.with_(artifact))
         case HandoffWritten():
             return replace(task, handoff=event)
         case _:

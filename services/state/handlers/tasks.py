@@ -75,7 +75,7 @@ class Tasks:
         Raises:
             ArtifactTooLarge, ArtifactHashMismatch, LabelUnknown, Invalid: nothing was stored.
             FencingTokenStale: nothing was stored but this (recorded).
-            Exhausted: there is no room.
+            ArtifactsFull, Exhausted: there is no room.
         """
         seal_bytes = SEAL_BYTES if wanted.content.startswith(SEALED) else 0
         if len(wanted.content) > MAX_CONTENT_BYTES + seal_bytes:
@@ -94,6 +94,7 @@ class Tasks:
             self._labels(wanted, cause),
         )
         require_sound_artifact(artifact)
+        tasks.require_room(self._tasks.current(cause.tenant, wanted.task_id), artifact)
         shown = ShowToken(wanted.agent_id, wanted.task_id, wanted.fencing_token, cause.actor, cause.at)
         await self._working.require_lock(shown, cause)
         await self._contents.put(cause.tenant, sha256, wanted.content)

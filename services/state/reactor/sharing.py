@@ -16,6 +16,7 @@ class Sharing:
 
     def __init__(self, kept: Kept, view: View) -> None:
         self._large: dict[str, tuple[Aggregates[Any, Any], str]] = {
+            "task": (kept.tasks, "tasks"),
             "board": (kept.boards, "boards"),
             "inbox": (kept.inboxes, "inboxes"),
             "checkpoints": (kept.checkpoints, "checkpoints"),

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from kernel.faults import Fault
+from services.state.domain.growing import Growing
 from services.state.domain.task import (
+    MAX_ARTIFACTS,
     TASK,
     Artifact,
     ArtifactStored,
@@ -29,6 +31,14 @@ def test_an_artifact_is_stored_once_per_content_name_and_run() -> None:
     assert find(task, replace(artifact(), at=at(9))) == artifact()
     for other in (artifact(name="b"), artifact(content="c"), artifact(run_id="run-2")):
         assert decide(task, StoreArtifact(other)) == ArtifactStored(other)
+
+
+def test_a_task_has_so_many_artifacts_and_no_more() -> None:
+    task = Task(Growing(artifact(name=str(n)) for n in range(MAX_ARTIFACTS)))
+    assert decide(task, StoreArtifact(artifact(name="7"))) is None, "it has that one"
+    with pytest.raises(Fault) as caught:
+        decide(task, StoreArtifact(artifact(name="another")))
+    assert caught.value.reason == "ARTIFACTS_FULL"
 
 
 def test_the_latest_handoff_counts() -> None:
