@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -119,6 +120,21 @@ async def stream_state(connection: Connection, *, patience_seconds: float = PATI
     metrics.LOG_BYTES.set(state["bytes"])
     metrics.LOG_MAX_BYTES.set(max(0, answer["config"]["max_bytes"]))
     return StreamState(state["first_seq"], state["last_seq"], answer["config"]["num_replicas"])
+
+
+async def stream_time(connection: Connection, *, patience_seconds: float = PATIENCE_SECONDS) -> datetime:
+    """What time it is on the server that leads the stream (`ts` of STREAM.INFO; nats-server 2.10 and later).
+
+    Raises:
+        Unavailable: no answer, or none with a time in it (reason `LOG_UNREACHABLE`).
+    """
+    answer = await call(connection, f"STREAM.INFO.{EVENTS}", patience_seconds=patience_seconds)
+    if "error" in answer:
+        raise unreachable(answer["error"]["description"])
+    try:
+        return datetime.fromisoformat(answer["ts"]).astimezone(UTC)
+    except (KeyError, ValueError):
+        raise unreachable("the server does not say what time it is") from None
 
 
 async def read_at(connection: Connection, sequence: int) -> Recorded | None:

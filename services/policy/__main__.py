@@ -5,6 +5,7 @@ from chassis.beginning import begun
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.opened import opened
+from chassis.eventlog.stream import stream_time
 from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
 from provost.policy.v1.policy_pb2_grpc import add_PolicyServiceServicer_to_server
@@ -31,7 +32,7 @@ async def main(stopping: process.Stopping) -> None:
     simulations = ChildSimulations(settings.nats_url, settings.sealing_key_file, own)
     equipment = Equipment(
         log, held.budgets, follower, keys, revoking, took.vault, simulations,
-        signing_key=settings.signing_key, opa_endpoint=settings.opa_endpoint,
+        log_time=lambda: stream_time(connection), signing_key=settings.signing_key, opa_endpoint=settings.opa_endpoint,
     )  # fmt: skip
     policy, opa = Policy(held, follower, equipment.means), equipment.opa
     revoking.serve(settings, policy.taking.surfaces, policy.unconfirmed, follower)

@@ -8,11 +8,10 @@ from typing import Generic, TypeVar
 from kernel.events import Cause
 from kernel.faults import Fault
 from services.policy.domain.budget import BudgetReserved, Budgets, Event, close, ended_among
-from services.policy.domain.budget_faults import TooManyReservations
 from services.policy.domain.closing import Close, Closing, ReservationsClosed
 from services.policy.domain.decision import DecisionsMade
 from services.policy.domain.drawing import BudgetRefusal, Draw
-from services.policy.domain.reserving import Outcome, new_among, reserve
+from services.policy.domain.reserving import NoRoom, Outcome, new_among, reserve
 from services.policy.ports.recording import Drawn, Want
 
 Asked = TypeVar("Asked")
@@ -45,7 +44,7 @@ def decided(group: Sequence[Wanting], budgets: Budgets) -> tuple[Event | None, A
     written = {}
     new = {each.reservation_id: each for each in new_among(budgets, _flat(outcomes))}
     for each, of_each in zip(group, outcomes, strict=True):
-        if isinstance(of_each, TooManyReservations):
+        if isinstance(of_each, NoRoom):
             answers.append(of_each)
             continue
         drawn = [_drawn(want, outcome) for want, outcome in zip(each.asked, of_each, strict=True)]
@@ -70,7 +69,7 @@ def reserved(group: Sequence[Reserving], budgets: Budgets) -> tuple[Event | None
     return (BudgetReserved(new) if new else None), outcomes
 
 
-def _flat(outcomes: Sequence[tuple[Outcome, ...] | TooManyReservations]) -> list[Outcome]:
+def _flat(outcomes: Sequence[tuple[Outcome, ...] | NoRoom]) -> list[Outcome]:
     return [one for each in outcomes if isinstance(each, tuple) for one in each]
 
 

@@ -3,10 +3,14 @@
 What is decided and what is set aside for it are one `DecisionsMade` on the aggregate `budget`/`all` of the tenant. Who
 else writes there, on another replica, is noticed by the conflict: then the follower brings what was written, and the
 budgets are asked anew, at most five times.
+
+Before time here goes forward by more than a few minutes the log is asked what time it is, for it would not come back: a
+replica whose clock is not the log's counts nothing.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from functools import partial
 
 from chassis.eventlog.aggregates import HeldAggregates
@@ -31,11 +35,13 @@ from services.policy.adapters.budget_groups import (
 from services.policy.adapters.group_commit import ACTOR, not_durable, require_fits, size_of
 from services.policy.adapters.grouping import Grouping
 from services.policy.domain.budget import (
+    SKEW,
     Budgets,
     Command,
     Event,
     set_by_hand,
 )
+from services.policy.domain.budget_faults import ClockWrong
 from services.policy.domain.closing import Close, Closing
 from services.policy.domain.drawing import BudgetRefusal, Draw
 from services.policy.domain.limits import BudgetSet
@@ -49,6 +55,8 @@ CONCEDE_SECONDS = 0.002
 _RESERVATION_BYTES, _CLOSING_BYTES = 500, 200
 
 Held = HeldAggregates[Command, Budgets, Event]
+LogTime = Callable[[], Awaitable[datetime]]
+"""What time it is where the log is kept. Raises Unavailable."""
 
 _log = get_logger("policy.budgets")
 
@@ -56,9 +64,16 @@ _log = get_logger("policy.budgets")
 class BudgetLane:
     """Implements `Budgeting`."""
 
-    def __init__(self, held: Held, following: Following, monotonic: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        held: Held,
+        following: Following,
+        log_time: LogTime,
+        monotonic: Callable[[], float] = monotonic,
+    ) -> None:
         self._held = held
         held.following = following
+        self._log_time = log_time
         self._monotonic = monotonic
         self._tenants: dict[str, _Tenant] = {}
 
@@ -90,6 +105,8 @@ class BudgetLane:
         return await waiting.answered
 
     async def set(self, wanted: BudgetSet, cause: Cause) -> int:
+        if abs(wanted.at - self.current(cause.tenant).latest) > SKEW:
+            await _require_right(wanted.at, self._log_time, either_way=True)  # this may bring time back
         appended = await self._held.handle(ALL, partial(_set, wanted), cause)
         return appended.sequence
 
@@ -100,16 +117,18 @@ class BudgetLane:
     def _of(self, tenant: str) -> "_Tenant":
         known = self._tenants.get(tenant)
         if known is None:
-            known = self._tenants[tenant] = _Tenant(tenant, self._held, self._monotonic)
+            known = self._tenants[tenant] = _Tenant(tenant, self._held, self._log_time, self._monotonic)
         return known
 
 
 class _Tenant:
     """What waits of one tenant, by what becomes one event."""
 
-    def __init__(self, tenant: str, held: Held, monotonic: Callable[[], float]) -> None:
+    def __init__(self, tenant: str, held: Held, log_time: LogTime, monotonic: Callable[[], float]) -> None:
         self._tenant = tenant
         self._held = held
+        self._log_time = log_time
+        self._right: datetime | None = None
         self._monotonic = monotonic
         self._written = 0
         self._last = self._rival = -1e9
@@ -142,6 +161,7 @@ class _Tenant:
             return event
 
         try:
+            await self._require_right(max(each.cause.at for each in group))
             await self._concede()
             known = self._held.head(self._tenant, ALL).sequence
             appended = await self._held.handle(ALL, command, self._cause(group))
@@ -166,6 +186,12 @@ class _Tenant:
             else:
                 each.answered.set_result((answer, appended.sequence))
 
+    async def _require_right(self, at: datetime) -> None:
+        latest = self._held.current(self._tenant, ALL).latest
+        if at > max(latest, self._right or latest) + SKEW:
+            await _require_right(at, self._log_time)
+            self._right = at
+
     async def _concede(self) -> None:
         """Let another replica have its turn: it has to read what was written here before it can write."""
         at = self._monotonic()
@@ -181,6 +207,13 @@ class _Tenant:
         causation, traceparent = (one.causation_id, one.traceparent) if len(group) == 1 else ("", "")
         correlation = runs.pop() if len(runs) == 1 else ""
         return Cause(self._tenant, new_id(), ACTOR, now(), correlation, causation, traceparent)
+
+
+async def _require_right(at: datetime, log_time: LogTime, *, either_way: bool = False) -> None:
+    """Raises ClockWrong: `at`, by the clock here, is not what the log says."""
+    ahead = at - await log_time()
+    if ahead > SKEW or (either_way and ahead < -SKEW):
+        raise ClockWrong(ahead.total_seconds())
 
 
 def _set(wanted: BudgetSet, budgets: Budgets) -> Event | None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from chassis import process
 from kernel.ports import EventLog, Following, SubjectKeys
-from services.policy.adapters.budget_lane import BudgetLane, Held
+from services.policy.adapters.budget_lane import BudgetLane, Held, LogTime
 from services.policy.adapters.group_commit import GroupCommit
 from services.policy.adapters.identity import identity_over
 from services.policy.adapters.opa import OpaServer
@@ -33,11 +33,13 @@ class Equipment:
         vault: "Vault | None",
         simulations: ChildSimulations,
         *,
+        log_time: LogTime,
         signing_key: Path,
         opa_endpoint: str,
     ) -> None:
         self.opa = OpaServer(opa_endpoint)
-        self._groups, self._lane, self._rules = GroupCommit(log), BudgetLane(budgets, following), RegoRules()
+        self._groups, self._rules = GroupCommit(log), RegoRules()
+        self._lane = BudgetLane(budgets, following, log_time)
         self.means = Means(
             record=self._groups,
             budgets=self._lane,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from kernel.faults import Denied, Exhausted, Invalid, NotFound, Refused
+from kernel.faults import Denied, Exhausted, Invalid, NotFound, Refused, Unavailable
 
 
 class AmountInvalid(Invalid):
@@ -36,6 +36,30 @@ class TooManyReservations(Exhausted):
         whose = f" of agent {agent_id!r}" if agent_id else ""
         text = f"{most} reservations{whose} wait to be settled: settle some, or wait until they expire"
         super().__init__("TOO_MANY_RESERVATIONS", text, most=str(most))
+
+
+class TooManyCounters(Exhausted):
+    """Of runs and tasks with something spent, or, with `agent_id`, of runs of that agent."""
+
+    def __init__(self, agent_id: str = "") -> None:
+        whose = f"runs of agent {agent_id!r}" if agent_id else "runs and tasks"
+        text = (
+            f"too many {whose} have spent something of their budgets, and none of that is forgotten to make room: "
+            "wait until windows end or old ones have been idle (runs 7 days, tasks 30), and give such budgets a window"
+        )
+        super().__init__("TOO_MANY_COUNTERS", text, agent_id=agent_id)
+
+
+class ClockWrong(Unavailable):
+    """This replica's clock is not the log's: what it would count would be counted in the wrong window."""
+
+    def __init__(self, ahead_seconds: float) -> None:
+        where = "ahead of" if ahead_seconds > 0 else "behind"
+        text = (
+            f"the clock of this replica of policy is {abs(ahead_seconds):.0f} seconds {where} the event log's: "
+            "it counts nothing in budgets until that is set right"
+        )
+        super().__init__("CLOCK_WRONG", text, ahead_seconds=f"{ahead_seconds:.0f}")
 
 
 class NoPacketForTask(Refused):

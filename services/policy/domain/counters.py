@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
-from zlib import crc32
 
 from services.policy.domain.amounts import Amounts, Unit
 from services.policy.domain.reservation import BudgetScope
@@ -15,28 +14,49 @@ _NO_HOSTS: Mapping[str, int] = MappingProxyType({})
 
 
 class Key(NamedTuple):
-    """Which counter: another length of window is another counter."""
+    """Which counter: another length of window is another counter.
+
+    `agent_id` is whose run it is, and empty for any other scope: a run is one agent's, and nobody spends another's by
+    its name.
+    """
 
     budget_id: str
     scope: BudgetScope
     scope_id: str
     window_seconds: int
+    agent_id: str = ""
+
+    @classmethod
+    def of(
+        cls, budget_id: str, scope: BudgetScope, scope_id: str, window_seconds: int, agent_id: str
+    ) -> "Key":
+        """That of a draw by `agent_id`."""
+        whose = agent_id if scope is BudgetScope.RUN else ""
+        return cls(budget_id, scope, scope_id, window_seconds, whose)
 
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """One window's count. Of `reserved_hosts` it is known how many reservations name each."""
+    """One window's count. Of `reserved_hosts` it is known how many reservations name each; it was last counted in
+    at `touched`, in seconds of 1970.
+    """
 
     window: int = 0
     spent: tuple[int, int, int] = (0, 0, 0)
     reserved: tuple[int, int, int] = (0, 0, 0)
     hosts: frozenset[str] = frozenset()
     reserved_hosts: Mapping[str, int] = field(default_factory=lambda: _NO_HOSTS)
+    touched: int = 0
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing is set aside."""
         return self.reserved == (0, 0, 0) and not self.reserved_hosts
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is set aside, and nothing spent either."""
+        return self.at_rest and self.spent == (0, 0, 0) and not self.hosts
 
     def used(self, unit: Unit) -> tuple[int, int]:
         """How much of `unit` is spent, and how much is set aside besides. Errors are counted elsewhere."""
@@ -113,7 +133,7 @@ class Tally:
                 break  # no limit is higher, so every host that is not known is refused from here on
             self._hosts.add(host)
 
-    def counter(self) -> Counter:
+    def counter(self, touched: int = 0) -> Counter:
         hosts = self._reserved_hosts or _NO_HOSTS
         return Counter(
             self.window,
@@ -121,6 +141,7 @@ class Tally:
             (self._reserved[0], self._reserved[1], self._reserved[2]),
             frozenset(self._hosts),
             hosts,
+            touched,
         )
 
     @staticmethod
@@ -128,88 +149,3 @@ class Tally:
         sums[0] += sign * amounts.actions
         sums[1] += sign * amounts.tokens
         sums[2] += sign * amounts.money_micros
-
-
-SHELVES = 64
-_LOOK_EVERY = 256
-
-
-class Counters:
-    """Counters of a few scopes, on shelves, so that a change copies little. Immutable: `changed` makes another.
-
-    `most` of them are kept, those that were touched last; None: only windows that have ended are forgotten. What
-    somebody has set aside is never forgotten. Which ones go follows from what was counted, and is the same everywhere.
-    """
-
-    __slots__ = ("_most", "_shelves")
-
-    def __init__(self, most: int | None, shelves: tuple[Mapping[Key, Counter], ...] = ()) -> None:
-        self._most = most
-        self._shelves = shelves or (_NO_COUNTERS,) * SHELVES
-
-    def __len__(self) -> int:
-        return sum(map(len, self._shelves))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Counters) and [list(each.items()) for each in self._shelves] == [
-            list(each.items()) for each in other._shelves
-        ]
-
-    def __hash__(self) -> int:
-        return hash(self.keys())
-
-    def keys(self) -> tuple[Key, ...]:
-        return tuple(key for shelf in self._shelves for key in shelf)
-
-    def tally(self, key: Key, window: int) -> Tally:
-        """To count in `window`: empty when the counter is of an older one, and in its own when that is newer."""
-        known = self.get(key)
-        return Tally(Counter(window) if known is None or known.window < window else known)
-
-    def get(self, key: Key) -> Counter | None:
-        return self._shelves[_shelf(key)].get(key)
-
-    def changed(self, tallies: Mapping[Key, Tally], now_seconds: int) -> "Counters":
-        """With `tallies` in place, and without what is too many."""
-        touched: dict[int, dict[Key, Counter]] = {}
-        for key, tally in tallies.items():
-            number = _shelf(key)
-            shelf = touched.get(number)
-            if shelf is None:
-                shelf = touched[number] = dict(self._shelves[number])
-            shelf.pop(key, None)
-            shelf[key] = tally.counter()
-        for number, shelf in touched.items():
-            before = len(self._shelves[number])
-            touched[number] = self._thinned(shelf, before, now_seconds) if len(shelf) > before else shelf
-        return Counters(self._most, tuple(touched.get(n, shelf) for n, shelf in enumerate(self._shelves)))
-
-    def _thinned(self, shelf: dict[Key, Counter], before: int, now_seconds: int) -> dict[Key, Counter]:
-        if self._most is None:
-            look = len(shelf) // _LOOK_EVERY > before // _LOOK_EVERY
-            return _under_way(shelf, now_seconds) if look else shelf
-        most = self._most // SHELVES
-        if len(shelf) <= most + most // 8:
-            return shelf
-        left = _under_way(shelf, now_seconds)
-        for key in [key for key, counter in left.items() if counter.at_rest][: max(0, len(left) - most)]:
-            del left[key]
-        return left
-
-
-_NO_COUNTERS: Mapping[Key, Counter] = MappingProxyType({})
-
-
-def _shelf(key: Key) -> int:
-    return crc32(key.scope_id.encode()) % SHELVES
-
-
-def _under_way(shelf: Mapping[Key, Counter], now_seconds: int) -> dict[Key, Counter]:
-    """Those whose window has not ended, or in which something is set aside."""
-    return {
-        key: counter
-        for key, counter in shelf.items()
-        if not key.window_seconds
-        or (counter.window + 1) * key.window_seconds > now_seconds
-        or not counter.at_rest
-    }

@@ -149,14 +149,14 @@ def applied(hand: Mapping[tuple[BudgetScope, str], HandSet], draw: Draw) -> list
     for rule in draw.rules:
         scope_id = draw.scope_id(rule.scope)
         if scope_id or rule.scope is BudgetScope.TENANT:
-            key = Key(f"set.{rule.id}", rule.scope, scope_id, rule.window_seconds)
+            key = Key.of(f"set.{rule.id}", rule.scope, scope_id, rule.window_seconds, draw.agent_id)
             found.append(Applied(key, rule.limits))
     if hand:
         for scope in BudgetScope:
             scope_id = draw.scope_id(scope)
             by_hand = hand.get((scope, scope_id))
             if by_hand is not None:
-                key = Key(HAND, scope, scope_id, by_hand.window_seconds)
+                key = Key.of(HAND, scope, scope_id, by_hand.window_seconds, draw.agent_id)
                 found.append(Applied(key, by_hand.limits))
     return found
 

@@ -6,37 +6,44 @@ from dataclasses import replace
 from datetime import datetime
 
 from services.policy.domain.amounts import Unit
-from services.policy.domain.budget import MAX_LIVE, Budgets
-from services.policy.domain.budget_faults import TooManyReservations
+from services.policy.domain.budget import COME_AND_GO, MAX_LIVE, Budgets
+from services.policy.domain.budget_faults import TooManyCounters, TooManyReservations
 from services.policy.domain.counters import Key, Tally
 from services.policy.domain.drawing import Applied, BudgetRefusal, Draw, applied, window_of
 from services.policy.domain.reservation import Charge, Reservation
+from services.policy.domain.room import Room
 
 SHARE = 4
 """One agent may fill no more than a quarter of the room, so that none can keep all others from acting."""
 
 Outcome = Reservation | BudgetRefusal | None
 """What becomes of a draw: set aside, refused, or counted by no budget."""
+NoRoom = TooManyReservations | TooManyCounters
 
 
 def reserve(
     budgets: Budgets, groups: Sequence[Sequence[Draw | None]]
-) -> tuple[tuple[Outcome, ...] | TooManyReservations, ...]:
+) -> tuple[tuple[Outcome, ...] | NoRoom, ...]:
     """What becomes of each draw, in this order: each in all its budgets or in none, behind those before it.
 
     A draw that was reserved already gets its reservation as it is, also when that was charged meanwhile; one that was
-    given back is reserved anew. Of a group for which there is no room among those that wait to be settled, none is.
+    given back is reserved anew. Of a group for which there is no room among those that wait to be settled, or among the
+    runs and tasks that have spent something, none is.
     """
     draws = [draw for group in groups for draw in group if draw is not None]
-    trial = _Trial(budgets, max([budgets.latest, *(draw.at for draw in draws)]))
-    made: list[tuple[Outcome, ...] | TooManyReservations] = []
-    shares = _Shares(budgets, trial.new)
+    at = max([budgets.latest, *(draw.at for draw in draws)])
+    trial, room = _Trial(budgets, at), Room(budgets.fleeting, int(at.timestamp()))
+    made: list[tuple[Outcome, ...] | NoRoom] = []
+    shares, tight = _Shares(budgets, trial.new), room.tight(len(draws))
     for group in groups:
+        new = trial.fleeting(group) if tight else ()
         more = [draw.agent_id for draw in group if draw is not None]
         if len(budgets.live) + len(trial.new) + len(more) > MAX_LIVE:
             made.append(TooManyReservations(MAX_LIVE))
         elif not shares.have_room(more):
             made.append(TooManyReservations(MAX_LIVE // SHARE, more[0]))
+        elif (crowded := room.take(new)) is not None:
+            made.append(crowded)
         else:
             made.append(tuple(None if draw is None else trial.outcome(draw) for draw in group))
     return tuple(made)
@@ -95,12 +102,22 @@ class _Trial:
         self._tallies: dict[Key, Tally] = {}
         self.new: dict[str, Reservation] = {}
 
+    def fleeting(self, group: Iterable[Draw | None]) -> list[Key]:
+        """The counters of runs and tasks that these take."""
+        return [
+            each.key
+            for draw in group
+            if draw is not None and self._known(draw) is None
+            for each in self._counted(draw)
+            if each.key.scope in COME_AND_GO
+        ]
+
     def outcome(self, draw: Draw) -> Outcome:
-        known = self.new.get(draw.reservation_id) or self._budgets.known(draw.reservation_id)
+        known = self._known(draw)
         if known is not None:
             return known
         amounts = draw.amounts
-        counted = [each for each in applied(self._budgets.hand, draw) if each.counts(amounts)]
+        counted = self._counted(draw)
         if not counted:
             return None
         tallies = [self._tally(each) for each in counted]
@@ -121,6 +138,12 @@ class _Trial:
         made = draw.reservation(amounts, charges)
         self.new[made.reservation_id] = made
         return made
+
+    def _known(self, draw: Draw) -> Reservation | None:
+        return self.new.get(draw.reservation_id) or self._budgets.known(draw.reservation_id)
+
+    def _counted(self, draw: Draw) -> list[Applied]:
+        return [each for each in applied(self._budgets.hand, draw) if each.counts(draw.amounts)]
 
     def _tally(self, each: Applied) -> Tally:
         tally = self._tallies.get(each.key)

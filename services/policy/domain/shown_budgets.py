@@ -26,7 +26,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class ShownBudget:
-    """`window_start_time` is None when it never begins anew."""
+    """`window_start_time` is None when it never begins anew; `agent_id` is whose run it is."""
 
     budget_id: str
     scope: BudgetScope
@@ -34,11 +34,13 @@ class ShownBudget:
     window_seconds: int
     window_start_time: datetime | None
     lines: tuple[Line, ...]
+    agent_id: str = ""
 
     @property
     def token(self) -> str:
         """What it is known by in a list."""
-        return f"{self.scope}/{self.scope_id}/{self.budget_id}/{self.window_seconds}"
+        whose = f"/{self.agent_id}" if self.agent_id else ""
+        return f"{self.scope}/{self.scope_id}/{self.budget_id}/{self.window_seconds}{whose}"
 
 
 def shown_budgets(
@@ -74,7 +76,9 @@ def shown(
             spent = errors(key.scope, key.scope_id, start)
         lines.append(Line(unit, most, spent, reserved))
     starts = datetime.fromtimestamp(start, UTC) if key.window_seconds else None
-    return ShownBudget(key.budget_id, key.scope, key.scope_id, key.window_seconds, starts, tuple(lines))
+    return ShownBudget(
+        key.budget_id, key.scope, key.scope_id, key.window_seconds, starts, tuple(lines), key.agent_id
+    )
 
 
 def _in_force(
@@ -83,14 +87,27 @@ def _in_force(
     asked = {**wanted, BudgetScope.TENANT: ""}
     for (scope, scope_id), by_hand in budgets.hand.items():
         if not wanted or asked.get(scope) == scope_id:
-            yield Key(HAND, scope, scope_id, by_hand.window_seconds), by_hand.limits
+            for key in _whose(budgets, Key(HAND, scope, scope_id, by_hand.window_seconds), wanted):
+                yield key, by_hand.limits
     for rule in rules:
         if rule.scope in asked:
-            yield Key(f"set.{rule.id}", rule.scope, asked[rule.scope], rule.window_seconds), rule.limits
+            of_set = Key(f"set.{rule.id}", rule.scope, asked[rule.scope], rule.window_seconds)
+            for key in _whose(budgets, of_set, wanted):
+                yield key, rule.limits
     if not wanted:
-        of_set = {(f"set.{rule.id}", rule.scope, rule.window_seconds): rule.limits for rule in rules}
+        limits_of_set = {(f"set.{rule.id}", rule.scope, rule.window_seconds): rule.limits for rule in rules}
         for counters in (budgets.fleeting, budgets.lasting):
             for key in counters.keys():  # noqa: SIM118 - no dictionary
-                limits = of_set.get((key.budget_id, key.scope, key.window_seconds))
+                limits = limits_of_set.get((key.budget_id, key.scope, key.window_seconds))
                 if limits is not None:
                     yield key, limits
+
+
+def _whose(budgets: Budgets, key: Key, wanted: Mapping[BudgetScope, str]) -> tuple[Key, ...]:
+    """Of a run the counters of whoever calls one of its own so, or of the agent that is asked about."""
+    if key.scope is not BudgetScope.RUN:
+        return (key,)
+    agent_id = wanted.get(BudgetScope.AGENT, "")
+    if agent_id:
+        return (key._replace(agent_id=agent_id),)
+    return budgets.fleeting.agents_of(key) or (key,)

@@ -53,6 +53,7 @@ class Limits:
         key = Key(HAND, scope, scope_id, window_seconds)
         budgets = self._budgets.current(cause.tenant)
         count = partial(self._errors.count, cause.tenant)
+        key = next(iter(budgets.fleeting.agents_of(key)), key) if scope is BudgetScope.RUN else key
         return shown(budgets, key, limits_of(limits), cause.at, count), sequence
 
     async def list(

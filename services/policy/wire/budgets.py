@@ -79,6 +79,7 @@ def budget_to_wire(shown: ShownBudget) -> policy_pb2.Budget:
         scope=_SCOPE_NUMBERS[shown.scope],
         scope_id=shown.scope_id,
         window_seconds=shown.window_seconds,
+        agent_id=shown.agent_id,
         lines=[
             policy_pb2.Budget.Line(
                 unit=_UNIT_NUMBERS[line.unit],

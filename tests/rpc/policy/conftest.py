@@ -38,6 +38,7 @@ from services.policy.handlers import Policy
 from services.policy.ports import Means
 from services.policy.rpc import HOT, PolicyServicer
 from services.policy.wire import CODEC
+from tests.fakes.log_time import own_time
 from tests.fakes.simulations import RecordedSimulations
 from tests.fakes.subject_keys import MemorySubjectKeys
 from tests.fakes.words import GivenWords
@@ -165,7 +166,7 @@ async def serving(log: MemoryLog, home: Path, clock: Clock) -> AsyncIterator[Run
     rules = RegoRules()
     signer, keys, words = FileSigner(home / "keys" / "policy.pem"), MemorySubjectKeys(), GivenWords()
     means = Means(
-        record=GroupCommit(log), budgets=BudgetLane(held.budgets, follower),
+        record=GroupCommit(log), budgets=BudgetLane(held.budgets, follower, own_time),
         identity=HashedIdentity(process.new_secret), signer=signer,
         reader=YamlPolicySets(), digest=digest_of, keys=keys, simulations=simulations,
         words=words, now=clock, new_id=process.new_id, new_secret=process.new_secret,

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.policy.domain import budget as budgets_of
 from services.policy.domain.amounts import MAX_AMOUNT, NOTHING, Amounts, Unit, checked, cost_of
 from services.policy.domain.budget import Budgets, evolve, set_by_hand
 from services.policy.domain.budget_faults import (
@@ -274,20 +273,6 @@ def test_no_agent_keeps_the_others_from_reserving(monkeypatch: pytest.MonkeyPatc
     others = [[replace(draw(f"o{n}", limit), agent_id=f"other-{n}")] for n in range(10)]
     assert all(isinstance(each, tuple) for each in reserve(budgets, others))
     assert isinstance(reserve(budgets, [greedy[20]])[0], TooManyReservations)
-
-
-def test_counters_of_runs_are_bounded_and_those_in_use_stay() -> None:
-    limit = rule({ACTIONS: 5}, BudgetScope.RUN)
-    budgets, _ = reserved(EMPTY, draw("held", limit, run_id="held"))
-    most = budgets_of.MAX_FLEETING
-    for start in range(0, 2 * most, 1000):
-        ids = [f"r{n}" for n in range(start, start + 1000)]
-        budgets, _ = reserved(budgets, *(draw(each, limit, run_id=each) for each in ids))
-        budgets, _ = closed(budgets, *(settle(each, Amounts(1)) for each in ids))
-    assert len(budgets.fleeting) <= most + most // 8
-    assert used(budgets, ACTIONS, Key("set.daily", BudgetScope.RUN, "held", 0)) == (0, 1)
-    assert used(budgets, ACTIONS, Key("set.daily", BudgetScope.RUN, "r0", 0)) == (0, 0)
-    assert used(budgets, ACTIONS, Key("set.daily", BudgetScope.RUN, f"r{2 * most - 1}", 0)) == (1, 0)
 
 
 def test_what_agents_have_spent_is_never_forgotten_and_windows_that_ended_are() -> None:

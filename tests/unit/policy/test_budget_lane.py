@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +18,7 @@ from kernel.faults import Exhausted, Fault, Unavailable
 from services.policy.adapters.budget_lane import BudgetLane
 from services.policy.domain.amounts import NOTHING, Amounts, Unit
 from services.policy.domain.budget import BUDGET, BudgetReserved, Budgets
+from services.policy.domain.budget_faults import ClockWrong
 from services.policy.domain.closing import Closing, ReservationsClosed
 from services.policy.domain.counters import Key
 from services.policy.domain.decision import DecisionRecord, DecisionsMade, Verdict
@@ -65,6 +67,10 @@ def want(decision_id: str, made: Draw | None = None) -> Want:
     return Want(allowed, asked, refused)
 
 
+async def log_time() -> datetime:
+    return AT
+
+
 @asynccontextmanager
 async def replicas(log: MemoryLog, n: int = 2) -> AsyncIterator[list[Replica]]:
     made = []
@@ -72,7 +78,7 @@ async def replicas(log: MemoryLog, n: int = 2) -> AsyncIterator[list[Replica]]:
         held = HeldAggregates(BUDGET, log, BUDGET_CODEC)
         follower = Follower(log, held.filters, 0, held.take, f"policy-{number}")
         await follower.start()
-        made.append(Replica(BudgetLane(held, follower), follower))
+        made.append(Replica(BudgetLane(held, follower, log_time), follower))
     for each in made:
         await each.follower.caught_up()
     try:
@@ -192,7 +198,7 @@ async def test_what_another_replica_did_a_moment_ago_is_never_said_not_to_be() -
 
     behind = Follower(log, held.filters, 0, late, "behind")
     await behind.start()
-    lane = BudgetLane(held, behind)
+    lane = BudgetLane(held, behind, log_time)
     async with replicas(log, 1) as (ahead,):
         made, _ = await ahead.lane.reserve(draw("r", FIVE, amounts=Amounts(5)), CAUSE)
         assert isinstance(made, Reservation)
@@ -314,3 +320,23 @@ async def _two_replicas(steps: list[tuple[int, str, int, str]], together: int) -
             spent, reserved = counter.used(Unit.ACTIONS)
             assert spent + reserved <= 5
             assert reserved == len(now.live)
+
+
+async def test_a_replica_whose_clock_is_wrong_counts_nothing() -> None:
+    log, far = MemoryLog(CODEC), AT + timedelta(days=3650)
+    wrong = Cause("default", "r", "service:x", far)
+    async with replicas(log) as (ahead, right):
+        ahead_draw = replace(draw("r", FIVE, amounts=Amounts(1)), at=far)
+        with pytest.raises(ClockWrong, match="315360000 seconds ahead of the event log"):
+            await ahead.lane.reserve(ahead_draw, wrong)
+        made, _ = await right.lane.reserve(draw("s", FIVE, amounts=Amounts(1)), CAUSE)
+        assert isinstance(made, Reservation)
+        await ahead.follower.reached(await log.last_sequence())
+        with pytest.raises(ClockWrong):
+            await ahead.lane.close([replace(settle("s"), at=far)], wrong)
+        behind = AT - timedelta(days=1)
+        for at in (far, behind):
+            with pytest.raises(ClockWrong):
+                await ahead.lane.set(BudgetSet(BudgetScope.TENANT, "", (), 0, "key:x", "", at), wrong)
+        assert len(log.recorded()) == 1
+        assert right.budgets.latest == AT

@@ -777,6 +777,7 @@ class Budget(_message.Message):
     LINES_FIELD_NUMBER: _builtins.int
     WINDOW_SECONDS_FIELD_NUMBER: _builtins.int
     WINDOW_START_TIME_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
     budget_id: _builtins.str
     """As `set.agent-daily`, or `hand` when it was set by hand."""
     scope: Global___BudgetScope.ValueType
@@ -784,6 +785,8 @@ class Budget(_message.Message):
     """Of the run, agent or task; empty for the tenant."""
     window_seconds: _builtins.int
     """After so many seconds it begins anew; 0: never."""
+    agent_id: _builtins.str
+    """Of a run's budget: of which agent's run it tells, for each has counts of its own."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___Budget.Line]: ...
     @_builtins.property
@@ -797,10 +800,11 @@ class Budget(_message.Message):
         lines: _abc.Iterable[Global___Budget.Line] | None = ...,
         window_seconds: _builtins.int = ...,
         window_start_time: _timestamp_pb2.Timestamp | None = ...,
+        agent_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["window_start_time", b"window_start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "lines", b"lines", "scope", b"scope", "scope_id", b"scope_id", "window_seconds", b"window_seconds", "window_start_time", b"window_start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "budget_id", b"budget_id", "lines", b"lines", "scope", b"scope", "scope_id", b"scope_id", "window_seconds", b"window_seconds", "window_start_time", b"window_start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
