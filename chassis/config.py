@@ -77,6 +77,8 @@ class ServiceSettings(BaseSettings):
 
     home: Path = Field(Path(".provost"), alias="PROVOST_HOME")
     listen_host: str = Field("127.0.0.1", alias="PROVOST_LISTEN_HOST")
+    # That there is one process of each kind. Never guessed: replicas may share a machine, and one alone may listen to all.
+    alone: bool = Field(False, alias="PROVOST_ALONE")
     internal_key: SecretStr = Field(SecretStr(""), alias="PROVOST_INTERNAL_KEY")
     sealing_key: Path = Field(Path("keys/subjects.key"), alias="PROVOST_SEALING_KEY")
     shutdown_seconds: float = Field(10.0, alias="PROVOST_SHUTDOWN_SECONDS", ge=0, le=600)
@@ -192,11 +194,6 @@ class ServiceSettings(BaseSettings):
         if self.connection_seconds is not None:
             return self.connection_seconds
         return 0.0 if self.alone else 30.0
-
-    @property
-    def alone(self) -> bool:
-        """Whether there is one process of each kind: only this machine can reach them."""
-        return self.listen_host in {"127.0.0.1", "::1", "localhost"}
 
     def port(self, service: str) -> int:
         """The gRPC port of `service`, as `policy`."""

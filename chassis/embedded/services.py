@@ -169,7 +169,8 @@ def _places(settings: ServiceSettings) -> Mapping[str, str]:
 
 def _shared_environment(settings: ServiceSettings) -> Mapping[str, str]:
     numbers = {port.setting: str(port.number) for port in _serving(settings)}
-    return {**numbers, "PROVOST_HOME": str(settings.home.resolve()), **FITTED}
+    ours = {"PROVOST_HOME": str(settings.home.resolve()), "PROVOST_ALONE": "true"}
+    return {**numbers, **ours, **FITTED}
 
 
 def _and(given: str, ours: str) -> str:

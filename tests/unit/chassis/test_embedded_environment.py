@@ -68,6 +68,10 @@ def test_each_is_given_the_secrets_it_uses(made: keys.Keys, environments: dict[s
     } == {**GIVEN, "ledger": {*GIVEN["ledger"], "PROVOST_LEDGER_WITNESSES"}}
 
 
+def test_each_is_told_that_it_is_alone(environments: dict[str, dict[str, str]]) -> None:
+    assert {given["PROVOST_ALONE"] for given in environments.values()} == {"true"}
+
+
 def test_ours_take_the_place_of_the_callers(made: keys.Keys, environments: dict[str, dict[str, str]]) -> None:
     for process, given in environments.items():
         assert given["PROVOST_INTERNAL_KEY"] == made.internal
