@@ -4,11 +4,14 @@ Obligations are stated here once; `tests/contract/` holds every adapter to them.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from kernel.events import Appended, Cause, Head, Recorded, Stream
 
 Deliver = Callable[[Sequence[Recorded]], Awaitable[None]]
+Guard: TypeAlias = Callable[[], Awaitable[object] | None]
+"""Asked right before something is sent to the log, at every try: `None` lets it go, an awaitable is to be awaited
+before all is decided and it is asked again, and what it raises refuses."""
 
 State_co = TypeVar("State_co", covariant=True)
 Command_contra = TypeVar("Command_contra", contravariant=True)
@@ -18,11 +21,18 @@ class EventLog(Protocol):
     """The one source of truth. Append is commit: when it answers, the events are on disk."""
 
     async def append(
-        self, stream: Stream, events: Sequence[object], *, after: Head, cause: Cause
+        self,
+        stream: Stream,
+        events: Sequence[object],
+        *,
+        after: Head,
+        cause: Cause,
+        guard: Guard | None = None,
     ) -> Appended:
         """Write `events` (domain events, at least one) behind `after`, all or none.
 
         Safe to repeat: the ids follow from `cause.request_id`, so a second try writes nothing and answers `duplicate`.
+        Whoever asks has asked `guard`, in the same step: it is asked again before whatever is sent later than at once.
 
         Raises:
             AppendConflict: the aggregate's last sequence is not `after.sequence`; nothing was written.
@@ -88,14 +98,21 @@ class Aggregates(Protocol[State_co, Command_contra]):
         """Every tenant that has an aggregate of this kind."""
         ...
 
-    async def handle(self, id: str, command: Command_contra, cause: Cause) -> Appended:
+    def answered(self, id: str, cause: Cause) -> Appended | None:
+        """What this request wrote when it was asked before, if that is known here: of the last thousand events."""
+        ...
+
+    async def handle(
+        self, id: str, command: Command_contra, cause: Cause, guard: Guard | None = None
+    ) -> Appended:
         """Decide and append in `cause.tenant`; on conflict wait, decide again, at most five times.
 
-        A repeated `cause.request_id` answers what it answered before. A command that changes nothing answers the
-        aggregate's last sequence and no ids.
+        `guard` is asked after each decision, with nothing that takes time before it is sent. A repeated
+        `cause.request_id` answers what it answered before. A command that changes nothing answers the aggregate's last
+        sequence and no ids.
 
         Raises:
-            Fault: what `decide` raised, or what the log raised.
+            Fault: what `decide` or `guard` raised, or what the log raised.
         """
         ...
 

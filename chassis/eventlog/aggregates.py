@@ -19,7 +19,7 @@ from chassis.process import jitter
 from kernel.decider import Decider
 from kernel.events import Appended, Cause, Head, Recorded, Stream
 from kernel.faults import AppendConflict, Fault, Unavailable
-from kernel.ports import EventLog, Following
+from kernel.ports import EventLog, Following, Guard
 
 S = TypeVar("S")
 C = TypeVar("C")
@@ -173,11 +173,20 @@ class HeldAggregates(Generic[C, S, E]):
         assert self.following is not None, "nobody follows for these"
         await self.following.reached(await self._log.last_sequence(), _CATCH_UP_SECONDS)
 
-    async def handle(self, id: str, command: C, cause: Cause) -> Appended:
+    def answered(self, id: str, cause: Cause) -> Appended | None:
+        """What this request wrote before, of the last `REMEMBERED_IDS` events."""
+        held = self._held.get(cause.tenant, {}).get(id)
+        if held is None:
+            return None
+        event_id = Stream(cause.tenant, *self._place, id).event_id(cause.request_id)
+        before = held.answered.get(event_id)
+        return None if before is None else Appended(before, (event_id,), duplicate=True)
+
+    async def handle(self, id: str, command: C, cause: Cause, guard: Guard | None = None) -> Appended:
         """Decide and append in `cause.tenant`, as `kernel.ports.Aggregates` says.
 
         Raises:
-            Fault: what `decide` raised, or what the log raised.
+            Fault: what `decide` or `guard` raised, or what the log raised.
             Unavailable: an event of the aggregate cannot be read (reason `UNREADABLE_EVENT`).
         """
         stream = Stream(cause.tenant, *self._place, id)
@@ -188,32 +197,40 @@ class HeldAggregates(Generic[C, S, E]):
         try:
             # One at a time in this process: a neighbour's conflict is known without asking the server.
             async with held.lock:
-                return await self._handle(stream, held, command, cause)
+                return await self._handle(stream, held, command, cause, guard)
         finally:
             held.users -= 1
             if not held.users and not held.head.sequence:
                 # Nothing came of it: ids that somebody made up must not stay in memory.
                 self._held[cause.tenant].pop(id, None)
 
-    async def _handle(self, stream: Stream, held: _Held[S], command: C, cause: Cause) -> Appended:
+    async def _handle(
+        self, stream: Stream, held: _Held[S], command: C, cause: Cause, guard: Guard | None
+    ) -> Appended:
         for _ in range(TRIES - 1):
             try:
-                return await self._decide_and_append(stream, held, command, cause)
+                return await self._decide_and_append(stream, held, command, cause, guard)
             except AppendConflict as conflict:
                 await self._catch_up(held, conflict)
-        return await self._decide_and_append(stream, held, command, cause)
+        return await self._decide_and_append(stream, held, command, cause, guard)
 
-    async def _decide_and_append(self, stream: Stream, held: _Held[S], command: C, cause: Cause) -> Appended:
-        if held.closed:
-            raise _closed(held.closed)
+    async def _decide_and_append(
+        self, stream: Stream, held: _Held[S], command: C, cause: Cause, guard: Guard | None
+    ) -> Appended:
         event_id = stream.event_id(cause.request_id)
-        before = held.answered.get(event_id)
-        if before is not None:
-            return Appended(before, (event_id,), duplicate=True)
-        event = await self._decided(held, command)
-        if event is None:
-            return Appended(held.head.sequence, ())
-        appended = await self._log.append(stream, (event,), after=held.head, cause=cause)
+        while True:
+            if held.closed:
+                raise _closed(held.closed)
+            before = held.answered.get(event_id)
+            if before is not None:
+                return Appended(before, (event_id,), duplicate=True)
+            event = await self._decided(held, command)
+            if event is None:
+                return Appended(held.head.sequence, ())
+            if guard is None or (settled := guard()) is None:
+                break
+            await settled  # and decide again: all may be different now
+        appended = await self._log.append(stream, (event,), after=held.head, cause=cause, guard=guard)
         if appended.duplicate:
             # An earlier try wrote another event than this one (another time in it): take that one.
             await self._until(held, appended.sequence)

@@ -28,6 +28,7 @@ from chassis.eventlog.wire import AnswerLost, Connection, NotConnected
 from chassis.process import new_id
 from kernel.events import Appended, Cause, Head, Recorded, Stream
 from kernel.faults import Exhausted, Fault
+from kernel.ports import Guard
 
 CONFLICTS = frozenset({10071, 10164})
 REPEATED_ID = 10201
@@ -58,7 +59,13 @@ class JetStreamLog:
         self._patience_seconds = patience_seconds
 
     async def append(
-        self, stream: Stream, events: Sequence[object], *, after: Head, cause: Cause
+        self,
+        stream: Stream,
+        events: Sequence[object],
+        *,
+        after: Head,
+        cause: Cause,
+        guard: Guard | None = None,
     ) -> Appended:
         made = messages(
             self._codec,
@@ -70,10 +77,14 @@ class JetStreamLog:
             max_payload_bytes=self._connection.max_payload,
         )
         patience = Patience(self._patience_seconds)
-        unclear = False
+        unclear = later = False
         while True:
             if self._connection.recognised != self._connection.doubts:
                 await recognise(self._connection, patience)
+                later = True
+            if later and guard is not None:
+                await _allowed(guard, unclear=unclear)
+            later = True
             try:
                 answer = await self._publish(made, patience.try_seconds())
             except (NotConnected, AnswerLost) as problem:
@@ -199,6 +210,15 @@ class JetStreamLog:
             previous = int(found.headers.get("ce-prevseq", found.sequence - 1))
             found = await read_at(self._connection, previous) if previous > floor else None
         return 0, actual
+
+
+async def _allowed(guard: Guard, *, unclear: bool) -> None:
+    """Raises what `guard` raises, unless it is `unclear` whether an earlier try was written: then Unavailable."""
+    try:
+        while (settled := guard()) is not None:
+            await settled
+    except Fault as fault:
+        raise unreachable("no answer, and now it may not be tried again") if unclear else fault from None
 
 
 def refusal(error: dict[str, Any]) -> Fault | None:

@@ -11,6 +11,7 @@ from chassis.eventlog.subjects import matching
 from chassis.process import monotonic
 from kernel.events import Appended, Cause, Head, Recorded, Stream
 from kernel.faults import Exhausted, Unavailable
+from kernel.ports import Guard
 
 _BATCH = 500
 _HEARTBEAT_SECONDS = 0.4
@@ -49,7 +50,13 @@ class MemoryLog:
         return other
 
     async def append(
-        self, stream: Stream, events: Sequence[object], *, after: Head, cause: Cause
+        self,
+        stream: Stream,
+        events: Sequence[object],
+        *,
+        after: Head,
+        cause: Cause,
+        guard: Guard | None = None,
     ) -> Appended:
         limit = _MAX_PAYLOAD_BYTES
         made = messages(

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from kernel.decider import Decider
 from kernel.events import Appended, Cause, Head, Recorded, Stream
-from kernel.ports import EventLog
+from kernel.ports import EventLog, Guard
 from services.state.domain.sequenced import Sequenced
 
 C = TypeVar("C")
@@ -26,9 +26,15 @@ class SequencingLog:
         self._newest: Sequenced[object] | None = None
 
     async def append(
-        self, stream: Stream, events: Sequence[object], *, after: Head, cause: Cause
+        self,
+        stream: Stream,
+        events: Sequence[object],
+        *,
+        after: Head,
+        cause: Cause,
+        guard: Guard | None = None,
     ) -> Appended:
-        appended = await self._log.append(stream, events, after=after, cause=cause)
+        appended = await self._log.append(stream, events, after=after, cause=cause, guard=guard)
         self._newest = Sequenced(events[-1], appended.sequence)
         return appended
 

@@ -69,6 +69,8 @@ class ShowToken:
     fencing_token: int
     by: str
     at: datetime
+    run_id: str = ""
+    """Which run says that it writes, if it says so."""
 
 
 # facts
@@ -245,13 +247,16 @@ def show(lock: Lock | None, command: ShowToken) -> StaleTokenRefused | None:
     """`None` when the token is the newest and its lock has not been given back, else its refusal.
 
     Raises:
-        Invalid: a field is out of bounds, or the lock was taken for another task.
+        Invalid: a field is out of bounds, or the lock was taken for another task, or by another run: what is written
+            bears what the run has read, and its checkpoints drive out older ones of that run.
     """
     require_agent_id(command.agent_id)
     if lock is None or lock.released or not _opens(lock, command.fencing_token):
         return _refusal(lock, command)
     if command.task_id != lock.task_id:
         raise FieldInvalid("task_id", f"must be the task the lock was taken for, {lock.task_id}")
+    if command.run_id not in ("", lock.holder):
+        raise FieldInvalid("run_id", f"must be the run that the token was given to, {lock.holder}")
     return None
 
 

@@ -11,16 +11,18 @@ from services.state.handlers.agents import Agents
 from services.state.handlers.attention import Activity, Attention
 from services.state.handlers.boards import Boards
 from services.state.handlers.checkpoints import Saved
+from services.state.handlers.fencing import Fencing
 from services.state.handlers.inboxes import Inboxes
 from services.state.handlers.kept import Kept
 from services.state.handlers.locks import Locks, Standing
-from services.state.handlers.losing import Losing, Writing
+from services.state.handlers.losing import Losing
 from services.state.handlers.overview import Overview
 from services.state.handlers.packets import Packets
 from services.state.handlers.tasks import Content, Tasks
 from services.state.handlers.turns import Turns
 from services.state.handlers.vigil import Vigil
 from services.state.handlers.working import Reader, Sets, Working
+from services.state.handlers.writing import Writing
 from services.state.ports import Audit, Clock, Contents, Mirror
 
 __all__ = ["Activity", "Content", "Kept", "Reader", "Sets", "Standing", "State", "Turns", "Vigil"]
@@ -45,15 +47,16 @@ class State:
         self.turns, self.following = turns, following
         working = Working(kept, view, sets, following)
         writing = Writing(view)
+        fencing = Fencing(kept, following, writing, clock)
         self.losing = Losing(kept, view, turns, writing, clock)
         self.locks = Locks(kept, view, turns, working, writing, clock)
         self.agents = Agents(kept, view, mirror, following)
         self.attention = Attention(kept, self.agents, mirror, vigil)
         self.packets = Packets(kept, view, mirror, following, working)
-        self.tasks = Tasks(kept, view, mirror, following, contents, working)
-        self.boards = Boards(kept, following, working, writing)
-        self.inboxes = Inboxes(kept, following, working, writing)
-        self.checkpoints = Saved(kept, mirror, following, working, writing, self.tasks)
+        self.tasks = Tasks(kept, view, mirror, following, contents, working, fencing)
+        self.boards = Boards(kept, following, working, fencing)
+        self.inboxes = Inboxes(kept, following, working, fencing)
+        self.checkpoints = Saved(kept, mirror, following, working, fencing, self.tasks)
         self.overview = Overview(
             kept, view, following, self.agents, self.tasks, self.boards, self.inboxes, self.locks
         )

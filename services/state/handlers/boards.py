@@ -2,22 +2,23 @@
 
 from dataclasses import replace
 
-from kernel.events import Cause, Stream, require_token
+from kernel.events import Appended, Cause, Stream, require_token
 from kernel.ports import Following
 from services.state.domain.board import SECTIONS, Board, Entry, EntryPut, PutEntry
-from services.state.domain.faults import EntryUnknown, FieldInvalid, PageTokenInvalid
+from services.state.domain.faults import EntryUnknown, FieldInvalid, PageTokenInvalid, RecipientUnknown
 from services.state.domain.lock import ShowToken
 from services.state.domain.page import Page, page_size_of
+from services.state.handlers.fencing import Fencing
 from services.state.handlers.kept import Kept
-from services.state.handlers.losing import Writing
 from services.state.handlers.working import Reader, Working
 
 
 class Boards:
     """What the agents of each task know together."""
 
-    def __init__(self, kept: Kept, following: Following, working: Working, writing: Writing) -> None:
-        self._writing = writing
+    def __init__(self, kept: Kept, following: Following, working: Working, fencing: Fencing) -> None:
+        self._fencing = fencing
+        self._writing = fencing.writing
         self._boards = kept.boards
         self._recall = kept.recall
         self._following = following
@@ -46,15 +47,12 @@ class Boards:
     async def _put(
         self, command: PutEntry, fencing_token: int, person: bool, cause: Cause
     ) -> tuple[Entry, int]:
-        shown = ShowToken(command.author, command.task_id, fencing_token, cause.actor, cause.at)
-        await self._working.require_lock(shown, cause)
-        crew = self._working.crew(cause.tenant, command.task_id, command.author)
-        command = replace(
-            command,
-            crew=crew | {command.author} if person else crew,
-            labelling=self._working.labelling(cause.tenant, "" if person else command.author, command.run_id),
+        shown = ShowToken(
+            command.author, command.task_id, fencing_token, cause.actor, cause.at, command.run_id
         )
-        appended = await self._boards.handle(command.task_id, command, cause)
+        appended = await self._fencing.answered(self._boards, command.task_id, shown, cause)
+        if appended is None:
+            appended = await self._write(command, shown, person, cause)
         board = self._boards.current(cause.tenant, command.task_id)
         entry = board.entries[command.section, command.key]
         if appended.event_ids and entry.sequence != appended.sequence:
@@ -64,6 +62,24 @@ class Boards:
             if isinstance(written, EntryPut):
                 entry = replace(written.entry, sequence=appended.sequence)
         return entry, appended.sequence
+
+    async def _write(self, command: PutEntry, shown: ShowToken, person: bool, cause: Cause) -> Appended:
+        command = replace(
+            command,
+            crew=self._crew(command, person, cause),
+            labelling=self._working.labelling(cause.tenant, "" if person else command.author, command.run_id),
+        )
+        try:
+            return await self._fencing.write(self._boards, command.task_id, command, shown, cause)
+        except RecipientUnknown:
+            # The author may have taken its lock at another replica just now.
+            await self._following.reached(await self._recall.last_sequence())
+            command = replace(command, crew=self._crew(command, person, cause))
+            return await self._fencing.write(self._boards, command.task_id, command, shown, cause)
+
+    def _crew(self, command: PutEntry, person: bool, cause: Cause) -> frozenset[str]:
+        crew = self._working.crew(cause.tenant, command.task_id, command.author)
+        return crew | {command.author} if person else crew
 
     async def get(
         self,

@@ -11,8 +11,8 @@ from services.state.domain.lock import ShowToken
 from services.state.domain.page import Page, number_of, page_size_of
 from services.state.domain.task import require_sha256
 from services.state.domain.view import Part, Place
+from services.state.handlers.fencing import Fencing
 from services.state.handlers.kept import Kept
-from services.state.handlers.losing import Writing
 from services.state.handlers.tasks import Tasks
 from services.state.handlers.working import Reader, Working
 from services.state.ports import Mirror, Table
@@ -27,10 +27,11 @@ class Saved:
         mirror: Mirror,
         following: Following,
         working: Working,
-        writing: Writing,
+        fencing: Fencing,
         tasks: Tasks,
     ) -> None:
-        self._writing = writing
+        self._fencing = fencing
+        self._writing = fencing.writing
         self._checkpoints = kept.checkpoints
         self._recall = kept.recall
         self._mirror = mirror
@@ -57,11 +58,12 @@ class Saved:
             require_sha256(command.artifact_sha256, "artifact_sha256")
             if await self._tasks.artifact(command.artifact_sha256, cause) is None:
                 raise ArtifactUnknown(command.artifact_sha256)
-        shown = ShowToken(command.agent_id, command.task_id, fencing_token, cause.actor, cause.at)
-        await self._working.require_lock(shown, cause)
-        labelling = self._working.labelling(cause.tenant, command.agent_id, run_id)
-        command = replace(command, labelling=labelling)
-        appended = await self._checkpoints.handle(run_id, command, cause)
+        shown = ShowToken(command.agent_id, command.task_id, fencing_token, cause.actor, cause.at, run_id)
+        appended = await self._fencing.answered(self._checkpoints, run_id, shown, cause)
+        if appended is None:
+            labelling = self._working.labelling(cause.tenant, command.agent_id, run_id)
+            command = replace(command, labelling=labelling)
+            appended = await self._fencing.write(self._checkpoints, run_id, command, shown, cause)
         now = self._checkpoints.current(cause.tenant, run_id)
         found = now.newest
         if appended.event_ids:

@@ -9,16 +9,17 @@ from services.state.domain.faults import FieldInvalid, RecipientUnknown
 from services.state.domain.inbox import AcknowledgeMessages, Message, MessageSent, SendMessage
 from services.state.domain.lock import ShowToken
 from services.state.domain.page import Page, number_of, page_size_of
+from services.state.handlers.fencing import Fencing
 from services.state.handlers.kept import Kept
-from services.state.handlers.losing import Writing
 from services.state.handlers.working import Reader, Working
 
 
 class Inboxes:
     """What the agents of each task tell each other."""
 
-    def __init__(self, kept: Kept, following: Following, working: Working, writing: Writing) -> None:
-        self._writing = writing
+    def __init__(self, kept: Kept, following: Following, working: Working, fencing: Fencing) -> None:
+        self._fencing = fencing
+        self._writing = fencing.writing
         self._inboxes = kept.inboxes
         self._recall = kept.recall
         self._following = following
@@ -38,31 +39,23 @@ class Inboxes:
             if fencing_token:
                 raise FieldInvalid("fencing_token", "must be 0: a person holds no lock")
             await self._working.require_task(require_token(command.task_id, "task_id"), cause)
-            return await self._send(command, person, cause)
+            return await self._send(command, fencing_token, person, cause)
         with self._writing.by(cause.tenant, command.from_agent_id):
-            shown = ShowToken(command.from_agent_id, command.task_id, fencing_token, cause.actor, cause.at)
-            await self._working.require_lock(shown, cause)
-            return await self._send(command, person, cause)
+            return await self._send(command, fencing_token, person, cause)
 
-    async def _send(self, command: SendMessage, person: bool, cause: Cause) -> tuple[Message, int]:
+    async def _send(
+        self, command: SendMessage, fencing_token: int, person: bool, cause: Cause
+    ) -> tuple[Message, int]:
         task_id = require_token(command.task_id, "task_id")
         stream = Stream(cause.tenant, "state", "inbox", task_id)
         message_id = stream.event_id(cause.request_id)
-        command = replace(
-            command,
-            message_id=message_id,
-            crew=self._crew(command, person, cause),
-            labelling=self._working.labelling(
-                cause.tenant, "" if person else command.from_agent_id, command.run_id
-            ),
+        shown = ShowToken(
+            command.from_agent_id, task_id, fencing_token, cause.actor, cause.at, command.run_id
         )
-        try:
-            appended = await self._inboxes.handle(task_id, command, cause)
-        except RecipientUnknown:
-            # Who is meant may have joined at another replica just now.
-            await self._following.reached(await self._recall.last_sequence())
-            command = replace(command, crew=self._crew(command, person, cause))
-            appended = await self._inboxes.handle(task_id, command, cause)
+        appended = await self._fencing.answered(self._inboxes, task_id, shown, cause)
+        if appended is None:
+            command = replace(command, message_id=message_id)
+            appended = await self._write(command, shown, person, cause)
         message = self._inboxes.current(cause.tenant, task_id).message(message_id)
         if message is None:
             # Asked again, and everybody has acknowledged it long since: the answer is what it was.
@@ -70,6 +63,21 @@ class Inboxes:
             assert isinstance(sent, MessageSent), "what bears the id of a message sent is one"
             message = replace(sent.message, sequence=appended.sequence)
         return message, message.sequence
+
+    async def _write(self, command: SendMessage, shown: ShowToken, person: bool, cause: Cause) -> Appended:
+        sender = "" if person else command.from_agent_id
+        command = replace(
+            command,
+            crew=self._crew(command, person, cause),
+            labelling=self._working.labelling(cause.tenant, sender, command.run_id),
+        )
+        try:
+            return await self._fencing.write(self._inboxes, command.task_id, command, shown, cause)
+        except RecipientUnknown:
+            # Who is meant may have joined at another replica just now.
+            await self._following.reached(await self._recall.last_sequence())
+            command = replace(command, crew=self._crew(command, person, cause))
+            return await self._fencing.write(self._inboxes, command.task_id, command, shown, cause)
 
     def _crew(self, command: SendMessage, person: bool, cause: Cause) -> frozenset[str]:
         sender, recipient = command.from_agent_id, command.to_agent_id
@@ -82,9 +90,10 @@ class Inboxes:
 
     async def acknowledge(self, command: AcknowledgeMessages, fencing_token: int, cause: Cause) -> Appended:
         """Raises FencingTokenStale (recorded): nothing was acknowledged. Invalid, Unavailable."""
-        shown = ShowToken(command.agent_id, command.task_id, fencing_token, cause.actor, cause.at)
-        await self._working.require_lock(shown, cause)
-        return await self._inboxes.handle(require_token(command.task_id, "task_id"), command, cause)
+        task_id = require_token(command.task_id, "task_id")
+        shown = ShowToken(command.agent_id, task_id, fencing_token, cause.actor, cause.at)
+        before = await self._fencing.answered(self._inboxes, task_id, shown, cause)
+        return before or await self._fencing.write(self._inboxes, task_id, command, shown, cause)
 
     async def list(
         self,

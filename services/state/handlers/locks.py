@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kernel.events import Appended, Cause, require_token
+from kernel.ports import Guard
 from services.state.domain.errors import ErrorCounts
 from services.state.domain.faults import (
     FieldInvalid,
@@ -24,9 +25,9 @@ from services.state.domain.snapshot import HeldLock, LockInUse
 from services.state.domain.view import View
 from services.state.handlers.fencing import require_accepted
 from services.state.handlers.kept import Kept
-from services.state.handlers.losing import Writing
 from services.state.handlers.turns import Key, Turns
 from services.state.handlers.working import Working
+from services.state.handlers.writing import Writing
 from services.state.ports import Clock
 
 LONGEST_WAIT_SECONDS = 300
@@ -93,13 +94,15 @@ class Locks:
 
     async def release(self, command: ReleaseLock, cause: Cause) -> Standing:
         """Raises FencingTokenStale (recorded), Invalid."""
-        standing = await self._under_lock(command, cause)
+        with self._writing.changing(cause.tenant, command.agent_id) as guard:
+            standing = await self._under_lock(command, cause, guard)
         self._turns.changed((cause.tenant, command.agent_id))
         return standing
 
     async def force(self, command: ForceReleaseLock, cause: Cause) -> Appended:
         """Raises LockNotHeld, Invalid."""
-        appended = await self._agents.handle(command.agent_id, command, cause)
+        with self._writing.changing(cause.tenant, command.agent_id) as guard:
+            appended = await self._agents.handle(command.agent_id, command, cause, guard)
         self._turns.changed((cause.tenant, command.agent_id))
         return appended
 
@@ -152,7 +155,9 @@ class Locks:
 
     async def _acquire(self, command: AcquireLock, cause: Cause) -> Standing:
         revoked = self._view.is_revoked(cause.tenant, command.agent_id)
-        appended = await self._agents.handle(command.agent_id, replace(command, revoked=revoked), cause)
+        with self._writing.changing(cause.tenant, command.agent_id) as guard:
+            command = replace(command, revoked=revoked)
+            appended = await self._agents.handle(command.agent_id, command, cause, guard)
         standing = self._standing(command.agent_id, appended, cause)
         lock = standing.lock
         assert lock is not None, "an agent whose lock was acquired has one"
@@ -167,8 +172,10 @@ class Locks:
         mine = lock is not None and (lock.holder, lock.task_id) == (command.holder, command.task_id)
         return mine and lock is not None and lock.alive(cause.at)
 
-    async def _under_lock(self, command: Advance | ReleaseLock, cause: Cause) -> Standing:
-        appended = await self._agents.handle(command.agent_id, command, cause)
+    async def _under_lock(
+        self, command: Advance | ReleaseLock, cause: Cause, guard: Guard | None = None
+    ) -> Standing:
+        appended = await self._agents.handle(command.agent_id, command, cause, guard)
         require_accepted(self._agents, command.agent_id, command.fencing_token, appended, cause)
         return self._standing(command.agent_id, appended, cause)
 

@@ -1,55 +1,18 @@
 """A revoked agent loses its power here: its lock is taken away, and nothing is written in its name any more."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 
 from kernel.events import Cause, derived_id
-from services.state.domain.faults import AgentIsRevoked, LockNotHeld
+from services.state.domain.faults import LockNotHeld
 from services.state.domain.lock import ForceReleaseLock
 from services.state.domain.view import View
 from services.state.handlers.kept import Kept
 from services.state.handlers.turns import Turns
+from services.state.handlers.writing import Writing
 from services.state.ports import Clock
 
 ACTOR = "service:state"
 WHY = "its agent was revoked"
-
-
-class Writing:
-    """Who writes at this moment, so that it is known when a revoked agent has written its last."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._at_it: dict[tuple[str, str], int] = {}
-        self._less = asyncio.Event()
-
-    @contextmanager
-    def by(self, tenant: str, agent_id: str) -> Iterator[None]:
-        """Inside, `agent_id` writes. Raises AgentIsRevoked."""
-        self.require_power(tenant, agent_id)
-        key = (tenant, agent_id)
-        self._at_it[key] = self._at_it.get(key, 0) + 1
-        try:
-            yield
-        finally:
-            self._at_it[key] -= 1
-            if not self._at_it[key]:
-                del self._at_it[key]
-            less, self._less = self._less, asyncio.Event()
-            less.set()
-
-    def require_power(self, tenant: str, agent_id: str) -> None:
-        """Raises AgentIsRevoked."""
-        if self._view.is_revoked(tenant, agent_id):
-            raise AgentIsRevoked(agent_id)
-
-    async def over(self, tenant: str, agent_id: str) -> int:
-        """Wait until nothing of the agent is being written; how much was."""
-        under_way = self._at_it.get((tenant, agent_id), 0)
-        while (tenant, agent_id) in self._at_it:
-            await self._less.wait()
-        return under_way
 
 
 class Losing:
@@ -77,7 +40,9 @@ class Losing:
         cause = Cause(tenant, derived_id(tenant, "lock of revoked", agent_id, token), ACTOR, at)
         try:
             # Also when none is known: one may be on its way to the log at this moment.
-            appended = await self._agents.handle(agent_id, ForceReleaseLock(agent_id, WHY, ACTOR, at), cause)
+            with self._writing.changing(tenant, agent_id) as guard:
+                taken = ForceReleaseLock(agent_id, WHY, ACTOR, at)
+                appended = await self._agents.handle(agent_id, taken, cause, guard)
         except LockNotHeld:
             return 0
         self._turns.changed((tenant, agent_id))

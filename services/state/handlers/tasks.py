@@ -1,8 +1,9 @@
 """Tasks: the artifacts made for them, and what is handed on."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from kernel.events import Appended, Cause, require_token
+from kernel.events import Appended, Cause, Stream, require_token
 from kernel.ports import Following
 from services.state.domain import task as tasks
 from services.state.domain.bounds import require_agent_id
@@ -19,6 +20,7 @@ from services.state.domain.task import (
     SEAL_BYTES,
     SEALED,
     Artifact,
+    ArtifactStored,
     HandoffWritten,
     StoreArtifact,
     WriteHandoff,
@@ -26,6 +28,7 @@ from services.state.domain.task import (
     require_sound_artifact,
 )
 from services.state.domain.view import Part, Place, View
+from services.state.handlers.fencing import Fencing
 from services.state.handlers.kept import Kept
 from services.state.handlers.working import Reader, Working
 from services.state.ports import Contents, Items, Length, Mirror, Text
@@ -44,7 +47,7 @@ class Content:
     """If given, what its hash must be."""
     labels: tuple[str, ...] = ()
     agent_id: str = ""
-    """Under whose lock it is stored, when a token is shown."""
+    """In whose name it is stored, and under whose lock when a token is shown."""
     fencing_token: int = 0
 
 
@@ -59,7 +62,9 @@ class Tasks:
         following: Following,
         contents: Contents,
         working: Working,
+        fencing: Fencing,
     ) -> None:
+        self._fencing = fencing
         self._tasks = kept.tasks
         self._working = working
         self._view = view
@@ -75,8 +80,14 @@ class Tasks:
         Raises:
             ArtifactTooLarge, ArtifactHashMismatch, LabelUnknown, Invalid: nothing was stored.
             FencingTokenStale: nothing was stored but this (recorded).
+            AgentIsRevoked: it is in the name of such an agent; nothing was stored.
             ArtifactsFull, Exhausted: there is no room.
         """
+        writing, agent_id = self._fencing.writing, wanted.agent_id
+        with writing.by(cause.tenant, agent_id) if agent_id else nullcontext():
+            return await self._put(wanted, cause)
+
+    async def _put(self, wanted: Content, cause: Cause) -> tuple[Artifact, int]:
         seal_bytes = SEAL_BYTES if wanted.content.startswith(SEALED) else 0
         if len(wanted.content) > MAX_CONTENT_BYTES + seal_bytes:
             raise ArtifactTooLarge(MAX_CONTENT_BYTES)
@@ -95,15 +106,26 @@ class Tasks:
         )
         require_sound_artifact(artifact)
         tasks.require_room(self._tasks.current(cause.tenant, wanted.task_id), artifact)
-        shown = ShowToken(wanted.agent_id, wanted.task_id, wanted.fencing_token, cause.actor, cause.at)
-        await self._working.require_lock(shown, cause)
-        await self._contents.put(cause.tenant, sha256, wanted.content)
-        await self._working.require_lock(shown, cause)  # much may happen while megabytes are written
+        task_id, token = wanted.task_id, wanted.fencing_token
+        shown = ShowToken(wanted.agent_id, task_id, token, cause.actor, cause.at, wanted.run_id)
+        before = await self._fencing.answered(self._tasks, task_id, shown, cause)
+        if before is None:
+            await self._contents.put(cause.tenant, sha256, wanted.content)
+            # Much may happen while megabytes are written.
+            before = await self._fencing.answered(self._tasks, task_id, shown, cause)
+        if before is not None:
+            return await self._stored(task_id, before.sequence, cause), before.sequence
         artifact = replace(artifact, labels=self._labels(wanted, cause))
-        appended = await self._tasks.handle(wanted.task_id, StoreArtifact(artifact), cause)
+        command = StoreArtifact(artifact)
+        appended = await self._fencing.write(self._tasks, task_id, command, shown, cause)
         self._newest_artifact = max(self._newest_artifact, appended.sequence)
         stored = tasks.find(self._tasks.current(cause.tenant, wanted.task_id), artifact)
         return stored or artifact, appended.sequence
+
+    async def _stored(self, task_id: str, sequence: int, cause: Cause) -> Artifact:
+        stored = await self._recall.event(Stream(cause.tenant, "state", "task", task_id), sequence)
+        assert isinstance(stored, ArtifactStored), "what bears the id of an artifact stored is one"
+        return stored.artifact
 
     def _labels(self, wanted: Content, cause: Cause) -> tuple[str, ...]:
         labelling = self._working.labelling_of_run(cause.tenant, wanted.run_id, wanted.agent_id)

@@ -8,9 +8,7 @@ from kernel.ports import Following
 from services.state.domain.bounds import require_agent_id
 from services.state.domain.faults import AgentStateUnknown, TaskUnknown
 from services.state.domain.labels import Labelling, LabelRun
-from services.state.domain.lock import ShowToken
 from services.state.domain.view import View
-from services.state.handlers.fencing import refused
 from services.state.handlers.kept import Kept
 
 
@@ -90,21 +88,6 @@ class Working:
             await self._following.reached(await self._recall.last_sequence())  # it may have begun just now
             if self._view.recent.touched(cause.tenant, task_id) is None:
                 raise TaskUnknown(task_id)
-
-    async def require_lock(self, command: ShowToken, cause: Cause) -> None:
-        """Raises FencingTokenStale (recorded) unless the token is the newest; 0 is no token, and asks nothing.
-
-        Raises Unavailable when it cannot be known.
-        """
-        if not command.fencing_token:
-            return
-        # A good token leaves no event, so that no append would tell this replica that it is behind: it looks.
-        await self._following.reached(await self._recall.last_sequence())
-        # By the token as well: what was refused may be asked for again once the lock is acquired anew.
-        request_id = derived_id(f"token {command.fencing_token}", cause.request_id)
-        appended = await self._agents.handle(command.agent_id, command, replace(cause, request_id=request_id))
-        if appended.event_ids:  # there is no other event of it
-            raise refused(self._agents, command.agent_id, command.fencing_token, cause)
 
     def require_reader(self, reader: Reader | None, cause: Cause) -> None:
         """Raises Invalid, AgentStateUnknown when nothing could stick to who reads."""

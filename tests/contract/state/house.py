@@ -20,10 +20,11 @@ from services.state.domain.view import View
 from services.state.handlers import Kept, Turns, Vigil
 from services.state.handlers.agents import Agents
 from services.state.handlers.boards import Boards
+from services.state.handlers.fencing import Fencing
 from services.state.handlers.inboxes import Inboxes
 from services.state.handlers.locks import Locks
-from services.state.handlers.losing import Writing
 from services.state.handlers.working import Working
+from services.state.handlers.writing import Writing
 from services.state.reactor import HeldSets, Reactor, Sharing, StoreAudit, StoreMirror, Watchers, kept_up
 from services.state.wire import CODEC
 from tests.fakes.wait import until
@@ -135,6 +136,7 @@ class House:
         await self._stack.enter_async_context(kept_up((follower,), mirror, _nobody_asks))
         await self._stack.enter_async_context(watchers.judging())
         working, writing = Working(kept, view, sets, follower), Writing(view)
+        fencing = Fencing(kept, follower, writing, self.clock)
         return Replica(
             kept,
             Locks(kept, view, turns, working, writing, self.clock),
@@ -142,8 +144,8 @@ class House:
             turns,
             follower,
             StoreAudit(view, derived, mirror, history, follower, self.clock.now),
-            Boards(kept, follower, working, writing),
-            Inboxes(kept, follower, working, writing),
+            Boards(kept, follower, working, fencing),
+            Inboxes(kept, follower, working, fencing),
         )
 
     def cause(self) -> Cause:

@@ -110,10 +110,16 @@ async def unread(state: Running, agent_id: str, **fields: Any) -> list[str]:
 
 
 async def save(
-    state: Running, step: str, *, request_id: str = "", fencing_token: int = 0, **fields: Any
+    state: Running,
+    step: str,
+    *,
+    request_id: str = "",
+    fencing_token: int = 0,
+    run_id: str = "run-1",
+    **fields: Any,
 ) -> pb.SaveCheckpointResponse:
     checkpoint = pb.Checkpoint(
-        run_id="run-1", task_id="task-1", agent_id="sre-1", phase="EXECUTE", step=step, **fields
+        run_id=run_id, task_id="task-1", agent_id="sre-1", phase="EXECUTE", step=step, **fields
     )
     request = pb.SaveCheckpointRequest(
         request_id=request_id, checkpoint=checkpoint, fencing_token=fencing_token

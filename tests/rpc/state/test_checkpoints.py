@@ -33,7 +33,8 @@ async def numbers(state: Running, page_size: int = 0) -> list[int]:
 
 
 async def test_a_checkpoint_is_read_back_as_it_was_saved(state: Running) -> None:
-    token = (await join(state, "sre-1"))["sre-1"]
+    await issue(state)
+    token = (await acquire(state)).lock.fencing_token
     stored = (await client.call(state.stub.PutArtifact, put(), cause())).artifact
     saved = await save(
         state,

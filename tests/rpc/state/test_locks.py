@@ -92,7 +92,7 @@ async def test_errors_and_artifacts_under_a_stale_token_are_refused_and_leave_no
             agent_id="sre-1", task_id="task-1", run_id="run-1", error_type="TIMEOUT"
         )
         for token, refused in ((slept, True), (taken, False)):
-            artifact = put(agent_id="sre-1", fencing_token=token)
+            artifact = put(agent_id="sre-1", run_id="" if refused else "run-2", fencing_token=token)
             error.fencing_token = token
             writes: tuple[tuple[Any, Any], ...] = (
                 (state.stub.RecordError, error),

@@ -9,7 +9,8 @@ from chassis import process
 from kernel.events import Head, Stream
 from kernel.faults import Fault
 from services.state.domain.lock import LockAcquired, LockForced, StaleTokenRefused
-from services.state.handlers.losing import Losing, Writing
+from services.state.handlers.losing import Losing
+from services.state.handlers.writing import Writing
 from tests.rpc.state.asks import acquire, advance, issue, join, put_entry, recorded, save, send
 from tests.rpc.state.conftest import Running, cause
 from tests.rpc.state.test_tasks import revoke

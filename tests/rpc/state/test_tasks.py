@@ -16,8 +16,10 @@ from services.state.domain.faults import FencingTokenStale
 from services.state.domain.labels import LabelRun
 from services.state.domain.revocation import AgentRevoked
 from services.state.domain.task import ArtifactStored
+from services.state.handlers.fencing import Fencing
 from services.state.handlers.tasks import Content, Tasks
 from services.state.handlers.working import Working
+from services.state.handlers.writing import Writing
 from tests.rpc.state.asks import acquire, issue, recorded, verify
 from tests.rpc.state.conftest import Running, cause
 
@@ -181,7 +183,8 @@ class Slow(ArtifactDirectory):
 def storing(state: Running, meanwhile: Callable[[], Awaitable[object]]) -> Tasks:
     working = Working(state.kept, state.view, state.sets, state.follower)
     slow = Slow(state.home / "artifacts", meanwhile)
-    return Tasks(state.kept, state.view, state.mirror, state.follower, slow, working)
+    fencing = Fencing(state.kept, state.follower, Writing(state.view), process)
+    return Tasks(state.kept, state.view, state.mirror, state.follower, slow, working, fencing)
 
 
 async def test_a_lock_that_is_lost_while_an_artifact_is_stored_leaves_it_unnamed(state: Running) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from kernel.events import Appended, Cause, Head, Recorded, Stream
 from kernel.faults import AppendConflict, Exhausted, Unavailable
+from kernel.ports import Guard
 from services.policy.adapters.group_commit import GroupCommit
 from services.policy.adapters.grouping import LONGEST_WAIT_SECONDS, MAX_EVENT_BYTES, PAUSE_SECONDS
 from services.policy.domain.action import Mode
@@ -29,7 +30,13 @@ class GatedLog:
         self.answers: asyncio.Queue[Exception | None] = asyncio.Queue()
 
     async def append(
-        self, stream: Stream, events: Sequence[object], *, after: Head, cause: Cause
+        self,
+        stream: Stream,
+        events: Sequence[object],
+        *,
+        after: Head,
+        cause: Cause,
+        guard: Guard | None = None,
     ) -> Appended:
         (event,) = events
         assert isinstance(event, DecisionsMade)
