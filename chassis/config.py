@@ -77,7 +77,7 @@ class ServiceSettings(BaseSettings):
 
     home: Path = Field(Path(".provost"), alias="PROVOST_HOME")
     listen_host: str = Field("127.0.0.1", alias="PROVOST_LISTEN_HOST")
-    # That there is one process of each kind. Never guessed: replicas may share a machine, and one alone may listen to all.
+    # That there is one process of each kind. Never guessed: replicas may share a machine, one may listen to the world.
     alone: bool = Field(False, alias="PROVOST_ALONE")
     internal_key: SecretStr = Field(SecretStr(""), alias="PROVOST_INTERNAL_KEY")
     sealing_key: Path = Field(Path("keys/subjects.key"), alias="PROVOST_SEALING_KEY")
