@@ -51,11 +51,13 @@ from services.gateway.domain.rules import (
 )
 from services.gateway.domain.runs import ProcessLog, Run, RunState, StartRun
 from services.gateway.domain.sharing import (
+    Acknowledge,
     AgentNow,
     BoardEntry,
     HeldLock,
     Message,
     MessageFilter,
+    Read,
     Released,
     StateListing,
     Task,
@@ -190,6 +192,8 @@ class StateDoor(Protocol):
     async def stuck(self, task_id: str, page: Page, caller: Caller) -> StateListing[AgentNow]: ...
 
     async def release_lock(self, request_id: str, agent_id: str, reason: str, caller: Caller) -> Released: ...
+
+    async def acknowledge(self, request_id: str, wanted: Acknowledge, caller: Caller) -> Read: ...
 
 
 class Meter(Protocol):

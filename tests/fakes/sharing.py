@@ -7,6 +7,7 @@ from kernel.faults import NotFound
 from services.gateway.domain.callers import Caller
 from services.gateway.domain.records import Page
 from services.gateway.domain.sharing import (
+    Acknowledge,
     AgentNow,
     BoardEntry,
     Held,
@@ -14,6 +15,7 @@ from services.gateway.domain.sharing import (
     IsStuck,
     Message,
     MessageFilter,
+    Read,
     Released,
     Spent,
     StateListing,
@@ -75,3 +77,7 @@ class FakeState:
     async def release_lock(self, request_id: str, agent_id: str, reason: str, caller: Caller) -> Released:
         self.asked.append((request_id, agent_id, reason, caller.actor))
         return Released(agent_id, 18)
+
+    async def acknowledge(self, request_id: str, wanted: Acknowledge, caller: Caller) -> Read:
+        self.asked.append((request_id, wanted, caller.actor))
+        return Read(wanted.task_id, wanted.agent_id, 19)

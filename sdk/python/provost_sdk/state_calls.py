@@ -169,6 +169,28 @@ class StateCalls(Connection):
         )
         return (await self._call(self._state.SendMessage, request)).message
 
+    async def acknowledge_messages(
+        self,
+        task_id: str,
+        agent_id: str,
+        *,
+        up_to_sequence: int = 0,
+        message_ids: Sequence[str] = (),
+        request_id: str = "",
+    ) -> state_pb2.AcknowledgeMessagesResponse:
+        """Take for read, in an agent's name, what it was sent up to a place of the log, or these messages.
+
+        Reasons TASK_UNKNOWN, RECIPIENT_UNKNOWN: there is no such task, or no such agent in it.
+        """
+        request = state_pb2.AcknowledgeMessagesRequest(
+            request_id=request_id or new_request_id(),
+            task_id=task_id,
+            agent_id=agent_id,
+            up_to_sequence=up_to_sequence,
+            message_ids=message_ids,
+        )
+        return await self._call(self._state.AcknowledgeMessages, request)
+
     async def get_checkpoint(self, run_id: str, *, number: int = 0) -> state_pb2.Checkpoint:
         """A run's checkpoint, the newest or one by number. Reason CHECKPOINT_UNKNOWN."""
         request = state_pb2.GetCheckpointRequest(run_id=run_id, number=number)

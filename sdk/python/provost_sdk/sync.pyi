@@ -201,6 +201,15 @@ class Client:
         labels: Sequence[str] = (),
         request_id: str = "",
     ) -> state_pb2.Message: ...
+    def acknowledge_messages(
+        self,
+        task_id: str,
+        agent_id: str,
+        *,
+        up_to_sequence: int = 0,
+        message_ids: Sequence[str] = (),
+        request_id: str = "",
+    ) -> state_pb2.AcknowledgeMessagesResponse: ...
     def get_checkpoint(self, run_id: str, *, number: int = 0) -> state_pb2.Checkpoint: ...
     def list_checkpoints(
         self, run_id: str, *, page_size: int = 0, page_token: str = ""

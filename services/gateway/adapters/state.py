@@ -8,11 +8,13 @@ from services.gateway.adapters.peers import Peer
 from services.gateway.domain.callers import Caller
 from services.gateway.domain.records import Page
 from services.gateway.domain.sharing import (
+    Acknowledge,
     AgentNow,
     BoardEntry,
     HeldLock,
     Message,
     MessageFilter,
+    Read,
     Released,
     StateListing,
     Task,
@@ -68,3 +70,14 @@ class StatePeer:
         request = state_pb2.ForceReleaseLockRequest(request_id=request_id, agent_id=agent_id, reason=reason)
         answer = await self._peer.ask(self._stub.ForceReleaseLock, request, caller)
         return Released(agent_id, answer.sequence)
+
+    async def acknowledge(self, request_id: str, wanted: Acknowledge, caller: Caller) -> Read:
+        request = state_pb2.AcknowledgeMessagesRequest(
+            request_id=request_id,
+            task_id=wanted.task_id,
+            agent_id=wanted.agent_id,
+            up_to_sequence=wanted.up_to_sequence,
+            message_ids=wanted.message_ids,
+        )
+        answer = await self._peer.ask(self._stub.AcknowledgeMessages, request, caller)
+        return Read(wanted.task_id, wanted.agent_id, answer.sequence)

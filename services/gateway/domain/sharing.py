@@ -186,6 +186,25 @@ class Released:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Take for read what was sent to an agent of a task: everything up to a sequence, and these."""
+
+    task_id: str
+    agent_id: str
+    up_to_sequence: int
+    message_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Messages to an agent were acknowledged in its name; by the sequence the log has that."""
+
+    task_id: str
+    agent_id: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
 class MessageFilter:
     task_id: str
     agent_id: str = ""

@@ -42,6 +42,7 @@ from services.gateway.web.rule_shapes import (
     WhyBody,
 )
 from services.gateway.web.shapes import (
+    AcknowledgeBody,
     AnswerBody,
     EraseBody,
     ProcessLogBody,
@@ -96,6 +97,11 @@ ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
     ("GET /api/tasks/{task_id}", sharing.get_task, {}),
     ("GET /api/tasks/{task_id}/board", sharing.get_board, {}),
     ("GET /api/tasks/{task_id}/messages", sharing.list_messages, {}),
+    (
+        "POST /api/tasks/{task_id}/messages/acknowledge",
+        sharing.acknowledge_messages,
+        {"body": AcknowledgeBody},
+    ),
     ("GET /api/locks", sharing.list_locks, {}),
     ("GET /api/stuck", sharing.list_stuck, {}),
     ("POST /api/agents/{agent_id}/lock/release", sharing.release_lock, {"body": ReleaseBody}),

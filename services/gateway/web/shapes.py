@@ -116,6 +116,15 @@ class ReleaseBody(Shape):
     request_id: Annotated[Token | None, Field(description="sent again, it is the same release")] = None
 
 
+class AcknowledgeBody(Shape):
+    agent_id: Annotated[AgentId, Field(description="whose messages they are")]
+    up_to_sequence: Annotated[
+        int, Field(ge=0, lt=1 << 63, description="everything that it was sent up to this place of the log")
+    ] = 0
+    message_ids: Annotated[list[Token], Field(max_length=1000, description="or these")] = []
+    request_id: Annotated[Token | None, Field(description="sent again, it is the same")] = None
+
+
 BODIES: tuple[type[Shape], ...] = (
     ProcessLogBody,
     StartRunBody,
@@ -123,6 +132,7 @@ BODIES: tuple[type[Shape], ...] = (
     RevokeBody,
     EraseBody,
     ReleaseBody,
+    AcknowledgeBody,
 )
 
 

@@ -83,7 +83,7 @@ def _message_sent(event: state.MessageSent, _: str) -> str:
 
 def _acknowledged(event: state.MessagesAcknowledged, _: str) -> str:
     which = f"up to {event.up_to_sequence}" if event.up_to_sequence else listed(event.message_ids)
-    return f"agent {event.agent_id} has had its messages {which}"
+    return f"what was sent to agent {event.agent_id} is acknowledged, {which}"
 
 
 def _checkpoint_saved(event: state.CheckpointSaved, _: str) -> str:

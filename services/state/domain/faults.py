@@ -213,11 +213,15 @@ class RecipientUnknown(Invalid):
 
 
 class InboxFull(Exhausted):
-    def __init__(self, task_id: str, most: str) -> None:
+    def __init__(self, task_id: str, agent_ids: list[str], most: int, most_bytes: int) -> None:
+        shown = ", ".join(agent_ids[:10]) + (" …" if len(agent_ids) > 10 else "")
+        who = shown if len(agent_ids) == 1 else f"each of {shown}"
         super().__init__(
             "INBOX_FULL",
-            f"{most} of task {task_id} wait to be acknowledged: nothing is sent until some are",
+            f"{most} messages or {most_bytes} bytes of task {task_id} wait for {who}: nothing more is sent there until "
+            "some are acknowledged, by the agent or by an operator in its name",
             task_id=task_id,
+            agent_ids=shown,
         )
 
 

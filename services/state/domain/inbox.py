@@ -1,7 +1,8 @@
 """Messages between the agents of a task: to one or to all, each delivered until it is acknowledged.
 
 One task's messages are one aggregate, so that everybody sees them in one order, each sender's own among them. What all
-have acknowledged is let go; what nobody fetches is kept, up to a limit that the sender is told of.
+have acknowledged is let go; what nobody fetches is kept, up to a limit for each agent: whose inbox is full is given no
+more, which its sender is told, and everybody else is.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from services.state.domain.sequenced import Sequenced
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_WAITING, MAX_WAITING_BYTES = 1000, 4 * 1024 * 1024
-"""So many messages of a task may wait for somebody."""
+"""So many messages of a task may wait for one agent."""
 KEPT_READ = 100
 """So many that all have acknowledged are kept, to be looked at."""
 
@@ -38,7 +39,7 @@ class SendMessage:
     labels: tuple[str, ...]
     labelling: Labelling
     crew: frozenset[str]
-    """Who works on the task, as far as state knows."""
+    """Who sends, if it may, and who is there to be sent to, as far as state knows."""
     at: datetime
     run_id: str = ""
     """Which run of the sender writes; its newest if it does not say."""
@@ -73,6 +74,8 @@ class Message:
     recipients: tuple[str, ...] = ()
     """To whom it goes: the one it is for, or all who worked on the task when it was sent."""
     sequence: int = 0
+    passed_over: tuple[str, ...] = ()
+    """Of a message to all: whose inbox was full, so that it does not go to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,20 @@ Event: TypeAlias = MessageSent | MessagesAcknowledged
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """What waits for one agent."""
+
+    messages: int = 0
+    n_bytes: int = 0
+
+    def plus(self, message: Message) -> "Load":
+        return Load(self.messages + 1, self.n_bytes + len(message.body.encode()))
+
+    def less(self, message: Message) -> "Load":
+        return Load(self.messages - 1, self.n_bytes - len(message.body.encode()))
+
+
+@dataclass(frozen=True, slots=True)
 class Inbox:
     waiting: MappingProxyType[str, Message] = field(default_factory=lambda: MappingProxyType({}))
     """By message id, in the order they were sent: those that somebody has not acknowledged."""
@@ -102,8 +119,8 @@ class Inbox:
     """Who has not acknowledged each of them."""
     read: MappingProxyType[str, Message] = field(default_factory=lambda: MappingProxyType({}))
     """The newest of those that all have acknowledged, in the order that they were."""
-    n_bytes: int = 0
-    """The bodies of those that wait."""
+    loads: MappingProxyType[str, Load] = field(default_factory=lambda: MappingProxyType({}))
+    """Of those for whom something waits."""
     sequence: int = 0
 
     def message(self, message_id: str) -> Message | None:
@@ -133,7 +150,8 @@ def decide(inbox: Inbox, command: Command) -> Event | None:
     Raises:
         Invalid: a field is out of bounds, or the body is no JSON.
         RecipientUnknown: nobody of that name works on the task.
-        MessageTooLarge, InboxFull: there is no room for it.
+        MessageTooLarge: it fits nowhere.
+        InboxFull: there is no room for it with any that it is for.
         LabelUnknown: the policy set does not have the label.
     """
     match command:
@@ -168,10 +186,9 @@ def _send(inbox: Inbox, command: SendMessage) -> MessageSent | None:
         others = frozenset({command.to_agent_id})
     elif not others:
         raise RecipientUnknown("to_agent_id", "(all)", command.task_id)
-    if len(inbox.waiting) >= MAX_WAITING:
-        raise InboxFull(command.task_id, f"{MAX_WAITING} messages")
-    if inbox.n_bytes + n_bytes > MAX_WAITING_BYTES:
-        raise InboxFull(command.task_id, f"{MAX_WAITING_BYTES} bytes of messages")
+    full = frozenset(each for each in others if not _has_room(inbox.loads.get(each), n_bytes))
+    if full == others:
+        raise InboxFull(command.task_id, sorted(full), MAX_WAITING, MAX_WAITING_BYTES)
     return MessageSent(
         Message(
             command.message_id,
@@ -183,9 +200,14 @@ def _send(inbox: Inbox, command: SendMessage) -> MessageSent | None:
             command.in_reply_to,
             command.at,
             command.labelling.of(command.labels),
-            tuple(sorted(others)),
+            tuple(sorted(others - full)),
+            passed_over=tuple(sorted(full)),
         )
     )
+
+
+def _has_room(load: Load | None, n_bytes: int) -> bool:
+    return load is None or (load.messages < MAX_WAITING and load.n_bytes + n_bytes <= MAX_WAITING_BYTES)
 
 
 def _acknowledge(inbox: Inbox, command: AcknowledgeMessages) -> MessagesAcknowledged | None:
@@ -208,26 +230,32 @@ def _acknowledge(inbox: Inbox, command: AcknowledgeMessages) -> MessagesAcknowle
 def evolve(inbox: Inbox, event: Event | Sequenced[Event]) -> Inbox:
     """`inbox` after `event`."""
     told, sequence = (event.event, event.sequence) if isinstance(event, Sequenced) else (event, 0)
-    read, n_bytes = inbox.read, inbox.n_bytes
+    read, loads = inbox.read, inbox.loads.copy()
     match told:
         case MessageSent(message=message):
             waiting = inbox.waiting | {message.message_id: replace(message, sequence=sequence)}
             missing = inbox.missing | {message.message_id: frozenset(message.recipients)}
-            n_bytes += len(message.body.encode())
+            loads |= {each: loads.get(each, Load()).plus(message) for each in message.recipients}
         case MessagesAcknowledged(agent_id=agent_id, message_ids=message_ids):
             waiting, missing, done = inbox.waiting.copy(), inbox.missing.copy(), inbox.read.copy()
             for each in message_ids:
-                left = missing.get(each, frozenset()) - {agent_id}
-                if left:
+                left = missing.get(each, frozenset())
+                if agent_id not in left:
+                    continue
+                loads[agent_id] = loads[agent_id].less(waiting[each])
+                if left := left - {agent_id}:
                     missing[each] = left
-                elif each in waiting:
+                else:
                     done[each] = waiting.pop(each)
                     missing.pop(each)
-                    n_bytes -= len(done[each].body.encode())
+            if loads.get(agent_id) == Load():
+                del loads[agent_id]
             read = MappingProxyType(dict(list(done.items())[-KEPT_READ:]))
         case _:
             assert_never(told)
-    return Inbox(MappingProxyType(waiting), MappingProxyType(missing), read, n_bytes, sequence)
+    return Inbox(
+        MappingProxyType(waiting), MappingProxyType(missing), read, MappingProxyType(loads), sequence
+    )
 
 
 INBOX: Decider[Command, Inbox, Event | Sequenced[Event]] = Decider("state", "inbox", Inbox(), decide, evolve)

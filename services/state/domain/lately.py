@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.state.domain.board import Entry
-from services.state.domain.inbox import Message
-from services.state.domain.watching import Concern, Thing
+from services.state.domain.watching import Acknowledgement, Concern, Mail, Thing
 
 MAX_THINGS = 10_000
 MAX_BYTES = 16 * 1024 * 1024
-"""Of entries and messages; what else there is is small, or there anyway."""
+"""Of entries, messages and what was read of them; what else there is is small, or there anyway."""
 
 
 @dataclass(slots=True)
@@ -67,7 +66,11 @@ class Lately:
 
 def _size(what: Thing | None) -> int:
     match what:
-        case Entry(value=text) | Message(body=text):
+        case Entry(value=text):
             return len(text)
+        case Mail(message=message):
+            return len(message.body)
+        case Acknowledgement(message_ids=ids):
+            return sum(map(len, ids))
         case _:
             return 0

@@ -6,8 +6,9 @@ nothing. A cursor belongs to one tenant and one filter.
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import sha256
 from typing import NamedTuple, TypeAlias, get_args
 
@@ -18,12 +19,33 @@ from services.state.domain.board import Board, Entry, EntryPut
 from services.state.domain.bounds import require_agent_id
 from services.state.domain.checkpoints import Checkpoint, Checkpoints, CheckpointSaved
 from services.state.domain.faults import CursorInvalid
-from services.state.domain.inbox import Inbox, Message, MessageSent
+from services.state.domain.inbox import Inbox, Message, MessagesAcknowledged, MessageSent
 from services.state.domain.revocation import AgentRevoked
 from services.state.domain.snapshot import AgentSnapshot, agent_now
 from services.state.domain.task import Artifact, ArtifactStored, Handoff, HandoffWritten, Task
 
-Thing: TypeAlias = AgentSnapshot | Entry | Message | Artifact | Handoff | Checkpoint | AgentRevoked
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A message, and who has not read it."""
+
+    message: Message
+    unread_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """An agent has read messages."""
+
+    task_id: str
+    agent_id: str
+    message_ids: tuple[str, ...]
+    at: datetime
+
+
+Thing: TypeAlias = (
+    AgentSnapshot | Entry | Mail | Acknowledgement | Artifact | Handoff | Checkpoint | AgentRevoked
+)
 Aggregate: TypeAlias = Agent | Board | Inbox | Task | Checkpoints | tuple[AgentRevoked, ...]
 _OF_AGENT = get_args(agents.Event)
 
@@ -67,12 +89,17 @@ def interest(tenant: str, task_id: str, agent_id: str) -> Interest:
 
 
 def concern(
-    tenant: str, id: str, event: object, sequence: int, tasks_of: Callable[[str, str], tuple[str, ...]]
+    tenant: str,
+    id: str,
+    event: object,
+    sequence: int,
+    tasks_of: Callable[[str, str], tuple[str, ...]],
+    between: Callable[[str, str, tuple[str, ...]], Iterable[str]],
 ) -> Concern | None:
     """What `event` of aggregate `id` changed; `None` when that is nothing a watch shows.
 
     `tasks_of` says what an agent of a tenant works on and, if that has just changed, what it worked on before: whoever
-    watches a task sees it leave.
+    watches a task sees it leave. `between` says who may have sent these messages of a task, or been sent them.
     """
     if isinstance(event, _OF_AGENT):  # nearly all are
         return Concern(("agent", id), tasks_of(tenant, id), (id,), None)
@@ -81,8 +108,13 @@ def concern(
             name = ("entry", id, entry.section, entry.key)
             return Concern(name, (id,), (entry.author,), _placed(entry, sequence))
         case MessageSent(message=message):
-            of = (message.from_agent_id, *message.recipients)
-            return Concern(("message", id, message.message_id), (id,), of, _placed(message, sequence))
+            mail = Mail(replace(message, sequence=sequence), message.recipients)
+            return Concern(("message", id, message.message_id), (id,), _between(message), mail)
+        case MessagesAcknowledged(agent_id=agent_id, message_ids=ids, at=at):
+            # Each by itself: it says what this one changed, and not all that has been read by now.
+            who = tuple({agent_id, *between(tenant, id, ids)})
+            read = Acknowledgement(id, agent_id, ids, at)
+            return Concern(("acknowledgement", id, str(sequence)), (id,), who, read)
         case CheckpointSaved(checkpoint=saved):
             return Concern(("checkpoint", id), (saved.task_id,), (saved.agent_id,), _placed(saved, sequence))
         case ArtifactStored(artifact=artifact):
@@ -112,8 +144,8 @@ def things(
                     yield Shown(entry.sequence, entry), (entry.task_id,), (entry.author,)
         case Inbox():
             for message in aggregate.waiting.values():
-                of = (message.from_agent_id, *message.recipients)
-                yield Shown(message.sequence, message), (message.task_id,), of
+                mail = Mail(message, tuple(sorted(aggregate.missing[message.message_id])))
+                yield Shown(message.sequence, mail), (message.task_id,), _between(message)
         case Task():
             for artifact in aggregate.artifacts:
                 yield Shown(0, artifact), (artifact.task_id,), ()
@@ -155,5 +187,9 @@ def _mark(interest: Interest) -> str:
     return sha256(repr(asked).encode()).hexdigest()[:16]
 
 
-def _placed(thing: Entry | Message | Checkpoint, sequence: int) -> Entry | Message | Checkpoint:
+def _placed(thing: Entry | Checkpoint, sequence: int) -> Entry | Checkpoint:
     return replace(thing, sequence=sequence)
+
+
+def _between(message: Message) -> tuple[str, ...]:
+    return (message.from_agent_id, *message.recipients)

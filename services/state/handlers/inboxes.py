@@ -80,20 +80,41 @@ class Inboxes:
             return await self._fencing.write(self._inboxes, command.task_id, command, shown, cause)
 
     def _crew(self, command: SendMessage, person: bool, cause: Cause) -> frozenset[str]:
-        sender, recipient = command.from_agent_id, command.to_agent_id
-        crew = (
-            self._working.crew(cause.tenant, command.task_id, sender, recipient)
-            if recipient
-            else self._working.everybody(cause.tenant, command.task_id)
-        )
-        return crew | {sender} if person else crew
+        sender, task_id = command.from_agent_id, command.task_id
+        senders = {sender} if person else {sender} & self._working.crew(cause.tenant, task_id, sender)
+        return self._working.present(cause.tenant, task_id, command.to_agent_id) | senders
 
-    async def acknowledge(self, command: AcknowledgeMessages, fencing_token: int, cause: Cause) -> Appended:
-        """Raises FencingTokenStale (recorded): nothing was acknowledged. Invalid, Unavailable."""
+    async def acknowledge(
+        self, command: AcknowledgeMessages, fencing_token: int, person: bool, cause: Cause
+    ) -> Appended:
+        """An agent has read what it was sent, or a person says so in its name: the event bears theirs.
+
+        Raises:
+            FencingTokenStale: nothing was acknowledged, and this was recorded.
+            TaskUnknown, RecipientUnknown: a person named a task, or in it an agent, that there is none of.
+            Invalid, Unavailable.
+        """
         task_id = require_token(command.task_id, "task_id")
+        if person:
+            await self._require_meant(command, fencing_token, cause)
         shown = ShowToken(command.agent_id, task_id, fencing_token, cause.actor, cause.at)
         before = await self._fencing.answered(self._inboxes, task_id, shown, cause)
         return before or await self._fencing.write(self._inboxes, task_id, command, shown, cause)
+
+    async def _require_meant(self, command: AcknowledgeMessages, fencing_token: int, cause: Cause) -> None:
+        """A person types what a program knows."""
+        task_id, agent_id = command.task_id, require_agent_id(command.agent_id)
+        if fencing_token:
+            raise FieldInvalid("fencing_token", "must be 0: a person holds no lock")
+        if not command.up_to_sequence and not command.message_ids:
+            raise FieldInvalid("up_to_sequence", "is required, or message_ids: say what has been read")
+        await self._working.require_task(task_id, cause)
+        # What the person has seen may have been sent at another replica just now.
+        await self._following.reached(await self._recall.last_sequence())
+        inbox = self._inboxes.current(cause.tenant, task_id)
+        known = self._working.crew(cause.tenant, task_id, agent_id)
+        if agent_id not in known and not any(inbox.sent_to(agent_id)):
+            raise RecipientUnknown("agent_id", agent_id, task_id)
 
     async def list(
         self,

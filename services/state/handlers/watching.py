@@ -90,7 +90,7 @@ class Watching:
         if sequence <= self.sequence:
             return
         self.sequence = sequence
-        found = concern(tenant, id, event, sequence, self._tasks_of)
+        found = concern(tenant, id, event, sequence, self._tasks_of, self._between)
         if found is None:
             return
         lately = self._lately.get(tenant)
@@ -178,6 +178,13 @@ class Watching:
             return (before,)
         self._tasks[tenant, agent_id] = agent.task_id
         return (agent.task_id,) if before is None else (agent.task_id, before)
+
+    def _between(self, tenant: str, task_id: str, message_ids: tuple[str, ...]) -> Iterator[str]:
+        """Whoever ever worked on the task, and who else has sent these, a person say, as far as they are still kept."""
+        if (crew := self.view.crews.get((tenant, task_id))) is not None:
+            yield from crew.agents
+        if (inbox := self.view.inboxes.get((tenant, task_id))) is not None:
+            yield from (each.from_agent_id for each in map(inbox.message, message_ids) if each is not None)
 
     def _tell(self) -> None:
         """Wake who watches what has changed."""

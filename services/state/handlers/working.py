@@ -6,6 +6,7 @@ from typing import Protocol
 from kernel.events import Cause, derived_id, require_token
 from kernel.ports import Following
 from services.state.domain.bounds import require_agent_id
+from services.state.domain.crew import present
 from services.state.domain.faults import AgentStateUnknown, TaskUnknown
 from services.state.domain.labels import Labelling, LabelRun
 from services.state.domain.view import View
@@ -75,9 +76,16 @@ class Working:
         crew |= {each for each in members if each not in crew and self._took(tenant, task_id, each)}
         return frozenset(each for each in crew if not self._view.is_revoked(tenant, each))
 
-    def everybody(self, tenant: str, task_id: str) -> frozenset[str]:
-        """Who works on the task, as it is now."""
-        return self.crew(tenant, task_id, *(agent_id for agent_id, _ in self._agents.all(tenant)))
+    def present(self, tenant: str, task_id: str, agent_id: str = "") -> frozenset[str]:
+        """Who is there to be sent to: of all the agents, or of this one alone. Whoever was revoked is not."""
+        agents = (
+            [(agent_id, self._agents.current(tenant, agent_id))] if agent_id else self._agents.all(tenant)
+        )
+        return frozenset(
+            each
+            for each, agent in agents
+            if present(agent, task_id) and not self._view.is_revoked(tenant, each)
+        )
 
     async def require_task(self, task_id: str, cause: Cause) -> None:
         """Raises TaskUnknown when nothing ever happened in it: whoever types its name may have mistyped it.

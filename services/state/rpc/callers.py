@@ -35,8 +35,8 @@ def author_of(context: Context, agent_id: str, field: str, request_id: str) -> t
         Denied: neither a service nor a person who may.
         Invalid: a person names an agent, in whose name it may not write.
     """
-    cause = admitted(context, WRITERS | PEOPLE, request_id)
-    if WRITERS & caller_of(context).roles:
+    cause, person = written_by(context, request_id)
+    if not person:
         return cause, agent_id, False
     if agent_id:
         raise FieldInvalid(field, "must be empty: a person writes in its own name")
@@ -44,6 +44,16 @@ def author_of(context: Context, agent_id: str, field: str, request_id: str) -> t
         r"[^A-Za-z0-9_-]", "-", cause.actor
     )  # as `key-boss`: no agent is called so (`packet.PEOPLE`)
     return cause, name[:MAX_AGENT_ID_CHARACTERS], True
+
+
+def written_by(context: Context, request_id: str) -> tuple[Cause, bool]:
+    """The cause, and whether it is a person who writes, and no service for an agent.
+
+    Raises:
+        Denied: neither a service nor a person who may.
+    """
+    cause = admitted(context, WRITERS | PEOPLE, request_id)
+    return cause, not WRITERS & caller_of(context).roles
 
 
 def reader_of(agent_id: str, run_id: str) -> Reader | None:

@@ -6,7 +6,7 @@ from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.inbox import AcknowledgeMessages, SendMessage
 from services.state.domain.labels import ANY_LABEL
 from services.state.handlers import Reader, State
-from services.state.rpc.callers import READERS, WRITERS, admitted, author_of
+from services.state.rpc.callers import READERS, WRITERS, admitted, author_of, written_by
 from services.state.wire import MESSAGE
 
 
@@ -56,9 +56,9 @@ class InboxesRpc(StateServiceServicer):
     async def AcknowledgeMessages(
         self, request: pb.AcknowledgeMessagesRequest, context: Context
     ) -> pb.AcknowledgeMessagesResponse:
-        cause = admitted(context, WRITERS, request.request_id)
+        cause, person = written_by(context, request.request_id)
         command = AcknowledgeMessages(
             request.task_id, request.agent_id, request.up_to_sequence, tuple(request.message_ids), cause.at
         )
-        appended = await self._state.inboxes.acknowledge(command, request.fencing_token, cause)
+        appended = await self._state.inboxes.acknowledge(command, request.fencing_token, person, cause)
         return pb.AcknowledgeMessagesResponse(sequence=appended.sequence)

@@ -10,16 +10,16 @@ from chassis.mapping import Mapper
 from provost.state.v1 import state_pb2 as pb
 from services.state.domain.board import Entry
 from services.state.domain.checkpoints import Checkpoint
-from services.state.domain.inbox import Message
 from services.state.domain.revocation import AgentRevoked
 from services.state.domain.snapshot import AgentSnapshot
 from services.state.domain.task import Artifact, Handoff
-from services.state.domain.watching import Shown, Thing
+from services.state.domain.watching import Acknowledgement, Mail, Shown, Thing
+from services.state.wire.records import MESSAGE
 
 _KINDS: dict[type[Thing], tuple[str, Mapper[Any, Any]]] = {
     AgentSnapshot: ("agent", Mapper(AgentSnapshot, pb.AgentSnapshot)),
     Entry: ("entry", Mapper(Entry, pb.Entry)),
-    Message: ("message", Mapper(Message, pb.Message)),
+    Acknowledgement: ("acknowledgement", Mapper(Acknowledgement, pb.Acknowledgement)),
     Artifact: ("artifact", Mapper(Artifact, pb.Artifact)),
     Handoff: ("handoff", Mapper(Handoff, pb.Handoff)),
     Checkpoint: ("checkpoint", Mapper(Checkpoint, pb.Checkpoint)),
@@ -29,8 +29,12 @@ _KINDS: dict[type[Thing], tuple[str, Mapper[Any, Any]]] = {
 
 def change_to_wire(shown: Shown) -> bytes:
     """An answer of a watch with this change alone, to be put together with others."""
-    kind, mapper = _KINDS[type(shown.what)]
-    what: Any = {kind: mapper.to_message(shown.what)}
+    what: Any
+    if isinstance(shown.what, Mail):
+        what = {"message": MESSAGE.to_message(shown.what.message), "unread_by": shown.what.unread_by}
+    else:
+        kind, mapper = _KINDS[type(shown.what)]
+        what = {kind: mapper.to_message(shown.what)}
     change = pb.WatchResponse.Change(sequence=shown.sequence, **what)
     return pb.WatchResponse(changes=[change]).SerializeToString()
 

@@ -13,8 +13,9 @@ from services.state.domain.inbox import KEPT_READ, MAX_BODY_BYTES, MAX_WAITING
 from services.state.domain.lock import StaleTokenRefused
 from services.state.wire import CODEC
 from tests.fakes.valkey_server import ValkeyServer
-from tests.rpc.state.asks import join, look, recorded, send, unread, verify
+from tests.rpc.state.asks import acquire, join, look, packet, recorded, send, unread, verify
 from tests.rpc.state.conftest import Running, cause, serving
+from tests.rpc.state.test_tasks import revoke
 
 CREW = ("alpha", "beta", "gamma")
 
@@ -133,9 +134,102 @@ async def test_nobody_else_there_is_nobody_to_send_to(state: Running) -> None:
     assert caught.value.reason == "RECIPIENT_UNKNOWN"
     sent = await send(state, "listen", from_agent_id="", actor="key:boss")
     assert (sent.message.from_agent_id, list(sent.message.recipients)) == ("key-boss", ["alpha"])
-    request = pb.AcknowledgeMessagesRequest(task_id="task-1", agent_id="alpha", up_to_sequence=1000)
+
+
+async def read_by_person(state: Running, role: str = "operator", **fields: Any) -> int:
+    request = pb.AcknowledgeMessagesRequest(
+        **{"task_id": "task-1", "agent_id": "beta", "up_to_sequence": 1000, **fields}
+    )
+    asked = cause(actor="key:boss")
+    return int((await client.call(state.stub.AcknowledgeMessages, request, asked, roles=(role,))).sequence)
+
+
+async def test_a_person_takes_messages_for_read_in_an_agents_name_and_it_is_recorded_whose_hand_it_was(
+    state: Running,
+) -> None:
+    await join(state, "alpha", "beta")
+    await send(state, "first", from_agent_id="alpha")
+    second = await send(state, "second", from_agent_id="alpha")
     with pytest.raises(Denied):
-        await client.call(state.stub.AcknowledgeMessages, request, cause(), roles=("operator",))
+        await read_by_person(state, "viewer")
+    await read_by_person(state, up_to_sequence=0, message_ids=[second.message.message_id])
+    assert await unread(state, "beta") == ["first"]
+    sequence = await read_by_person(state)
+    assert await unread(state, "beta") == []
+    last = state.log.recorded()[-1]
+    assert (last.sequence, last.headers["ce-actor"]) == (sequence, "key:boss")
+    assert (await verify(state)).equal
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"agent_id": "betta"}, "RECIPIENT_UNKNOWN"),
+        ({"task_id": "tusk-1"}, "TASK_UNKNOWN"),
+        ({"up_to_sequence": 0}, "FIELD_INVALID"),
+        ({"fencing_token": 3}, "FIELD_INVALID"),
+    ],
+)
+async def test_a_person_who_mistypes_is_told_so(state: Running, fields: dict[str, Any], reason: str) -> None:
+    await join(state, "alpha", "beta")
+    await send(state, "first", from_agent_id="alpha")
+    with pytest.raises(Fault) as caught:
+        await read_by_person(state, **fields)
+    assert caught.value.reason == reason
+    assert await unread(state, "beta") == ["first"]
+
+
+async def test_what_was_sent_to_a_revoked_agent_hinders_nobody_and_a_person_clears_it(state: Running) -> None:
+    await join(state, *CREW)
+    for n in range(MAX_WAITING):
+        await send(state, str(n), from_agent_id="alpha", to_agent_id="beta")
+    every = await send(state, "to all", from_agent_id="alpha")
+    assert (list(every.message.recipients), list(every.message.passed_over)) == (["gamma"], ["beta"])
+    await send(state, "to gamma", from_agent_id="alpha", to_agent_id="gamma")
+    await state.follower.reached(await revoke(state, "beta"))
+    every = await send(state, "to all", from_agent_id="alpha")
+    assert (list(every.message.recipients), list(every.message.passed_over)) == (["gamma"], [])
+    await read_by_person(state, up_to_sequence=every.sequence)
+    assert await unread(state, "") == ["to all", "to gamma", "to all"]
+    assert (await verify(state)).equal
+
+
+async def test_who_left_for_another_task_is_sent_nothing_any_more(state: Running) -> None:
+    tokens = await join(state, *CREW)
+    given_back = pb.ReleaseLockRequest(
+        agent_id="beta", task_id="task-1", holder="run-beta", fencing_token=tokens["beta"]
+    )
+    await client.call(state.stub.ReleaseLock, given_back, cause())
+    every = await send(state, "it may come back", from_agent_id="alpha")
+    assert list(every.message.recipients) == ["beta", "gamma"]
+    await join(state, "beta", task_id="task-2")
+    every = await send(state, "it has left", from_agent_id="alpha")
+    assert list(every.message.recipients) == ["gamma"]
+    with pytest.raises(Invalid) as caught:
+        await send(state, "come back", from_agent_id="alpha", to_agent_id="beta")
+    assert caught.value.reason == "RECIPIENT_UNKNOWN"
+    assert await unread(state, "beta") == ["it may come back"]
+
+
+async def test_a_run_that_waits_is_still_sent_to_while_another_has_its_agent(state: Running) -> None:
+    token = (await join(state, *CREW))["beta"]
+    given_back = pb.ReleaseLockRequest(
+        agent_id="beta", task_id="task-1", holder="run-beta", fencing_token=token
+    )
+    await client.call(state.stub.ReleaseLock, given_back, cause())
+    waits = pb.ReportActivityRequest(
+        agent_id="beta",
+        task_id="task-1",
+        run_id="run-beta",
+        waiting=pb.Waiting(kind=pb.Waiting.KIND_APPROVAL, what="approval-1"),
+        fencing_token=token,
+    )
+    await client.call(state.stub.ReportActivity, waits, cause())
+    issued = pb.IssuePacketRequest(packet=packet("task-2", "beta"))
+    await client.call(state.stub.IssuePacket, issued, cause())
+    await acquire(state, "run-2", agent_id="beta", task_id="task-2")
+    every = await send(state, "for when you go on", from_agent_id="alpha")
+    assert list(every.message.recipients) == ["beta", "gamma"]
 
 
 async def test_a_stale_token_sends_nothing_and_is_recorded(state: Running) -> None:

@@ -77,6 +77,7 @@ def test_the_same_thing_needs_the_same_role_on_both_sides() -> None:
         "GET /api/tasks/{task_id}": f"{state}/GetTask",
         "GET /api/tasks/{task_id}/board": f"{state}/ListEntries",
         "GET /api/tasks/{task_id}/messages": f"{state}/ListMessages",
+        "POST /api/tasks/{task_id}/messages/acknowledge": f"{state}/AcknowledgeMessages",
         "GET /api/locks": f"{state}/ListLocks",
         "GET /api/stuck": f"{state}/ListStuckAgents",
         "POST /api/agents/{agent_id}/lock/release": f"{state}/ForceReleaseLock",

@@ -7,7 +7,7 @@ import pytest
 
 from provost.state.v1 import state_pb2 as pb
 from services.gateway.domain.records import Page
-from services.gateway.domain.sharing import MessageFilter
+from services.gateway.domain.sharing import Acknowledge, MessageFilter
 from services.gateway.wire.sharing import agent_from_wire, entry_from_wire, task_now_from_wire
 from tests.fakes.doors import VIEWER, House
 
@@ -70,6 +70,22 @@ async def test_a_lock_is_taken_away_by_an_operator_who_says_why(
     assert (request_id, agent_id, reason, actor.startswith("key:")) == ("r-1", "sre-1", "it hangs", True)
     assert (await rest.post(path, json=why, headers={"X-API-Key": VIEWER})).status_code == 403
     for bad in ({}, {"reason": ""}, {"reason": "x" * 1001}):
+        assert (await rest.post(path, json=bad)).status_code == 400
+    assert len(house.state.asked) == 1
+
+
+async def test_an_operator_takes_messages_for_read_in_an_agents_name(
+    rest: httpx2.AsyncClient, house: House
+) -> None:
+    path = "/api/tasks/task-1/messages/acknowledge"
+    read = {"agent_id": "sre-2", "up_to_sequence": 6, "message_ids": ["m-9"], "request_id": "r-1"}
+    answer = (await rest.post(path, json=read)).json()
+    assert answer == {"task_id": "task-1", "agent_id": "sre-2", "sequence": 19}
+    ((request_id, wanted, actor),) = house.state.asked
+    assert (request_id, wanted) == ("r-1", Acknowledge("task-1", "sre-2", 6, ("m-9",)))
+    assert actor.startswith("key:")
+    assert (await rest.post(path, json=read, headers={"X-API-Key": VIEWER})).status_code == 403
+    for bad in ({}, {"agent_id": "a b"}, {"agent_id": "sre-2", "up_to_sequence": -1}):
         assert (await rest.post(path, json=bad)).status_code == 400
     assert len(house.state.asked) == 1
 

@@ -13,6 +13,8 @@ from services.state.domain.inbox import (
     AcknowledgeMessages,
     Command,
     Inbox,
+    Load,
+    MessageSent,
     SendMessage,
     decide,
     evolve,
@@ -109,6 +111,36 @@ def test_when_too_much_waits_the_sender_is_told_until_some_is_acknowledged() -> 
     assert decide(evolve(full, event), send("one-more")) is not None
 
 
+def test_a_full_inbox_is_one_agents_and_who_sends_to_all_is_told_whom_it_passes_over() -> None:
+    full = after(*(send(f"m{n}") for n in range(MAX_WAITING)))
+    inbox = more(full, send("to-another", to="gamma"), send("to-all", to=""))
+    sent = inbox.waiting["to-all"]
+    assert (sent.recipients, sent.passed_over) == (("gamma",), ("beta",))
+    assert unread(inbox, "gamma") == ["to-another", "to-all"]
+    assert "to-all" not in unread(inbox, "beta")
+    inbox = more(inbox, acknowledge("beta", "m0"), send("to-all-again", to=""))
+    assert inbox.waiting["to-all-again"].recipients == ("beta", "gamma")
+    with pytest.raises(Fault) as caught:
+        decide(inbox, send("one-more", sender="gamma"))
+    assert (caught.value.reason, caught.value.facts["agent_ids"]) == ("INBOX_FULL", "beta")
+
+
+def test_who_is_not_there_any_more_is_given_nothing_and_hinders_nobody() -> None:
+    left = after(*(send(f"m{n}", to="") for n in range(MAX_WAITING)), acknowledge("gamma", up_to=MAX_WAITING))
+    there = CREW - {"beta"}
+    sent = decide(left, send("to-all", to="", crew=there))
+    assert isinstance(sent, MessageSent)
+    assert (sent.message.recipients, sent.message.passed_over) == (("gamma",), ())
+
+
+def test_what_waits_for_each_is_counted_as_it_is() -> None:
+    inbox = after(
+        send("m1", to="", body="[1]"), send("m2", body="[22]"), acknowledge("gamma", "m1", "m2", "m1")
+    )
+    assert inbox.loads == {"beta": Load(2, 7)}
+    assert after(send("m1"), acknowledge("beta", "m1"), send("m2", to="gamma")).loads == {"gamma": Load(1, 2)}
+
+
 def test_what_all_have_acknowledged_is_kept_a_while_and_not_sent_again() -> None:
     inbox = Inbox()
     for n in range(KEPT_READ + 1):
@@ -116,7 +148,7 @@ def test_what_all_have_acknowledged_is_kept_a_while_and_not_sent_again() -> None
     assert not inbox.waiting
     assert list(inbox.read) == [f"m{n}" for n in range(1, KEPT_READ + 1)]
     assert decide(inbox, send("m1")) is None
-    assert inbox.n_bytes == 0
+    assert not inbox.loads
 
 
 def test_an_inbox_holds_so_many_bytes() -> None:

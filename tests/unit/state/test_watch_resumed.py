@@ -1,6 +1,7 @@
 """Invariant 12 for state: a watch that is cut off anywhere, read at any pace and resumed, misses nothing.
 
-What it was told last of each thing is what is there; every message came once; sequences only grow.
+What it was told last of each thing is what is there, unread messages are those that it takes for unread; every message
+came once; sequences only grow.
 """
 
 import asyncio
@@ -12,18 +13,19 @@ from hypothesis import strategies as st
 from provost.state.v1 import state_pb2 as pb
 from services.state.domain import lately
 from services.state.domain.faults import CursorExpired
-from services.state.domain.inbox import Message, MessagesAcknowledged, MessageSent
+from services.state.domain.inbox import INBOX, AcknowledgeMessages, Inbox, Message, MessageSent
 from services.state.handlers import watches
 from services.state.handlers.watches import Watch
 from tests.unit.state.test_watches import ALL, World
 from tests.unit.state.worlds import T0
 
+READERS = ("dba-1", "dba-2")
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("put"), st.integers(0, 5)),
         st.tuples(st.just("packet"), st.integers(0, 3)),
         st.tuples(st.just("send"), st.integers(0, 1)),
-        st.tuples(st.just("acknowledge"), st.just(0)),
+        st.tuples(st.just("acknowledge"), st.integers(0, 1)),
         st.tuples(st.just("read"), st.just(0)),
         st.tuples(st.sampled_from(("cut", "stop")), st.just(0)),
     ),
@@ -40,6 +42,8 @@ class Reader:
         self.cursor = ""
         self.things: dict[tuple[str, str], str] = {}
         self.messages: list[str] = []
+        self.unread: dict[str, set[str]] = {}
+        """Who has not read each message, as far as it was told."""
         self.anew = 0
         self._last = 0
         self._begun = False
@@ -54,6 +58,7 @@ class Reader:
                 self.watch = await self.world.watching.watch(ALL, "")
             if not self.cursor:
                 self.things.clear()
+                self.unread.clear()
                 self._begun = False
         reading = asyncio.ensure_future(self.watch.next())
         await asyncio.sleep(0)
@@ -102,8 +107,12 @@ class Reader:
             case "agent":
                 self.things["agent", change.agent.agent_id] = change.agent.packet.task_id
             case "message":
+                self.unread[change.message.message_id] = set(change.unread_by)
                 if self._begun:
                     self.messages.append(change.message.message_id)
+            case "acknowledgement":
+                for message_id in change.acknowledgement.message_ids:
+                    self.unread.get(message_id, set()).discard(change.acknowledgement.agent_id)
             case other:
                 raise AssertionError(f"nobody made {other}")
 
@@ -121,13 +130,15 @@ async def live(steps: list[tuple[str, int]]) -> Reader:
                 world.packed(f"sre-{which}", f"task-{n}")
             case "send":
                 sent.append(f"m-{n}")
-                message = Message(
-                    sent[-1], "task-1", "sre-1", "", "STATUS", "1", "", T0, recipients=("dba-1",)
-                )
+                message = Message(sent[-1], "task-1", "sre-1", "", "STATUS", "1", "", T0, recipients=READERS)
                 world.happens("task-1", MessageSent(message))
             case "acknowledge":
-                done = MessagesAcknowledged("task-1", "dba-1", world.sequence, tuple(sent), T0)
-                world.happens("task-1", done)
+                reads = INBOX.decide(
+                    world.view.inboxes.get(("default", "task-1"), Inbox()),
+                    AcknowledgeMessages("task-1", READERS[which], world.sequence, (), T0),
+                )
+                if reads is not None:
+                    world.happens("task-1", reads)
             case "read":
                 await reader.read()
             case "stop":
@@ -142,6 +153,8 @@ async def live(steps: list[tuple[str, int]]) -> Reader:
     for board in world.view.boards.values():
         there |= {("entry", entry.key): entry.value for entry in board.entries.values()}
     assert reader.things == there
+    inbox = world.view.inboxes.get(("default", "task-1"), Inbox())
+    assert {each: who for each, who in reader.unread.items() if who} == dict(inbox.missing)
     if not reader.anew:
         assert reader.messages == sent
     return reader

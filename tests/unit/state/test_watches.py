@@ -10,6 +10,7 @@ from services.state.domain import lately
 from services.state.domain.board import Entry, EntryPut
 from services.state.domain.faults import CursorExpired, CursorInvalid, TooManyWatches
 from services.state.domain.inbox import Message, MessagesAcknowledged, MessageSent
+from services.state.domain.lock import LockAcquired
 from services.state.domain.packet import PacketIssued
 from services.state.domain.view import View
 from services.state.domain.watching import Interest, interest
@@ -141,11 +142,33 @@ async def test_a_message_is_told_though_everybody_has_acknowledged_it_meanwhile(
     world.happens("task-1", MessageSent(sent))
     world.happens("task-1", MessagesAcknowledged("task-1", "dba-1", 3, ("m-1",), T0))
     assert not world.view.inboxes["default", "task-1"].waiting
-    assert named(await told(watch)) == [(3, "m-1")]
+    answer = await told(watch)
+    assert named(answer) == [(3, "m-1"), (6, "dba-1")]
+    assert list(answer.changes[0].unread_by) == ["dba-1"]
+    assert list(answer.changes[1].acknowledgement.message_ids) == ["m-1"]
     watch.close()
     again = await world.watching.watch(ALL, first.cursor)
-    assert named(await told(again)) == [(3, "m-1")]
+    assert named(await told(again)) == [(3, "m-1"), (6, "dba-1")]
     again.close()
+
+
+@pytest.mark.parametrize("who", ["sre-1", "dba-1", "dba-2", "key-boss"])
+async def test_whoever_a_message_is_between_is_told_who_has_read_it(who: str) -> None:
+    world = World()
+    for agent_id in ("sre-1", "dba-1", "dba-2"):
+        world.happens(agent_id, LockAcquired(agent_id, "task-1", f"run-{agent_id}", T0, T0))
+    for name, sender in (("m-1", "sre-1"), ("m-2", "key-boss")):
+        sent = Message(name, "task-1", sender, "", "STATUS", "1", "", T0, recipients=("dba-1", "dba-2"))
+        world.happens("task-1", MessageSent(sent))
+    world.happens("task-1", MessagesAcknowledged("task-1", "dba-1", 9, ("m-1", "m-2"), T0))
+    watch, first = await begun(world, Interest("default", "", who))
+    mail = {each.message.message_id: list(each.unread_by) for each in first.changes if each.unread_by}
+    assert mail == {name: ["dba-2"] for name in mail}
+    assert mail
+    world.happens("task-1", MessagesAcknowledged("task-1", "dba-2", 9, ("m-1", "m-2"), T0))
+    (read,) = (await told(watch)).changes
+    assert (read.acknowledgement.agent_id, set(mail) <= set(read.acknowledgement.message_ids)) == ("dba-2", True)
+    watch.close()
 
 
 async def test_a_cursor_goes_on_with_every_change_since_once_and_in_order() -> None:

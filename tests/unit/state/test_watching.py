@@ -1,16 +1,26 @@
 """Who is shown what, cursors, and the queue that watches share."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from services.state.domain.board import Entry, EntryPut
 from services.state.domain.faults import CursorInvalid
-from services.state.domain.inbox import Message, MessageSent
+from services.state.domain.inbox import Message, MessagesAcknowledged, MessageSent
 from services.state.domain.lately import Lately
 from services.state.domain.lock import AgentAdvanced
 from services.state.domain.revocation import AgentRevoked
-from services.state.domain.watching import Concern, Interest, concern, cursor_of, interest, shown_to
+from services.state.domain.watching import (
+    Acknowledgement,
+    Concern,
+    Interest,
+    Mail,
+    concern,
+    cursor_of,
+    interest,
+    shown_to,
+)
 from tests.unit.state.worlds import T0
 
 ADVANCED = AgentAdvanced("sre-1", "task-1", "run-1", "PLAN", "", 3, T0, T0 + timedelta(seconds=60))
@@ -39,21 +49,32 @@ def test_a_change_concerns_its_task_and_everybody_in_it() -> None:
     def tasks_of(tenant: str, agent_id: str) -> tuple[str, ...]:
         return {("default", "sre-1"): ("task-1", "task-0")}[tenant, agent_id]
 
-    found = concern("default", "sre-1", ADVANCED, 7, tasks_of)
+    def between(tenant: str, task_id: str, message_ids: tuple[str, ...]) -> tuple[str, ...]:
+        assert (tenant, task_id, message_ids) == ("default", "task-1", ("m-1",))
+        return ("key-boss",)
+
+    found = concern("default", "sre-1", ADVANCED, 7, tasks_of, between)
     assert found == Concern(("agent", "sre-1"), ("task-1", "task-0"), ("sre-1",), None)
     put = Entry("task-1", "progress", "disk", '"full"', "sre-1", 1, T0)
-    found = concern("default", "task-1", EntryPut(put), 8, tasks_of)
+    found = concern("default", "task-1", EntryPut(put), 8, tasks_of, between)
     assert found is not None
     assert isinstance(found.what, Entry)
     assert (found.tasks, found.agents, found.what.sequence) == (("task-1",), ("sre-1",), 8)
     sent = Message("m-1", "task-1", "sre-1", "", "STATUS", "1", "", T0, recipients=("dba-1", "sre-2"))
-    found = concern("default", "task-1", MessageSent(sent), 9, tasks_of)
+    found = concern("default", "task-1", MessageSent(sent), 9, tasks_of, between)
     assert found is not None
     assert found.agents == ("sre-1", "dba-1", "sre-2")
+    assert found.what == Mail(replace(sent, sequence=9), ("dba-1", "sre-2"))
+    read = MessagesAcknowledged("task-1", "dba-1", 9, ("m-1",), T0)
+    found = concern("default", "task-1", read, 12, tasks_of, between)
+    assert found is not None
+    assert found.what == Acknowledgement("task-1", "dba-1", ("m-1",), T0)
+    assert (found.tasks, set(found.agents)) == (("task-1",), {"dba-1", "key-boss"})
+    assert found.name[-1] == "12", "none takes the place of another"
     revoked = AgentRevoked("sre-1", "OTHER", "", "key:x", T0)
-    found = concern("default", "sre-1", revoked, 10, tasks_of)
+    found = concern("default", "sre-1", revoked, 10, tasks_of, between)
     assert found == Concern(("revocation", "sre-1"), ("task-1", "task-0"), ("sre-1",), revoked)
-    assert concern("default", "task-1", object(), 11, tasks_of) is None
+    assert concern("default", "task-1", object(), 11, tasks_of, between) is None
 
 
 def test_a_cursor_is_of_one_tenant_and_one_filter() -> None:

@@ -335,6 +335,7 @@ class Waiting(_message.Message):
         KIND_POLL: Waiting._Kind.ValueType  # 3
         """The agent itself said that it looks at something again and again, until when."""
         KIND_LOCK: Waiting._Kind.ValueType  # 4
+        """These two come from other agents, which may wait in turn: without `until` they excuse nobody from being stuck."""
         KIND_MESSAGE: Waiting._Kind.ValueType  # 5
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
@@ -346,6 +347,7 @@ class Waiting(_message.Message):
     KIND_POLL: Waiting.Kind.ValueType  # 3
     """The agent itself said that it looks at something again and again, until when."""
     KIND_LOCK: Waiting.Kind.ValueType  # 4
+    """These two come from other agents, which may wait in turn: without `until` they excuse nobody from being stuck."""
     KIND_MESSAGE: Waiting.Kind.ValueType  # 5
 
     KIND_FIELD_NUMBER: _builtins.int
@@ -491,6 +493,7 @@ class Message(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     RECIPIENTS_FIELD_NUMBER: _builtins.int
+    PASSED_OVER_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
     task_id: _builtins.str
     from_agent_id: _builtins.str
@@ -511,6 +514,10 @@ class Message(_message.Message):
     def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """To whom it goes: the one it is for, or all others who worked on the task when it was sent."""
 
+    @_builtins.property
+    def passed_over(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a message to all: whose inbox was full, so that it does not go to them."""
+
     def __init__(
         self,
         *,
@@ -525,14 +532,47 @@ class Message(_message.Message):
         labels: _abc.Iterable[_builtins.str] | None = ...,
         sequence: _builtins.int = ...,
         recipients: _abc.Iterable[_builtins.str] | None = ...,
+        passed_over: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "body", b"body", "from_agent_id", b"from_agent_id", "in_reply_to", b"in_reply_to", "labels", b"labels", "message_id", b"message_id", "recipients", b"recipients", "sequence", b"sequence", "task_id", b"task_id", "to_agent_id", b"to_agent_id", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "body", b"body", "from_agent_id", b"from_agent_id", "in_reply_to", b"in_reply_to", "labels", b"labels", "message_id", b"message_id", "passed_over", b"passed_over", "recipients", b"recipients", "sequence", b"sequence", "task_id", b"task_id", "to_agent_id", b"to_agent_id", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Message: _TypeAlias = Message  # noqa: Y015
+
+@_typing.final
+class Acknowledgement(_message.Message):
+    """An agent has read messages, or an operator said so in its name."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_IDS_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    agent_id: _builtins.str
+    @_builtins.property
+    def message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        message_ids: _abc.Iterable[_builtins.str] | None = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "at", b"at", "message_ids", b"message_ids", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Acknowledgement: _TypeAlias = Acknowledgement  # noqa: Y015
 
 @_typing.final
 class Checkpoint(_message.Message):
@@ -2363,6 +2403,8 @@ class WatchResponse(_message.Message):
         HANDOFF_FIELD_NUMBER: _builtins.int
         CHECKPOINT_FIELD_NUMBER: _builtins.int
         REVOCATION_FIELD_NUMBER: _builtins.int
+        ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
+        UNREAD_BY_FIELD_NUMBER: _builtins.int
         sequence: _builtins.int
         """Where the event stands that made it what it is; 0 in a snapshot for what does not say."""
         @_builtins.property
@@ -2377,7 +2419,9 @@ class WatchResponse(_message.Message):
 
         @_builtins.property
         def message(self) -> Global___Message:
-            """Told when it is sent, whether it has been acknowledged since or not."""
+            """Told when it is sent, whether it has been acknowledged since or not. `unread_by` says who has not read it; it is
+            unread until each of them is told of in an acknowledgement.
+            """
 
         @_builtins.property
         def artifact(self) -> Global___Artifact: ...
@@ -2389,6 +2433,14 @@ class WatchResponse(_message.Message):
 
         @_builtins.property
         def revocation(self) -> Global___Revocation: ...
+        @_builtins.property
+        def acknowledgement(self) -> Global___Acknowledgement:
+            """These messages have been read by this agent; of one that is not known, nothing follows."""
+
+        @_builtins.property
+        def unread_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """With a message: who has not acknowledged it."""
+
         def __init__(
             self,
             *,
@@ -2400,12 +2452,14 @@ class WatchResponse(_message.Message):
             handoff: Global___Handoff | None = ...,
             checkpoint: Global___Checkpoint | None = ...,
             revocation: Global___Revocation | None = ...,
+            acknowledgement: Global___Acknowledgement | None = ...,
+            unread_by: _abc.Iterable[_builtins.str] | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "artifact", b"artifact", "checkpoint", b"checkpoint", "entry", b"entry", "handoff", b"handoff", "message", b"message", "revocation", b"revocation", "what", b"what"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "agent", b"agent", "artifact", b"artifact", "checkpoint", b"checkpoint", "entry", b"entry", "handoff", b"handoff", "message", b"message", "revocation", b"revocation", "what", b"what"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "artifact", b"artifact", "checkpoint", b"checkpoint", "entry", b"entry", "handoff", b"handoff", "message", b"message", "revocation", b"revocation", "sequence", b"sequence", "what", b"what"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "agent", b"agent", "artifact", b"artifact", "checkpoint", b"checkpoint", "entry", b"entry", "handoff", b"handoff", "message", b"message", "revocation", b"revocation", "sequence", b"sequence", "unread_by", b"unread_by", "what", b"what"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["agent", "entry", "message", "artifact", "handoff", "checkpoint", "revocation"]  # noqa: Y015
+        _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["agent", "entry", "message", "artifact", "handoff", "checkpoint", "revocation", "acknowledgement"]  # noqa: Y015
         _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
         def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
 

@@ -351,7 +351,7 @@ class StateServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SendMessage(self, request, context):
-        """Sends a message to one agent of a task or to all. Kept until acknowledged; order is kept per sender.
+        """Sends a message to one agent of a task or to all that are there. Kept until acknowledged; order is kept per sender.
         Changes state; safe to retry. Reasons: TASK_UNKNOWN, RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -366,7 +366,8 @@ class StateServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AcknowledgeMessages(self, request, context):
-        """Acknowledges messages: they are not delivered again. Changes state; safe to retry.
+        """Acknowledges messages: they are not delivered again. An operator may do it in an agent's name. Changes state; safe to
+        retry. Reasons: RECIPIENT_UNKNOWN, TASK_UNKNOWN, FENCING_TOKEN_STALE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -90,13 +90,15 @@ class StateServiceStub:
     ListEntries: _grpc.UnaryUnaryMultiCallable[_state_pb2.ListEntriesRequest, _state_pb2.ListEntriesResponse]
     """Lists a board's entries, by section and key."""
     SendMessage: _grpc.UnaryUnaryMultiCallable[_state_pb2.SendMessageRequest, _state_pb2.SendMessageResponse]
-    """Sends a message to one agent of a task or to all. Kept until acknowledged; order is kept per sender.
+    """Sends a message to one agent of a task or to all that are there. Kept until acknowledged; order is kept per sender.
     Changes state; safe to retry. Reasons: TASK_UNKNOWN, RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN.
     """
     ListMessages: _grpc.UnaryUnaryMultiCallable[_state_pb2.ListMessagesRequest, _state_pb2.ListMessagesResponse]
     """Lists the messages to an agent, oldest first, by default those not acknowledged yet."""
     AcknowledgeMessages: _grpc.UnaryUnaryMultiCallable[_state_pb2.AcknowledgeMessagesRequest, _state_pb2.AcknowledgeMessagesResponse]
-    """Acknowledges messages: they are not delivered again. Changes state; safe to retry."""
+    """Acknowledges messages: they are not delivered again. An operator may do it in an agent's name. Changes state; safe to
+    retry. Reasons: RECIPIENT_UNKNOWN, TASK_UNKNOWN, FENCING_TOKEN_STALE.
+    """
     SaveCheckpoint: _grpc.UnaryUnaryMultiCallable[_state_pb2.SaveCheckpointRequest, _state_pb2.SaveCheckpointResponse]
     """Keeps where a run stands, to go on from there. Old ones are let go by the retention. Changes state; safe to retry.
     Reasons: ARTIFACT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
@@ -187,13 +189,15 @@ class StateServiceAsyncStub(StateServiceStub):
     ListEntries: _aio.UnaryUnaryMultiCallable[_state_pb2.ListEntriesRequest, _state_pb2.ListEntriesResponse]  # type: ignore[assignment]
     """Lists a board's entries, by section and key."""
     SendMessage: _aio.UnaryUnaryMultiCallable[_state_pb2.SendMessageRequest, _state_pb2.SendMessageResponse]  # type: ignore[assignment]
-    """Sends a message to one agent of a task or to all. Kept until acknowledged; order is kept per sender.
+    """Sends a message to one agent of a task or to all that are there. Kept until acknowledged; order is kept per sender.
     Changes state; safe to retry. Reasons: TASK_UNKNOWN, RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN.
     """
     ListMessages: _aio.UnaryUnaryMultiCallable[_state_pb2.ListMessagesRequest, _state_pb2.ListMessagesResponse]  # type: ignore[assignment]
     """Lists the messages to an agent, oldest first, by default those not acknowledged yet."""
     AcknowledgeMessages: _aio.UnaryUnaryMultiCallable[_state_pb2.AcknowledgeMessagesRequest, _state_pb2.AcknowledgeMessagesResponse]  # type: ignore[assignment]
-    """Acknowledges messages: they are not delivered again. Changes state; safe to retry."""
+    """Acknowledges messages: they are not delivered again. An operator may do it in an agent's name. Changes state; safe to
+    retry. Reasons: RECIPIENT_UNKNOWN, TASK_UNKNOWN, FENCING_TOKEN_STALE.
+    """
     SaveCheckpoint: _aio.UnaryUnaryMultiCallable[_state_pb2.SaveCheckpointRequest, _state_pb2.SaveCheckpointResponse]  # type: ignore[assignment]
     """Keeps where a run stands, to go on from there. Old ones are let go by the retention. Changes state; safe to retry.
     Reasons: ARTIFACT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
@@ -401,7 +405,7 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _state_pb2.SendMessageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.SendMessageResponse, _abc.Awaitable[_state_pb2.SendMessageResponse]]:
-        """Sends a message to one agent of a task or to all. Kept until acknowledged; order is kept per sender.
+        """Sends a message to one agent of a task or to all that are there. Kept until acknowledged; order is kept per sender.
         Changes state; safe to retry. Reasons: TASK_UNKNOWN, RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN.
         """
 
@@ -419,7 +423,9 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _state_pb2.AcknowledgeMessagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.AcknowledgeMessagesResponse, _abc.Awaitable[_state_pb2.AcknowledgeMessagesResponse]]:
-        """Acknowledges messages: they are not delivered again. Changes state; safe to retry."""
+        """Acknowledges messages: they are not delivered again. An operator may do it in an agent's name. Changes state; safe to
+        retry. Reasons: RECIPIENT_UNKNOWN, TASK_UNKNOWN, FENCING_TOKEN_STALE.
+        """
 
     @_abc_1.abstractmethod
     def SaveCheckpoint(

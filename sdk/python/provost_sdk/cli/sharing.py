@@ -1,4 +1,4 @@
-"""`provost state board|put|remove|messages|send`: what agents and people share about a task."""
+"""`provost state board|put|remove|messages|send|acknowledge`: what agents and people share about a task."""
 
 import json
 from collections.abc import Awaitable
@@ -130,7 +130,36 @@ def send(
         ),
     )
     said = f"Sent to {', '.join(answer.recipients) or answer.to_agent_id or 'all'}: {answer.message_id}"
+    if answer.passed_over:
+        said += f"; not to {', '.join(answer.passed_over)}, whose inbox is full"
     tell(answer, said, as_json)
+
+
+def acknowledge(
+    task: Task,
+    agent: Annotated[str, typer.Argument(metavar="AGENT", help="Whose messages they are.")],
+    up_to: Annotated[
+        int, typer.Option("--up-to", min=0, help="Everything it was sent up to this place of the log (seq).")
+    ] = 0,
+    message: Annotated[
+        list[str] | None, typer.Option("--message", help="The id of one; as often as need be.")
+    ] = None,
+    as_json: AsJson = False,
+    address: Address = None,
+    key: Key = None,
+) -> None:
+    """Take messages to an agent for read in its name, when it is gone and its inbox is full, say."""
+    if not up_to and not message:
+        misused("say which: --up-to SEQ, or --message ID")
+    answer = ask(
+        "operator",
+        address,
+        key,
+        lambda provost: provost.acknowledge_messages(
+            task, agent, up_to_sequence=up_to, message_ids=message or ()
+        ),
+    )
+    tell(answer, f"Acknowledged in the name of {agent}, as of sequence {answer.sequence}", as_json)
 
 
 def value_in(text: str) -> Any:

@@ -152,6 +152,8 @@ def message_row(message: "pb.Message") -> Sequence[object]:
     to = message.to_agent_id or "all"
     if not message.to_agent_id and message.recipients:
         to = f"all ({', '.join(message.recipients)})"
+    if message.passed_over:
+        to += f", not {', '.join(message.passed_over)}: full"
     return (
         message.sequence,
         at(message.at),

@@ -108,6 +108,10 @@ def _message(told: "state_pb2.Message") -> str:
     return f"{told.task_id}  {told.type} {told.from_agent_id} -> {to}  {_text(told.body)}"
 
 
+def _acknowledgement(told: "state_pb2.Acknowledgement") -> str:
+    return f"{told.task_id}  {told.agent_id} has read {_text(', '.join(told.message_ids))}"
+
+
 def _checkpoint(told: "state_pb2.Checkpoint") -> str:
     where = "/".join(filter(None, (told.phase, told.step)))
     return f"{told.task_id}  {told.run_id} #{told.number}  {where}  {_text(told.note)}"
@@ -117,6 +121,7 @@ _TOLD: dict[str, Any] = {
     "agent": _agent,
     "entry": _entry,
     "message": _message,
+    "acknowledgement": _acknowledgement,
     "checkpoint": _checkpoint,
     "artifact": lambda told: f"{told.task_id}  {told.name}  {told.size_bytes} bytes  {told.sha256}",
     "handoff": lambda told: f"{told.task_id}  from {told.previous_agent_id}  {_text(told.blocking_issue)}",

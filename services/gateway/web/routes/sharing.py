@@ -7,11 +7,13 @@ from fastapi import Request
 from chassis import process
 from services.gateway.domain.records import Page
 from services.gateway.domain.sharing import (
+    Acknowledge,
     AgentNow,
     BoardEntry,
     HeldLock,
     Message,
     MessageFilter,
+    Read,
     Released,
     StateListing,
     Task,
@@ -21,7 +23,7 @@ from services.gateway.web import bodies
 from services.gateway.web.auth import Doors, Who
 from services.gateway.web.routes.runs import PageSize, PageToken
 from services.gateway.web.routes.values import Word
-from services.gateway.web.shapes import AgentId, ReleaseBody, Token, shaped
+from services.gateway.web.shapes import AcknowledgeBody, AgentId, ReleaseBody, Token, shaped
 
 Section = Literal["", "problem", "solutions", "progress", "consensus"]
 
@@ -85,3 +87,13 @@ async def release_lock(request: Request, gateway: Doors, caller: Who, agent_id: 
         given = shaped(ReleaseBody, bodies.parse_json(body))
     request_id = given.request_id or process.new_id()
     return await gateway.state.release_lock(request_id, agent_id, given.reason, caller)
+
+
+async def acknowledge_messages(request: Request, gateway: Doors, caller: Who, task_id: Token) -> Read:
+    """Take messages to an agent for read, in its name: one that is gone, say, whose inbox is full."""
+    store: bodies.Bodies = request.app.state.bodies
+    async with store.read(request) as body:
+        given = shaped(AcknowledgeBody, bodies.parse_json(body))
+    request_id = given.request_id or process.new_id()
+    wanted = Acknowledge(task_id, given.agent_id, given.up_to_sequence, tuple(given.message_ids))
+    return await gateway.state.acknowledge(request_id, wanted, caller)
