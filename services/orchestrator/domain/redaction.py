@@ -22,11 +22,23 @@ class Redacted:
 
 @dataclass(frozen=True, slots=True)
 class _Secret:
-    """`pattern` is matched where one of `literals` begins; what its group `secret` covers is taken out."""
+    """`pattern` is matched where one of `literals` begins; what its group `secret` covers is taken out.
+
+    Where it fails, it fails in all of what `run` covers as well, but for the last `reach` characters of a longer run.
+    """
 
     kind: str
     literals: tuple[str, ...]
     pattern: re.Pattern[str]
+    run: re.Pattern[str] | None = None
+    reach: int = 0
+
+    def past(self, text: str, at: int) -> int:
+        """From where on it may be tried again, when it has failed at `at`."""
+        run = self.run.match(text, at) if self.run is not None else None
+        if run is None:
+            return 0
+        return run.end() - self.reach if run.end() - at > self.reach else run.end()
 
 
 # A value without quotes goes on past punctuation unless that ends it: what follows is nothing, or the next name.
@@ -54,7 +66,9 @@ _EXACT: tuple[_Secret, ...] = (
     _Secret(
         "jwt",
         ("eyJ",),
-        re.compile(_START + r"(?P<secret>eyJ[\w-]{8,4096}\.[\w-]{8,8192}\.[\w-]{0,2048})", re.ASCII),
+        re.compile(_START + r"(?P<secret>eyJ[\w-]{8,4096}+\.[\w-]{8,8192}+\.[\w-]{0,2048})", re.ASCII),
+        re.compile(_START + r"[\w-]*+", re.ASCII),
+        4099,
     ),
     _Secret(
         "aws_key",
@@ -215,4 +229,5 @@ def _found(secret: _Secret, literal: str, searched: str, text: str) -> Iterator[
         match = secret.pattern.match(text, at)
         if match:
             yield (*match.span("secret"), secret.kind)
-        at = searched.find(literal, max(at + len(literal), match.end("secret") if match else 0))
+        past = match.end("secret") if match else secret.past(text, at)
+        at = searched.find(literal, max(at + len(literal), past))

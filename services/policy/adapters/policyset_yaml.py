@@ -15,6 +15,7 @@ from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.parser import RoundTripParser
+from ruamel.yaml.scanner import RoundTripScanner
 
 from services.policy.adapters.policyset_schema import Mistake, mistakes
 from services.policy.adapters.yaml_mistakes import told
@@ -28,6 +29,17 @@ MAX_DEPTH = 12
 LARGE = 16 * 1024
 """Characters; reading so many takes a quarter of a second."""
 APART_SECONDS = 60.0
+
+_TRIPPED = (
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    RecursionError,
+)
+"""What the parser raises, besides what it finds wrong, where it trips."""
 
 _WORKER = Path(__file__).with_name("yaml_worker.py")
 
@@ -129,12 +141,14 @@ class YamlPolicySets:
 def _load(document: str) -> object:
     _within_bounds(document)
     yaml = YAML(typ="rt", pure=True)
-    yaml.Parser, yaml.Constructor = _Careful, _Placing
+    yaml.Scanner, yaml.Parser, yaml.Constructor = _Wary, _Careful, _Placing
     try:
         return yaml.load(StringIO(document))
     except YAMLError as error:
         line, column, text = told(error, document)
         raise PolicySetInvalid(text, place=f"line {line}, column {column}" if line else "") from None
+    except _TRIPPED:
+        raise PolicySetInvalid("nothing can be made of what stands here", place=yaml.parser.last) from None
 
 
 def _within_bounds(document: str) -> None:
@@ -168,9 +182,12 @@ class _Careful(RoundTripParser):
     """Aliases can make a small document huge, and depth can exhaust the stack: neither is needed here."""
 
     _depth = 0
+    last = ""
+    """Where what was read last begins."""
 
     def get_event(self) -> Any:
         event = super().get_event()
+        self.last = _begins(event)
         if isinstance(event, CollectionStartEvent):
             self._depth += 1
         elif isinstance(event, CollectionEndEvent):
@@ -181,6 +198,19 @@ class _Careful(RoundTripParser):
         if self._depth > MAX_DEPTH:
             raise PolicySetInvalid(f"nested deeper than {MAX_DEPTH}", place=_begins(event))
         return event
+
+
+class _Wary(RoundTripScanner):
+    """Says where an escape stands that is beyond all characters."""
+
+    def fetch_more_tokens(self) -> Any:
+        try:
+            return super().fetch_more_tokens()
+        except (ValueError, OverflowError):
+            place = _at(self.reader.get_mark())
+            raise PolicySetInvalid(
+                "this stands for no character: the last is U+10FFFF", place=place
+            ) from None
 
 
 class _Placing(RoundTripConstructor):
@@ -199,7 +229,11 @@ class _Placing(RoundTripConstructor):
 
 def _begins(part: Any) -> str:
     """Of an event or a node."""
-    return f"line {part.start_mark.line + 1}, column {part.start_mark.column + 1}"
+    return _at(part.start_mark)
+
+
+def _at(mark: Any) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _placed(fault: PolicySetInvalid, loaded: object) -> PolicySetInvalid:
@@ -238,9 +272,11 @@ def _child(node: Any, part: Any) -> tuple[tuple[int, int], object] | None:
     try:
         if isinstance(node, dict):
             key = part if part in node else next(each for each in node if str(each) == part)
-            return node.lc.value(key), node[key]  # type: ignore[attr-defined]  # as ruamel loads it
-        if isinstance(node, list):
-            return node.lc.item(int(part)), node[int(part)]  # type: ignore[attr-defined]  # as above
+            place, child = node.lc.value(key), node[key]  # type: ignore[attr-defined]  # as ruamel loads it
+        elif isinstance(node, list):
+            place, child = node.lc.item(int(part)), node[int(part)]  # type: ignore[attr-defined]  # as above
+        else:
+            return None
     except (KeyError, IndexError, ValueError, TypeError, AttributeError, StopIteration):
         return None  # it is missing: the value around it is what is shown
-    return None
+    return (place, child) if place else None  # an ordered map (`!!omap`) knows no places

@@ -13,7 +13,7 @@ _TWO_COLONS = "a second ': ' in one line: put the value in quotes, or the second
 _OPEN = "this quote is never closed"
 _NO_SPACE = "there is no space behind this ':': write `name: value`"
 
-_NAME = re.compile(r"""[\s-]*['"]?[\w.*-]+['"]?(?:(?P<tight>:)[^\s:]|\s*(?:#.*)?$)""")
+_NAME = re.compile(r"""[\s-]*+['"]?+[\w.*-]++['"]?+(?:(?P<tight>:)[^\s:]|\s*+(?:#.*)?$)""")
 
 
 class Told(NamedTuple):

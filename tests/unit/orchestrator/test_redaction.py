@@ -117,7 +117,7 @@ def test_sessions_and_permits_go(tmp_path: Path) -> None:
     "piece",
     ["mysql ", "mysql\t-", "mysql -p", "mysql " + "a " * 600, "mariadb" + "-" * 40, "api key ", "api key is ",
      "access token " + "a" * 15 + " ", "api key " + "=" * 63, "password is ", "pv_admin_", "pv_operator_-",
-     "provost-internal,", "SG.", "pypi-AgE" + "a" * 600, "hf_hf_", "internal_key"],
+     "provost-internal,", "SG.", "pypi-AgE" + "a" * 600, "hf_hf_", "internal_key", "-eyJ", "eyJ-", "_eyJaaaaaaaaaaa."],
 )  # fmt: skip
 def test_no_endless_line_is_slow(piece: str) -> None:
     """It takes hundredths of a second; were it the square of the length, it would take minutes."""
@@ -125,6 +125,14 @@ def test_no_endless_line_is_slow(piece: str) -> None:
     begun = time.process_time()
     assert len(redact(text).text) > 0
     assert time.process_time() - begun < 3.0
+
+
+@pytest.mark.parametrize("length", [0, 1000, 5000, 9000])
+def test_a_token_goes_that_stands_behind_what_looks_like_the_beginning_of_one(length: int) -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJl"
+    taken = redact("-eyJ" * (length // 4) + " -" + "a" * length + "-" + token)
+    assert "c2lnbmF0dXJl" not in taken.text
+    assert taken.taken == {"jwt": 1}
 
 
 def test_a_private_key_goes_line_by_line() -> None:

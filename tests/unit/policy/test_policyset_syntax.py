@@ -1,5 +1,7 @@
 """What is no YAML is told in plain words, where it is mended."""
 
+from time import process_time
+
 import pytest
 
 from tests.unit.policy.words import SETS
@@ -78,6 +80,30 @@ def test_what_is_no_yaml_is_told_in_plain_words(text: str, at: str, stands: str,
     assert (place, found.startswith(stands)) == (at, True), problem
     assert said in problem
     assert not any(word in problem for word in ("<block", "scalar", "mapping", "token", "stream", "ruamel"))
+
+
+@pytest.mark.parametrize(
+    "line", ["-" * 200_000 + "x!", "x" * 200_000 + "!", "b" + " " * 200_000 + "!", "-x" * 99_999]
+)
+def test_no_long_line_is_looked_at_in_every_way(line: str) -> None:
+    began = process_time()
+    assert SETS.look(f"{HEAD}{line}\nactions: {{}}\n").problems
+    assert process_time() - began < 5, "it takes a tenth of that"
+
+
+@pytest.mark.parametrize(
+    ("document", "at"),
+    [
+        ('version: "\\UFFFFFFFF"\n', "line 1, column 13"),
+        ('actions: {}\nversion: "x\\U00110000"\n', "line 2, column 14"),
+        (HEAD + "tiers: {}\nactions: !!omap [a: 1]\n", "line 3, column 10"),
+        (HEAD + "prices: !!omap [a.b: 1, c: 2]\n", "line 2, column 9"),
+        (HEAD + "actions: !!omap [1]\n", "line 2, column 18"),
+    ],
+)
+def test_what_the_parser_trips_over_is_told_where_it_stands(document: str, at: str) -> None:
+    problems = SETS.look(document).problems
+    assert at in [each.facts["place"] for each in problems], [each.text for each in problems]
 
 
 def test_what_is_not_known_keeps_the_parsers_words_for_what_is_wrong() -> None:
