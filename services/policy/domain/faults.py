@@ -214,6 +214,14 @@ class ApproverNotNamed(Denied):
         super().__init__("APPROVER_NOT_NAMED", text, approval_id=approval_id, actor=actor)
 
 
+class MovedMeanwhile(Unavailable):
+    """What a decision rests on has changed as often as it was made, before anybody was given it."""
+
+    def __init__(self, agent_id: str) -> None:
+        text = f"the tier, packet or labels of agent {agent_id!r}, or the policy set, have changed meanwhile: try again"
+        super().__init__("APPEND_CONFLICT", text, agent_id=agent_id)
+
+
 class DeciderStale(Unavailable):
     def __init__(self, stale_seconds: float) -> None:
         text = (

@@ -45,6 +45,7 @@ class ShownApproval:
 
 class Approvals:
     def __init__(self, held: Held, judging: Judging, following: Following, means: Means) -> None:
+        self._held = held
         self._agents = held.agents
         self._approvals = held.approvals
         self._judging = judging
@@ -118,6 +119,7 @@ class Approvals:
             ApprovalUnknown, ApprovalClosed, ApprovalExpired, SelfApproval, ApproverNotAPerson, ApproverNotNamed
             AgentIsRevoked: there is nothing left to say yes or no to.
         """
+        await self._look_for(cause.tenant, approval_id)
         requested = self._shown(cause.tenant, approval_id).requested
         if self._agents.current(cause.tenant, requested.agent_id).fell_with:
             raise AgentIsRevoked(requested.agent_id)
@@ -165,6 +167,7 @@ class Approvals:
     async def read(self, tenant: str, approval_id: str, at_least_sequence: int) -> ShownApproval:
         """Raises ApprovalUnknown."""
         await self._following.reached(at_least_sequence)
+        await self._look_for(tenant, approval_id)
         return self._shown(tenant, approval_id)
 
     def list(
@@ -180,6 +183,11 @@ class Approvals:
                     yield approval_id, shown
 
         return page_of(wanted(), size_of(page_size))
+
+    async def _look_for(self, tenant: str, approval_id: str) -> None:
+        """What is not known here may have been requested at another replica a moment ago."""
+        if self._approvals.current(tenant, approval_id).requested is None:
+            await self._held.catch_up(self._following)
 
     def _shown(self, tenant: str, approval_id: str) -> ShownApproval:
         shown = shown_approval(self._approvals.current(tenant, approval_id), approval_id, self._now())

@@ -9,12 +9,12 @@ from kernel.faults import NotFound, Refused
 from kernel.ports import Following, Seal
 from services.policy.domain import decision
 from services.policy.domain.amounts import NOTHING
-from services.policy.domain.approval import UseApproval, wish_of
+from services.policy.domain.approval import APPROVAL, UseApproval, wish_of
 from services.policy.domain.closing import Close
 from services.policy.domain.decision import DecisionRecord, Judgement, Verdict, judge
 from services.policy.domain.demand import demand_of
 from services.policy.domain.drawing import BudgetRefusal, Draw
-from services.policy.domain.faults import ApprovalUnknown, DeciderStale
+from services.policy.domain.faults import ApprovalUnknown, DeciderStale, MovedMeanwhile
 from services.policy.handlers.ask import Answer, Ask, Decision, Facts
 from services.policy.handlers.bearing import token_refusal
 from services.policy.handlers.judging import Judging
@@ -27,10 +27,13 @@ from services.policy.ports.signing import Permit
 MAX_STALE_SECONDS = 1.0
 ACTOR = "service:policy"
 PERMIT_TTL = timedelta(seconds=60)
+TRIES = 3
+"""So often it is decided under facts that do not last until the decision is durable."""
 
 
 class Authorization:
     def __init__(self, held: Held, judging: Judging, following: Following, means: Means) -> None:
+        self._held = held
         self._agents = held.agents
         self._approvals = held.approvals
         self._judging = judging
@@ -52,6 +55,7 @@ class Authorization:
             DeciderStale: this replica does not know the newest revocations, or no longer did when the decisions were
                 durable. No DENY is recorded, for another replica may decide.
             Unauthenticated: the token is missing or no good; a DENY is on record.
+            MovedMeanwhile: tier, packet, labels or the set in force changed each time before it could be answered.
             Unavailable, Exhausted: nothing could be made durable; nobody may act.
         """
         context, tenant = ask.context, cause.tenant
@@ -73,27 +77,39 @@ class Authorization:
             raise refusal
         key = (tenant, context.agent_id, cause.request_id)
         answer = self._recent.find(key, ask, facts, cause.at, minutes)
-        if answer is None:
-            answer = await self._decide(ask, facts, minutes, cause, seal)
-            if all(each.judgement.verdict is not Verdict.NEEDS_APPROVAL for each in answer.decisions):
-                # What waits for a person may be answered any time.
-                self._recent.keep(key, ask, facts, cause.at, minutes, answer)
-        return answer
+        if answer is not None:
+            return answer
+        for _ in range(TRIES):
+            answer = await self._decide(ask, facts, minutes, cause, seal, trusted=trusted)
+            if answer is not None:
+                if all(each.judgement.verdict is not Verdict.NEEDS_APPROVAL for each in answer.decisions):
+                    # What waits for a person may be answered any time.
+                    self._recent.keep(key, ask, facts, cause.at, minutes, answer)
+                return answer
+            self._require_fresh()
+            facts = self._judging.facts(tenant, ask, trusted=trusted)
+            minutes = Minutes(ask, facts, cause, seal, self._digest)
+        raise MovedMeanwhile(context.agent_id)
 
     def subject_erased(self, _tenant: str, subject_key: str) -> None:
         """Its key is gone: hold nothing in the clear any more that was asked about it."""
         self._recent.forget(subject_key)
 
     async def _decide(
-        self, ask: Ask, facts: Facts, minutes: Minutes, cause: Cause, seal: Seal | None
-    ) -> Answer:
+        self, ask: Ask, facts: Facts, minutes: Minutes, cause: Cause, seal: Seal | None, *, trusted: bool
+    ) -> Answer | None:
+        """Decide under these facts; None when they did not last until it was durable, so that nobody is given it."""
         tenant, judging, named = cause.tenant, self._judging, minutes.names
         draws = judging.draws(tenant, ask, facts, named, cause.at, seal)
         questions = await judging.questions(tenant, ask, facts, draws, cause.at)
+        if judging.asks_others(facts) and judging.moved(tenant, ask, facts, trusted=trusted):
+            return None
         decisions = [
             Decision(minutes.of(question.action, name, judgement := judge(question)), judgement)
             for question, name in zip(questions, named, strict=True)
         ]
+        if ask.approval_ids and self._lacks_approvals(tenant, decisions):
+            await self._held.catch_up(self._following)  # before a no that others may know to be wrong
         for each, name in zip(decisions, named, strict=True):
             if each.judgement.verdict is Verdict.NEEDS_APPROVAL and each.record.approval_id:
                 each.judgement = await self._spend(each, name[1], facts, cause, seal)
@@ -103,6 +119,9 @@ class Authorization:
         agent = self._agents.current(tenant, ask.context.agent_id)
         if agent is not facts.agent and (lost := decision.powerless(agent)) is not None:
             sequence = await self._take_back(decisions, lost, cause, seal)
+        elif judging.moved(tenant, ask, facts, trusted=trusted) and any(map(_allowed, decisions)):
+            await self._give_back(decisions, cause)
+            return None
         await self._permit(ask, decisions, cause)
         return Answer(tuple(decisions), sequence)
 
@@ -140,12 +159,24 @@ class Authorization:
         try:
             if self._approvals.current(cause.tenant, use.approval_id).requested is None:
                 raise ApprovalUnknown(use.approval_id)
-            await self._approvals.handle(use.approval_id, use, replace(cause, request_id=decision_id))
+            used = await self._approvals.handle(use.approval_id, use, replace(cause, request_id=decision_id))
+            if (
+                used.duplicate
+            ):  # then nobody was asked whether it is still as many people as the rules ask for
+                APPROVAL.decide(self._approvals.current(cause.tenant, use.approval_id), use)
         except (Refused, NotFound) as fault:
             refused = decision.approval_refused(asked.judgement, fault)
             said = wish_of(self._approvals.current(cause.tenant, use.approval_id))
             return decision.asked_otherwise(refused, seal.open(said) if seal else said) if said else refused
         return decision.approved(asked.judgement, use.approval_id)
+
+    def _lacks_approvals(self, tenant: str, decisions: Sequence[Decision]) -> bool:
+        return any(
+            each.judgement.verdict is Verdict.NEEDS_APPROVAL
+            and each.record.approval_id
+            and self._approvals.current(tenant, each.record.approval_id).requested is None
+            for each in decisions
+        )
 
     async def _take_back(
         self, decisions: Sequence[Decision], lost: Judgement, cause: Cause, seal: Seal | None
@@ -154,14 +185,18 @@ class Authorization:
         for each in decisions:
             each.judgement, each.record = lost, refused_after_all(each.record, lost)
         sequence = await self._record.commit([kept(each.record, seal) for each in decisions], cause)
+        await self._give_back(decisions, cause)
+        return sequence
+
+    async def _give_back(self, decisions: Sequence[Decision], cause: Cause) -> None:
+        """What is set aside for decisions that nobody is given: nothing is done under them."""
         idle = [
             Close(each.reservation_id, NOTHING, ACTOR, cause.at) for each in decisions if each.reservation_id
         ]
         if idle:
-            await self._budgets.close(idle, cause)  # nothing is done under a decision that nobody is given
+            await self._budgets.close(idle, cause)
             for each in decisions:
                 each.reservation_id = ""
-        return sequence
 
     def _require_fresh(self) -> None:
         if self._following.stale_seconds > MAX_STALE_SECONDS:
@@ -195,6 +230,10 @@ class Authorization:
         ]
         for each, permit in zip(acting, await self._signer.sign_permits(permits), strict=True):
             each.permit, each.permit_expire_time = permit, expires
+
+
+def _allowed(each: Decision) -> bool:
+    return each.judgement.verdict is Verdict.ALLOW
 
 
 def _want(asked: Decision, draw: Draw | None, seal: Seal | None) -> Want:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from kernel.faults import Unavailable
 from kernel.ports import Seal
+from services.policy.domain.agent import Agent
 from services.policy.domain.decision import Question, refused
 from services.policy.domain.drawing import Draw
 from services.policy.domain.rules import rule_input
@@ -40,6 +42,28 @@ class Judging:
             self._labels.current(tenant, agent_id, context.run_id if trusted else None),
             context.steps_done if trusted else (),
         )
+
+    def moved(self, tenant: str, ask: Ask, facts: Facts, *, trusted: bool) -> bool:
+        """Whether `facts` are no longer what a decision would rest on; what changes is another object.
+
+        A session or a secret more is no other standing of the agent.
+        """
+        context = ask.context
+        agent_id = context.agent_id
+        try:
+            agent = self._agents.current(tenant, agent_id)
+            return (
+                (agent is not facts.agent and _standing(agent) != _standing(facts.agent))
+                or self._packets.current(tenant, agent_id) is not facts.packet
+                or self._sets.in_force(tenant) is not facts.policy
+                or self._labels.current(tenant, agent_id, context.run_id if trusted else None) != facts.labels
+            )
+        except Unavailable:
+            return True  # nobody can say any more what it is
+
+    def asks_others(self, facts: Facts) -> bool:
+        """Whether custom rules or OPA have a say: an answer takes time."""
+        return self._opa is not None or (facts.policy is not None and bool(facts.policy.rules.rego))
 
     def draws(
         self,
@@ -79,7 +103,7 @@ class Judging:
         ]
         for question, draw in zip(questions, draws, strict=False):
             question.shortage = None if draw is None else self._drawing.refusal(tenant, draw)
-        if asks_opa or (facts.policy is not None and facts.policy.rules.rego):
+        if self.asks_others(facts):
             await self._ask(ask, facts, [each for each in questions if refused(each) is None], at)
         return questions
 
@@ -100,3 +124,7 @@ class Judging:
             said_there = await self._opa.judge([inputs[n] for n in open_]) if open_ else ()
             for n, said in zip(open_, said_there, strict=True):
                 questions[n].opa = said
+
+
+def _standing(agent: Agent) -> tuple[object, ...]:
+    return agent.registered, agent.tier, agent.suspended, agent.fell_with
