@@ -47,8 +47,8 @@ async def main(stopping: process.Stopping) -> None:
     await mirror.open(await jetstream.last_sequence())
     await followed(*(followers := (sets.follower, follower)))
     await server.start()
-    taking, forgetting = snapshots.taking(follower), kept_for(contents, settings.artifact_days, process.now)
-    async with taking, kept_up(followers, mirror, server.set_serving), watchers.judging(), forgetting, losing:
+    taking, aging = snapshots.taking(follower), kept_for(contents, settings.artifact_days, process.now, view)
+    async with taking, kept_up(followers, mirror, server.set_serving), watchers.judging(), aging, losing:
         await stopping.wait()
         turns.close()
         await server.stop()

@@ -227,6 +227,10 @@ class Contents(Protocol):
         """
         ...
 
+    async def renew(self, tenant: str, sha256: str) -> bool:
+        """Keep it from now on, as if it were stored again; whether it is there. Raises Unavailable."""
+        ...
+
 
 class Naming(Protocol):
     """The log's word on which snapshots there are."""
@@ -250,8 +254,9 @@ class Artifacts(Contents, Protocol):
         """Delete what is of `tenant`, older than `before`, and has none of these hashes; how many that were."""
         ...
 
-    async def forget_before(self, before: float) -> int:
-        """Delete what is older than `before`; how many contents those were."""
+    async def forget_before(self, before: float, but: frozenset[str] = frozenset()) -> int:
+        """Delete what is older than `before`, unless its name, `<tenant>/<sha256>`, is among `but`; how many contents
+        those were."""
         ...
 
     async def sweep(self, before: float) -> int:

@@ -46,10 +46,18 @@ class ArtifactDirectory:
         return await asyncio.to_thread(_unlink, self._root, "*/??/.*", frozenset(), before)
 
     async def keep_only(self, tenant: str, names: frozenset[str], before: float = math.inf) -> int:
-        return await asyncio.to_thread(_unlink, self._root, f"{tenant}/??/[!.]*", names, before)
+        of_tenant = frozenset(f"{tenant}/{sha256}" for sha256 in names)
+        return await asyncio.to_thread(_unlink, self._root, f"{tenant}/??/[!.]*", of_tenant, before)
 
-    async def forget_before(self, before: float) -> int:
-        return await asyncio.to_thread(_unlink, self._root, "*/??/[!.]*", frozenset(), before)
+    async def forget_before(self, before: float, but: frozenset[str] = frozenset()) -> int:
+        return await asyncio.to_thread(_unlink, self._root, "*/??/[!.]*", but, before)
+
+    async def renew(self, tenant: str, sha256: str) -> bool:
+        try:
+            os.utime(self._path(tenant, sha256))
+        except FileNotFoundError:
+            return False
+        return True
 
     def _path(self, tenant: str, sha256: str) -> Path:
         return self._root / tenant / sha256[:2] / sha256
@@ -106,7 +114,8 @@ def _unlink(root: Path, pattern: str, but: frozenset[str], before: float) -> int
     count = 0
     for path in root.glob(pattern):
         with suppress(FileNotFoundError):  # named or deleted meanwhile
-            if path.name not in but and path.stat().st_mtime < before:
+            name = f"{path.parent.parent.name}/{path.name}"
+            if name not in but and path.stat().st_mtime < before:
                 path.unlink()
                 count += 1
     return count

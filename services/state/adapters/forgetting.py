@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from chassis.telemetry import get_logger
 from kernel.faults import Fault
+from services.state.domain.view import View
 from services.state.ports import Artifacts
 
 _log = get_logger("state.artifacts")
@@ -15,12 +16,15 @@ _UNNAMED = timedelta(minutes=10)
 
 
 @asynccontextmanager
-async def kept_for(contents: Artifacts, days: float, now: Callable[[], datetime]) -> AsyncIterator[None]:
-    """Inside, what is older than `days` is deleted, at most an hour later; 0 means that nothing is.
+async def kept_for(
+    contents: Artifacts, days: float, now: Callable[[], datetime], view: View
+) -> AsyncIterator[None]:
+    """Inside, what is older than `days` is deleted, at most an hour later; 0 means that nothing is. What a checkpoint
+    names stays for as long as the checkpoint is kept: its agent could not go on from it.
 
     So is what a process that was killed had begun to write, and soon.
     """
-    task = asyncio.create_task(_forget(contents, days, now), name="forgetting")
+    task = asyncio.create_task(_forget(contents, days, now, view), name="forgetting")
     try:
         yield
     finally:
@@ -28,13 +32,14 @@ async def kept_for(contents: Artifacts, days: float, now: Callable[[], datetime]
         await asyncio.wait({task})
 
 
-async def _forget(contents: Artifacts, days: float, now: Callable[[], datetime]) -> None:
+async def _forget(contents: Artifacts, days: float, now: Callable[[], datetime], view: View) -> None:
     while True:
         try:
             swept = await contents.sweep((now() - _UNNAMED).timestamp())
             if swept:
                 _log.info("artifacts that were never finished are swept", count=swept)
-            count = await contents.forget_before((now() - timedelta(days=days)).timestamp()) if days else 0
+            before = (now() - timedelta(days=days)).timestamp()
+            count = await contents.forget_before(before, view.named_by_checkpoints()) if days else 0
             if count:
                 _log.info("artifacts were deleted: their time is over", artifacts=count, days=days)
         except (Fault, OSError) as problem:

@@ -139,7 +139,23 @@ class ArtifactObjects:
                     count += await self._delete(found)
         return count
 
-    async def forget_before(self, before: float) -> int:
+    async def renew(self, tenant: str, sha256: str) -> bool:
+        patience: Patience | None = None
+        while (found := await self._find(f"{tenant}/{sha256}")) is not None:
+            problem: Exception | None = None
+            try:
+                await self._renew(found, sha256)
+            except (NotConnected, AnswerLost) as lost:
+                problem = lost
+            except NotTaken:
+                pass
+            else:
+                return True
+            patience = patience or Patience(self._patience_seconds)
+            await patience.wait(self._connection, problem)
+        return False
+
+    async def forget_before(self, before: float, but: frozenset[str] = frozenset()) -> int:
         # Metadata lie in the stream in the order of their time: what is asked for is what is deleted, and one more.
         count, sequence = 0, 1
         while (
@@ -148,7 +164,8 @@ class ArtifactObjects:
             found = _found(message)
             if found.at >= before:
                 break
-            count += await self._delete(found)
+            if found.name not in but:
+                count += await self._delete(found)
             sequence = found.sequence + 1
         return count
 

@@ -245,6 +245,15 @@ class View:
         for tenant, run_id in self.checkpoints:
             yield Place(tenant, run_id, Part.CHECKPOINTS)
 
+    def named_by_checkpoints(self) -> frozenset[str]:
+        """The artifacts that checkpoints which are kept name, each as `<tenant>/<sha256>`."""
+        return frozenset(
+            f"{tenant}/{each.artifact_sha256}"
+            for (tenant, _), saved in self.checkpoints.items()
+            for each in saved.kept
+            if each.artifact_sha256
+        )
+
     def is_revoked(self, tenant: str, agent_id: str) -> bool:
         return (tenant, agent_id) in self._revoked
 

@@ -56,7 +56,7 @@ class Saved:
         run_id = require_token(command.run_id, "run_id")
         if command.artifact_sha256:
             require_sha256(command.artifact_sha256, "artifact_sha256")
-            if await self._tasks.artifact(command.artifact_sha256, cause) is None:
+            if not await self._tasks.keep_artifact(command.artifact_sha256, cause):
                 raise ArtifactUnknown(command.artifact_sha256)
         shown = ShowToken(command.agent_id, command.task_id, fencing_token, cause.actor, cause.at, run_id)
         appended = await self._fencing.answered(self._checkpoints, run_id, shown, cause)

@@ -151,6 +151,11 @@ class Tasks:
             known = self._view.artifact(cause.tenant, sha256)
         return known
 
+    async def keep_artifact(self, sha256: str, cause: Cause) -> bool:
+        """Whether it is there, content and all; it is then kept from now on. Raises Unavailable."""
+        known = await self.artifact(sha256, cause)
+        return known is not None and await self._contents.renew(cause.tenant, sha256)
+
     async def list_artifacts(
         self, task_id: str, page_size: int, page_token: str, cause: Cause
     ) -> Page[Artifact]:

@@ -108,6 +108,22 @@ async def test_what_is_older_than_it_is_to_be_kept_is_deleted(place: Place) -> N
     assert await place.artifacts.get("acme", old) == old_content, "and may be stored again"
 
 
+async def test_what_is_named_is_kept_and_what_is_renewed_is_as_new(place: Place) -> None:
+    (named, content), (renewed, other) = some(CHUNK_BYTES + 1, 1), some(10, 2)
+    for tenant in ("acme", "other"):
+        await place.artifacts.put(tenant, named, content)
+    await place.artifacts.put("acme", renewed, other)
+    before = await between()
+    assert await place.other.renew("acme", renewed)
+    assert not await place.other.renew("other", renewed)
+    assert await place.artifacts.forget_before(before, frozenset({f"acme/{named}"})) == 1
+    assert await place.artifacts.get("acme", named) == content
+    assert await place.artifacts.get("other", named) is None, "it is another tenant's"
+    assert await place.artifacts.get("acme", renewed) == other
+    assert await place.artifacts.forget_before(await between()) == 2
+    assert not await place.artifacts.renew("acme", named)
+
+
 async def test_what_is_stored_again_is_kept_from_then_on(place: Place) -> None:
     sha256, content = some(2 * CHUNK_BYTES + 1)
     await place.artifacts.put("acme", sha256, content)

@@ -1,14 +1,18 @@
 """Checkpoints and packets over gRPC: numbered, kept so many, read back as they were."""
 
+import os
 from typing import Any
 
 import pytest
 
+from chassis import process
 from chassis.rpc import client
 from kernel.faults import Fault, Invalid, NotFound, Refused
 from provost.state.v1 import state_pb2 as pb
+from services.state.adapters import ArtifactDirectory, kept_for
 from services.state.domain.checkpoints import KEPT
 from services.state.domain.view import KEPT_PACKETS
+from tests.fakes.wait import until
 from tests.rpc.state.asks import acquire, issue, join, look, packet, save, verify
 from tests.rpc.state.conftest import Running, cause
 from tests.rpc.state.test_tasks import put
@@ -47,6 +51,30 @@ async def test_a_checkpoint_is_read_back_as_it_was_saved(state: Running) -> None
     assert (saved.checkpoint.number, saved.checkpoint.sequence) == (1, saved.sequence)
     assert await got(state) == await got(state, 1) == saved.checkpoint
     assert (saved.checkpoint.artifact_sha256, list(saved.checkpoint.labels)) == (stored.sha256, ["secret"])
+
+
+async def test_what_a_kept_checkpoint_names_is_not_too_old_and_what_is_gone_it_may_not_name(
+    state: Running,
+) -> None:
+    await join(state, "sre-1")
+    stored = [
+        (await client.call(state.stub.PutArtifact, put(content=each), cause())).artifact.sha256
+        for each in (b"named", b"not named")
+    ]
+    await save(state, "s1", artifact_sha256=stored[0])
+    files = [state.home / "artifacts" / "default" / each[:2] / each for each in stored]
+    for each in files:
+        os.utime(each, (1000.0, 1000.0))
+    await state.follower.reached(await state.log.last_sequence())
+    contents = ArtifactDirectory(state.home / "artifacts", process.new_id)
+    async with kept_for(contents, 1.0, process.now, state.view):
+        await until(lambda: not files[1].exists(), "what is too old was not deleted")
+    assert files[0].exists()
+    with pytest.raises(NotFound) as caught:
+        await save(state, "s2", artifact_sha256=stored[1])
+    assert caught.value.reason == "ARTIFACT_UNKNOWN"
+    await save(state, "s3", artifact_sha256=stored[0])
+    assert files[0].stat().st_mtime > 1000.0, "it is kept from then on"
 
 
 async def test_the_newest_are_kept_and_numbers_are_not_used_again(state: Running) -> None:
