@@ -1,11 +1,12 @@
 """Fault 17: the clock of policy jumps ten minutes either way. The order is the log's; tokens fail with clear words."""
 
+from datetime import UTC
 from pathlib import Path
 
 import pytest
 
 from chassis.eventlog.wire import Connection
-from kernel.faults import Unauthenticated
+from kernel.faults import Unauthenticated, Unavailable
 from provost.policy.v1 import policy_pb2 as pb
 from tests.fakes.nats_server import NatsServer
 from tests.integration.policy.conftest import PolicyProcess
@@ -78,3 +79,43 @@ async def _allowed(caller: Caller, sequences: list[int], token: str) -> None:
     answer = await caller.call("Authorize", request, actor="key:agent", roles=("operator",))
     assert answer.decision.verdict == pb.VERDICT_ALLOW
     sequences.append(answer.sequence)
+
+
+async def test_a_replica_ten_years_ahead_counts_nothing_in_budgets_and_the_others_go_on(
+    policy: PolicyProcess,
+    nats_server: NatsServer,
+    events: Connection,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    wrong = PolicyProcess(tmp_path_factory.mktemp("wrong"), nats_server.url, **{OFFSET: str(3650 * 86_400)})
+    wrong.start()
+    try:
+        async with policy.channel() as channel, wrong.channel() as ahead:
+            caller, other = Caller(channel), Caller(ahead)
+            await _prepared(caller, events)
+            a_day = pb.SetBudgetRequest(
+                scope=pb.BUDGET_SCOPE_TENANT,
+                limits=[pb.Limit(unit=pb.UNIT_ACTIONS, most=100)],
+                window_seconds=86_400,
+            )
+            made = await caller.call("SetBudget", a_day, roles=("admin",))
+            first = (await caller.call("Authorize", ask("a1"))).decision
+            settle = pb.SettleReservationRequest(reservation_id=first.reservation_id)
+            a_day.limits[0].most = 5
+            calls = (
+                ("Authorize", ask("a2", sequence=made.sequence), ("service",)),
+                ("SettleReservation", settle, ("service",)),
+                ("SetBudget", a_day, ("admin",)),
+            )
+            for method, request, roles in calls:
+                with pytest.raises(Unavailable) as refused:
+                    await other.call(method, request, roles=roles)
+                assert refused.value.reason == "CLOCK_WRONG", method
+            assert (await caller.call("Authorize", ask("a3"))).decision.verdict == pb.VERDICT_ALLOW
+            (shown,) = (await caller.call("ListBudgets", pb.ListBudgetsRequest())).budgets
+            assert shown.window_start_time.ToDatetime(UTC) == made.budget.window_start_time.ToDatetime(UTC)
+            assert (shown.lines[0].spent, shown.lines[0].reserved) == (0, 2), (
+                "what it may not charge waits still"
+            )
+    finally:
+        wrong.stop()

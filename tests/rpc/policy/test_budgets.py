@@ -267,6 +267,24 @@ async def test_an_agent_reserves_for_the_task_of_its_packet_alone(running: Runni
     assert await lines(running, task_id="others") == [("hand", pb.UNIT_TOKENS, 10, 0, 0)]
 
 
+async def test_nobody_spends_anothers_run(running: Running) -> None:
+    await ready(running)
+    await ready(running, "evil")
+    await budget(running, limit(pb.UNIT_ACTIONS, 2), scope=pb.BUDGET_SCOPE_RUN, scope_id="run-1")
+    theirs = await token(running, "evil")
+    taken = reserve("evil", session_token=theirs, amounts=pb.Amounts(actions=1), ttl_seconds=86_400)
+    assert (await running.call("ReserveBudget", taken, **OPERATOR)).HasField("reservation")
+    own = pb.AuthorizeRequest(context=context("evil"), action=action(), session_token=theirs)
+    reasons = []
+    for _ in range(2):
+        own.request_id = ""
+        reasons.append((await running.call("Authorize", own, **OPERATOR)).decision.reason)
+    assert reasons == ["ALLOWED_BY_TIER", "BUDGET_SPENT"]
+    assert [(await ask(running)).verdict for _ in range(3)] == [ALLOW, ALLOW, DENY]
+    listed = await running.call("ListBudgets", pb.ListBudgetsRequest(run_id="run-1"))
+    assert [(each.agent_id, each.lines[0].reserved) for each in listed.budgets] == [("evil", 2), ("sre-1", 2)]
+
+
 async def test_only_admins_set_budgets_and_nobody_is_exempt(running: Running) -> None:
     await ready(running)
     request = pb.SetBudgetRequest(scope=pb.BUDGET_SCOPE_TENANT, limits=[limit(pb.UNIT_ACTIONS, 0)])
