@@ -192,8 +192,12 @@ class PolicyCalls(Connection):
 
 
 def _stamp(at: datetime | None) -> Timestamp | None:
+    """Raises ValueError: in UTC it is beyond the years 1 to 9999."""
     if at is None:
         return None
     made = Timestamp()
-    made.FromDatetime(at.astimezone(UTC))
+    try:
+        made.FromDatetime(at.astimezone(UTC))
+    except OverflowError:
+        raise ValueError(f"{at} is beyond the years 1 to 9999, UTC") from None
     return made

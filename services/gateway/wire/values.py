@@ -22,8 +22,14 @@ def time_of(message: Message, field: str) -> datetime | None:
 
 
 def stamp_of(at: datetime | None) -> Timestamp | None:
+    """`at`, an end of a time that is asked for; the first or last moment there is when it lies beyond in UTC."""
     if at is None:
         return None
     stamp = Timestamp()
-    stamp.FromDatetime(at)
+    try:
+        stamp.FromDatetime(at.astimezone(UTC))
+    except OverflowError:  # at an end of the calendar, and its offset leads beyond
+        stamp.FromDatetime(
+            datetime.min.replace(tzinfo=UTC) if at.year == 1 else datetime.max.replace(tzinfo=UTC)
+        )
     return stamp

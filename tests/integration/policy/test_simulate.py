@@ -7,6 +7,7 @@ from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc.aio
@@ -91,6 +92,9 @@ async def test_every_decision_that_comes_out_otherwise_is_told_and_counted(
     assert totals.by_agent == {"sre-1": 3}
     assert totals.by_action == {"ansible.check": 2, "service.restart": 1}
     assert totals.position == 4
+    first, last_of_all = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    ever, _ = await told(simulations, Simulation(TENANT, NO_CHECKS, first, last_of_all))
+    assert (ever.totals.decisions, ever.totals.flips) == (23, 3)
 
 
 async def test_the_set_it_was_decided_under_flips_nothing(

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from provost.ledger.v1 import ledger_pb2
@@ -128,6 +129,21 @@ def test_an_approval_shows_exactly_what_is_approved() -> None:
         "localhost",
         {"play": "x"},
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "crosses"),
+    [
+        ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+        ("9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59.999999Z"),
+        ("2026-03-01T12:00:00+02:00", "2026-03-01T10:00:00Z"),
+    ],
+)
+def test_what_an_offset_leads_out_of_the_calendar_is_its_end(given: str, crosses: str) -> None:
+    stamp = stamp_of(datetime.fromisoformat(given))
+    assert stamp is not None
+    assert stamp.ToJsonString() == crosses
 
 
 def test_times_cross_to_the_microsecond() -> None:

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from services.policy.domain import policyset_document
 from services.policy.domain.action import ENVIRONMENTS
 from services.policy.domain.amounts import Unit
+from services.policy.domain.counters import MAX_HOSTS_LIMIT
 from services.policy.domain.pattern import first_match
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_diff import differences
@@ -66,6 +67,11 @@ def test_budgets_and_prices_are_read() -> None:
         ("budgets:\n  - id: b\n    scope: run\n    limits:\n      tokens: 1.5\n", 5, "whole number"),
         ("budgets:\n  - id: b\n    scope: run\n    limits: {}\n", 4, "at least one of"),
         (
+            f"budgets:\n  - id: b\n    scope: run\n    limits:\n      hosts: {MAX_HOSTS_LIMIT + 1}\n",
+            5,
+            f"must be 0 to {MAX_HOSTS_LIMIT}, not {MAX_HOSTS_LIMIT + 1}",
+        ),
+        (
             "budgets:\n  - {id: b, scope: run, limits: {tokens: 1}}\n  - {id: b, scope: run, limits: {tokens: 1}}\n",
             3,
             "'b'",
@@ -100,6 +106,13 @@ def test_a_mistake_in_a_section_is_named_with_its_line(section: str, line: int, 
     assert problem in fault.text
     named = int(fault.facts["place"].split()[1].rstrip(","))
     assert named == before + line, fault.text
+
+
+def test_hosts_are_limited_as_far_as_they_are_counted() -> None:
+    most = with_section(f"budgets: [{{id: b, scope: run, limits: {{hosts: {MAX_HOSTS_LIMIT}}}}}]\n")
+    assert SETS.check(most).rules.budgets[0].limits == {Unit.HOSTS: MAX_HOSTS_LIMIT}
+    older = most.replace(str(MAX_HOSTS_LIMIT), "100000")
+    assert SETS.read(older).rules.budgets, "one that was published before stays in force"
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,23 @@ def test_flips_are_counted_and_shown(provost: type[FakeProvost], file: Path) -> 
     assert not request.HasField("to_time")
 
 
+@pytest.mark.parametrize(
+    ("since", "seen"), [("999999d", "0001-01-01T00:00:00Z"), ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z")]
+)
+def test_a_simulation_may_begin_where_the_calendar_does(
+    provost: type[FakeProvost], file: Path, since: str, seen: str
+) -> None:
+    provost.answers["SimulatePolicySet"] = [Simulated(totals=TOTALS, done=True)]
+    assert invoke("policy", "simulate", "--set", file, "--from", since).exit_code == 0
+    assert asked_of(provost, "SimulatePolicySet").from_time.ToJsonString() == seen
+
+
+@pytest.mark.parametrize("beyond", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00"])
+def test_a_time_beyond_the_calendar_is_a_misuse(beyond: str, file: Path) -> None:
+    told = invoke("policy", "simulate", "--set", file, "--from", beyond)
+    assert (told.exit_code, "beyond the years 1 to 9999" in told.stderr) == (2, True)
+
+
 def test_more_flips_than_may_be_are_exit_code_one(provost: type[FakeProvost], file: Path) -> None:
     provost.answers["SimulatePolicySet"] = [Simulated(flips=[FLIP], totals=TOTALS, done=True)]
     for most, code in ((2, 1), (3, 0)):

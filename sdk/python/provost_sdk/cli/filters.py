@@ -37,7 +37,10 @@ def time_in(text: str, option: str, also: str = "") -> datetime | None:
         at = datetime.fromisoformat(text)
     except ValueError:
         misused(f"{option}: {text!r} is no time; write it as 2026-03-01T12:00:00Z or 2026-03-01{also}")
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    try:
+        return at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    except OverflowError:
+        misused(f"{option}: {text!r} is beyond the years 1 to 9999, UTC")
 
 
 def times_in(since: str, until: str) -> dict[str, datetime | None]:

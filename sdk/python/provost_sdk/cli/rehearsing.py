@@ -241,5 +241,8 @@ def _time(text: str, option: str) -> datetime | None:
 
     unit = _AGO.get(text[-1:])
     if unit is not None and text[:-1].isascii() and text[:-1].isdecimal() and len(text) < 8:
-        return datetime.now(UTC) - timedelta(**{unit: int(text[:-1])})
+        try:
+            return datetime.now(UTC) - timedelta(**{unit: int(text[:-1])})
+        except OverflowError:
+            return datetime.min.replace(tzinfo=UTC)  # before there were years: everything is later
     return time_in(text, option, ", or so long ago, as 7d, 12h or 30m")

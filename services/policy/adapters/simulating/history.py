@@ -132,9 +132,9 @@ class History:
             at = datetime.fromisoformat(recorded.headers.get("ce-time", ""))
         except ValueError:
             return False
-        if asked.from_time is not None and at < asked.from_time - COMMITTED_WITHIN:
+        if asked.from_time is not None and asked.from_time - at > COMMITTED_WITHIN:
             return True
-        return asked.to_time is not None and at > asked.to_time + COMMITTED_WITHIN
+        return asked.to_time is not None and at - asked.to_time > COMMITTED_WITHIN
 
     def _agent(self, agent_id: str, recorded: Recorded) -> None:
         agent = self._agents.get(agent_id, AGENT.initial)
