@@ -9,6 +9,7 @@ import pytest
 from chassis.rpc import client
 from kernel.faults import Denied, Exhausted, Fault, Invalid, Refused
 from provost.state.v1 import state_pb2 as pb
+from services.state.domain import inbox
 from services.state.domain.inbox import KEPT_READ, MAX_BODY_BYTES, MAX_WAITING
 from services.state.domain.lock import StaleTokenRefused
 from services.state.wire import CODEC
@@ -179,9 +180,12 @@ async def test_a_person_who_mistypes_is_told_so(state: Running, fields: dict[str
     assert await unread(state, "beta") == ["first"]
 
 
-async def test_what_was_sent_to_a_revoked_agent_hinders_nobody_and_a_person_clears_it(state: Running) -> None:
+async def test_what_was_sent_to_a_revoked_agent_hinders_nobody_and_a_person_clears_it(
+    state: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "MAX_WAITING", 10)
     await join(state, *CREW)
-    for n in range(MAX_WAITING):
+    for n in range(10):
         await send(state, str(n), from_agent_id="alpha", to_agent_id="beta")
     every = await send(state, "to all", from_agent_id="alpha")
     assert (list(every.message.recipients), list(every.message.passed_over)) == (["gamma"], ["beta"])

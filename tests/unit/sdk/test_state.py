@@ -215,6 +215,25 @@ def test_what_is_written_is_sent_as_it_was_said(provost: type[FakeProvost]) -> N
     assert entry.agent_id == message.from_agent_id == ""
 
 
+def test_messages_are_taken_for_read_in_an_agents_name(provost: type[FakeProvost]) -> None:
+    provost.answers["AcknowledgeMessages"] = pb.AcknowledgeMessagesResponse(sequence=45)
+    told = invoke("state", "acknowledge", "task-1", "sre-2", "--up-to", "44", "--message", "m-1")
+    assert "Acknowledged in the name of sre-2, as of sequence 45" in told.output
+    ((_, request),) = provost.asked
+    assert (request.agent_id, request.up_to_sequence, list(request.message_ids)) == ("sre-2", 44, ["m-1"])
+    assert request.request_id
+    told = invoke("state", "acknowledge", "task-1", "sre-2")
+    assert (told.exit_code, len(provost.asked)) == (2, 1)
+    assert "--up-to SEQ" in told.output
+
+
+def test_whom_a_message_to_all_does_not_reach_is_said(provost: type[FakeProvost]) -> None:
+    sent = pb.Message(message_id="m-2", recipients=["sre-3"], passed_over=["sre-2"])
+    provost.answers["SendMessage"] = pb.SendMessageResponse(message=sent)
+    told = " ".join(invoke("state", "send", "task-1", "STATUS", "hello").output.split())
+    assert "Sent to sre-3: m-2; not to sre-2, whose inbox is full" in told
+
+
 def test_an_entry_is_taken_off(provost: type[FakeProvost]) -> None:
     provost.answers["PutEntry"] = pb.PutEntryResponse(entry=ENTRY)
     told = invoke("state", "remove", "task-1", "problem", "cause", "--version", "3")

@@ -117,11 +117,13 @@ def test_each_kind_of_change_is_one_line() -> None:
         agent_id="sre-1", phase="PLAN", step="look", lock=pb.Lock(holder="run-1"), stuck=stuck
     )
     entry = pb.Entry(task_id="t", section="progress", key="disk", value="1", author="sre-1", version=2)
+    read = pb.Acknowledgement(task_id="t", agent_id="sre-2", message_ids=["m-1", "m-2"])
     message = pb.Message(task_id="t", from_agent_id="sre-1", type="QUESTION", body='"why?"')
     told = [
         watching.line_of(pb.WatchResponse.Change(sequence=4, agent=agent)),
         watching.line_of(pb.WatchResponse.Change(sequence=5, entry=entry)),
         watching.line_of(pb.WatchResponse.Change(sequence=6, message=message)),
+        watching.line_of(pb.WatchResponse.Change(sequence=7, acknowledgement=read)),
         watching.line_of(
             pb.WatchResponse.Change(revocation=pb.Revocation(agent_id="a", kind="K", by="key:x"))
         ),
@@ -130,5 +132,6 @@ def test_each_kind_of_change_is_one_line() -> None:
         "4  agent  sre-1  PLAN/look  locked by run-1  stuck: the same again",
         "5  entry  t  progress/disk v2 by sre-1  1",
         '6  message  t  QUESTION sre-1 -> all  "why?"',
+        "7  acknowledgement  t  sre-2 has read m-1, m-2",
         "-  revocation  a  K by key:x",
     ]
