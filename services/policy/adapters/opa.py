@@ -12,8 +12,13 @@ if TYPE_CHECKING:
     from httpx2 import AsyncClient
 
 DEADLINE_SECONDS = 0.25
+"""Of one question."""
+ALL_SECONDS = 1.0
+"""Of all that are asked together."""
 PROBE_SECONDS = 1.0
 AT_ONCE = 8
+"""Of those that are asked together."""
+CONNECTIONS, KEPT_CONNECTIONS = 256, 32
 MOST_BYTES = 256 * 1024
 PATH = "/v1/data/provost/decision"
 
@@ -23,11 +28,13 @@ _log = get_logger("policy.opa")
 class OpaServer:
     """Implements `Opa` by OPA's REST API, over connections that are kept open."""
 
-    def __init__(self, endpoint: str, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+    def __init__(
+        self, endpoint: str, deadline_seconds: float = DEADLINE_SECONDS, all_seconds: float = ALL_SECONDS
+    ) -> None:
         self._endpoint = endpoint.rstrip("/")
         self._deadline_seconds = deadline_seconds
+        self._all_seconds = all_seconds
         self._client: AsyncClient | None = None
-        self._places = asyncio.Semaphore(AT_ONCE)
         self._problem = ""
 
     @property
@@ -40,19 +47,32 @@ class OpaServer:
         return f"the OPA server at OPA_ENDPOINT: {self._problem}" if self._problem else ""
 
     async def judge(self, inputs: Sequence[Mapping[str, Any]]) -> Sequence[RuleOutcome]:
-        """What it says to each of `inputs`. The first failure is that of all that were not asked yet."""
+        """What it says to each of `inputs`. The first failure is that of all that were not asked yet.
+
+        So many at once are of this call alone, and it ends in time: nobody waits for what somebody else asks.
+        """
+        self._http()  # made, the first time, before the deadline runs
         failures: list[str] = []
-        return await asyncio.gather(*(self._one(each, failures) for each in inputs))
+        places = asyncio.Semaphore(AT_ONCE)
+        ends = asyncio.get_running_loop().time() + self._all_seconds
+
+        async def one(value: Mapping[str, Any]) -> RuleOutcome:
+            async with places:
+                outcome = RuleOutcome(failed=failures[0]) if failures else await self._one(value, ends)
+            if outcome.failed:
+                failures.append(outcome.failed)
+            return outcome
+
+        return await asyncio.gather(*(one(each) for each in inputs))
 
     async def answers(self) -> bool:
         """Whether it is there, found out by asking its health; yes when there is none to ask."""
         if not self.set:
             return True
-        client = self._http()
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                response = await client.get(f"{self._endpoint}/health")
-            problem = "" if response.status_code == 200 else f"its health is {response.status_code}"
+                status, _ = await self._told("GET", "/health")
+            problem = "" if status == 200 else f"its health is {status}"
         except (OSError, TimeoutError, _error()) as failure:
             problem = f"it does not answer ({type(failure).__name__})"
         if problem != self._problem:
@@ -66,39 +86,42 @@ class OpaServer:
             await self._client.aclose()
             self._client = None
 
-    async def _one(self, value: Mapping[str, Any], failures: list[str]) -> RuleOutcome:
-        async with self._places:
-            if failures:
-                return RuleOutcome(failed=failures[0])
-            client = self._http()
-            try:
-                async with asyncio.timeout(self._deadline_seconds):
-                    response = await client.post(
-                        self._endpoint + PATH,
-                        content=json.dumps({"input": value}).encode("utf-8", "replace"),
-                        headers={"content-type": "application/json"},
-                    )
-            except TimeoutError:
-                failures.append(
-                    f"the OPA server has not answered within {self._deadline_seconds * 1000:.0f} ms"
-                )
-            except (OSError, _error()) as failure:
-                failures.append(f"the OPA server cannot be reached ({type(failure).__name__})")
+    async def _one(self, value: Mapping[str, Any], ends: float) -> RuleOutcome:
+        begins = asyncio.get_running_loop().time()
+        alone = begins + self._deadline_seconds
+        try:
+            async with asyncio.timeout_at(min(alone, ends)):
+                outcome = _outcome(*await self._told("POST", PATH, json.dumps({"input": value}).encode()))
+        except TimeoutError:
+            if alone <= ends:
+                failed = f"has not answered within {self._deadline_seconds * 1000:.0f} ms"
             else:
-                outcome = _outcome(response.status_code, response.content)
-                if outcome.failed:
-                    failures.append(outcome.failed)
-                self._problem = outcome.failed
-                return outcome
-            self._problem = failures[0]
-            return RuleOutcome(failed=failures[0])
+                failed = (
+                    f"has not answered all that was asked at once within {self._all_seconds * 1000:.0f} ms"
+                )
+            outcome = RuleOutcome(failed=f"the OPA server {failed}")
+        except (OSError, _error()) as failure:
+            outcome = RuleOutcome(failed=f"the OPA server cannot be reached ({type(failure).__name__})")
+        self._problem = outcome.failed
+        return outcome
+
+    async def _told(self, method: str, path: str, content: bytes = b"") -> tuple[int, bytes]:
+        """Status and body as they came, of the body no more than shows that it is too long."""
+        body = bytearray()
+        async with self._http().stream(method, self._endpoint + path, content=content) as response:
+            async for piece in response.aiter_raw():
+                body += piece
+                if len(body) > MOST_BYTES:
+                    break
+        return response.status_code, bytes(body)
 
     def _http(self) -> "AsyncClient":
         if self._client is None:
             from httpx2 import AsyncClient, Limits  # only where there is an OPA server to ask
 
-            limits = Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE)
+            limits = Limits(max_connections=CONNECTIONS, max_keepalive_connections=KEPT_CONNECTIONS)
             self._client = AsyncClient(
+                headers={"content-type": "application/json", "accept-encoding": "identity"},
                 timeout=max(PROBE_SECONDS, self._deadline_seconds),
                 limits=limits,
                 trust_env=False,
@@ -136,7 +159,13 @@ def _said(messages: Any) -> tuple[Said, ...]:
 def _one_said(message: Any) -> Said:
     match message:
         case str(text):
-            return Said("opa", text[:500])
-        case {"id": str(rule), "text": str(text)} if 0 < len(rule) <= 64:
-            return Said(rule, text[:500])
+            return Said("opa", _whole(text[:500]))
+        case {"id": str(rule), "text": str(text)} if 0 < len(rule) <= 64 and rule.isprintable():
+            return Said(rule, _whole(text[:500]))
     raise TypeError(message)
+
+
+def _whole(text: str) -> str:
+    """Raises UnicodeEncodeError, a ValueError: there is half a character in it, which no event can hold."""
+    text.encode()
+    return text

@@ -1,21 +1,25 @@
 """Asking an OPA server: what is a clear answer in time is heard, everything else refuses."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 
-from services.policy.adapters.opa import OpaServer
+from services.policy.adapters.opa import ALL_SECONDS, DEADLINE_SECONDS, OpaServer
 from services.policy.domain.rules import RuleOutcome, Said
 
+GOOD: dict[str, Any] = {"result": {"deny": [], "approve": []}}
 Answer = Callable[[dict[str, Any]], Awaitable[tuple[int, bytes]]]
 
 
 @asynccontextmanager
-async def answering(answer: Answer) -> AsyncIterator[tuple[OpaServer, list[str]]]:
+async def answering(
+    answer: Answer, deadline_seconds: float = DEADLINE_SECONDS, all_seconds: float = ALL_SECONDS
+) -> AsyncIterator[tuple[OpaServer, list[str]]]:
     """A server that answers so; and the peers that connected to it."""
     peers: list[str] = []
 
@@ -37,7 +41,7 @@ async def answering(answer: Answer) -> AsyncIterator[tuple[OpaServer, list[str]]
 
     server = await asyncio.start_server(guarded, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    opa = OpaServer(f"http://127.0.0.1:{port}/")
+    opa = OpaServer(f"http://127.0.0.1:{port}/", deadline_seconds, all_seconds)
     try:
         yield opa, peers
     finally:
@@ -83,6 +87,11 @@ async def test_what_it_says_is_heard_and_each_input_is_its_own_question() -> Non
         (b"\xff\xfe", 200),
         (b"[" * 100_000, 200),
         (b"x" * 300_000, 200),
+        ({"result": {"deny": [{"id": "\ud800", "text": "x"}], "approve": []}}, 200),
+        ({"result": {"deny": [], "approve": [{"id": "x\n", "text": "x"}]}}, 200),
+        ({"result": {"deny": [], "approve": [{"id": "x", "text": "\ud800"}]}}, 200),
+        ({"result": {"deny": ["\udfff"], "approve": []}}, 200),
+        (gzip.compress(json.dumps(GOOD).encode()), 200),
     ],
 )
 async def test_whatever_is_no_decision_is_a_failure(body: object, status: int) -> None:
@@ -103,6 +112,53 @@ async def test_silence_is_a_failure_and_the_rest_does_not_wait_for_it() -> None:
     async with answering(answer) as (opa, _), asyncio.timeout(2):
         said = await opa.judge([{}] * 200)
     assert all("250 ms" in each.failed for each in said)
+
+
+async def test_all_that_is_asked_together_has_one_deadline_and_holds_up_nobody_else() -> None:
+    begun, never = asyncio.Event(), asyncio.Event()
+
+    async def answer(asked: dict[str, Any]) -> tuple[int, bytes]:
+        if asked["input"]["slow"]:
+            begun.set()
+            await never.wait()
+        return 200, json.dumps(GOOD).encode()
+
+    async with answering(answer, 15.0, 0.5) as (patient, _), asyncio.timeout(20):
+        batch = asyncio.create_task(patient.judge([{"slow": n >= 2} for n in range(200)]))
+        await begun.wait()
+        others = [await patient.judge([{"slow": False}]) for _ in range(20)]
+        assert not batch.done()
+        said = await batch
+    assert all(each == [RuleOutcome()] for each in others)
+    assert said[:2] == [RuleOutcome()] * 2
+    assert all("all that was asked at once within 500 ms" in each.failed for each in said[2:])
+
+
+async def test_no_more_is_read_than_an_answer_may_have_and_nothing_is_unpacked() -> None:
+    sent, heads = 0, []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        heads.append((await reader.readuntil(b"\r\n\r\n")).lower())
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+                await writer.drain()
+                sent += 0x10000
+        writer.close()
+
+    endless = await asyncio.start_server(serve, "127.0.0.1", 0)
+    opa = OpaServer(
+        f"http://127.0.0.1:{endless.sockets[0].getsockname()[1]}", deadline_seconds=10.0, all_seconds=10.0
+    )
+    async with asyncio.timeout(8):
+        (said,) = await opa.judge([{}])
+    await opa.stop()
+    endless.close()
+    assert "too long" in said.failed
+    assert sent < 64 * 1024 * 1024, "what buffers hold, and no more"
+    assert b"accept-encoding: identity" in heads[0]
 
 
 async def test_nobody_there_is_a_failure_and_health_says_so() -> None:
