@@ -65,5 +65,5 @@ def _is_time(key: str, text: str) -> bool:
             return True
     except ValueError:
         pass  # as one without a zone: told of below
-    _log.warning("a sign of life in the store is no time, and counts as none", key=key)
+    _log.warning("a sign of life in the store is no time, and counts as none", where=key)
     return False

@@ -74,5 +74,5 @@ def position_of(text: object) -> int | None:
         return None
     if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= _LONGEST_POSITION:
         return int(text)
-    _log.warning("position in the store cannot be read, and counts as none", key=POSITION)
+    _log.warning("position in the store cannot be read, and counts as none", where=POSITION)
     return None

@@ -67,7 +67,7 @@ async def test_a_position_that_is_no_number_is_none(
         await state.store.set(POSITION, "garbage")
         await advance(state, token)
         await whole(state)
-    assert POSITION in [each.get("key") for each in said if each["log_level"] == "warning"]
+    assert POSITION in [each.get("where") for each in said if each["log_level"] == "warning"]
     assert str(await state.store.get(POSITION)).isdigit()
     await state.store.set(POSITION, "garbage")
     async with serving(state.log, valkey_server.url, tmp_path / "other") as other:
