@@ -188,7 +188,7 @@ class Sharing(RuleBasedStateMachine):
         waiting = self.hears(which)
         count = data.draw(st.integers(1, len(waiting)))
         command = AcknowledgeMessages("task-1", "ear", waiting[count - 1], (), self.house.clock.now())
-        handling = self.house.replicas[which].inboxes.acknowledge(command, 0, self.house.cause())
+        handling = self.house.replicas[which].inboxes.acknowledge(command, 0, False, self.house.cause())
         self.reached = max(self.reached, self.run(handling).sequence)
         del self.unread[:count]
 
