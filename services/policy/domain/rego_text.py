@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+# A string that is never closed is one, too: to find that out anew at each of its quotes would take minutes.
 _TOKEN = re.compile(
-    r"(?P<string>\$?`[^`]*`|\$?\"(?:\\.|[^\"\\\n])*\")|(?P<comment>#[^\n]*)|(?P<name>[A-Za-z_]\w*)|(?P<line>\n)"
+    r"(?P<string>\$?`[^`]*`|\$?\"(?:\\.|[^\"\\\n])*+\"?)|(?P<comment>#[^\n]*)|(?P<name>[A-Za-z_]\w*)|(?P<line>\n)"
     r"|(?P<space>[ \t\r]+)|(?P<sign>:=|==|!=|<=|>=|.)",
     re.DOTALL,
 )

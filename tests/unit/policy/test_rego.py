@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from time import process_time
 from typing import Any
 
 import pytest
@@ -254,3 +255,9 @@ def test_what_the_engine_finds_wrong_is_told_with_its_place(
     found = rules.examine([RegoModule("x", module)])
     assert any(flaw.line == line and problem in flaw.text for flaw in found.flaws), found.flaws
     assert found.tests == ()
+
+
+def test_a_string_that_is_never_closed_is_read_once() -> None:
+    began = process_time()
+    assert read_module("package provost.rules.x\n" + '\\"' * 99_000).tests == ()
+    assert process_time() - began < 5, "it takes hundredths of a second"
