@@ -61,7 +61,7 @@ def metadata(tenant: str) -> Any:
 
 
 def run_context(mode: pb.Mode.ValueType) -> pb.RunContext:
-    return pb.RunContext(run_id="run-1", task_id="task-1", agent_id="sre-1", mode=mode, fencing_token=7)
+    return pb.RunContext(run_id="run-1", task_id="task-1", agent_id="sre-1", mode=mode, fencing_token=1)
 
 
 def action(number: int) -> pb.Action:

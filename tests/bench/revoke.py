@@ -44,7 +44,7 @@ async def ask(stub: Any, method: str, request: Any) -> Any:
 async def authorize(stub: Any, agent_id: str, token: str) -> bool:
     """Whether it was allowed."""
     context = pb.RunContext(
-        run_id="run-1", task_id="task-1", agent_id=agent_id, mode=pb.MODE_AUTO, fencing_token=7
+        run_id="run-1", task_id="task-1", agent_id=agent_id, mode=pb.MODE_AUTO, fencing_token=1
     )
     request = pb.AuthorizeRequest(
         request_id=f"a-{time.time_ns()}-{next(_numbers)}",

@@ -107,7 +107,7 @@ class Spender:
             task_id="task-1",
             agent_id="sre-1",
             mode=pb.MODE_AUTO,
-            fencing_token=7,
+            fencing_token=1,
             at_least_sequence=self._books.since,
         )
 

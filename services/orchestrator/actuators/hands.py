@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from kernel.faults import Denied, Invalid
+from kernel.faults import Denied, Invalid, Unauthenticated
 from services.orchestrator.actuators.actuator import Actuator, ActuatorFailed, require_fit
 from services.orchestrator.actuators.journal import Journal, keyed
 from services.orchestrator.domain.records import Action, Effect, EffectState
 
 MAX_OUTPUT_CHARACTERS = 8192
+HIGHEST_TOKEN = 2**63 - 1  # tokens are sequences of the log; what is above them, the journal could not keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,9 @@ class Hands:
         if (read.tenant, read.agent_id) in self._revoked:
             raise Denied("AGENT_REVOKED", f"agent {read.agent_id} was revoked", agent_id=read.agent_id)
         noted = keyed(digest, journal_key)
-        newest = self._journal.newest_fence(f"{tenant}/{read.agent_id}", read.fencing_token)
+        if not 0 <= read.fencing_token <= HIGHEST_TOKEN:
+            raise Unauthenticated("PERMIT_INVALID", "the permit was refused: its fencing token is no lock's")
+        newest = self._journal.newest_fence(agent := f"{tenant}/{read.agent_id}")
         if read.fencing_token < newest:
             raise Denied(
                 "FENCING_TOKEN_STALE",
@@ -100,6 +103,8 @@ class Hands:
             raise Denied(
                 "PERMIT_MISMATCH", "this effect was begun for another action; give the new one its own id"
             )
+        # Only now: a token is its agent's own word, and one under which nothing is done must not shut out the rest.
+        self._journal.fence(agent, read.fencing_token)
         working = self._at_work.get(effect_id)
         if working is None:
             working = asyncio.create_task(self._once(actuator, effect_id, action, noted, journal_key))

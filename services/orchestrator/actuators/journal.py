@@ -62,15 +62,18 @@ class Journal:
         outcome = _sealed(json.dumps(asdict(effect)), effect.effect_id, key)
         self._db.execute("UPDATE effect SET outcome = ? WHERE id = ?", (outcome, effect.effect_id))
 
-    def newest_fence(self, agent: str, token: int) -> int:
-        """The highest fencing token seen of an agent's lock, `token` included."""
+    def newest_fence(self, agent: str) -> int:
+        """The highest fencing token under which something was done for an agent; 0: nothing was."""
+        found = self._db.execute("SELECT token FROM agent_fence WHERE agent = ?", (agent,)).fetchone()
+        return int(found[0]) if found else 0
+
+    def fence(self, agent: str, token: int) -> None:
+        """Something is done under `token`: lower ones are stale from now on."""
         self._db.execute(
             "INSERT INTO agent_fence (agent, token) VALUES (?, ?) "
-            "ON CONFLICT (agent) DO UPDATE SET token = max(token, excluded.token)",
+            "ON CONFLICT (agent) DO UPDATE SET token = excluded.token WHERE excluded.token > token",
             (agent, token),
         )
-        found = self._db.execute("SELECT token FROM agent_fence WHERE agent = ?", (agent,)).fetchone()
-        return int(found[0])
 
     def close(self) -> None:
         self._db.close()

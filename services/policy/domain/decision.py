@@ -22,8 +22,8 @@ from services.policy.domain.tier import Tier
 
 __all__ = [
     "Change", "DecisionRecord", "DecisionsMade", "Judgement", "Looked", "Question", "Verdict", "all_changes",
-    "approval_refused", "approved", "heard", "judge", "looked_at", "powerless", "refused", "revoked", "shown", "spent",
-    "token_refused",
+    "approval_refused", "approved", "heard", "judge", "looked_at", "no_lock", "powerless", "refused", "revoked",
+    "shown", "spent", "token_refused",
 ]  # fmt: skip
 
 DRY_RUN = "dry_run"
@@ -184,3 +184,9 @@ def asked_otherwise(judgement: Judgement, wish: str) -> Judgement:
 def token_refused(fault: Fault) -> Judgement:
     """The verdict when the session token does not say who is asking."""
     return denied("token", fault.reason, f"{fault.text}.", Change("token", "a new session's", "agent"))
+
+
+def no_lock(token: int) -> Judgement:
+    """The verdict when the log has not come as far as the lock that is claimed."""
+    change = Change("fencing_token", "that of the lock the run has", "agent")
+    return denied("token", "FENCING_TOKEN_STALE", f"no lock bears the fencing token {token} yet.", change)

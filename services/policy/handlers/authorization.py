@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from kernel.events import Cause
-from kernel.faults import NotFound, Refused
+from kernel.faults import NotFound, Refused, Unavailable
 from kernel.ports import Following, Seal
 from services.policy.domain import decision
 from services.policy.domain.amounts import NOTHING
@@ -115,15 +115,30 @@ class Authorization:
                 each.judgement = await self._spend(each, name[1], facts, cause, seal)
                 each.record = minutes.of(each.record.action, name, each.judgement)
         sequence = await self._commit(decisions, draws, cause, seal)
+        missing = await self._lock_missing(ask.context.fencing_token, sequence)
         self._require_fresh()  # the log may have been away for longer than a revocation may stay unknown
         agent = self._agents.current(tenant, ask.context.agent_id)
-        if agent is not facts.agent and (lost := decision.powerless(agent)) is not None:
+        lost = decision.powerless(agent) if agent is not facts.agent else None
+        if (lost := lost or missing) is not None:
             sequence = await self._take_back(decisions, lost, cause, seal)
         elif judging.moved(tenant, ask, facts, trusted=trusted) and any(map(_allowed, decisions)):
             await self._give_back(decisions, cause)
             return None
         await self._permit(ask, decisions, cause)
         return Answer(tuple(decisions), sequence)
+
+    async def _lock_missing(self, token: int, sequence: int) -> Judgement | None:
+        """A token is the sequence of the event that took the lock: it came before this decision, or it is made up.
+
+        Only of one recorded before, and sent again under a newer lock, does its `sequence` not say so at once.
+        """
+        if token <= max(sequence, self._following.position):
+            return None
+        try:
+            await self._following.reached(token, MAX_STALE_SECONDS)
+        except Unavailable:
+            return decision.no_lock(token)
+        return None
 
     async def _commit(
         self, decisions: Sequence[Decision], draws: Sequence[Draw | None], cause: Cause, seal: Seal | None
@@ -181,7 +196,7 @@ class Authorization:
     async def _take_back(
         self, decisions: Sequence[Decision], lost: Judgement, cause: Cause, seal: Seal | None
     ) -> int:
-        """The agent lost its power while its decisions were being written: all are refused, and that is recorded."""
+        """What was seen once its decisions were written speaks against them: all are refused, and that is recorded."""
         for each in decisions:
             each.judgement, each.record = lost, refused_after_all(each.record, lost)
         sequence = await self._record.commit([kept(each.record, seal) for each in decisions], cause)

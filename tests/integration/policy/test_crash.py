@@ -23,7 +23,7 @@ from tests.fakes.nats_server import NatsServer
 from tests.integration.policy.conftest import PolicyProcess
 
 CONTEXT = pb.RunContext(
-    run_id="run-1", task_id="task-1", agent_id="sre-1", mode=pb.MODE_AUTO, fencing_token=7
+    run_id="run-1", task_id="task-1", agent_id="sre-1", mode=pb.MODE_AUTO, fencing_token=1
 )
 
 

@@ -95,7 +95,7 @@ class VaultedPolicy(ServerProcess):
 
     async def authorize(self, token: str) -> pb.Decision:
         context = pb.RunContext(
-            run_id="run-1", task_id="task-1", agent_id="sre-1", mode=pb.MODE_AUTO, fencing_token=7
+            run_id="run-1", task_id="task-1", agent_id="sre-1", mode=pb.MODE_AUTO, fencing_token=1
         )
         action = pb.Action(
             action_id="a1", name="diagnostics.memory", target="localhost", environment="sandbox"

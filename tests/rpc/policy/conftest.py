@@ -136,7 +136,7 @@ class Running:
 
 
 def context(agent_id: str = "sre-1", mode: int = pb.MODE_AUTO, **fields: Any) -> pb.RunContext:
-    made = {"run_id": "run-1", "task_id": "task-1", "fencing_token": 7} | fields
+    made = {"run_id": "run-1", "task_id": "task-1", "fencing_token": 1} | fields
     return pb.RunContext(agent_id=agent_id, mode=mode, **made)  # type: ignore[arg-type]
 
 

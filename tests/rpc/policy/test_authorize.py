@@ -46,7 +46,7 @@ async def test_an_allowed_action_gets_a_permit_for_exactly_that(running: Running
     claims = claims_of(running, decision.permit)
     expected = {
         "decision_id": decision.decision_id, "action_digest": digest, "tenant": "default", "run_id": "run-1",
-        "task_id": "task-1", "agent_id": "sre-1", "fencing_token": 7,
+        "task_id": "task-1", "agent_id": "sre-1", "fencing_token": 1,
     }  # fmt: skip
     assert {name: claims[name] for name in expected} == expected
     left = decision.permit_expire_time.ToDatetime(tzinfo=UTC) - datetime.now(UTC)
@@ -166,9 +166,29 @@ async def test_the_same_batch_is_answered_alike_refusals_and_all(running: Runnin
 
 async def test_a_permit_is_for_the_token_that_was_shown_with_the_request(running: Running) -> None:
     await ready(running)
-    for token in (7, 8):
+    for token in (1, 2):
         asked = await decided(running, ask(request_id="once", context=context(fencing_token=token)))
         assert claims_of(running, asked.permit)["fencing_token"] == token
+
+
+async def test_a_token_that_no_lock_can_bear_yet_is_refused(running: Running) -> None:
+    await ready(running)
+    end = await running.packet()
+    for token in (2**63 - 1, 2**64 - 1, end + 1000):
+        asked = await decided(running, ask(context=context(fencing_token=token)))
+        assert (asked.verdict, asked.reason) == (pb.VERDICT_DENY, "FENCING_TOKEN_STALE")
+        assert not asked.permit
+    assert {each.verdict for each in (await running.decisions())[-1:]} == {pb.VERDICT_DENY}
+
+
+async def test_sent_again_under_a_newer_lock_it_is_answered(running: Running) -> None:
+    """The decision stands before that lock in the log, and whoever carries the run on is to get it all the same."""
+    await ready(running)
+    first = await decided(running, ask(request_id="once"))
+    newer = await running.packet()
+    again = await decided(running, ask(request_id="once", context=context(fencing_token=newer)))
+    assert again.decision_id == first.decision_id
+    assert claims_of(running, again.permit)["fencing_token"] == newer
 
 
 async def test_a_remembered_answer_does_not_outlive_the_agent(running: Running) -> None:

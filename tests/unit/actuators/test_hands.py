@@ -139,6 +139,28 @@ async def test_a_permit_under_an_older_lock_is_refused(tmp_path: Path) -> None:
     assert caught.value.reason == "FENCING_TOKEN_STALE"
 
 
+async def test_a_permit_that_is_refused_fences_nobody(tmp_path: Path) -> None:
+    """Its token is its agent's own word: only one under which something is done is remembered."""
+    actuator = Counting()
+    highest = replace(PERMIT, fencing_token=2**63 - 1)
+    spent = replace(highest, decision_id="d0")
+    it = hands(tmp_path, actuator, good=PERMIT, first=replace(PERMIT, decision_id="d0"), spent=spent,
+               huge=replace(PERMIT, decision_id="d3", fencing_token=2**64 - 1),
+               other=replace(highest, decision_id="d4"), below=replace(PERMIT, fencing_token=-1))  # fmt: skip
+    await it.perform("acme", "e0", ACTION, "first")
+    with pytest.raises(Denied) as used:
+        await it.perform("acme", "e1", ACTION, "spent")
+    assert used.value.reason == "PERMIT_MISMATCH"
+    for permit in ("huge", "below"):
+        with pytest.raises(Unauthenticated) as odd:
+            await it.perform("acme", "e1", ACTION, permit)
+        assert odd.value.reason == "PERMIT_INVALID"
+    Journal(tmp_path / "journal.db").begin("e4", "another")
+    with pytest.raises(Denied):
+        await it.perform("acme", "e4", ACTION, "other")
+    assert (await it.perform("acme", "e1", ACTION, "good")).state is EffectState.SUCCEEDED
+
+
 async def test_two_agents_at_one_task_do_not_fence_each_other(tmp_path: Path) -> None:
     other = Permit("d2", PERMIT.action_digest, "acme", "r2", "t1", "sre-2", 6)
     actuator = Counting()
