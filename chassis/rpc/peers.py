@@ -38,7 +38,7 @@ MAY_CALL: Mapping[str, Mapping[str, Methods]] = {
                 "IssuePacket",
                 "ListArtifacts",
             }
-            | {"PutArtifact", "RecordError", "ReleaseLock", "ReportActivity", "WriteHandoff"}
+            | {"ListPackets", "PutArtifact", "RecordError", "ReleaseLock", "ReportActivity", "WriteHandoff"}
         ),
         ACTUATORS: frozenset({"ListActuators", "PerformAction", "PreviewActions"}),
     },

@@ -36,6 +36,11 @@ class GrpcState:
             return None
         return PACKET.to_record(agent.packet) if agent.HasField("packet") else None
 
+    async def packet_for(self, agent_id: str, task_id: str, cause: Cause) -> Packet | None:
+        listed = await call(self._state.ListPackets, pb.ListPacketsRequest(agent_id=agent_id), cause)
+        # The newest come first, and one page holds all that state keeps at hand.
+        return next((PACKET.to_record(each) for each in listed.packets if each.task_id == task_id), None)
+
     async def acquire_lock(
         self, agent_id: str, task_id: str, holder: str, lease_seconds: int, cause: Cause
     ) -> int:

@@ -91,12 +91,7 @@ class Booking:
                 raise Unavailable("NO_AGENT_FREE", f"agent {run.agent_id} is busy or not attached")
         packet = run.known.packet
         if packet is None:
-            packet = await self._state.packet_of(run.agent_id, carried.cause(self._clock(), "packet", "read"))
-            if packet is None:
-                raise Refused(
-                    _NO_PACKET,
-                    f"agent {run.agent_id} has no instruction packet; send one with the run",
-                )
+            packet = await self._held(run, carried)
         packet = await self._privacy.sealed(carried.tenant, run.known.subject_key, _addressed(packet, run))
         why = self._new_id()
         try:
@@ -120,6 +115,20 @@ class Booking:
                 text = f"agent {run.agent_id} was given another packet meanwhile"
                 raise Unavailable("NO_AGENT_FREE", text) from refused
             raise
+
+    async def _held(self, run: Run, carried: Carried) -> Packet:
+        """The packet of a run that came without one: what its agent held when it began, and no other's afterwards."""
+        cause = carried.cause(self._clock(), "packet", "read")
+        if run.phase is None:
+            packet = await self._state.packet_of(run.agent_id, cause)
+            text = f"agent {run.agent_id} has no instruction packet; send one with the run"
+        else:
+            # Runs that had the agent meanwhile have given it theirs; ours was issued for our task, and state kept it.
+            packet = await self._state.packet_for(run.agent_id, run.known.task_id, cause)
+            text = f"agent {run.agent_id} has other packets, and this run's is not at hand: send one with the run"
+        if packet is None:
+            raise Refused(_NO_PACKET, text)
+        return packet
 
     async def advance(self, run: Run, carried: Carried, phase: Phase, token: int) -> None:
         """Every transition: heartbeat, renewed lock, position; the conductor then looks at the budget."""

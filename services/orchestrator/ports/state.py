@@ -16,6 +16,10 @@ class StateDoor(Protocol):
         """The packet the agent holds now, None if there is none."""
         ...
 
+    async def packet_for(self, agent_id: str, task_id: str, cause: Cause) -> Packet | None:
+        """The newest that the agent was given for this task, whichever it holds now; None if none is at hand."""
+        ...
+
     async def acquire_lock(
         self, agent_id: str, task_id: str, holder: str, lease_seconds: int, cause: Cause
     ) -> int:

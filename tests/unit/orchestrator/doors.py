@@ -166,6 +166,8 @@ class FakeState:
         self.refused = 0
         """How often somebody else had the lock."""
         self.packets: dict[str, Packet] = {}
+        self.given: list[Packet] = []
+        """Every packet that was issued, oldest first."""
         self.issued: set[str] = set()
         """Requests that are answered again, and do nothing again."""
         self.artifacts: dict[str, bytes] = {}
@@ -191,10 +193,15 @@ class FakeState:
         if cause.request_id not in self.issued:
             self.issued.add(cause.request_id)
             self.packets[packet.agent_id] = packet
+            self.given.append(packet)
         return 1
 
     async def packet_of(self, agent_id: str, cause: Cause) -> Packet | None:
         return self.packets.get(agent_id)
+
+    async def packet_for(self, agent_id: str, task_id: str, cause: Cause) -> Packet | None:
+        theirs = [each for each in self.given if (each.agent_id, each.task_id) == (agent_id, task_id)]
+        return theirs[-1] if theirs else None
 
     async def acquire_lock(
         self, agent_id: str, task_id: str, holder: str, lease_seconds: int, cause: Cause

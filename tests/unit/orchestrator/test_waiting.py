@@ -6,10 +6,11 @@ from dataclasses import replace
 from kernel.events import Cause
 from kernel.faults import Invalid
 from services.orchestrator.domain.phases import RunState
-from services.orchestrator.domain.records import Mode, Packet
+from services.orchestrator.domain.records import Constraints, ErrorBudget, Mode, Packet
 from services.orchestrator.handlers.carrying import StepLimits
 from tests.fakes.wait import until
-from tests.unit.orchestrator.house import AGENT, TENANT, ended, house, peers
+from tests.unit.orchestrator.doors import NOW
+from tests.unit.orchestrator.house import AGENT, TENANT, House, Peers, cause, ended, house, peers
 
 
 async def test_an_assisted_run_waits_for_a_person_and_then_acts() -> None:
@@ -123,6 +124,57 @@ async def test_a_packet_of_a_process_that_is_gone_comes_late_and_refuses_nobody(
     async with house(at) as it:
         assert (await it.process(Mode.SAFE)).run.state is RunState.COMPLETED
     assert late == 0
+
+
+def packet(task_id: str, objective: str, forbidden: str) -> Packet:
+    return Packet(
+        AGENT,
+        task_id,
+        "key:ann",
+        objective,
+        ("plan",),
+        Constraints(forbidden=(forbidden,)),
+        (),
+        ErrorBudget(),
+        (),
+        NOW,
+    )
+
+
+async def waiting_without_a_packet(it: House, at: Peers) -> str:
+    """A run that was sent none, and waits while another run's packet is in force."""
+    at.state.packets[AGENT] = packet("standing", "ours", "hardware.replace")
+    view = await it.orchestrator.start_run(AGENT, "t1", "", Mode.ASSISTED, None, "", cause())
+    run_id = view.run.known.run_id
+    await until(lambda: AGENT in at.state.waiting, "it does not wait")
+    await at.state.issue_packet(packet("t2", "another's", "service.restart"), cause("another"))
+    return run_id
+
+
+async def test_a_run_without_a_packet_does_not_go_on_under_that_of_another() -> None:
+    at = peers()
+    async with house(at) as it:
+        run_id = await waiting_without_a_packet(it, at)
+        (ours, _) = at.state.given
+        at.policy.answer("APPROVED")
+        it.conductor.nudge(TENANT, run_id)
+        await ended(it, run_id)
+        assert it.runs.current(TENANT, run_id).state is RunState.COMPLETED
+    assert ours.constraints == Constraints(forbidden=("hardware.replace",))
+    assert at.state.packets[AGENT] == ours
+
+
+async def test_nor_when_its_own_is_not_at_hand_any_more() -> None:
+    at = peers()
+    async with house(at) as it:
+        run_id = await waiting_without_a_packet(it, at)
+        del at.state.given[0]
+        at.policy.answer("APPROVED")
+        it.conductor.nudge(TENANT, run_id)
+        await ended(it, run_id)
+        run = it.runs.current(TENANT, run_id)
+    assert (run.state, run.reason) == (RunState.FAILED, "NO_INSTRUCTION_PACKET")
+    assert (at.state.packets[AGENT].task_id, at.policy.revoked) == ("t2", {})
 
 
 async def test_state_is_told_what_a_run_waits_for_and_that_it_works_again() -> None:
