@@ -15,11 +15,13 @@ from pathlib import Path
 from fastapi import FastAPI
 from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from chassis import telemetry
 from chassis.tls.certificates import Certificates, Material
 from services.gateway.web.leaving import Leaving
+from services.gateway.web.room import HEAD_BYTES, HEAD_SECONDS, connections
 from services.gateway.web.streams import Streams
 
 BACKLOG = 1024
@@ -163,7 +165,13 @@ class _Granian(Server):
         super().__init__(
             self.sockets,
             interface=Interfaces.ASGINL,
-            http=HTTPModes.auto,
+            # HTTP/2 it would let be silent for as long as it likes, and any connection that does not say which it is.
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(
+                header_read_timeout=int(1000 * HEAD_SECONDS), max_buffer_size=HEAD_BYTES
+            ),
+            backlog=BACKLOG,
+            backpressure=connections(),
             websockets=True,
             log_enabled=False,
             ssl_cert=files and files[0],
