@@ -22,6 +22,10 @@ from services.orchestrator.wire import PACKET, PROPOSAL, TASK, run_to_wire
 HEARTBEAT_SECONDS = 10
 SILENT_SECONDS = 3.5 * HEARTBEAT_SECONDS
 """Who has said nothing for so long does not count as attached: its process hangs, though its stream is open."""
+HELLO_SECONDS = 10.0
+"""How long a stream may take to say whose it is."""
+MESSAGES_A_SECOND, MESSAGES_AT_ONCE = 10.0, 100.0
+"""What is read of one seat: an agent that says more waits, for nothing of it is read meanwhile."""
 _PAGE, _LARGEST_PAGE = 50, 500
 
 
@@ -93,7 +97,11 @@ class OrchestratorServicer(OrchestratorServiceServicer):
         self, requests: AsyncIterator[pb.AttachAgentRequest], context: Any
     ) -> AsyncIterator[pb.AttachAgentResponse]:
         cause = cause_of(context)
-        first = await anext(aiter(requests), None)
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                first = await anext(aiter(requests), None)
+        except TimeoutError:
+            raise Unavailable("DEADLINE_EXCEEDED", f"no hello within {HELLO_SECONDS:g} s") from None
         if first is None or first.WhichOneof("message") != "hello":
             raise Invalid("FIELD_MISSING", "the first message of an agent is `hello`", field="hello")
         agent_id = await self._welcome(first.hello.session_token, cause)
@@ -122,11 +130,17 @@ class OrchestratorServicer(OrchestratorServiceServicer):
 
     async def _read(self, requests: AsyncIterator[pb.AttachAgentRequest], seat: Seat, cause: Cause) -> None:
         """What an attached agent says, until it says no more."""
+        left, at = MESSAGES_AT_ONCE, process.monotonic()
         try:
             async for request in requests:
                 if seat.left is not None:
                     return  # nothing of it counts any more
                 await self._heed(request, seat, cause)
+                now = process.monotonic()
+                left = min(MESSAGES_AT_ONCE, left + (now - at) * MESSAGES_A_SECOND) - 1
+                at = now
+                if left < 0:
+                    await asyncio.sleep(-left / MESSAGES_A_SECOND)
             seat.leave(Unavailable("PEER_UNREACHABLE", f"agent {seat.agent_id} has gone"))
         except Fault as fault:
             seat.leave(fault)

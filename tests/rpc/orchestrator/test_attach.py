@@ -1,5 +1,6 @@
 """Agents over the stream that anyone's agent uses: who may sit down, what an answer may be, how power ends."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from chassis.rpc.cause import metadata_of
 from chassis.rpc.faults import fault_of
 from chassis.rpc.server import Server
 from kernel.events import Cause
-from kernel.faults import Denied, Fault, Invalid, NotFound, Unauthenticated
+from kernel.faults import Denied, Fault, Invalid, NotFound, Unauthenticated, Unavailable
 from provost.orchestrator.v1 import orchestrator_pb2 as pb
 from provost.orchestrator.v1.orchestrator_pb2_grpc import (
     OrchestratorServiceStub,
@@ -32,6 +33,7 @@ from tests.fakes.wait import until
 from tests.unit.orchestrator.house import LOG, TENANT, House, Peers, house, peers
 
 KEY = "an internal key for tests"
+AS_OPERATOR = Cause(TENANT, "", "key:op", process.now())
 TOKENS = {
     "good": Session(TENANT, "guest"),
     "foreign": Session("other", "guest"),
@@ -133,6 +135,36 @@ async def test_only_who_has_a_session_here_sits_down(
 ) -> None:
     async with served(tmp_path) as it:
         assert isinstance(await refusal(it.attach(sent(first))), kind)
+
+
+async def test_who_does_not_say_hello_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc, "HELLO_SECONDS", 0.05)
+    async with served(tmp_path) as it:
+        said = asyncio.Event()
+
+        async def nothing() -> AsyncIterator[pb.AttachAgentRequest]:
+            await said.wait()
+            yield hello("good")
+
+        fault = await refusal(it.attach(nothing()))
+        said.set()
+    assert (type(fault), fault.reason) == (Unavailable, "DEADLINE_EXCEEDED")
+
+
+async def test_who_says_more_than_is_read_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rpc, "MESSAGES_AT_ONCE", 5.0)
+    monkeypatch.setattr(rpc, "MESSAGES_A_SECOND", 0.001)
+    async with served(tmp_path) as it:
+        beats = [pb.AttachAgentRequest(beat=pb.AttachAgentRequest.Beat())] * 50
+        before = it.peers.state.beats + 1  # it beats when it sits down
+        stream = it.attach(sent(hello("good"), *beats))
+        await until(lambda: it.peers.state.beats >= before + 6, "five at once and the one that waits")
+        for _ in range(5):
+            await it.stub.ListRuns(pb.ListRunsRequest(), metadata=metadata_of(AS_OPERATOR, ("operator",)))
+        assert it.peers.state.beats == before + 6
+        stream.cancel()
 
 
 async def test_a_revoked_agent_does_not_sit_down_again(tmp_path: Path) -> None:
