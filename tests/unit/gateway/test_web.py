@@ -225,6 +225,14 @@ async def test_metrics_name_routes_and_nothing_of_the_caller(rest: httpx2.AsyncC
     assert OPERATOR not in page
 
 
+async def test_metrics_for_everyone_name_no_tenant(rest: httpx2.AsyncClient) -> None:
+    await rest.get("/api/agents")
+    assert REGISTRY.get_sample_value("provost_tenant_requests_total", {"tenant": "default", "outcome": "ok"})
+    page = (await rest.get("/api/metrics")).text
+    assert "provost_http_requests_total{" in page
+    assert 'tenant="' not in page
+
+
 async def test_metrics_name_tenants_and_how_their_requests_ended(
     rest: httpx2.AsyncClient, house: House
 ) -> None:

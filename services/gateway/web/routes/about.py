@@ -1,5 +1,6 @@
 """The gateway about itself: health, settings, metrics, its interface."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse, JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 from pydantic import BaseModel
 
 from services.gateway.domain.records import Component
@@ -23,6 +26,15 @@ PAGE = Path(__file__).parent.parent / "docs_page"
 # As the interface names them, which does not say that a parameter may hold slashes.
 RIGHTS = {row.replace(":path}", "}"): right for row, right in REST.items()}
 ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
+
+
+class _OfNoTenant(Collector):
+    """All families that anyone may read."""
+
+    def collect(self) -> Iterator[Metric]:
+        for family in REGISTRY.collect():
+            if not any("tenant" in sample.labels for sample in family.samples):
+                yield family
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +110,8 @@ async def docs(request: Request) -> list[Endpoint]:
 
 
 async def metrics() -> Response:
-    """Prometheus metrics of this gateway."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    """Prometheus metrics of this gateway, without those that name tenants: its metrics port has them."""
+    return Response(generate_latest(_OfNoTenant()), media_type=CONTENT_TYPE_LATEST)
 
 
 async def openapi_all(request: Request) -> JSONResponse:
