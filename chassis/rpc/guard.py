@@ -123,14 +123,17 @@ class Guard:
         return _traced(method, unary) if tracing.enabled() else unary
 
     def _collecting(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
-        calls, monotonic = metrics.calls(method), process.monotonic
+        calls, monotonic, seconds = metrics.calls(method), process.monotonic, self._unary_seconds
 
         async def collecting(requests: Any, context: Context) -> Any:
             started = monotonic()
             self._in_flight += 1
             try:
                 self._admit(method, context)
-                answer = await behaviour(requests, context)
+                if context.time_remaining() is None:
+                    answer = await within(seconds, behaviour(requests, context))
+                else:
+                    answer = await behaviour(requests, context)
             except BaseException as error:  # noqa: BLE001
                 await refuse(method, context, error, calls, started)
             finally:

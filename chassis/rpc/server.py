@@ -22,6 +22,7 @@ from chassis.rpc import SMALL_MESSAGES
 from chassis.rpc.ending import LAST_WORDS_SECONDS
 from chassis.rpc.guard import Guard, Handler, Tell
 from chassis.rpc.peers import MAY_CALL, Callers, Methods
+from chassis.rpc.unread import Strangers, refusing, unread
 from chassis.rpc.waiting import Health
 from chassis.tls import certificates
 from chassis.tls.certificates import of_gateway
@@ -38,7 +39,8 @@ class PortTaken(Exception):
 class Server:
     """Serves what is added to it, on the port that `settings` give to `service`; `tell` has the last look at answers.
 
-    `why` says what is wrong, in words, when health is asked; nothing when nothing is.
+    `why` says what is wrong, in words, when health is asked; nothing when nothing is. Where `strangers` may call, what
+    is added, health and reflection read no message before they are asked.
 
     Raises:
         ValueError: the internal key is to be checked but `PROVOST_INTERNAL_KEY` is not set.
@@ -56,6 +58,7 @@ class Server:
         tell: Tell | None = None,
         why: Callable[[], str] = str,
         may_call: Mapping[str, Mapping[str, Methods]] = MAY_CALL,
+        strangers: Strangers | None = None,
     ) -> None:
         key = settings.internal_key.get_secret_value() if check_internal_key else ""
         if check_internal_key and not key:
@@ -74,8 +77,9 @@ class Server:
         self._services: list[str] = []
         self._told_ready = False
         self._health = Health(why)
+        self._strangers = strangers
         self._server = grpc.aio.server(options=_options(max_message_bytes, settings.connection_age_seconds))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._open())
 
     def add(self, register: Callable[[Servicer, Any], None], servicer: Servicer) -> None:
         """Serve `servicer`; `register` is the generated `add_…Servicer_to_server`."""
@@ -100,11 +104,11 @@ class Server:
             PortTaken: somebody else listens there.
             CertificateTrouble: there is no certificate to show.
         """
-        from grpc_reflection.v1alpha import reflection
+        from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-        reflection.enable_server_reflection(
-            (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
-        )
+        reflected = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        register: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
+        register(reflection.aio.ReflectionServicer(reflected), self._open())
         await self.set_serving(False)
         credentials = None
         if self._certificates is not None:
@@ -152,8 +156,22 @@ class Server:
 
     def _add_methods(self, service: str, handlers: Mapping[str, Handler]) -> None:
         self._services.append(service)
-        guarded = {name: self._guard.handler(f"/{service}/{name}", each) for name, each in handlers.items()}
+        strangers = self._strangers
+        read = handlers if strangers is None else {n: unread(each, strangers) for n, each in handlers.items()}
+        guarded = {name: self._guard.handler(f"/{service}/{name}", each) for name, each in read.items()}
         self._server.add_registered_method_handlers(service, guarded)
+
+    def _open(self) -> grpc.aio.Server:
+        """For what is open to everyone: it has no guard around it."""
+        strangers = self._strangers
+        if strangers is None:
+            return self._server
+
+        def add(service: str, handlers: Mapping[str, Handler]) -> None:
+            bounded = {name: refusing(unread(each, strangers)) for name, each in handlers.items()}
+            self._server.add_registered_method_handlers(service, bounded)
+
+        return cast(grpc.aio.Server, _Registrar(add))
 
 
 class _Registrar:

@@ -15,6 +15,7 @@ from services.gateway.adapters.probe import Ask, EverythingProbe, watched
 from services.gateway.adapters.refusals import RefusalLog
 from services.gateway.config import GatewaySettings
 from services.gateway.handlers import Gateway
+from services.gateway.handlers.places import LargePlaces
 from services.gateway.rpc.server import front_server
 from services.gateway.web.app import build
 from services.gateway.web.routes.about import About
@@ -37,8 +38,9 @@ async def main(stopping: process.Stopping) -> None:
     probe = EverythingProbe(version("provost"), watched(peers, settings.addresses()), others)
     gateway = Gateway(keyring, meter, refusals, probe, *doors_at(peers), settings.public_log)
 
-    front = front_server(settings, gateway, PassThrough(peers))
-    app = build(gateway, About(version=version("provost"), **settings.public()))
+    large = LargePlaces()
+    front = front_server(settings, gateway, PassThrough(peers), large)
+    app = build(gateway, About(version=version("provost"), **settings.public()), large)
     shown = certificates.of_gateway(settings)
     web = HttpServer(app, settings.listen_host, settings.http_port, settings.shutdown_seconds, shown)
     if keyring.warning:

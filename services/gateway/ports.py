@@ -199,8 +199,11 @@ class StateDoor(Protocol):
 class Meter(Protocol):
     """Counts requests against a rate, right across replicas as long as the store answers."""
 
-    async def take(self, bucket: str) -> float:
-        """0 when one more request fits, else the seconds to wait until one does. Never raises, never blocks long."""
+    async def take(self, bucket: str, times: int = 1) -> float:
+        """0 when one more request fits, else the seconds to wait until one does. Never raises, never blocks long.
+
+        `bucket` holds `times` as many as one key may ask for.
+        """
         ...
 
 

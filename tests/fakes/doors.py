@@ -243,14 +243,14 @@ class FakeLedger(FakeHistory):
 
 @dataclass
 class FakeMeter:
-    """Lets `left` more requests of each bucket in; None means any number."""
+    """Lets `left` more requests of each bucket in, `times` as often; None means any number."""
 
     left: int | None = None
     taken: list[str] = field(default_factory=list)
 
-    async def take(self, bucket: str) -> float:
+    async def take(self, bucket: str, times: int = 1) -> float:
         self.taken.append(bucket)
-        return 0.0 if self.left is None or self.taken.count(bucket) <= self.left else 12.5
+        return 0.0 if self.left is None or self.taken.count(bucket) <= self.left * times else 12.5
 
 
 @dataclass

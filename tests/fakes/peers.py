@@ -71,7 +71,8 @@ class Policy(policy_pb2_grpc.PolicyServiceServicer):
 
 
 class Orchestrator(orchestrator_pb2_grpc.OrchestratorServiceServicer):
-    """ProcessLog answers how long the log was, not before `go`; AttachAgent welcomes each hello by its token."""
+    """ProcessLog answers how long the log was, not before `go`; AttachAgent welcomes each hello by its token, not
+    before `welcoming`."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -79,6 +80,9 @@ class Orchestrator(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self.at_work = 0
         self.heard: list[dict[str, str | bytes]] = []
         self.left = asyncio.Event()
+        self.greeted: list[str] = []
+        self.welcoming = asyncio.Event()
+        self.welcoming.set()
 
     async def ProcessLog(self, request: orchestrator_pb2.ProcessLogRequest, context: Context) -> Any:
         self.at_work += 1
@@ -94,6 +98,8 @@ class Orchestrator(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             async for request in request_iterator:
                 if request.hello.session_token == "forged":
                     raise Unauthenticated("TOKEN_INVALID", "its signature does not fit")
+                self.greeted.append(request.hello.session_token)
+                await self.welcoming.wait()
                 welcome = orchestrator_pb2.AttachAgentResponse.Welcome(agent_id=request.hello.session_token)
                 yield orchestrator_pb2.AttachAgentResponse(welcome=welcome)
         finally:

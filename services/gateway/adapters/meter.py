@@ -38,15 +38,16 @@ class LocalBuckets:
         self._capacity, self._per_second = float(requests), requests / window_seconds
         self._kept: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, bucket: str, now: float) -> float:
-        """0, or the seconds until a token is there; `now` in seconds that only grow."""
-        tokens, at = self._kept.pop(bucket, (self._capacity, now))
-        tokens = min(self._capacity, tokens + (now - at) * self._per_second)
+    def take(self, bucket: str, now: float, times: int = 1) -> float:
+        """0, or the seconds until a token is there; `now` in seconds that only grow. It holds `times` as many."""
+        capacity, per_second = self._capacity * times, self._per_second * times
+        tokens, at = self._kept.pop(bucket, (capacity, now))
+        tokens = min(capacity, tokens + (now - at) * per_second)
         wait = 0.0
         if tokens >= 1:
             tokens -= 1
         else:
-            wait = (1 - tokens) / self._per_second
+            wait = (1 - tokens) / per_second
         self._kept[bucket] = (tokens, now)
         if len(self._kept) > MAX_LOCAL_BUCKETS:
             self._kept.popitem(last=False)
@@ -58,21 +59,22 @@ class StoreMeter:
 
     def __init__(self, store: redis.asyncio.Redis, requests: int, window_seconds: float) -> None:
         self._take = store.register_script(_TAKE)
-        self._arguments = (requests, int(window_seconds * 1000))
+        self._requests, self._window_ms = requests, int(window_seconds * 1000)
         self._unlimited = requests == 0
         self._local = LocalBuckets(max(1, requests), window_seconds)
         self._away_until = 0.0
 
-    async def take(self, bucket: str) -> float:
+    async def take(self, bucket: str, times: int = 1) -> float:
         if self._unlimited:
             return 0.0
         now = process.monotonic()
         if now >= self._away_until:
             try:
-                waits: int = await self._take(keys=[f"ratelimit:{{{bucket}}}"], args=self._arguments)
+                arguments = self._requests * times, self._window_ms
+                waits: int = await self._take(keys=[f"ratelimit:{{{bucket}}}"], args=arguments)
                 return waits / 1000
             except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
                 self._away_until = process.monotonic() + RETRY_SECONDS
                 _log.warning("the store is away; requests are counted here alone", why=type(error).__name__)
         FALLBACKS.inc()
-        return self._local.take(bucket, process.monotonic())
+        return self._local.take(bucket, process.monotonic(), times)

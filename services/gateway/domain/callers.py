@@ -101,6 +101,7 @@ class Keyring:
             raise Invalid("FIELD_INVALID", "the same key is configured twice")
         self.open = not self._keys
         tenants = dict.fromkeys((DEFAULT_TENANT, *(key.caller.tenant for key in self._keys)))
+        self.tenants = frozenset(tenants)
         self._shown = frozenset(list(tenants)[:MAX_SHOWN_TENANTS])
 
     @property

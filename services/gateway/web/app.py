@@ -12,6 +12,7 @@ from starlette.routing import WebSocketRoute
 from kernel.faults import Fault
 from services.gateway.domain.runs import Run
 from services.gateway.handlers import Gateway
+from services.gateway.handlers.places import LargePlaces
 from services.gateway.web import problems
 from services.gateway.web.auth import admitted, spelled
 from services.gateway.web.bodies import Bodies
@@ -126,8 +127,10 @@ ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
 MAY_WAIT = (runs.process_log, runs.start_run, runs.get_run)
 
 
-def build(gateway: Gateway, settings: about.About) -> FastAPI:
-    """The application. Its own pages are plain: FastAPI's would load scripts from elsewhere."""
+def build(gateway: Gateway, settings: about.About, large: LargePlaces | None = None) -> FastAPI:
+    """The application; its `large` bodies take of the places that gRPC takes of.
+
+    Its own pages are plain: FastAPI's would load scripts from elsewhere."""
     app = FastAPI(
         title="Provost",
         version=settings.version,
@@ -137,7 +140,7 @@ def build(gateway: Gateway, settings: about.About) -> FastAPI:
         redirect_slashes=False,
         dependencies=[Depends(admitted), Depends(spelled)],
     )
-    app.state.gateway, app.state.about, app.state.bodies = gateway, settings, Bodies()
+    app.state.gateway, app.state.about, app.state.bodies = gateway, settings, Bodies(large or LargePlaces())
     app.state.streams = Streams()
     for row, endpoint, more in ROUTES:
         method, path = row.split()

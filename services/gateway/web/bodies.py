@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 from fastapi import HTTPException, Request
 
-from kernel.faults import Unavailable
 from services.gateway.domain.faults import InvalidFields, LogTooLarge
+from services.gateway.handlers.places import LargePlaces
 
 MIB = 1024 * 1024
 MAX_LOG_BYTES = 32 * MIB
@@ -17,9 +17,12 @@ MAX_LOG_BYTES = 32 * MIB
 MAX_BODY_BYTES = MAX_LOG_BYTES + 64 * 1024
 SMALL_BODY_BYTES = 1 * MIB
 BODY_SECONDS = 60.0
-LARGE_AT_ONCE = 2
-QUEUE_SECONDS = 10.0
 
+MAX_STRUCTURE_BYTES = 1 * MIB
+"""What may be in a large body besides its strings: parsed, it takes some 25 times its size."""
+
+# A string that does not end goes to the end: whatever the body is, it is looked at once.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 # Surrogates that JSON escapes can make, and no bytes of the body were: each is one byte that is not UTF-8.
 _LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
@@ -27,8 +30,8 @@ _LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 class Bodies:
     """Reads bodies; those beyond 1 MiB take one of a few places until they are done with."""
 
-    def __init__(self) -> None:
-        self._places = asyncio.Semaphore(LARGE_AT_ONCE)
+    def __init__(self, large: LargePlaces) -> None:
+        self._large = large
 
     @contextlib.asynccontextmanager
     async def read(self, request: Request, limit_bytes: int = SMALL_BODY_BYTES) -> AsyncIterator[bytes]:
@@ -60,30 +63,27 @@ class Bodies:
                         chunks.clear()  # the fault's traceback would hold on to them while the rest is thrown away
                         raise LogTooLarge(limit_bytes)
                     if total > SMALL_BODY_BYTES and not placed:
-                        await self._place()
-                        held.callback(self._places.release)
+                        await self._large.take()
+                        held.callback(self._large.release)
                         placed = True
                     chunks.append(chunk)
         except TimeoutError:
             raise HTTPException(408, f"the body did not arrive within {BODY_SECONDS:g} s") from None
         return b"".join(chunks)
 
-    async def _place(self) -> None:
-        try:
-            async with asyncio.timeout(QUEUE_SECONDS):
-                await self._places.acquire()
-        except TimeoutError:
-            raise Unavailable("GATEWAY_BUSY", "busy with other large logs; try again") from None
-
 
 def parse_json(body: bytes) -> object:
     """The JSON value in `body`. Bytes that are not UTF-8 come back as surrogates, so that `to_bytes` restores them.
 
     Raises:
-        InvalidFields: not JSON, or nested too deeply.
+        InvalidFields: not JSON, nested too deeply, or too much of it is no string.
     """
     if not body.strip():
         raise _malformed('is empty: send a JSON object, as {"log": "…"}')
+    if len(body) > SMALL_BODY_BYTES and not _mostly_strings(body):
+        raise _malformed(
+            "has more than 1 MiB besides its strings: send the log as one string, or raw as text/plain"
+        )
     try:
         return json.loads(body.decode("utf-8", "surrogateescape"), parse_constant=_no_constant)
     except RecursionError:
@@ -92,6 +92,16 @@ def parse_json(body: bytes) -> object:
         raise _malformed(f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except ValueError as error:
         raise _malformed(f"is not JSON: {error}"[:200]) from None
+
+
+def _mostly_strings(body: bytes) -> bool:
+    left, seen = MAX_STRUCTURE_BYTES, 0
+    for found in _STRING.finditer(body):
+        left -= found.start() - seen + 2  # the quotes: a string of nothing is a value, too
+        seen = found.end()
+        if left < 0:
+            return False
+    return left >= len(body) - seen
 
 
 def to_bytes(text: str) -> bytes:

@@ -9,6 +9,7 @@ import pytest_asyncio
 from chassis.rpc import LARGE_MESSAGES
 from chassis.rpc.server import Server
 from services.gateway.adapters.peers import PassThrough, Peer, peers_at
+from services.gateway.handlers.places import LargePlaces
 from services.gateway.rpc.server import front_server
 from tests.fakes.doors import OPERATOR, House
 from tests.fakes.peers import INTERNAL_KEY, Peers, settings
@@ -26,6 +27,7 @@ class Front:
     house: House
     peers: Peers
     server: Server
+    large: LargePlaces
 
 
 def as_(key: str, *more: tuple[str, str]) -> Pairs:
@@ -44,7 +46,8 @@ async def front() -> AsyncIterator[Front]:
         patient = {
             name: Peer(name, peer.channel, patience_seconds=PATIENCE_SECONDS) for name, peer in found.items()
         }
-        server = front_server(settings(gateway_port=free_port()), house.gateway, PassThrough(patient))
+        large = LargePlaces()
+        server = front_server(settings(gateway_port=free_port()), house.gateway, PassThrough(patient), large)
         await server.start()
         await server.set_serving(True)
         options = [
@@ -53,7 +56,7 @@ async def front() -> AsyncIterator[Front]:
             ("grpc.enable_retries", 0),
         ]
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=options) as channel:
-            yield Front(channel, house, behind, server)
+            yield Front(channel, house, behind, server, large)
         await server.stop()
         for peer in found.values():
             await peer.channel.close()

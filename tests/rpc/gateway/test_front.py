@@ -303,7 +303,7 @@ async def test_fault_33_a_stream_of_requests_keeps_to_its_callers_rate(
         await held.wait()
         front.house.meter.left = None
 
-    monkeypatch.setattr("services.gateway.handlers.sleep", sleep)
+    monkeypatch.setattr("services.gateway.handlers.door.sleep", sleep)
     front.house.meter.left = 3
     stream: Any = PolicyServiceStub(front.channel).StreamAuthorize(metadata=AS_OPERATOR)
     for n in range(5):

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
+from services.gateway.handlers.places import LargePlaces
 from services.gateway.web.app import build
 from services.gateway.web.bodies import Bodies
 from services.gateway.web.routes.about import About
@@ -24,7 +25,7 @@ def _app() -> FastAPI:
 def client_of(house: House, key: str = OPERATOR) -> httpx2.AsyncClient:
     """A client of the one application, which stands before `house` from now on."""
     app = _app()
-    app.state.gateway, app.state.bodies = house.gateway, Bodies()
+    app.state.gateway, app.state.bodies = house.gateway, Bodies(LargePlaces())
     transport = httpx2.ASGITransport(app)
     return httpx2.AsyncClient(transport=transport, base_url="http://gateway", headers={"X-API-Key": key})
 

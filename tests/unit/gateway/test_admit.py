@@ -81,7 +81,7 @@ async def test_keys_cannot_be_tried_out_at_will() -> None:
             await house.gateway.admit(knock(f"guess-{n}"), OPERATOR)
     with pytest.raises(RateLimited):
         await house.gateway.admit(knock("guess-4"), OPERATOR)
-    assert set(house.meter.taken) == {"peer/10.0.0.1"}
+    assert set(house.meter.taken) == {"wrong/10.0.0.1"}
     assert len(house.refusals.noted) == 4
     assert (await house.gateway.admit(knock(doors.OPERATOR), OPERATOR)).tenant == "default"
 
@@ -97,7 +97,34 @@ async def test_bearers_of_other_credentials_are_counted_by_address_in_the_tenant
 ) -> None:
     caller = await house.gateway.admit(knock("", tenant="acme"), BEARER)
     assert (caller.tenant, caller.roles) == ("acme", frozenset())
-    assert house.meter.taken == ["peer/10.0.0.1"]
+    assert house.meter.taken == ["bearer/10.0.0.1"]
+
+
+async def test_strangers_with_wrong_keys_keep_no_agent_of_their_address_out() -> None:
+    house = House(meter=FakeMeter(left=1))
+    for fault in (KeyUnknown, RateLimited, RateLimited):
+        with pytest.raises(fault):
+            await house.gateway.admit(knock("guess"), OPERATOR)
+    caller = await house.gateway.admit(knock("", tenant="acme"), BEARER)
+    await house.gateway.admit_bearer(caller, "role-1", knock(""))
+    with pytest.raises(RateLimited):
+        await house.gateway.admit_bearer(caller, "role-1", knock(""))
+    await house.gateway.admit_bearer(caller, "role-2", knock(""))
+
+
+async def test_all_agents_at_an_address_share_ten_times_the_rate_of_a_key() -> None:
+    house = House(meter=FakeMeter(left=1))
+    for _ in range(10):
+        await house.gateway.admit(knock("", tenant="acme"), BEARER)
+    with pytest.raises(RateLimited):
+        await house.gateway.admit(knock("", tenant="acme"), BEARER)
+
+
+async def test_a_tenant_that_is_only_claimed_gets_no_log(house: House) -> None:
+    for tenant in ("acme", "ghost17"):
+        caller = await house.gateway.admit(knock("", tenant=tenant), BEARER)
+        house.gateway.turned_away(caller, "CREDENTIALS_REFUSED", knock("", tenant=tenant))
+    assert [each["tenant"] for each in house.refusals.noted] == ["acme", "default"]
 
 
 async def test_a_bearer_with_a_key_is_who_the_key_says(house: House) -> None:

@@ -271,3 +271,34 @@ def test_every_reason_of_the_door_is_in_the_list() -> None:
     given_here = set(REASON.findall("".join(path.read_text() for path in DOOR.rglob("*.py"))))
     assert given_here - known == set()
     assert {"LOG_TOO_LARGE", "KEY_MISSING", "RATE_LIMITED", "ROUTE_UNKNOWN"} <= given_here
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"log":"x","more":[' + b"0," * bodies.MIB + b"0]}",
+        b'{"log":"x","more":[' + b'"",' * bodies.MIB + b'""]}',
+        b"[" * 3 * bodies.MIB,
+        b'{"log":"' + b'\\"' * bodies.MIB + b'","x":' + b" " * 2 * bodies.MIB + b"1}",
+    ],
+)
+async def test_what_is_large_is_one_log_and_not_a_million_values(
+    rest: httpx2.AsyncClient, house: House, body: bytes
+) -> None:
+    answer = problem(await rest.post(PATH, content=body), 400)
+    assert answer["reason"] == "MALFORMED_MESSAGE"
+    assert "besides its strings" in answer["detail"]
+    assert house.orchestrator.asked == []
+
+
+@pytest.mark.parametrize("piece", [b'\\"', b"\\n", b"\\\\", b"x", b"\\u0041"])
+async def test_a_large_log_comes_through_whatever_is_escaped_in_it(
+    rest: httpx2.AsyncClient, house: House, piece: bytes
+) -> None:
+    text = b"x" + piece * (2 * bodies.MIB // len(piece))
+    assert (await rest.post(PATH, content=b'{"log":"' + text + b'"}')).status_code == 200
+    (asked,) = house.orchestrator.asked
+    assert isinstance(asked, ProcessLog)
+    assert asked.log == json.loads(b'"' + text + b'"').encode()
+    unended = problem(await rest.post(PATH, content=b'{"log":"' + text), 400)
+    assert "is not JSON" in unended["detail"]

@@ -20,6 +20,12 @@ def test_a_bucket_never_holds_more_than_it_can() -> None:
     assert [buckets.take("k", 1_000.0) == 0 for _ in range(3)] == [True, True, False]
 
 
+def test_a_bucket_for_many_holds_so_many_times_as_much() -> None:
+    buckets = LocalBuckets(requests=2, window_seconds=60)
+    assert [buckets.take("many", 0.0, 3) == 0 for _ in range(7)] == [True] * 6 + [False]
+    assert buckets.take("many", 0.0, 3) == pytest.approx(10)
+
+
 def test_keys_do_not_share() -> None:
     buckets = LocalBuckets(requests=1, window_seconds=60)
     assert buckets.take("a", 0.0) == buckets.take("b", 0.0) == 0

@@ -134,7 +134,7 @@ async def test_an_open_log_is_read_by_anyone_and_nothing_else_is(house: House) -
         assert (await rest.get("/api/events")).status_code == 401
         assert (await rest.get("/api/ledger/head")).status_code == 401
     assert {each.roles for each in house.ledger.callers} == {frozenset({"auditor"})}
-    assert set(house.meter.taken) == {"peer/127.0.0.1"}
+    assert set(house.meter.taken) == {"peer/127.0.0.1", "wrong/127.0.0.1"}
 
 
 async def test_a_bundle_that_breaks_off_is_not_taken_for_whole(house: House) -> None:
