@@ -1,6 +1,6 @@
 """Who is below a revoked agent has lost its power, in whatever order that came to be known."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chassis.eventlog.memory import MemoryLog
@@ -12,16 +12,24 @@ from services.policy.reactor.agents import HeldAgents
 from services.policy.wire import CODEC
 from tests.unit.policy.words import AT
 
-NAMES = "abcdef"
+NAMES = "abcd"
 SAID = st.lists(
     st.one_of(
         st.tuples(st.just("register"), st.sampled_from(NAMES), st.sampled_from(("", *NAMES))),
         st.tuples(st.just("revoke"), st.sampled_from(NAMES), st.just("")),
     ),
-    max_size=24,
+    max_size=16,
 )
 
 
+LATE = [("register", "a", ""), ("revoke", "a", ""), ("register", "b", "a"), ("register", "c", "b")]
+UPWARDS = [("register", "c", "b"), ("register", "b", "a"), ("register", "a", ""), ("revoke", "a", "")]
+CIRCLE = [("register", "a", "b"), ("register", "b", "c"), ("register", "c", "a"), ("revoke", "b", "")]
+
+
+@example(LATE, 1)
+@example(UPWARDS, 5)
+@example(CIRCLE, 2)
 @given(SAID, st.integers(1, 5))
 async def test_power_goes_with_all_that_is_above(said: list[tuple[str, str, str]], at_once: int) -> None:
     log = MemoryLog(CODEC)
