@@ -66,7 +66,7 @@ async def served() -> AsyncIterator[Served]:
 
 
 async def test_connections_that_say_nothing_keep_nobody_out(served: Served) -> None:
-    for _ in range(200):
+    for _ in range(100):
         await served.connected()
         await served.connected(b"POST /api/runs HTTP/1.1\r\nHost: x\r\nX-A: ")
     await served.others_are_answered()
