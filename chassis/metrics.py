@@ -53,6 +53,12 @@ def follow(name: str, follower: Follows) -> None:
     FOLLOWER_LAG_SECONDS.labels(name).set_function(lambda: follower.stale_seconds)
 
 
+def followed(name: str) -> None:
+    """It has ended: nobody is to take it for one that is behind."""
+    for gauge in (FOLLOWER_POSITION, FOLLOWER_LAG_EVENTS, FOLLOWER_LAG_SECONDS):
+        gauge.remove(name)
+
+
 _shown: dict[str, Gauge] = {}
 
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from chassis import metrics
 from chassis.eventlog.codec import Unreadable
 from chassis.eventlog.follower import TRIES, Follower, FollowerState
 from chassis.eventlog.headers import raw_headers
@@ -55,6 +56,12 @@ async def write(subject: Subject, first: int, count: int) -> None:
     """`count` events behind the first ones of ONE, numbered on."""
     for n in range(first, first + count):
         await subject.log.append(ONE, [StringValue(f"{n}")], after=Head(n - 1, n - 1), cause=cause(f"r{n}"))
+
+
+async def test_one_that_has_ended_is_not_shown_as_one_that_is_behind(subject: Subject) -> None:
+    async with following(subject, Reader()):
+        assert "test" in metrics.positions()
+    assert "test" not in metrics.positions()
 
 
 async def test_what_is_there_comes_first_and_then_what_is_new(subject: Subject) -> None:
