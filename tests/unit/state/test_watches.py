@@ -167,7 +167,10 @@ async def test_whoever_a_message_is_between_is_told_who_has_read_it(who: str) ->
     assert mail
     world.happens("task-1", MessagesAcknowledged("task-1", "dba-2", 9, ("m-1", "m-2"), T0))
     (read,) = (await told(watch)).changes
-    assert (read.acknowledgement.agent_id, set(mail) <= set(read.acknowledgement.message_ids)) == ("dba-2", True)
+    assert (read.acknowledgement.agent_id, set(mail) <= set(read.acknowledgement.message_ids)) == (
+        "dba-2",
+        True,
+    )
     watch.close()
 
 
