@@ -35,7 +35,7 @@ NOT_PERSONAL = {
         PolicySetPublished.document to_version from_version previous_agent_id parent_agent_id run_ids
         Handoff.artifacts last_run_id
         Refusal.method PastAction.name
-        with_agent_ids from_agent_id to_agent_id recipients message_id message_ids in_reply_to
+        with_agent_ids from_agent_id to_agent_id recipients passed_over message_id message_ids in_reply_to
         PowerLost.surface PowerLost.service PowerLost.replica PowerLost.statement RevocationReceipt.silent
         RevocationReceipt.children RevocationReceipt.signature
         Entry.author state_hash""",

@@ -414,8 +414,9 @@ _headers = st.one_of(
         lambda lines: b"NATS/1.0\r\n" + b"".join(line + b"\r\n" for line in lines) + b"\r\n"
     ),
 )  # fmt: skip
+_subjects = st.text(st.characters(codec="utf-8"), max_size=20).filter(lambda each: "\r\n" not in each)
 _messages = st.lists(
-    st.tuples(st.text(st.characters(codec="utf-8"), max_size=20), _headers, st.binary(max_size=50)),
+    st.tuples(_subjects, _headers, st.binary(max_size=50)),
     min_size=1,
     max_size=40,
 )
