@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from chassis.embedded.services import FITTED
 from chassis.rpc import client
 from tests.fakes.nats_server import NatsServer, events, nats_server
 from tests.fakes.process import ServerProcess, free_port
@@ -31,6 +32,7 @@ class PolicyProcess(ServerProcess):
             "PROVOST_INTERNAL_KEY": KEY,
             "PROVOST_POLICY_PORT": str(port),
             "PROVOST_METRICS_PORT": "0",
+            **FITTED,
             **more,
         }
         command = [sys.executable, "-m", "services.policy"]
