@@ -80,7 +80,7 @@ async def test_a_thousand_requests_come_out_alike(server: OpaProcess) -> None:
         rule_input(action, context, agent(tier), packet, labels, at)
         for action, context, tier, packet, labels, at in asked
     ]
-    rules, opa = RegoRules(), OpaServer(server.url, deadline_seconds=10.0)
+    rules, opa = RegoRules(), OpaServer(server.url, deadline_seconds=10.0, all_seconds=100.0)
     try:
         said = rules.judge(POLICY, inputs)
         theirs = await opa.judge(inputs)
