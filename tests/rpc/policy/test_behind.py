@@ -1,14 +1,13 @@
 """A replica that has not heard yet what another has written says no to no approval that is there."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from kernel.events import Recorded
 from kernel.faults import NotFound
 from provost.policy.v1 import policy_pb2 as pb
+from tests.fakes.behind import behind as replica_behind
 from tests.rpc.policy.conftest import Clock, Running, serving
 from tests.rpc.policy.test_approvals import answered, decided, requested
 
@@ -23,26 +22,11 @@ async def agent(running: Running) -> None:
 async def behind(
     running: Running, agent: None, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Running]:
-    """Another replica, which hears of nothing more until it waits for what it has not heard of."""
+    """Another replica, which is behind."""
     async with serving(running.log, tmp_path / "other", clock) as other:
         await other.follower.reached(await running.log.last_sequence())
-        heard, deliver, reached = asyncio.Event(), other.follower._deliver, other.follower.reached
-
-        async def late(events: Sequence[Recorded]) -> None:
-            await heard.wait()
-            await deliver(events)
-
-        async def waits(sequence: int, timeout_seconds: float = 5.0) -> None:
-            if sequence > other.follower.position:
-                heard.set()
-            await reached(sequence, timeout_seconds)
-
-        monkeypatch.setattr(other.follower, "_deliver", late)
-        monkeypatch.setattr(other.follower, "reached", waits)
-        try:
+        with replica_behind(other.follower, monkeypatch):
             yield other
-        finally:
-            heard.set()
 
 
 async def test_it_takes_votes_on_what_was_requested_elsewhere(running: Running, behind: Running) -> None:

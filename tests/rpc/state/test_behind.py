@@ -1,16 +1,15 @@
 """A replica that has not heard yet what another has written: what it answers is true all the same."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from chassis.rpc import client
-from kernel.events import Recorded
 from kernel.faults import Fault
 from provost.state.v1 import state_pb2 as pb
+from tests.fakes.behind import behind as replica_behind
 from tests.fakes.valkey_server import ValkeyServer
 from tests.rpc.state.asks import get_entry, join, put_entry, send
 from tests.rpc.state.conftest import Running, cause, serving
@@ -31,26 +30,11 @@ def behind(
 async def _behind(
     state: Running, server: ValkeyServer, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Running]:
-    """Another replica, which hears of nothing more until it waits for what it has not heard of."""
+    """Another replica, which is behind."""
     async with serving(state.log, server.url, home) as other:
         await other.follower.reached(await state.log.last_sequence())
-        heard, deliver, reached = asyncio.Event(), other.follower._deliver, other.follower.reached
-
-        async def late(events: Sequence[Recorded]) -> None:
-            await heard.wait()
-            await deliver(events)
-
-        async def waits(sequence: int, timeout_seconds: float = 5.0) -> None:
-            if sequence > other.follower.position:
-                heard.set()
-            await reached(sequence, timeout_seconds)
-
-        monkeypatch.setattr(other.follower, "_deliver", late)
-        monkeypatch.setattr(other.follower, "reached", waits)
-        try:
+        with replica_behind(other.follower, monkeypatch):
             yield other
-        finally:
-            heard.set()
 
 
 async def test_a_handoff_bears_what_its_agent_read_at_another_replica(state: Running, behind: Behind) -> None:
