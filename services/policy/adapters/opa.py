@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 DEADLINE_SECONDS = 0.25
 """Of one question."""
-ALL_SECONDS = 1.0
+ALL_SECONDS = 5.0
 """Of all that are asked together."""
 PROBE_SECONDS = 1.0
 AT_ONCE = 8
