@@ -175,9 +175,8 @@ class Authorization:
             if self._approvals.current(cause.tenant, use.approval_id).requested is None:
                 raise ApprovalUnknown(use.approval_id)
             used = await self._approvals.handle(use.approval_id, use, replace(cause, request_id=decision_id))
-            if (
-                used.duplicate
-            ):  # then nobody was asked whether it is still as many people as the rules ask for
+            if used.duplicate:
+                # Nobody was asked then whether it is still as many people as the rules ask for.
                 APPROVAL.decide(self._approvals.current(cause.tenant, use.approval_id), use)
         except (Refused, NotFound) as fault:
             refused = decision.approval_refused(asked.judgement, fault)
