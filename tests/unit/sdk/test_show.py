@@ -100,3 +100,10 @@ def test_many_lines_are_cut_and_it_says_so(screen: io.StringIO) -> None:
         run.incident.evidence.add(evidence_id=f"e{n}", line=n + 1, text=f"line-text-{n}")
     show_run.show_run(run)
     assert "and 89 more lines" in shown(screen)
+
+
+def test_a_table_is_as_wide_as_the_terminal_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert show.console().width == 80
+    monkeypatch.setenv("COLUMNS", "200")
+    assert show.console().width == 200

@@ -5,7 +5,6 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ def plain(text: object, style: str = "") -> "Text":
     return Text(inert(str(text)), style=style)
 
 
-@cache
 def console() -> "Console":
     """Where answers go. In a pipe nothing is wrapped, so that what is printed can be searched and copied."""
     from rich.console import Console
