@@ -22,37 +22,50 @@ from services.state.wire import CODEC, FILTERS
 
 
 async def main(stopping: process.Stopping) -> None:
-    settings = (took := await begun(StateSettings, "state", stopping, store=True)).settings
+    took = await begun(StateSettings, "state", stopping, store=True)
+    settings = took.settings
     connection, keys = await opened(settings, "state")
-    jetstream = JetStreamLog(connection, CODEC, source="provost/state")
-    view, (kept, every) = View(), kept_over(SequencingLog(jetstream), CODEC)
-    sets, own = HeldSets(connection, settings.stuck_seconds), certificates.of(settings, "state")
-    derived = RedisStore(client := store.connect(settings.store_url.get_secret_value(), certificates=own))
+    log = JetStreamLog(connection, CODEC, source="provost/state")
+    view = View()
+    kept, every = kept_over(SequencingLog(log), CODEC)
+    sets = HeldSets(connection, settings.stuck_seconds)
+    own = certificates.of(settings, "state")
+    client = store.connect(settings.store_url.get_secret_value(), certificates=own)
+    derived = RedisStore(client)
     mirror = StoreMirror(view, derived, now=process.now, new_mark=process.new_id)
-    watchers = Watchers(vigil := Vigil(kept, mirror, process, sets.patience_seconds), turns := Turns())
-    watched = Watched(view, lambda upto: follower.reached(upto), jetstream.last_sequence)  # noqa: PLW0108 - made below
-    reactor = Reactor((watched, *every, Sharing(kept, view), watchers), view, mirror)
     contents, lying = await artifacts_in(settings.artifacts, settings.directories, connection, process.new_id)
-    snapshots = SnapshotKeeper(view, every, lying, NamedSnapshots(connection, jetstream, CODEC), process.now)
-    upto = await snapshots.load(await jetstream.last_sequence())
-    watched.watching.begin()
-    followed_by = Follower(connection, FILTERS, upto, reactor.deliver, "state", gather_seconds=0.03)
-    follower = reactor.led_by(followed_by, alone=settings.alone)
-    audit = StoreAudit(view, derived, mirror, LogHistory(jetstream, FILTERS), follower, process.now)
+    snapshots = SnapshotKeeper(view, every, lying, NamedSnapshots(connection, log, CODEC), process.now)
+    upto = await snapshots.load(await log.last_sequence())
+    reactor = Reactor(view, mirror)
+    follower = Follower(connection, FILTERS, upto, reactor.deliver, "state", gather_seconds=0.03)
+    vigil = Vigil(kept, mirror, process, sets.patience_seconds)
+    turns = Turns()
+    audit = StoreAudit(view, derived, mirror, LogHistory(log, FILTERS), follower, process.now)
     state = State(kept, view, mirror, audit, follower, contents, vigil, turns, process, sets)
-    reactor.also(losing := powers.Powers(connection, settings, "state", state.losing.surfaces, follower))
+    losing = powers.Powers(connection, settings, "state", state.losing.surfaces, follower)
+    watched = Watched(view, follower.reached, log.last_sequence)
+    watchers = Watchers(vigil, turns)
+    reactor.feeds(watched, *every, Sharing(kept, view), watchers, losing)
+    reactor.led_by(follower, alone=settings.alone)
     server = Server(settings, "state", max_message_bytes=MAX_MESSAGE_BYTES, tell=Opening(keys), why=took.why)
     server.add(add_StateServiceServicer_to_server, StateServicer(state, watched.watching))
+    followers = (sets.follower, follower)
     await keys.start()
-    await mirror.open(await jetstream.last_sequence())
-    await followed(*(followers := (sets.follower, follower)))
+    await mirror.open(await log.last_sequence())
+    watched.watching.begin()
+    await followed(*followers)
     await server.start()
-    taking, aging = snapshots.taking(follower), kept_for(contents, settings.artifact_days, process.now, view)
-    async with taking, kept_up(followers, mirror, server.set_serving), watchers.judging(), aging, losing:
+    async with (
+        snapshots.taking(follower),
+        kept_up(followers, mirror, server.set_serving),
+        watchers.judging(),
+        kept_for(contents, settings.artifact_days, process.now, view),
+        losing,
+    ):
         await stopping.wait()
         turns.close()
         await server.stop()
-    for stop in (*(each.stop for each in followers), client.aclose, keys.stop, connection.close, took.stop):
+    for stop in (sets.follower.stop, follower.stop, client.aclose, keys.stop, connection.close, took.stop):
         await stop()
 
 

@@ -31,21 +31,20 @@ class Behind(Protocol):
 class Reactor:
     """The one follower of this process delivers to `deliver`."""
 
-    def __init__(self, aggregates: Sequence[Fed], view: View, mirror: Behind) -> None:
-        self._aggregates = tuple(aggregates)
+    def __init__(self, view: View, mirror: Behind) -> None:
         self._view = view
         self._mirror = mirror
+        self._aggregates: tuple[Fed, ...] = ()
 
-    def led_by(self, follower: Follower, *, alone: bool) -> Follower:
+    def feeds(self, *aggregates: Fed) -> None:
+        """Tell these what was recorded, in this order, from now on."""
+        self._aggregates += aggregates
+
+    def led_by(self, follower: Follower, *, alone: bool) -> None:
         """`follower` delivers here. Unless there is but one replica, a no is looked at again when all is known."""
         for each in self._aggregates:
             if isinstance(each, HeldAggregates):
                 each.following, each.second_look = follower, not alone
-        return follower
-
-    def also(self, fed: Fed) -> None:
-        """Tell `fed`, too, when everybody else has been."""
-        self._aggregates += (fed,)
 
     async def deliver(self, events: Sequence[Recorded]) -> None:
         """Fold `events`; the store follows by itself, so that it may be down without holding anything up."""

@@ -126,7 +126,8 @@ class House:
         turns = Turns()
         sets = HeldSets(source.feed, 30.0)  # nobody publishes one here: it need not be started
         watchers = Watchers(Vigil(kept, mirror, self.clock, sets.patience_seconds), turns)
-        reactor = Reactor((*every, Sharing(kept, view), watchers), view, mirror)
+        reactor = Reactor(view, mirror)
+        reactor.feeds(*every, Sharing(kept, view), watchers)
         follower = Follower(source.feed, filters, source.last, reactor.deliver, "state")
         history = LogHistory(source.log, filters)
         await mirror.open(await source.log.last_sequence())
@@ -136,7 +137,7 @@ class House:
         await self._stack.enter_async_context(kept_up((follower,), mirror, _nobody_asks))
         await self._stack.enter_async_context(watchers.judging())
         working, writing = Working(kept, view, sets, follower), Writing(view)
-        fencing = Fencing(kept, follower, writing, self.clock)
+        fencing = Fencing(kept, working, writing, self.clock)
         return Replica(
             kept,
             Locks(kept, view, turns, working, writing, self.clock),

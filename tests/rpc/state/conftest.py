@@ -82,14 +82,10 @@ async def serving(
     sets = HeldSets(log, patience_seconds)
     vigil, turns = Vigil(kept, mirror, process, sets.patience_seconds), Turns()
     watchers = Watchers(vigil, turns)
-    watched = Watched(
-        view,
-        lambda upto: follower.reached(upto),  # noqa: PLW0108 - made below
-        log.last_sequence,
-        heartbeat_seconds,
-    )
-    reactor = Reactor((watched, *every, Sharing(kept, view), watchers), view, mirror)
+    reactor = Reactor(view, mirror)
     follower = Follower(log, FILTERS, 0, reactor.deliver, "state")
+    watched = Watched(view, follower.reached, log.last_sequence, heartbeat_seconds)
+    reactor.feeds(watched, *every, Sharing(kept, view), watchers)
     audit = StoreAudit(view, derived, mirror, LogHistory(log, FILTERS), follower, process.now)
     contents = ArtifactDirectory(home / "artifacts", process.new_id)
     server = Server(settings(), "state", port=0, max_message_bytes=MAX_MESSAGE_BYTES, tell=tell)
