@@ -26,7 +26,8 @@ from services.gateway.wire.events import CODEC
 async def main(stopping: process.Stopping) -> None:
     took = await begun(GatewaySettings, "gateway", stopping, store=True)
     settings = took.settings
-    nats, own = await connected(settings, "gateway"), certificates.of(settings, "gateway")
+    nats = await connected(settings, "gateway")
+    own = certificates.of(settings, "gateway")
     log = JetStreamLog(nats, CODEC, source="provost/gateway")
     rates = store.connect(settings.store_url.get_secret_value(), timeout_seconds=0.25, certificates=own)
     peers = peers_at(settings.addresses(), settings.internal_key.get_secret_value(), own)

@@ -25,21 +25,43 @@ from services.orchestrator.wire import EVENTS
 
 
 async def main(stopping: process.Stopping) -> None:
-    settings = (took := await begun(OrchestratorSettings, "orchestrator", stopping)).settings
+    took = await begun(OrchestratorSettings, "orchestrator", stopping)
+    settings = took.settings
     nats, keys = await opened(settings, "orchestrator")
-    runs = HeldAggregates(RUN, JetStreamLog(nats, EVENTS, source="provost/orchestrator"), EVENTS)
-    knowledge, privacy = SqliteKnowledge(settings.knowledge, keys), SubjectPrivacy(keys)
-    at, replicas = peers_at(settings, handlers.ACTOR), NatsReplicas(nats, settings.port("orchestrator"))
+    log = JetStreamLog(nats, EVENTS, source="provost/orchestrator")
+    runs = HeldAggregates(RUN, log, EVENTS)
+    knowledge = SqliteKnowledge(settings.knowledge, keys)
+    privacy = SubjectPrivacy(keys)
+    peers = peers_at(settings, handlers.ACTOR)
+    replicas = NatsReplicas(nats, settings.port("orchestrator"))
     crew = handlers.AttachedCrew(lambda _tenant, agent_id: agent_id in settings.crew)
     conductor, service = handlers.orchestration(
-        runs, at.policy, at.state, at.actuators, crew, knowledge, privacy, process.now, process.new_id,
-        handlers.Reasoning(*settings.reasoning), replicas.sharing, lambda: replicas.known(follower))  # fmt: skip
+        runs,
+        peers.policy,
+        peers.state,
+        peers.actuators,
+        crew,
+        knowledge,
+        privacy,
+        process.now,
+        process.new_id,
+        handlers.Reasoning(*settings.reasoning),
+        replicas.sharing,
+        lambda: replicas.known(follower),
+    )
     reactor = Reactor(runs, conductor)
     follower = Follower(nats, reactor.filters, 0, reactor.take, "orchestrator", gather_seconds=0.02)
-    reactor.also(held := powers.Powers(nats, settings, "orchestrator", conductor.surfaces, follower))
-    server = Server(settings, "orchestrator", max_message_bytes=LARGE_MESSAGES, unary_seconds=360.0,
-                    tell=Opening(keys), why=took.why)  # fmt: skip
-    server.add(add_service, OrchestratorServicer(service, crew, at.sessions, at.state))
+    losing = powers.Powers(nats, settings, "orchestrator", conductor.surfaces, follower)
+    reactor.also(losing)
+    server = Server(
+        settings,
+        "orchestrator",
+        max_message_bytes=LARGE_MESSAGES,
+        unary_seconds=360.0,
+        tell=Opening(keys),
+        why=took.why,
+    )
+    server.add(add_service, OrchestratorServicer(service, crew, peers.sessions, peers.state))
     await keys.start(conductor.subject_erased)
     await follower.start()
     await knowledge.follow(nats)
@@ -47,13 +69,13 @@ async def main(stopping: process.Stopping) -> None:
     await replicas.start()
     await server.start()
     replicas.serve(conductor.share, conductor.given)
-    await held.start()
+    await losing.start()
     await server.set_serving(True)
     await stopping.wait()
     conductor.let_waiters_go()
-    for end in (server.stop, conductor.close, replicas.stop, held.stop, follower.stop, knowledge.close, keys.stop,
-                nats.close, took.stop):  # fmt: skip
-        await end()
+    running = (server.stop, conductor.close, replicas.stop, losing.stop, follower.stop, knowledge.close)
+    for stop in (*running, keys.stop, nats.close, took.stop):
+        await stop()
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ async def main(stopping: process.Stopping) -> None:
         log, held.budgets, follower, keys, revoking, took.vault, simulations,
         log_time=lambda: stream_time(connection), signing_key=settings.signing_key, opa_endpoint=settings.opa_endpoint,
     )  # fmt: skip
-    policy, opa = Policy(held, follower, equipment.means), equipment.opa
+    policy = Policy(held, follower, equipment.means)
+    opa = equipment.opa
     revoking.serve(settings, policy.taking.surfaces, policy.unconfirmed, follower)
     server = Server(settings, "policy", tell=Opening(keys, verbatim=HOT), why=lambda: took.why() or opa.why())
     server.add(add_PolicyServiceServicer_to_server, PolicyServicer(policy))

@@ -19,7 +19,8 @@ from services.ledger.witness.web import Web
 async def main(stopping: process.Stopping) -> None:
     settings = config.load(WitnessSettings)
     telemetry.configure("witness", settings)
-    log, trusted = telemetry.get_logger("witness"), Trusted(settings.witness_logs)
+    log = telemetry.get_logger("witness")
+    trusted = Trusted(settings.witness_logs)
     try:
         store = open_store(settings.memory, settings.signing_key)
         key = WitnessKey(settings.witness_name, settings.signing_key)

@@ -96,11 +96,44 @@ def test_domains_await_nothing() -> None:
     assert not found, f"async in a domain: {found}"
 
 
+def roots() -> Iterator[tuple[Path, ast.Module]]:
+    for path in sources("services"):
+        if path.name == "__main__.py":
+            yield path, ast.parse(path.read_text())
+
+
+def lines_below_imports(tree: ast.Module) -> int:
+    first = next(node for node in tree.body[1:] if not isinstance(node, ast.Import | ast.ImportFrom))
+    return (tree.body[-1].end_lineno or 0) - first.lineno + 1
+
+
+def squeezed(tree: ast.Module) -> list[ast.expr | ast.stmt]:
+    """What makes a line two: a value named in passing, and several values in one assignment."""
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.NamedExpr)
+        or (
+            isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Tuple)
+            and isinstance(node.targets[0], ast.Tuple)
+        )
+    ]
+
+
 def test_composition_roots_are_read_at_a_glance() -> None:
-    lengths = {
-        path: len(path.read_text().splitlines()) for path in sources("services") if path.name == "__main__.py"
-    }
-    assert not {str(path): lines for path, lines in lengths.items() if lines > 60}
+    """What they put together fits on a screen."""
+    lengths = {str(path): lines_below_imports(tree) for path, tree in roots()}
+    assert not {path: lines for path, lines in lengths.items() if lines > 60}
+
+
+def test_composition_roots_make_one_thing_a_line() -> None:
+    found = [where(path, node) for path, tree in roots() for node in squeezed(tree)]
+    assert not found, f"squeezed together: {found}"
+
+
+def test_what_is_squeezed_is_found() -> None:
+    assert len(squeezed(ast.parse("a, b = 1, 2\nc(d := 3)\ne, f = g()\nh = (1, 2)\n"))) == 2
 
 
 @pytest.mark.parametrize("lock", ["run", "dev", "bench"])

@@ -32,7 +32,8 @@ def asked_of(told: dict[str, Any]) -> Simulation:
 
 
 async def main(_stopping: process.Stopping) -> None:
-    say, told = teller(), json.loads(sys.stdin.buffer.readline())
+    say = teller()
+    told = json.loads(sys.stdin.buffer.readline())
     connection: Connection | None = None
     try:
         files = [Path(each) for each in told["tls_files"]]
