@@ -13,6 +13,7 @@ from kernel.faults import Fault
 from provost.state.v1 import state_pb2 as pb
 from services.state.adapters.wholeness import FILLINGS, FORMAT, GENERATION, POSITION, WIPING
 from tests.fakes.valkey_server import ValkeyServer
+from tests.fakes.wait import until
 from tests.rpc.state.asks import advance, join, look, put_entry, save, verify
 from tests.rpc.state.conftest import Running, cause, serving
 from tests.rpc.state.test_attention import hasty, stuck
@@ -52,6 +53,16 @@ async def whole(state: Running) -> None:
     assert (await soon(lambda: verify(state))).equal
 
 
+async def mended(state: Running, key: str) -> None:
+    """What was spoiled is noticed, and gone."""
+
+    async def gone() -> bool:
+        return str(await state.store.type(key)) != "stream"
+
+    await until(gone, f"{key} is what it was spoiled to", 10.0)
+    await whole(state)
+
+
 async def spoil(state: Running, key: str) -> None:
     """A value of a kind that state does not keep there."""
     await state.store.delete(key)
@@ -74,26 +85,47 @@ async def test_a_position_that_is_no_number_is_none(
         await whole(other)
 
 
-@pytest.mark.parametrize("key", [POSITION, FORMAT, FILLINGS, GENERATION, WIPING, "applied:{default/task-1}"])
+@pytest.mark.parametrize("key", [POSITION, FORMAT, FILLINGS, GENERATION, "applied:{default/task-1}"])
 async def test_what_state_keeps_for_itself_may_be_of_the_wrong_type(
     state: Running, valkey_server: ValkeyServer, tmp_path: Path, key: str
 ) -> None:
     await join(state, "sre-1")
     await whole(state)
     await spoil(state, key)
+    if key == FILLINGS:  # looked at when the store has to be filled
+        await state.store.delete(POSITION)
     await put_entry(state, "k", "1")
-    await whole(state)
+    await mended(state, key)
     await spoil(state, key)
+    if key == FILLINGS:
+        await state.store.delete(POSITION)
     async with serving(state.log, valkey_server.url, tmp_path / "other") as other:
         await put_entry(other, "k", "2")
-        await whole(other)
+        await mended(other, key)
 
 
-async def test_a_claim_to_wipe_that_never_ends_is_nobodys(state: Running) -> None:
+async def claimed(state: Running) -> None:
+    await state.store.set(WIPING, "somebody")
+
+
+async def spoiled_claim(state: Running) -> None:
+    await spoil(state, WIPING)
+
+
+@pytest.mark.parametrize("claim", [claimed, spoiled_claim])
+async def test_a_claim_to_wipe_that_never_ends_is_nobodys(
+    state: Running, claim: Callable[[Running], Awaitable[None]]
+) -> None:
     await join(state, "sre-1")
     await whole(state)
-    await state.store.set(WIPING, "somebody")
+    await claim(state)
     await state.store.delete(POSITION)
+    await whole(state)
+    assert str(await state.store.get(POSITION)).isdigit(), "it was filled all the same"
+    await claim(state)
+    await spoil(state, BOARD)
+    await client.call(state.stub.RebuildStore, pb.RebuildStoreRequest(), cause())
+    assert not await state.store.exists(WIPING, BOARD), "it was wiped all the same"
     await whole(state)
 
 
