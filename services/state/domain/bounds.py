@@ -9,7 +9,9 @@ from kernel.faults import Fault
 from services.state.domain.faults import FieldInvalid
 
 MAX_AGENT_ID_CHARACTERS = 64
-MAX_LEASE_SECONDS = 3600
+DEFAULT_LEASE_SECONDS, MAX_LEASE_SECONDS = 60, 3600
+DEFAULT_BEAT_SECONDS = 30
+"""So long is a sign of life good for."""
 STALE_SECONDS = 5.0
 """Who has not been at the end of the log for longer says so, and is not well; as of policy and the ledger."""
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")

@@ -3,11 +3,10 @@
 from chassis.rpc.cause import Context
 from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceServicer
+from services.state.domain.bounds import DEFAULT_BEAT_SECONDS
 from services.state.handlers import Activity, State
 from services.state.rpc.callers import READERS, WRITERS, admitted
 from services.state.wire import AGENT, STUCK, waiting_from_wire
-
-DEFAULT_BEAT_SECONDS = 30
 
 
 class AttentionRpc(StateServiceServicer):

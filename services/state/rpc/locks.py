@@ -3,13 +3,12 @@
 from chassis.rpc.cause import Context
 from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceServicer
+from services.state.domain.bounds import DEFAULT_LEASE_SECONDS
 from services.state.domain.lock import AcquireLock, Advance, ForceReleaseLock, ReleaseLock
 from services.state.domain.snapshot import HeldLock
 from services.state.handlers import Standing, State
 from services.state.rpc.callers import PEOPLE, READERS, WRITERS, admitted
 from services.state.wire import ERRORS, IN_USE, LOCK
-
-DEFAULT_LEASE_SECONDS = 60
 
 
 class LocksRpc(StateServiceServicer):
