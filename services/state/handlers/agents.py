@@ -1,18 +1,15 @@
 """Agents: where they stand, what went wrong, and who is revoked."""
 
-from kernel.events import Appended, Cause
+from kernel.events import Cause
 from kernel.ports import Following
 from services.state.domain.agent import Agent
-from services.state.domain.bounds import require_agent_id
 from services.state.domain.errors import RecordError
-from services.state.domain.faults import AgentStateUnknown
 from services.state.domain.page import Page, before_last
 from services.state.domain.revocation import AgentRevoked
 from services.state.domain.snapshot import AgentSnapshot, snapshot
 from services.state.domain.view import Part, Place, View
-from services.state.handlers.fencing import require_accepted
-from services.state.handlers.kept import Kept
-from services.state.handlers.locks import Standing
+from services.state.handlers.kept import Kept, known
+from services.state.handlers.locks import Standing, under_token
 from services.state.ports import Items, Length, Mirror
 
 
@@ -27,9 +24,7 @@ class Agents:
 
     async def record_error(self, command: RecordError, cause: Cause) -> Standing:
         """Raises FencingTokenStale (recorded): the error is then counted of nobody. Invalid."""
-        appended = await self._agents.handle(command.agent_id, command, cause)
-        require_accepted(self._agents, command.agent_id, command.fencing_token, appended, cause)
-        return self._standing(command.agent_id, appended, cause)
+        return await under_token(self._agents, command, cause)
 
     async def look_at(self, agent_id: str, at_least_sequence: int, cause: Cause) -> tuple[Agent, str | None]:
         """The agent as the log has it, and when it was last heard of. Raises AgentStateUnknown, Unavailable.
@@ -37,9 +32,9 @@ class Agents:
         What this process has written is in memory before it is answered; heartbeats lie in the store alone.
         """
         await self._following.reached(at_least_sequence)
-        self._known(cause.tenant, agent_id)
+        known(self._agents, cause.tenant, agent_id)
         heartbeat = await self._mirror.heartbeat(cause.tenant, agent_id)
-        return self._known(cause.tenant, agent_id), heartbeat
+        return known(self._agents, cause.tenant, agent_id), heartbeat
 
     async def get_agent_state(self, agent_id: str, at_least_sequence: int, cause: Cause) -> AgentSnapshot:
         """Raises AgentStateUnknown, Unavailable."""
@@ -56,13 +51,3 @@ class Agents:
     def is_revoked(self, tenant: str, agent_id: str) -> bool:
         """Whether policy's revocation of the agent has been followed."""
         return self._view.is_revoked(tenant, agent_id)
-
-    def _standing(self, agent_id: str, appended: Appended, cause: Cause) -> Standing:
-        agent = self._agents.current(cause.tenant, agent_id)
-        return Standing(agent.errors, agent.lock, appended.sequence)
-
-    def _known(self, tenant: str, agent_id: str) -> Agent:
-        agent = self._agents.current(tenant, require_agent_id(agent_id))
-        if agent.sequence == 0:
-            raise AgentStateUnknown(agent_id)
-        return agent

@@ -6,19 +6,17 @@ from datetime import datetime, timedelta
 
 from kernel.events import Cause, require_token
 from kernel.faults import Unavailable
-from services.state.domain.agent import Agent
 from services.state.domain.attention import MAX_WORD_CHARACTERS, ReportWaiting, Stuck, Waiting
-from services.state.domain.bounds import require_agent_id, require_seconds, require_text
-from services.state.domain.faults import AgentStateUnknown
+from services.state.domain.bounds import DEFAULT_BEAT_SECONDS, require_seconds, require_text
 from services.state.domain.page import Page, after_name
 from services.state.domain.snapshot import AgentSnapshot
 from services.state.handlers.agents import Agents
 from services.state.handlers.fencing import require_accepted
-from services.state.handlers.kept import Kept
+from services.state.handlers.kept import Kept, known
 from services.state.handlers.vigil import Vigil
 from services.state.ports import Mirror
 
-_ALIVE = timedelta(seconds=30)
+_ALIVE = timedelta(seconds=DEFAULT_BEAT_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Attention:
     async def heartbeat(self, agent_id: str, ttl_seconds: int, cause: Cause) -> timedelta:
         """How long it is good for. Raises AgentStateUnknown, Invalid, Unavailable."""
         lifetime = timedelta(seconds=require_seconds(ttl_seconds, "ttl_seconds"))
-        self._known(agent_id, cause)
+        known(self._kept, cause.tenant, agent_id)
         self._vigil.beat(cause.tenant, agent_id)
         await self._mirror.beat(cause.tenant, agent_id, cause.at, self._kept_until(lifetime, cause))
         return lifetime
@@ -60,7 +58,7 @@ class Attention:
         """
         agent_id, token = activity.agent_id, activity.fencing_token
         run_id, did = activity.run_id, bool(activity.action)
-        apart = run_id in self._known(agent_id, cause).parted
+        apart = run_id in known(self._kept, cause.tenant, agent_id).parted
         for name, word in (("action", activity.action), ("result", activity.result)):
             require_text(word, name, MAX_WORD_CHARACTERS)
         command = ReportWaiting(
@@ -97,9 +95,3 @@ class Attention:
     def _kept_until(self, lifetime: timedelta, cause: Cause) -> datetime:
         """Other processes look for it before they find anybody stuck: it stays as long as they are patient."""
         return cause.at + max(lifetime, self._vigil.patience(cause.tenant))
-
-    def _known(self, agent_id: str, cause: Cause) -> Agent:
-        agent = self._kept.current(cause.tenant, require_agent_id(agent_id))
-        if agent.sequence == 0:
-            raise AgentStateUnknown(agent_id)
-        return agent

@@ -1,20 +1,33 @@
 """Everything that state decides on: one kind of aggregate each."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from kernel.ports import Aggregates
 from services.state.domain import agent, board, checkpoints, inbox, task
+from services.state.domain.bounds import require_agent_id
+from services.state.domain.faults import AgentStateUnknown
 from services.state.ports import Recall
+
+KeptAgents: TypeAlias = Aggregates[agent.Agent, agent.Command]
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
     """All of these hear of every event, see `services.state.reactor`."""
 
-    agents: Aggregates[agent.Agent, agent.Command]
+    agents: KeptAgents
     tasks: Aggregates[task.Task, task.Command]
     boards: Aggregates[board.Board, board.PutEntry]
     inboxes: Aggregates[inbox.Inbox, inbox.Command]
     checkpoints: Aggregates[checkpoints.Checkpoints, checkpoints.SaveCheckpoint]
     """By run."""
     recall: Recall
+
+
+def known(agents: KeptAgents, tenant: str, agent_id: str) -> agent.Agent:
+    """Raises AgentStateUnknown when nothing was ever told of it, Invalid, Unavailable."""
+    found = agents.current(tenant, require_agent_id(agent_id))
+    if not found.sequence:
+        raise AgentStateUnknown(agent_id)
+    return found

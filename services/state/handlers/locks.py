@@ -5,7 +5,7 @@ from datetime import datetime
 
 from kernel.events import Appended, Cause, require_token
 from kernel.ports import Guard
-from services.state.domain.errors import ErrorCounts
+from services.state.domain.errors import ErrorCounts, RecordError
 from services.state.domain.faults import (
     FieldInvalid,
     LockPromised,
@@ -24,7 +24,7 @@ from services.state.domain.page import Page, after_name
 from services.state.domain.snapshot import HeldLock, LockInUse
 from services.state.domain.view import View
 from services.state.handlers.fencing import require_accepted
-from services.state.handlers.kept import Kept
+from services.state.handlers.kept import Kept, KeptAgents
 from services.state.handlers.turns import Key, Turns
 from services.state.handlers.working import Working
 from services.state.handlers.writing import Writing
@@ -90,12 +90,12 @@ class Locks:
     async def advance(self, command: Advance, cause: Cause) -> Standing:
         """Raises FencingTokenStale (recorded), AgentIsRevoked, Invalid."""
         with self._writing.by(cause.tenant, command.agent_id):
-            return await self._under_lock(command, cause)
+            return await under_token(self._agents, command, cause)
 
     async def release(self, command: ReleaseLock, cause: Cause) -> Standing:
         """Raises FencingTokenStale (recorded), Invalid."""
         with self._writing.changing(cause.tenant, command.agent_id) as guard:
-            standing = await self._under_lock(command, cause, guard)
+            standing = await under_token(self._agents, command, cause, guard)
         self._turns.changed((cause.tenant, command.agent_id))
         return standing
 
@@ -158,7 +158,7 @@ class Locks:
         with self._writing.changing(cause.tenant, command.agent_id) as guard:
             command = replace(command, revoked=revoked)
             appended = await self._agents.handle(command.agent_id, command, cause, guard)
-        standing = self._standing(command.agent_id, appended, cause)
+        standing = _standing(self._agents, command.agent_id, appended, cause)
         lock = standing.lock
         assert lock is not None, "an agent whose lock was acquired has one"
         if lock.holder != command.holder or (appended.event_ids and lock.fencing_token != appended.sequence):
@@ -172,16 +172,19 @@ class Locks:
         mine = lock is not None and (lock.holder, lock.task_id) == (command.holder, command.task_id)
         return mine and lock is not None and lock.alive(cause.at)
 
-    async def _under_lock(
-        self, command: Advance | ReleaseLock, cause: Cause, guard: Guard | None = None
-    ) -> Standing:
-        appended = await self._agents.handle(command.agent_id, command, cause, guard)
-        require_accepted(self._agents, command.agent_id, command.fencing_token, appended, cause)
-        return self._standing(command.agent_id, appended, cause)
 
-    def _standing(self, agent_id: str, appended: Appended, cause: Cause) -> Standing:
-        agent = self._agents.current(cause.tenant, agent_id)
-        return Standing(agent.errors, agent.lock, appended.sequence)
+async def under_token(
+    agents: KeptAgents, command: Advance | ReleaseLock | RecordError, cause: Cause, guard: Guard | None = None
+) -> Standing:
+    """Where the agent stands after `command`. Raises FencingTokenStale (recorded), AgentIsRevoked, Invalid."""
+    appended = await agents.handle(command.agent_id, command, cause, guard)
+    require_accepted(agents, command.agent_id, command.fencing_token, appended, cause)
+    return _standing(agents, command.agent_id, appended, cause)
+
+
+def _standing(agents: KeptAgents, agent_id: str, appended: Appended, cause: Cause) -> Standing:
+    agent = agents.current(cause.tenant, agent_id)
+    return Standing(agent.errors, agent.lock, appended.sequence)
 
 
 def _agent_of(held: tuple[str, Lock]) -> str:
