@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 from kernel.events import Recorded, Stream
 from services.state.domain.documents import Content, Document
+from services.state.domain.labels import Labelling
 from services.state.domain.taken import SnapshotTaken
 from services.state.domain.view import Place
 
@@ -229,6 +230,18 @@ class Contents(Protocol):
 
     async def renew(self, tenant: str, sha256: str) -> bool:
         """Keep it from now on, as if it were stored again; whether it is there. Raises Unavailable."""
+        ...
+
+
+class Sets(Protocol):
+    """What the policy sets in force say to state."""
+
+    def labelling(self, tenant: str) -> Labelling:
+        """The labels that may be used."""
+        ...
+
+    def patience_seconds(self, tenant: str) -> float:
+        """How long an agent at work may get nowhere before it is said to be stuck."""
         ...
 
 

@@ -21,11 +21,11 @@ from services.state.handlers.packets import Packets
 from services.state.handlers.tasks import Content, Tasks
 from services.state.handlers.turns import Turns
 from services.state.handlers.vigil import Vigil
-from services.state.handlers.working import Reader, Sets, Working
+from services.state.handlers.working import Reader, Working
 from services.state.handlers.writing import Writing
-from services.state.ports import Audit, Clock, Contents, Mirror
+from services.state.ports import Audit, Clock, Contents, Mirror, Sets
 
-__all__ = ["Activity", "Content", "Kept", "Reader", "Sets", "Standing", "State", "Turns", "Vigil"]
+__all__ = ["Activity", "Content", "Kept", "Reader", "Standing", "State", "Turns", "Vigil"]
 
 
 class State:
@@ -47,7 +47,7 @@ class State:
         self.turns, self.following = turns, following
         working = Working(kept, view, sets, following)
         writing = Writing(view)
-        fencing = Fencing(kept, following, writing, clock)
+        fencing = Fencing(kept, working, writing, clock)
         self.losing = Losing(kept, view, turns, writing, clock)
         self.locks = Locks(kept, view, turns, working, writing, clock)
         self.agents = Agents(kept, view, mirror, following)
@@ -58,6 +58,6 @@ class State:
         self.inboxes = Inboxes(kept, following, working, fencing)
         self.checkpoints = Saved(kept, mirror, following, working, fencing, self.tasks)
         self.overview = Overview(
-            kept, view, following, self.agents, self.tasks, self.boards, self.inboxes, self.locks
+            view, following, working, self.agents, self.tasks, self.boards, self.inboxes, self.locks
         )
         self.audit = audit

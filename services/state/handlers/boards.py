@@ -37,9 +37,7 @@ class Boards:
         """
         require_token(command.task_id, "task_id")
         if person:
-            if fencing_token:
-                raise FieldInvalid("fencing_token", "must be 0: a person holds no lock")
-            await self._working.require_task(command.task_id, cause)
+            await self._working.require_person(command.task_id, fencing_token, cause)
             return await self._put(command, fencing_token, person, cause)
         with self._writing.by(cause.tenant, command.author):
             return await self._put(command, fencing_token, person, cause)
@@ -73,7 +71,7 @@ class Boards:
             return await self._fencing.write(self._boards, command.task_id, command, shown, cause)
         except RecipientUnknown:
             # The author may have taken its lock at another replica just now.
-            await self._following.reached(await self._recall.last_sequence())
+            await self._working.catch_up()
             command = replace(command, crew=self._crew(command, person, cause))
             return await self._fencing.write(self._boards, command.task_id, command, shown, cause)
 

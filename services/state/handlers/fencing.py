@@ -12,11 +12,11 @@ from typing import TypeVar
 
 from kernel.events import Appended, Cause, derived_id
 from kernel.faults import Unavailable
-from kernel.ports import Aggregates, Following
-from services.state.domain import agent as agents
+from kernel.ports import Aggregates
 from services.state.domain.faults import FencingTokenStale
 from services.state.domain.lock import ShowToken, show
-from services.state.handlers.kept import Kept
+from services.state.handlers.kept import Kept, KeptAgents
+from services.state.handlers.working import Working
 from services.state.handlers.writing import Writing
 from services.state.ports import Clock
 
@@ -31,11 +31,10 @@ write has looked again, for where a look takes long nobody would ever write."""
 class Fencing:
     """Lets pass what shows the token of the lock as it now is."""
 
-    def __init__(self, kept: Kept, following: Following, writing: Writing, clock: Clock) -> None:
+    def __init__(self, kept: Kept, working: Working, writing: Writing, clock: Clock) -> None:
         self.writing = writing
         self._agents = kept.agents
-        self._recall = kept.recall
-        self._following = following
+        self._working = working
         self._clock = clock
         self._looked_at, self._doubts = float("-inf"), 0
 
@@ -81,7 +80,7 @@ class Fencing:
     async def look(self) -> None:
         """Wait until all that is in the log at this moment is known here. Raises Unavailable."""
         at, doubts = self._clock.monotonic(), self.writing.doubts
-        await self._following.reached(await self._recall.last_sequence())
+        await self._working.catch_up()
         if at > self._looked_at:
             self._looked_at, self._doubts = at, doubts
 
@@ -106,7 +105,7 @@ class _Guard:
     def __init__(
         self,
         fencing: Fencing,
-        kept: Aggregates[agents.Agent, agents.Command],
+        kept: KeptAgents,
         shown: ShowToken,
         cause: Cause,
     ) -> None:
@@ -132,7 +131,7 @@ class _Guard:
 
 
 def require_accepted(
-    kept: Aggregates[agents.Agent, agents.Command],
+    kept: KeptAgents,
     agent_id: str,
     presented: int,
     appended: Appended,
@@ -143,9 +142,7 @@ def require_accepted(
         raise refused(kept, agent_id, presented, cause)
 
 
-def refused(
-    kept: Aggregates[agents.Agent, agents.Command], agent_id: str, presented: int, cause: Cause
-) -> FencingTokenStale:
+def refused(kept: KeptAgents, agent_id: str, presented: int, cause: Cause) -> FencingTokenStale:
     """That the token presented is not the newest, and which one is."""
     lock = kept.current(cause.tenant, agent_id).lock
     return FencingTokenStale(agent_id, presented, lock.fencing_token if lock else 0)

@@ -36,9 +36,7 @@ class Inboxes:
             TaskUnknown: a person named a task in which nothing ever happened.
         """
         if person:
-            if fencing_token:
-                raise FieldInvalid("fencing_token", "must be 0: a person holds no lock")
-            await self._working.require_task(require_token(command.task_id, "task_id"), cause)
+            await self._working.require_person(command.task_id, fencing_token, cause)
             return await self._send(command, fencing_token, person, cause)
         with self._writing.by(cause.tenant, command.from_agent_id):
             return await self._send(command, fencing_token, person, cause)
@@ -75,7 +73,7 @@ class Inboxes:
             return await self._fencing.write(self._inboxes, command.task_id, command, shown, cause)
         except RecipientUnknown:
             # Who is meant may have joined at another replica just now.
-            await self._following.reached(await self._recall.last_sequence())
+            await self._working.catch_up()
             command = replace(command, crew=self._crew(command, person, cause))
             return await self._fencing.write(self._inboxes, command.task_id, command, shown, cause)
 
@@ -104,13 +102,11 @@ class Inboxes:
     async def _require_meant(self, command: AcknowledgeMessages, fencing_token: int, cause: Cause) -> None:
         """A person types what a program knows."""
         task_id, agent_id = command.task_id, require_agent_id(command.agent_id)
-        if fencing_token:
-            raise FieldInvalid("fencing_token", "must be 0: a person holds no lock")
         if not command.up_to_sequence and not command.message_ids:
             raise FieldInvalid("up_to_sequence", "is required, or message_ids: say what has been read")
-        await self._working.require_task(task_id, cause)
+        await self._working.require_person(task_id, fencing_token, cause)
         # What the person has seen may have been sent at another replica just now.
-        await self._following.reached(await self._recall.last_sequence())
+        await self._working.catch_up()
         inbox = self._inboxes.current(cause.tenant, task_id)
         known = self._working.crew(cause.tenant, task_id, agent_id)
         if agent_id not in known and not any(inbox.sent_to(agent_id)):

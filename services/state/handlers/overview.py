@@ -16,9 +16,9 @@ from services.state.domain.view import View
 from services.state.handlers.agents import Agents
 from services.state.handlers.boards import Boards
 from services.state.handlers.inboxes import Inboxes
-from services.state.handlers.kept import Kept
 from services.state.handlers.locks import Locks
 from services.state.handlers.tasks import Tasks
+from services.state.handlers.working import Working
 
 MOST_AGENTS, MOST_OF_EACH = 50, 100
 """So many are shown of a task at once."""
@@ -43,18 +43,18 @@ class Overview:
 
     def __init__(
         self,
-        kept: Kept,
         view: View,
         following: Following,
+        working: Working,
         agents: Agents,
         tasks: Tasks,
         boards: Boards,
         inboxes: Inboxes,
         locks: Locks,
     ) -> None:
-        self._recall = kept.recall
         self._view = view
         self._following = following
+        self._working = working
         self._agents = agents
         self._tasks = tasks
         self._boards = boards
@@ -66,7 +66,8 @@ class Overview:
         tenant = cause.tenant
         require_token(task_id, "task_id")
         # All of it of one moment, and none of it older than what other replicas have written.
-        await self._following.reached(max(at_least_sequence, await self._recall.last_sequence()))
+        await self._following.reached(at_least_sequence)
+        await self._working.catch_up()
         touched = self._view.recent.touched(tenant, task_id)
         if touched is None:
             raise TaskUnknown(task_id)

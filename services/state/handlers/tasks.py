@@ -147,7 +147,7 @@ class Tasks:
         await self._following.reached(self._newest_artifact)
         known = self._view.artifact(cause.tenant, sha256)
         if known is None:  # another replica may have taken it just now
-            await self._following.reached(await self._recall.last_sequence())
+            await self._working.catch_up()
             known = self._view.artifact(cause.tenant, sha256)
         return known
 
@@ -162,7 +162,7 @@ class Tasks:
         """Oldest first. Raises Invalid, Unavailable."""
         window = after_first(page_size, page_token)
         # What is missing may cost an agent its power: what other replicas have taken counts, too.
-        await self._following.reached(await self._recall.last_sequence())
+        await self._working.catch_up()
         place = Place(cause.tenant, task_id, Part.ARTIFACTS)
         asked = Items(place, window.first, window.last, Artifact)
         items, length = await self._mirror.read((asked, Length(place)))
@@ -175,7 +175,7 @@ class Tasks:
         require_agent_id(handoff.previous_agent_id, "handoff.previous_agent_id")
         # The one who comes next starts from it: it bears what the one before had read, whichever run leaves it, and at
         # whichever replica.
-        await self._following.reached(await self._recall.last_sequence())
+        await self._working.catch_up()
         labelling = self._working.labelling_of_all_runs(cause.tenant, handoff.previous_agent_id)
         return await self._tasks.handle(handoff.task_id, replace(command, labelling=labelling), cause)
 

@@ -1,16 +1,15 @@
 """Who works on a task, under which lock, what sticks to who reads, and goes where it writes."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from kernel.events import Cause, derived_id, require_token
 from kernel.ports import Following
-from services.state.domain.bounds import require_agent_id
 from services.state.domain.crew import present
-from services.state.domain.faults import AgentStateUnknown, TaskUnknown
+from services.state.domain.faults import FieldInvalid, TaskUnknown
 from services.state.domain.labels import Labelling, LabelRun
 from services.state.domain.view import View
-from services.state.handlers.kept import Kept
+from services.state.handlers.kept import Kept, known
+from services.state.ports import Sets
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +18,6 @@ class Reader:
 
     agent_id: str
     run_id: str
-
-
-class Sets(Protocol):
-    """What the policy sets in force say to state."""
-
-    def labelling(self, tenant: str) -> Labelling:
-        """The labels that may be used."""
-        ...
-
-    def patience_seconds(self, tenant: str) -> float:
-        """How long an agent at work may get nowhere before it is said to be stuck."""
-        ...
 
 
 class Working:
@@ -71,8 +58,8 @@ class Working:
 
         A revoked agent does not: what is sent to it would wait for ever.
         """
-        known = self._view.crews.get((tenant, task_id))
-        crew = known.agents if known else frozenset()
+        told = self._view.crews.get((tenant, task_id))
+        crew = told.agents if told else frozenset()
         crew |= {each for each in members if each not in crew and self._took(tenant, task_id, each)}
         return frozenset(each for each in crew if not self._view.is_revoked(tenant, each))
 
@@ -87,13 +74,22 @@ class Working:
             if present(agent, task_id) and not self._view.is_revoked(tenant, each)
         )
 
-    async def require_task(self, task_id: str, cause: Cause) -> None:
-        """Raises TaskUnknown when nothing ever happened in it: whoever types its name may have mistyped it.
+    async def catch_up(self) -> None:
+        """Wait until all that is in the log at this moment is known here. Raises Unavailable."""
+        await self._following.reached(await self._recall.last_sequence())
 
-        Raises Unavailable when it cannot be known.
+    async def require_person(self, task_id: str, fencing_token: int, cause: Cause) -> None:
+        """What a person says of a task, it says without a lock, and of one in which something ever happened.
+
+        Raises:
+            TaskUnknown: whoever types its name may have mistyped it.
+            Invalid, Unavailable.
         """
+        if fencing_token:
+            raise FieldInvalid("fencing_token", "must be 0: a person holds no lock")
+        require_token(task_id, "task_id")
         if self._view.recent.touched(cause.tenant, task_id) is None:
-            await self._following.reached(await self._recall.last_sequence())  # it may have begun just now
+            await self.catch_up()  # it may have begun just now
             if self._view.recent.touched(cause.tenant, task_id) is None:
                 raise TaskUnknown(task_id)
 
@@ -101,10 +97,8 @@ class Working:
         """Raises Invalid, AgentStateUnknown when nothing could stick to who reads."""
         if reader is None:
             return
-        require_agent_id(reader.agent_id)
         require_token(reader.run_id, "run_id")
-        if not self._agents.current(cause.tenant, reader.agent_id).sequence:
-            raise AgentStateUnknown(reader.agent_id)
+        known(self._agents, cause.tenant, reader.agent_id)
 
     async def stick(
         self, reader: Reader | None, labels: frozenset[str], by_reading: str, cause: Cause

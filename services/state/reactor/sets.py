@@ -19,7 +19,7 @@ _log = get_logger("state.sets")
 
 
 class HeldSets:
-    """Implements `services.state.handlers.Sets`, once `follower` has caught up."""
+    """Implements `services.state.ports.Sets`, once `follower` has caught up."""
 
     def __init__(self, log: Connection | Source, stuck_seconds: float) -> None:
         """`stuck_seconds` is for tenants whose set does not say, or that never published one."""

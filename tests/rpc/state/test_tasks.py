@@ -183,7 +183,7 @@ class Slow(ArtifactDirectory):
 def storing(state: Running, meanwhile: Callable[[], Awaitable[object]]) -> Tasks:
     working = Working(state.kept, state.view, state.sets, state.follower)
     slow = Slow(state.home / "artifacts", meanwhile)
-    fencing = Fencing(state.kept, state.follower, Writing(state.view), process)
+    fencing = Fencing(state.kept, working, Writing(state.view), process)
     return Tasks(state.kept, state.view, state.mirror, state.follower, slow, working, fencing)
 
 
