@@ -12,7 +12,7 @@ from services.state.domain.agent import AGENT
 from services.state.domain.board import BOARD
 from services.state.domain.checkpoints import CHECKPOINTS
 from services.state.domain.inbox import INBOX
-from services.state.domain.sequenced import Sequenced
+from services.state.domain.sequenced import placed
 from services.state.domain.task import TASK
 from services.state.handlers.kept import Kept
 
@@ -41,6 +41,6 @@ class LogRecall:
     async def event(self, stream: Stream, sequence: int) -> object:
         for recorded in await self._log.load(stream):
             if recorded.sequence == sequence:
-                found = self._codec.decode(recorded)
-                return found.event if isinstance(found, Sequenced) else found
+                event, _ = placed(self._codec.decode(recorded))
+                return event
         raise Unavailable("FOLLOWER_BEHIND", f"event {sequence} cannot be found in the log; try again")

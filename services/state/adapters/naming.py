@@ -8,7 +8,7 @@ from chassis.eventlog.wire import Connection
 from kernel.events import Cause, Head, Stream
 from kernel.faults import AppendConflict
 from kernel.ports import EventLog
-from services.state.domain.sequenced import Sequenced
+from services.state.domain.sequenced import placed
 from services.state.domain.taken import SnapshotTaken
 
 _STREAM = Stream("default", "state", "snapshot", "state")
@@ -26,8 +26,7 @@ class NamedSnapshots:
         found: list[SnapshotTaken] = []
         recorded = await read_last(self._connection, _STREAM.filter)
         while recorded is not None and len(found) < count:
-            told = self._codec.decode(recorded)
-            event = told.event if isinstance(told, Sequenced) else told
+            event, _ = placed(self._codec.decode(recorded))
             if isinstance(event, SnapshotTaken):
                 found.append(event)
             before = int(recorded.headers.get("ce-prevseq", "0"))

@@ -22,7 +22,7 @@ from services.state.domain.faults import (
     RecipientUnknown,
 )
 from services.state.domain.labels import Labelling
-from services.state.domain.sequenced import Sequenced
+from services.state.domain.sequenced import Sequenced, placed
 
 SECTIONS = ("problem", "solutions", "progress", "consensus")
 MAX_VALUE_BYTES = 64 * 1024
@@ -173,7 +173,7 @@ def _size(entry: Entry | None) -> int:
 
 def evolve(board: Board, event: Event | Sequenced[Event]) -> Board:
     """`board` after `event`."""
-    told, sequence = (event.event, event.sequence) if isinstance(event, Sequenced) else (event, 0)
+    told, sequence = placed(event)
     entry = replace(told.entry, sequence=sequence)
     name = entry.section, entry.key
     old = board.entries.get(name)

@@ -11,7 +11,7 @@ from kernel.decider import Decider
 from kernel.events import require_token
 from services.state.domain.bounds import require_agent_id, require_name, require_text
 from services.state.domain.labels import Labelling
-from services.state.domain.sequenced import Sequenced
+from services.state.domain.sequenced import Sequenced, placed
 from services.state.domain.task import require_sha256
 
 KEPT = 20
@@ -111,7 +111,7 @@ def decide(checkpoints: Checkpoints, command: SaveCheckpoint) -> CheckpointSaved
 
 def evolve(checkpoints: Checkpoints, event: Event | Sequenced[Event]) -> Checkpoints:
     """`checkpoints` after `event`."""
-    told, sequence = (event.event, event.sequence) if isinstance(event, Sequenced) else (event, 0)
+    told, sequence = placed(event)
     saved = replace(told.checkpoint, sequence=sequence)
     return Checkpoints((*checkpoints.kept, saved)[-KEPT:], sequence)
 

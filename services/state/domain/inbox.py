@@ -16,7 +16,7 @@ from kernel.events import require_token
 from services.state.domain.bounds import require_agent_id, require_json, require_name
 from services.state.domain.faults import InboxFull, MessageTooLarge, RecipientUnknown
 from services.state.domain.labels import Labelling
-from services.state.domain.sequenced import Sequenced
+from services.state.domain.sequenced import Sequenced, placed
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_WAITING, MAX_WAITING_BYTES = 1000, 4 * 1024 * 1024
@@ -229,7 +229,8 @@ def _acknowledge(inbox: Inbox, command: AcknowledgeMessages) -> MessagesAcknowle
 
 def evolve(inbox: Inbox, event: Event | Sequenced[Event]) -> Inbox:
     """`inbox` after `event`."""
-    told, sequence = (event.event, event.sequence) if isinstance(event, Sequenced) else (event, 0)
+    told: Event
+    told, sequence = placed(event)
     read, loads = inbox.read, inbox.loads.copy()
     match told:
         case MessageSent(message=message):

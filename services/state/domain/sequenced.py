@@ -10,3 +10,8 @@ Event = TypeVar("Event")
 class Sequenced(Generic[Event]):
     event: Event
     sequence: int
+
+
+def placed(event: Event | Sequenced[Event]) -> tuple[Event, int]:
+    """The event itself and where it stands; 0 when that is not told."""
+    return (event.event, event.sequence) if isinstance(event, Sequenced) else (event, 0)

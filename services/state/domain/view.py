@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from services.state.domain import agent as agents
 from services.state.domain import board as boards
@@ -122,21 +122,30 @@ class View:
 
     def newest(self, tenant: str, aggregate: str, id: str) -> int:
         """Where the newest event of one of state's aggregates stands that was taken; 0 when none was."""
-        known: _Placed | None
+        known = self._states(aggregate).get((tenant, id))
+        return 0 if known is None else known.sequence
+
+    def share(self, aggregate: str, tenant: str, id: str, state: _Placed) -> None:
+        """Hold `state` itself if it is what is held, at the same event: it is in memory once then."""
+        states = self._states(aggregate)
+        known = states.get((tenant, id))
+        if known is not None and known.sequence == state.sequence:
+            states[tenant, id] = state
+
+    def _states(self, aggregate: str) -> dict[tuple[str, str], Any]:
         match aggregate:
             case "agent":
-                known = self.agents.get((tenant, id))
+                return self.agents
             case "task":
-                known = self.tasks.get((tenant, id))
+                return self.tasks
             case "board":
-                known = self.boards.get((tenant, id))
+                return self.boards
             case "inbox":
-                known = self.inboxes.get((tenant, id))
+                return self.inboxes
             case "checkpoints":
-                known = self.checkpoints.get((tenant, id))
+                return self.checkpoints
             case _:
-                known = None
-        return 0 if known is None else known.sequence
+                return {}
 
     def take(self, tenant: str, id: str, event: Event, sequence: int) -> Sequence[Place]:
         """Fold one event of aggregate `id`; answers what it changed. One that was taken before changes nothing."""

@@ -15,22 +15,20 @@ class Sharing:
     """Told last what was recorded, when aggregates and view have folded it, each by itself."""
 
     def __init__(self, kept: Kept, view: View) -> None:
-        self._large: dict[str, tuple[Aggregates[Any, Any], str]] = {
-            "task": (kept.tasks, "tasks"),
-            "board": (kept.boards, "boards"),
-            "inbox": (kept.inboxes, "inboxes"),
-            "checkpoints": (kept.checkpoints, "checkpoints"),
+        self._large: dict[str, Aggregates[Any, Any]] = {
+            "task": kept.tasks,
+            "board": kept.boards,
+            "inbox": kept.inboxes,
+            "checkpoints": kept.checkpoints,
         }
         self._view = view
 
     async def take(self, events: Sequence[Recorded]) -> None:
         """Let the view hold the aggregates' own states. One that is ahead of the view is left for the next time."""
         for stream in {each.stream for each in events}:
-            if stream.aggregate not in self._large:
+            aggregates = self._large.get(stream.aggregate)
+            if aggregates is None:
                 continue
-            aggregates, name = self._large[stream.aggregate]
-            states, key = getattr(self._view, name), (stream.tenant, stream.id)
             with suppress(Unavailable):  # one that is closed, because an event of it cannot be read
-                state = aggregates.current(*key)
-                if key in states and states[key].sequence == state.sequence:
-                    states[key] = state
+                state = aggregates.current(stream.tenant, stream.id)
+                self._view.share(stream.aggregate, stream.tenant, stream.id, state)

@@ -35,8 +35,8 @@ KEPT = 2
 TENANT = "all"
 UNNAMED = timedelta(minutes=1)
 """Younger ones that the log does not name may be another process's, which is about to name it."""
-_IN_VIEW = ("agents", "tasks", "boards", "inboxes", "checkpoints")
-"""What the view calls the kinds of aggregates, in their order."""
+_KINDS = ("agent", "task", "board", "inbox", "checkpoints")
+"""Of aggregates, in their order."""
 _LOOK_SECONDS = 1.0
 _PLACES_AT_ONCE = 50
 _SLICE_SECONDS, _PAUSE_SECONDS = 0.002, 0.004
@@ -97,11 +97,9 @@ class SnapshotKeeper:
         vars(self._view).update(vars(view))
         for aggregates, kind in zip(self._aggregates, kinds, strict=True):
             aggregates.restore(Remembered(*each) for each in kind)
-        for table, kind in zip(_IN_VIEW, kinds, strict=True):
-            states = vars(self._view)[table]
-            for tenant, name, state, *_ in kind:  # in memory once, where they are the same
-                if (tenant, name) in states and states[tenant, name].sequence == state.sequence:
-                    states[tenant, name] = state
+        for aggregate, kind in zip(_KINDS, kinds, strict=True):
+            for tenant, name, state, *_ in kind:
+                self._view.share(aggregate, tenant, name, state)
         return ""
 
     @asynccontextmanager
