@@ -79,7 +79,7 @@ class Group:
             known = self._piece = (after, self.changed, told, upto)
         return known[2:]
 
-    def snapshot(self, hub: Hub) -> bytes | None:
+    def snapshot(self) -> bytes | None:
         """What is there, if it is known and not too much to be told at once."""
         known = self._snapshot
         return known[1] if known is not None and known[0] == self.changed else None
@@ -201,7 +201,7 @@ class Watch:
         """All that is there, at one moment, however long it takes to be read."""
         hub, group = self._hub, self._group
         self._place, self._given = group.changed, hub.sequence
-        known = group.snapshot(hub)
+        known = group.snapshot()
         if known is not None:
             yield known
             return
