@@ -197,9 +197,8 @@ class RedisStore:
         for attempt in range(2):
             async with self._pipeline() as pipe:
                 for keys, arguments in calls:
-                    pipe.execute_command(
-                        "EVALSHA", sha, len(keys), *keys, *arguments
-                    )  # also where it is a cluster
+                    # Sent as it is: so it may be where the store is a cluster, too.
+                    pipe.execute_command("EVALSHA", sha, len(keys), *keys, *arguments)
                 answers: list[Any] = await pipe.execute(raise_on_error=False)
             problems = [answer for answer in answers if isinstance(answer, Exception)]
             if not problems:

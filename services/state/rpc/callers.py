@@ -40,9 +40,8 @@ def author_of(context: Context, agent_id: str, field: str, request_id: str) -> t
         return cause, agent_id, False
     if agent_id:
         raise FieldInvalid(field, "must be empty: a person writes in its own name")
-    name = re.sub(
-        r"[^A-Za-z0-9_-]", "-", cause.actor
-    )  # as `key-boss`: no agent is called so (`packet.PEOPLE`)
+    # As `key-boss`: no agent is called so (`packet.PEOPLE`).
+    name = re.sub(r"[^A-Za-z0-9_-]", "-", cause.actor)
     return cause, name[:MAX_AGENT_ID_CHARACTERS], True
 
 
