@@ -53,7 +53,7 @@ def follow(name: str, follower: Follows) -> None:
     FOLLOWER_LAG_SECONDS.labels(name).set_function(lambda: follower.stale_seconds)
 
 
-def followed(name: str) -> None:
+def forget(name: str) -> None:
     """It has ended: nobody is to take it for one that is behind."""
     for gauge in (FOLLOWER_POSITION, FOLLOWER_LAG_EVENTS, FOLLOWER_LAG_SECONDS):
         gauge.remove(name)
@@ -97,10 +97,6 @@ class Calls:
             counter = self._codes[code] = RPC_CALLS.labels(self._method, code)
         counter.inc()
         self._seconds.observe(seconds)
-
-
-def calls(method: str) -> Calls:
-    return Calls(method)
 
 
 def serve(port: int, host: str = "127.0.0.1") -> "tuple[WSGIServer, Thread] | None":

@@ -89,7 +89,7 @@ class Follower:
                 await asyncio.wait({task})
         if self.state is not FollowerState.HALTED:
             self.state = FollowerState.STOPPED
-        metrics.followed(self._name)
+        metrics.forget(self._name)
         self._move()
 
     @property

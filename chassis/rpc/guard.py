@@ -13,17 +13,15 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
-import grpc.aio
 
 from chassis import metrics, process, telemetry, tracing
-from chassis.rpc.cause import CORRELATION, INTERNAL_KEY, TENANT, TRACEPARENT, read_metadata
+from chassis.rpc.cause import CORRELATION, INTERNAL_KEY, TENANT, TRACEPARENT, Context, read_metadata
 from chassis.rpc.ending import refuse, shutting_down, within
 from chassis.rpc.peers import Callers
 from kernel.faults import Invalid, Unauthenticated
 
-# Generic in their stubs only.
+# Generic in its stub only.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Parse = Callable[[bytes], Any]
 Tell = Callable[[Any, Any], Awaitable[Any]]
 """From an answer and the context of its call to the answer as it is told."""
@@ -57,12 +55,12 @@ class Guard:
         parse = _parsing(handler.request_deserializer)
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(
-                self._unary(method, handler.unary_unary, parse),
+                self._answering(method, handler.unary_unary, parse),
                 response_serializer=_serializing(handler.response_serializer),
             )
         if handler.stream_unary is not None:
             return grpc.stream_unary_rpc_method_handler(
-                self._collecting(method, handler.stream_unary),
+                self._answering(method, handler.stream_unary, None),
                 request_deserializer=parse,
                 response_serializer=handler.response_serializer,
             )
@@ -92,21 +90,18 @@ class Guard:
         while self._in_flight:  # noqa: ASYNC110 - a counter costs each call less than an event would
             await asyncio.sleep(0.01)
 
-    def _unary(self, method: str, behaviour: Callable[..., Any], parse: Parse) -> Callable[..., Any]:
-        calls, admit, seconds, tell = (
-            metrics.calls(method),
-            partial(self._admit, method),
-            self._unary_seconds,
-            self._tell,
-        )
-        monotonic = process.monotonic
+    def _answering(
+        self, method: str, behaviour: Callable[..., Any], parse: Parse | None
+    ) -> Callable[..., Any]:
+        calls, admit = metrics.Calls(method), partial(self._admit, method)
+        seconds, tell, monotonic = self._unary_seconds, self._tell, process.monotonic
 
-        async def unary(raw: bytes, context: Context) -> Any:
+        async def answering(given: Any, context: Context) -> Any:
             started = monotonic()
             self._in_flight += 1
             try:
                 admit(context)
-                request = parse(raw)
+                request = given if parse is None else parse(given)
                 if context.time_remaining() is None:
                     answer = await within(seconds, behaviour(request, context))
                 else:
@@ -120,33 +115,12 @@ class Guard:
             calls.done("OK", monotonic() - started)
             return answer
 
-        return _traced(method, unary) if tracing.enabled() else unary
-
-    def _collecting(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
-        calls, monotonic, seconds = metrics.calls(method), process.monotonic, self._unary_seconds
-
-        async def collecting(requests: Any, context: Context) -> Any:
-            started = monotonic()
-            self._in_flight += 1
-            try:
-                self._admit(method, context)
-                if context.time_remaining() is None:
-                    answer = await within(seconds, behaviour(requests, context))
-                else:
-                    answer = await behaviour(requests, context)
-            except BaseException as error:  # noqa: BLE001
-                await refuse(method, context, error, calls, started)
-            finally:
-                self._in_flight -= 1
-            calls.done("OK", monotonic() - started)
-            return answer
-
-        return _traced(method, collecting) if tracing.enabled() else collecting
+        return _traced(method, answering) if tracing.enabled() else answering
 
     def _streaming(
         self, method: str, behaviour: Callable[..., Any], parse: Parse | None
     ) -> Callable[..., Any]:
-        calls, monotonic = metrics.calls(method), process.monotonic
+        calls, monotonic = metrics.Calls(method), process.monotonic
         yields = inspect.isasyncgenfunction(behaviour)
 
         # Written to the context rather than yielded, so that every await of the call happens in here.
@@ -168,7 +142,7 @@ class Guard:
                 else:
                     writing: Any = context if self._tell is None else _Telling(context, self._tell)
                     await behaviour(request, writing)
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:  # noqa: BLE001 - as above
                 await refuse(method, context, error, calls, started, ending=self._draining)
             finally:
                 self._streams.discard(task)
@@ -211,9 +185,8 @@ def _parsing(parse: Parse | None) -> Parse:
     def parsing(raw: bytes) -> Any:
         try:
             return parse(raw)
-        except (
-            Exception
-        ) as error:  # protobuf raises DecodeError, and ValueError or RecursionError for some inputs
+        # Protobuf raises DecodeError, and ValueError or RecursionError for some inputs.
+        except Exception as error:
             raise Invalid("MALFORMED_MESSAGE", f"the message is not a valid {_name(parse)}") from error
 
     return parsing

@@ -7,16 +7,15 @@ sends it. A handler of a stream reads when it wants to, and until then a call co
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import grpc
-import grpc.aio
 
+from chassis.rpc.cause import Context
 from chassis.rpc.faults import answer_of
+from chassis.rpc.guard import Handler
 from kernel.faults import Fault, Invalid
 
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Messages = AsyncIterator[bytes]
 
 
@@ -82,7 +81,6 @@ def refusing(handler: Handler) -> Handler:
 def _parsed(parse: Callable[[bytes], Any], message: bytes) -> Any:
     try:
         return parse(message)
-    except (
-        Exception
-    ) as error:  # protobuf raises DecodeError, and ValueError or RecursionError for some inputs
+    # Protobuf raises DecodeError, and ValueError or RecursionError for some inputs.
+    except Exception as error:
         raise Invalid("MALFORMED_MESSAGE", "the message is not what this method takes") from error

@@ -14,6 +14,7 @@ import grpc.aio
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 from chassis.rpc import SMALL_MESSAGES
+from chassis.rpc.cause import Context
 from chassis.rpc.faults import fault_of
 from chassis.rpc.guard import Handler
 from kernel.faults import Fault
@@ -29,7 +30,6 @@ from services.gateway.rpc.counted import Counted
 from services.gateway.rpc.peer import host_of
 from services.gateway.rpc.reading import Reading, too_large
 
-Context = grpc.aio.ServicerContext[Any, Any]
 Guard = Callable[[str, Handler], Handler]
 Messages = AsyncIterator[bytes]
 Ask = Callable[[str, Messages, Caller, Context], AsyncGenerator[bytes, None]]

@@ -2,7 +2,7 @@
 
 import re
 
-from chassis.rpc.unread import Context
+from chassis.rpc.cause import Context
 
 _PEER = re.compile(r"ipv[46]:(?P<host>.+):\d+")
 

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from chassis.rpc import SMALL_MESSAGES
-from chassis.rpc.unread import Context, Messages
+from chassis.rpc.cause import Context
+from chassis.rpc.unread import Messages
 from kernel.faults import Exhausted, Invalid, Unavailable
 from services.gateway.domain.callers import Caller
 from services.gateway.domain.faults import TooManyWatches

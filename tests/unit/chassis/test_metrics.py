@@ -10,7 +10,7 @@ from tests.fakes.process import free_port
 
 
 def test_calls_are_counted_by_method_and_code_and_offered_over_http() -> None:
-    calls = metrics.calls("/provost.test.v1.Metrics/Say")
+    calls = metrics.Calls("/provost.test.v1.Metrics/Say")
     calls.done("OK", 0.003)
     calls.done("OK", 0.2)
     calls.done("NOT_FOUND", 0.001)
