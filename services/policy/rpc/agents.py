@@ -1,12 +1,12 @@
 """Agents: registered, read, suspended, moved up and down. Revoked: `revocation`."""
 
-from chassis.rpc.cause import cause_of
+from chassis.rpc.cause import Context, cause_of
 from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceServicer
 from services.policy.domain.agent import Agent
 from services.policy.handlers import Policy
 from services.policy.rpc.approvals import approval_shown
-from services.policy.rpc.callers import Context, admitted
+from services.policy.rpc.callers import admitted
 from services.policy.wire.agents import agent_to_wire
 from services.policy.wire.texts import MAX_ID, MAX_TEXT, bounded
 from services.policy.wire.tiers import tier_from_wire

@@ -1,11 +1,11 @@
 """Approvals: asked for, answered, read."""
 
-from chassis.rpc.cause import cause_of
+from chassis.rpc.cause import Context, cause_of
 from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceServicer
 from services.policy.handlers import Policy
 from services.policy.handlers.approvals import ShownApproval
-from services.policy.rpc.callers import Context, admitted
+from services.policy.rpc.callers import admitted
 from services.policy.wire.approvals import (
     approval_state_from_wire,
     approval_to_wire,

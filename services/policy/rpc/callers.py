@@ -1,13 +1,7 @@
 """Who calls, if he may."""
 
-from typing import Any, TypeAlias
-
-import grpc.aio
-
-from chassis.rpc.cause import Caller, caller_of
+from chassis.rpc.cause import Caller, Context, caller_of
 from services.policy.rpc.roles import allowed
-
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 def admitted(context: Context, method: str) -> Caller:

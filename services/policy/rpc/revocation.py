@@ -1,10 +1,10 @@
 """Revocations, and the receipts for them."""
 
-from chassis.rpc.cause import cause_of
+from chassis.rpc.cause import Context, cause_of
 from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceServicer
 from services.policy.handlers import Policy
-from services.policy.rpc.callers import Context, admitted
+from services.policy.rpc.callers import admitted
 from services.policy.wire.agents import agent_to_wire
 from services.policy.wire.revocation import receipt_to_wire
 from services.policy.wire.texts import MAX_ID, MAX_TEXT, bounded

@@ -1,12 +1,12 @@
 """Secrets and sessions: how an agent shows who it is."""
 
-from chassis.rpc.cause import cause_of
+from chassis.rpc.cause import Context, cause_of
 from chassis.telemetry import get_logger
 from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceServicer
 from services.policy.domain.faults import CredentialsRefused, WrappingTokenInvalid
 from services.policy.handlers import Policy
-from services.policy.rpc.callers import Context, admitted
+from services.policy.rpc.callers import admitted
 from services.policy.wire.texts import stamp
 from services.policy.wire.tiers import TIERS
 

@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from chassis.rpc.cause import cause_of
+from chassis.rpc.cause import Context, cause_of
 from kernel.faults import Invalid
 from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceServicer
@@ -10,7 +10,7 @@ from services.policy.handlers import Policy
 from services.policy.handlers.pages import size_of
 from services.policy.handlers.policysets import Listed
 from services.policy.handlers.validating import Remark, Tried
-from services.policy.rpc.callers import Context, admitted
+from services.policy.rpc.callers import admitted
 from services.policy.wire.differences import difference_to_wire
 from services.policy.wire.texts import MAX_TEXT, bounded, stamp
 

@@ -3,12 +3,13 @@
 import asyncio
 from contextlib import aclosing
 
+from chassis.rpc.cause import Context
 from kernel.faults import Exhausted, Invalid
 from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceServicer
 from services.policy.domain.flips import Simulation
 from services.policy.handlers import Policy
-from services.policy.rpc.callers import Context, admitted
+from services.policy.rpc.callers import admitted
 from services.policy.wire.simulating import SIMULATED, max_flips_from_wire, time_from_wire
 from services.policy.wire.texts import MAX_ID, bounded
 
