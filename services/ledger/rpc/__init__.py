@@ -3,16 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
 
 from chassis.process import monotonic
+from chassis.rpc.cause import Context
 from kernel.faults import Exhausted, Invalid
 from provost.ledger.v1 import ledger_pb2 as pb
 from services.ledger.handlers import Ledger
 from services.ledger.handlers.causes import Causes
 from services.ledger.handlers.erasing import Erasing
 from services.ledger.handlers.exporting import Exports
-from services.ledger.rpc.callers import KEEPERS, MENDERS, READERS, REBUILDERS, keep, tenant_of
+from services.ledger.rpc.callers import KEEPERS, MENDERS, READERS, REBUILDERS, admit_keeper, admitted
 from services.ledger.rpc.erasing import ErasingRpc
 from services.ledger.rpc.reading import READ_SECONDS, Reading
 from services.ledger.wire import answers as wire
@@ -38,12 +38,10 @@ class LedgerServicer(ErasingRpc, Reading):
         self._exports = exports
         self._erasing = erasing
 
-    async def GetTreeHead(self, request: pb.GetTreeHeadRequest, context: Any) -> pb.GetTreeHeadResponse:
-        tenant_of(context, READERS)
-        head, vkeys = (
-            await self._ledger.proving.tree_head(request.at_least_sequence),
-            self._ledger.verifier_keys,
-        )
+    async def GetTreeHead(self, request: pb.GetTreeHeadRequest, context: Context) -> pb.GetTreeHeadResponse:
+        admitted(context, READERS)
+        head = await self._ledger.proving.tree_head(request.at_least_sequence)
+        vkeys = self._ledger.verifier_keys
         return pb.GetTreeHeadResponse(
             tree_head=wire.head_to_wire(head),
             verifier_key=vkeys[-1],
@@ -52,14 +50,14 @@ class LedgerServicer(ErasingRpc, Reading):
         )
 
     async def GetInclusionProof(
-        self, request: pb.GetInclusionProofRequest, context: Any
+        self, request: pb.GetInclusionProofRequest, context: Context
     ) -> pb.GetInclusionProofResponse:
-        tenant = tenant_of(context, READERS)
+        tenant = admitted(context, READERS).tenant
         if not request.HasField("leaf_index"):
             return wire.inclusion_to_wire(
                 await self._ledger.proving.inclusion(tenant, request.event_id, request.tree_size)
             )
-        keep(context)
+        admit_keeper(context)
         if request.event_id:
             raise Invalid("FIELD_INVALID", "give event_id or leaf_index, not both", field="leaf_index")
         return wire.inclusion_to_wire(
@@ -67,46 +65,50 @@ class LedgerServicer(ErasingRpc, Reading):
         )
 
     async def GetConsistencyProof(
-        self, request: pb.GetConsistencyProofRequest, context: Any
+        self, request: pb.GetConsistencyProofRequest, context: Context
     ) -> pb.GetConsistencyProofResponse:
-        tenant_of(context, READERS)
+        admitted(context, READERS)
         path, to_size = await self._ledger.proving.consistency(request.from_size, request.to_size)
         return pb.GetConsistencyProofResponse(path=path, to_size=to_size)
 
-    async def AwaitSequence(self, request: pb.AwaitSequenceRequest, context: Any) -> pb.AwaitSequenceResponse:
-        tenant_of(context, READERS)
+    async def AwaitSequence(
+        self, request: pb.AwaitSequenceRequest, context: Context
+    ) -> pb.AwaitSequenceResponse:
+        admitted(context, READERS)
         seconds = min(max(request.timeout_seconds, 0), MAX_WAIT_SECONDS)
         return pb.AwaitSequenceResponse(sequence=await self._ledger.wait(request.sequence, seconds))
 
     async def AwaitInclusion(
-        self, request: pb.AwaitInclusionRequest, context: Any
+        self, request: pb.AwaitInclusionRequest, context: Context
     ) -> pb.AwaitInclusionResponse:
-        tenant = tenant_of(context, READERS)
+        tenant = admitted(context, READERS).tenant
         seconds = min(max(request.timeout_seconds, 0), MAX_WAIT_SECONDS)
         proof = await self._ledger.proving.await_inclusion(tenant, request.event_id, seconds)
         return pb.AwaitInclusionResponse(proof=wire.inclusion_to_wire(proof))
 
-    async def GetTile(self, request: pb.GetTileRequest, context: Any) -> pb.GetTileResponse:
-        keep(context)
+    async def GetTile(self, request: pb.GetTileRequest, context: Context) -> pb.GetTileResponse:
+        admit_keeper(context)
         hashes = await self._ledger.tiles.tile(request.level, request.index, request.width)
         return pb.GetTileResponse(hashes=hashes)
 
     async def GetEntries(
-        self, request: pb.GetEntriesRequest, context: Any
+        self, request: pb.GetEntriesRequest, context: Context
     ) -> AsyncIterator[pb.GetEntriesResponse]:
-        keep(context)
+        admit_keeper(context)
         async with aclosing(self._ledger.tiles.entries(request.index, request.width)) as pieces:
             async for piece in pieces:
                 yield pb.GetEntriesResponse(piece=piece)
 
-    async def VerifyLedger(self, request: pb.VerifyLedgerRequest, context: Any) -> pb.VerifyLedgerResponse:
-        tenant_of(context, KEEPERS)
+    async def VerifyLedger(
+        self, request: pb.VerifyLedgerRequest, context: Context
+    ) -> pb.VerifyLedgerResponse:
+        admitted(context, KEEPERS)
         return wire.verdict_to_wire(await self._ledger.verify(against_log=request.against_log))
 
     async def RebuildLedger(
-        self, request: pb.RebuildLedgerRequest, context: Any
+        self, request: pb.RebuildLedgerRequest, context: Context
     ) -> AsyncIterator[pb.RebuildLedgerResponse]:
-        tenant_of(context, REBUILDERS)
+        admitted(context, REBUILDERS)
         began, at_first = monotonic(), None
         async with aclosing(self._ledger.rebuild()) as built:
             async for progress in built:
@@ -118,9 +120,9 @@ class LedgerServicer(ErasingRpc, Reading):
 
     # Written rather than yielded, so that an export nobody reads does not keep others from theirs.
     async def ExportLedger(  # type: ignore[override]
-        self, request: pb.ExportLedgerRequest, context: Any
+        self, request: pb.ExportLedgerRequest, context: Context
     ) -> None:
-        keep(context)
+        admit_keeper(context)
         async with aclosing(self._exports.export(parquet=not request.without_parquet)) as pieces:
             async for piece, target in pieces:
                 answer = pb.ExportLedgerResponse(
@@ -134,8 +136,8 @@ class LedgerServicer(ErasingRpc, Reading):
                         "DEADLINE_EXCEEDED", f"nothing was read for {self._read_seconds:g} s: begin again"
                     ) from None
 
-    async def RepairLog(self, request: pb.RepairLogRequest, context: Any) -> pb.RepairLogResponse:
-        keep(context, MENDERS)
+    async def RepairLog(self, request: pb.RepairLogRequest, context: Context) -> pb.RepairLogResponse:
+        admit_keeper(context, MENDERS)
         repaired = await self._ledger.repair(dry_run=request.dry_run)
         return pb.RepairLogResponse(
             first_sequence=repaired.first, last_sequence=repaired.last, published=repaired.published

@@ -1,12 +1,10 @@
 """Forgetting over gRPC: unwrap, ask, wrap."""
 
-from typing import Any
-
-from chassis.rpc.cause import cause_of
+from chassis.rpc.cause import Context, cause_of
 from provost.ledger.v1 import ledger_pb2 as pb
 from provost.ledger.v1.ledger_pb2_grpc import LedgerServiceServicer
 from services.ledger.handlers.erasing import Erasing
-from services.ledger.rpc.callers import AUDITORS, MENDERS, tenant_of
+from services.ledger.rpc.callers import AUDITORS, MENDERS, admitted
 from services.ledger.wire.erasures import erasure_to_wire
 
 
@@ -15,14 +13,18 @@ class ErasingRpc(LedgerServiceServicer):
 
     _erasing: Erasing
 
-    async def EraseSubject(self, request: pb.EraseSubjectRequest, context: Any) -> pb.EraseSubjectResponse:
-        tenant_of(context, MENDERS)
+    async def EraseSubject(
+        self, request: pb.EraseSubjectRequest, context: Context
+    ) -> pb.EraseSubjectResponse:
+        admitted(context, MENDERS)
         cause = cause_of(context, request.request_id)
         erased = await self._erasing.erase(request.subject, request.reason, cause)
         return pb.EraseSubjectResponse(erasure=erasure_to_wire(erased.sequence, erased.event))
 
-    async def ListErasures(self, request: pb.ListErasuresRequest, context: Any) -> pb.ListErasuresResponse:
-        tenant = tenant_of(context, AUDITORS)
+    async def ListErasures(
+        self, request: pb.ListErasuresRequest, context: Context
+    ) -> pb.ListErasuresResponse:
+        tenant = admitted(context, AUDITORS).tenant
         found, token = self._erasing.listed(tenant, request.page_size, request.page_token)
         return pb.ListErasuresResponse(
             erasures=[erasure_to_wire(each.sequence, each.event) for each in found], next_page_token=token
