@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any
 
 from chassis import metrics, process
-from chassis.rpc.cause import caller_of, cause_of
+from chassis.rpc.cause import ALL_ROLES, Caller, Context, caller_of, cause_of
 from kernel.events import Cause
 from kernel.faults import Denied, Fault, Invalid, Refused, Unauthenticated, Unavailable
 from provost.orchestrator.v1 import orchestrator_pb2 as pb
@@ -26,7 +25,8 @@ HELLO_SECONDS = 10.0
 """How long a stream may take to say whose it is."""
 MESSAGES_A_SECOND, MESSAGES_AT_ONCE = 10.0, 100.0
 """What is read of one seat: an agent that says more waits, for nothing of it is read meanwhile."""
-_PAGE, _LARGEST_PAGE = 50, 500
+READERS = ALL_ROLES
+STARTERS = frozenset({"operator", "admin", "service"})
 
 
 class OrchestratorServicer(OrchestratorServiceServicer):
@@ -47,7 +47,8 @@ class OrchestratorServicer(OrchestratorServiceServicer):
             text = "Agents that are attached here and were heard lately."
             metrics.show("provost_agents_attached", text, partial(attached, built_in), kind=kind)
 
-    async def ProcessLog(self, request: pb.ProcessLogRequest, context: Any) -> pb.ProcessLogResponse:
+    async def ProcessLog(self, request: pb.ProcessLogRequest, context: Context) -> pb.ProcessLogResponse:
+        _admitted(context, STARTERS)
         view = await self._orchestrator.process_log(
             request.log,
             _mode(request.mode),
@@ -60,7 +61,8 @@ class OrchestratorServicer(OrchestratorServiceServicer):
         )
         return pb.ProcessLogResponse(run=run_to_wire(view.run, view.sequence))
 
-    async def StartRun(self, request: pb.StartRunRequest, context: Any) -> pb.StartRunResponse:
+    async def StartRun(self, request: pb.StartRunRequest, context: Context) -> pb.StartRunResponse:
+        _admitted(context, STARTERS)
         packet = PACKET.to_record(request.packet) if request.HasField("packet") else None
         view = await self._orchestrator.start_run(
             request.agent_id,
@@ -73,30 +75,24 @@ class OrchestratorServicer(OrchestratorServiceServicer):
         )
         return pb.StartRunResponse(run=run_to_wire(view.run, view.sequence))
 
-    async def GetRun(self, request: pb.GetRunRequest, context: Any) -> pb.GetRunResponse:
-        view = await self._orchestrator.get_run(
-            caller_of(context).tenant, request.run_id, request.wait_seconds
-        )
+    async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
+        tenant = _admitted(context, READERS).tenant
+        view = await self._orchestrator.get_run(tenant, request.run_id, request.wait_seconds)
         return pb.GetRunResponse(run=run_to_wire(view.run, view.sequence))
 
-    async def ListRuns(self, request: pb.ListRunsRequest, context: Any) -> pb.ListRunsResponse:
-        size = min(request.page_size or _PAGE, _LARGEST_PAGE)
-        if size < 1:
-            raise Invalid("FIELD_INVALID", "page_size must not be negative", field="page_size")
-        wanted = (
-            RunState(pb.RunState.Name(request.state).removeprefix("RUN_STATE_")) if request.state else None
-        )
+    async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
+        tenant = _admitted(context, READERS).tenant
         views, token = self._orchestrator.list_runs(
-            caller_of(context).tenant, wanted, request.page_token, size
+            tenant, _state(request.state), request.page_token, request.page_size
         )
         return pb.ListRunsResponse(
             runs=[run_to_wire(v.run, v.sequence) for v in views], next_page_token=token
         )
 
     async def AttachAgent(
-        self, requests: AsyncIterator[pb.AttachAgentRequest], context: Any
+        self, requests: AsyncIterator[pb.AttachAgentRequest], context: Context
     ) -> AsyncIterator[pb.AttachAgentResponse]:
-        cause = cause_of(context)
+        cause = cause_of(context)  # no role is asked for: the session token says which agent it is
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 first = await anext(aiter(requests), None)
@@ -174,6 +170,19 @@ class OrchestratorServicer(OrchestratorServiceServicer):
             return  # the next one comes soon; a missing heartbeat shows by itself
 
 
+def _admitted(context: Context, roles: frozenset[str]) -> Caller:
+    """The caller, if it has one of `roles`.
+
+    Raises:
+        Denied: it has none (reason `ROLE_MISSING`).
+    """
+    caller = caller_of(context)
+    if not caller.roles & roles:
+        text = f"this needs one of the roles {', '.join(sorted(roles))}"
+        raise Denied("ROLE_MISSING", text, actor=caller.actor)
+    return caller
+
+
 def _mode(number: int) -> Mode:
     if not number:
         return Mode.SAFE
@@ -181,6 +190,15 @@ def _mode(number: int) -> Mode:
         return Mode(policy_pb2.Mode.Name(number).removeprefix("MODE_"))  # type: ignore[arg-type]
     except ValueError:
         raise Invalid("MODE_UNKNOWN", "mode must be SAFE, ASSISTED or AUTO", field="mode") from None
+
+
+def _state(number: int) -> RunState | None:
+    if not number:
+        return None
+    try:
+        return RunState(pb.RunState.Name(number).removeprefix("RUN_STATE_"))  # type: ignore[arg-type]
+    except ValueError:
+        raise Invalid("FIELD_INVALID", "there is no such state of a run", field="state") from None
 
 
 def _strategy(number: int) -> Strategy:

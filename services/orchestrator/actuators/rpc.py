@@ -1,8 +1,6 @@
 """The actuators over gRPC: unwrap, ask, wrap."""
 
-from typing import Any
-
-from chassis.rpc.cause import caller_of
+from chassis.rpc.cause import Context, caller_of
 from kernel.faults import Denied, Fault, Invalid
 from provost.orchestrator.v1 import actuator_pb2 as pb
 from provost.orchestrator.v1.actuator_pb2_grpc import ActuatorServiceServicer
@@ -16,13 +14,15 @@ class ActuatorServicer(ActuatorServiceServicer):
     def __init__(self, hands: Hands) -> None:
         self._hands = hands
 
-    async def PreviewAction(self, request: pb.PreviewActionRequest, context: Any) -> pb.PreviewActionResponse:
+    async def PreviewAction(
+        self, request: pb.PreviewActionRequest, context: Context
+    ) -> pb.PreviewActionResponse:
         return pb.PreviewActionResponse(
             effect=EFFECT.to_message(self._hands.preview(ACTION.to_record(request.action)))
         )
 
     async def PreviewActions(
-        self, request: pb.PreviewActionsRequest, context: Any
+        self, request: pb.PreviewActionsRequest, context: Context
     ) -> pb.PreviewActionsResponse:
         effects = [self._preview(ACTION.to_record(action)) for action in request.actions]
         return pb.PreviewActionsResponse(effects=[EFFECT.to_message(effect) for effect in effects])
@@ -33,7 +33,9 @@ class ActuatorServicer(ActuatorServiceServicer):
         except Fault as fault:
             return Effect("", action.action_id, EffectState.REFUSED, fault.text, error_type=fault.reason)
 
-    async def PerformAction(self, request: pb.PerformActionRequest, context: Any) -> pb.PerformActionResponse:
+    async def PerformAction(
+        self, request: pb.PerformActionRequest, context: Context
+    ) -> pb.PerformActionResponse:
         caller = caller_of(context)
         if "service" not in caller.roles:
             raise Denied("ROLE_MISSING", "only the orchestrator hands permits to the actuators")
@@ -45,7 +47,9 @@ class ActuatorServicer(ActuatorServiceServicer):
         )
         return pb.PerformActionResponse(effect=EFFECT.to_message(effect))
 
-    async def ListActuators(self, request: pb.ListActuatorsRequest, context: Any) -> pb.ListActuatorsResponse:
+    async def ListActuators(
+        self, request: pb.ListActuatorsRequest, context: Context
+    ) -> pb.ListActuatorsResponse:
         answer = pb.ListActuatorsResponse()
         for actuator in self._hands.actuators.values():
             offer, reason = actuator.offer, actuator.unavailable()

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from kernel.events import Cause
-from kernel.faults import Unavailable
+from kernel.faults import Invalid, Unavailable
 from services.orchestrator.domain.faults import LogTooLarge, RunUnknown
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Mode, Packet, Strategy
@@ -12,6 +12,8 @@ from services.orchestrator.domain.run import Run
 from services.orchestrator.handlers.conductor import Conductor
 from services.orchestrator.handlers.starting import Starting, run_id_of
 from services.orchestrator.ports import Runs
+
+DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +114,16 @@ class Orchestrator:
         return self._view(tenant, run_id)
 
     def list_runs(
-        self, tenant: str, state: RunState | None, after: str, size: int
+        self, tenant: str, state: RunState | None, after: str, page_size: int
     ) -> tuple[list[RunView], str]:
-        """Up to `size` runs, newest first, behind the run `after`; and the id to go on from, empty at the end."""
+        """A page of runs, newest first, behind the run `after`; and the id to go on from, empty at the end.
+
+        Raises:
+            Invalid: `page_size` is negative (FIELD_INVALID); 0 is `DEFAULT_PAGE_SIZE`.
+        """
+        if page_size < 0:
+            raise Invalid("FIELD_INVALID", "page_size must not be negative", field="page_size")
+        size = min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         ids = [run_id for run_id, _ in self._runs.all(tenant)][::-1]
         start = ids.index(after) + 1 if after in ids else 0
         found: list[RunView] = []
