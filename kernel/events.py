@@ -135,3 +135,11 @@ class Recorded:
     @property
     def event_id(self) -> str:
         return self.headers.get("ce-id", "")
+
+    @property
+    def time(self) -> datetime | None:
+        """When it happened, by the clock of who wrote it; None when that cannot be read."""
+        try:
+            return datetime.fromisoformat(self.headers["ce-time"])
+        except (KeyError, ValueError):
+            return None

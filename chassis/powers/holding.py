@@ -106,7 +106,7 @@ class Powers:
 
     def _heed(self, recorded: Recorded) -> None:
         # Whom it is about is said by its subject: a revocation that cannot be read revokes all the same.
-        stream, at = recorded.stream, _when(recorded)
+        stream, at = recorded.stream, recorded.time
         for surface, take in self._takes.items():
             self._run(self._lose(stream.tenant, stream.id, recorded.sequence, at, surface, take))
 
@@ -176,11 +176,3 @@ class Powers:
             self._connection.write(subject, b"", b"", payload)
         except NotConnected:
             return  # who waits will ask again, or name this process as silent
-
-
-def _when(recorded: Recorded) -> datetime | None:
-    """When the event happened, by the clock of who wrote it."""
-    try:
-        return datetime.fromisoformat(recorded.headers["ce-time"])
-    except (KeyError, ValueError):
-        return None

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
 
 from chassis.config import ServiceSettings
 from chassis.eventlog.wire import Connection
@@ -91,7 +90,8 @@ class Revoking:
             return
         match recorded.event_type:
             case "AgentRevoked":
-                self._unconfirmed.revoked(stream.tenant, stream.id, recorded.sequence, _when(recorded))
+                at = recorded.time or now()  # what does not say is taken for new
+                self._unconfirmed.revoked(stream.tenant, stream.id, recorded.sequence, at)
             case "RevocationConfirmed":
                 self._unconfirmed.confirmed(stream.tenant, stream.id)
             case _:
@@ -106,11 +106,3 @@ async def _keep(settle: Callable[[], Awaitable[int]], seconds: float) -> None:
             await settle()
         except Exception:  # noqa: BLE001 - whatever it was, the next revocation has to be seen to all the same
             _log.error("revocations not seen to", exc_info=True)
-
-
-def _when(recorded: Recorded) -> datetime:
-    """When it happened; what does not say is taken for new."""
-    try:
-        return datetime.fromisoformat(recorded.headers["ce-time"])
-    except (KeyError, ValueError):
-        return now()

@@ -1,7 +1,7 @@
 """The log as it was: what each recorded decision rested on, put together again as the log goes by."""
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from chassis.eventlog.codec import Codec, Unreadable
 from chassis.telemetry import get_logger
@@ -128,9 +128,8 @@ class History:
         asked = self._asked
         if asked.from_time is None and asked.to_time is None:
             return False
-        try:
-            at = datetime.fromisoformat(recorded.headers.get("ce-time", ""))
-        except ValueError:
+        at = recorded.time
+        if at is None:
             return False
         if asked.from_time is not None and asked.from_time - at > COMMITTED_WITHIN:
             return True
