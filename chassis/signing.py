@@ -68,6 +68,10 @@ class SigningKey:
             "use": "sig",
         }
 
+    def public_bytes(self) -> bytes:
+        """The 32 bytes of the public key (RFC 8032)."""
+        return self._secret.public_key().public_bytes_raw()
+
     def sign(self, claims: Claims, typ: str = "JWT") -> str:
         """`claims` as a signed compact JWT; `exp`, `iat` and `nbf` are seconds since 1970."""
         # As joserfc's `serialize_compact` does it, with the header, which is always the same, made once.

@@ -1,6 +1,5 @@
 """A service's signing key, made known once: whoever has the log can say whose a statement is."""
 
-from base64 import urlsafe_b64decode
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,8 +32,7 @@ async def announce(log: EventLog, service: str, key: SigningKey, at: datetime) -
     Raises:
         Fault: what the log raised.
     """
-    x = key.public_jwk()["x"]
-    event = SigningKeyAnnounced(service, key.kid, urlsafe_b64decode(x + "=" * (-len(x) % 4)), at)
+    event = SigningKeyAnnounced(service, key.kid, key.public_bytes(), at)
     # Always the same id behind always the same place: the log itself says whether it has it.
     cause = Cause(TENANT, derived_id("signingkey", service, key.kid), f"service:{service}", at)
     await log.append(Stream(TENANT, service, "signingkey", key.kid), (event,), after=Head(), cause=cause)

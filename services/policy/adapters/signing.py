@@ -1,6 +1,5 @@
 """Session tokens and permits, signed with policy's own key; and the digest that binds a permit to an action."""
 
-from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -63,8 +62,7 @@ class FileSigner:
         return Bearer(tenant, agent_id)
 
     def public_keys(self) -> Sequence[tuple[str, bytes]]:
-        x = self._key.public_jwk()["x"]
-        return ((self._key.kid, urlsafe_b64decode(x + "=" * (-len(x) % 4))),)
+        return ((self._key.kid, self._key.public_bytes()),)
 
 
 def receipt_digest(tenant: str, receipt: Receipt) -> str:
