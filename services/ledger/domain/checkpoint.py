@@ -107,13 +107,8 @@ def is_key_name(name: str) -> bool:
     return bool(name) and "+" not in name and not any(each.isspace() or each < " " for each in name)
 
 
-def sign_note(text: str, key: VerifierKey, sign: Sign) -> str:
-    """`text` as a note with one signature by `key`; `sign` must hold the private half."""
-    return sign_with(text, [(key, sign)])
-
-
 def sign_with(text: str, signers: Sequence[tuple[VerifierKey, Sign]]) -> str:
-    """`text` as a note, signed by each in turn."""
+    """`text` as a note, signed by each in turn, with the private half of the key that stands beside it."""
     raw = text.encode()
     lines = (f"— {key.name} {_to_base64(key.id + sign(raw))}\n" for key, sign in signers)
     return f"{text}\n{''.join(lines)}"

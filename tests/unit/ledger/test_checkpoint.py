@@ -48,7 +48,7 @@ def test_gos_note_is_made_byte_for_byte_and_opens() -> None:
     key = checkpoint.parse_verifier_key(VKEY)
     assert key.text == VKEY
     assert private.public_key().public_bytes_raw() == key.public_key
-    assert checkpoint.sign_note(TEXT, key, private.sign) == SIGNED
+    assert checkpoint.sign_with(TEXT, [(key, private.sign)]) == SIGNED
     assert checkpoint.open_note(SIGNED, key, verify) == TEXT
 
 
@@ -120,9 +120,9 @@ def test_what_is_no_checkpoint_is_refused(text: str) -> None:
 def test_a_checkpoint_of_another_log_is_refused() -> None:
     private = Ed25519PrivateKey.generate()
     key = VerifierKey("provost.local/main", private.public_key().public_bytes_raw())
-    ours = checkpoint.sign_note(Checkpoint(key.name, 7, bytes(32)).text, key, private.sign)
+    ours = checkpoint.sign_with(Checkpoint(key.name, 7, bytes(32)).text, [(key, private.sign)])
     assert checkpoint.open_checkpoint(ours, key, verify) == Checkpoint(key.name, 7, bytes(32))
-    theirs = checkpoint.sign_note(Checkpoint("provost.local/other", 7, bytes(32)).text, key, private.sign)
+    theirs = checkpoint.sign_with(Checkpoint("provost.local/other", 7, bytes(32)).text, [(key, private.sign)])
     with pytest.raises(MalformedNote, match="provost.local/other"):
         checkpoint.open_checkpoint(theirs, key, verify)
 

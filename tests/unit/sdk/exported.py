@@ -11,7 +11,7 @@ from provost_sdk.note import Key, read_key
 from provost_sdk.proofs import hash_leaf, leaf_of
 from services.ledger.adapters.exporting.files import Files
 from services.ledger.domain import export
-from services.ledger.domain.checkpoint import Checkpoint, VerifierKey, sign_note
+from services.ledger.domain.checkpoint import Checkpoint, VerifierKey, sign_with
 from services.ledger.domain.entry import Message
 from services.ledger.domain.export import Piece, Plan
 from tests.vectors import ledger as reference
@@ -31,7 +31,7 @@ class Exporter:
         return read_key(self.verifier.text)
 
     def sign(self, text: str) -> str:
-        return sign_note(text, self.verifier, self._private.sign)
+        return sign_with(text, [(self.verifier, self._private.sign)])
 
     def files(
         self, messages: Sequence[Message], *, parquet: bool = True, events_per_file: int = 300

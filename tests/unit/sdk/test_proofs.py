@@ -113,7 +113,7 @@ def test_a_checkpoint_is_that_of_the_log_the_key_is_named_after() -> None:
     key = read_key(theirs.text)
 
     def signed(text: str) -> str:
-        return ledger_notes.sign_note(text, theirs, private.sign)
+        return ledger_notes.sign_with(text, [(theirs, private.sign)])
 
     root = ledger_notes.Checkpoint("provost.local/main", 7, bytes(32))
     assert open_checkpoint(signed(root.text), key) == Checkpoint("provost.local/main", 7, bytes(32))
