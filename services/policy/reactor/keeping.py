@@ -30,15 +30,14 @@ async def keep(until: Callable[[], Awaitable[object]], *kept: Coroutine[Any, Any
 async def keep_health(
     following: Following,
     set_serving: Callable[[bool], Awaitable[None]],
-    opa_answers: Callable[[], Awaitable[bool]] | None = None,
+    opa_answers: Callable[[], Awaitable[bool]],
 ) -> None:
     """Serving as long as the newest revocations are known here, and the OPA server, if there is one, answers.
 
     Looks once a second, until cancelled.
     """
     while True:
-        answers = opa_answers is None or await opa_answers()
-        await set_serving(answers and following.stale_seconds <= UNHEALTHY_SECONDS)
+        await set_serving(await opa_answers() and following.stale_seconds <= UNHEALTHY_SECONDS)
         await asyncio.sleep(1.0)
 
 

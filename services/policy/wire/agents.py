@@ -2,12 +2,12 @@
 
 from provost.policy.v1 import policy_pb2
 from services.policy.domain.agent import Agent
-from services.policy.domain.track_record import NOTHING_SHOWN, TrackRecord
+from services.policy.domain.track_record import TrackRecord
 from services.policy.wire.texts import stamp
 from services.policy.wire.tiers import TIERS
 
 
-def agent_to_wire(held: Agent, record: TrackRecord = NOTHING_SHOWN) -> policy_pb2.Agent:
+def agent_to_wire(held: Agent, record: TrackRecord) -> policy_pb2.Agent:
     shown = policy_pb2.Agent(
         agent_id=held.agent_id,
         tier=TIERS[held.tier],
