@@ -55,13 +55,14 @@ class Keeping:
         if not self.due():
             return False
         made = await self._issue()
+        # The certificate last: a key without its certificate is not taken up by who reads in between.
         for place, content in (
-            (self._authority, made.authority), (self._key, made.key), (self._certificate, made.certificate),
-        ):  # fmt: skip
+            (self._authority, made.authority),
+            (self._key, made.key),
+            (self._certificate, made.certificate),
+        ):
             files.private_directory(place.parent)
-            files.replace(
-                place, content
-            )  # a key without its certificate is not taken up by who reads in between
+            files.replace(place, content)
         _log.info("certificate issued", service=self._service, until=str(self._ends(made.certificate)))
         return True
 

@@ -139,9 +139,8 @@ def _violations(fault: Fault, room: int) -> error_details_pb2.BadRequest:
 
 
 def _clip(text: str, max_bytes: int) -> str:
-    raw = text.encode(
-        "utf-8", "replace"
-    )  # lone surrogates stand for bytes of a log, and no header carries them
+    # Lone surrogates stand for bytes of a log, and no header carries them.
+    raw = text.encode("utf-8", "replace")
     return raw[:max_bytes].decode("utf-8", "ignore")
 
 

@@ -25,8 +25,15 @@ MAY_CALL: Mapping[str, Mapping[str, Methods]] = {
     "gateway": {POLICY: ALL, STATE: ALL, LEDGER: ALL, ORCHESTRATOR: ALL},
     "orchestrator": {
         POLICY: frozenset(
-            {"BatchAuthorize", "GetAgent", "GetApproval", "ListSigningKeys", "RequestApproval", "RevokeAgent"}
-            | {"SettleReservation"}
+            {
+                "BatchAuthorize",
+                "GetAgent",
+                "GetApproval",
+                "ListSigningKeys",
+                "RequestApproval",
+                "RevokeAgent",
+                "SettleReservation",
+            }
         ),
         STATE: frozenset(
             {
@@ -37,8 +44,13 @@ MAY_CALL: Mapping[str, Mapping[str, Methods]] = {
                 "Heartbeat",
                 "IssuePacket",
                 "ListArtifacts",
+                "ListPackets",
+                "PutArtifact",
+                "RecordError",
+                "ReleaseLock",
+                "ReportActivity",
+                "WriteHandoff",
             }
-            | {"ListPackets", "PutArtifact", "RecordError", "ReleaseLock", "ReportActivity", "WriteHandoff"}
         ),
         ACTUATORS: frozenset({"ListActuators", "PerformAction", "PreviewActions"}),
     },

@@ -76,9 +76,8 @@ class HttpWitness:
         asked = asyncio.get_running_loop().run_in_executor(
             self._thread, self._post, "\n".join(lines).encode()
         )
-        asked.add_done_callback(
-            lambda done: done.cancelled() or done.exception()
-        )  # looked at, if nobody waits
+        # Looked at, if nobody waits.
+        asked.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             status, kind, body = await asyncio.shield(asked)
         except asyncio.CancelledError:

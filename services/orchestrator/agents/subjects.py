@@ -12,9 +12,8 @@ from services.orchestrator.agents.reading import Reading
 from services.orchestrator.agents.rules import Rule
 
 MAX_LINES_ASKED = 200_000
-REPEATED = re.compile(
-    r"message repeated (\d{1,6}) times"
-)  # what syslog writes for a line that came several times
+# What syslog writes for a line that came several times.
+REPEATED = re.compile(r"message repeated (\d{1,6}) times")
 
 
 def subjects_of(rule: Rule, finding: Finding, reading: Reading) -> tuple[Subject, ...]:

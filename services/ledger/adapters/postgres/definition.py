@@ -25,18 +25,12 @@ from services.ledger.adapters.schema import (
 from services.ledger.domain.heads import DAY_US, HOUR_US
 from services.ledger.domain.tree import EMPTY_ROOT
 
-LIVE, DRAFT, OLD, KEEPER = (
-    "provost_ledger",
-    "provost_ledger_draft",
-    "provost_ledger_old",
-    "provost_ledger_keeper",
-)
+LIVE, DRAFT = "provost_ledger", "provost_ledger_draft"
+OLD, KEEPER = "provost_ledger_old", "provost_ledger_keeper"
 DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
 _CHANGING = {POSITION, *PROJECTIONS.values()}
-_KEYED_LATE = (
-    EVENT_IDS,
-    POSTINGS,
-)  # their keys come in no order: one sort is quicker than a million searches
+# Their keys come in no order: one sort is quicker than a million searches.
+_KEYED_LATE = (EVENT_IDS, POSTINGS)
 
 
 def table_name(table: Table) -> str:
