@@ -211,7 +211,7 @@ class HeldAggregates(Generic[C, S, E]):
             try:
                 return await self._decide_and_append(stream, held, command, cause, guard)
             except AppendConflict as conflict:
-                await self._catch_up(held, conflict)
+                await self._after_conflict(held, conflict)
         return await self._decide_and_append(stream, held, command, cause, guard)
 
     async def _decide_and_append(
@@ -252,7 +252,7 @@ class HeldAggregates(Generic[C, S, E]):
                 raise
         return self._decider.decide(held.state, command)
 
-    async def _catch_up(self, held: _Held[S], conflict: AppendConflict) -> None:
+    async def _after_conflict(self, held: _Held[S], conflict: AppendConflict) -> None:
         actual = int(conflict.facts.get("actual_sequence", "0"))
         if actual > held.head.sequence:
             await self._until(held, actual)
