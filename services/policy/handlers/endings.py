@@ -7,7 +7,8 @@ from services.policy.ports.identity import Identity
 
 
 class Endings:
-    """The use cases that revoke call `end`; what could not be ended then is ended by `settle`, as soon as it can be."""
+    """`end` is the surface outside of the log: called for every revocation that is followed. What could not be ended
+    then is ended by `settle`."""
 
     def __init__(self, agents: Aggregates[Agent, Command], identity: Identity) -> None:
         self._agents = agents
