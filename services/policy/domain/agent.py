@@ -159,8 +159,9 @@ def decide(agent: Agent, command: Command) -> Event | None:
     """What `command` changes.
 
     Raises:
-        AgentUnknown, AgentAlreadyRegistered, AgentIsRevoked, AgentAlreadyRevoked, CredentialsRefused,
-        WrappingTokenInvalid, TierMoved, TierStepTooLarge, TierNotAtOnce, CrewsAgentTooMuch
+        AgentUnknown, AgentAlreadyRegistered, AgentIsRevoked, AgentIsSuspended, AgentAlreadyRevoked,
+        CredentialsRefused, WrappingTokenInvalid, TierMoved, TierStepTooLarge, TierNotAtOnce, ParentInvalid,
+        ApproverNotAPerson, CrewsAgentTooMuch
     """
     match command:
         case RegisterAgent():

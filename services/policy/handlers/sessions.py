@@ -122,7 +122,8 @@ class Sessions:
 
         Raises:
             CredentialsRefused: whatever is wrong with them.
-            AgentIsRevoked: only to those who know the secret.
+            AgentIsRevoked, AgentIsSuspended: only to those who know the secret.
+            SessionForgotten: the session of this request id is long past.
             Unavailable: the policy set in force, which says the TTL, cannot be read; or `VAULT_UNREACHABLE`.
             TierMoved: try again.
         """

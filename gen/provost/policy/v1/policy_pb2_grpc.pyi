@@ -49,7 +49,8 @@ class PolicyServiceStub:
     """
     CreateSession: _grpc.UnaryUnaryMultiCallable[_policy_pb2.CreateSessionRequest, _policy_pb2.CreateSessionResponse]
     """Trades role and secret for a session token with the TTL of the agent's tier. Changes state; safe to retry.
-    Reasons: CREDENTIALS_REFUSED, AGENT_REVOKED.
+    Reasons: CREDENTIALS_REFUSED, AGENT_REVOKED, AGENT_SUSPENDED, TOKEN_EXPIRED (this request_id's is long past),
+    POLICY_SET_INVALID, DECIDER_STALE, APPEND_CONFLICT, VAULT_UNREACHABLE.
     """
     UnwrapSecret: _grpc.UnaryUnaryMultiCallable[_policy_pb2.UnwrapSecretRequest, _policy_pb2.UnwrapSecretResponse]
     """Trades a wrapping token for the one secret it stands for, once. Changes state; a retry is refused.
@@ -155,7 +156,8 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     """
     CreateSession: _aio.UnaryUnaryMultiCallable[_policy_pb2.CreateSessionRequest, _policy_pb2.CreateSessionResponse]  # type: ignore[assignment]
     """Trades role and secret for a session token with the TTL of the agent's tier. Changes state; safe to retry.
-    Reasons: CREDENTIALS_REFUSED, AGENT_REVOKED.
+    Reasons: CREDENTIALS_REFUSED, AGENT_REVOKED, AGENT_SUSPENDED, TOKEN_EXPIRED (this request_id's is long past),
+    POLICY_SET_INVALID, DECIDER_STALE, APPEND_CONFLICT, VAULT_UNREACHABLE.
     """
     UnwrapSecret: _aio.UnaryUnaryMultiCallable[_policy_pb2.UnwrapSecretRequest, _policy_pb2.UnwrapSecretResponse]  # type: ignore[assignment]
     """Trades a wrapping token for the one secret it stands for, once. Changes state; a retry is refused.
@@ -288,7 +290,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.CreateSessionResponse, _abc.Awaitable[_policy_pb2.CreateSessionResponse]]:
         """Trades role and secret for a session token with the TTL of the agent's tier. Changes state; safe to retry.
-        Reasons: CREDENTIALS_REFUSED, AGENT_REVOKED.
+        Reasons: CREDENTIALS_REFUSED, AGENT_REVOKED, AGENT_SUSPENDED, TOKEN_EXPIRED (this request_id's is long past),
+        POLICY_SET_INVALID, DECIDER_STALE, APPEND_CONFLICT, VAULT_UNREACHABLE.
         """
 
     @_abc_1.abstractmethod

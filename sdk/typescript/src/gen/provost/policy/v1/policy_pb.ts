@@ -3595,7 +3595,8 @@ export const PolicyService: GenService<{
   },
   /**
    * Trades role and secret for a session token with the TTL of the agent's tier. Changes state; safe to retry.
-   * Reasons: CREDENTIALS_REFUSED, AGENT_REVOKED.
+   * Reasons: CREDENTIALS_REFUSED, AGENT_REVOKED, AGENT_SUSPENDED, TOKEN_EXPIRED (this request_id's is long past),
+   * POLICY_SET_INVALID, DECIDER_STALE, APPEND_CONFLICT, VAULT_UNREACHABLE.
    *
    * @generated from rpc provost.policy.v1.PolicyService.CreateSession
    */
