@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from services.policy.domain.amounts import Amounts, Unit
-from services.policy.domain.pattern import first_match
 from services.policy.domain.reservation import BudgetScope
 from services.policy.domain.tier import Tier
 
@@ -42,14 +41,6 @@ class FlowRule:
     actions: tuple[str, ...]
     environments: tuple[str, ...]
     targets: tuple[str, ...]
-
-    def covers(self, labels: tuple[str, ...], action: str, environment: str, target: str) -> bool:
-        return (
-            environment in self.environments
-            and not set(self.labels).isdisjoint(labels)
-            and first_match(self.actions, action) is not None
-            and first_match(self.targets, target) is not None
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +105,3 @@ class Rules:
     publishing: Publishing = Publishing()
     stuck_seconds: int = 0
     """How long an agent at work may get nowhere before it is said to be stuck; 0: the set does not say."""
-
-    def flow(self, labels: tuple[str, ...], action: str, environment: str, target: str) -> FlowRule | None:
-        """The first flow rule that forbids this."""
-        return next((rule for rule in self.flows if rule.covers(labels, action, environment, target)), None)
