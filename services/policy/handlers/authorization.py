@@ -14,9 +14,10 @@ from services.policy.domain.closing import Close
 from services.policy.domain.decision import DecisionRecord, Judgement, Verdict, judge
 from services.policy.domain.demand import demand_of
 from services.policy.domain.drawing import BudgetRefusal, Draw
-from services.policy.domain.faults import ApprovalUnknown, DeciderStale, MovedMeanwhile
+from services.policy.domain.faults import ApprovalUnknown, MovedMeanwhile
 from services.policy.handlers.ask import Answer, Ask, Decision, Facts
 from services.policy.handlers.bearing import token_refusal
+from services.policy.handlers.fresh import MAX_STALE_SECONDS, require_fresh
 from services.policy.handlers.judging import Judging
 from services.policy.handlers.minutes import Minutes, kept, refused_after_all
 from services.policy.handlers.recent import RecentAnswers
@@ -24,7 +25,6 @@ from services.policy.ports import Held, Means
 from services.policy.ports.recording import Want
 from services.policy.ports.signing import Permit
 
-MAX_STALE_SECONDS = 1.0
 ACTOR = "service:policy"
 PERMIT_TTL = timedelta(seconds=60)
 TRIES = 3
@@ -63,7 +63,7 @@ class Authorization:
             await self._following.reached(context.at_least_sequence)
         # Before anything is decided: what cannot be sealed cannot be written down, and then nobody may act.
         seal = await self._keys.of_key(tenant, context.subject_key) if context.subject_key else None
-        self._require_fresh()
+        require_fresh(self._following)
         facts = self._judging.facts(tenant, ask, trusted=trusted)
         minutes = Minutes(ask, facts, cause, seal, self._digest)
         refusal = token_refusal(
@@ -86,7 +86,7 @@ class Authorization:
                     # What waits for a person may be answered any time.
                     self._recent.keep(key, ask, facts, cause.at, minutes, answer)
                 return answer
-            self._require_fresh()
+            require_fresh(self._following)
             facts = self._judging.facts(tenant, ask, trusted=trusted)
             minutes = Minutes(ask, facts, cause, seal, self._digest)
         raise MovedMeanwhile(context.agent_id)
@@ -116,7 +116,9 @@ class Authorization:
                 each.record = minutes.of(each.record.action, name, each.judgement)
         sequence = await self._commit(decisions, draws, cause, seal)
         missing = await self._lock_missing(ask.context.fencing_token, sequence)
-        self._require_fresh()  # the log may have been away for longer than a revocation may stay unknown
+        require_fresh(
+            self._following
+        )  # the log may have been away for longer than a revocation may stay unknown
         agent = self._agents.current(tenant, ask.context.agent_id)
         lost = decision.powerless(agent) if agent is not facts.agent else None
         if (lost := lost or missing) is not None:
@@ -211,10 +213,6 @@ class Authorization:
             await self._budgets.close(idle, cause)
             for each in decisions:
                 each.reservation_id = ""
-
-    def _require_fresh(self) -> None:
-        if self._following.stale_seconds > MAX_STALE_SECONDS:
-            raise DeciderStale(self._following.stale_seconds)
 
     async def _permit(self, ask: Ask, decisions: Sequence[Decision], cause: Cause) -> None:
         """Give permits to those by which somebody may act; one signature is enough for all of them."""

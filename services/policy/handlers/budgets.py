@@ -12,15 +12,15 @@ from services.policy.domain.amounts import NOTHING, Amounts, shape_of
 from services.policy.domain.budget_faults import BudgetIsSpent, NoPacketForTask
 from services.policy.domain.closing import Close, Closing
 from services.policy.domain.drawing import BudgetRefusal, Draw, rules_for
-from services.policy.domain.faults import AgentIsRevoked, AgentIsSuspended, AgentUnknown, DeciderStale
+from services.policy.domain.faults import AgentIsRevoked, AgentIsSuspended, AgentUnknown
 from services.policy.domain.reservation import Reservation, ReservationEnd
 from services.policy.handlers.bearing import token_refusal
+from services.policy.handlers.fresh import require_fresh
 from services.policy.handlers.limits import readable
 from services.policy.handlers.policysets import PolicySets
 from services.policy.ports import Held, Means
 
 DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS = 300, 86_400
-MAX_STALE_SECONDS = 1.0
 LATE = timedelta(seconds=2)
 """How long after its time a reservation is closed: the clocks of replicas and callers differ a little."""
 AT_ONCE = 500
@@ -62,8 +62,7 @@ class Spending:
         tenant, agent_id = cause.tenant, context.agent_id
         if context.at_least_sequence > self._following.position:
             await self._following.reached(context.at_least_sequence)
-        if self._following.stale_seconds > MAX_STALE_SECONDS:
-            raise DeciderStale(self._following.stale_seconds)
+        require_fresh(self._following)
         refused = token_refusal(self._signer, session_token, tenant, agent_id, cause.at, trusted=trusted)
         if refused is not None:
             raise refused

@@ -12,11 +12,10 @@ from kernel.ports import Following
 from services.policy.domain.action import Action, RunContext
 from services.policy.domain.amounts import Amounts
 from services.policy.domain.decision import Judgement, Looked, all_changes, judge, looked_at
-from services.policy.domain.faults import DeciderStale
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.tier import Tier
 from services.policy.handlers.ask import Ask
-from services.policy.handlers.authorization import MAX_STALE_SECONDS
+from services.policy.handlers.fresh import require_fresh
 from services.policy.handlers.judging import Judging
 from services.policy.handlers.policysets import PolicySets
 from services.policy.ports import Means
@@ -70,8 +69,7 @@ class Explaining:
             DeciderStale: this replica does not know what happened last.
         """
         await self._following.reached(context.at_least_sequence)
-        if self._following.stale_seconds > MAX_STALE_SECONDS:
-            raise DeciderStale(self._following.stale_seconds)
+        require_fresh(self._following)
         seal = await self._keys.of_key(cause.tenant, context.subject_key) if context.subject_key else None
         ask = Ask(context, (action,), {}, {} if cost is None else {action.action_id: cost})
         position = self._following.position
