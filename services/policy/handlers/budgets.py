@@ -16,7 +16,6 @@ from services.policy.domain.faults import AgentIsRevoked, AgentIsSuspended, Agen
 from services.policy.domain.reservation import Reservation, ReservationEnd
 from services.policy.handlers.bearing import token_refusal
 from services.policy.handlers.fresh import require_fresh
-from services.policy.handlers.limits import readable
 from services.policy.handlers.policysets import PolicySets
 from services.policy.ports import Held, Means
 
@@ -72,7 +71,7 @@ class Spending:
             packet = self._packets.current(tenant, agent_id)
             if packet is None or packet.task_id != context.task_id:
                 raise NoPacketForTask(agent_id, context.task_id)
-        policy = readable(self._sets.in_force(tenant))
+        policy = self._sets.required(tenant)
         if context.subject_key and amounts.hosts:
             seal = await self._keys.of_key(tenant, context.subject_key)
             amounts = Amounts(

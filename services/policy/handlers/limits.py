@@ -5,13 +5,11 @@ from datetime import datetime
 from functools import partial
 
 from kernel.events import Cause
-from kernel.faults import Unavailable
 from kernel.ports import Following
 from services.policy.domain.counters import Key
 from services.policy.domain.drawing import HAND, rules_for
 from services.policy.domain.faults import AgentUnknown
 from services.policy.domain.limits import BudgetSet, Limit, limits_of
-from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import BudgetRule
 from services.policy.domain.reservation import BudgetScope
 from services.policy.domain.shown_budgets import ShownBudget, shown, shown_budgets
@@ -75,19 +73,10 @@ class Limits:
         return page_of(((each, found[each]) for each in after(found, token)), size_of(size))
 
     def _rules(self, tenant: str, agent_id: str) -> tuple[BudgetRule, ...]:
-        rules = readable(self._sets.in_force(tenant)).rules.budgets
+        rules = self._sets.required(tenant).rules.budgets
         if not agent_id:
             return rules
         agent = self._agents.current(tenant, agent_id)
         if agent.registered is None:
             raise AgentUnknown(agent_id)
         return rules_for(rules, agent.tier)
-
-
-def readable(policy: PolicySet | None) -> PolicySet:
-    """Raises Unavailable: nobody knows what the set allows."""
-    if policy is None:
-        raise Unavailable(
-            "POLICY_SET_INVALID", "the policy set in force cannot be read: publish one that can"
-        )
-    return policy

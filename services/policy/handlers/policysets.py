@@ -72,6 +72,18 @@ class PolicySets:
         self._compiled[tenant] = (published, compiled)
         return compiled
 
+    def required(self, tenant: str) -> PolicySet:
+        """The set in force.
+
+        Raises:
+            Unavailable: nobody knows what it allows.
+        """
+        policy = self.in_force(tenant)
+        if policy is None:
+            text = "the policy set in force cannot be read: publish one that can"
+            raise Unavailable("POLICY_SET_INVALID", text)
+        return policy
+
     def _compiled_apart(self, tenant: str, published: PublishedSet) -> PolicySet | None:
         """Nothing else waits while a large set is read; who asks for it meanwhile is told to ask again."""
         known, future = self._compiling.get(tenant, (None, None))

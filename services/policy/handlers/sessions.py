@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from kernel.events import Cause, derived_id
-from kernel.faults import Invalid, Unavailable
+from kernel.faults import Invalid
 from kernel.ports import Aggregates
 from services.policy.domain import secret
 from services.policy.domain.agent import Agent, Command
@@ -131,12 +131,7 @@ class Sessions:
             raise CredentialsRefused  # Vault fails at some lengths, and would seem to be out of order
         tenant, agent_id = cause.tenant, role_id.partition(".")[0]
         before = self._agents.current(tenant, agent_id)
-        policy = self._sets.in_force(tenant)
-        if policy is None:
-            raise Unavailable(
-                "POLICY_SET_INVALID", "the policy set in force cannot be read: publish one that can"
-            )
-        ttl_seconds = policy.ttl_seconds[before.tier]
+        ttl_seconds = self._sets.required(tenant).ttl_seconds[before.tier]
         shown = await self._identity.shown(tenant, before, secret_id, ttl_seconds)
         session_id = derived_id(tenant, "session", agent_id, cause.request_id).replace("-", "")
         command = CreateSession(
