@@ -11,9 +11,9 @@ from services.policy.domain.agent import (
     Command,
     RegisterAgent,
 )
-from services.policy.domain.faults import AgentUnknown
 from services.policy.domain.standing import ResumeAgent, SuspendAgent
 from services.policy.domain.tier import Tier
+from services.policy.handlers.known import known_agent
 from services.policy.handlers.pages import Page, page_of, size_of
 
 AGENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -56,14 +56,14 @@ class Agents:
         Raises:
             AgentUnknown, AgentIsRevoked
         """
-        self._known(cause.tenant, agent_id)
+        known_agent(self._agents, cause.tenant, agent_id)
         command = SuspendAgent(agent_id, why, cause.actor, cause.at)
         appended = await self._agents.handle(agent_id, command, cause)
         return self._agents.current(cause.tenant, agent_id), appended.sequence
 
     async def resume(self, agent_id: str, why: str, cause: Cause) -> tuple[Agent, int]:
         """Raises AgentUnknown, AgentIsRevoked."""
-        self._known(cause.tenant, agent_id)
+        known_agent(self._agents, cause.tenant, agent_id)
         command = ResumeAgent(agent_id, why, cause.actor, cause.at)
         appended = await self._agents.handle(agent_id, command, cause)
         return self._agents.current(cause.tenant, agent_id), appended.sequence
@@ -75,15 +75,9 @@ class Agents:
             AgentUnknown
         """
         await self._following.reached(at_least_sequence)
-        return self._known(tenant, agent_id)
+        return known_agent(self._agents, tenant, agent_id)
 
     def list(self, tenant: str, page_size: int, page_token: str) -> Page[Agent]:
         """Agents by id."""
         rest = sorted((pair for pair in self._agents.all(tenant) if pair[0] > page_token), key=itemgetter(0))
         return page_of(rest, size_of(page_size))
-
-    def _known(self, tenant: str, agent_id: str) -> Agent:
-        agent = self._agents.current(tenant, agent_id)
-        if agent.registered is None:
-            raise AgentUnknown(agent_id)
-        return agent

@@ -12,10 +12,11 @@ from services.policy.domain.amounts import NOTHING, Amounts, shape_of
 from services.policy.domain.budget_faults import BudgetIsSpent, NoPacketForTask
 from services.policy.domain.closing import Close, Closing
 from services.policy.domain.drawing import BudgetRefusal, Draw, rules_for
-from services.policy.domain.faults import AgentIsRevoked, AgentIsSuspended, AgentUnknown
+from services.policy.domain.faults import AgentIsRevoked, AgentIsSuspended
 from services.policy.domain.reservation import Reservation, ReservationEnd
 from services.policy.handlers.bearing import token_refusal
 from services.policy.handlers.fresh import require_fresh
+from services.policy.handlers.known import known_agent
 from services.policy.handlers.policysets import PolicySets
 from services.policy.ports import Held, Means
 
@@ -65,7 +66,7 @@ class Spending:
         refused = token_refusal(self._signer, session_token, tenant, agent_id, cause.at, trusted=trusted)
         if refused is not None:
             raise refused
-        agent = _able(agent_id, self._agents.current(tenant, agent_id))
+        agent = _able(known_agent(self._agents, tenant, agent_id))
         if not trusted:
             # Else it would spend the budgets of others' tasks, and make up tasks that crowd out those that are spent.
             packet = self._packets.current(tenant, agent_id)
@@ -154,11 +155,9 @@ class Spending:
         return closed
 
 
-def _able(agent_id: str, agent: Agent) -> Agent:
-    if agent.registered is None:
-        raise AgentUnknown(agent_id)
+def _able(agent: Agent) -> Agent:
     if agent.fell_with:
-        raise AgentIsRevoked(agent_id)
+        raise AgentIsRevoked(agent.agent_id)
     if agent.suspended is not None:
-        raise AgentIsSuspended(agent_id)
+        raise AgentIsSuspended(agent.agent_id)
     return agent

@@ -8,11 +8,11 @@ from kernel.events import Cause
 from kernel.ports import Following
 from services.policy.domain.counters import Key
 from services.policy.domain.drawing import HAND, rules_for
-from services.policy.domain.faults import AgentUnknown
 from services.policy.domain.limits import BudgetSet, Limit, limits_of
 from services.policy.domain.policyset_rules import BudgetRule
 from services.policy.domain.reservation import BudgetScope
 from services.policy.domain.shown_budgets import ShownBudget, shown, shown_budgets
+from services.policy.handlers.known import known_agent
 from services.policy.handlers.pages import Page, after, page_of, size_of
 from services.policy.handlers.policysets import PolicySets
 from services.policy.ports import Held, Means
@@ -40,12 +40,8 @@ class Limits:
         Raises:
             AgentUnknown: a slip of the pen would limit nobody.
         """
-        if (
-            scope is BudgetScope.AGENT
-            and limits
-            and not self._agents.current(cause.tenant, scope_id).registered
-        ):
-            raise AgentUnknown(scope_id)
+        if scope is BudgetScope.AGENT and limits:
+            known_agent(self._agents, cause.tenant, scope_id)
         wanted = BudgetSet(scope, scope_id, limits, window_seconds, cause.actor, why, cause.at)
         sequence = await self._budgets.set(wanted, cause)
         key = Key(HAND, scope, scope_id, window_seconds)
@@ -76,7 +72,4 @@ class Limits:
         rules = self._sets.required(tenant).rules.budgets
         if not agent_id:
             return rules
-        agent = self._agents.current(tenant, agent_id)
-        if agent.registered is None:
-            raise AgentUnknown(agent_id)
-        return rules_for(rules, agent.tier)
+        return rules_for(rules, known_agent(self._agents, tenant, agent_id).tier)

@@ -11,11 +11,12 @@ from services.policy.domain.agent import AGENT, Agent, AgentState
 from services.policy.domain.agent import Command as AgentCommand
 from services.policy.domain.approval import Approval, ApprovalState, RequestApproval, UseApproval
 from services.policy.domain.demand import GOVERNED, PROMOTE, Demand, asked_of_promotion
-from services.policy.domain.faults import AgentUnknown, ApprovalMismatch
+from services.policy.domain.faults import ApprovalMismatch
 from services.policy.domain.standing import DemoteAgent, Grounds, PromoteAgent
 from services.policy.domain.tier import Tier
 from services.policy.domain.track_record import BY, TrackRecord
 from services.policy.handlers.approvals import ShownApproval, shown_approval
+from services.policy.handlers.known import known_agent
 from services.policy.handlers.policysets import PolicySets
 from services.policy.ports import Held, Means
 
@@ -41,7 +42,7 @@ class Promotions:
         Raises:
             AgentUnknown, AgentIsRevoked, TierStepTooLarge, ParentInvalid, ApproverNotAPerson
         """
-        agent = self._known(cause.tenant, agent_id)
+        agent = known_agent(self._agents, cause.tenant, agent_id)
         command = self.under_parent(
             cause.tenant, PromoteAgent(agent_id, to_tier, self._by_hand(agent_id, why, cause), cause.at)
         )
@@ -62,7 +63,7 @@ class Promotions:
         Raises:
             AgentUnknown, AgentIsRevoked, TierStepTooLarge
         """
-        self._known(cause.tenant, agent_id)
+        known_agent(self._agents, cause.tenant, agent_id)
         command = DemoteAgent(agent_id, to_tier, self._by_hand(agent_id, why, cause), cause.at)
         appended = await self._agents.handle(agent_id, command, cause)
         return self._agents.current(cause.tenant, agent_id), appended.sequence
@@ -159,12 +160,6 @@ class Promotions:
             if pending and asked is not None and asked.action.parameters["since"] == _since(agent):
                 return approval_id
         return ""
-
-    def _known(self, tenant: str, agent_id: str) -> Agent:
-        agent = self._agents.current(tenant, agent_id)
-        if agent.registered is None:
-            raise AgentUnknown(agent_id)
-        return agent
 
     def _shown(self, tenant: str, approval_id: str) -> ShownApproval:
         return shown_approval(self._approvals.current(tenant, approval_id), approval_id, self._now())

@@ -12,8 +12,9 @@ from kernel.events import Cause, derived_id
 from kernel.faults import Fault, Invalid
 from kernel.ports import Following
 from services.policy.domain.agent import Agent
-from services.policy.domain.faults import AgentAlreadyRevoked, AgentUnknown, ReceiptUnknown
+from services.policy.domain.faults import AgentAlreadyRevoked, ReceiptUnknown
 from services.policy.domain.revocation import ConfirmRevocation, Receipt, RevokeAgent
+from services.policy.handlers.known import known_agent
 from services.policy.handlers.lineage import controlled
 from services.policy.ports import Held, Means
 
@@ -60,8 +61,7 @@ class Revocation:
         if not 0 <= wait_ms <= MAX_WAIT_MS:
             text = f"wait_ms must be 0 to {MAX_WAIT_MS}, not {wait_ms}"
             raise Invalid("FIELD_INVALID", text, field="wait_ms")
-        if self._agents.current(cause.tenant, agent_id).registered is None:
-            raise AgentUnknown(agent_id)
+        known_agent(self._agents, cause.tenant, agent_id)
         command = RevokeAgent(agent_id, kind, details, cause.actor, cause.at)
         appended = await self._agents.handle(agent_id, command, cause)
         revoked = Revoked(cause.tenant, agent_id, appended.sequence)
@@ -78,9 +78,7 @@ class Revocation:
             ReceiptUnknown: it is not revoked, the receipt is being made, or was never made.
         """
         await self._following.reached(at_least_sequence)
-        agent = self._agents.current(tenant, agent_id)
-        if agent.registered is None:
-            raise AgentUnknown(agent_id)
+        agent = known_agent(self._agents, tenant, agent_id)
         if agent.receipt is None:
             raise ReceiptUnknown(agent_id, revoked=bool(agent.fell_with))
         return agent.receipt
