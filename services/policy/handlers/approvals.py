@@ -24,9 +24,9 @@ from services.policy.domain.question import Question
 from services.policy.domain.votes import VOTER, AnswerApproval, ApprovalAnswered, ApprovalVoted, Vote
 from services.policy.handlers.ask import Ask
 from services.policy.handlers.judging import Judging
-from services.policy.handlers.keeping import action_kept, digest_kept
 from services.policy.handlers.lineage import lineage
 from services.policy.handlers.pages import Page, after, page_of, size_of
+from services.policy.handlers.sealing import sealed_action, sealed_digest
 from services.policy.ports import Held, Means
 
 MAX_TTL_SECONDS = 7 * 24 * 3600
@@ -83,7 +83,7 @@ class Approvals:
         if not requested_by:
             raise Invalid("FIELD_MISSING", "requested_by must name who started the run", field="requested_by")
         seal = await self._keys.of_key(cause.tenant, context.subject_key) if context.subject_key else None
-        computed = digest_kept(self._digest(action), seal)
+        computed = sealed_digest(self._digest(action), seal)
         if digest and digest != computed:
             raise DigestMismatch(digest, computed)
         approval_id = derived_id(cause.tenant, "approval", cause.request_id).replace("-", "")
@@ -91,7 +91,7 @@ class Approvals:
         demand = await self._demanded(context, action, cause, again=again)
         seconds = min(ttl_seconds or demand.ttl_seconds, demand.ttl_seconds)
         command = RequestApproval(
-            approval_id, action_kept(action, seal), computed, context.run_id, context.task_id, context.agent_id,
+            approval_id, sealed_action(action, seal), computed, context.run_id, context.task_id, context.agent_id,
             requested_by, seal.seal(why) if seal else why, cause.at, cause.at + timedelta(seconds=seconds),
             context.subject_key, demand.rule, demand.needed, demand.approvers, demand.parts,
         )  # fmt: skip

@@ -19,8 +19,9 @@ from services.policy.handlers.ask import Answer, Ask, Decision, Facts
 from services.policy.handlers.bearing import token_refusal
 from services.policy.handlers.fresh import MAX_STALE_SECONDS, require_fresh
 from services.policy.handlers.judging import Judging
-from services.policy.handlers.minutes import Minutes, kept, refused_after_all
+from services.policy.handlers.minutes import Minutes, refused_after_all
 from services.policy.handlers.recent import RecentAnswers
+from services.policy.handlers.sealing import sealed_record
 from services.policy.ports import Held, Means
 from services.policy.ports.recording import Want
 from services.policy.ports.signing import Permit
@@ -73,7 +74,7 @@ class Authorization:
             judgement = decision.token_refused(refusal)
             pairs = zip(ask.actions, minutes.names, strict=True)
             records = [minutes.of(action, name, judgement) for action, name in pairs]
-            await self._record.commit([kept(record, seal) for record in records], cause)
+            await self._record.commit([sealed_record(record, seal) for record in records], cause)
             raise refusal
         key = (tenant, context.agent_id, cause.request_id)
         answer = self._recent.find(key, ask, facts, cause.at, minutes)
@@ -148,7 +149,7 @@ class Authorization:
         """Make them durable; those that draw on budgets together with what is set aside for them."""
         pairs = list(zip(decisions, draws, strict=True)) if draws else []
         if not any(draw is not None and each.judgement.verdict is Verdict.ALLOW for each, draw in pairs):
-            return await self._record.commit([kept(each.record, seal) for each in decisions], cause)
+            return await self._record.commit([sealed_record(each.record, seal) for each in decisions], cause)
         wants = [_want(each, draw, seal) for each, draw in pairs]
         drawn, sequence = await self._budgets.decide(wants, cause)
         for each, made in zip(decisions, drawn, strict=True):
@@ -200,7 +201,7 @@ class Authorization:
         """What was seen once its decisions were written speaks against them: all are refused, and that is recorded."""
         for each in decisions:
             each.judgement, each.record = lost, refused_after_all(each.record, lost)
-        sequence = await self._record.commit([kept(each.record, seal) for each in decisions], cause)
+        sequence = await self._record.commit([sealed_record(each.record, seal) for each in decisions], cause)
         await self._give_back(decisions, cause)
         return sequence
 
@@ -250,7 +251,7 @@ def _allowed(each: Decision) -> bool:
 
 def _want(asked: Decision, draw: Draw | None, seal: Seal | None) -> Want:
     def refused(by: BudgetRefusal) -> DecisionRecord:
-        return kept(refused_after_all(asked.record, decision.spent(by)), seal)
+        return sealed_record(refused_after_all(asked.record, decision.spent(by)), seal)
 
     allowed = asked.judgement.verdict is Verdict.ALLOW
-    return Want(kept(asked.record, seal), draw if allowed else None, refused)
+    return Want(sealed_record(asked.record, seal), draw if allowed else None, refused)

@@ -18,6 +18,7 @@ from services.policy.handlers.bearing import token_refusal
 from services.policy.handlers.fresh import require_fresh
 from services.policy.handlers.known import known_agent
 from services.policy.handlers.policysets import PolicySets
+from services.policy.handlers.sealing import sealed_cost
 from services.policy.ports import Held, Means
 
 DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS = 300, 86_400
@@ -74,14 +75,7 @@ class Spending:
                 raise NoPacketForTask(agent_id, context.task_id)
         policy = self._sets.required(tenant)
         if context.subject_key and amounts.hosts:
-            seal = await self._keys.of_key(tenant, context.subject_key)
-            amounts = Amounts(
-                amounts.actions,
-                amounts.tokens,
-                amounts.money_micros,
-                0,
-                tuple(map(seal.seal_same, amounts.hosts)),
-            )
+            amounts = sealed_cost(amounts, await self._keys.of_key(tenant, context.subject_key))
         # Other amounts under the same request id are another request: what was set aside for that is not enough here.
         asked = (context.run_id, context.task_id, cause.request_id, shape_of(amounts))
         kind = "reservation" if trusted else "reservation of its own"

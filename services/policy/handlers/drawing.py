@@ -4,10 +4,11 @@ from datetime import datetime
 
 from kernel.ports import Seal
 from services.policy.domain.action import Action, Mode
-from services.policy.domain.amounts import NOTHING, Amounts, cost_of
+from services.policy.domain.amounts import NOTHING, cost_of
 from services.policy.domain.drawing import Applied, BudgetRefusal, Draw, applied, rules_for
 from services.policy.domain.reserving import refusal
 from services.policy.handlers.ask import Ask, Facts
+from services.policy.handlers.sealing import sealed_cost
 from services.policy.ports.recording import Budgeting
 from services.policy.ports.told import RecordedErrors
 
@@ -44,7 +45,7 @@ class Drawing:
             context.agent_id,
             context.run_id,
             context.task_id,
-            sealed(cost, seal),
+            sealed_cost(cost, seal),
             rules_for(rules.budgets, facts.agent.tier),
             at,
             TTL_SECONDS,
@@ -59,11 +60,3 @@ class Drawing:
             return self._errors.count(tenant, budget.key.scope, budget.key.scope_id, since_seconds)
 
         return refusal(self._budgets.current(tenant), draw, errors)
-
-
-def sealed(cost: Amounts, seal: Seal | None) -> Amounts:
-    """`cost` with its hosts sealed, the same one always the same, so that they can be told apart."""
-    if seal is None or not cost.hosts:
-        return cost
-    hosts = tuple(map(seal.seal_same, cost.hosts))
-    return Amounts(cost.actions, cost.tokens, cost.money_micros, cost.errors, hosts)

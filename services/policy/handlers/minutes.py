@@ -9,8 +9,7 @@ from services.policy.domain.action import Action
 from services.policy.domain.amounts import shape_of
 from services.policy.domain.decision import DecisionRecord, Judgement, Verdict
 from services.policy.handlers.ask import Ask, Facts
-from services.policy.handlers.drawing import sealed
-from services.policy.handlers.keeping import action_kept, digest_kept
+from services.policy.handlers.sealing import sealed_cost, sealed_digest
 from services.policy.ports import Digest
 
 Named = tuple[str, str]
@@ -46,17 +45,17 @@ class Minutes:
         """
 
     def _named(self, action: Action) -> Named:
-        digest = digest_kept(self._digest(action), self._seal)
+        digest = sealed_digest(self._digest(action), self._seal)
         name = self._who.copy()
         name.update(f"{len(action.action_id)}:{action.action_id}{len(digest)}:{digest}".encode())
         cost = self._ask.costs.get(action.action_id)
         if cost is not None:
             # What was set aside for a smaller cost is not enough for this one.
-            name.update(shape_of(sealed(cost, self._seal)).encode())
+            name.update(shape_of(sealed_cost(cost, self._seal)).encode())
         return digest, name.hexdigest()
 
     def of(self, action: Action, named: Named, judgement: Judgement) -> DecisionRecord:
-        """The record of one decision, as it is told; as it is written down: `kept`."""
+        """The record of one decision, as it is told; as it is written down: `sealed_record`."""
         context = self._context
         digest, decision_id = named
         if judgement.verdict is not Verdict.ALLOW:
@@ -94,15 +93,6 @@ def refused_after_all(record: DecisionRecord, judgement: Judgement) -> DecisionR
         reason=judgement.reason,
         explanation=judgement.explanation,
     )
-
-
-def kept(record: DecisionRecord, seal: Seal | None) -> DecisionRecord:
-    """A decision as it is written down: what is personal in it sealed."""
-    if seal is None:
-        return record
-    cost = None if record.cost is None else sealed(record.cost, seal)
-    action, explanation = action_kept(record.action, seal), seal.seal(record.explanation)
-    return replace(record, action=action, explanation=explanation, cost=cost)
 
 
 def _lengths(*parts: str) -> str:
