@@ -6,7 +6,7 @@ A run that was killed needs no memory of its own: fold its events, ask `next_ste
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kernel.events import derived_id
+from kernel.events import derived_hex
 from services.orchestrator.domain.phases import ORDER, Phase, RunState
 from services.orchestrator.domain.records import Action, Decision, Mode, Verdict
 from services.orchestrator.domain.run import Run, decide, evolve
@@ -111,7 +111,7 @@ Step = (
 
 def effect_id(run: Run, action_id: str) -> str:
     """The id of the one effect that an action of this run may have, however often it is tried."""
-    return derived_id(run.known.run_id, "effect", action_id).replace("-", "")
+    return derived_hex(run.known.run_id, "effect", action_id)
 
 
 def next_step(run: Run) -> Step | None:

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from kernel.events import Cause, derived_id, require_token
+from kernel.events import Cause, derived_hex, derived_id, require_token
 from kernel.faults import Invalid
 from services.orchestrator.domain import wants
 from services.orchestrator.domain.faults import LogEmpty
@@ -196,7 +196,7 @@ class Starting:
 
 def run_id_of(cause: Cause) -> str:
     """The id of the run that a request starts: the same request sent again is the same run."""
-    return derived_id(cause.tenant, "run", cause.request_id).replace("-", "")
+    return derived_hex(cause.tenant, "run", cause.request_id)
 
 
 def subject_of(given: str, run_id: str) -> str:

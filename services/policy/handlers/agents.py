@@ -3,7 +3,7 @@
 import re
 from operator import itemgetter
 
-from kernel.events import Cause, derived_id
+from kernel.events import Cause, derived_hex
 from kernel.faults import Invalid
 from kernel.ports import Aggregates, Following
 from services.policy.domain.agent import (
@@ -42,7 +42,7 @@ class Agents:
             text = "agent_id must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'"
             raise Invalid("MALFORMED_ID", text, field="agent_id")
         # Names the agent, so that a session needs no search; it is no secret.
-        role_id = f"{agent_id}.{derived_id(cause.tenant, 'role', agent_id).replace('-', '')}"
+        role_id = f"{agent_id}.{derived_hex(cause.tenant, 'role', agent_id)}"
         parent = self._agents.current(cause.tenant, parent_agent_id) if parent_agent_id else None
         command = RegisterAgent(
             agent_id, tier, agent_version, role_id, cause.at, parent_agent_id, cause.actor, parent

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 
-from kernel.events import Cause, derived_id
+from kernel.events import Cause, derived_hex
 from kernel.faults import Denied, Invalid
 from kernel.ports import Following
 from services.policy.domain.action import Action, RunContext
@@ -86,7 +86,7 @@ class Approvals:
         computed = sealed_digest(self._digest(action), seal)
         if digest and digest != computed:
             raise DigestMismatch(digest, computed)
-        approval_id = derived_id(cause.tenant, "approval", cause.request_id).replace("-", "")
+        approval_id = derived_hex(cause.tenant, "approval", cause.request_id)
         again = self._approvals.current(cause.tenant, approval_id).requested is not None
         demand = await self._demanded(context, action, cause, again=again)
         seconds = min(ttl_seconds or demand.ttl_seconds, demand.ttl_seconds)

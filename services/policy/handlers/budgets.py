@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from kernel.events import Cause, derived_id
+from kernel.events import Cause, derived_hex
 from kernel.faults import Fault, Invalid, Unavailable
 from kernel.ports import Following
 from services.policy.domain.action import RunContext
@@ -81,7 +81,7 @@ class Spending:
         kind = "reservation" if trusted else "reservation of its own"
         parts = (tenant, kind, agent_id, *asked)
         draw = Draw(
-            derived_id(*parts).replace("-", ""),
+            derived_hex(*parts),
             agent_id,
             context.run_id,
             context.task_id,

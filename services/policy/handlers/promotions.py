@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from kernel.events import Cause, derived_id
+from kernel.events import Cause, derived_hex, derived_id
 from kernel.ports import Aggregates
 from services.policy.domain.action import Action
 from services.policy.domain.agent import AGENT, Agent, AgentState
@@ -53,7 +53,7 @@ class Promotions:
         if waiting:
             head = self._approvals.head(cause.tenant, waiting)
             return agent, head.sequence, self._shown(cause.tenant, waiting)
-        approval_id = derived_id(cause.tenant, "promotion", cause.request_id).replace("-", "")
+        approval_id = derived_hex(cause.tenant, "promotion", cause.request_id)
         sequence = await self.request(agent, command, approval_id, cause.actor, cause)
         return agent, sequence, self._shown(cause.tenant, approval_id)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from kernel.events import Cause, derived_id
+from kernel.events import Cause, derived_hex
 from kernel.faults import Invalid
 from kernel.ports import Aggregates
 from services.policy.domain import secret
@@ -133,7 +133,7 @@ class Sessions:
         before = self._agents.current(tenant, agent_id)
         ttl_seconds = self._sets.required(tenant).ttl_seconds[before.tier]
         shown = await self._identity.shown(tenant, before, secret_id, ttl_seconds)
-        session_id = derived_id(tenant, "session", agent_id, cause.request_id).replace("-", "")
+        session_id = derived_hex(tenant, "session", agent_id, cause.request_id)
         command = CreateSession(
             role_id, shown.kept, session_id, before.tier, ttl_seconds, cause.at, shown.accessor
         )

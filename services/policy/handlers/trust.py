@@ -4,7 +4,7 @@ Any replica may: what it does has an id made of what it rests on, and is refused
 history that is read again moves nobody again.
 """
 
-from kernel.events import Cause, derived_id
+from kernel.events import Cause, derived_hex, derived_id
 from kernel.faults import Refused
 from services.policy.domain.agent import Agent, AgentState
 from services.policy.domain.standing import DemoteAgent, Grounds, PromoteAgent
@@ -76,7 +76,7 @@ class Trust:
                 row = f"{move.row}+{move.attempt}"
                 request_id = derived_id(tenant, "trust", agent.agent_id, since, rule, row)
                 cause = Cause(tenant, request_id, BY, self._now())
-                approval_id = derived_id(tenant, "promotion", request_id).replace("-", "")
+                approval_id = derived_hex(tenant, "promotion", request_id)
                 if approval_id not in self._records.promotions(tenant, agent.agent_id):
                     await self._promotions.request(agent, command, approval_id, BY, cause)
                 return
