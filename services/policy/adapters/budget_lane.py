@@ -32,8 +32,9 @@ from services.policy.adapters.budget_groups import (
     is_no,
     reserved,
 )
-from services.policy.adapters.group_commit import ACTOR, not_durable, require_fits, size_of
+from services.policy.adapters.group_commit import not_durable, require_fits, size_of
 from services.policy.adapters.grouping import Grouping
+from services.policy.domain.actor import POLICY
 from services.policy.domain.budget import (
     SKEW,
     Budgets,
@@ -206,7 +207,7 @@ class _Tenant:
         one = group[0].cause
         causation, traceparent = (one.causation_id, one.traceparent) if len(group) == 1 else ("", "")
         correlation = runs.pop() if len(runs) == 1 else ""
-        return Cause(self._tenant, new_id(), ACTOR, now(), correlation, causation, traceparent)
+        return Cause(self._tenant, new_id(), POLICY, now(), correlation, causation, traceparent)
 
 
 async def _require_right(at: datetime, log_time: LogTime, *, either_way: bool = False) -> None:

@@ -15,9 +15,8 @@ from kernel.events import Cause, Head, Stream
 from kernel.faults import Exhausted, Fault, Unavailable
 from kernel.ports import EventLog
 from services.policy.adapters.grouping import MAX_EVENT_BYTES, Grouping
+from services.policy.domain.actor import POLICY
 from services.policy.domain.decision import DecisionRecord, DecisionsMade
-
-ACTOR = "service:policy"
 
 _log = get_logger("policy.group_commit")
 
@@ -97,14 +96,14 @@ class _Tenant:
             return Cause(
                 self._tenant,
                 new_id(),
-                ACTOR,
+                POLICY,
                 cause.at,
                 cause.correlation_id,
                 cause.causation_id,
                 cause.traceparent,
             )
         runs = {each.cause.correlation_id for each in group}
-        return Cause(self._tenant, new_id(), ACTOR, now(), runs.pop() if len(runs) == 1 else "")
+        return Cause(self._tenant, new_id(), POLICY, now(), runs.pop() if len(runs) == 1 else "")
 
 
 def require_fits(size_bytes: int) -> None:

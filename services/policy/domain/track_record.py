@@ -7,6 +7,7 @@ and neither does a run that did nothing. A run that failed, or a violation, ends
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from services.policy.domain.actor import POLICY
 from services.policy.domain.agent import Agent, AgentState
 from services.policy.domain.outcomes import ErrorNoted, Outcome, RunActed, RunChecked, RunOver
 from services.policy.domain.policyset import PolicySet
@@ -15,7 +16,6 @@ from services.policy.domain.standing import DemoteAgent, Grounds, PromoteAgent
 from services.policy.domain.tier import Tier, step
 
 REMEMBERED_RUNS = 20
-BY = "service:policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ def _grounds(rule: str, why: str, record: TrackRecord, policy: PolicySet) -> Gro
     return Grounds(
         rule,
         why,
-        BY,
+        POLICY,
         policy_version=policy.version,
         compliant_in_row=record.compliant_in_row,
         violations=record.violations_at_tier,

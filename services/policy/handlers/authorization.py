@@ -8,6 +8,7 @@ from kernel.events import Cause
 from kernel.faults import NotFound, Refused, Unavailable
 from kernel.ports import Following, Seal
 from services.policy.domain import decision
+from services.policy.domain.actor import POLICY
 from services.policy.domain.amounts import NOTHING
 from services.policy.domain.approval import APPROVAL, UseApproval, wish_of
 from services.policy.domain.closing import Close
@@ -26,7 +27,6 @@ from services.policy.ports import Held, Means
 from services.policy.ports.recording import Want
 from services.policy.ports.signing import Permit
 
-ACTOR = "service:policy"
 PERMIT_TTL = timedelta(seconds=60)
 TRIES = 3
 """So often it is decided under facts that do not last until the decision is durable."""
@@ -208,7 +208,7 @@ class Authorization:
     async def _give_back(self, decisions: Sequence[Decision], cause: Cause) -> None:
         """What is set aside for decisions that nobody is given: nothing is done under them."""
         idle = [
-            Close(each.reservation_id, NOTHING, ACTOR, cause.at) for each in decisions if each.reservation_id
+            Close(each.reservation_id, NOTHING, POLICY, cause.at) for each in decisions if each.reservation_id
         ]
         if idle:
             await self._budgets.close(idle, cause)

@@ -7,6 +7,7 @@ from kernel.events import Cause, derived_hex
 from kernel.faults import Fault, Invalid, Unavailable
 from kernel.ports import Following
 from services.policy.domain.action import RunContext
+from services.policy.domain.actor import POLICY
 from services.policy.domain.agent import Agent
 from services.policy.domain.amounts import NOTHING, Amounts, shape_of
 from services.policy.domain.budget_faults import BudgetIsSpent, NoPacketForTask
@@ -25,7 +26,6 @@ DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS = 300, 86_400
 LATE = timedelta(seconds=2)
 """How long after its time a reservation is closed: the clocks of replicas and callers differ a little."""
 AT_ONCE = 500
-ACTOR = "service:policy"
 
 
 class Spending:
@@ -132,7 +132,7 @@ class Spending:
                 late = self._budgets.current(tenant).expired(at - LATE)
             except Unavailable:
                 continue  # its budgets cannot be read, so nothing of it is allowed either
-            closed += await self._close(late, False, Cause(tenant, "", ACTOR, at))
+            closed += await self._close(late, False, Cause(tenant, "", POLICY, at))
         return closed
 
     async def _close(self, reservations: Sequence[Reservation], give_back: bool, cause: Cause) -> int:
@@ -140,7 +140,7 @@ class Spending:
         closed, together, hosts = 0, list[Close](), 0
         for n, each in enumerate(reservations, 1):
             spent = NOTHING if give_back and not each.decision_id else None
-            together.append(Close(each.reservation_id, spent, ACTOR, cause.at))
+            together.append(Close(each.reservation_id, spent, POLICY, cause.at))
             hosts += len(each.amounts.hosts)
             if len(together) == AT_ONCE or hosts > AT_ONCE or n == len(reservations):
                 outcomes, _ = await self._budgets.close(together, cause)

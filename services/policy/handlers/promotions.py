@@ -7,6 +7,7 @@ from datetime import timedelta
 from kernel.events import Cause, derived_hex, derived_id
 from kernel.ports import Aggregates
 from services.policy.domain.action import Action
+from services.policy.domain.actor import POLICY
 from services.policy.domain.agent import AGENT, Agent, AgentState
 from services.policy.domain.agent import Command as AgentCommand
 from services.policy.domain.approval import Approval, ApprovalState, RequestApproval, UseApproval
@@ -14,7 +15,7 @@ from services.policy.domain.demand import GOVERNED, PROMOTE, Demand, asked_of_pr
 from services.policy.domain.faults import ApprovalMismatch
 from services.policy.domain.standing import DemoteAgent, Grounds, PromoteAgent
 from services.policy.domain.tier import Tier
-from services.policy.domain.track_record import BY, TrackRecord
+from services.policy.domain.track_record import TrackRecord
 from services.policy.handlers.approvals import ShownApproval, shown_approval
 from services.policy.handlers.known import known_agent
 from services.policy.handlers.policysets import PolicySets
@@ -103,7 +104,7 @@ class Promotions:
             raise ApprovalMismatch(approval_id, "record (with fewer violations)")
         head = self._approvals.head(tenant, approval_id)
         decision_id = derived_id(tenant, "promoted", approval_id)
-        cause = Cause(tenant, decision_id, BY, now, causation_id=head.event_id)
+        cause = Cause(tenant, decision_id, POLICY, now, causation_id=head.event_id)
         grounds = Grounds(
             said["rule"],
             requested.why,

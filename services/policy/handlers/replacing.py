@@ -9,6 +9,7 @@ from itertools import islice
 from kernel.events import Cause, derived_id
 from kernel.faults import Invalid
 from kernel.ports import Aggregates
+from services.policy.domain.actor import POLICY
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_diff import Difference, differences
 from services.policy.domain.policyset_faults import PolicySetInvalid, PolicySetTestsFailed, TooManyDocuments
@@ -26,7 +27,6 @@ from services.policy.handlers.validating import Remark, Validated, validated
 from services.policy.ports.sets import PolicySetReader, Rules
 
 FIRST_TENANT = "default"
-ACTOR = "service:policy"
 MOST_DIFFERENCES = 10_000
 LOOKED_AT_ONCE = 2
 """Documents; each takes a thread, and a process when it has custom rules."""
@@ -167,9 +167,9 @@ class Replacing:
         if self._published.current(FIRST_TENANT, CURRENT).version:
             return
         version = self._sets.default.version
-        cause = Cause(FIRST_TENANT, derived_id(FIRST_TENANT, "policyset", version), ACTOR, at)
+        cause = Cause(FIRST_TENANT, derived_id(FIRST_TENANT, "policyset", version), POLICY, at)
         document, told = self._reader.default_document, _told(self._sets.default)
-        command = PublishPolicySet(version, document, version, version, ACTOR, at, "", *told)
+        command = PublishPolicySet(version, document, version, version, POLICY, at, "", *told)
         await self._published.handle(CURRENT, command, cause)
 
     async def _checked(self, document: str, replaces_version: str) -> tuple[PolicySet, Validated]:

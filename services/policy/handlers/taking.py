@@ -3,11 +3,10 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from kernel.events import Cause, derived_id
+from services.policy.domain.actor import POLICY
 from services.policy.handlers.budgets import Spending
 from services.policy.handlers.endings import Endings
 from services.policy.ports import Held, Means
-
-ACTOR = "service:policy"
 
 
 class Taking:
@@ -36,4 +35,4 @@ class Taking:
     async def reservations(self, tenant: str, agent_id: str) -> int:
         """What is set aside for the agent is closed."""
         request_id = derived_id(tenant, "reservations of revoked", agent_id)
-        return await self._spending.close_of(agent_id, Cause(tenant, request_id, ACTOR, self._now()))
+        return await self._spending.close_of(agent_id, Cause(tenant, request_id, POLICY, self._now()))

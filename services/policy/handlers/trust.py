@@ -6,10 +6,11 @@ history that is read again moves nobody again.
 
 from kernel.events import Cause, derived_hex, derived_id
 from kernel.faults import Refused
+from services.policy.domain.actor import POLICY
 from services.policy.domain.agent import Agent, AgentState
 from services.policy.domain.standing import DemoteAgent, Grounds, PromoteAgent
 from services.policy.domain.tier import step, up_to
-from services.policy.domain.track_record import BY, Move, moves
+from services.policy.domain.track_record import Move, moves
 from services.policy.handlers.policysets import PolicySets
 from services.policy.handlers.promotions import Promotions
 from services.policy.ports import Held, Means
@@ -75,13 +76,13 @@ class Trust:
                     return
                 row = f"{move.row}+{move.attempt}"
                 request_id = derived_id(tenant, "trust", agent.agent_id, since, rule, row)
-                cause = Cause(tenant, request_id, BY, self._now())
+                cause = Cause(tenant, request_id, POLICY, self._now())
                 approval_id = derived_hex(tenant, "promotion", request_id)
                 if approval_id not in self._records.promotions(tenant, agent.agent_id):
-                    await self._promotions.request(agent, command, approval_id, BY, cause)
+                    await self._promotions.request(agent, command, approval_id, POLICY, cause)
                 return
         request_id = derived_id(tenant, "trust", agent.agent_id, since, command.to_tier)
-        await self._agents.handle(agent.agent_id, command, Cause(tenant, request_id, BY, self._now()))
+        await self._agents.handle(agent.agent_id, command, Cause(tenant, request_id, POLICY, self._now()))
 
     def _below_parent(self, tenant: str, agent: Agent) -> DemoteAgent | None:
         """An agent never stands above the one that controls it: when that one is demoted, so is this one."""
@@ -93,5 +94,5 @@ class Trust:
             return None
         why = f"{parent.agent_id}, which controls it, is at {parent.tier}"
         policy = self._sets.in_force(tenant)
-        grounds = Grounds(ABOVE_PARENT, why, BY, policy_version="" if policy is None else policy.version)
+        grounds = Grounds(ABOVE_PARENT, why, POLICY, policy_version="" if policy is None else policy.version)
         return DemoteAgent(agent.agent_id, lower, grounds, self._now(), agent.tier_since)

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from kernel.events import Cause
 from kernel.faults import Fault, Unavailable
+from services.policy.domain.actor import POLICY
 from services.policy.handlers.revocation import MAX_WAIT_MS, Revocation, Revoked
 from services.policy.ports import Clock
 from services.policy.ports.told import Fallen, HeldAgents
 
-ACTOR = "service:policy"
 GRACE = timedelta(milliseconds=MAX_WAIT_MS, seconds=2)
 """So long whoever revoked may still be at it."""
 RECENT = timedelta(minutes=10)
@@ -50,7 +50,7 @@ class Unconfirmed:
         fallen = self._agents.fallen()
         self._told.intersection_update(fallen)
         for each in fallen:
-            cause = Cause(each.tenant, "", ACTOR, self._now())
+            cause = Cause(each.tenant, "", POLICY, self._now())
             try:
                 await self._revocation.revoke_child(each.tenant, each.agent_id, each.fell_with, cause)
             except Fault as fault:
@@ -68,7 +68,7 @@ class Unconfirmed:
         for key, each in overdue:
             receipt = None
             if at - each.at <= RECENT:
-                cause = Cause(each.revoked.tenant, "", ACTOR, at)
+                cause = Cause(each.revoked.tenant, "", POLICY, at)
                 receipt = await self._revocation.confirm(each.revoked, WAIT_SECONDS, cause, again=True)
             if receipt is not None or at - each.at > RECENT:
                 self._pending.pop(key, None)

@@ -1,0 +1,3 @@
+"""Who acts where nobody asked for it: policy itself."""
+
+POLICY = "service:policy"
