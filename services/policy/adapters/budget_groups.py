@@ -1,12 +1,9 @@
 """What becomes of those who draw on budgets together, or close what they drew: one event, and an answer for each."""
 
-import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
 
-from kernel.events import Cause
 from kernel.faults import Fault
+from services.policy.adapters.grouping import Answer, Waiting
 from services.policy.domain.budget import BudgetReserved, Budgets, Event, close, ended_among
 from services.policy.domain.closing import Close, Closing, ReservationsClosed
 from services.policy.domain.decision import DecisionsMade
@@ -14,31 +11,14 @@ from services.policy.domain.drawing import BudgetRefusal, Draw
 from services.policy.domain.reserving import NoRoom, Outcome, new_among, reserve
 from services.policy.ports.recording import Drawn, Want
 
-Asked = TypeVar("Asked")
-Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting(Generic[Asked, Answer]):
-    """What one caller asks; all of it is answered by one event."""
-
-    asked: Sequence[Asked]
-    cause: Cause
-    size_bytes: int
-    answered: "asyncio.Future[tuple[Sequence[Answer], int]]" = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-
-
-Wanting = Waiting[Want, Drawn]
-Reserving = Waiting[Draw, Outcome]
-Ending = Waiting[Close, Closing | Fault]
-
-
+Answered = tuple[Sequence[Answer], int]
+"""An answer to each that was asked, and the sequence of the event."""
 Answers = Sequence[Sequence[Answer] | Fault]
 
 
-def decided(group: Sequence[Wanting], budgets: Budgets) -> tuple[Event | None, Answers[Drawn]]:
+def decided(
+    group: Sequence[Waiting[Want, Answered[Drawn]]], budgets: Budgets
+) -> tuple[Event | None, Answers[Drawn]]:
     outcomes = reserve(budgets, [[want.draw for want in each.asked] for each in group])
     answers: list[Sequence[Drawn] | Fault] = []
     written = {}
@@ -63,7 +43,9 @@ def _drawn(want: Want, outcome: Outcome) -> Drawn:
     return Drawn(want.record, outcome, None)
 
 
-def reserved(group: Sequence[Reserving], budgets: Budgets) -> tuple[Event | None, Answers[Outcome]]:
+def reserved(
+    group: Sequence[Waiting[Draw, Answered[Outcome]]], budgets: Budgets
+) -> tuple[Event | None, Answers[Outcome]]:
     outcomes = reserve(budgets, [each.asked for each in group])
     new = new_among(budgets, _flat(outcomes))
     return (BudgetReserved(new) if new else None), outcomes
@@ -73,7 +55,9 @@ def _flat(outcomes: Sequence[tuple[Outcome, ...] | NoRoom]) -> list[Outcome]:
     return [one for each in outcomes if isinstance(each, tuple) for one in each]
 
 
-def closed(group: Sequence[Ending], budgets: Budgets) -> tuple[Event | None, Answers[Closing | Fault]]:
+def closed(
+    group: Sequence[Waiting[Close, Answered[Closing | Fault]]], budgets: Budgets
+) -> tuple[Event | None, Answers[Closing | Fault]]:
     outcomes = close(budgets, [one for each in group for one in each.asked])
     ended = ended_among(budgets, outcomes)
     rest = iter(outcomes)

@@ -14,27 +14,28 @@ from datetime import datetime
 from functools import partial
 
 from chassis.eventlog.aggregates import HeldAggregates
-from chassis.process import jitter, monotonic, new_id, now
-from chassis.telemetry import get_logger
+from chassis.process import jitter, monotonic
 from kernel.events import Cause
-from kernel.faults import AppendConflict, Exhausted, Fault, Unavailable
+from kernel.faults import AppendConflict, Fault, Unavailable
 from kernel.ports import Following
 from services.policy.adapters.budget_groups import (
-    Answer,
+    Answered,
     Answers,
-    Asked,
-    Ending,
-    Reserving,
-    Waiting,
-    Wanting,
     closed,
     decided,
     is_no,
     reserved,
 )
-from services.policy.adapters.group_commit import not_durable, require_fits, size_of
-from services.policy.adapters.grouping import Grouping
-from services.policy.domain.actor import POLICY
+from services.policy.adapters.group_commit import size_of
+from services.policy.adapters.grouping import (
+    Answer,
+    Asked,
+    Grouping,
+    Waiting,
+    common_cause,
+    fail,
+    require_fits,
+)
 from services.policy.domain.budget import (
     SKEW,
     Budgets,
@@ -47,6 +48,7 @@ from services.policy.domain.closing import Close, Closing
 from services.policy.domain.drawing import BudgetRefusal, Draw
 from services.policy.domain.limits import BudgetSet
 from services.policy.domain.reservation import Reservation
+from services.policy.domain.reserving import Outcome
 from services.policy.ports.recording import Drawn, Want
 
 ALL = "all"
@@ -58,8 +60,6 @@ _RESERVATION_BYTES, _CLOSING_BYTES = 500, 200
 Held = HeldAggregates[Command, Budgets, Event]
 LogTime = Callable[[], Awaitable[datetime]]
 """What time it is where the log is kept. Raises Unavailable."""
-
-_log = get_logger("policy.budgets")
 
 
 class BudgetLane:
@@ -87,23 +87,17 @@ class BudgetLane:
     async def decide(self, wants: Sequence[Want], cause: Cause) -> tuple[Sequence[Drawn], int]:
         size_bytes = sum(size_of(want.record) + _draw_size(want.draw) for want in wants)
         require_fits(size_bytes)
-        waiting: Wanting = Waiting(wants, cause, size_bytes)
-        self._of(cause.tenant).decisions.add(waiting)
-        return await waiting.answered
+        return await self._of(cause.tenant).decisions.add(wants, cause, size_bytes)
 
     async def reserve(self, draw: Draw, cause: Cause) -> tuple[Reservation | BudgetRefusal | None, int]:
-        waiting: Reserving = Waiting((draw,), cause, _draw_size(draw))
-        self._of(cause.tenant).reservations.add(waiting)
-        (outcome,), sequence = await waiting.answered
+        (outcome,), sequence = await self._of(cause.tenant).reservations.add((draw,), cause, _draw_size(draw))
         return outcome, sequence
 
     async def close(self, closes: Sequence[Close], cause: Cause) -> tuple[Sequence[Closing | Fault], int]:
         live = self.current(cause.tenant).live
         held = [live.get(each.reservation_id) for each in closes]
         size_bytes = sum(_CLOSING_BYTES + (_hosts_size(each.amounts.hosts) if each else 0) for each in held)
-        waiting: Ending = Waiting(closes, cause, size_bytes)
-        self._of(cause.tenant).closings.add(waiting)
-        return await waiting.answered
+        return await self._of(cause.tenant).closings.add(closes, cause, size_bytes)
 
     async def set(self, wanted: BudgetSet, cause: Cause) -> int:
         if abs(wanted.at - self.current(cause.tenant).latest) > SKEW:
@@ -134,23 +128,27 @@ class _Tenant:
         self._written = 0
         self._last = self._rival = -1e9
         name = f"budgets of {tenant}"
-        self.decisions: Grouping[Wanting] = Grouping(name, self._writer(decided), monotonic)
-        self.reservations: Grouping[Reserving] = Grouping(name, self._writer(reserved), monotonic)
-        self.closings: Grouping[Ending] = Grouping(name, self._writer(closed), monotonic)
+        self.decisions: Grouping[Want, Answered[Drawn]] = Grouping(name, self._writer(decided), monotonic)
+        self.reservations: Grouping[Draw, Answered[Outcome]] = Grouping(
+            name, self._writer(reserved), monotonic
+        )
+        self.closings: Grouping[Close, Answered[Closing | Fault]] = Grouping(
+            name, self._writer(closed), monotonic
+        )
 
     async def idle(self) -> None:
         await asyncio.gather(self.decisions.idle(), self.reservations.idle(), self.closings.idle())
 
     def _writer(
         self,
-        decide: "Callable[[Sequence[Waiting[Asked, Answer]], Budgets], tuple[Event | None, Answers[Answer]]]",
-    ) -> Callable[[Sequence[Waiting[Asked, Answer]]], Awaitable[None]]:
+        decide: "Callable[[Sequence[Waiting[Asked, Answered[Answer]]], Budgets], tuple[Event | None, Answers[Answer]]]",
+    ) -> Callable[[Sequence[Waiting[Asked, Answered[Answer]]]], Awaitable[None]]:
         return lambda group: self._write(group, decide)
 
     async def _write(
         self,
-        group: Sequence[Waiting[Asked, Answer]],
-        decide: "Callable[[Sequence[Waiting[Asked, Answer]], Budgets], tuple[Event | None, Answers[Answer]]]",
+        group: Sequence[Waiting[Asked, Answered[Answer]]],
+        decide: "Callable[[Sequence[Waiting[Asked, Answered[Answer]]], Budgets], tuple[Event | None, Answers[Answer]]]",
     ) -> None:
         answers: Answers[Answer] = ()
         tries = 0
@@ -165,15 +163,15 @@ class _Tenant:
             await self._require_right(max(each.cause.at for each in group))
             await self._concede()
             known = self._held.head(self._tenant, ALL).sequence
-            appended = await self._held.handle(ALL, command, self._cause(group))
+            appended = await self._held.handle(ALL, command, common_cause(self._tenant, group))
             if not appended.event_ids and any(map(is_no, answers)):
                 # What is written proves that nothing newer was there. A no that is not written has to be looked after.
                 await self._held.catch_up()
                 if self._held.head(self._tenant, ALL).sequence > appended.sequence:
-                    appended = await self._held.handle(ALL, command, self._cause(group))
+                    appended = await self._held.handle(ALL, command, common_cause(self._tenant, group))
         except Exception as error:  # noqa: BLE001 - whatever it was, none of them may count on being written
             self._rival = self._monotonic()
-            _fail(group, error)
+            fail(group, _crowded() if isinstance(error, AppendConflict) else error)
             return
         if tries > 1 or known > self._written:
             self._rival = self._monotonic()
@@ -200,15 +198,6 @@ class _Tenant:
         if left > 0 and at - self._rival < RIVAL_SECONDS:
             await asyncio.sleep(left + jitter(CONCEDE_SECONDS))
 
-    def _cause(self, group: Sequence[Waiting[Asked, Answer]]) -> Cause:
-        """Of one caller what led to it; of several, what they have in common. Never a caller's request id: an event
-        that was written for others too is not the answer to it."""
-        runs = {each.cause.correlation_id for each in group}
-        one = group[0].cause
-        causation, traceparent = (one.causation_id, one.traceparent) if len(group) == 1 else ("", "")
-        correlation = runs.pop() if len(runs) == 1 else ""
-        return Cause(self._tenant, new_id(), POLICY, now(), correlation, causation, traceparent)
-
 
 async def _require_right(at: datetime, log_time: LogTime, *, either_way: bool = False) -> None:
     """Raises ClockWrong: `at`, by the clock here, is not what the log says."""
@@ -221,21 +210,9 @@ def _set(wanted: BudgetSet, budgets: Budgets) -> Event | None:
     return set_by_hand(budgets, wanted)
 
 
-def _fail(group: Sequence[Waiting[Asked, Answer]], error: Exception) -> None:
-    if not isinstance(error, Fault):
-        _log.error("budgets not written", exc_info=error)
-    fault: Fault = not_durable()
-    if isinstance(error, AppendConflict):
-        text = (
-            "others draw on the same budgets too fast for this replica, and nothing was set aside: try again"
-        )
-        fault = Unavailable("APPEND_CONFLICT", text)
-    elif isinstance(error, Unavailable | Exhausted):
-        fault = error
-    for each in group:
-        if not each.answered.done():
-            each.answered.set_exception(fault)
-            each.answered.exception()  # its caller may have gone; then nobody asks
+def _crowded() -> Unavailable:
+    text = "others draw on the same budgets too fast for this replica, and nothing was set aside: try again"
+    return Unavailable("APPEND_CONFLICT", text)
 
 
 def _draw_size(draw: Draw | None) -> int:
