@@ -18,14 +18,6 @@ from chassis.process import jitter, monotonic
 from kernel.events import Cause
 from kernel.faults import AppendConflict, Fault, Unavailable
 from kernel.ports import Following
-from services.policy.adapters.budget_groups import (
-    Answered,
-    Answers,
-    closed,
-    decided,
-    is_no,
-    reserved,
-)
 from services.policy.adapters.group_commit import size_of
 from services.policy.adapters.grouping import (
     Answer,
@@ -36,20 +28,14 @@ from services.policy.adapters.grouping import (
     fail,
     require_fits,
 )
-from services.policy.domain.budget import (
-    SKEW,
-    Budgets,
-    Command,
-    Event,
-    set_by_hand,
-)
+from services.policy.domain.budget import SKEW, Budgets, Command, Event, set_by_hand
+from services.policy.domain.budget_events import Answers, Drawn, Want, closed, decided, is_no, reserved
 from services.policy.domain.budget_faults import ClockWrong
 from services.policy.domain.closing import Close, Closing
 from services.policy.domain.drawing import BudgetRefusal, Draw
 from services.policy.domain.limits import BudgetSet
 from services.policy.domain.reservation import Reservation
 from services.policy.domain.reserving import Outcome
-from services.policy.ports.recording import Drawn, Want
 
 ALL = "all"
 RIVAL_SECONDS = 0.2
@@ -60,6 +46,9 @@ _RESERVATION_BYTES, _CLOSING_BYTES = 500, 200
 Held = HeldAggregates[Command, Budgets, Event]
 LogTime = Callable[[], Awaitable[datetime]]
 """What time it is where the log is kept. Raises Unavailable."""
+_Answered = tuple[Sequence[Answer], int]
+"""An answer to each that was asked, and the sequence of the event."""
+_Decide = Callable[[Sequence[Sequence[Asked]], Budgets], tuple[Event | None, Answers[Answer]]]
 
 
 class BudgetLane:
@@ -128,11 +117,11 @@ class _Tenant:
         self._written = 0
         self._last = self._rival = -1e9
         name = f"budgets of {tenant}"
-        self.decisions: Grouping[Want, Answered[Drawn]] = Grouping(name, self._writer(decided), monotonic)
-        self.reservations: Grouping[Draw, Answered[Outcome]] = Grouping(
+        self.decisions: Grouping[Want, _Answered[Drawn]] = Grouping(name, self._writer(decided), monotonic)
+        self.reservations: Grouping[Draw, _Answered[Outcome]] = Grouping(
             name, self._writer(reserved), monotonic
         )
-        self.closings: Grouping[Close, Answered[Closing | Fault]] = Grouping(
+        self.closings: Grouping[Close, _Answered[Closing | Fault]] = Grouping(
             name, self._writer(closed), monotonic
         )
 
@@ -140,23 +129,21 @@ class _Tenant:
         await asyncio.gather(self.decisions.idle(), self.reservations.idle(), self.closings.idle())
 
     def _writer(
-        self,
-        decide: "Callable[[Sequence[Waiting[Asked, Answered[Answer]]], Budgets], tuple[Event | None, Answers[Answer]]]",
-    ) -> Callable[[Sequence[Waiting[Asked, Answered[Answer]]]], Awaitable[None]]:
+        self, decide: _Decide[Asked, Answer]
+    ) -> Callable[[Sequence[Waiting[Asked, _Answered[Answer]]]], Awaitable[None]]:
         return lambda group: self._write(group, decide)
 
     async def _write(
-        self,
-        group: Sequence[Waiting[Asked, Answered[Answer]]],
-        decide: "Callable[[Sequence[Waiting[Asked, Answered[Answer]]], Budgets], tuple[Event | None, Answers[Answer]]]",
+        self, group: Sequence[Waiting[Asked, _Answered[Answer]]], decide: _Decide[Asked, Answer]
     ) -> None:
+        asked = [each.asked for each in group]
         answers: Answers[Answer] = ()
         tries = 0
 
         def command(budgets: Budgets) -> Event | None:
             nonlocal answers, tries
             tries += 1
-            event, answers = decide(group, budgets)
+            event, answers = decide(asked, budgets)
             return event
 
         try:

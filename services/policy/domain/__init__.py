@@ -9,8 +9,8 @@ Where to look, each beginning with the file to open first:
 * an approval: `approval`, with `demand` (how many, and whose) and `votes`
 * a policy set: `policyset`, made of `policyset_rules` and read by `policyset_document`; the rest is `policyset_*`
 * custom rules as text: `rego_text`, `rego_guards`
-* budgets: `budget`, with `limits`, `amounts`, `counters`, `drawing`, `reserving`, `reservation`, `closing`;
-  `recorded_errors` and `shown_budgets`
+* budgets: `budget`, with `limits`, `amounts`, `counters`, `drawing`, `reserving`, `reservation`, `closing`; what
+  several callers get by one event: `budget_events`; `recorded_errors` and `shown_budgets`
 * who acts where nobody asked: `actor`
 * recorded history under another set: `flips`, and what it would have spent: `spending`
 

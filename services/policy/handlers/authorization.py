@@ -11,6 +11,7 @@ from services.policy.domain import decision
 from services.policy.domain.actor import POLICY
 from services.policy.domain.amounts import NOTHING
 from services.policy.domain.approval import APPROVAL, UseApproval, wish_of
+from services.policy.domain.budget_events import Want
 from services.policy.domain.closing import Close
 from services.policy.domain.decision import DecisionRecord, Judgement, Verdict, judge
 from services.policy.domain.demand import demand_of
@@ -24,7 +25,6 @@ from services.policy.handlers.minutes import Minutes, refused_after_all
 from services.policy.handlers.recent import RecentAnswers
 from services.policy.handlers.sealing import sealed_record
 from services.policy.ports import Held, Means
-from services.policy.ports.recording import Want
 from services.policy.ports.signing import Permit
 
 PERMIT_TTL = timedelta(seconds=60)

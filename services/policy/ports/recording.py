@@ -1,12 +1,12 @@
 """How decisions become durable, and what they draw from budgets with them."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Protocol
 
 from kernel.events import Cause
 from kernel.faults import Fault
 from services.policy.domain.budget import Budgets
+from services.policy.domain.budget_events import Drawn, Want
 from services.policy.domain.closing import Close, Closing
 from services.policy.domain.decision import DecisionRecord
 from services.policy.domain.drawing import BudgetRefusal, Draw
@@ -27,24 +27,6 @@ class Record(Protocol):
             Unavailable, Exhausted: it may or may not have been written; nobody may act on it.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Want:
-    """A decision that may draw on budgets; `refused` makes the DENY that is recorded when one of them refuses."""
-
-    record: DecisionRecord
-    draw: Draw | None
-    refused: Callable[[BudgetRefusal], DecisionRecord]
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """What is on record now: the decision that was wanted, with what was set aside for it, or the DENY instead."""
-
-    record: DecisionRecord
-    reservation: Reservation | None
-    refusal: BudgetRefusal | None
 
 
 class Budgeting(Protocol):

@@ -18,6 +18,7 @@ from kernel.faults import Exhausted, Fault, Unavailable
 from services.policy.adapters.budget_lane import BudgetLane
 from services.policy.domain.amounts import NOTHING, Amounts, Unit
 from services.policy.domain.budget import BUDGET, BudgetReserved, Budgets
+from services.policy.domain.budget_events import Want
 from services.policy.domain.budget_faults import ClockWrong
 from services.policy.domain.closing import Closing, ReservationsClosed
 from services.policy.domain.counters import Key
@@ -25,7 +26,6 @@ from services.policy.domain.decision import DecisionRecord, DecisionsMade, Verdi
 from services.policy.domain.drawing import BudgetRefusal, Draw
 from services.policy.domain.limits import BudgetSet, Limit
 from services.policy.domain.reservation import BudgetScope, Reservation, ReservationEnd
-from services.policy.ports.recording import Want
 from services.policy.wire import CODEC
 from services.policy.wire.budgets import BUDGET_CODEC
 from tests.unit.policy.purses import draw, rule, settle

@@ -1,33 +1,52 @@
-"""What becomes of those who draw on budgets together, or close what they drew: one event, and an answer for each."""
+"""What becomes of those who draw on budgets together, or close what they drew: one event, and an answer for each.
 
-from collections.abc import Sequence
+What several callers ask comes in groups, one for each caller, and is answered so.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from kernel.faults import Fault
-from services.policy.adapters.grouping import Answer, Waiting
 from services.policy.domain.budget import BudgetReserved, Budgets, Event, close, ended_among
 from services.policy.domain.closing import Close, Closing, ReservationsClosed
-from services.policy.domain.decision import DecisionsMade
+from services.policy.domain.decision import DecisionRecord, DecisionsMade
 from services.policy.domain.drawing import BudgetRefusal, Draw
+from services.policy.domain.reservation import Reservation
 from services.policy.domain.reserving import NoRoom, Outcome, new_among, reserve
-from services.policy.ports.recording import Drawn, Want
 
-Answered = tuple[Sequence[Answer], int]
-"""An answer to each that was asked, and the sequence of the event."""
+Answer = TypeVar("Answer")
 Answers = Sequence[Sequence[Answer] | Fault]
 
 
-def decided(
-    group: Sequence[Waiting[Want, Answered[Drawn]]], budgets: Budgets
-) -> tuple[Event | None, Answers[Drawn]]:
-    outcomes = reserve(budgets, [[want.draw for want in each.asked] for each in group])
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A decision that may draw on budgets; `refused` makes the DENY that is recorded when one of them refuses."""
+
+    record: DecisionRecord
+    draw: Draw | None
+    refused: Callable[[BudgetRefusal], DecisionRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What is on record now: the decision that was wanted, with what was set aside for it, or the DENY instead."""
+
+    record: DecisionRecord
+    reservation: Reservation | None
+    refusal: BudgetRefusal | None
+
+
+def decided(groups: Sequence[Sequence[Want]], budgets: Budgets) -> tuple[Event | None, Answers[Drawn]]:
+    outcomes = reserve(budgets, [[want.draw for want in group] for group in groups])
     answers: list[Sequence[Drawn] | Fault] = []
     written = {}
     new = {each.reservation_id: each for each in new_among(budgets, _flat(outcomes))}
-    for each, of_each in zip(group, outcomes, strict=True):
-        if isinstance(of_each, NoRoom):
-            answers.append(of_each)
+    for group, of_group in zip(groups, outcomes, strict=True):
+        if isinstance(of_group, NoRoom):
+            answers.append(of_group)
             continue
-        drawn = [_drawn(want, outcome) for want, outcome in zip(each.asked, of_each, strict=True)]
+        drawn = [_drawn(want, outcome) for want, outcome in zip(group, of_group, strict=True)]
         for one in drawn:
             # What was set aside before is on record with the decision it was set aside for.
             if one.reservation is None or one.reservation.reservation_id in new:
@@ -43,10 +62,8 @@ def _drawn(want: Want, outcome: Outcome) -> Drawn:
     return Drawn(want.record, outcome, None)
 
 
-def reserved(
-    group: Sequence[Waiting[Draw, Answered[Outcome]]], budgets: Budgets
-) -> tuple[Event | None, Answers[Outcome]]:
-    outcomes = reserve(budgets, [each.asked for each in group])
+def reserved(groups: Sequence[Sequence[Draw]], budgets: Budgets) -> tuple[Event | None, Answers[Outcome]]:
+    outcomes = reserve(budgets, groups)
     new = new_among(budgets, _flat(outcomes))
     return (BudgetReserved(new) if new else None), outcomes
 
@@ -56,12 +73,12 @@ def _flat(outcomes: Sequence[tuple[Outcome, ...] | NoRoom]) -> list[Outcome]:
 
 
 def closed(
-    group: Sequence[Waiting[Close, Answered[Closing | Fault]]], budgets: Budgets
+    groups: Sequence[Sequence[Close]], budgets: Budgets
 ) -> tuple[Event | None, Answers[Closing | Fault]]:
-    outcomes = close(budgets, [one for each in group for one in each.asked])
+    outcomes = close(budgets, [one for group in groups for one in group])
     ended = ended_among(budgets, outcomes)
     rest = iter(outcomes)
-    answers = [[next(rest) for _ in each.asked] for each in group]
+    answers = [[next(rest) for _ in group] for group in groups]
     return (ReservationsClosed(ended) if ended else None), answers
 
 
