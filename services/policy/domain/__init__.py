@@ -11,7 +11,7 @@ Where to look, each beginning with the file to open first:
 * custom rules as text: `rego_text`, `rego_guards`
 * budgets: `budget`, with `limits`, `amounts`, `counters`, `drawing`, `reserving`, `reservation`, `closing`; what
   several callers get by one event: `budget_events`; `recorded_errors` and `shown_budgets`
-* who acts where nobody asked: `actor`
+* who acts where nobody asked: `actor`; callers' words in sentences of ours: `quoted`
 * recorded history under another set: `flips`, and what it would have spent: `spending`
 
 They lie side by side because they need each other: what a decision sets aside is in the decision's own event.

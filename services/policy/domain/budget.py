@@ -18,7 +18,7 @@ from services.policy.domain.amounts import NOTHING
 from services.policy.domain.closing import Close, Closed, ClosedOnes, Closing, ReservationsClosed, closing_of
 from services.policy.domain.counters import Key, Tally
 from services.policy.domain.decision import DecisionsMade
-from services.policy.domain.drawing import HandSet
+from services.policy.domain.drawing import HandSet, window_of
 from services.policy.domain.limits import BudgetSet, limits_of
 from services.policy.domain.reservation import BudgetScope, Charge, Reservation
 from services.policy.domain.shelves import Counters
@@ -215,7 +215,7 @@ def _begun(budgets: Budgets, live: Reservation, at: datetime) -> Reservation:
     for each in live.charges:
         counter = budgets.counters(each.scope).get(_key(each, live.agent_id))
         counts = counter is not None and counter.window == each.window
-        now = int(at.timestamp()) // each.window_seconds if each.window_seconds else 0
+        now = window_of(at, each.window_seconds)
         charges.append(replace(each, window=min(each.window, now) if counts else _ENDED))
     made = min(live.at, at)
     return replace(live, charges=tuple(charges), at=made, expire_time=made + (live.expire_time - live.at))

@@ -11,7 +11,8 @@ from services.policy.domain.agent import Agent
 from services.policy.domain.drawing import BudgetRefusal
 from services.policy.domain.pattern import first_match
 from services.policy.domain.policyset import Grant, PolicySet, Row
-from services.policy.domain.question import Change, Judgement, Question, denied, shown
+from services.policy.domain.question import Change, Judgement, Question, denied
+from services.policy.domain.quoted import shown
 from services.policy.domain.rules import RuleOutcome
 from services.policy.domain.tier import Tier
 

@@ -16,14 +16,15 @@ from services.policy.domain.action import Action, Mode
 from services.policy.domain.agent import Agent
 from services.policy.domain.amounts import Amounts
 from services.policy.domain.checks import EARLY, LATE, granted, revoked, spent, suspended
-from services.policy.domain.question import Change, Judgement, Question, Verdict, denied, shown
+from services.policy.domain.question import Change, Judgement, Question, Verdict, denied
+from services.policy.domain.quoted import shown
 from services.policy.domain.reservation import Reservation
 from services.policy.domain.tier import Tier
 
 __all__ = [
     "Change", "DecisionRecord", "DecisionsMade", "Judgement", "Looked", "Question", "Verdict", "all_changes",
     "approval_refused", "approved", "heard", "judge", "looked_at", "no_lock", "powerless", "refused", "revoked",
-    "shown", "spent", "token_refused",
+    "spent", "token_refused",
 ]  # fmt: skip
 
 DRY_RUN = "dry_run"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from services.policy.domain.action import Action, Mode
 from services.policy.domain.pattern import first_match
 from services.policy.domain.policyset import PolicySet
-from services.policy.domain.policyset_rules import ApprovalRule
 from services.policy.domain.tier import Tier, step
 
 PROMOTE = "agent.promote"
@@ -87,7 +86,7 @@ def _together(policy: PolicySet | None, names: Sequence[str]) -> Demand:
     )
     if not known:
         return Demand(names[0])
-    parts = tuple(Part(max(rule.needs, 1), _keys(rule)) for rule in known)
+    parts = tuple(Part(rule.needs, rule.approvers) for rule in known)
     whom, seconds = _whom(parts), min(rule.ttl_seconds for rule in known)
     return Demand(names[0], whom.needed, whom.approvers, seconds, parts if len(parts) > 1 else ())
 
@@ -107,7 +106,3 @@ def _whom(parts: Sequence[Part]) -> Part:
         return Part(most, common)
     of_lists = min(sum(part.needed for part in lists), len(everybody))
     return Part(of_lists, tuple(everybody)) if of_lists >= most else Part(most)
-
-
-def _keys(rule: ApprovalRule) -> tuple[str, ...]:
-    return tuple(each if each.startswith("key:") else f"key:{each}" for each in rule.approvers)

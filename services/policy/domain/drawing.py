@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from services.policy.domain.amounts import Amounts, Unit
 from services.policy.domain.counters import Key
 from services.policy.domain.policyset_rules import BudgetRule
+from services.policy.domain.quoted import shown
 from services.policy.domain.reservation import BudgetScope, Charge, Reservation
 from services.policy.domain.tier import Tier
 
@@ -108,7 +109,7 @@ class BudgetRefusal:
         whose = (
             "the tenant"
             if self.scope is BudgetScope.TENANT
-            else f"{self.scope.lower()} {_shown(self.scope_id)}"
+            else f"{self.scope.lower()} {shown(self.scope_id)}"
         )
         counted = f"{self.spent} spent, {self.reserved} set aside"
         asked = f", {self.asked} asked for" if self.asked else ""
@@ -164,10 +165,6 @@ def applied(hand: Mapping[tuple[BudgetScope, str], HandSet], draw: Draw) -> list
 def window_of(at: datetime, window_seconds: int) -> int:
     """Which window `at` is in, counted from 1970; 0 without windows."""
     return int(at.timestamp()) // window_seconds if window_seconds else 0
-
-
-def _shown(text: str) -> str:
-    return ascii(text if len(text) <= 80 else text[:77] + "...")
 
 
 def _time(at: datetime) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from services.policy.domain.action import ENVIRONMENTS
 from services.policy.domain.amounts import Amounts, Unit
+from services.policy.domain.limits import MAX_WINDOW_SECONDS
 from services.policy.domain.policyset_faults import PolicySetInvalid
 from services.policy.domain.policyset_reading import (
     TIERS,
@@ -44,7 +45,6 @@ SECTIONS = (
 _PRICED = ("actions", "tokens", "money_micros")
 MAX_MODULES = 100
 MAX_MODULE = 200_000
-MAX_SECONDS = 366 * 86_400
 STUCK_SECONDS = range(1, 3601)
 
 _LABEL = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -123,7 +123,7 @@ def _budget(value: object, path: str) -> BudgetRule:
         BudgetScope(one_of(scopes, entry["scope"], f"{path}/scope").upper()),
         tiers(entry.get("tiers", TIERS), f"{path}/tiers"),
         MappingProxyType({Unit(u.upper()): number(most, f"{path}/limits/{u}") for u, most in limits.items()}),
-        number(entry.get("window_seconds", 0), f"{path}/window_seconds", 0, MAX_SECONDS),
+        number(entry.get("window_seconds", 0), f"{path}/window_seconds", 0, MAX_WINDOW_SECONDS),
     )
 
 

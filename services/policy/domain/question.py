@@ -67,8 +67,3 @@ class Judgement:
 
 def denied(rule: str, reason: str, explanation: str, *changes: Change) -> Judgement:
     return Judgement(Verdict.DENY, rule, reason, explanation, (), changes)
-
-
-def shown(text: str) -> str:
-    """`text` as it may stand in an explanation: printable ASCII, in quotes, at most 80 characters of it."""
-    return ascii(text if len(text) <= 80 else text[:77] + "...")

@@ -124,11 +124,11 @@ def moves(record: TrackRecord, agent: Agent, policy: PolicySet, at: datetime) ->
     if agent.moved is not None and record.since != agent.moved.at:
         return None  # the record is still that of the tier it had: one row moves an agent once
     for demotion in policy.rules.demotions:
-        if demotion.tier is agent.tier and record.violations_at_tier >= max(demotion.violations, 1):
+        if demotion.tier is agent.tier and record.violations_at_tier >= demotion.violations:
             return _down(record, agent, policy, demotion, at)
     for promotion in policy.rules.promotions:
         clean = record.violations_at_tier <= promotion.most_violations
-        if promotion.tier is agent.tier and clean and record.compliant_in_row >= _least(promotion):
+        if promotion.tier is agent.tier and clean and record.compliant_in_row >= promotion.compliant_in_row:
             return _up(record, agent, policy, promotion, at)
     return None
 
@@ -151,18 +151,14 @@ def _up(
     if higher is None:
         return None
     why = (
-        f"{record.compliant_in_row} verified, compliant runs in a row at {agent.tier}, where {_least(rule)} are "
-        f"asked for, and {record.violations_at_tier} violations"
+        f"{record.compliant_in_row} verified, compliant runs in a row at {agent.tier}, where "
+        f"{rule.compliant_in_row} are asked for, and {record.violations_at_tier} violations"
     )
     grounds = _grounds(f"promotion.{rule.id}", why, record, policy)
     command = PromoteAgent(agent.agent_id, higher, grounds, at, agent.tier_since)
     asks = rule.needs_approval or higher is Tier.T4_ARCHITECT
     before = record.verified_runs - record.compliant_in_row
-    return Move(command, asks, record.compliant_in_row // _least(rule), before)
-
-
-def _least(rule: PromotionRule) -> int:
-    return max(rule.compliant_in_row, 1)
+    return Move(command, asks, record.compliant_in_row // rule.compliant_in_row, before)
 
 
 def _grounds(rule: str, why: str, record: TrackRecord, policy: PolicySet) -> Grounds:

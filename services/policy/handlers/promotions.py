@@ -98,7 +98,11 @@ class Promotions:
         if approval.state_at(now) not in (ApprovalState.APPROVED, ApprovalState.USED):
             return
         agent, said = self._agents.current(tenant, requested.agent_id), requested.action.parameters
-        if agent.state is not AgentState.ACTIVE or agent.tier_since is None or said["since"] != _since(agent):
+        if (
+            agent.state is not AgentState.ACTIVE
+            or agent.tier_since is None
+            or said["since"] != since_of(agent)
+        ):
             return
         if self._records.current(tenant, agent.agent_id).violations_at_tier > int(said["violations"]):
             raise ApprovalMismatch(approval_id, "record (with fewer violations)")
@@ -158,7 +162,7 @@ class Promotions:
             approval = self._approvals.current(tenant, approval_id)
             pending = approval.state_at(self._now()) is ApprovalState.PENDING
             asked = approval.requested
-            if pending and asked is not None and asked.action.parameters["since"] == _since(agent):
+            if pending and asked is not None and asked.action.parameters["since"] == since_of(agent):
                 return approval_id
         return ""
 
@@ -172,7 +176,8 @@ def _ours(approval: Approval) -> bool:
     return requested is not None and requested.action.name == PROMOTE and not requested.run_id
 
 
-def _since(agent: Agent) -> str:
+def since_of(agent: Agent) -> str:
+    """Since when it has its tier, as an approval's parameters and a request's id say it."""
     return "" if agent.tier_since is None else agent.tier_since.isoformat()
 
 
@@ -182,7 +187,7 @@ def _parameters(agent: Agent, command: PromoteAgent) -> Mapping[str, str]:
     return {
         "from": agent.tier.value,
         "to": command.to_tier.value,
-        "since": _since(agent),
+        "since": since_of(agent),
         "rule": grounds.rule,
         "policy_version": grounds.policy_version,
         "compliant_in_row": str(grounds.compliant_in_row),

@@ -12,7 +12,7 @@ from services.policy.domain.standing import DemoteAgent, Grounds, PromoteAgent
 from services.policy.domain.tier import step, up_to
 from services.policy.domain.track_record import Move, moves
 from services.policy.handlers.policysets import PolicySets
-from services.policy.handlers.promotions import Promotions
+from services.policy.handlers.promotions import Promotions, since_of
 from services.policy.ports import Held, Means
 
 ABOVE_PARENT = "parent.tier"
@@ -65,7 +65,7 @@ class Trust:
         return None if policy is None else moves(record, agent, policy, self._now())
 
     async def _move(self, tenant: str, agent: Agent, move: Move) -> None:
-        command, since = move.command, "" if agent.tier_since is None else agent.tier_since.isoformat()
+        command, since = move.command, since_of(agent)
         rule = command.grounds.rule
         if isinstance(command, PromoteAgent):
             command = self._promotions.under_parent(tenant, command)

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from services.policy.domain.action import ENVIRONMENTS, Action, Mode, Packet
 from services.policy.domain.agent import Agent
-from services.policy.domain.decision import Verdict, approval_refused, approved, judge, shown
+from services.policy.domain.decision import Verdict, approval_refused, approved, judge
 from services.policy.domain.faults import ApprovalPending, ApprovalRejected
+from services.policy.domain.quoted import shown
 from services.policy.domain.tier import Tier
 from tests.unit.policy.words import DEFAULT, action, agent, question
 
