@@ -9,13 +9,20 @@ from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
 from chassis.tls import certificates
 from provost.state.v1.state_pb2_grpc import add_StateServiceServicer_to_server
-from services.state.adapters import LogHistory, RedisStore, SequencingLog, artifacts_in, kept_for, kept_over
+from services.state.adapters import (
+    LogHistory,
+    RedisStore,
+    SequencingLog,
+    aggregates_over,
+    artifacts_in,
+    forgetting_after,
+)
 from services.state.adapters.naming import NamedSnapshots
 from services.state.config import StateSettings
 from services.state.domain.view import View
 from services.state.handlers import State, Turns, Vigil
-from services.state.reactor import HeldSets, Reactor, Sharing, StoreAudit, StoreMirror, Watched, Watchers
-from services.state.reactor.health import followed, kept_up
+from services.state.reactor import HeldSets, Judging, Reactor, Sharing, StoreAudit, StoreMirror, WatchFeed
+from services.state.reactor.health import followed, in_step
 from services.state.reactor.snapshots import SnapshotKeeper
 from services.state.rpc import MAX_MESSAGE_BYTES, StateServicer
 from services.state.wire import CODEC, FILTERS
@@ -27,7 +34,7 @@ async def main(stopping: process.Stopping) -> None:
     connection, keys = await opened(settings, "state")
     log = JetStreamLog(connection, CODEC, source="provost/state")
     view = View()
-    kept, every = kept_over(SequencingLog(log), CODEC)
+    kept, every = aggregates_over(SequencingLog(log), CODEC)
     sets = HeldSets(connection, settings.stuck_seconds)
     own = certificates.of(settings, "state")
     client = store.connect(settings.store_url.get_secret_value(), certificates=own)
@@ -43,23 +50,23 @@ async def main(stopping: process.Stopping) -> None:
     audit = StoreAudit(view, derived, mirror, LogHistory(log, FILTERS), follower, process.now)
     state = State(kept, view, mirror, audit, follower, contents, vigil, turns, process, sets)
     losing = powers.Powers(connection, settings, "state", state.losing.surfaces, follower)
-    watched = Watched(view, follower.reached, log.last_sequence)
-    watchers = Watchers(vigil, turns)
-    reactor.feeds(watched, *every, Sharing(kept, view), watchers, losing)
+    feed = WatchFeed(view, follower.reached, log.last_sequence)
+    judging = Judging(vigil, turns)
+    reactor.feeds(feed, *every, Sharing(kept, view), judging, losing)
     reactor.led_by(follower, alone=settings.alone)
     server = Server(settings, "state", max_message_bytes=MAX_MESSAGE_BYTES, tell=Opening(keys), why=took.why)
-    server.add(add_StateServiceServicer_to_server, StateServicer(state, watched.watching))
+    server.add(add_StateServiceServicer_to_server, StateServicer(state, feed.watching))
     followers = (sets.follower, follower)
     await keys.start()
     await mirror.open(await log.last_sequence())
-    watched.watching.begin()
+    feed.watching.begin()
     await followed(*followers)
     await server.start()
     async with (
         snapshots.taking(follower),
-        kept_up(followers, mirror, server.set_serving),
-        watchers.judging(),
-        kept_for(contents, settings.artifact_days, process.now, view),
+        in_step(followers, mirror, server.set_serving),
+        judging.at_work(),
+        forgetting_after(contents, settings.artifact_days, process.now, view),
         losing,
     ):
         await stopping.wait()

@@ -16,7 +16,7 @@ _UNNAMED = timedelta(minutes=10)
 
 
 @asynccontextmanager
-async def kept_for(
+async def forgetting_after(
     contents: Artifacts, days: float, now: Callable[[], datetime], view: View
 ) -> AsyncIterator[None]:
     """Inside, what is older than `days` is deleted, at most an hour later; 0 means that nothing is. What a checkpoint

@@ -36,7 +36,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Stuck:
+class Judged:
     """How it shows, what was seen, since when; in a circle, with whom."""
 
     kind: Kind
@@ -105,13 +105,13 @@ class Watch:
             case Works():
                 self._go_on(agent, sign.at)
 
-    def judge(self, agent_id: str, at: float) -> Stuck | None:
+    def judge(self, agent_id: str, at: float) -> Judged | None:
         """Whether the agent is stuck `at` this moment; one that is not known is not."""
         agent = self._agents.get(agent_id)
         if agent is None or agent.waiting(at):
             return None
         if at - agent.seen > self.patience_seconds:
-            return Stuck(Kind.NO_HEARTBEAT, f"no sign of it for {at - agent.seen:.0f} s", agent.seen)
+            return Judged(Kind.NO_HEARTBEAT, f"no sign of it for {at - agent.seen:.0f} s", agent.seen)
         progressed = agent.since(at)
         still = at - progressed
         if still <= self.patience_seconds:
@@ -164,7 +164,7 @@ class Watch:
             agent.progressed = max(agent.progressed, at) if agent.anew else agent.since(at)
         agent.waits = None
 
-    def _circle(self, agent_id: str, agent: _Agent, since: float) -> Stuck | None:
+    def _circle(self, agent_id: str, agent: _Agent, since: float) -> Judged | None:
         """In a circle with those it speaks to, if they speak to it and say nothing new either."""
         if not _goes_round(agent.said):
             return None
@@ -177,16 +177,16 @@ class Watch:
         )
         if not same:
             return None
-        return Stuck(Kind.CIRCLE, f"says again what it has said to {', '.join(same)}", since, tuple(same))
+        return Judged(Kind.CIRCLE, f"says again what it has said to {', '.join(same)}", since, tuple(same))
 
 
-def _repetition(agent: _Agent, since: float, still: float) -> Stuck:
+def _repetition(agent: _Agent, since: float, still: float) -> Judged:
     if agent.acted > since and _goes_round(agent.done):
         action, result = agent.done[-1]
         times = sum(each == agent.done[-1] for each in agent.done)
-        return Stuck(Kind.REPETITION, f"{times} times {action!r} with the outcome {result!r}", since)
+        return Judged(Kind.REPETITION, f"{times} times {action!r} with the outcome {result!r}", since)
     waits = f", waits for {agent.waits.what}" if agent.waits is not None and agent.waits.what else ""
-    return Stuck(Kind.NO_PROGRESS, f"alive, and nothing new for {still:.0f} s{waits}", since)
+    return Judged(Kind.NO_PROGRESS, f"alive, and nothing new for {still:.0f} s{waits}", since)
 
 
 def _first_time(agent: _Agent, to: str) -> bool:

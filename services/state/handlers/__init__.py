@@ -10,7 +10,7 @@ from services.state.domain.view import View
 from services.state.handlers.agents import Agents
 from services.state.handlers.attention import Activity, Attention
 from services.state.handlers.boards import Boards
-from services.state.handlers.checkpoints import Saved
+from services.state.handlers.checkpoints import CheckpointBook
 from services.state.handlers.fencing import Fencing
 from services.state.handlers.inboxes import Inboxes
 from services.state.handlers.kept import Kept
@@ -56,7 +56,7 @@ class State:
         self.tasks = Tasks(kept, view, mirror, following, contents, working, fencing)
         self.boards = Boards(kept, following, working, fencing)
         self.inboxes = Inboxes(kept, following, working, fencing)
-        self.checkpoints = Saved(kept, mirror, following, working, fencing, self.tasks)
+        self.checkpoints = CheckpointBook(kept, mirror, following, working, fencing, self.tasks)
         self.overview = Overview(
             view, following, working, self.agents, self.tasks, self.boards, self.inboxes, self.locks
         )

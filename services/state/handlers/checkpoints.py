@@ -18,7 +18,7 @@ from services.state.handlers.working import Reader, Working
 from services.state.ports import Mirror, Table
 
 
-class Saved:
+class CheckpointBook:
     """Where each run stood."""
 
     def __init__(

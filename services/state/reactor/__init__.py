@@ -2,21 +2,21 @@
 
 from services.state.reactor.audit import StoreAudit
 from services.state.reactor.follow import Reactor
-from services.state.reactor.health import followed, kept_up
-from services.state.reactor.judging import Watchers
+from services.state.reactor.health import followed, in_step
+from services.state.reactor.judging import Judging
 from services.state.reactor.mirror import StoreMirror
 from services.state.reactor.sets import HeldSets
 from services.state.reactor.sharing import Sharing
-from services.state.reactor.watching import Watched
+from services.state.reactor.watching import WatchFeed
 
 __all__ = [
     "HeldSets",
+    "Judging",
     "Reactor",
     "Sharing",
     "StoreAudit",
     "StoreMirror",
-    "Watched",
-    "Watchers",
+    "WatchFeed",
     "followed",
-    "kept_up",
+    "in_step",
 ]

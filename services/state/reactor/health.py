@@ -20,7 +20,7 @@ async def followed(*followers: Follower) -> None:
 
 
 @asynccontextmanager
-async def kept_up(
+async def in_step(
     followers: Sequence[Follower], mirror: StoreMirror, set_serving: Callable[[bool], Awaitable[None]]
 ) -> AsyncIterator[None]:
     """Inside, the store is kept up with the log, and health says so; what fails in here ends what is inside."""

@@ -19,8 +19,8 @@ JUDGE_SECONDS = 1.0
 _log = get_logger("state.judging")
 
 
-class Watchers:
-    """Is fed as the aggregates are, and after them. Until `judging` nobody waits and nobody is watched."""
+class Judging:
+    """Is fed as the aggregates are, and after them. Until `at_work` nobody waits and nobody is watched."""
 
     def __init__(self, vigil: Vigil, turns: Turns) -> None:
         self._vigil = vigil
@@ -41,7 +41,7 @@ class Watchers:
             self._vigil.told(stream.tenant, event)
 
     @asynccontextmanager
-    async def judging(self) -> AsyncIterator[None]:
+    async def at_work(self) -> AsyncIterator[None]:
         """Inside, those who get nowhere are found; enter it when everything up to now has been followed."""
         self._begun = True
         self._vigil.begin()

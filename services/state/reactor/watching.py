@@ -11,7 +11,7 @@ from services.state.wire import CODEC
 from services.state.wire.watching import change_to_wire, end_to_wire
 
 
-class Watched:
+class WatchFeed:
     """Is fed like an aggregate."""
 
     def __init__(

@@ -15,7 +15,7 @@ from chassis.eventlog.memory import MemoryLog
 from chassis.eventlog.stream import ensure_stream
 from kernel.events import Cause
 from kernel.faults import Unavailable
-from services.state.adapters import LogHistory, RedisStore, SequencingLog, kept_over
+from services.state.adapters import LogHistory, RedisStore, SequencingLog, aggregates_over
 from services.state.domain.view import View
 from services.state.handlers import Kept, Turns, Vigil
 from services.state.handlers.agents import Agents
@@ -25,7 +25,7 @@ from services.state.handlers.inboxes import Inboxes
 from services.state.handlers.locks import Locks
 from services.state.handlers.working import Working
 from services.state.handlers.writing import Writing
-from services.state.reactor import HeldSets, Reactor, Sharing, StoreAudit, StoreMirror, Watchers, kept_up
+from services.state.reactor import HeldSets, Judging, Reactor, Sharing, StoreAudit, StoreMirror, in_step
 from services.state.wire import CODEC
 from tests.fakes.wait import until
 from tests.unit.state.worlds import T0
@@ -120,22 +120,22 @@ class House:
 
     async def _replica(self, source: Source) -> Replica:
         sequencing, view, filters = SequencingLog(source.log), View(), (f"evt.{self.tenant}.state.>",)
-        kept, every = kept_over(sequencing, CODEC)
+        kept, every = aggregates_over(sequencing, CODEC)
         derived = RedisStore(self.store)
         mirror = StoreMirror(view, derived, now=self.clock.now, new_mark=process.new_id)
         turns = Turns()
         sets = HeldSets(source.feed, 30.0)  # nobody publishes one here: it need not be started
-        watchers = Watchers(Vigil(kept, mirror, self.clock, sets.patience_seconds), turns)
+        judging = Judging(Vigil(kept, mirror, self.clock, sets.patience_seconds), turns)
         reactor = Reactor(view, mirror)
-        reactor.feeds(*every, Sharing(kept, view), watchers)
+        reactor.feeds(*every, Sharing(kept, view), judging)
         follower = Follower(source.feed, filters, source.last, reactor.deliver, "state")
         history = LogHistory(source.log, filters)
         await mirror.open(await source.log.last_sequence())
         await follower.start()
         self._stack.push_async_callback(follower.stop)
         await follower.caught_up()
-        await self._stack.enter_async_context(kept_up((follower,), mirror, _nobody_asks))
-        await self._stack.enter_async_context(watchers.judging())
+        await self._stack.enter_async_context(in_step((follower,), mirror, _nobody_asks))
+        await self._stack.enter_async_context(judging.at_work())
         working, writing = Working(kept, view, sets, follower), Writing(view)
         fencing = Fencing(kept, working, writing, self.clock)
         return Replica(

@@ -19,12 +19,12 @@ from chassis.rpc.guard import Tell
 from chassis.rpc.server import Server
 from kernel.events import Cause
 from provost.state.v1.state_pb2_grpc import StateServiceStub, add_StateServiceServicer_to_server
-from services.state.adapters import ArtifactDirectory, LogHistory, RedisStore, SequencingLog, kept_over
+from services.state.adapters import ArtifactDirectory, LogHistory, RedisStore, SequencingLog, aggregates_over
 from services.state.domain.view import View
 from services.state.handlers import Kept, State, Turns, Vigil
 from services.state.handlers.watching import HEARTBEAT_SECONDS, Watching
-from services.state.reactor import HeldSets, Reactor, Sharing, StoreAudit, StoreMirror, Watched, Watchers
-from services.state.reactor.health import followed, kept_up
+from services.state.reactor import HeldSets, Judging, Reactor, Sharing, StoreAudit, StoreMirror, WatchFeed
+from services.state.reactor.health import followed, in_step
 from services.state.rpc import MAX_MESSAGE_BYTES, StateServicer
 from services.state.wire import CODEC, FILTERS
 from tests.fakes.valkey_server import ValkeyServer, valkey_server
@@ -76,16 +76,16 @@ async def serving(
 ) -> AsyncIterator[Running]:
     """A replica of state over `log`, once its store is filled unless told otherwise; several may run at once."""
     sequencing, view, redis = SequencingLog(log), View(), store.connect(url)
-    kept, every = kept_over(sequencing, CODEC)
+    kept, every = aggregates_over(sequencing, CODEC)
     derived = RedisStore(redis)
     mirror = StoreMirror(view, derived, now=process.now, new_mark=process.new_id)
     sets = HeldSets(log, patience_seconds)
     vigil, turns = Vigil(kept, mirror, process, sets.patience_seconds), Turns()
-    watchers = Watchers(vigil, turns)
+    judging = Judging(vigil, turns)
     reactor = Reactor(view, mirror)
     follower = Follower(log, FILTERS, 0, reactor.deliver, "state")
-    watched = Watched(view, follower.reached, log.last_sequence, heartbeat_seconds)
-    reactor.feeds(watched, *every, Sharing(kept, view), watchers)
+    feed = WatchFeed(view, follower.reached, log.last_sequence, heartbeat_seconds)
+    reactor.feeds(feed, *every, Sharing(kept, view), judging)
     audit = StoreAudit(view, derived, mirror, LogHistory(log, FILTERS), follower, process.now)
     contents = ArtifactDirectory(home / "artifacts", process.new_id)
     server = Server(settings(), "state", port=0, max_message_bytes=MAX_MESSAGE_BYTES, tell=tell)
@@ -93,7 +93,7 @@ async def serving(
         add_StateServiceServicer_to_server,
         StateServicer(
             State(kept, view, mirror, audit, follower, contents, vigil, turns, process, sets),
-            watched.watching,
+            feed.watching,
         ),
     )
     await mirror.open(await log.last_sequence())
@@ -102,8 +102,8 @@ async def serving(
     address = f"127.0.0.1:{server.port}"
     try:
         async with (
-            kept_up((sets.follower, follower), mirror, server.set_serving),
-            watchers.judging(),
+            in_step((sets.follower, follower), mirror, server.set_serving),
+            judging.at_work(),
             client.channel(address, internal_key=KEY, max_message_bytes=MAX_MESSAGE_BYTES) as channel,
         ):
             await until(lambda: mirror.filled or not filled, "the store was not filled")
@@ -114,7 +114,7 @@ async def serving(
                 mirror,
                 follower,
                 home,
-                watched.watching,
+                feed.watching,
                 server,
                 turns,
                 view,

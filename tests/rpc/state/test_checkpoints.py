@@ -9,7 +9,7 @@ from chassis import process
 from chassis.rpc import client
 from kernel.faults import Fault, Invalid, NotFound, Refused
 from provost.state.v1 import state_pb2 as pb
-from services.state.adapters import ArtifactDirectory, kept_for
+from services.state.adapters import ArtifactDirectory, forgetting_after
 from services.state.domain.checkpoints import KEPT
 from services.state.domain.view import KEPT_PACKETS
 from tests.fakes.wait import until
@@ -67,7 +67,7 @@ async def test_what_a_kept_checkpoint_names_is_not_too_old_and_what_is_gone_it_m
         os.utime(each, (1000.0, 1000.0))
     await state.follower.reached(await state.log.last_sequence())
     contents = ArtifactDirectory(state.home / "artifacts", process.new_id)
-    async with kept_for(contents, 1.0, process.now, state.view):
+    async with forgetting_after(contents, 1.0, process.now, state.view):
         await until(lambda: not files[1].exists(), "what is too old was not deleted")
     assert files[0].exists()
     with pytest.raises(NotFound) as caught:

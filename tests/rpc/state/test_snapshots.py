@@ -10,7 +10,7 @@ import pytest
 from chassis import process
 from chassis.eventlog.memory import MemoryLog
 from kernel.events import Cause, Head, Stream
-from services.state.adapters import ArtifactDirectory, SequencingLog, kept_over
+from services.state.adapters import ArtifactDirectory, SequencingLog, aggregates_over
 from services.state.domain.board import Entry, EntryPut
 from services.state.domain.documents import comparable, digest, documents
 from services.state.domain.errors import RecordError
@@ -47,7 +47,7 @@ class Replica:
 
     def __init__(self, log: MemoryLog, root: Path, names: Names) -> None:
         self.log, self.view = log, View()
-        _, self.every = kept_over(SequencingLog(log), CODEC)
+        _, self.every = aggregates_over(SequencingLog(log), CODEC)
         self.contents = ArtifactDirectory(root, process.new_id)
         self.keeper = SnapshotKeeper(self.view, self.every, self.contents, names, lambda: at(10))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from services.state.domain.signs import Beat, Did, Left, Moved, Said, Sign, Waits, Works
-from services.state.domain.stuck import STOOD, Kind, Stuck, Watch
+from services.state.domain.stuck import STOOD, Judged, Kind, Watch
 from tests.bench.stuck import TARGET, score_of
 from tests.truth.histories import HISTORIES, LOOKED_AT
 
@@ -19,7 +19,7 @@ def beats(until: float, agent_id: str = "a") -> list[Sign]:
     return [Beat(at, agent_id) for at in range(5, int(until) + 1, 5)]
 
 
-def kind(stuck: Stuck | None) -> Kind | None:
+def kind(stuck: Judged | None) -> Kind | None:
     return None if stuck is None else stuck.kind
 
 

@@ -11,7 +11,7 @@ import pytest
 from chassis.eventlog.memory import MemoryLog
 from kernel.events import Cause
 from kernel.faults import Fault, Unavailable
-from services.state.adapters import SequencingLog, kept_over
+from services.state.adapters import SequencingLog, aggregates_over
 from services.state.domain.agent import Agent
 from services.state.domain.attention import AgentStuck, AgentUnstuck, AgentWaits, Waiting, WaitingKind
 from services.state.domain.errors import RecordError
@@ -74,7 +74,7 @@ class Replica:
 
     def __init__(self, log: MemoryLog, clock: Moved, store: Shared) -> None:
         self.log, self.clock, self.patience = log, clock, PATIENCE
-        self.kept, self._every = kept_over(SequencingLog(log), CODEC)
+        self.kept, self._every = aggregates_over(SequencingLog(log), CODEC)
         self.vigil = Vigil(self.kept, store, clock, lambda _: self.patience)
         self._attention = Attention(self.kept, None, store, self.vigil)  # type: ignore[arg-type]
         self._told = 0
