@@ -5,6 +5,7 @@ import base64
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -29,7 +30,8 @@ UNLIMITED = -1
 FENCE = "provost-fence"
 """Where the stream's metadata say why nobody may append: see `chassis.eventlog.fence`."""
 
-_NO_MESSAGE, _NO_STREAM, _NAME_IN_USE, _NO_STORAGE = 10037, 10059, 10058, 10047
+NO_MESSAGE, NO_STREAM, _NAME_IN_USE, _NO_STORAGE = 10037, 10059, 10058, 10047
+_HEARD_NS = 3 * 10**9
 _KEPT_FOR_EVER = {"storage": "file", "retention": "limits", "discard": "new", "max_age": 0, "max_msgs": -1}
 _GUARDS = {"deny_delete": True, "deny_purge": True, "allow_direct": True, "allow_atomic": True}
 
@@ -111,15 +113,34 @@ async def stream_state(connection: Connection, *, patience_seconds: float = PATI
     """Where the stream begins and ends, from its leader.
 
     Raises:
-        Unavailable: no answer, or no such stream (reason `LOG_UNREACHABLE`).
+        Unavailable: no leader's answer, or no such stream (reason `LOG_UNREACHABLE`).
     """
-    answer = await call(connection, f"STREAM.INFO.{EVENTS}", patience_seconds=patience_seconds)
-    if "error" in answer:
-        raise unreachable(answer["error"]["description"])
+    patience = Patience(patience_seconds)
+    while True:
+        left = patience.left_seconds()
+        answer = await call(connection, f"STREAM.INFO.{EVENTS}", patience_seconds=left)
+        if "error" in answer:
+            raise unreachable(answer["error"]["description"])
+        if led(answer):
+            break
+        await patience.wait(connection, None)
     state = answer["state"]
     metrics.LOG_BYTES.set(state["bytes"])
     metrics.LOG_MAX_BYTES.set(max(0, answer["config"]["max_bytes"]))
     return StreamState(state["first_seq"], state["last_seq"], answer["config"]["num_replicas"])
+
+
+def led(answer: dict[str, Any]) -> bool:
+    """Whether an answer of STREAM.INFO is that of a leader whom most servers have heard just now.
+
+    A leader that is cut off believes in itself for ten seconds and more, and a server that knows of none answers, too.
+    Others may elect one after four seconds of silence (nats-server, raft.go): until then there is no other.
+    """
+    if "cluster" not in answer:
+        return True  # a server by itself
+    others = answer["cluster"].get("replicas", [])
+    heard = [each for each in others if 0 < each["active"] < _HEARD_NS]
+    return bool(answer["cluster"].get("leader")) and 2 * (1 + len(heard)) > 1 + len(others)
 
 
 async def stream_time(connection: Connection, *, patience_seconds: float = PATIENCE_SECONDS) -> datetime:
@@ -149,18 +170,46 @@ async def read_last(connection: Connection, subject_filter: str) -> Recorded | N
 
 async def _read(connection: Connection, what: dict[str, Any]) -> Recorded | None:
     # STREAM.MSG.GET is answered by the leader; a direct get may come from a replica that is behind.
-    answer = await call(connection, f"STREAM.MSG.GET.{EVENTS}", what)
-    if "error" in answer:
-        if answer["error"]["err_code"] == _NO_MESSAGE:
-            return None
-        raise unreachable(answer["error"]["description"])
-    message = answer["message"]
+    message = message_of(await call(connection, f"STREAM.MSG.GET.{EVENTS}", what))
+    if message is None:
+        return None
     return Recorded(
         message["seq"],
         message["subject"],
         Headers(base64.b64decode(message.get("hdrs", ""))),
         base64.b64decode(message.get("data", "")),
     )
+
+
+def message_of(answer: dict[str, Any]) -> dict[str, Any] | None:
+    """The message in an answer of STREAM.MSG.GET; None when it is not there. Raises Unavailable."""
+    if "error" not in answer:
+        message: dict[str, Any] = answer["message"]
+        return message
+    if answer["error"]["err_code"] == NO_MESSAGE:
+        return None
+    raise unreachable(answer["error"]["description"])
+
+
+async def found_or_made(
+    connection: Connection, wanted: dict[str, Any], *, patience_seconds: float = PATIENCE_SECONDS
+) -> dict[str, Any]:
+    """What STREAM.INFO says of the stream with the name in `wanted`, which is made when it is not there.
+
+    Raises:
+        Exhausted: there is no room for it (reason `LOG_FULL`).
+        Unavailable: no answer came.
+    """
+    ask = partial(call, connection, patience_seconds=patience_seconds)
+    info, create = (f"STREAM.{what}.{wanted['name']}" for what in ("INFO", "CREATE"))
+    # Ask first: creating an identical stream can be refused when its size no longer fits beside itself.
+    found = await ask(info)
+    if found.get("error", {}).get("err_code") == NO_STREAM:
+        found = await ask(create, wanted)
+        if found.get("error", {}).get("err_code") == _NAME_IN_USE:
+            found = await ask(info)
+    check_answer(found)
+    return found
 
 
 async def ensure_stream(
@@ -188,13 +237,7 @@ async def ensure_stream(
         **_KEPT_FOR_EVER,
         **_GUARDS,
     }
-    # Ask first: creating an identical stream can be refused when its size no longer fits beside itself.
-    found = await call(connection, f"STREAM.INFO.{EVENTS}")
-    if found.get("error", {}).get("err_code") == _NO_STREAM:
-        found = await call(connection, f"STREAM.CREATE.{EVENTS}", wanted)
-        if found.get("error", {}).get("err_code") == _NAME_IN_USE:
-            found = await call(connection, f"STREAM.INFO.{EVENTS}")
-    check_answer(found)
+    found = await found_or_made(connection, wanted)
     config = found["config"]
     why = fence_of(config)
     unsafe = [name for name, value in (_KEPT_FOR_EVER | _GUARDS).items() if config.get(name) != value]

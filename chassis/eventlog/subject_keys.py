@@ -19,7 +19,16 @@ from google.protobuf.message import DecodeError
 
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.headers import block
-from chassis.eventlog.stream import Patience, call, check_answer, unreachable
+from chassis.eventlog.jetstream import CONFLICTS
+from chassis.eventlog.stream import (
+    NO_MESSAGE,
+    Patience,
+    call,
+    found_or_made,
+    message_of,
+    stream_state,
+    unreachable,
+)
 from chassis.eventlog.wire import AnswerLost, Connection, NotConnected
 from chassis.eventlog.wrapping import SealingKey
 from chassis.sealing import KEY_BYTES, Seal, key_ids, told
@@ -34,7 +43,6 @@ ONE_RUN = "run:"
 MOST_HELD = 4096
 STALE_SECONDS = 5.0
 """How long ago the follower of erasures may have been at the end of the log for a held key to be used."""
-_NO_MESSAGE, _NO_STREAM, _NAME_IN_USE, _CONFLICTS = 10037, 10059, 10058, (10071, 10164)
 _CONFIG = {
     "name": KEYS,
     "subjects": ["key.>"],
@@ -168,7 +176,7 @@ class NatsSubjectKeys:
                 return
             # `no_erase` is what we do not say: the server overwrites the message before it lets go of it.
             answer = await call(self._connection, f"STREAM.MSG.DELETE.{KEYS}", {"seq": found[0]})
-            if "error" in answer and answer["error"]["err_code"] != _NO_MESSAGE:
+            if "error" in answer and answer["error"]["err_code"] != NO_MESSAGE:
                 raise unreachable(answer["error"]["description"])
 
     async def _take(self, events: Sequence[Recorded]) -> None:
@@ -219,34 +227,21 @@ class NatsSubjectKeys:
                 error = json.loads(answer).get("error")
                 if error is None:
                     return True
-                if error["err_code"] in _CONFLICTS:
+                if error["err_code"] in CONFLICTS:
                     return False
             await patience.wait(self._connection, None)
 
     async def _get(self, what: dict[str, object]) -> tuple[int, str, bytes] | None:
         """Sequence, subject and payload of a message, from the leader."""
-        answer = await call(self._connection, f"STREAM.MSG.GET.{KEYS}", what)
-        if "error" in answer:
-            if answer["error"]["err_code"] == _NO_MESSAGE:
-                return None
-            raise unreachable(answer["error"]["description"])
-        message = answer["message"]
+        message = message_of(await call(self._connection, f"STREAM.MSG.GET.{KEYS}", what))
+        if message is None:
+            return None
         return message["seq"], message["subject"], base64.b64decode(message.get("data", ""))
 
     async def _ensure_stream(self) -> None:
-        found = await call(self._connection, f"STREAM.INFO.{KEYS}")
-        if found.get("error", {}).get("err_code") == _NO_STREAM:
-            events = await call(self._connection, "STREAM.INFO.EVENTS")
-            replicas = events.get("config", {}).get("num_replicas", 1)
-            found = await call(
-                self._connection, f"STREAM.CREATE.{KEYS}", {**_CONFIG, "num_replicas": replicas}
-            )
-            if found.get("error", {}).get("err_code") == _NAME_IN_USE:
-                found = await call(self._connection, f"STREAM.INFO.{KEYS}")
-        check_answer(found)
-        wrong = [
-            name for name in ("max_age", "max_msgs", "storage") if found["config"].get(name) != _CONFIG[name]
-        ]
-        if wrong or found["config"].get("deny_delete"):
+        replicas = (await stream_state(self._connection)).replicas
+        config = (await found_or_made(self._connection, {**_CONFIG, "num_replicas": replicas}))["config"]
+        wrong = [name for name in ("max_age", "max_msgs", "storage") if config.get(name) != _CONFIG[name]]
+        if wrong or config.get("deny_delete"):
             text = f"stream {KEYS} exists with other settings: it would lose keys by itself, or could not forget one"
             raise Refused("LOG_UNSAFE", text)

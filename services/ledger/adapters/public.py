@@ -16,7 +16,16 @@ from typing import Any
 from chassis import process, telemetry
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.headers import Headers, block
-from chassis.eventlog.stream import EVENTS, call, check_answer, stream_state, unreachable
+from chassis.eventlog.jetstream import CONFLICTS
+from chassis.eventlog.stream import (
+    EVENTS,
+    call,
+    check_answer,
+    found_or_made,
+    message_of,
+    stream_state,
+    unreachable,
+)
 from chassis.eventlog.wire import AnswerLost, Connection, NotConnected
 from kernel.events import Recorded
 from kernel.faults import Fault
@@ -32,7 +41,6 @@ SEQUENCE = "Provost-Sequence"
 """The header that says which event of the log a message tells."""
 _ANSWER_SECONDS = 5.0
 _PAUSE_SECONDS = 0.2
-_NO_STREAM, _NAME_IN_USE, _NO_MESSAGE, _CONFLICTS = 10059, 10058, 10037, (10071, 10164)
 _CONFIG = {
     "name": PUBLIC,
     "subjects": [SUBJECTS],
@@ -131,7 +139,7 @@ class Publisher:
         error = answer.get("error")
         if error is None:
             return answer
-        if error["err_code"] in _CONFLICTS:
+        if error["err_code"] in CONFLICTS:
             raise Beaten
         raise unreachable(error["description"])
 
@@ -159,7 +167,7 @@ class Publisher:
             last = info["state"]["last_seq"]
             if not info["state"]["messages"]:
                 return await self._before(process.now() - KEPT), last
-            found = await _message(self._connection, PUBLIC, last)
+            found = message_of(await call(self._connection, f"STREAM.MSG.GET.{PUBLIC}", {"seq": last}))
             if found is not None:
                 return int(Headers(base64.b64decode(found.get("hdrs", "")))[SEQUENCE]), last
 
@@ -169,7 +177,7 @@ class Publisher:
         low, high = max(0, state.first - 1), state.last  # `low` is older, what is behind `high` is not
         while low < high:
             middle = (low + high + 1) // 2
-            found = await _message(self._connection, EVENTS, middle)
+            found = message_of(await call(self._connection, f"STREAM.MSG.GET.{EVENTS}", {"seq": middle}))
             if found is None or datetime.fromisoformat(found["time"]) < at:
                 low = middle
             else:
@@ -177,25 +185,9 @@ class Publisher:
         return low
 
     async def _ensure_stream(self) -> None:
-        found = await call(self._connection, f"STREAM.INFO.{PUBLIC}")
-        if found.get("error", {}).get("err_code") == _NO_STREAM:
-            replicas = (await stream_state(self._connection)).replicas
-            wanted = {**_CONFIG, "num_replicas": replicas}
-            found = await call(self._connection, f"STREAM.CREATE.{PUBLIC}", wanted)
-            if found.get("error", {}).get("err_code") == _NAME_IN_USE:
-                return
-        check_answer(found)
+        replicas = (await stream_state(self._connection)).replicas
+        await found_or_made(self._connection, {**_CONFIG, "num_replicas": replicas})
 
 
 def _parts(events: Sequence[Recorded]) -> "Sequence[Sequence[Recorded]]":
     return [events[n : n + AT_ONCE] for n in range(0, len(events), AT_ONCE)]
-
-
-async def _message(connection: Connection, stream: str, sequence: int) -> dict[str, Any] | None:
-    answer = await call(connection, f"STREAM.MSG.GET.{stream}", {"seq": sequence})
-    if "error" in answer:
-        if answer["error"]["err_code"] == _NO_MESSAGE:
-            return None
-        raise unreachable(answer["error"]["description"])
-    message: dict[str, Any] = answer["message"]
-    return message

@@ -6,12 +6,18 @@ from typing import Any
 
 from chassis.eventlog.headers import block
 from chassis.eventlog.jetstream import CONFLICTS, refusal
-from chassis.eventlog.stream import TRY_SECONDS, call, check_answer, stream_state, unreachable
+from chassis.eventlog.stream import (
+    NO_STREAM,
+    TRY_SECONDS,
+    call,
+    check_answer,
+    found_or_made,
+    message_of,
+    stream_state,
+)
 from chassis.eventlog.wire import Connection
 from kernel.faults import Exhausted
 from services.state.adapters.contents import full
-
-_NO_MESSAGE, _NO_STREAM, _NAME_IN_USE = 10037, 10059, 10058
 
 
 class NotTaken(Exception):
@@ -39,13 +45,7 @@ class Bucket:
             "allow_rollup_hdrs": True,
             "allow_direct": True,
         }
-        # Ask first: creating an identical stream can be refused when its size no longer fits beside itself.
-        found = await self._call("INFO")
-        if found.get("error", {}).get("err_code") == _NO_STREAM:
-            found = await self._call("CREATE", wanted)
-            if found.get("error", {}).get("err_code") == _NAME_IN_USE:
-                found = await self._call("INFO")
-        check_answer(found)
+        found = await found_or_made(self._connection, wanted, patience_seconds=self._patience_seconds)
         if found["config"]["num_replicas"] < replicas:
             check_answer(await self._call("UPDATE", found["config"] | {"num_replicas": replicas}))
 
@@ -70,14 +70,10 @@ class Bucket:
         """The message that STREAM.MSG.GET finds. Raises Unavailable."""
         # Answered by the leader; a direct get may come from a replica that is behind.
         answer = await self._call("MSG.GET", what)
-        if "error" not in answer:
-            message: dict[str, Any] = answer["message"]
-            return message
-        if answer["error"]["err_code"] == _NO_STREAM:
+        if answer.get("error", {}).get("err_code") == NO_STREAM:
             await self.open()
-        elif answer["error"]["err_code"] != _NO_MESSAGE:
-            raise unreachable(answer["error"]["description"])
-        return None
+            return None
+        return message_of(answer)
 
     async def subjects(self, prefix: str) -> AsyncIterator[str]:
         """What follows `prefix` in the subjects of the messages that there are. Raises Unavailable."""
