@@ -11,6 +11,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 
 from nats.aio.subscription import Subscription
 
@@ -140,12 +141,10 @@ class JetStreamFeed:
         stream's leader knows where that is."""
         while True:
             asked = monotonic()
-            try:
+            with suppress(Unavailable):  # nothing is confirmed then, so `stale_seconds` grows
                 end = (await stream_state(self._connection, patience_seconds=HEARTBEAT_SECONDS)).last
                 self._ends.append((asked, end))
                 await self.probe()
-            except Unavailable:
-                continue  # nothing is confirmed, so `stale_seconds` grows
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
     async def probe(self) -> None:

@@ -1,12 +1,14 @@
 """The gateway's composition root."""
 
 import asyncio
+from functools import partial
 from importlib.metadata import version
 
 from chassis import process, store, telemetry
 from chassis.beginning import begun
 from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.opened import connected
+from chassis.eventlog.stream import stream_state
 from chassis.tls import certificates
 from services.gateway.adapters.doors import doors_at
 from services.gateway.adapters.meter import StoreMeter
@@ -35,7 +37,7 @@ async def main(stopping: process.Stopping) -> None:
     keyring = settings.keyring()
     refusals = RefusalLog(log, process.new_id(), keyring.shown)
     meter = StoreMeter(rates, settings.rate_limit_requests, settings.rate_limit_window_seconds)
-    others: dict[str, Ask] = {"nats": log.last_sequence, "store": rates.ping}
+    others: dict[str, Ask] = {"nats": partial(stream_state, nats, patience_seconds=1.0), "store": rates.ping}
     probe = EverythingProbe(version("provost"), watched(peers, settings.addresses()), others)
     gateway = Gateway(keyring, meter, refusals, probe, *doors_at(peers), settings.public_log)
 

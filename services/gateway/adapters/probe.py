@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chassis import process
 from chassis.rpc.waiting import WHY
+from kernel.faults import Fault
 from services.gateway.adapters.peers import Peer
 from services.gateway.domain.records import Component, Status
 
@@ -99,6 +100,8 @@ async def _other(name: str, ask: Ask) -> list[Component]:
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             await ask()
+    except Fault as fault:
+        return [Component(name, False, -1, fault.text)]
     except Exception as error:  # noqa: BLE001 - however it fails, it is not well, and that is the answer
         return [Component(name, False, -1, f"it does not answer ({type(error).__name__})")]
     return [Component(name, True, 0, "")]
