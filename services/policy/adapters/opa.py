@@ -153,19 +153,4 @@ def _outcome(status: int, content: bytes) -> RuleOutcome:
 def _said(messages: Any) -> tuple[Said, ...]:
     if not isinstance(messages, list):
         raise TypeError(messages)
-    return tuple(sorted((_one_said(each) for each in messages), key=lambda said: (said.rule, said.text)))
-
-
-def _one_said(message: Any) -> Said:
-    match message:
-        case str(text):
-            return Said("opa", _whole(text[:500]))
-        case {"id": str(rule), "text": str(text)} if 0 < len(rule) <= 64 and rule.isprintable():
-            return Said(rule, _whole(text[:500]))
-    raise TypeError(message)
-
-
-def _whole(text: str) -> str:
-    """Raises UnicodeEncodeError, a ValueError: there is half a character in it, which no event can hold."""
-    text.encode()
-    return text
+    return tuple(sorted((Said.of(each, "opa") for each in messages), key=lambda said: (said.rule, said.text)))

@@ -154,13 +154,4 @@ def _spoken(plan: Plan, value: list[Any]) -> Iterator[Word]:
         if not isinstance(messages, list):
             raise ValueError(f"{kind} of {plan.ids[place]} is no set of messages")
         for message in messages:
-            yield Word(place, kind, _said(plan.ids[place], message))
-
-
-def _said(id_: str, message: Any) -> Said:
-    match message:
-        case str(text):
-            return Said(id_, text[:500])
-        case {"id": str(rule), "text": str(text)} if 0 < len(rule) <= 64:
-            return Said(rule, text[:500])
-    raise ValueError(f"{id_} says what is neither a text nor an object of id and text")
+            yield Word(place, kind, Said.of(message, plan.ids[place]))

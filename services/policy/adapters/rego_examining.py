@@ -9,29 +9,28 @@ from typing import Any
 
 from services.policy.adapters.rego_child import Child, ChildGone
 from services.policy.adapters.rego_plan import loading, plan_of
+from services.policy.domain.action import Action, Mode, Packet, RunContext
+from services.policy.domain.agent import Agent
 from services.policy.domain.policyset_rules import RegoModule
 from services.policy.domain.policyset_tests import Examined, RuleFlaw, TestOutcome
 from services.policy.domain.rego_silence import silences
 from services.policy.domain.rego_text import ModuleText, read_module, with_input_at
+from services.policy.domain.rules import rule_input
+from services.policy.domain.tier import Tier
 
 SECONDS = 5.0
 
 _ERROR = re.compile(
     r"\(error(?: \d+:(?P<file>[^|\s]+)\|(?P<offset>\d+)\|\d+)?\s*\(errormsg \d+:(?P<text>[^\n]*?)\)\n"
 )
-_SAMPLE = {
-    "action": {"name": "sample", "target": "sample", "environment": "sandbox", "parameters": {"sample": "1"}},
-    "agent": {"id": "sample", "tier": "T0_OBSERVER", "version": "1"},
-    "run": {
-        "id": "sample",
-        "task_id": "sample",
-        "mode": "AUTO",
-        "labels": ["sample"],
-        "steps_done": ["PLAN"],
-    },
-    "packet": {"scope": ["*"], "forbidden": ["sample"]},
-    "time": {"unix_seconds": 1_700_000_000},
-}
+_SAMPLE = rule_input(
+    Action("", "sample", "sample", "sandbox", {"sample": "1"}),
+    RunContext("sample", "sample", "sample", Mode.AUTO, steps_done=("PLAN",)),
+    Agent("sample", Tier.T0_OBSERVER, "1"),
+    Packet("sample", "sample", scope=("*",), forbidden=("sample",)),
+    ("sample",),
+    1_700_000_000,
+)
 
 
 def examine(rego: Sequence[RegoModule]) -> Examined:

@@ -7,6 +7,9 @@ from typing import Any
 from services.policy.domain.action import Action, Packet, RunContext
 from services.policy.domain.agent import Agent
 
+MAX_RULE, MAX_SAID = 64, 500
+"""Characters of a rule's id, and of its message; the rest of that is left out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -14,6 +17,23 @@ class Said:
 
     rule: str
     text: str
+
+    @classmethod
+    def of(cls, message: object, nameless: str) -> "Said":
+        """The word in what a rule has answered: a text, said by `nameless`, or an object of id and text.
+
+        Raises:
+            ValueError: it is neither, or has half a character in it, which no event can hold.
+        """
+        match message:
+            case str(text):
+                said = cls(nameless, text[:MAX_SAID])
+            case {"id": str(rule), "text": str(text)} if 0 < len(rule) <= MAX_RULE and rule.isprintable():
+                said = cls(rule, text[:MAX_SAID])
+            case _:
+                raise ValueError(f"{nameless} says what is neither a text nor an object of id and text")
+        said.text.encode()
+        return said
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,9 @@ def test_what_cannot_be_evaluated_is_a_failure_and_never_silence(rules: RegoRule
     assert not said.denied
 
 
-@pytest.mark.parametrize("message", ["1", '{"id": "x"}', "null", '{"id": 4, "text": "y"}'])
+@pytest.mark.parametrize(
+    "message", ["1", '{"id": "x"}', "null", '{"id": 4, "text": "y"}', r'{"id": "x\n", "text": "y"}']
+)
 def test_a_message_that_is_none_is_a_failure(rules: RegoRules, message: str) -> None:
     policy = set_of(RegoModule("odd", f"package provost.rules.odd\n\ndeny contains {message} if true\n"))
     (said,) = rules.judge(policy, [told()])
