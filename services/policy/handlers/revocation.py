@@ -19,7 +19,7 @@ from services.policy.handlers.lineage import controlled
 from services.policy.ports import Held, Means
 
 DEFAULT_WAIT_MS, MAX_WAIT_MS = 2000, 10_000
-PARENT_REVOKED = "parent_revoked"
+BY_HAND, PARENT_REVOKED = "operator", "parent_revoked"
 _log = logging.getLogger(__name__)
 
 
@@ -50,7 +50,7 @@ class Revocation:
         self._now = means.now
 
     async def revoke(self, agent_id: str, kind: str, details: str, wait_ms: int, cause: Cause) -> Answered:
-        """Take all power from an agent and those it controls, for good; 0 to wait means 2 seconds.
+        """Take all power from an agent and those it controls, for good; 0 to wait means 2 seconds, no kind by hand.
 
         Sent again, it answers with the receipt as it is.
 
@@ -62,7 +62,7 @@ class Revocation:
             text = f"wait_ms must be 0 to {MAX_WAIT_MS}, not {wait_ms}"
             raise Invalid("FIELD_INVALID", text, field="wait_ms")
         known_agent(self._agents, cause.tenant, agent_id)
-        command = RevokeAgent(agent_id, kind, details, cause.actor, cause.at)
+        command = RevokeAgent(agent_id, kind or BY_HAND, details, cause.actor, cause.at)
         appended = await self._agents.handle(agent_id, command, cause)
         revoked = Revoked(cause.tenant, agent_id, appended.sequence)
         wait_seconds = (wait_ms or DEFAULT_WAIT_MS) / 1000

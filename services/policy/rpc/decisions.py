@@ -20,7 +20,7 @@ from services.policy.wire.decisions import (
     fill_decision,
     judgement_to_wire,
 )
-from services.policy.wire.texts import MAX_ID, bounded
+from services.policy.wire.texts import MAX_ID, MAX_POLICY_VERSION, bounded
 from services.policy.wire.tiers import tier_from_wire
 
 MAX_ACTIONS = 1000
@@ -88,7 +88,7 @@ class DecisionsRpc(PolicyServiceServicer):
             amounts_from_wire(request.cost, "cost") if request.HasField("cost") else None,
             cause_of(context),
             tier=tier_from_wire(request.tier) if request.tier else None,
-            policy_version=bounded(request.policy_version, "policy_version", MAX_ID, least=0),
+            policy_version=bounded(request.policy_version, "policy_version", MAX_POLICY_VERSION, least=0),
         )
         decision = judgement_to_wire(
             explained.judgement,

@@ -17,7 +17,7 @@ class RevocationRpc(PolicyServiceServicer):
 
     async def RevokeAgent(self, request: pb.RevokeAgentRequest, context: Context) -> pb.RevokeAgentResponse:
         tenant = admitted(context, "RevokeAgent").tenant
-        kind = bounded(request.kind or "operator", "kind", MAX_ID)
+        kind = bounded(request.kind, "kind", MAX_ID, least=0)
         details = bounded(request.details, "details", MAX_TEXT, least=0)
         cause = cause_of(context, request.request_id)
         answer = await self._policy.revocation.revoke(request.agent_id, kind, details, request.wait_ms, cause)

@@ -12,9 +12,7 @@ from services.policy.handlers.policysets import Listed
 from services.policy.handlers.validating import Remark, Tried
 from services.policy.rpc.callers import admitted
 from services.policy.wire.differences import difference_to_wire
-from services.policy.wire.texts import MAX_TEXT, bounded, stamp
-
-MAX_VERSION = 64
+from services.policy.wire.texts import MAX_POLICY_VERSION, MAX_TEXT, bounded, stamp
 
 
 class SetsRpc(PolicyServiceServicer):
@@ -26,7 +24,7 @@ class SetsRpc(PolicyServiceServicer):
         self, request: pb.GetPolicySetRequest, context: Context
     ) -> pb.GetPolicySetResponse:
         tenant = admitted(context, "GetPolicySet").tenant
-        version = bounded(request.version, "version", MAX_VERSION, least=0)
+        version = bounded(request.version, "version", MAX_POLICY_VERSION, least=0)
         shown = self._policy.policy_sets.shown(tenant, version)
         return pb.GetPolicySetResponse(
             version=shown.version, document=shown.document, sequence=shown.sequence
@@ -67,8 +65,8 @@ class SetsRpc(PolicyServiceServicer):
             raise Invalid("FIELD_INVALID", text, field="new_version")
         old, new, differences = await self._policy.replacing.diff(
             tenant,
-            bounded(request.old_version, "old_version", MAX_VERSION, least=0),
-            bounded(request.new_version, "new_version", MAX_VERSION, least=0),
+            bounded(request.old_version, "old_version", MAX_POLICY_VERSION, least=0),
+            bounded(request.new_version, "new_version", MAX_POLICY_VERSION, least=0),
             request.new_document,
         )
         shown = [difference_to_wire(each) for each in differences]
@@ -90,7 +88,7 @@ class SetsRpc(PolicyServiceServicer):
         self, request: pb.RollbackPolicySetRequest, context: Context
     ) -> pb.RollbackPolicySetResponse:
         admitted(context, "RollbackPolicySet")
-        to_version = bounded(request.to_version, "to_version", MAX_VERSION)
+        to_version = bounded(request.to_version, "to_version", MAX_POLICY_VERSION)
         why = bounded(request.why, "why", MAX_TEXT, least=0)
         cause = cause_of(context, request.request_id)
         version, sequence = await self._policy.replacing.roll_back(

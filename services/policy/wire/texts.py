@@ -7,8 +7,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kernel.faults import Invalid
 
 MAX_TEXT = 4096
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_ID = 128
+MAX_POLICY_VERSION = 64
+"""As the reader of sets has it."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def bounded(value: str, field: str, most: int, *, least: int = 1) -> str:
