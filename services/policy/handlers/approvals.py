@@ -91,10 +91,22 @@ class Approvals:
         demand = await self._demanded(context, action, cause, again=again)
         seconds = min(ttl_seconds or demand.ttl_seconds, demand.ttl_seconds)
         command = RequestApproval(
-            approval_id, sealed_action(action, seal), computed, context.run_id, context.task_id, context.agent_id,
-            requested_by, seal.seal(why) if seal else why, cause.at, cause.at + timedelta(seconds=seconds),
-            context.subject_key, demand.rule, demand.needed, demand.approvers, demand.parts,
-        )  # fmt: skip
+            approval_id=approval_id,
+            action=sealed_action(action, seal),
+            action_digest=computed,
+            run_id=context.run_id,
+            task_id=context.task_id,
+            agent_id=context.agent_id,
+            requested_by=requested_by,
+            why=seal.seal(why) if seal else why,
+            at=cause.at,
+            expire_time=cause.at + timedelta(seconds=seconds),
+            subject_key=context.subject_key,
+            rule=demand.rule,
+            needed=demand.needed,
+            approvers=demand.approvers,
+            parts=demand.parts,
+        )
         appended = await self._approvals.handle(approval_id, command, cause)
         return self._shown(cause.tenant, approval_id), appended.sequence
 

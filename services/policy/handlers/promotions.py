@@ -76,10 +76,21 @@ class Promotions:
         action = Action("", PROMOTE, agent.agent_id, GOVERNED, _parameters(agent, command))
         demand = self._demand(cause.tenant, agent.tier)
         asked = RequestApproval(
-            approval_id, action, self._digest(action), "", "", agent.agent_id, by, command.grounds.why, cause.at,
-            cause.at + timedelta(seconds=demand.ttl_seconds), "", demand.rule, demand.needed, demand.approvers,
-            demand.parts,
-        )  # fmt: skip
+            approval_id=approval_id,
+            action=action,
+            action_digest=self._digest(action),
+            run_id="",
+            task_id="",
+            agent_id=agent.agent_id,
+            requested_by=by,
+            why=command.grounds.why,
+            at=cause.at,
+            expire_time=cause.at + timedelta(seconds=demand.ttl_seconds),
+            rule=demand.rule,
+            needed=demand.needed,
+            approvers=demand.approvers,
+            parts=demand.parts,
+        )
         return (await self._approvals.handle(approval_id, asked, cause)).sequence
 
     async def finish(self, tenant: str, approval_id: str) -> None:
