@@ -44,9 +44,8 @@ class Spending:
             return None
         draw = self._draw(record)
         for each, tally in self._drawn_on(draw):
-            over = tally.over(
-                each.limits, draw.amounts
-            )  # of errors, which were not counted anew, it knows nothing
+            # Of errors, which were not counted anew, it knows nothing.
+            over = tally.over(each.limits, draw.amounts)
             if over is not None:
                 return BudgetRefusal.of(each, tally.window, *over)
         return None

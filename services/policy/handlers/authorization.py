@@ -117,9 +117,8 @@ class Authorization:
                 each.record = minutes.of(each.record.action, name, each.judgement)
         sequence = await self._commit(decisions, draws, cause, seal)
         missing = await self._lock_missing(ask.context.fencing_token, sequence)
-        require_fresh(
-            self._following
-        )  # the log may have been away for longer than a revocation may stay unknown
+        # The log may have been away for longer than a revocation may stay unknown.
+        require_fresh(self._following)
         agent = self._agents.current(tenant, ask.context.agent_id)
         lost = decision.powerless(agent) if agent is not facts.agent else None
         if (lost := lost or missing) is not None:

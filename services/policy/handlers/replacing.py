@@ -152,9 +152,8 @@ class Replacing:
         checked, _ = await self._checked(document, replaces_version)
         told = _told(checked)
         command: Command = RollbackPolicySet(to_version, replaces_version, cause.actor, cause.at, why, *told)
-        if to_version not in dict(
-            published.documents
-        ):  # the built-in one, which was in force and never published
+        if to_version not in dict(published.documents):
+            # The built-in one, which was in force and never published.
             default = self._sets.default.version
             command = PublishPolicySet(
                 to_version, document, replaces_version, default, cause.actor, cause.at, why, *told

@@ -42,9 +42,8 @@ class Trust:
             return
         move = self._asked(tenant, agent)
         if move is not None and isinstance(move.command, DemoteAgent):
-            await self._move(
-                tenant, agent, move
-            )  # before anybody's yes to a promotion, which was to another record
+            # Before anybody's yes to a promotion, which was to another record.
+            await self._move(tenant, agent, move)
             return
         unusable: Refused | None = None
         for approval_id in self._records.promotions(tenant, agent_id):
