@@ -43,7 +43,7 @@ CONCEDE_SECONDS = 0.002
 """How long a replica that has just written waits before it writes again, while another one writes too."""
 _RESERVATION_BYTES, _CLOSING_BYTES = 500, 200
 
-Held = HeldAggregates[Command, Budgets, Event]
+HeldBudgets = HeldAggregates[Command, Budgets, Event]
 LogTime = Callable[[], Awaitable[datetime]]
 """What time it is where the log is kept. Raises Unavailable."""
 _Answered = tuple[Sequence[Answer], int]
@@ -56,7 +56,7 @@ class BudgetLane:
 
     def __init__(
         self,
-        held: Held,
+        held: HeldBudgets,
         following: Following,
         log_time: LogTime,
         monotonic: Callable[[], float] = monotonic,
@@ -108,7 +108,9 @@ class BudgetLane:
 class _Tenant:
     """What waits of one tenant, by what becomes one event."""
 
-    def __init__(self, tenant: str, held: Held, log_time: LogTime, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, tenant: str, held: HeldBudgets, log_time: LogTime, monotonic: Callable[[], float]
+    ) -> None:
         self._tenant = tenant
         self._held = held
         self._log_time = log_time

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from chassis import process
 from kernel.ports import EventLog, Following, SubjectKeys
-from services.policy.adapters.budget_lane import BudgetLane, Held, LogTime
+from services.policy.adapters.budget_lane import BudgetLane, HeldBudgets, LogTime
 from services.policy.adapters.group_commit import GroupCommit
 from services.policy.adapters.identity import identity_over
 from services.policy.adapters.opa import OpaServer
@@ -26,7 +26,7 @@ class Equipment:
     def __init__(
         self,
         log: EventLog,
-        budgets: Held,
+        budgets: HeldBudgets,
         following: Following,
         keys: SubjectKeys,
         revoking: Revoking,

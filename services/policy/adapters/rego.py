@@ -91,9 +91,9 @@ class RegoRules:
         """For each of `asks` and each of its groups: what is said, or why nothing."""
         if process.monotonic() < plan.resting_until:
             return [[plan.why_resting] * len(ask.groups) for ask in asks]
-        told = [_told(plan, ask.value, ask.groups) for ask in asks]
+        asked = [_asked(plan, ask.value, ask.groups) for ask in asks]
         try:
-            answer = self._ask(plan, told)
+            answer = self._ask(plan, asked)
         except ChildGone as gone:
             plan.resting_until = process.monotonic() + REST_SECONDS
             plan.why_resting = f"the rules could not be evaluated: {gone}"
@@ -120,7 +120,9 @@ class RegoRules:
         return self._child.ask(asked, seconds)
 
 
-def _told(plan: Plan, value: Mapping[str, Any], groups: Sequence[int]) -> tuple[Mapping[str, Any], list[str]]:
+def _asked(
+    plan: Plan, value: Mapping[str, Any], groups: Sequence[int]
+) -> tuple[Mapping[str, Any], list[str]]:
     """An input and what to ask of it: all groups at once where that costs less than each by itself."""
     asked = sum(len(plan.groups[n].modules) for n in groups)
     if (len(groups) - 1) * CALL_COSTS > len(plan.ids) - asked:

@@ -108,8 +108,8 @@ class Then:
     reserved: bool = False
 
 
-class Tally:
-    """Counts."""
+class FlipCounts:
+    """How many came out otherwise, and in what way, of how many."""
 
     def __init__(self) -> None:
         self.decisions = 0

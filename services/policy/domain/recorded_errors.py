@@ -3,7 +3,7 @@
 from services.policy.domain.outcomes import ErrorNoted
 from services.policy.domain.reservation import BudgetScope
 
-MAX_FLEETING = 10_000
+MAX_REMEMBERED = 10_000
 MAX_SECONDS = 512
 
 
@@ -46,7 +46,7 @@ class ErrorCounts:
             of_scope = self._times[scope]
             times = of_scope[key] = of_scope.pop(key) if key in of_scope else _Times()
             times.add(second)
-            if len(of_scope) > MAX_FLEETING and scope in (BudgetScope.RUN, BudgetScope.TASK):
+            if len(of_scope) > MAX_REMEMBERED and scope in (BudgetScope.RUN, BudgetScope.TASK):
                 del of_scope[next(iter(of_scope))]
 
     def count(self, scope: BudgetScope, scope_id: str, since_seconds: int) -> int:

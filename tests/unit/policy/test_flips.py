@@ -8,8 +8,8 @@ from services.policy.domain.approval import Approval, ApprovalRequested, Approva
 from services.policy.domain.decision import DecisionRecord, Judgement, Verdict
 from services.policy.domain.flips import (
     MOST_NAMED,
+    FlipCounts,
     Simulation,
-    Tally,
     Then,
     as_then,
     at_tier,
@@ -148,7 +148,7 @@ def test_a_simulation_covers_its_half_open_time_and_its_agent() -> None:
 
 
 def test_counts_are_bounded_and_add_up() -> None:
-    tally = Tally()
+    tally = FlipCounts()
     for n in range(MOST_NAMED + 50):
         flip = flip_of(decided(agent=an_agent(f"agent-{n}")), DENY)
         assert flip is not None

@@ -5,7 +5,15 @@ from typing import Any
 
 from services.policy.domain.action import RunContext
 from services.policy.domain.decision import Judgement, Verdict, heard, refused, spent
-from services.policy.domain.flips import Flip, Tally, Then, as_then, counts_anew, decided_elsewhere, flip_of
+from services.policy.domain.flips import (
+    Flip,
+    FlipCounts,
+    Then,
+    as_then,
+    counts_anew,
+    decided_elsewhere,
+    flip_of,
+)
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.question import Question
 from services.policy.domain.rules import SILENCE, RuleOutcome, rule_input
@@ -16,7 +24,7 @@ from services.policy.ports.sets import Rules
 class Deciding:
     """`policy` is the new set."""
 
-    def __init__(self, policy: PolicySet, rules: Rules, tally: Tally) -> None:
+    def __init__(self, policy: PolicySet, rules: Rules, tally: FlipCounts) -> None:
         self._policy = policy
         self._rules = rules
         self._tally = tally

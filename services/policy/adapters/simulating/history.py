@@ -12,7 +12,7 @@ from services.policy.domain.agent import AGENT, Agent
 from services.policy.domain.approval import APPROVAL, Approval
 from services.policy.domain.closing import Closing, ReservationsClosed
 from services.policy.domain.decision import DecisionsMade
-from services.policy.domain.flips import Simulation, Tally, Then, at_tier
+from services.policy.domain.flips import FlipCounts, Simulation, Then, at_tier
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_faults import PolicySetInvalid
 from services.policy.domain.policyset_published import PolicySetPublished
@@ -46,7 +46,7 @@ class History:
         asked: Simulation,
         codec: Codec,
         reader: PolicySetReader,
-        tally: Tally,
+        tally: FlipCounts,
         closed: Callable[[tuple[Closing, ...]], None],
     ) -> None:
         self._asked = asked

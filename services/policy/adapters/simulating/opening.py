@@ -8,10 +8,10 @@ from chassis.sealing import PREFIX, Seal, key_ids, told
 from kernel.faults import Refused
 from kernel.ports import SubjectKeys
 from services.policy.domain.action import Action
-from services.policy.domain.flips import Tally, Then
+from services.policy.domain.flips import FlipCounts, Then
 
 
-async def opened(thens: Sequence[Then], tenant: str, keys: SubjectKeys, tally: Tally) -> list[Then]:
+async def opened(thens: Sequence[Then], tenant: str, keys: SubjectKeys, tally: FlipCounts) -> list[Then]:
     """Those that can be read; the others are counted as erased.
 
     Raises:

@@ -17,7 +17,7 @@ from services.policy.adapters.simulating.deciding import Deciding
 from services.policy.adapters.simulating.frames import PROGRESS, Say
 from services.policy.adapters.simulating.history import History, filters
 from services.policy.adapters.simulating.opening import opened
-from services.policy.domain.flips import Flip, Simulated, Simulation, Tally, Then
+from services.policy.domain.flips import Flip, FlipCounts, Simulated, Simulation, Then
 from services.policy.handlers.validating import validated
 from services.policy.wire import CODEC
 from services.policy.wire.simulating import SIMULATED
@@ -35,7 +35,7 @@ class Simulating:
         self._keys = keys
         self._say = say
         self._began = self._told = 0.0
-        self._tally = Tally()
+        self._tally = FlipCounts()
         reader = YamlPolicySets()
         self._rules = RegoRules()
         found = validated(reader, self._rules, asked.document)
