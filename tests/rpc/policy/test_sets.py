@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
 
 from kernel.faults import Denied, Exhausted, Invalid, NotFound, Refused, Unavailable
 from provost.policy.v1 import events_pb2
@@ -359,9 +360,15 @@ async def test_what_differs_is_told_row_by_row(running: Running) -> None:
         await running.call("DiffPolicySets", pb.DiffPolicySetsRequest())
 
 
-async def test_the_schema_is_published(running: Running) -> None:
+async def test_the_schema_that_sets_are_checked_against_is_published(running: Running) -> None:
     shown = await running.call("GetPolicySetSchema", pb.GetPolicySetSchemaRequest())
-    Draft202012Validator.check_schema(json.loads(shown.schema))
+    assert shown.schema == YamlPolicySets().schema
+    schema = json.loads(shown.schema)
+    Draft202012Validator.check_schema(schema)
+    good = YAML(typ="safe", pure=True).load(await default(running))
+    assert not list(Draft202012Validator(schema).iter_errors(good))
+    (problem,) = Draft202012Validator(schema).iter_errors(good | {"version": "no version"})
+    assert list(problem.absolute_path) == ["version"]
 
 
 async def test_rules_that_cannot_be_evaluated_deny(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
