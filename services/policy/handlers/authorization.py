@@ -165,13 +165,13 @@ class Authorization:
         """Use the approval up, in the log, for the ALLOW that will be `decision_id`, before that itself is recorded."""
         record = asked.record
         use = UseApproval(
-            record.approval_id,
-            decision_id,
-            record.action_digest,
-            record.run_id,
-            record.agent_id,
-            cause.at,
-            demand_of(facts.policy, asked.judgement.rule, facts.agent.tier, record.action),
+            approval_id=record.approval_id,
+            decision_id=decision_id,
+            action_digest=record.action_digest,
+            run_id=record.run_id,
+            agent_id=record.agent_id,
+            at=cause.at,
+            demand=demand_of(facts.policy, asked.judgement.rule, facts.agent.tier, record.action),
         )
         try:
             if self._approvals.current(cause.tenant, use.approval_id).requested is None:

@@ -135,9 +135,14 @@ class Promotions:
         )
         AGENT.decide(agent, command)  # what cannot be done spends no approval
         use = UseApproval(
-            approval_id, decision_id, requested.action_digest, "", agent.agent_id, now,
-            self._demand(tenant, agent.tier),
-        )  # fmt: skip
+            approval_id=approval_id,
+            decision_id=decision_id,
+            action_digest=requested.action_digest,
+            run_id="",
+            agent_id=agent.agent_id,
+            at=now,
+            demand=self._demand(tenant, agent.tier),
+        )
         await self._approvals.handle(approval_id, use, cause)
         await self._agents.handle(agent.agent_id, command, cause)
 
