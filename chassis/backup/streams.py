@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chassis import files
-from chassis.eventlog.stream import call
+from chassis.eventlog.api import call
 from chassis.eventlog.wire import AnswerLost, Connection, NotConnected
 
 MANIFEST, CONTENT = "backup.json", "stream.tar.s2"

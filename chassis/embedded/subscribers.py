@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from chassis import files, process
+from chassis.eventlog.api import call
 from chassis.eventlog.connection import connect
-from chassis.eventlog.stream import call
 from chassis.eventlog.wire import Connection
 from kernel.events import require_token
 from kernel.faults import Unavailable

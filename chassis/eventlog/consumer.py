@@ -15,9 +15,10 @@ from contextlib import suppress
 
 from nats.aio.subscription import Subscription
 
+from chassis.eventlog.api import call, unreachable
 from chassis.eventlog.feed import Batch, FeedBroken, LogDiverged
 from chassis.eventlog.headers import Headers
-from chassis.eventlog.stream import EVENTS, SUBJECTS, call, stream_state, unreachable
+from chassis.eventlog.stream import EVENTS, SUBJECTS, stream_state
 from chassis.eventlog.subjects import matching, together, widest
 from chassis.eventlog.wire import Connection, NotConnected
 from chassis.process import monotonic, new_id

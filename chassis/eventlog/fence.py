@@ -7,7 +7,8 @@ configuration, so that it outlives every process.
 
 import json
 
-from chassis.eventlog.stream import EVENTS, FENCE, SUBJECTS, call, check_answer, fence_of
+from chassis.eventlog.api import call, check_answer
+from chassis.eventlog.stream import EVENTS, FENCE, SUBJECTS, fence_of
 from chassis.eventlog.wire import Connection
 from kernel.faults import Unavailable
 

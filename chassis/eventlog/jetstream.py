@@ -9,21 +9,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from chassis.eventlog.api import PATIENCE_SECONDS, Patience, unreachable
 from chassis.eventlog.append import Message, conflict, messages, written_before
 from chassis.eventlog.codec import Codec
 from chassis.eventlog.consumer import JetStreamFeed
 from chassis.eventlog.feed import Feed, FeedBroken
 from chassis.eventlog.headers import believed, block
 from chassis.eventlog.source import JetStreamSource, recognise
-from chassis.eventlog.stream import (
-    PATIENCE_SECONDS,
-    Patience,
-    read_at,
-    read_last,
-    refuse_fenced,
-    stream_state,
-    unreachable,
-)
+from chassis.eventlog.stream import read_at, read_last, refuse_fenced, stream_state
 from chassis.eventlog.wire import AnswerLost, Connection, NotConnected
 from chassis.process import new_id
 from kernel.events import Appended, Cause, Head, Recorded, Stream

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 
+from chassis.eventlog.api import Patience, unreachable
 from chassis.eventlog.consumer import JetStreamFeed
 from chassis.eventlog.feed import Feed, LogDiverged
-from chassis.eventlog.stream import Patience, StreamState, read_at, refuse_fenced, stream_state, unreachable
+from chassis.eventlog.stream import StreamState, read_at, refuse_fenced, stream_state
 from chassis.eventlog.wire import Connection
 from kernel.events import Recorded
 from kernel.faults import Unavailable

@@ -17,18 +17,11 @@ from pathlib import Path
 import structlog
 from google.protobuf.message import DecodeError
 
+from chassis.eventlog.api import NO_MESSAGE, Patience, call, found_or_made, message_of, unreachable
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.headers import block
 from chassis.eventlog.jetstream import CONFLICTS
-from chassis.eventlog.stream import (
-    NO_MESSAGE,
-    Patience,
-    call,
-    found_or_made,
-    message_of,
-    stream_state,
-    unreachable,
-)
+from chassis.eventlog.stream import stream_state
 from chassis.eventlog.wire import AnswerLost, Connection, NotConnected
 from chassis.eventlog.wrapping import SealingKey
 from chassis.sealing import KEY_BYTES, Seal, key_ids, told

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from chassis.eventlog.api import call
 from chassis.eventlog.connection import connect
-from chassis.eventlog.stream import EVENTS, call, ensure_stream
+from chassis.eventlog.stream import EVENTS, ensure_stream
 from kernel.faults import Unavailable
 from tests.fakes.nats_server import NatsServer
 from tests.fakes.process import free_port

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from chassis.eventlog.api import call
 from chassis.eventlog.connection import connect
-from chassis.eventlog.stream import EVENTS, call, ensure_stream
+from chassis.eventlog.stream import EVENTS, ensure_stream
 from chassis.eventlog.wire import Connection
 from kernel.faults import Unavailable
 from tests.fakes.process import ServerProcess, answers, free_port

@@ -14,18 +14,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chassis import process, telemetry
+from chassis.eventlog.api import call, check_answer, found_or_made, message_of, unreachable
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.headers import Headers, block
 from chassis.eventlog.jetstream import CONFLICTS
-from chassis.eventlog.stream import (
-    EVENTS,
-    call,
-    check_answer,
-    found_or_made,
-    message_of,
-    stream_state,
-    unreachable,
-)
+from chassis.eventlog.stream import EVENTS, stream_state
 from chassis.eventlog.wire import AnswerLost, Connection, NotConnected
 from kernel.events import Recorded
 from kernel.faults import Fault

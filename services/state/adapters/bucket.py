@@ -4,17 +4,10 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+from chassis.eventlog.api import NO_STREAM, TRY_SECONDS, call, check_answer, found_or_made, message_of
 from chassis.eventlog.headers import block
 from chassis.eventlog.jetstream import CONFLICTS, refusal
-from chassis.eventlog.stream import (
-    NO_STREAM,
-    TRY_SECONDS,
-    call,
-    check_answer,
-    found_or_made,
-    message_of,
-    stream_state,
-)
+from chassis.eventlog.stream import stream_state
 from chassis.eventlog.wire import Connection
 from kernel.faults import Exhausted
 from services.state.adapters.contents import full

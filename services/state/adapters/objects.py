@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from chassis.eventlog.stream import PATIENCE_SECONDS, Patience
+from chassis.eventlog.api import PATIENCE_SECONDS, Patience
 from chassis.eventlog.wire import AnswerLost, Connection, NotConnected
 from chassis.telemetry import get_logger
 from kernel.faults import Exhausted

@@ -8,8 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from pathlib import Path
 from typing import Any, Protocol
 
+from chassis.eventlog.api import call
 from chassis.eventlog.headers import block
-from chassis.eventlog.stream import call
 from chassis.eventlog.wire import Connection
 from chassis.process import new_id
 from services.state.adapters import ArtifactDirectory, ArtifactObjects

@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import Any, Protocol
 
+from chassis.eventlog.api import call
 from chassis.eventlog.connection import connect
 from chassis.eventlog.feed import Source
 from chassis.eventlog.headers import block
 from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.memory import MemoryLog
-from chassis.eventlog.stream import EVENTS, call, ensure_stream
+from chassis.eventlog.stream import EVENTS, ensure_stream
 from chassis.eventlog.wire import AnswerLost, Connection
 from kernel.events import Appended, Cause, Head, Stream
 from kernel.faults import Unavailable

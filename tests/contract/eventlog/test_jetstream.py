@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from chassis.eventlog.api import call
 from chassis.eventlog.connection import connect
 from chassis.eventlog.consumer import BATCH, JetStreamFeed
 from chassis.eventlog.follower import Follower, FollowerState
 from chassis.eventlog.headers import REPUBLISHED, raw_headers
 from chassis.eventlog.jetstream import CONFLICTS, JetStreamLog, refusal
-from chassis.eventlog.stream import EVENTS, call, ensure_stream, stream_state
+from chassis.eventlog.stream import EVENTS, ensure_stream, stream_state
 from chassis.eventlog.wire import Connection, Sink
 from kernel.events import Head, Recorded
 from kernel.faults import AppendConflict, Exhausted, Refused, Unavailable

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from chassis.eventlog.api import call
 from chassis.eventlog.connection import connect
-from chassis.eventlog.stream import EVENTS, call, led, stream_state
+from chassis.eventlog.stream import EVENTS, led, stream_state
 from kernel.faults import Unavailable
 from tests.fakes.nats_cluster import NatsCluster, nats_cluster, with_a_log
 from tests.fakes.wait import until

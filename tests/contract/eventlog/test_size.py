@@ -8,10 +8,11 @@ import pytest_asyncio
 from prometheus_client import REGISTRY
 
 from chassis.config import ServiceSettings
+from chassis.eventlog.api import call
 from chassis.eventlog.connection import connect
 from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.opened import connected
-from chassis.eventlog.stream import EVENTS, UNLIMITED, call, ensure_stream, stream_state
+from chassis.eventlog.stream import EVENTS, UNLIMITED, ensure_stream, stream_state
 from chassis.eventlog.wire import Connection
 from kernel.events import Head, Stream
 from kernel.faults import Exhausted

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest_asyncio
 
-from chassis.eventlog.stream import call
+from chassis.eventlog.api import call
 from chassis.eventlog.subject_keys import KEYS, NatsSubjectKeys
 from chassis.eventlog.wire import Connection
 from tests.fakes.nats_server import events, nats_server

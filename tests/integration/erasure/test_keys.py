@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.eventlog.stream import call
+from chassis.eventlog.api import call
 from chassis.eventlog.subject_keys import KEYS, NatsSubjectKeys
 from chassis.eventlog.wire import Connection
 from chassis.process import now

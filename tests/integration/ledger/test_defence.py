@@ -15,9 +15,10 @@ import grpc.aio
 import pytest
 import pytest_asyncio
 
+from chassis.eventlog.api import call
 from chassis.eventlog.connection import connect
 from chassis.eventlog.fence import fenced
-from chassis.eventlog.stream import EVENTS, call, stream_state
+from chassis.eventlog.stream import EVENTS, stream_state
 from chassis.eventlog.wire import Connection
 from provost.ledger.v1 import ledger_pb2 as pb
 from services.ledger.domain.entry import Message

@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 
 from chassis import process
+from chassis.eventlog.api import call
 from chassis.eventlog.connection import connect
 from chassis.eventlog.headers import Headers, block
-from chassis.eventlog.stream import call
 from chassis.eventlog.wire import Connection
 from services.ledger.adapters import public
 from services.ledger.adapters.public import PUBLIC, SEQUENCE, Publisher

@@ -23,8 +23,9 @@ from chassis.embedded.subscribers import (
     of_tenants,
     tenants_in,
 )
+from chassis.eventlog.api import call
 from chassis.eventlog.connection import connect
-from chassis.eventlog.stream import call, ensure_stream, stream_state
+from chassis.eventlog.stream import ensure_stream, stream_state
 from chassis.eventlog.wire import Connection
 from kernel.faults import Invalid
 from tests.fakes.nats_server import NatsServer

@@ -12,8 +12,9 @@ import pytest
 import pytest_asyncio
 
 from chassis.backup.streams import restore, take
+from chassis.eventlog.api import call
 from chassis.eventlog.connection import connect
-from chassis.eventlog.stream import call, ensure_stream, read_last, stream_state
+from chassis.eventlog.stream import ensure_stream, read_last, stream_state
 from chassis.eventlog.wire import AnswerLost, Connection
 from chassis.tls.certificates import Certificates
 from chassis.tls.contexts import client_context

@@ -14,7 +14,7 @@ import grpc.aio
 import pytest
 
 from chassis import process
-from chassis.eventlog.stream import call
+from chassis.eventlog.api import call
 from chassis.eventlog.subject_keys import KEYS, NatsSubjectKeys
 from chassis.eventlog.wire import Connection
 from chassis.rpc.cause import metadata_of
