@@ -1,19 +1,24 @@
 """The fold of the log as bytes: in pieces that are quickly made, and read only by the program that wrote them.
 
 What an event does may change with the program, so that the format names the program text it was folded by: another
-version folds the log anew, once. Reading makes records of state's and nothing else, whatever the bytes say.
+version folds the log anew, once. Reading makes records of state's and nothing else, whatever the bytes say: a name in
+them is that of a record, in the module that has it.
 """
 
 import hashlib
 import io
 import pickle
 from collections.abc import Iterator, Sequence
+from dataclasses import is_dataclass
+from enum import Enum
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from services.state import domain
+from services.state.domain.growing import Growing
+from services.state.domain.recent import Recent
 from services.state.domain.taken import still
 from services.state.domain.view import View
 
@@ -82,6 +87,8 @@ def unfolded(content: bytes, n_kinds: int) -> tuple[View, list[list[Entry]]]:
             at += length
             if not name:
                 kinds[value] += entries
+            elif name not in vars(view):
+                raise Foreign(f"the view has no {name}")
             elif value is None:
                 getattr(view, name).update(entries)
             else:
@@ -102,12 +109,18 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == (__name__, _frozen.__name__):
             return _frozen
-        found = (
-            super().find_class(module, name) if (module, name) in _BUILT or module.startswith(_OURS) else None
-        )
-        if not isinstance(found, type):
-            raise pickle.UnpicklingError(f"{module}.{name} is no record of state's")
-        return found
+        if (module, name) in _BUILT:
+            return super().find_class(module, name)
+        # With a dot in it, a name reaches whatever the modules have imported that have one of ours.
+        if module.startswith(_OURS) and "." not in name:
+            found = super().find_class(module, name)
+            if isinstance(found, type) and found.__module__ == module and _is_record(found):
+                return found
+        raise pickle.UnpicklingError(f"{module}.{name} is no record of state's")
+
+
+def _is_record(kind: type) -> bool:
+    return is_dataclass(kind) or issubclass(kind, (Enum, tuple, Growing, Recent))
 
 
 def _frozen(table: dict[Any, Any]) -> MappingProxyType[Any, Any]:

@@ -1,8 +1,10 @@
 """State from a snapshot is state from the log's beginning; a snapshot that is not good is no snapshot."""
 
 import os
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ from services.state.domain.view import View
 from services.state.reactor.follow import fold
 from services.state.reactor.snapshots import TENANT, SnapshotKeeper
 from services.state.wire import CODEC, FILTERS
-from services.state.wire.folded import FORMAT
+from services.state.wire.folded import FORMAT, Foreign, unfolded
 from tests.unit.state.worlds import T0, Worked, acquire, advance, artifact, at, packet
 
 
@@ -149,6 +151,63 @@ async def test_a_damaged_one_gives_way_to_the_one_before(tmp_path: Path) -> None
     assert await Replica(log, tmp_path, names).keeper.load(await log.last_sequence()) == older.upto_sequence
     file_of(tmp_path, older).unlink()
     assert await Replica(log, tmp_path, names).keeper.load(await log.last_sequence()) == 0
+
+
+def written(value: object) -> bytes:
+    """The opcodes that make `value`, without a beginning and an end."""
+    return pickle.dumps(value, 3)[2:-1]
+
+
+def calls(code: CodeType, module: str, function_type: str, code_type: str) -> bytes:
+    """A piece that makes a function of `code`, by names found in `module`, and calls it."""
+    args = (
+        *(code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_nlocals),
+        *(code.co_stacksize, code.co_flags, code.co_code, code.co_consts, code.co_names, code.co_varnames),
+        *(code.co_filename, code.co_name, code.co_qualname, code.co_firstlineno),
+        *(code.co_linetable, code.co_exceptiontable),
+    )
+    makes, makes_code = (
+        written(module) + written(name) + pickle.STACK_GLOBAL for name in (function_type, code_type)
+    )
+    function = makes + pickle.MARK + makes_code + written(args) + pickle.REDUCE + written({}) + pickle.TUPLE
+    body = b"\x80\x04" + function + pickle.REDUCE + written(()) + pickle.REDUCE + pickle.STOP
+    return len(body).to_bytes(4, "big") + body
+
+
+@pytest.mark.parametrize(
+    ("module", "prefix"),
+    [("services.state.domain.plain", "types."), ("types", "")],
+)
+def test_a_file_runs_nothing_whatever_the_bytes_say(tmp_path: Path, module: str, prefix: str) -> None:
+    mark = tmp_path / "ran"
+    code = compile(f"open({str(mark)!r}, 'w').close()", "forged", "exec")
+    with pytest.raises(Foreign, match="no record of state's"):
+        unfolded(FORMAT + calls(code, module, f"{prefix}FunctionType", f"{prefix}CodeType"), 5)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("plain", "to_json"),  # a function
+        ("view", "Agent"),  # ours, and not there
+        ("page", "Generic"),  # nobody's of ours
+        ("faults", "CursorInvalid"),  # no record
+        ("view", "View"),
+        ("view", "View.take"),
+    ],
+)
+def test_what_is_no_record_in_its_own_module_is_not_found(module: str, name: str) -> None:
+    body = written(f"services.state.domain.{module}") + written(name) + pickle.STACK_GLOBAL
+    body = b"\x80\x04" + body + pickle.STOP
+    with pytest.raises(Foreign, match="no record of state's"):
+        unfolded(FORMAT + len(body).to_bytes(4, "big") + body, 5)
+
+
+def test_only_what_the_view_has_is_put_into_it() -> None:
+    body = b"\x80\x04" + written(("take", 1, ())) + pickle.STOP
+    with pytest.raises(Foreign, match="the view has no take"):
+        unfolded(FORMAT + len(body).to_bytes(4, "big") + body, 5)
 
 
 @pytest.mark.parametrize(
