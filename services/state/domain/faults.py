@@ -15,6 +15,15 @@ class FieldInvalid(Invalid):
         super().__init__("FIELD_INVALID", f"{field} {problem}", field=field)
 
 
+class RequestIdReused(FieldInvalid):
+    """What it was answered with then is not the answer to this."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "request_id", "was used before for something else: give every request an id of its own"
+        )
+
+
 class PageTokenInvalid(Invalid):
     def __init__(self) -> None:
         super().__init__(

@@ -43,7 +43,7 @@ class Fencing:
     ) -> Appended | None:
         """What the request wrote when it was asked before, whoever has the lock by now.
 
-        `None` when it did not, and the token is the newest, or none (0) is shown.
+        `None` when it did not, and the token is the newest; or none (0) is shown, and this replica knows of nothing.
 
         Raises:
             FencingTokenStale: recorded.
@@ -51,7 +51,7 @@ class Fencing:
             Unavailable: it cannot be known.
         """
         if not shown.fencing_token:
-            return None
+            return of.answered(id, cause)
         # A good token leaves no event, so that no append would tell this replica that it is behind: it looks.
         await self.look()
         before = of.answered(id, cause)

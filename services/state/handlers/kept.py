@@ -1,14 +1,16 @@
 """Everything that state decides on: one kind of aggregate each."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
+from kernel.events import Stream
 from kernel.ports import Aggregates
 from services.state.domain import agent, board, checkpoints, inbox, task
 from services.state.domain.bounds import require_agent_id
-from services.state.domain.faults import AgentStateUnknown
+from services.state.domain.faults import AgentStateUnknown, RequestIdReused
 from services.state.ports import Recall
 
+T = TypeVar("T")
 KeptAgents: TypeAlias = Aggregates[agent.Agent, agent.Command]
 
 
@@ -31,3 +33,14 @@ def known(agents: KeptAgents, tenant: str, agent_id: str) -> agent.Agent:
     if not found.sequence:
         raise AgentStateUnknown(agent_id)
     return found
+
+
+async def written_before(recall: Recall, stream: Stream, sequence: int, kind: type[T]) -> T:
+    """What a request wrote when it was asked before: the event at `sequence`.
+
+    Raises RequestIdReused when it is of another kind, Unavailable.
+    """
+    event = await recall.event(stream, sequence)
+    if not isinstance(event, kind):
+        raise RequestIdReused
+    return event

@@ -12,6 +12,7 @@ from services.state.domain.faults import (
     ArtifactTooLarge,
     ArtifactUnknown,
     HandoffUnknown,
+    RequestIdReused,
 )
 from services.state.domain.lock import ShowToken
 from services.state.domain.page import Page, after_first
@@ -27,11 +28,11 @@ from services.state.domain.task import (
     require_sha256,
     require_sound_artifact,
 )
-from services.state.domain.view import Part, Place, View
+from services.state.domain.view import View
 from services.state.handlers.fencing import Fencing
-from services.state.handlers.kept import Kept
+from services.state.handlers.kept import Kept, written_before
 from services.state.handlers.working import Reader, Working
-from services.state.ports import Contents, Items, Length, Mirror, Text
+from services.state.ports import Contents
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,6 @@ class Tasks:
         self,
         kept: Kept,
         view: View,
-        mirror: Mirror,
         following: Following,
         contents: Contents,
         working: Working,
@@ -68,7 +68,6 @@ class Tasks:
         self._tasks = kept.tasks
         self._working = working
         self._view = view
-        self._mirror = mirror
         self._following = following
         self._contents = contents
         self._recall = kept.recall
@@ -105,27 +104,30 @@ class Tasks:
             self._labels(wanted, cause),
         )
         require_sound_artifact(artifact)
-        tasks.require_room(self._tasks.current(cause.tenant, wanted.task_id), artifact)
         task_id, token = wanted.task_id, wanted.fencing_token
         shown = ShowToken(wanted.agent_id, task_id, token, cause.actor, cause.at, wanted.run_id)
         before = await self._fencing.answered(self._tasks, task_id, shown, cause)
         if before is None:
+            tasks.require_room(self._tasks.current(cause.tenant, task_id), artifact)
             await self._contents.put(cause.tenant, sha256, wanted.content)
             # Much may happen while megabytes are written.
             before = await self._fencing.answered(self._tasks, task_id, shown, cause)
-        if before is not None:
-            return await self._stored(task_id, before.sequence, cause), before.sequence
-        artifact = replace(artifact, labels=self._labels(wanted, cause))
-        command = StoreArtifact(artifact)
-        appended = await self._fencing.write(self._tasks, task_id, command, shown, cause)
-        self._newest_artifact = max(self._newest_artifact, appended.sequence)
-        stored = tasks.find(self._tasks.current(cause.tenant, wanted.task_id), artifact)
-        return stored or artifact, appended.sequence
+        if before is None:
+            artifact = replace(artifact, labels=self._labels(wanted, cause))
+            before = await self._fencing.write(self._tasks, task_id, StoreArtifact(artifact), shown, cause)
+            self._newest_artifact = max(self._newest_artifact, before.sequence)
+            if not before.duplicate:
+                stored = tasks.find(self._tasks.current(cause.tenant, task_id), artifact)
+                return stored or artifact, before.sequence
+        # What was sealed twice has other bytes each time: it is the first that the log names.
+        return await self._stored(wanted, before.sequence, cause), before.sequence
 
-    async def _stored(self, task_id: str, sequence: int, cause: Cause) -> Artifact:
-        stored = await self._recall.event(Stream(cause.tenant, "state", "task", task_id), sequence)
-        assert isinstance(stored, ArtifactStored), "what bears the id of an artifact stored is one"
-        return stored.artifact
+    async def _stored(self, wanted: Content, sequence: int, cause: Cause) -> Artifact:
+        stream = Stream(cause.tenant, "state", "task", wanted.task_id)
+        stored = (await written_before(self._recall, stream, sequence, ArtifactStored)).artifact
+        if (stored.name, stored.run_id) != (wanted.name, wanted.run_id):
+            raise RequestIdReused
+        return stored
 
     def _labels(self, wanted: Content, cause: Cause) -> tuple[str, ...]:
         labelling = self._working.labelling_of_run(cause.tenant, wanted.run_id, wanted.agent_id)
@@ -160,13 +162,11 @@ class Tasks:
         self, task_id: str, page_size: int, page_token: str, cause: Cause
     ) -> Page[Artifact]:
         """Oldest first. Raises Invalid, Unavailable."""
-        window = after_first(page_size, page_token)
+        require_token(task_id, "task_id")
         # What is missing may cost an agent its power: what other replicas have taken counts, too.
         await self._working.catch_up()
-        place = Place(cause.tenant, task_id, Part.ARTIFACTS)
-        asked = Items(place, window.first, window.last, Artifact)
-        items, length = await self._mirror.read((asked, Length(place)))
-        return window.page(items, length)
+        known = self._view.tasks.get((cause.tenant, task_id))
+        return after_first(known.artifacts if known else (), page_size, page_token)
 
     async def write_handoff(self, command: WriteHandoff, cause: Cause) -> Appended:
         """Raises LabelUnknown, Invalid, Unavailable."""
@@ -183,12 +183,10 @@ class Tasks:
         self, task_id: str, at_least_sequence: int, reader: Reader | None, cause: Cause
     ) -> HandoffWritten:
         """Raises HandoffUnknown, AgentStateUnknown, Invalid, Unavailable."""
+        require_token(task_id, "task_id")
         self._working.require_reader(reader, cause)
         await self._following.reached(at_least_sequence)
-        await self._following.reached(self._tasks.current(cause.tenant, task_id).sequence)
-        place = Place(cause.tenant, task_id, Part.HANDOFF)
-        found: HandoffWritten | None
-        (found,) = await self._mirror.read((Text(place, HandoffWritten),))
+        found = self._tasks.current(cause.tenant, task_id).handoff
         if found is None:
             raise HandoffUnknown(task_id)
         await self._working.stick(reader, frozenset(found.handoff.labels), "handoff", cause)

@@ -1,5 +1,6 @@
 """A replica that has not heard yet what another has written: what it answers is true all the same."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from kernel.faults import Fault
 from provost.state.v1 import state_pb2 as pb
 from tests.fakes.behind import behind as replica_behind
 from tests.fakes.valkey_server import ValkeyServer
+from tests.fakes.wait import until
 from tests.rpc.state.asks import get_entry, join, put_entry, send
 from tests.rpc.state.conftest import Running, cause, serving
 from tests.rpc.state.test_tasks import put, revoke
@@ -64,6 +66,18 @@ async def test_a_task_is_shown_as_it_was_at_one_moment(state: Running, behind: B
         await client.call(state.stub.PutArtifact, put(), cause())
         shown = await client.call(other.stub.GetTask, pb.GetTaskRequest(task_id="task-1"), cause())
     assert ([each.key for each in shown.entries], len(shown.artifacts)) == (["cause"], 1)
+
+
+async def test_what_another_replica_stored_is_the_answer_to_who_asks_again(
+    state: Running, behind: Behind
+) -> None:
+    async with behind() as other:
+        first = await client.call(state.stub.PutArtifact, put(request_id="once"), cause())
+        request = put(request_id="once", content=b"sealed:v1:other")
+        asked = asyncio.ensure_future(client.call(other.stub.PutArtifact, request, cause()))
+        await until(lambda: any((other.home / "artifacts").rglob("*/*")), "it knows of the first too early")
+        await other.follower.reached(await state.log.last_sequence())
+        assert await asked == first
 
 
 async def test_nothing_is_sent_to_the_revoked(state: Running) -> None:

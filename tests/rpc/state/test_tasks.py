@@ -60,6 +60,30 @@ async def test_a_damaged_artifact_is_none_and_is_mended_by_storing_it_again(stat
     assert got.content == CONTENT
 
 
+async def again(state: Running, **fields: object) -> pb.PutArtifactResponse:
+    request = put(request_id="once", **fields)
+    return await client.call(state.stub.PutArtifact, request, cause())
+
+
+async def test_asked_again_with_other_bytes_the_first_are_named_and_can_be_read(state: Running) -> None:
+    """Sealed content is other bytes at each try."""
+    first = await again(state)
+    assert await again(state, content=b"sealed:v1:other") == first
+    got = await client.call(state.stub.GetArtifact, pb.GetArtifactRequest(sha256=SHA256), cause())
+    assert got.content == CONTENT
+    assert len(recorded(state, ArtifactStored)) == 1
+    kept = [each.name for each in (state.home / "artifacts").rglob("*") if each.is_file()]
+    assert kept == [SHA256], "nothing is kept that no event names"
+
+
+@pytest.mark.parametrize("other", [{"name": "other.txt"}, {"run_id": "run-2"}])
+async def test_a_request_id_of_another_artifact_is_refused(state: Running, other: dict[str, str]) -> None:
+    await again(state)
+    with pytest.raises(Invalid) as refused:
+        await again(state, **other)
+    assert (refused.value.reason, refused.value.facts["field"]) == ("FIELD_INVALID", "request_id")
+
+
 async def test_no_other_tenant_gets_an_artifact_not_even_by_its_hash(state: Running) -> None:
     await client.call(state.stub.PutArtifact, put(), cause())
     with pytest.raises(NotFound):
@@ -184,7 +208,7 @@ def storing(state: Running, meanwhile: Callable[[], Awaitable[object]]) -> Tasks
     working = Working(state.kept, state.view, state.sets, state.follower)
     slow = Slow(state.home / "artifacts", meanwhile)
     fencing = Fencing(state.kept, working, Writing(state.view), process)
-    return Tasks(state.kept, state.view, state.mirror, state.follower, slow, working, fencing)
+    return Tasks(state.kept, state.view, state.follower, slow, working, fencing)
 
 
 async def test_a_lock_that_is_lost_while_an_artifact_is_stored_leaves_it_unnamed(state: Running) -> None:
