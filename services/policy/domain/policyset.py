@@ -67,6 +67,7 @@ class PolicySet:
         matched = _Matched(self.actions)
         self._rows = _rows(matched, capabilities, approval_rules)
         self._flows: dict[tuple[str, str, str], _Flows] = _flows(matched, rules.flows)
+        self._kept = frozenset(label for rule in rules.flows for label in rule.labels)
 
     def row(self, tier: Tier, environment: str, action: str) -> Row | None:
         """What `tier` may do with `action` in `environment`; None when it may not at all."""
@@ -93,6 +94,11 @@ class PolicySet:
             and (first := flows.first(target)) is not None
         ]
         return min(found, key=lambda each: each[0])[1] if found else None
+
+    def awaits(self, labels: Iterable[str], action: str, environment: str, target: str) -> bool:
+        """Whether a run that carries `labels` could be kept from this by one more."""
+        more = self._kept.difference(labels)
+        return bool(more) and self.flow(more, action, environment, target) is not None
 
 
 class _Matched:

@@ -109,10 +109,13 @@ class Authorization:
             Decision(minutes.of(question.action, name, judgement := judge(question)), judgement)
             for question, name in zip(questions, named, strict=True)
         ]
-        if ask.approval_ids and self._lacks_approvals(tenant, decisions):
-            await self._held.catch_up(self._following)  # before a no that others may know to be wrong
+        if self._awaits_labels(facts, decisions) or self._lacks_approvals(tenant, decisions):
+            # Before a yes to a run that was given something to read a moment ago, or a no that others know to be wrong.
+            await self._held.catch_up(self._following)
+            if judging.moved(tenant, ask, facts, trusted=trusted):
+                return None
         for each, name in zip(decisions, named, strict=True):
-            if each.judgement.verdict is Verdict.NEEDS_APPROVAL and each.record.approval_id:
+            if _shows_approval(each):
                 each.judgement = await self._spend(each, name[1], facts, cause, seal)
                 each.record = minutes.of(each.record.action, name, each.judgement)
         sequence = await self._commit(decisions, draws, cause, seal)
@@ -186,10 +189,16 @@ class Authorization:
             return decision.asked_otherwise(refused, seal.open(said) if seal else said) if said else refused
         return decision.approved(asked.judgement, use.approval_id)
 
+    def _awaits_labels(self, facts: Facts, decisions: Sequence[Decision]) -> bool:
+        return any(
+            (_allowed(each) or _shows_approval(each))
+            and self._judging.awaits_labels(facts, each.record.action)
+            for each in decisions
+        )
+
     def _lacks_approvals(self, tenant: str, decisions: Sequence[Decision]) -> bool:
         return any(
-            each.judgement.verdict is Verdict.NEEDS_APPROVAL
-            and each.record.approval_id
+            _shows_approval(each)
             and self._approvals.current(tenant, each.record.approval_id).requested is None
             for each in decisions
         )
@@ -246,6 +255,10 @@ class Authorization:
 
 def _allowed(each: Decision) -> bool:
     return each.judgement.verdict is Verdict.ALLOW
+
+
+def _shows_approval(each: Decision) -> bool:
+    return each.judgement.verdict is Verdict.NEEDS_APPROVAL and bool(each.record.approval_id)
 
 
 def _want(asked: Decision, draw: Draw | None, seal: Seal | None) -> Want:

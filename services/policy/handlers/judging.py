@@ -6,6 +6,7 @@ from datetime import datetime
 
 from kernel.faults import Unavailable
 from kernel.ports import Seal
+from services.policy.domain.action import Action
 from services.policy.domain.agent import Agent
 from services.policy.domain.decision import Question, refused
 from services.policy.domain.drawing import Draw
@@ -64,6 +65,14 @@ class Judging:
     def asks_others(self, facts: Facts) -> bool:
         """Whether custom rules or OPA have a say: an answer takes time."""
         return self._opa is not None or (facts.policy is not None and bool(facts.policy.rules.rego))
+
+    def awaits_labels(self, facts: Facts, action: Action) -> bool:
+        """Whether a label that this replica has not heard of yet could make a no of a yes."""
+        policy, labels = facts.policy, facts.labels
+        if policy is None or labels is None:
+            return False
+        reads_labels = self._opa is not None or any("labels" in rule.text for rule in policy.rules.rego)
+        return reads_labels or policy.awaits(labels, action.name, action.environment, action.target)
 
     def draws(
         self,

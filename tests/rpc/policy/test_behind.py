@@ -1,4 +1,4 @@
-"""A replica that has not heard yet what another has written says no to no approval that is there."""
+"""A replica that has not heard yet what others have written: no no to an approval, no yes past a label."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,13 +8,14 @@ import pytest
 from kernel.faults import NotFound
 from provost.policy.v1 import policy_pb2 as pb
 from tests.fakes.behind import behind as replica_behind
-from tests.rpc.policy.conftest import Clock, Running, serving
+from tests.rpc.policy.conftest import Clock, Running, action, context, serving
 from tests.rpc.policy.test_approvals import answered, decided, requested
+from tests.rpc.policy.test_explain import labelled
 
 
 @pytest.fixture(autouse=True)
 async def agent(running: Running) -> None:
-    await running.register()
+    await running.register(tier=pb.TIER_T3_EXECUTOR)
     await running.packet()
 
 
@@ -54,3 +55,18 @@ async def test_what_nobody_requested_is_unknown_all_the_same(running: Running, b
         await answered(behind, "nothing")
     assert refused.value.reason == "APPROVAL_UNKNOWN"
     assert (await decided(behind, "nothing")).reason == "APPROVAL_UNKNOWN"
+
+
+async def test_it_knows_what_a_run_was_given_to_read_a_moment_ago(behind: Running) -> None:
+    labelled(behind)
+    asked = pb.AuthorizeRequest(context=context(mode=pb.MODE_AUTO), action=action("network.block_source"))
+    decision = (await behind.call("Authorize", asked)).decision
+    assert (decision.verdict, decision.rule) == (pb.VERDICT_DENY, "flow.secrets-stay")
+    assert [each.reason for each in await behind.decisions()] == ["FLOW_DENIED"]
+
+
+async def test_what_no_label_keeps_it_from_is_decided_at_once(behind: Running) -> None:
+    labelled(behind)
+    asked = pb.AuthorizeRequest(context=context(mode=pb.MODE_AUTO), action=action("service.restart"))
+    decision = (await behind.call("Authorize", asked)).decision
+    assert (decision.verdict, decision.reason) == (pb.VERDICT_ALLOW, "ALLOWED_BY_TIER")
