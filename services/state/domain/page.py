@@ -18,36 +18,18 @@ class Page(Generic[T]):
     next_page_token: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Items `first` to `last` of a list, both included; negative ones count from its end."""
-
-    first: int
-    last: int
-    backwards: bool
-
-    def page(self, found: Sequence[T], length: int) -> Page[T]:
-        """The page of `found`, in a list that has `length` items by now."""
-        if self.backwards:
-            end = length if self.first < 0 else self.last + 1
-            rest = end - len(found)
-            return Page(tuple(found), str(rest) if rest > 0 and found else "")
-        return Page(tuple(found), str(self.last + 1) if length > self.last + 1 else "")
-
-
-def after_first(page_size: int, page_token: str) -> Window:
-    """From the oldest on. Raises Invalid."""
+def after_first(items: Sequence[T], page_size: int, page_token: str) -> Page[T]:
+    """A page of `items`, from the oldest on. Raises Invalid."""
     first = _place(page_token) if page_token else 0
-    return Window(first, first + page_size_of(page_size) - 1, backwards=False)
+    end = first + page_size_of(page_size)
+    return Page(tuple(items[first:end]), str(end) if len(items) > end else "")
 
 
-def before_last(page_size: int, page_token: str) -> Window:
-    """From the newest back. Raises Invalid."""
-    size = page_size_of(page_size)
-    if not page_token:
-        return Window(-size, -1, backwards=True)
-    end = _place(page_token)
-    return Window(max(0, end - size), end - 1, backwards=True)
+def before_last(items: Sequence[T], page_size: int, page_token: str) -> Page[T]:
+    """A page of `items`, from the newest back. Raises Invalid."""
+    end = min(_place(page_token), len(items)) if page_token else len(items)
+    first = max(0, end - page_size_of(page_size))
+    return Page(tuple(reversed(items[first:end])), str(first) if first else "")
 
 
 def after_name(items: Sequence[T], name_of: Callable[[T], str], page_size: int, page_token: str) -> Page[T]:

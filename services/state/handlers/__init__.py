@@ -1,8 +1,8 @@
 """What state does when asked: look up, decide, append; and what it reads.
 
-Locks are decided on by the log's own aggregates, never by the store, so that nobody gains one by emptying it. What
-agents read while they work comes from memory, the rest from the store, after everything that this process knows of has
-been applied to it.
+Locks are decided on by the log's own aggregates, never by the store, so that nobody gains one by emptying it. All that
+the log has said is read from memory, so that nothing is missing because the store has lost it; heartbeats, which lie in
+the store alone, are read there.
 """
 
 from kernel.ports import Following
@@ -52,11 +52,11 @@ class State:
         self.locks = Locks(kept, view, turns, working, writing, clock)
         self.agents = Agents(kept, view, mirror, following)
         self.attention = Attention(kept, self.agents, mirror, vigil)
-        self.packets = Packets(kept, view, mirror, following, working)
-        self.tasks = Tasks(kept, view, mirror, following, contents, working, fencing)
+        self.packets = Packets(kept, view, following, working)
+        self.tasks = Tasks(kept, view, following, contents, working, fencing)
         self.boards = Boards(kept, following, working, fencing)
         self.inboxes = Inboxes(kept, following, working, fencing)
-        self.checkpoints = CheckpointBook(kept, mirror, following, working, fencing, self.tasks)
+        self.checkpoints = CheckpointBook(kept, view, following, working, fencing, self.tasks)
         self.overview = Overview(
             view, following, working, self.agents, self.tasks, self.boards, self.inboxes, self.locks
         )

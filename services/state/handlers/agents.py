@@ -7,10 +7,10 @@ from services.state.domain.errors import RecordError
 from services.state.domain.page import Page, before_last
 from services.state.domain.revocation import AgentRevoked
 from services.state.domain.snapshot import AgentSnapshot, snapshot
-from services.state.domain.view import Part, Place, View
+from services.state.domain.view import View
 from services.state.handlers.kept import Kept, known
 from services.state.handlers.locks import Standing, under_token
-from services.state.ports import Items, Length, Mirror
+from services.state.ports import Mirror
 
 
 class Agents:
@@ -40,13 +40,10 @@ class Agents:
         """Raises AgentStateUnknown, Unavailable."""
         return snapshot(*await self.look_at(agent_id, at_least_sequence, cause), cause.at)
 
-    async def list_revocations(self, page_size: int, page_token: str, cause: Cause) -> Page[AgentRevoked]:
-        """Newest first. Raises Invalid, Unavailable."""
-        window = before_last(page_size, page_token)
-        place = Place(cause.tenant, "", Part.REVOCATIONS)
-        asked = Items(place, window.first, window.last, AgentRevoked)
-        items, length = await self._mirror.read((asked, Length(place)))
-        return window.page(items[::-1], length)
+    def list_revocations(self, page_size: int, page_token: str, cause: Cause) -> Page[AgentRevoked]:
+        """Newest first. Raises Invalid."""
+        known = self._view.revocations.get(cause.tenant)
+        return before_last(known.event if known else (), page_size, page_token)
 
     def is_revoked(self, tenant: str, agent_id: str) -> bool:
         """Whether policy's revocation of the agent has been followed."""

@@ -10,12 +10,11 @@ from services.state.domain.faults import ArtifactUnknown, CheckpointUnknown
 from services.state.domain.lock import ShowToken
 from services.state.domain.page import Page, number_of, page_size_of
 from services.state.domain.task import require_sha256
-from services.state.domain.view import Part, Place
+from services.state.domain.view import View
 from services.state.handlers.fencing import Fencing
 from services.state.handlers.kept import Kept
 from services.state.handlers.tasks import Tasks
 from services.state.handlers.working import Reader, Working
-from services.state.ports import Mirror, Table
 
 
 class CheckpointBook:
@@ -24,7 +23,7 @@ class CheckpointBook:
     def __init__(
         self,
         kept: Kept,
-        mirror: Mirror,
+        view: View,
         following: Following,
         working: Working,
         fencing: Fencing,
@@ -34,7 +33,7 @@ class CheckpointBook:
         self._writing = fencing.writing
         self._checkpoints = kept.checkpoints
         self._recall = kept.recall
-        self._mirror = mirror
+        self._view = view
         self._following = following
         self._working = working
         self._tasks = tasks
@@ -99,6 +98,5 @@ class CheckpointBook:
         """Oldest first."""
         own = self._checkpoints.current(cause.tenant, require_token(run_id, "run_id")).sequence
         await self._following.reached(own)
-        place = Place(cause.tenant, run_id, Part.CHECKPOINTS)
-        (table,) = await self._mirror.read((Table(place, Checkpoint),))
-        return sorted(table.values(), key=lambda each: each.number)
+        known = self._view.checkpoints.get((cause.tenant, run_id))
+        return known.kept if known else ()

@@ -8,23 +8,19 @@ from services.state.domain.bounds import require_agent_id
 from services.state.domain.faults import PacketUnknown
 from services.state.domain.packet import IssuePacket, Packet, PacketIssued
 from services.state.domain.page import Page, number_of, page_size_of
-from services.state.domain.view import Part, Place, View
+from services.state.domain.view import View
 from services.state.handlers.kept import Kept
 from services.state.handlers.working import Working
-from services.state.ports import Mirror, Table
 
 
 class Packets:
     """What each agent was told to do."""
 
-    def __init__(
-        self, kept: Kept, view: View, mirror: Mirror, following: Following, working: Working
-    ) -> None:
+    def __init__(self, kept: Kept, view: View, following: Following, working: Working) -> None:
         self._working = working
         self._view = view
         self._agents = kept.agents
         self._recall = kept.recall
-        self._mirror = mirror
         self._following = following
 
     async def issue(self, command: IssuePacket, cause: Cause) -> tuple[int, int]:
@@ -59,10 +55,9 @@ class Packets:
         """Newest first, as many as are kept at hand. Raises Invalid, Unavailable."""
         size, before = page_size_of(page_size), number_of(page_token)
         await self._reached(agent_id, cause)
-        place = Place(cause.tenant, agent_id, Part.PACKETS)
-        (table,) = await self._mirror.read((Table(place, Packet),))
-        every = sorted(table.values(), key=lambda each: -each.version)
-        found = [each for each in every if before is None or each.version < before]
+        known = self._view.packets.get((cause.tenant, agent_id))
+        newest_first = reversed(known.event if known else ())
+        found = [each for each in newest_first if before is None or each.version < before]
         more = len(found) > size
         return Page(tuple(found[:size]), str(found[size - 1].version) if more else "")
 

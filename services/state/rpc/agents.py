@@ -55,6 +55,6 @@ class AgentsRpc(StateServiceServicer):
         self, request: pb.ListRevocationsRequest, context: Context
     ) -> pb.ListRevocationsResponse:
         cause = admitted(context, READERS)
-        page = await self._state.agents.list_revocations(request.page_size, request.page_token, cause)
+        page = self._state.agents.list_revocations(request.page_size, request.page_token, cause)
         revocations = [REVOCATION.to_message(each) for each in page.items]
         return pb.ListRevocationsResponse(revocations=revocations, next_page_token=page.next_page_token)

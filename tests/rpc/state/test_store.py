@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -110,6 +111,30 @@ async def test_an_idle_store_that_was_flushed_is_filled_without_being_asked(stat
 
     await until(whole, "the store was not filled by itself")
     assert (await verify(state)).equal
+
+
+async def test_a_key_that_the_store_has_lost_alone_is_not_missed(state: Running) -> None:
+    """A store that evicts keeps its position: by that nothing shows."""
+    await busy(state)
+    assert (await verify(state)).equal
+    asked: dict[str, Any] = {
+        "ListArtifacts": pb.ListArtifactsRequest(task_id="task-1"),
+        "GetHandoff": pb.GetHandoffRequest(task_id="task-1"),
+        "ListPackets": pb.ListPacketsRequest(agent_id="sre-1"),
+        "ListCheckpoints": pb.ListCheckpointsRequest(run_id="run-1"),
+        "ListRevocations": pb.ListRevocationsRequest(),
+    }
+
+    async def answers() -> list[Any]:
+        return [await client.call(getattr(state.stub, name), ask, cause()) for name, ask in asked.items()]
+
+    before = await answers()
+    assert [len(each.artifacts) for each in before[:1]] == [40]
+    for key in await keys(state.store):
+        if not key.startswith("applied:"):
+            await state.store.delete(key)
+    assert await answers() == before
+    assert not (await verify(state)).equal, "it is told of"
 
 
 async def test_flushed_again_and_again_under_load(state: Running) -> None:
