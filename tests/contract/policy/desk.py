@@ -48,7 +48,7 @@ class Desk:
         means = SimpleNamespace(
             identity=self.identity, signer=Signs(), new_secret=process.new_secret, new_id=process.new_id
         )
-        sets = SimpleNamespace(in_force=lambda _tenant: in_force)
+        sets = SimpleNamespace(required=lambda _tenant: in_force)
         self.sessions = Sessions(self.agents, cast(Any, sets), cast(Any, means))
 
     def cause(self, request_id: str = "") -> Cause:
