@@ -87,6 +87,8 @@ async def _mounts(vault: Vault) -> None:
     for mount in (AGENTS_MOUNT, SERVICES_MOUNT):
         if f"{mount}/" not in auth:
             await vault.write(f"sys/auth/{mount}", {"type": "approle"})
+        # Role ids are no secrets, and nobody guesses 128 random bits: a lock would keep out only whom they belong to.
+        await vault.write(f"sys/auth/{mount}/tune", {"user_lockout_config": {"lockout_disable": True}})
     # Whatever a role says: no token of an agent outlives what a policy set may say.
     await vault.write(f"sys/auth/{AGENTS_MOUNT}/tune", {"max_lease_ttl": LONGEST_AGENT_TTL})
     mounts = ((await vault.read("sys/mounts")) or {})["data"]

@@ -47,6 +47,16 @@ async def test_wrong_credentials_are_refused_alike(desk: Desk) -> None:
     assert desk.agent(agent_id).sessions == ()
 
 
+async def test_however_often_somebody_guesses_the_right_secret_opens_a_session(desk: Desk) -> None:
+    """Whoever knows an agent's name can work its role id out, and needs no key to show it."""
+    agent_id = await desk.register()
+    made = await desk.sessions.create_secret(agent_id, desk.cause())
+    for _ in range(6):
+        with pytest.raises(CredentialsRefused):
+            await desk.session(agent_id, "a guess")
+    assert (await desk.session(agent_id, made.secret_id)).token
+
+
 async def test_two_secrets_are_good_and_a_third_ends_the_first(desk: Desk) -> None:
     agent_id = await desk.register()
     made = [await desk.sessions.create_secret(agent_id, desk.cause("same")) for _ in range(3)]
