@@ -49,7 +49,7 @@ def test_the_main_job_is_done_and_nobody_is_refused_anything(encrypted: Embedded
             found = auditor.get("/api/events")
             assert found.status_code == 200, found.text
             assert found.json()["items"]
-        revoked = api.post("/api/agents/sre-2/revoke", json={"details": "odd", "wait_ms": 5000})
+        revoked = api.post("/api/agents/sre-2/revoke", json={"reason": "odd", "wait_ms": 5000})
         assert revoked.status_code == 200, revoked.text
         receipt = revoked.json()["receipt"]
         assert {each["service"] for each in receipt["lost"]} == {

@@ -26,7 +26,7 @@ def test_nobody_is_asked_about_a_revoked_agent(operator: httpx.Client, approver:
     approval_id = waiting_for(operator, run_id)
     waiting = operator.get("/api/approvals").json()["items"]
     assert approval_id in [each["approval_id"] for each in waiting]
-    assert operator.post("/api/agents/sre-2/revoke", json={"details": "odd"}).status_code == 200
+    assert operator.post("/api/agents/sre-2/revoke", json={"reason": "odd"}).status_code == 200
     assert until_over(operator, run_id)["state"] == "REVOKED"
     waiting = operator.get("/api/approvals").json()["items"]
     assert approval_id not in [each["approval_id"] for each in waiting]

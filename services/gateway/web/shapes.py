@@ -37,18 +37,26 @@ LogText = Annotated[Any, BeforeValidator(_log_text), WithJsonSchema({"type": "st
 
 
 class Shape(BaseModel):
-    """Types are as in JSON, nothing is converted; fields nobody knows are ignored, and named in the answer."""
+    """Types are as in JSON, nothing is converted; a field that nobody knows is refused: misspelt, it would be a
+    parent, an environment or a window that is left out."""
 
-    model_config = ConfigDict(strict=True, extra="ignore")
+    model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class LlmConfig(Shape):
+class LenientShape(Shape):
+    """Fields that nobody knows are ignored and named in the answer: logs come from programs that were written for
+    other services, too, and send settings of a language model that there is none of here."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class LlmConfig(LenientShape):
     strategy: Annotated[
         StrategyName | None, Field(description="`classic`: one pass; `reflective`: it criticises itself")
     ] = None
 
 
-class ProcessLogBody(Shape):
+class ProcessLogBody(LenientShape):
     log: Annotated[LogText, Field(description="the log's text, at most 32 MiB")]
     mode: Annotated[ModeName, Field(description="how far the run may act")] = "safe"
     include_trace: Annotated[bool, Field(description="answer each reasoning cycle too")] = True
@@ -180,7 +188,7 @@ def shaped(shape: type[S], value: object) -> S:
     try:
         made = shape.model_validate(value)
     except ValidationError as error:
-        raise _invalid(error) from None
+        raise _invalid(error, shape) from None
     if isinstance(made, ProcessLogBody) and not made.log.strip():
         raise LogEmpty
     return made
@@ -195,21 +203,24 @@ def ignored(shape: type[BaseModel], value: dict[str, Any], prefix: str = "") -> 
     return tuple(names[:20])
 
 
-def _invalid(error: ValidationError) -> InvalidFields:
+def _invalid(error: ValidationError, shape: type[BaseModel]) -> InvalidFields:
+    known = f"is no field of this; there are {', '.join(sorted(shape.model_fields))}"
     found = error.errors(include_url=False, include_input=False, include_context=False)
     reason = "FIELD_MISSING" if all(each["type"] == "missing" for each in found) else "FIELD_INVALID"
     return InvalidFields(
         reason,
         tuple(
-            (".".join(_inert(str(part)) for part in each["loc"]), _said(each["type"], each["msg"]))
+            (".".join(_inert(str(part)) for part in each["loc"]), _said(each["type"], each["msg"], known))
             for each in found[:20]
         ),
     )
 
 
-def _said(kind: str, text: str) -> str:
+def _said(kind: str, text: str, known: str) -> str:
     if kind == "missing":
         return "is required"
+    if kind == "extra_forbidden":
+        return known
     if kind == "string_unicode":
         return "is not UTF-8: save it as UTF-8, and send that"
     said = text.removeprefix("Value error, ").replace("Input should be", "must be")

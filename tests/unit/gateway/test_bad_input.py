@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from provost.error.v1 import reason_pb2
 from services.gateway.domain.runs import ProcessLog
 from services.gateway.web import bodies, edge
-from tests.fakes.doors import VIEWER, FakeMeter, House
+from tests.fakes.doors import ADMIN, VIEWER, FakeMeter, House
 from tests.unit.gateway.conftest import client_of
 
 PATH = "/api/process_log"
@@ -81,6 +81,32 @@ async def test_what_is_not_understood_is_400_and_named(
     assert document["reason"] == reason
     assert fields(document) == named
     assert house.orchestrator.asked == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "unknown"),
+    [
+        ("/api/agents", {"agent_id": "a-1", "parent": "sre-1"}, "parent"),
+        ("/api/policy/explain", {"agent_id": "sre-1", "action": "a.b", "env": "production"}, "env"),
+        ("/api/budgets", {"scope": "tenant", "limits": {"actions": 1}, "window": 86400}, "window"),
+        ("/api/policy/simulate", {"version": "1", "agent": "sre-1"}, "agent"),
+        ("/api/runs", {"agent": "sre-1", "task": "t", "objective": "o", "Mode": "safe"}, "Mode"),
+        ("/api/agents/sre-1/revoke", {"why": "odd"}, "why"),
+    ],
+)
+async def test_a_field_that_there_is_none_of_is_refused_by_name(
+    rest: httpx2.AsyncClient, house: House, path: str, body: dict[str, Any], unknown: str
+) -> None:
+    document = problem(await rest.post(path, json=body, headers={"X-API-Key": ADMIN}), 400)
+    assert (document["reason"], fields(document)) == ("FIELD_INVALID", [unknown])
+    assert "is no field of this; there are " in document["detail"]
+    assert (house.rules.asked, house.orchestrator.asked, house.policy.receipts) == ([], [], {})
+
+
+async def test_a_field_of_an_odd_name_is_told_inert(rest: httpx2.AsyncClient) -> None:
+    body = {"agent": "sre-1", "task": "t", "objective": "o", "\x1b[31m" + "x" * 100: 1}
+    (named,) = fields(problem(await rest.post("/api/runs", json=body), 400))
+    assert named == "?[31m" + "x" * 59
 
 
 async def test_the_answer_to_a_mistake_does_not_repeat_what_was_sent(rest: httpx2.AsyncClient) -> None:
