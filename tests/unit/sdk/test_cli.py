@@ -1,5 +1,6 @@
 """The command line: what it asks, what it says, how it ends. Behind it a client that answers from memory."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -288,7 +289,6 @@ def test_lists_show_what_there_is_or_that_there_is_nothing(provost: type[FakePro
             events=[ledger_pb2.LedgerEvent(sequence=5, subject="evt.default.policy.agent.sre-1.AgentRevoked")]
         ),
         "list_approvals": policy_pb2.ListApprovalsResponse(),
-        "get_policy_set": policy_pb2.GetPolicySetResponse(version="v1", document="tiers:\n  T0: \x1b[2J\n"),
         "tree_head": ledger_pb2.GetTreeHeadResponse(
             tree_head=ledger_pb2.TreeHead(checkpoint="provost\n5\nroot\n"), verifier_key="provost+1+k"
         ),
@@ -298,9 +298,33 @@ def test_lists_show_what_there_is_or_that_there_is_nothing(provost: type[FakePro
     assert "policy.agent.sre-1" in invoke("ledger", "list", "--run", "r").output
     assert "Nothing waits" in invoke("approvals", "list").output
     assert "provost+1+k" in invoke("ledger", "head").output
-    shown = invoke("policy", "show").output
-    assert r"T0: \x1b[2J" in shown
-    assert "\x1b[2J" not in shown
+
+
+def test_a_policy_set_in_a_file_is_the_one_that_was_published_byte_for_byte(
+    provost: type[FakeProvost], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rego = (
+        "package x\n\n" + '\tallow if input.action.name == "service.restart"' * 9 + "  # größer, \u2028\n\n"
+    )
+    provost.answers["get_policy_set"] = policy_pb2.GetPolicySetResponse(version="v1\x1b", document=rego)
+    for width in ("40", "200"):
+        monkeypatch.setenv("COLUMNS", width)
+        result = invoke("policy", "show")
+        assert result.stdout_bytes == rego.encode()
+        assert r"# version v1\x1b" in result.stderr
+
+
+def test_a_policy_set_on_a_terminal_keeps_its_lines_and_acts_on_nothing(
+    provost: type[FakeProvost], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    document = "tiers:\n\tT0: \x1b[2J" + " and more" * 9 + "\x0b\n"
+    provost.answers["get_policy_set"] = policy_pb2.GetPolicySetResponse(version="v1", document=document)
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdout", screen)
+    app(["policy", "show"], standalone_mode=False)
+    assert screen.getvalue() == "tiers:\n\tT0: \\x1b[2J" + " and more" * 9 + "\\x0b\n"
 
 
 def test_tiers_have_short_and_long_names() -> None:

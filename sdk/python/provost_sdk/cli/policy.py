@@ -1,5 +1,6 @@
 """`provost policy show|list|schema|publish|rollback`: the rules in force, and putting others in their place."""
 
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,11 +44,16 @@ def show(
     if as_json:
         print_json(as_dict(answer))
         return
-    from provost_sdk.cli.show import console, plain
+    from provost_sdk.cli.show import inert
 
-    console().print(plain(f"# version {answer.version}, sequence {answer.sequence}", "dim"))
-    for line in answer.document.splitlines():
-        console().print(plain(line))
+    # Not with it: what goes into a file is the set, byte for byte, so that it can be put in force from there.
+    print(f"# version {inert(answer.version)}, sequence {answer.sequence}", file=sys.stderr, flush=True)
+    if sys.stdout.isatty():
+        for line in answer.document.removesuffix("\n").split("\n"):
+            print("\t".join(map(inert, line.split("\t"))))
+        return
+    sys.stdout.buffer.write(answer.document.encode())
+    sys.stdout.buffer.flush()
 
 
 @app.command("list")
