@@ -1,4 +1,4 @@
-"""From the event log to the conductor: own runs, revocations, suspensions, answered approvals."""
+"""From the event log to the conductor: own runs, revocations, suspensions, demotions, answered approvals."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -16,6 +16,7 @@ from services.orchestrator.handlers import Conductor
 
 REVOKED = "evt.*.policy.agent.*.AgentRevoked"
 SUSPENDED, RESUMED = "evt.*.policy.agent.*.AgentSuspended", "evt.*.policy.agent.*.AgentResumed"
+DEMOTED = "evt.*.policy.agent.*.AgentDemoted"
 ANSWERED = "evt.*.policy.approval.*.ApprovalAnswered"
 
 _RUNS = [RUN.context, RUN.aggregate]
@@ -36,7 +37,7 @@ class Reactor:
         self._also: tuple[Fed, ...] = ()
         self._runs = runs
         self._conductor = conductor
-        self.filters = (*runs.filters, REVOKED, SUSPENDED, RESUMED, ANSWERED)
+        self.filters = (*runs.filters, REVOKED, SUSPENDED, RESUMED, DEMOTED, ANSWERED)
 
     def also(self, fed: Fed) -> None:
         """Tell `fed`, too, when everything here has been."""
@@ -66,6 +67,8 @@ class Reactor:
             # Whom it is about is said by its subject: one that cannot be read holds all the same.
             suspended = recorded.subject.endswith(".AgentSuspended")
             self._conductor.agent_suspended(tenant, recorded.stream.id, suspended)
+        elif recorded.subject.endswith(".AgentDemoted"):
+            self._conductor.agent_weakened(tenant, recorded.stream.id)
         elif recorded.subject.endswith(".ApprovalAnswered"):
             answered = policy_events.ApprovalAnswered.FromString(recorded.payload)
             self._conductor.nudge(tenant, answered.run_id)

@@ -14,7 +14,7 @@ from provost.policy.v1 import policy_pb2
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Mode, Strategy
 from services.orchestrator.handlers import AttachedCrew, Orchestrator, Seat
-from services.orchestrator.ports.policy import Sessions
+from services.orchestrator.ports.policy import Session, Sessions
 from services.orchestrator.ports.state import StateDoor
 from services.orchestrator.wire import PACKET, PROPOSAL, TASK, run_to_wire
 
@@ -100,8 +100,10 @@ class OrchestratorServicer(OrchestratorServiceServicer):
             raise Unavailable("DEADLINE_EXCEEDED", f"no hello within {HELLO_SECONDS:g} s") from None
         if first is None or first.WhichOneof("message") != "hello":
             raise Invalid("FIELD_MISSING", "the first message of an agent is `hello`", field="hello")
-        agent_id = await self._welcome(first.hello.session_token, cause)
+        session = await self._welcome(first.hello.session_token, cause)
+        agent_id = session.agent_id
         seat = self._crew.attach(cause.tenant, agent_id, first.hello.session_token)
+        _renew(seat, first.hello.session_token, session)
         seat.heard_at = process.monotonic()
         reader = asyncio.create_task(self._read(requests, seat, cause))
         try:
@@ -116,13 +118,13 @@ class OrchestratorServicer(OrchestratorServiceServicer):
             reader.cancel()
             self._crew.detach(seat, Unavailable("PEER_UNREACHABLE", f"agent {agent_id} has gone"))
 
-    async def _welcome(self, token: str, cause: Cause) -> str:
+    async def _welcome(self, token: str, cause: Cause) -> Session:
         session = await self._sessions.session_of(token, cause)
         if session.tenant != cause.tenant:
             raise Denied("TENANT_MISMATCH", "this session belongs to another tenant")
         if self._crew.expelled(session.tenant, session.agent_id):
             raise Denied("AGENT_REVOKED", f"agent {session.agent_id} was revoked", agent_id=session.agent_id)
-        return session.agent_id
+        return session
 
     async def _read(self, requests: AsyncIterator[pb.AttachAgentRequest], seat: Seat, cause: Cause) -> None:
         """What an attached agent says, until it says no more."""
@@ -145,9 +147,10 @@ class OrchestratorServicer(OrchestratorServiceServicer):
         seat.heard_at = process.monotonic()
         match request.WhichOneof("message"):
             case "hello":
-                if await self._welcome(request.hello.session_token, cause) != seat.agent_id:
+                session = await self._welcome(request.hello.session_token, cause)
+                if session.agent_id != seat.agent_id:
                     raise Unauthenticated("TOKEN_INVALID", "a stream belongs to one agent")
-                seat.token = request.hello.session_token
+                _renew(seat, request.hello.session_token, session)
             case "proposal":
                 try:
                     seat.propose(PROPOSAL.to_record(request.proposal))
@@ -168,6 +171,10 @@ class OrchestratorServicer(OrchestratorServiceServicer):
             await self._state.heartbeat(seat.agent_id, cause)
         except Unavailable:
             return  # the next one comes soon; a missing heartbeat shows by itself
+
+
+def _renew(seat: Seat, token: str, session: Session) -> None:
+    seat.renew(token, (session.expire_time - process.now()).total_seconds())
 
 
 def _admitted(context: Context, roles: frozenset[str]) -> Caller:

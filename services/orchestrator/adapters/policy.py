@@ -1,7 +1,7 @@
 """Policy over gRPC: standings, decisions, approvals, revocations, and the keys that verify sessions."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc.aio
@@ -110,4 +110,5 @@ class PolicySessions:
 
     def _session(self, token: str) -> Session:
         claims = self._verifier.verify(token, "provost", process.now())
-        return Session(str(claims.get("tenant", "")), str(claims.get("agent_id", "")))
+        expire_time = datetime.fromtimestamp(claims["exp"], UTC)
+        return Session(str(claims.get("tenant", "")), str(claims.get("agent_id", "")), expire_time)

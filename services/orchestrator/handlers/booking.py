@@ -1,6 +1,7 @@
 """An agent booked for a run: its seat, its packet, its lock; the lock renewed at every transition, and given back."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
@@ -18,6 +19,8 @@ from services.orchestrator.ports import Clock
 from services.orchestrator.ports.crew import Crew
 from services.orchestrator.ports.privacy import Privacy
 from services.orchestrator.ports.state import StateDoor
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _NO_PACKET = "NO_INSTRUCTION_PACKET"
@@ -85,7 +88,7 @@ class Booking:
     async def _take(self, run: Run, carried: Carried) -> int:
         while not self._crew.reserve(carried.tenant, run.agent_id, carried.run_id):
             self.require_here(carried.tenant, run.agent_id)
-            await self._crew.freed(1.0)
+            await self._attached(run, carried)
             if carried.nudge.is_set():
                 carried.nudge.clear()
                 raise Unavailable("NO_AGENT_FREE", f"agent {run.agent_id} is busy or not attached")
@@ -115,6 +118,29 @@ class Booking:
                 text = f"agent {run.agent_id} was given another packet meanwhile"
                 raise Unavailable("NO_AGENT_FREE", text) from refused
             raise
+
+    async def _attached(self, run: Run, carried: Carried) -> None:
+        """Wait a moment for the agent to be free. One that is attached nowhere is not waited for longer than a crew,
+        unless the run has begun: it may have had effects, and goes on when its agent is back.
+
+        Raises:
+            NoAgentFree: the agent did not come.
+        """
+        clock = asyncio.get_running_loop().time
+        before = clock()
+        await self._crew.freed(min(1.0, self._limits.crew_seconds))
+        tenant, agent_id = carried.tenant, run.agent_id
+        if self._crew.seated(tenant, agent_id) or self._crew.elsewhere(tenant, agent_id):
+            carried.absent_seconds = 0.0
+            return
+        if not carried.absent_seconds:
+            log.warning("run %s waits: agent %s is attached nowhere", carried.run_id, agent_id)
+        carried.absent_seconds += clock() - before
+        if run.phase is None and carried.absent_seconds >= self._limits.crew_seconds:
+            raise NoAgentFree(
+                f"agent {agent_id} is attached nowhere, and did not come within {self._limits.crew_seconds:g} s: "
+                "start it, or name another"
+            )
 
     async def _held(self, run: Run, carried: Carried) -> Packet:
         """The packet of a run that came without one: what its agent held when it began, and no other's afterwards."""

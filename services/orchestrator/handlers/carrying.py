@@ -46,6 +46,8 @@ class Carried:
     tries: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     """Set from when nothing is done for the run any more but to record its end."""
+    absent_seconds: float = 0.0
+    """How long it has waited for an agent that is attached nowhere; asked for again, it does not wait anew."""
     led_by: str = ""
     refused: Unavailable | None = None
     """Why nothing can be written, when that is for people to mend: whoever waits for the run is told at once."""
@@ -78,7 +80,7 @@ class StepLimits:
     lease_seconds: int = 60
     think_seconds: float = 300.0
     crew_seconds: float = 30.0
-    """How long a run waits for a crew of which nobody is there."""
+    """How long a run waits for a crew of which nobody is there, or to begin with an agent that is not."""
     permit_margin_seconds: float = 5.0
     """A permit that expires sooner is asked for anew."""
     quick_seconds: float = 10.0

@@ -115,6 +115,13 @@ class Conductor:
     def agent_suspended(self, tenant: str, agent_id: str, suspended: bool) -> None:
         """An agent was suspended, or resumed."""
         self._crew.suspend(tenant, agent_id, suspended)
+        self.agent_weakened(tenant, agent_id)
+
+    def agent_weakened(self, tenant: str, agent_id: str) -> None:
+        """It may do less than it could: policy is asked anew about all that it was permitted before."""
+        for key, (carried, _) in self._carried.items():
+            if key[0] == tenant and self._runs.current(*key).agent_id == agent_id:
+                carried.permits.clear()
 
     def agent_revoked(self, tenant: str, agent_id: str, kind: str, details: str) -> None:
         """The agent has no power any more: its stream ends, its runs end, now."""

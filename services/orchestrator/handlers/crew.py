@@ -25,6 +25,15 @@ class Seat:
         self.left: Fault | None = None
         self.heard_at = 0.0
         """When it last said anything, in seconds of the clock of whoever reads its stream."""
+        self._over: asyncio.TimerHandle | None = None
+
+    def renew(self, token: str, left_seconds: float) -> None:
+        """It has shown a session: the seat is its for as long as that lasts."""
+        self.token = token
+        if self._over is not None:
+            self._over.cancel()
+        over = Unavailable("TOKEN_EXPIRED", f"the session of agent {self.agent_id} is over: log in, and attach again")
+        self._over = asyncio.get_running_loop().call_later(left_seconds, self.leave, over)
 
     async def tasks(self) -> AsyncIterator[Task]:
         """What the agent is to do, until the seat is left."""
@@ -62,6 +71,8 @@ class Seat:
     def leave(self, fault: Fault) -> None:
         """The stream has ended: nothing more will be answered."""
         self.left = self.left or fault
+        if self._over is not None:
+            self._over.cancel()
         self._tasks.put_nowait(None)
         for run_id in list(self._awaited):
             self.fail(run_id, fault)

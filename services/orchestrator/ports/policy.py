@@ -77,10 +77,11 @@ class PolicyDoor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Who a session token speaks for."""
+    """Who a session token speaks for, and until when."""
 
     tenant: str
     agent_id: str
+    expire_time: datetime
 
 
 class Sessions(Protocol):

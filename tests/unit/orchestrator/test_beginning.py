@@ -1,5 +1,7 @@
 """What starts a run, what starts none, and who sees it."""
 
+import asyncio
+
 import pytest
 
 from chassis.eventlog.memory import MemoryLog
@@ -95,6 +97,42 @@ async def test_a_run_that_no_agent_will_ever_take_ends() -> None:
         asked = Cause("elsewhere", "r1", "key:op", NOW)
         view = await at.orchestrator.process_log(LOG, Mode.SAFE, Strategy.CLASSIC, True, "", (), "", asked)
         assert (view.run.state, view.run.reason) == (RunState.REFUSED, "NO_AGENT_FREE")
+
+
+async def test_a_run_whose_agent_is_attached_nowhere_ends_however_often_it_is_asked_for() -> None:
+    at = peers()
+    at.policy.known.add("slow-1")
+    async with house(at) as it:
+        view = await it.orchestrator.start_run("slow-1", "t1", "look", Mode.SAFE, None, "", cause())
+        run_id = view.run.known.run_id
+        async with asyncio.timeout(10):
+            while not it.runs.current(TENANT, run_id).over:
+                it.conductor.nudge(TENANT, run_id)
+                await asyncio.sleep(0)
+        run = await it.privacy.opened(TENANT, view.run.known.subject_key, it.runs.current(TENANT, run_id))
+    assert (run.state, run.reason) == (RunState.REFUSED, "NO_AGENT_FREE")
+    assert "agent slow-1 is attached nowhere" in run.outcome
+    assert at.state.advanced == []
+
+
+@pytest.mark.parametrize("where", ["here, busy", "elsewhere"])
+async def test_a_run_waits_for_an_agent_that_is_attached(where: str) -> None:
+    at = peers()
+    at.policy.known.add("slow-1")
+    async with house(at) as it:
+        if where == "elsewhere":
+            it.crew.elsewhere = lambda _, agent: agent == "slow-1"
+        else:
+            it.crew.attach(TENANT, "slow-1", "token")
+            assert it.crew.reserve(TENANT, "slow-1", "another")
+        at.policy.known.add("gone-1")
+        started = [
+            await it.orchestrator.start_run(agent, agent, "look", Mode.SAFE, None, "", cause(agent))
+            for agent in ("slow-1", "gone-1")
+        ]
+        waits, refused = (view.run.known.run_id for view in started)
+        await ended(it, refused)  # it began to wait later
+        assert not it.runs.current(TENANT, waits).over
 
 
 async def test_another_tenant_sees_nothing() -> None:
