@@ -32,7 +32,9 @@ class Seat:
         self.token = token
         if self._over is not None:
             self._over.cancel()
-        over = Unavailable("TOKEN_EXPIRED", f"the session of agent {self.agent_id} is over: log in, and attach again")
+        over = Unavailable(
+            "TOKEN_EXPIRED", f"the session of agent {self.agent_id} is over: log in, and attach again"
+        )
         self._over = asyncio.get_running_loop().call_later(left_seconds, self.leave, over)
 
     async def tasks(self) -> AsyncIterator[Task]:

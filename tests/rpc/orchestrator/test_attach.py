@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,11 @@ from tests.unit.orchestrator.house import LOG, TENANT, House, Peers, house, peer
 
 KEY = "an internal key for tests"
 AS_OPERATOR = Cause(TENANT, "", "key:op", process.now())
+TOMORROW = process.now() + timedelta(days=1)
 TOKENS = {
-    "good": Session(TENANT, "guest"),
-    "foreign": Session("other", "guest"),
-    "second": Session(TENANT, "twin"),
+    "good": Session(TENANT, "guest", TOMORROW),
+    "foreign": Session("other", "guest", TOMORROW),
+    "second": Session(TENANT, "twin", TOMORROW),
 }
 
 
@@ -172,6 +174,29 @@ async def test_a_revoked_agent_does_not_sit_down_again(tmp_path: Path) -> None:
         it.house.conductor.agent_revoked(TENANT, "guest", "operator", "enough")
         fault = await refusal(it.attach(sent(hello("good"))))
         assert fault.reason == "AGENT_REVOKED"
+
+
+async def test_a_seat_is_kept_as_long_as_the_session_lasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon = process.now() + timedelta(seconds=1)
+    monkeypatch.setitem(TOKENS, "guest, soon over", Session(TENANT, "guest", soon))
+    monkeypatch.setitem(TOKENS, "twin, soon over", Session(TENANT, "twin", soon))
+    done = asyncio.Event()
+
+    async def said(*messages: pb.AttachAgentRequest) -> AsyncIterator[pb.AttachAgentRequest]:
+        for message in messages:
+            yield message
+        await done.wait()
+
+    async with served(tmp_path) as it:
+        renewed = it.attach(said(hello("guest, soon over"), hello("good")))
+        await renewed.read()
+        fault = await refusal(it.attach(said(hello("twin, soon over"))))
+        assert (type(fault), fault.reason) == (Unavailable, "TOKEN_EXPIRED")
+        assert it.house.crew.seats >= {(TENANT, "guest")}
+        renewed.cancel()
+        done.set()
 
 
 async def test_a_seat_is_not_handed_to_another_agent(tmp_path: Path) -> None:

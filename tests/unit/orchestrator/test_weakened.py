@@ -1,0 +1,43 @@
+"""An agent that may do less from now on: what it was permitted before is asked for anew."""
+
+import asyncio
+
+import pytest
+
+from chassis.eventlog.headers import Headers
+from kernel.events import Recorded
+from provost.policy.v1 import events_pb2
+from services.orchestrator.domain.records import EffectState, Mode
+from services.orchestrator.reactor import Reactor
+from tests.fakes.wait import until
+from tests.unit.orchestrator.house import AGENT, TENANT, House, house, peers
+from tests.unit.orchestrator.test_settling import BOTH
+
+
+def told(it: House, event: events_pb2.AgentSuspended | events_pb2.AgentDemoted) -> Recorded:
+    subject = f"evt.{TENANT}.policy.agent.{AGENT}.{event.DESCRIPTOR.name}"
+    return Recorded(10**6, subject, Headers(b""), event.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "event",
+    [events_pb2.AgentSuspended(agent_id=AGENT), events_pb2.AgentDemoted(agent_id=AGENT)],
+    ids=["suspended", "demoted"],
+)
+async def test_a_plan_that_was_permitted_whole_goes_on_only_as_far_as_is_allowed_now(
+    event: events_pb2.AgentSuspended | events_pb2.AgentDemoted,
+) -> None:
+    at = peers()
+    at.policy.allowed = BOTH
+    at.actuators.gate = asyncio.Event()
+    async with house(at) as it:
+        reactor = Reactor(it.runs, it.conductor)
+        running = asyncio.create_task(it.process(Mode.AUTO))
+        await until(lambda: len(at.actuators.done) == 1, "nothing was done")
+        at.policy.allowed = frozenset()
+        await reactor.take([told(it, event)])
+        at.actuators.gate.set()
+        view = await running
+    assert [each.state for each in view.run.effects.values()].count(EffectState.SUCCEEDED) == 1
+    assert len(at.actuators.done) == 1
+    assert at.policy.decided[-1].reason == "TIER_TOO_LOW"
