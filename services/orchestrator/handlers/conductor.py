@@ -214,6 +214,7 @@ class Conductor:
                     log.exception("run %s cannot go on yet", carried.run_id)
                     await asyncio.sleep(LONGEST_PAUSE_SECONDS)
         finally:
+            carried.ended.set()  # given away, too: whoever waits for what happens here need not wait any more
             run = self._runs.current(*key)
             if run.over:
                 self._crew.release(carried.tenant, run.agent_id, carried.run_id)

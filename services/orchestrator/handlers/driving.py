@@ -112,7 +112,7 @@ class Driving:
         return pause
 
     def _require_here(self, run: Run, carried: Carried) -> None:
-        if run.has_its_agent:
+        if run.has_its_agent and (carried.tenant, run.agent_id) not in self.revoked:
             self._steps.require_here(carried.tenant, run.agent_id)
 
     async def _trouble(self, run: Run, carried: Carried, fault: Fault) -> None:

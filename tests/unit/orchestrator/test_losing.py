@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from services.orchestrator.domain.budget import Breach
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Mode
 from tests.fakes.wait import until
@@ -50,6 +51,28 @@ async def test_what_waits_for_the_agent_ends_with_it() -> None:
         await until(lambda: not it.conductor._carried, "it is still carried")
         assert await it.conductor.runs_of_revoked(TENANT, AGENT) == 0
     assert len(at.state.handoffs) == 1
+
+
+async def test_a_run_that_was_given_away_meanwhile_is_not_waited_for() -> None:
+    at = peers()
+    begun = asyncio.Event()
+
+    async def clinging(*_asked: Any) -> Any:
+        begun.set()
+        await asyncio.Event().wait()
+
+    at.actuators.perform = clinging  # type: ignore[method-assign,assignment]
+    async with house(at) as it:
+        asking = asyncio.create_task(it.process(Mode.AUTO))
+        await begun.wait()
+        (((tenant, run_id), (carried, task)),) = it.conductor._carried.items()
+        it.conductor._driving.revoked[TENANT, AGENT] = Breach("operator", "AGENT_REVOKED", "taken away")
+        saying = asyncio.create_task(it.conductor.runs_of_revoked(TENANT, AGENT))
+        await asyncio.sleep(0)
+        it.conductor._placement._let_go(carried, it.runs.current(tenant, run_id))
+        task.cancel()
+        assert await asyncio.wait_for(saying, 10) == 1
+        asking.cancel()
 
 
 async def test_a_revocation_that_was_not_heeded_is_not_spoken_of() -> None:
