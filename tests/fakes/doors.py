@@ -138,6 +138,7 @@ class FakePolicy:
     )
     approvals_kept: dict[str, Approval] = field(default_factory=dict)
     receipts: dict[str, Receipt] = field(default_factory=dict)
+    asked: list[Revocation | Answer] = field(default_factory=list)
 
     def wants(self, approval_id: str, requested_by: str) -> None:
         self.approvals_kept[approval_id] = Approval(
@@ -154,6 +155,7 @@ class FakePolicy:
         return self.receipts[agent_id]
 
     async def revoke_agent(self, ask: Revocation, caller: Caller) -> RevokedAgent:
+        self.asked.append(ask)
         agent = self.agents_kept.get(ask.agent_id)
         if agent is None:
             raise NotFound("AGENT_UNKNOWN", f"no agent {ask.agent_id}", agent_id=ask.agent_id)
@@ -175,6 +177,7 @@ class FakePolicy:
         return Listing(tuple(each for each in self.approvals_kept.values() if each.state == wanted), "")
 
     async def answer_approval(self, answer: Answer, caller: Caller) -> Approval:
+        self.asked.append(answer)
         approval = self.approvals_kept.get(answer.approval_id)
         if approval is None:
             raise NotFound("APPROVAL_UNKNOWN", f"no approval {answer.approval_id}")

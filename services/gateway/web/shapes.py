@@ -88,6 +88,7 @@ class AnswerBody(Shape):
     vote: VoteName | None = None
     approve: bool | None = None
     comment: Annotated[Text, Field(description="why; `request_changes` needs it: what to ask instead")] = ""
+    request_id: Annotated[Token | None, Field(description="sent again, it is the same answer")] = None
 
     @property
     def said(self) -> Vote:
@@ -111,6 +112,7 @@ class RevokeBody(Shape):
     wait_ms: Annotated[
         int, Field(ge=0, le=10_000, description="how long to wait for everyone's word; 0 is two seconds")
     ] = 0
+    request_id: Annotated[Token | None, Field(description="sent again, it is the same revocation")] = None
 
 
 class EraseBody(Shape):

@@ -2,24 +2,20 @@
 
 from fastapi import Request
 
-from chassis import process
 from services.gateway.domain.records import Erasure, Listing, Page
-from services.gateway.web import bodies
 from services.gateway.web.auth import Doors, Who
+from services.gateway.web.given import Once, given
 from services.gateway.web.routes.runs import PageSize, PageToken
-from services.gateway.web.shapes import EraseBody, shaped
+from services.gateway.web.shapes import EraseBody
 
 
-async def erase_subject(request: Request, gateway: Doors, caller: Who) -> Erasure:
+async def erase_subject(request: Request, gateway: Doors, caller: Who, once: Once) -> Erasure:
     """Forget a subject of this tenant, for good: the key that its personal data is sealed under is deleted.
 
     `key_id` is empty when nothing had been sealed for a subject of this name: look whether it is spelt as it was.
     """
-    store: bodies.Bodies = request.app.state.bodies
-    async with store.read(request) as body:
-        given = shaped(EraseBody, bodies.parse_json(body))
-    request_id = given.request_id or process.new_id()
-    return await gateway.ledger.erase(request_id, given.subject, given.reason, caller)
+    said = await given(request, EraseBody)
+    return await gateway.ledger.erase(once.id_of(said.request_id), said.subject, said.reason, caller)
 
 
 async def list_erasures(

@@ -2,7 +2,6 @@
 
 from fastapi import Request
 
-from chassis import process
 from services.gateway.domain.records import (
     Agent,
     Answer,
@@ -11,10 +10,10 @@ from services.gateway.domain.records import (
     Listing,
     Page,
 )
-from services.gateway.web import bodies
 from services.gateway.web.auth import Doors, Who
+from services.gateway.web.given import Once, given
 from services.gateway.web.routes.runs import PageSize, PageToken
-from services.gateway.web.shapes import AnswerBody, Token, shaped
+from services.gateway.web.shapes import AnswerBody, Token
 
 
 async def list_approvals(
@@ -29,12 +28,12 @@ async def list_approvals(
     return await gateway.policy.approvals(state, run_id or "", Page(page_size, page_token), caller)
 
 
-async def answer_approval(request: Request, gateway: Doors, caller: Who, approval_id: Token) -> Approval:
+async def answer_approval(
+    request: Request, gateway: Doors, caller: Who, once: Once, approval_id: Token
+) -> Approval:
     """Approve or reject one exact action, or ask for changes: one vote. Whoever asked for it has none."""
-    store: bodies.Bodies = request.app.state.bodies
-    async with store.read(request) as body:
-        given = shaped(AnswerBody, bodies.parse_json(body))
-    answer = Answer(process.new_id(), approval_id, given.said, given.comment)
+    vote = await given(request, AnswerBody)
+    answer = Answer(once.id_of(vote.request_id), approval_id, vote.said, vote.comment)
     return await gateway.policy.answer_approval(answer, caller)
 
 

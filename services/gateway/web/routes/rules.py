@@ -4,7 +4,6 @@ from typing import Annotated
 
 from fastapi import Query, Request
 
-from chassis import process
 from kernel.faults import Exhausted
 from services.gateway.domain.faults import LogTooLarge
 from services.gateway.domain.records import Listing, Page
@@ -23,6 +22,7 @@ from services.gateway.domain.rules import (
 from services.gateway.web import bodies, streams
 from services.gateway.web.auth import Doors, Who
 from services.gateway.web.flips import as_lines
+from services.gateway.web.given import Once, given
 from services.gateway.web.routes.runs import PageSize, PageToken
 from services.gateway.web.rule_shapes import (
     DiffBody,
@@ -32,7 +32,7 @@ from services.gateway.web.rule_shapes import (
     RollbackBody,
     SimulateBody,
 )
-from services.gateway.web.shapes import S, shaped
+from services.gateway.web.shapes import S
 
 MAX_BODY_BYTES = 3 * bodies.MIB
 """A set has at most 1 MiB; JSON around it, with its escapes."""
@@ -54,46 +54,46 @@ async def list_versions(
     return await gateway.rules.versions(Page(page_size, page_token), caller)
 
 
-async def publish_policy(request: Request, gateway: Doors, caller: Who) -> SetInForce:
+async def publish_policy(request: Request, gateway: Doors, caller: Who, once: Once) -> SetInForce:
     """Put a policy set in force in place of another. One that does not parse, compile or pass its tests never is."""
-    given = await _given(request, PublishBody)
-    ask = Publish(given.request_id or process.new_id(), given.document, given.replaces, given.why)
+    said = await _said(request, PublishBody)
+    ask = Publish(once.id_of(said.request_id), said.document, said.replaces, said.why)
     return await gateway.rules.publish(ask, caller)
 
 
-async def rollback_policy(request: Request, gateway: Doors, caller: Who) -> SetInForce:
+async def rollback_policy(request: Request, gateway: Doors, caller: Who, once: Once) -> SetInForce:
     """Put an older policy set in force again, as it was."""
-    given = await _given(request, RollbackBody)
-    ask = RollBack(given.request_id or process.new_id(), given.version, given.replaces, given.why)
+    said = await _said(request, RollbackBody)
+    ask = RollBack(once.id_of(said.request_id), said.version, said.replaces, said.why)
     return await gateway.rules.roll_back(ask, caller)
 
 
 async def validate_policy(request: Request, gateway: Doors, caller: Who) -> SetValidated:
     """Everything that is wrong with a policy set, with line and column, and how its tests come out."""
-    return await gateway.rules.validate((await _given(request, DocumentBody)).document, caller)
+    return await gateway.rules.validate((await _said(request, DocumentBody)).document, caller)
 
 
 async def diff_policy(request: Request, gateway: Doors, caller: Who) -> SetsCompared:
     """Who may do what under one policy set and not, or otherwise, under the other."""
-    given = await _given(request, DiffBody)
-    return await gateway.rules.compare(given.old_version, given.version, given.document, caller)
+    said = await _said(request, DiffBody)
+    return await gateway.rules.compare(said.old_version, said.version, said.document, caller)
 
 
 async def explain_decision(request: Request, gateway: Doors, caller: Who) -> Explained:
     """What would be decided now, why, and what would have to change for a yes. Changes and counts nothing."""
-    given = await _given(request, ExplainBody)
+    said = await _said(request, ExplainBody)
     ask = AskWhy(
-        given.agent_id,
-        given.task_id,
-        given.run_id,
-        given.mode,
-        given.action,
-        given.target,
-        given.environment,
-        given.parameters,
-        tuple(given.steps_done),
-        given.tier or "",
-        given.version,
+        said.agent_id,
+        said.task_id,
+        said.run_id,
+        said.mode,
+        said.action,
+        said.target,
+        said.environment,
+        said.parameters,
+        tuple(said.steps_done),
+        said.tier or "",
+        said.version,
     )
     return await gateway.rules.explain(ask, caller)
 
@@ -104,10 +104,8 @@ async def simulate_policy(request: Request, gateway: Doors, caller: Who) -> stre
     `progress` comes again and again, with the flips since the last and the totals so far; `done` is the last. Whoever
     goes away ends it.
     """
-    given = await _given(request, SimulateBody)
-    ask = Simulate(
-        given.document, given.version, given.from_time, given.to_time, given.agent_id, given.max_flips
-    )
+    said = await _said(request, SimulateBody)
+    ask = Simulate(said.document, said.version, said.from_time, said.to_time, said.agent_id, said.max_flips)
     telling = gateway.rules.simulate(ask, caller)
     # The first is awaited here, so that a set that is no good is answered as any other mistake.
     first = await anext(telling)
@@ -115,11 +113,9 @@ async def simulate_policy(request: Request, gateway: Doors, caller: Who) -> stre
     return streams.EventStream(open_streams.until_ended(as_lines(first, telling), caller))
 
 
-async def _given(request: Request, shape: type[S]) -> S:
-    store: bodies.Bodies = request.app.state.bodies
+async def _said(request: Request, shape: type[S]) -> S:
     try:
-        async with store.read(request, MAX_BODY_BYTES) as body:
-            return shaped(shape, bodies.parse_json(body))
+        return await given(request, shape, MAX_BODY_BYTES)
     except LogTooLarge:
         most = MAX_BODY_BYTES // bodies.MIB
         text = f"larger than {most} MiB, and a policy set may have 1 MiB: leave out what is not a rule"

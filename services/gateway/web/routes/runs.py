@@ -3,17 +3,16 @@
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import Header, Query, Request, Response
+from fastapi import Query, Request, Response
 
-from chassis import process
-from kernel.events import require_token
 from services.gateway.domain.callers import Caller
-from services.gateway.domain.faults import InvalidFields, LogEmpty, LogTooLarge
+from services.gateway.domain.faults import LogEmpty, LogTooLarge
 from services.gateway.domain.records import Listing, Page
 from services.gateway.domain.runs import Mode, ProcessLog, Run, RunState, StartRun, Strategy
 from services.gateway.handlers import Gateway
 from services.gateway.web import bodies
 from services.gateway.web.auth import Doors, Who
+from services.gateway.web.given import Once, given
 from services.gateway.web.shapes import (
     AgentId,
     ModeName,
@@ -35,7 +34,6 @@ DEPRECATED = {
     "Link": '</api/process_log>; rel="successor-version", </api/docs>; rel="deprecation"',
 }
 
-IdempotencyKey = Annotated[str | None, Header(description="sent again, it is the same run")]
 PageSize = Annotated[int, Query(ge=0, le=1000, description="0: the service's own")]
 PageToken = Annotated[str, Query(max_length=1000)]
 
@@ -45,7 +43,7 @@ async def process_log(
     response: Response,
     gateway: Doors,
     caller: Who,
-    idempotency_key: IdempotencyKey = None,
+    once: Once,
     mode: ModeName = "safe",
     include_trace: bool = True,
     strategy: StrategyName | None = None,
@@ -63,7 +61,7 @@ async def process_log(
     unknown: tuple[str, ...] = ()
     async with store.read(request, bodies.MAX_BODY_BYTES) as body:
         if _media_type(request) in RAW_TYPES:
-            given = ProcessLogBody(
+            said = ProcessLogBody(
                 log="",
                 mode=mode,
                 include_trace=include_trace,
@@ -74,22 +72,22 @@ async def process_log(
             log, chosen = body, strategy
         else:
             value: Any = bodies.parse_json(body)
-            given = shaped(ProcessLogBody, value)
-            log, unknown = bodies.to_bytes(given.log), ignored(ProcessLogBody, value)
-            chosen = given.llm_config.strategy if given.llm_config else None
+            said = shaped(ProcessLogBody, value)
+            log, unknown = bodies.to_bytes(said.log), ignored(ProcessLogBody, value)
+            chosen = said.llm_config.strategy if said.llm_config else None
         if not log.strip():
             raise LogEmpty
         if len(log) > bodies.MAX_LOG_BYTES:
             raise LogTooLarge(bodies.MAX_LOG_BYTES)
         ask = ProcessLog(
-            request_id=_request_id(given.request_id, idempotency_key),
+            request_id=once.id_of(said.request_id),
             log=log,
-            mode=Mode(given.mode),
+            mode=Mode(said.mode),
             strategy=Strategy(chosen) if chosen else None,
-            include_trace=given.include_trace,
-            agent_id=given.agent or "",
-            forbidden=tuple(given.forbidden),
-            subject=given.subject or "",
+            include_trace=said.include_trace,
+            agent_id=said.agent or "",
+            forbidden=tuple(said.forbidden),
+            subject=said.subject or "",
         )
         run = await gateway.orchestrator.process_log(ask, caller)
     _where(run, response)
@@ -97,36 +95,24 @@ async def process_log(
 
 
 async def process_log_reasoning(
-    request: Request,
-    response: Response,
-    gateway: Doors,
-    caller: Who,
-    idempotency_key: IdempotencyKey = None,
+    request: Request, response: Response, gateway: Doors, caller: Who, once: Once
 ) -> ReasoningAnswer:
     """The older form of `POST /api/process_log`: answers the reasoning alone."""
-    run = await process_log(request, response, gateway, caller, idempotency_key)
+    run = await process_log(request, response, gateway, caller, once)
     response.headers.update(DEPRECATED)
     return reasoning_of(run)
 
 
-async def start_run(
-    request: Request,
-    response: Response,
-    gateway: Doors,
-    caller: Who,
-    idempotency_key: IdempotencyKey = None,
-) -> Run:
+async def start_run(request: Request, response: Response, gateway: Doors, caller: Who, once: Once) -> Run:
     """Start a run without a log, and answer at once."""
-    store: bodies.Bodies = request.app.state.bodies
-    async with store.read(request) as body:
-        given = shaped(StartRunBody, bodies.parse_json(body))
+    said = await given(request, StartRunBody)
     ask = StartRun(
-        request_id=_request_id(given.request_id, idempotency_key),
-        agent_id=given.agent,
-        task_id=given.task,
-        objective=given.objective,
-        mode=Mode(given.mode),
-        subject=given.subject or "",
+        request_id=once.id_of(said.request_id),
+        agent_id=said.agent,
+        task_id=said.task,
+        objective=said.objective,
+        mode=Mode(said.mode),
+        subject=said.subject or "",
     )
     run = await gateway.orchestrator.start_run(ask, caller)
     _where(run, response)
@@ -169,16 +155,3 @@ def _where(run: Run, response: Response) -> None:
 
 def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def _request_id(given: str | None, header: str | None) -> str:
-    """The id under which the request has one effect.
-
-    Raises:
-        Invalid: the header cannot be such an id.
-        InvalidFields: body and header differ.
-    """
-    key = require_token(header.strip().strip('"'), "Idempotency-Key") if header else None
-    if given and key and given != key:
-        raise InvalidFields("FIELD_INVALID", (("request_id", "is not what the header Idempotency-Key says"),))
-    return given or key or process.new_id()

@@ -4,7 +4,6 @@ from typing import Literal
 
 from fastapi import Request
 
-from chassis import process
 from services.gateway.domain.records import Page
 from services.gateway.domain.sharing import (
     Acknowledge,
@@ -19,11 +18,11 @@ from services.gateway.domain.sharing import (
     Task,
     TaskNow,
 )
-from services.gateway.web import bodies
 from services.gateway.web.auth import Doors, Who
+from services.gateway.web.given import Once, given
 from services.gateway.web.routes.runs import PageSize, PageToken
 from services.gateway.web.routes.values import Word
-from services.gateway.web.shapes import AcknowledgeBody, AgentId, ReleaseBody, Token, shaped
+from services.gateway.web.shapes import AcknowledgeBody, AgentId, ReleaseBody, Token
 
 Section = Literal["", "problem", "solutions", "progress", "consensus"]
 
@@ -80,20 +79,18 @@ async def list_stuck(
     return await gateway.state.stuck(task_id, Page(page_size, page_token), caller)
 
 
-async def release_lock(request: Request, gateway: Doors, caller: Who, agent_id: AgentId) -> Released:
+async def release_lock(
+    request: Request, gateway: Doors, caller: Who, once: Once, agent_id: AgentId
+) -> Released:
     """Take an agent's lock away from its holder, whose writes are refused from then on."""
-    store: bodies.Bodies = request.app.state.bodies
-    async with store.read(request) as body:
-        given = shaped(ReleaseBody, bodies.parse_json(body))
-    request_id = given.request_id or process.new_id()
-    return await gateway.state.release_lock(request_id, agent_id, given.reason, caller)
+    said = await given(request, ReleaseBody)
+    return await gateway.state.release_lock(once.id_of(said.request_id), agent_id, said.reason, caller)
 
 
-async def acknowledge_messages(request: Request, gateway: Doors, caller: Who, task_id: Token) -> Read:
+async def acknowledge_messages(
+    request: Request, gateway: Doors, caller: Who, once: Once, task_id: Token
+) -> Read:
     """Take messages to an agent for read, in its name: one that is gone, say, whose inbox is full."""
-    store: bodies.Bodies = request.app.state.bodies
-    async with store.read(request) as body:
-        given = shaped(AcknowledgeBody, bodies.parse_json(body))
-    request_id = given.request_id or process.new_id()
-    wanted = Acknowledge(task_id, given.agent_id, given.up_to_sequence, tuple(given.message_ids))
-    return await gateway.state.acknowledge(request_id, wanted, caller)
+    said = await given(request, AcknowledgeBody)
+    wanted = Acknowledge(task_id, said.agent_id, said.up_to_sequence, tuple(said.message_ids))
+    return await gateway.state.acknowledge(once.id_of(said.request_id), wanted, caller)
