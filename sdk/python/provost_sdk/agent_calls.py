@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from provost.policy.v1 import policy_pb2
+from provost_sdk.errors import InvalidRequest
 from provost_sdk.transport import Connection, new_request_id
 
 if TYPE_CHECKING:
@@ -122,11 +123,12 @@ def tier_of(name: str) -> "policy_pb2.Tier.ValueType":
     """The tier called `name`, as `T1` or `T1_OPERATOR`.
 
     Raises:
-        ValueError: there is none.
+        InvalidRequest: FIELD_INVALID; there is none.
     """
     wanted = name.upper()
     for known, number in policy_pb2.Tier.items():
         short = known.removeprefix("TIER_")
         if wanted in (short, short.partition("_")[0]) and number:
             return number
-    raise ValueError(f"no tier is called {name!r}: T0, T1, T2, T3 and T4 are")
+    text = f"no tier is called {name!r}: T0, T1, T2, T3 and T4 are"
+    raise InvalidRequest("FIELD_INVALID", text, {"field": "tier"})

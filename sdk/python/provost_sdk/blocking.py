@@ -25,7 +25,11 @@ class Blocking:
         async def made() -> Any:
             return make()
 
-        self._client = self._wait(made())
+        try:
+            self._client = self._wait(made())
+        except BaseException:
+            self._end()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -45,6 +49,9 @@ class Blocking:
         if self._loop.is_closed():
             return
         self._wait(self._client.close())
+        self._end()
+
+    def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -4,7 +4,7 @@ Every call that changes something bears a request id, made here unless given, so
 that find nobody are sent again a few times by themselves.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from provost.gateway.v1 import gateway_pb2
@@ -20,18 +20,14 @@ from provost_sdk.agent_calls import AgentCalls, tier_of
 from provost_sdk.decision_calls import DecisionCalls
 from provost_sdk.history_calls import HistoryCalls
 from provost_sdk.log_calls import LogCalls
-from provost_sdk.policy_calls import MODES, PolicyCalls
+from provost_sdk.policy_calls import PolicyCalls
 from provost_sdk.state_calls import StateCalls
 from provost_sdk.transport import REPAIR_SECONDS, new_request_id
 from provost_sdk.watch_calls import WatchCalls
+from provost_sdk.words import named
 
-__all__ = ["MODES", "STRATEGIES", "Provost", "tier_of"]
+__all__ = ["Provost", "tier_of"]
 
-STRATEGIES: "Mapping[str, orchestrator_pb2.Strategy.ValueType]" = {
-    "": orchestrator_pb2.STRATEGY_UNSPECIFIED,
-    "classic": orchestrator_pb2.STRATEGY_CLASSIC,
-    "reflective": orchestrator_pb2.STRATEGY_REFLECTIVE,
-}
 RUN_SECONDS = 300.0
 EXPORT_SECONDS = 6 * 3600.0
 
@@ -82,8 +78,8 @@ class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls, PolicyCalls, Decis
         request = orchestrator_pb2.ProcessLogRequest(
             request_id=request_id or new_request_id(),
             log=log.encode() if isinstance(log, str) else log,
-            mode=MODES[mode],
-            strategy=STRATEGIES[strategy],
+            mode=named(policy_pb2.Mode, mode, "mode"),
+            strategy=named(orchestrator_pb2.Strategy, strategy, "strategy"),
             include_trace=include_trace,
             agent_id=agent,
             forbidden=forbidden,
@@ -107,7 +103,7 @@ class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls, PolicyCalls, Decis
             agent_id=agent,
             task_id=task,
             objective=objective,
-            mode=MODES[mode],
+            mode=named(policy_pb2.Mode, mode, "mode"),
             subject=subject,
         )
         return (await self._call(self._orchestrator.StartRun, request)).run
@@ -125,7 +121,7 @@ class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls, PolicyCalls, Decis
         request = orchestrator_pb2.ListRunsRequest(
             page_size=page_size,
             page_token=page_token,
-            state=orchestrator_pb2.RunState.Value(f"RUN_STATE_{state or 'UNSPECIFIED'}"),
+            state=named(orchestrator_pb2.RunState, state, "state"),
         )
         return await self._call(self._orchestrator.ListRuns, request)
 
@@ -136,7 +132,7 @@ class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls, PolicyCalls, Decis
         request = policy_pb2.ListApprovalsRequest(
             page_size=page_size,
             page_token=page_token,
-            state=policy_pb2.ApprovalState.Value(f"APPROVAL_STATE_{state or 'UNSPECIFIED'}"),
+            state=named(policy_pb2.ApprovalState, state, "state"),
             run_id=run_id,
         )
         return await self._call(self._policy.ListApprovals, request)
@@ -159,7 +155,7 @@ class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls, PolicyCalls, Decis
             approval_id=approval_id,
             approve=approve,
             comment=comment,
-            vote=policy_pb2.Vote.Value(f"VOTE_{vote or 'UNSPECIFIED'}"),
+            vote=named(policy_pb2.Vote, vote, "vote"),
         )
         return (await self._call(self._policy.AnswerApproval, request)).approval
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from provost.policy.v1 import policy_pb2
-from provost_sdk.policy_calls import MODES
 from provost_sdk.transport import Connection, new_request_id
+from provost_sdk.words import named
 
 if TYPE_CHECKING:
     from provost.policy.v1.policy_pb2_grpc import PolicyServiceAsyncStub
@@ -47,7 +47,9 @@ class DecisionCalls(Connection):
         request = policy_pb2.AuthorizeRequest(
             request_id=request_id or new_request_id(),
             session_token=session_token,
-            context=policy_pb2.RunContext(run_id=run, task_id=task, agent_id=agent, mode=MODES[mode]),
+            context=policy_pb2.RunContext(
+                run_id=run, task_id=task, agent_id=agent, mode=named(policy_pb2.Mode, mode, "mode")
+            ),
             action=policy_pb2.Action(
                 action_id="a1",
                 name=action,

@@ -29,7 +29,8 @@ def find(role: str, address: str | None = None, key: str | None = None) -> Place
     In the environment empty is not set, as with every setting.
 
     Raises:
-        ValueError: an address or a key that was given is empty. Somebody meant another than the one that is here.
+        ValueError: an address or a key that was given is empty: somebody meant another than the one that is here. Or
+            there are no certificates in PROVOST_CA_FILE.
     """
     for option, given in (("--address", address), ("--key", key)):
         if given is not None and not given.strip():
@@ -43,7 +44,22 @@ def find(role: str, address: str | None = None, key: str | None = None) -> Place
         keys = _read(Path(str(run.get("api_keys_file") or home / "keys" / "api-keys.json")))
         shown = str(keys.get(role, ""))
     authority = os.environ.get("PROVOST_CA_FILE", "")
+    if authority:
+        certificates_in(Path(authority), "PROVOST_CA_FILE")
     return Place(wanted or here, shown, bool(run), Path(authority) if authority else None)
+
+
+def certificates_in(file: Path, setting: str) -> bytes:
+    """The certificates in a file, PEM. Raises ValueError: there are none; it names the `setting`."""
+    try:
+        found = file.read_bytes()
+    except OSError as problem:
+        raise ValueError(
+            f"{setting}: {file} cannot be read ({problem.strerror}): name a file of certificates, PEM"
+        ) from None
+    if b"-----BEGIN CERTIFICATE-----" not in found:
+        raise ValueError(f"{setting}: there is no certificate in {file}: name a file of certificates, PEM")
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:

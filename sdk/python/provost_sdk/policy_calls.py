@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from provost.policy.v1 import policy_pb2
 from provost_sdk.agent_calls import tier_of
 from provost_sdk.transport import Connection, new_request_id
+from provost_sdk.words import named
 
 if TYPE_CHECKING:
     from provost.policy.v1.policy_pb2_grpc import PolicyServiceAsyncStub
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
 VALIDATE_SECONDS = 60.0
 PUBLISH_SECONDS = 600.0
 SIMULATE_SECONDS = 6 * 3600.0
-MODES: "Mapping[str, policy_pb2.Mode.ValueType]" = {
-    "safe": policy_pb2.MODE_SAFE,
-    "assisted": policy_pb2.MODE_ASSISTED,
-    "auto": policy_pb2.MODE_AUTO,
-}
 
 
 class PolicyCalls(Connection):
@@ -82,7 +78,7 @@ class PolicyCalls(Connection):
             replaces_version=replaces,
             why=why,
         )
-        return await self._call(self._policy.RollbackPolicySet, request)
+        return await self._call(self._policy.RollbackPolicySet, request, PUBLISH_SECONDS)
 
     async def simulate_policy_set(
         self,
@@ -129,7 +125,11 @@ class PolicyCalls(Connection):
         """
         request = policy_pb2.ExplainRequest(
             context=policy_pb2.RunContext(
-                run_id=run, task_id=task, agent_id=agent, mode=MODES[mode], steps_done=steps_done
+                run_id=run,
+                task_id=task,
+                agent_id=agent,
+                mode=named(policy_pb2.Mode, mode, "mode"),
+                steps_done=steps_done,
             ),
             action=policy_pb2.Action(
                 action_id="a1",
@@ -179,10 +179,10 @@ class PolicyCalls(Connection):
         """Set limits by hand, as `set_budget("agent", "sre-1", {"actions": 100})`; none at all takes them back."""
         request = policy_pb2.SetBudgetRequest(
             request_id=request_id or new_request_id(),
-            scope=policy_pb2.BudgetScope.Value(f"BUDGET_SCOPE_{scope.upper()}"),
+            scope=named(policy_pb2.BudgetScope, scope, "scope"),
             scope_id=scope_id,
             limits=[
-                policy_pb2.Limit(unit=policy_pb2.Unit.Value(f"UNIT_{unit.upper()}"), most=most)
+                policy_pb2.Limit(unit=named(policy_pb2.Unit, unit, "limits"), most=most)
                 for unit, most in limits.items()
             ],
             window_seconds=window_seconds,

@@ -9,7 +9,8 @@ from typing import Self, TypeVar
 import grpc
 import grpc.aio
 
-from provost_sdk.errors import error_of
+from provost_sdk.errors import InvalidRequest, NotAuthenticated, error_of
+from provost_sdk.place import certificates_in
 from provost_sdk.stale import heard
 
 Request = TypeVar("Request")
@@ -41,9 +42,14 @@ class Connection:
 
     Encrypted when the address says https, or when there is a `ca_file`: the authority that issued what the gateway
     shows, where that is not a public one.
+
+    Raises:
+        NotAuthenticated: KEY_UNKNOWN; there is something in the key that no key has.
+        InvalidRequest: FIELD_INVALID; there are no certificates in the file.
     """
 
     def __init__(self, address: str, key: str, timeout_seconds: float, ca_file: Path | None = None) -> None:
+        key = _shown(key)
         options = [
             ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
             ("grpc.per_rpc_retry_buffer_size", MAX_MESSAGE_BYTES + 65_536),
@@ -54,7 +60,7 @@ class Connection:
         if ca_file is None and target == address:
             self._channel = grpc.aio.insecure_channel(target, options=options)
         else:
-            credentials = grpc.ssl_channel_credentials(None if ca_file is None else ca_file.read_bytes())
+            credentials = grpc.ssl_channel_credentials(None if ca_file is None else _authorities(ca_file))
             self._channel = grpc.aio.secure_channel(target, credentials, options=options)
         self._metadata = (("x-api-key", key),) if key else ()
         self._timeout_seconds = timeout_seconds
@@ -96,6 +102,23 @@ class Connection:
             raise error_of(error) from None
         finally:
             answers.cancel()
+
+
+def _shown(key: str) -> str:
+    """A key as it is sent: without what surrounds it in a file. Raises NotAuthenticated: it cannot be one."""
+    key = key.strip()
+    if not (key.isascii() and key.isprintable()):
+        text = "the API key is none: it has a line break, or a character that is not printable ASCII, in it"
+        raise NotAuthenticated("KEY_UNKNOWN", text)
+    return key
+
+
+def _authorities(file: Path) -> bytes:
+    """Raises InvalidRequest: there are no certificates in it."""
+    try:
+        return certificates_in(file, "ca_file")
+    except ValueError as problem:
+        raise InvalidRequest("FIELD_INVALID", str(problem), {"field": "ca_file"}) from None
 
 
 def new_request_id() -> str:

@@ -329,7 +329,7 @@ def test_a_policy_set_on_a_terminal_keeps_its_lines_and_acts_on_nothing(
 
 def test_tiers_have_short_and_long_names() -> None:
     assert tier_of("T1") == tier_of("t1_operator") == policy_pb2.TIER_T1_OPERATOR
-    with pytest.raises(ValueError, match="no tier"):
+    with pytest.raises(errors.InvalidRequest, match="no tier"):
         tier_of("UNSPECIFIED")
 
 

@@ -80,3 +80,21 @@ def test_before_a_run_announces_itself_its_port_is_known_from_the_setting(
     (home / "run.json").unlink()
     monkeypatch.setenv("PROVOST_GATEWAY_PORT", "7123")
     assert find("operator").address == "127.0.0.1:7123"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"host\n"])
+def test_a_file_without_certificates_is_said_so_before_anyone_is_asked(
+    home: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    file = home / "authority.pem"
+    monkeypatch.setenv("PROVOST_CA_FILE", str(file))
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(
+        ValueError, match="PROVOST_CA_FILE: .*authority.pem.*: name a file of certificates, PEM"
+    ):
+        find("operator")
+    file.unlink(missing_ok=True)
+    file.mkdir()
+    with pytest.raises(ValueError, match="is a directory|Is a directory"):
+        find("operator")

@@ -61,11 +61,12 @@ def register(
 ) -> None:
     """Make an agent known. Needs an admin's key."""
     from provost_sdk.client import tier_of
+    from provost_sdk.errors import InvalidRequest
     from provost_sdk.models import as_dict, word
 
     try:
         tier_of(tier)
-    except ValueError as error:
+    except InvalidRequest as error:
         misused(str(error))
 
     async def question(

@@ -131,6 +131,7 @@ def explain(
 ) -> None:
     """What would be decided now, by which rule, and what would have to change for a yes. Changes and counts nothing."""
     from provost_sdk.client import tier_of
+    from provost_sdk.errors import InvalidRequest
     from provost_sdk.models import as_dict, word
 
     pairs = [each.partition("=") for each in parameter or ()]
@@ -139,7 +140,7 @@ def explain(
     if tier:
         try:
             tier_of(tier)
-        except ValueError as error:
+        except InvalidRequest as error:
             misused(str(error))
 
     async def question(provost: "Provost") -> "policy_pb2.ExplainResponse":

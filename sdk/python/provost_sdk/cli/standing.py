@@ -159,10 +159,11 @@ async def _next(provost: "Provost", agent_id: str, steps: int) -> str:
 
 def _require_tier(to: str) -> None:
     from provost_sdk.client import tier_of
+    from provost_sdk.errors import InvalidRequest
 
     try:
         tier_of(to or "T0")
-    except ValueError as error:
+    except InvalidRequest as error:
         misused(str(error))
 
 
