@@ -45,13 +45,13 @@ class State:
         sets: Sets,
     ) -> None:
         self.turns, self.following = turns, following
-        working = Working(kept, view, sets, following)
         writing = Writing(view)
+        working = Working(kept, view, sets, following, writing)
         fencing = Fencing(kept, working, writing, clock)
         self.losing = Losing(kept, view, turns, writing, clock)
         self.locks = Locks(kept, view, turns, working, writing, clock)
         self.agents = Agents(kept, view, mirror, following)
-        self.attention = Attention(kept, self.agents, mirror, vigil)
+        self.attention = Attention(kept, self.agents, mirror, vigil, writing)
         self.packets = Packets(kept, view, following, working)
         self.tasks = Tasks(kept, view, following, contents, working, fencing)
         self.boards = Boards(kept, following, working, fencing)

@@ -1,6 +1,6 @@
 """What agents say of their work, and which of them get nowhere."""
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from services.state.handlers.agents import Agents
 from services.state.handlers.fencing import require_accepted
 from services.state.handlers.kept import Kept, known
 from services.state.handlers.vigil import Vigil
+from services.state.handlers.writing import Writing
 from services.state.ports import Mirror
 
 _ALIVE = timedelta(seconds=DEFAULT_BEAT_SECONDS)
@@ -35,7 +36,8 @@ class Activity:
 class Attention:
     """Reports in, judgements out."""
 
-    def __init__(self, kept: Kept, agents: Agents, mirror: Mirror, vigil: Vigil) -> None:
+    def __init__(self, kept: Kept, agents: Agents, mirror: Mirror, vigil: Vigil, writing: Writing) -> None:
+        self._writing = writing
         self._kept = kept.agents
         self._agents = agents
         self._mirror = mirror
@@ -54,6 +56,7 @@ class Attention:
 
         Raises:
             FencingTokenStale: another run is at work by now, and nothing of this counts for it (recorded).
+            AgentIsRevoked: all that may be said of it any more is that it waits for nothing.
             AgentStateUnknown, Invalid.
         """
         agent_id, token = activity.agent_id, activity.fencing_token
@@ -64,9 +67,11 @@ class Attention:
         command = ReportWaiting(
             agent_id, activity.task_id, run_id, activity.waiting, cause.at, token, cause.actor, did
         )
-        appended = await self._kept.handle(agent_id, command, cause)
+        ends = activity.waiting is None and not did
+        with nullcontext() if ends else self._writing.by(cause.tenant, agent_id):
+            appended = await self._kept.handle(agent_id, command, cause)
         require_accepted(self._kept, agent_id, token, appended, cause)
-        if apart and activity.waiting is None and not did:
+        if apart and ends:
             return None  # that it waits no more is no sign of the run that has the agent now
         active = did and self._vigil.did(cause.tenant, agent_id, activity.action, activity.result)
         self._vigil.beat(cause.tenant, agent_id)

@@ -1,5 +1,6 @@
 """Messages between agents: sent once, delivered until they are acknowledged."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 from kernel.events import Appended, Cause, Stream, require_token
@@ -89,6 +90,7 @@ class Inboxes:
 
         Raises:
             FencingTokenStale: nothing was acknowledged, and this was recorded.
+            AgentIsRevoked: what waits for it, people may acknowledge.
             TaskUnknown, RecipientUnknown: a person named a task, or in it an agent, that there is none of.
             Invalid, Unavailable.
         """
@@ -96,8 +98,9 @@ class Inboxes:
         if person:
             await self._require_meant(command, fencing_token, cause)
         shown = ShowToken(command.agent_id, task_id, fencing_token, cause.actor, cause.at)
-        before = await self._fencing.answered(self._inboxes, task_id, shown, cause)
-        return before or await self._fencing.write(self._inboxes, task_id, command, shown, cause)
+        with nullcontext() if person else self._writing.by(cause.tenant, command.agent_id):
+            before = await self._fencing.answered(self._inboxes, task_id, shown, cause)
+            return before or await self._fencing.write(self._inboxes, task_id, command, shown, cause)
 
     async def _require_meant(self, command: AcknowledgeMessages, fencing_token: int, cause: Cause) -> None:
         """A person types what a program knows."""

@@ -9,6 +9,7 @@ from services.state.domain.faults import FieldInvalid, TaskUnknown
 from services.state.domain.labels import Labelling, LabelRun
 from services.state.domain.view import View
 from services.state.handlers.kept import Kept, known
+from services.state.handlers.writing import Writing
 from services.state.ports import Sets
 
 
@@ -23,7 +24,8 @@ class Reader:
 class Working:
     """Agents at work, as everything that they share has to know them."""
 
-    def __init__(self, kept: Kept, view: View, sets: Sets, following: Following) -> None:
+    def __init__(self, kept: Kept, view: View, sets: Sets, following: Following, writing: Writing) -> None:
+        self._writing = writing
         self._agents = kept.agents
         self._recall = kept.recall
         self._following = following
@@ -103,17 +105,20 @@ class Working:
     async def stick(
         self, reader: Reader | None, labels: frozenset[str], by_reading: str, cause: Cause
     ) -> None:
-        """What is read labels the run, before it is read. Raises Unavailable: then it may not be read."""
+        """What is read labels the run, before it is read. Raises AgentIsRevoked, Unavailable: then it may not be."""
         if reader is None or not labels:
             return
         command = LabelRun(reader.agent_id, reader.run_id, tuple(sorted(labels)), by_reading, cause.at)
-        await self._agents.handle(reader.agent_id, command, cause)
+        with self._writing.by(cause.tenant, reader.agent_id):
+            await self._agents.handle(reader.agent_id, command, cause)
 
     async def stick_packet(self, agent_id: str, cause: Cause) -> None:
         """Who holds the lock of an agent has read its packet. Raises Unavailable: then nothing may come of it."""
         agent = self._agents.current(cause.tenant, agent_id)
         if agent.packet is None or agent.lock is None or not agent.lock.alive(cause.at):
             return
+        if self._view.is_revoked(cause.tenant, agent_id):
+            return  # nothing of what it has read is written any more
         asking = replace(cause, request_id=derived_id("labels of the packet", cause.request_id))
         await self.stick(
             Reader(agent_id, agent.lock.holder), frozenset(agent.packet.labels), "packet", asking

@@ -136,7 +136,8 @@ class House:
         await follower.caught_up()
         await self._stack.enter_async_context(in_step((follower,), mirror, _nobody_asks))
         await self._stack.enter_async_context(judging.at_work())
-        working, writing = Working(kept, view, sets, follower), Writing(view)
+        writing = Writing(view)
+        working = Working(kept, view, sets, follower, writing)
         fencing = Fencing(kept, working, writing, self.clock)
         return Replica(
             kept,

@@ -6,12 +6,26 @@ from typing import Any
 import pytest
 
 from chassis import process
+from chassis.rpc import client
 from kernel.events import Head, Stream
 from kernel.faults import Fault
+from provost.state.v1 import state_pb2 as pb
 from services.state.domain.lock import LockAcquired, LockForced, StaleTokenRefused
 from services.state.handlers.losing import Losing
 from services.state.handlers.writing import Writing
-from tests.rpc.state.asks import acquire, advance, issue, join, put_entry, recorded, save, send
+from tests.rpc.state.asks import (
+    acquire,
+    advance,
+    get_entry,
+    issue,
+    join,
+    look,
+    put_entry,
+    recorded,
+    save,
+    send,
+    unread,
+)
 from tests.rpc.state.conftest import Running, cause
 from tests.rpc.state.test_tasks import revoke
 
@@ -78,6 +92,50 @@ async def test_what_a_revoked_agent_writes_is_refused_everywhere(state: Running)
         assert await refusal(asked) == "AGENT_REVOKED"
     person = await put_entry(state, "k", '"by a person"', actor="key:sre-1")  # a name of its own
     assert person.entry.version == 1
+
+
+def report(state: Running, what: str = "", **fields: Any) -> Any:
+    request = pb.ReportActivityRequest(agent_id="sre-1", task_id="task-1", run_id="run-sre-1", **fields)
+    if what:
+        request.waiting.CopyFrom(pb.Waiting(kind=pb.Waiting.KIND_APPROVAL, what=what))
+    return client.call(state.stub.ReportActivity, request, cause())
+
+
+async def test_a_revoked_agent_declares_no_wait_reads_nothing_labelled_and_acknowledges_nothing(
+    state: Running,
+) -> None:
+    await join(state, "sre-1", "sre-2")
+    await report(state, "approval-1")
+    await send(state, "to the one who comes next", from_agent_id="sre-2", to_agent_id="sre-1", labels=["pii"])
+    await put_entry(state, "k", '"v"', agent_id="sre-2", labels=["pii"])
+    await revoked(state)
+    before = await state.log.last_sequence()
+    mail = pb.ListMessagesRequest(task_id="task-1", agent_id="sre-1", run_id="run-sre-1")
+    read = pb.AcknowledgeMessagesRequest(task_id="task-1", agent_id="sre-1", up_to_sequence=before)
+    for asked in (
+        report(state, "approval-2"),
+        report(state, action="ls", result="empty"),
+        get_entry(state, "k", agent_id="sre-1", run_id="run-sre-1"),
+        client.call(state.stub.ListMessages, mail, cause()),
+        client.call(state.stub.AcknowledgeMessages, read, cause()),
+    ):
+        assert await refusal(asked) == "AGENT_REVOKED"
+    assert await state.log.last_sequence() == before
+    assert await unread(state, "sre-1") == ["to the one who comes next"]
+
+
+async def test_of_a_revoked_agent_people_say_what_is_read_and_its_run_that_it_waits_no_more(
+    state: Running,
+) -> None:
+    await join(state, "sre-1", "sre-2")
+    await report(state, "approval-1")
+    sent = await send(state, "hello", from_agent_id="sre-2", to_agent_id="sre-1")
+    await revoked(state)
+    await report(state)
+    assert not (await look(state)).HasField("waiting")
+    read = pb.AcknowledgeMessagesRequest(task_id="task-1", agent_id="sre-1", up_to_sequence=sent.sequence)
+    await client.call(state.stub.AcknowledgeMessages, read, cause(actor="key:ops"), roles=("operator",))
+    assert await unread(state, "sre-1") == []
 
 
 async def test_nothing_is_said_while_it_still_writes(state: Running) -> None:

@@ -205,9 +205,10 @@ class Slow(ArtifactDirectory):
 
 
 def storing(state: Running, meanwhile: Callable[[], Awaitable[object]]) -> Tasks:
-    working = Working(state.kept, state.view, state.sets, state.follower)
+    writing = Writing(state.view)
+    working = Working(state.kept, state.view, state.sets, state.follower, writing)
     slow = Slow(state.home / "artifacts", meanwhile)
-    fencing = Fencing(state.kept, working, Writing(state.view), process)
+    fencing = Fencing(state.kept, working, writing, process)
     return Tasks(state.kept, state.view, state.follower, slow, working, fencing)
 
 

@@ -19,9 +19,10 @@ from services.state.domain.lock import AcquireLock, Advance, ForceReleaseLock, R
 from services.state.domain.packet import IssuePacket
 from services.state.domain.plain import iso
 from services.state.domain.stuck import Kind
-from services.state.domain.view import Part
+from services.state.domain.view import Part, View
 from services.state.handlers import Activity, Vigil
 from services.state.handlers.attention import Attention
+from services.state.handlers.writing import Writing
 from services.state.ports import Text, Value
 from services.state.wire import CODEC
 from tests.unit.state.worlds import T0, packet
@@ -76,7 +77,7 @@ class Replica:
         self.log, self.clock, self.patience = log, clock, PATIENCE
         self.kept, self._every = aggregates_over(SequencingLog(log), CODEC)
         self.vigil = Vigil(self.kept, store, clock, lambda _: self.patience)
-        self._attention = Attention(self.kept, None, store, self.vigil)  # type: ignore[arg-type]
+        self._attention = Attention(self.kept, None, store, self.vigil, Writing(View()))  # type: ignore[arg-type]
         self._told = 0
         self._asked = 0
 
