@@ -6,6 +6,7 @@ hvac waits for its answers, so it does so in threads of its own.
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -126,8 +127,8 @@ class Vault:
         return bool(said.get("initialized", (said.get("data") or {}).get("initialized")))
 
     async def delete(self, path: str) -> None:
-        """Safe to repeat. Raises as `read` does."""
-        await self._as_myself(lambda client: client.delete(path))
+        """Safe to repeat, also where there is no mount (any more). Raises as `read` does."""
+        await self._as_myself(lambda client: _delete(client, path))
 
     async def _as_myself(self, ask: Callable[[Any], T]) -> T:
         token = self._token
@@ -223,6 +224,11 @@ class Vault:
 def _answer(said: Any) -> Answer | None:
     """hvac gives back the bare response where there is nothing in it."""
     return said if isinstance(said, dict) else None
+
+
+def _delete(client: Any, path: str) -> None:
+    with suppress(exceptions.InvalidPath):  # there is nothing
+        client.delete(path)
 
 
 def _require_unsealed(client: Any) -> None:

@@ -32,7 +32,6 @@ class AppRoleIdentity:
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
-        self._mount_accessor = ""
 
     async def new_secret(self, tenant: str, agent: Agent) -> Made:
         role = await self._role(tenant, agent)
@@ -131,10 +130,11 @@ class AppRoleIdentity:
         return not answer.get("warnings")
 
     async def _disable(self, agent: Agent) -> None:
-        if not self._mount_accessor:
-            mounts = await self._vault.read("sys/auth") or {}
-            self._mount_accessor = mounts["data"][f"{MOUNT}/"]["accessor"]
-        alias = {"alias_name": agent.role_id, "alias_mount_accessor": self._mount_accessor}
+        mounts = await self._vault.read("sys/auth") or {}
+        mount = mounts["data"].get(f"{MOUNT}/")
+        if mount is None:
+            return  # with it went all that was given there
+        alias = {"alias_name": agent.role_id, "alias_mount_accessor": mount["accessor"]}
         found = await self._vault.write("identity/lookup/entity", alias)
         if "data" in found:  # it has logged in once at least
             await self._vault.write(f"identity/entity/id/{found['data']['id']}", {"disabled": True})

@@ -1,6 +1,7 @@
 """What every identity promises, through the use cases that stand on it."""
 
 import asyncio
+import urllib.error
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from services.policy.domain.faults import (
 )
 from services.policy.domain.tier import Tier
 from tests.contract.policy.desk import TTL_SECONDS, Desk
+from tests.fakes.bao_server import BaoServer
 
 
 @pytest.mark.parametrize("tier", [each for each in Tier if each is not Tier.T4_ARCHITECT])
@@ -208,3 +210,28 @@ async def test_however_many_sessions_no_more_than_are_remembered_have_a_token(de
     tokens = {each.accessor for each in desk.agent(agent_id).sessions} - {""}
     assert len(tokens) in {0, REMEMBERED_SESSIONS}
     assert await desk.identity.end(desk.tenant, desk.agent(agent_id)) == len(tokens)
+
+
+async def test_where_the_mount_is_gone_nothing_is_left_to_end(vaulted: Desk, bao_server: BaoServer) -> None:
+    agent_id = await vaulted.register()
+    made = await vaulted.sessions.create_secret(agent_id, vaulted.cause())
+    await vaulted.session(agent_id, made.secret_id)
+    bao_server.ask("DELETE", "sys/auth/agents")
+    assert await vaulted.identity.end(vaulted.tenant, vaulted.agent(agent_id)) == 0
+
+
+async def test_a_mount_that_was_made_anew_is_known_by_its_new_name(
+    vaulted: Desk, bao_server: BaoServer
+) -> None:
+    before = await vaulted.register()
+    await vaulted.identity.end(vaulted.tenant, vaulted.agent(before))
+    bao_server.ask("DELETE", "sys/auth/agents")
+    await bao_server.bootstrap()
+    agent_id = await vaulted.register()
+    made = await vaulted.sessions.create_secret(agent_id, vaulted.cause())
+    shown = {"role_id": made.role_id, "secret_id": made.secret_id}
+    token = bao_server.ask("POST", "auth/agents/login", shown, token="")["auth"]["client_token"]
+    await vaulted.identity.end(vaulted.tenant, vaulted.agent(agent_id))
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        bao_server.ask("GET", "secret/data/inventory/hosts", token=token)
+    assert refused.value.code == 403
