@@ -25,6 +25,7 @@ from provost_sdk.stale import heard
 
 # Nobody answered at the address: the one reason that only the client can give.
 GATEWAY_UNREACHABLE = "GATEWAY_UNREACHABLE"
+NOT_TRUSTED = "the gateway is not trusted"
 _DETAILS_KEY = "grpc-status-details-bin"
 _DOMAIN = "provost"
 # What BoringSSL says of a certificate, inside what gRPC says of a connection.
@@ -101,7 +102,7 @@ def error_of(error: grpc.aio.AioRpcError) -> ProvostError:
     text = error.details() or f"the call ended with {error.code().name}"
     info = _info_of(error)
     if reason == GATEWAY_UNREACHABLE and info is None and (untrusted := _UNTRUSTED.search(text)):
-        text = f"the gateway is not trusted ({untrusted[1]}): is ca_file the authority that issued its certificate?"
+        text = f"{NOT_TRUSTED} ({untrusted[1]}): is ca_file the authority that issued its certificate?"
     raised = kind(info.reason, text, info.metadata) if info else kind(reason, text)
     raised.stale_seconds = heard(error.trailing_metadata())
     return raised

@@ -11,7 +11,7 @@ DEFAULT_PORT = "7000"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`key` is empty when none was found. `local` says that a run on this machine has announced itself.
+    """`key` is empty when none was found. `local` says that a run on this machine has announced itself as `address`.
 
     `ca_file` is the authority that issued what the gateway shows, where it is not a public one.
     """
@@ -46,7 +46,9 @@ def find(role: str, address: str | None = None, key: str | None = None) -> Place
     authority = os.environ.get("PROVOST_CA_FILE", "")
     if authority:
         certificates_in(Path(authority), "PROVOST_CA_FILE")
-    return Place(wanted or here, shown, bool(run), Path(authority) if authority else None)
+    return Place(
+        wanted or here, shown, bool(run) and wanted in ("", here), Path(authority) if authority else None
+    )
 
 
 def certificates_in(file: Path, setting: str) -> bytes:

@@ -27,9 +27,11 @@ class FakeProvost:
     answers: ClassVar[dict[str, Any]] = {}
     asked: ClassVar[list[tuple[str, tuple[Any, ...], dict[str, Any]]]] = []
     made: ClassVar[list[tuple[str, str]]] = []
+    authorities: ClassVar[list[Path | None]] = []
 
-    def __init__(self, address: str, key: str = "", **_: object) -> None:
+    def __init__(self, address: str, key: str = "", *, ca_file: Path | None = None, **_: object) -> None:
         self.made.append((address, key))
+        self.authorities.append(ca_file)
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,11 +58,11 @@ class FakeProvost:
 
 @pytest.fixture
 def provost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeProvost]:
-    for name in ("PROVOST_ADDRESS", "PROVOST_API_KEY", "PROVOST_GATEWAY_PORT"):
+    for name in ("PROVOST_ADDRESS", "PROVOST_API_KEY", "PROVOST_GATEWAY_PORT", "PROVOST_CA_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PROVOST_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
-    fresh = type("FreshProvost", (FakeProvost,), {"answers": {}, "asked": [], "made": []})
+    fresh = type("FreshProvost", (FakeProvost,), {"answers": {}, "asked": [], "made": [], "authorities": []})
     monkeypatch.setattr("provost_sdk.client.Provost", fresh)
     return fresh
 
@@ -127,7 +129,38 @@ def test_when_nothing_runs_it_says_how_to_start(provost: type[FakeProvost]) -> N
     result = invoke("process", "-", stdin=b"x")
     assert result.exit_code == 3
     assert "make run" in result.stderr
-    assert "127.0.0.1:7000" in result.stderr
+    assert "127.0.0.1:7000: refused" in result.stderr
+
+
+def test_only_of_the_address_here_it_is_said_that_it_runs_here(
+    provost: type[FakeProvost], tmp_path: Path
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "run.json").write_text(json.dumps({"grpc": "127.0.0.1:7077"}))
+    provost.answers["status"] = errors.Unreachable(errors.GATEWAY_UNREACHABLE, "refused")
+    assert "It says it runs here" in invoke("status").stderr
+    assert "It says it runs here" not in invoke("status", "--address", "elsewhere:7000").stderr
+
+
+def test_every_command_takes_the_authority_and_says_when_it_does_not_trust_the_gateway(
+    provost: type[FakeProvost], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    why = f"{errors.NOT_TRUSTED} (self signed): is ca_file the authority that issued its certificate?"
+    untrusted = errors.Unreachable(errors.GATEWAY_UNREACHABLE, why)
+    provost.answers |= {"status": untrusted, "list_agents": untrusted}
+    result = invoke("status")
+    assert (result.exit_code, provost.authorities) == (3, [None])
+    assert result.stderr.startswith(f"127.0.0.1:7000: {why}\nPROVOST_CA_FILE is not set")
+    authority = tmp_path / "authority.pem"
+    authority.write_text("-----BEGIN CERTIFICATE-----")
+    monkeypatch.setenv("PROVOST_CA_FILE", str(authority))
+    for command in (("status",), ("agents", "list")):
+        result = invoke(*command)
+        assert (result.exit_code, provost.authorities[-1]) == (3, authority)
+        assert f"PROVOST_CA_FILE says {authority}" in result.stderr
+        assert "Nobody answers" not in result.stderr
+    authority.unlink()
+    assert "PROVOST_CA_FILE: " in invoke("status").stderr
 
 
 def test_what_the_gateway_refuses_is_told_with_its_reason(provost: type[FakeProvost]) -> None:

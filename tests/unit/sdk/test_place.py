@@ -37,6 +37,9 @@ def test_flags_come_before_the_environment_and_that_before_the_home(
     assert find("operator", None, None).key == "env-key"
     assert find("operator", "flag:2", "flag-key").address == "flag:2"
     assert find("operator", "flag:2", "flag-key").key == "flag-key"
+    assert not find("operator").local
+    monkeypatch.setenv("PROVOST_ADDRESS", "127.0.0.1:7077")
+    assert find("operator").local, "the run here, by its address"
 
 
 @pytest.mark.parametrize("nothing", ["", " "])

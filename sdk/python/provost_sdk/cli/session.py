@@ -89,13 +89,7 @@ def complain(error: "ProvostError", place: Place) -> NoReturn:
     _say_how_old(error.stale_seconds)
     text = inert(str(error))
     if error.reason == GATEWAY_UNREACHABLE:
-        text = f"Nobody answers at {place.address}. "
-        text += (
-            "Start Provost with `make run`"
-            if not place.local
-            else "It says it runs here: `provost status --wait 10`"
-        )
-        text += ", or name another place with --address or PROVOST_ADDRESS."
+        text = _unreached(text, place)
     elif error.reason in ("KEY_MISSING", "KEY_UNKNOWN"):
         text += "\nGive a key with --key or PROVOST_API_KEY."
     elif isinstance(error, Unreachable):
@@ -104,6 +98,26 @@ def complain(error: "ProvostError", place: Place) -> NoReturn:
         f"{text}\n({inert(error.reason)})" if error.reason != GATEWAY_UNREACHABLE else text, file=sys.stderr
     )
     raise typer.Exit(Exit.NOBODY_ANSWERS if isinstance(error, Unreachable) else Exit.NOT_WELL)
+
+
+def _unreached(text: str, place: Place) -> str:
+    """Why nobody was reached, as the client says it, and what to do about it."""
+    from provost_sdk.errors import NOT_TRUSTED
+
+    if text.startswith(NOT_TRUSTED):
+        authority = (
+            f"says {place.ca_file}"
+            if place.ca_file
+            else "is not set: the certificate has to be of a public authority"
+        )
+        return f"{place.address}: {text}\nPROVOST_CA_FILE {authority}."
+    mend = "Start Provost with `make run`"
+    if place.local:
+        mend = "It says it runs here: `provost status --wait 10`"
+    return (
+        f"Nobody answers at {place.address}: {text}\n"
+        f"{mend}, or name another place with --address or PROVOST_ADDRESS."
+    )
 
 
 def _say_how_old(seconds: int) -> None:

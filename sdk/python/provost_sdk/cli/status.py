@@ -45,7 +45,8 @@ async def _until_well(
         answer: gateway_pb2.GetStatusResponse | ProvostError
         try:
             # Looked up each time: a run that is just starting says only then where it is.
-            async with Provost(place_of("viewer", address).address, timeout_seconds=5.0) as provost:
+            place = place_of("viewer", address)
+            async with Provost(place.address, timeout_seconds=5.0, ca_file=place.ca_file) as provost:
                 answer = await provost.status()
         except ProvostError as error:
             answer = error
