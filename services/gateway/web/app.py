@@ -47,6 +47,7 @@ from services.gateway.web.shapes import (
     AnswerBody,
     EraseBody,
     ProcessLogBody,
+    ReasoningAnswer,
     ReleaseBody,
     RevokeBody,
     Shape,
@@ -54,6 +55,8 @@ from services.gateway.web.shapes import (
 )
 from services.gateway.web.sockets import PATH, watch_events
 from services.gateway.web.streams import EventStream, Streams
+
+EVENTS = EventStream.media_type
 
 ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
     ("POST /api/process_log", runs.process_log, {"body": ProcessLogBody}),
@@ -79,12 +82,12 @@ ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
     ("POST /api/policy/diff", rules.diff_policy, {"body": DiffBody}),
     ("POST /api/policy/rollback", rules.rollback_policy, {"body": RollbackBody}),
     ("POST /api/policy/explain", rules.explain_decision, {"body": ExplainBody}),
-    ("POST /api/policy/simulate", rules.simulate_policy, {"body": SimulateBody, "answer": EventStream}),
+    ("POST /api/policy/simulate", rules.simulate_policy, {"body": SimulateBody, "media": (EVENTS,)}),
     ("GET /api/budgets", standing.list_budgets, {}),
     ("POST /api/budgets", standing.set_budget, {"body": BudgetBody}),
     ("GET /api/events", audit.list_events, {}),
-    ("GET /api/events/stream", history.stream_events, {"answer": EventStream}),
-    ("GET /api/events/ws", history.watch_events, {}),
+    ("GET /api/events/stream", history.stream_events, {"media": (EVENTS,)}),
+    ("GET /api/events/ws", history.watch_events, {"status": 101}),
     ("GET /api/events/{event_id}", history.get_event, {}),
     ("GET /api/events/{event_id}/causes", history.event_causes, {}),
     ("GET /api/effects/{effect_id}/causes", history.effect_causes, {}),
@@ -110,21 +113,29 @@ ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
     ("GET /api/erasures", erasing.list_erasures, {}),
     ("GET /api/ledger/head", audit.ledger_head, {}),
     ("POST /api/ledger/verify", audit.verify_ledger, {}),
-    ("GET /tlog/checkpoint", tlog.checkpoint, {}),
-    ("GET /tlog/tile/entries/{place:path}", tlog.entries, {}),
-    ("GET /tlog/tile/{level}/{place:path}", tlog.tile, {}),
+    ("GET /tlog/checkpoint", tlog.checkpoint, {"media": ("text/plain",)}),
+    ("GET /tlog/tile/entries/{place:path}", tlog.entries, {"media": (tlog.OCTETS,)}),
+    ("GET /tlog/tile/{level}/{place:path}", tlog.tile, {"media": (tlog.OCTETS,)}),
     ("GET /api/health", about.health, {}),
     ("GET /api/config", about.config, {}),
     ("GET /api/docs", about.docs, {}),
-    ("GET /api/metrics", about.metrics, {}),
+    ("GET /api/metrics", about.metrics, {"media": ("text/plain",)}),
     ("GET /api/openapi.json", about.openapi_api, {}),
     ("GET /openapi.json", about.openapi_all, {}),
     ("GET /openapi_custom.json", about.openapi_all, {}),
-    ("GET /docs", about.docs_page, {}),
-    ("GET /docs/{asset}", about.docs_asset, {}),
+    ("GET /docs", about.docs_page, {"media": ("text/html",)}),
+    ("GET /docs/{asset}", about.docs_asset, {"media": tuple(about.ASSETS.values())}),
 )
 
-MAY_WAIT = (runs.process_log, runs.start_run, runs.get_run)
+WAITS = "not ended: it works, or waits for a person"
+# What is answered besides 200, and is no problem document.
+BESIDES: dict[Callable[..., Any], tuple[int, type, str]] = {
+    runs.process_log: (202, Run, WAITS),
+    runs.process_log_reasoning: (202, ReasoningAnswer, WAITS),
+    runs.start_run: (202, Run, WAITS),
+    runs.get_run: (202, Run, WAITS),
+    about.health: (503, about.Health, "something is not well"),
+}
 
 
 def build(gateway: Gateway, settings: about.About, large: LargePlaces | None = None) -> FastAPI:
@@ -157,17 +168,22 @@ def build(gateway: Gateway, settings: about.About, large: LargePlaces | None = N
 def _described(
     endpoint: Callable[..., Any],
     body: type[Shape] | None = None,
-    answer: type[Response] = JSONResponse,
+    media: tuple[str, ...] = (),
+    status: int = 200,
     deprecated: bool = False,
 ) -> dict[str, Any]:
-    """What the interface says of a route besides its signature."""
+    """What the interface says of a route besides its signature; `media` are the types of an answer that is not JSON."""
     problem = {"content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     whys = {400: "not understood", 401: "no key, or an unknown one", 403: "the key's role may not"}
     whys |= {429: "more than the rate allows", 503: "something behind the gateway does not answer"}
     extra: dict[str, Any] = {}
     answers: dict[int | str, dict[str, Any]] = {
-        status: {"description": why, **problem} for status, why in whys.items()
+        code: {"description": why, **problem} for code, why in whys.items()
     }
+    answers["default"] = {"description": "anything else that keeps it from being done", **problem}
+    if media:
+        text = {"schema": {"type": "string"}}
+        answers[status] = {"content": dict.fromkeys(media, text), "description": "as it is asked for"}
     if body is not None:
         content: dict[str, Any] = {
             "application/json": {"schema": {"$ref": f"#/components/schemas/{body.__name__}"}}
@@ -176,12 +192,14 @@ def _described(
             answers[413] = {"description": "larger than 32 MiB", **problem}
             content |= {kind: {"schema": {"type": "string"}} for kind in runs.RAW_TYPES}
         extra["requestBody"] = {"required": body not in (RevokeBody, WhyBody), "content": content}
-    if endpoint in MAY_WAIT:
-        answers[202] = {"description": "not ended: it works, or waits for a person", "model": Run}
+    if endpoint in BESIDES:
+        code, model, what = BESIDES[endpoint]
+        answers[code] = {"description": what, "model": model}
     return {
         "summary": (endpoint.__doc__ or "").strip().split("\n", 1)[0].rstrip("."),
         "deprecated": deprecated or None,
-        "response_class": answer,
+        "response_class": Response if media else JSONResponse,
+        "status_code": status,
         "response_model_exclude_none": True,
         "openapi_extra": extra,
         "responses": answers,

@@ -149,6 +149,8 @@ def everything(app: FastAPI) -> dict[str, Any]:
         )
         parts = schema.setdefault("components", {})
         schemas = parts.setdefault("schemas", {})
+        for answered in schemas.values():
+            _leave_out_nulls(answered)
         shapes: tuple[type[BaseModel], ...] = (*BODIES, *RULE_BODIES, Problem)
         for shape in shapes:
             made = shape.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -170,3 +172,11 @@ def everything(app: FastAPI) -> dict[str, Any]:
                     operation["x-role"] = str(right)
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _leave_out_nulls(schema: dict[str, Any]) -> None:
+    """What may be null is not required: answers leave it out when it is."""
+    parts = schema.get("properties", {})
+    nullable = {name for name, part in parts.items() if {"type": "null"} in part.get("anyOf", ())}
+    if nullable:
+        schema["required"] = [name for name in schema.get("required", ()) if name not in nullable]

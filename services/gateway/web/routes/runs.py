@@ -53,9 +53,9 @@ async def process_log(
 ) -> Run:
     """Take a log through a governed run: what is wrong, what to do, what policy says to it, what was done.
 
-    200 when the run has ended, 202 when it waits for a person. A body of type `text/plain` or
-    `application/octet-stream` is the log itself, and then the query parameters say the rest; any other body is JSON,
-    and they are not looked at.
+    200 when the run has ended, 202 when it waits for a person or goes on after four minutes. A body of type
+    `text/plain` or `application/octet-stream` is the log itself, and then the query parameters say the rest; any other
+    body is JSON, and they are not looked at.
     """
     store: bodies.Bodies = request.app.state.bodies
     unknown: tuple[str, ...] = ()
