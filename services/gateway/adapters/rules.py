@@ -68,7 +68,7 @@ class RulesPeer:
         request = pb.RollbackPolicySetRequest(
             request_id=ask.request_id, to_version=ask.version, replaces_version=ask.replaces, why=ask.why
         )
-        answer = await self._peer.ask(self._stub.RollbackPolicySet, request, caller)
+        answer = await self._peer.ask(self._stub.RollbackPolicySet, request, caller, PUBLISH_SECONDS)
         return SetInForce(answer.version, answer.sequence)
 
     async def explain(self, ask: AskWhy, caller: Caller) -> Explained:

@@ -20,6 +20,7 @@ from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import RegoModule
 from services.policy.domain.policyset_tests import Examined
 from services.policy.domain.rules import SILENCE, RuleOutcome, Said
+from services.policy.ports.sets import GivenUp
 
 LOAD_SECONDS = 2.0
 JUDGE_SECONDS = 0.25
@@ -34,8 +35,8 @@ _log = get_logger("policy.rules")
 class RegoRules:
     """Implements `Rules`. Its child is asked one thing at a time: either by `judge`, by one thread, or by `hear`."""
 
-    def __init__(self) -> None:
-        self._child = Child()
+    def __init__(self, given_up: GivenUp = lambda: False) -> None:
+        self._child = Child(given_up)
         self._plans: WeakKeyDictionary[PolicySet, Plan] = WeakKeyDictionary()
         self._apart = ThreadPoolExecutor(1, "custom rules")
 
@@ -60,13 +61,15 @@ class RegoRules:
             hearing.learn(asks, await loop.run_in_executor(self._apart, self._answers, plan, asks))
         return hearing.outcomes()
 
-    def examine(self, rego: Sequence[RegoModule]) -> Examined:
+    def examine(self, rego: Sequence[RegoModule], given_up: GivenUp = lambda: False) -> Examined:
         """What is wrong with these modules, and how their tests come out; in a child of its own."""
-        return examine(rego)
+        return examine(rego, given_up)
 
-    def rehearse(self, policy_set: PolicySet, inputs: Sequence[Mapping[str, Any]]) -> Sequence[RuleOutcome]:
+    def rehearse(
+        self, policy_set: PolicySet, inputs: Sequence[Mapping[str, Any]], given_up: GivenUp = lambda: False
+    ) -> Sequence[RuleOutcome]:
         """As `judge`, with a child of its own."""
-        apart = RegoRules()
+        apart = RegoRules(given_up)
         try:
             return apart.judge(policy_set, inputs)
         finally:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from chassis import process
+from services.policy.ports.sets import GivenUp
 
 _WORKER = Path(__file__).with_name("rego_worker.py")
 _START_SECONDS = 10.0
+_LOOK_MS = 100
 
 
 class ChildGone(Exception):
@@ -20,9 +22,10 @@ class ChildGone(Exception):
 
 
 class Child:
-    """Started when it is first asked, and again after it has gone."""
+    """Started when it is first asked, and again after it has gone. What is `given_up` it is not asked to the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, given_up: GivenUp = lambda: False) -> None:
+        self._given_up = given_up
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, asked: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -41,8 +44,8 @@ class Child:
             child.stdin.flush()
             until = process.monotonic() + seconds + (_START_SECONDS if fresh else 0.0)
             descriptor = child.stdout.fileno()
-            size = struct.unpack(">I", _read(descriptor, 4, until))[0]
-            answer = json.loads(_read(descriptor, size, until))
+            size = struct.unpack(">I", self._read(descriptor, 4, until))[0]
+            answer = json.loads(self._read(descriptor, size, until))
         except (OSError, ChildGone) as gone:
             self.end()
             raise ChildGone(str(gone) or "it has died") from None
@@ -69,18 +72,21 @@ class Child:
         )
         return self._process
 
-
-def _read(descriptor: int, size: int, until: float) -> bytes:
-    parts: list[bytes] = []
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    while size:
-        left = until - process.monotonic()
-        if left <= 0 or not poll.poll(left * 1000):
-            raise ChildGone("it took too long")
-        part = os.read(descriptor, size)
-        if not part:
-            raise ChildGone("the interpreter has ended itself")
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
+    def _read(self, descriptor: int, size: int, until: float) -> bytes:
+        parts: list[bytes] = []
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        while size:
+            left = until - process.monotonic()
+            if left <= 0:
+                raise ChildGone("it took too long")
+            if self._given_up():
+                raise ChildGone("nobody waits for it any more")
+            if not poll.poll(min(left * 1000, _LOOK_MS)):
+                continue
+            part = os.read(descriptor, size)
+            if not part:
+                raise ChildGone("the interpreter has ended itself")
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)

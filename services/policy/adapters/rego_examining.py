@@ -1,12 +1,14 @@
 """Looks custom rules over before they go live: what is wrong with them, and how their own tests come out.
 
-In a child process of its own, so that nothing that is being decided waits for it or dies of it.
+In a child process of its own, so that nothing that is being decided waits for it or dies of it; and within one time for
+all of a set, for anybody may have sets looked over.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from chassis import process
 from services.policy.adapters.rego_child import Child, ChildGone
 from services.policy.adapters.rego_plan import loading, plan_of
 from services.policy.domain.action import Action, Mode, Packet, RunContext
@@ -17,8 +19,10 @@ from services.policy.domain.rego_silence import silences
 from services.policy.domain.rego_text import ModuleText, read_module, with_input_at
 from services.policy.domain.rules import rule_input
 from services.policy.domain.tier import Tier
+from services.policy.ports.sets import GivenUp
 
 SECONDS = 5.0
+SECONDS_IN_ALL = 30.0
 
 _ERROR = re.compile(
     r"\(error(?: \d+:(?P<file>[^|\s]+)\|(?P<offset>\d+)\|\d+)?\s*\(errormsg \d+:(?P<text>[^\n]*?)\)\n"
@@ -33,14 +37,40 @@ _SAMPLE = rule_input(
 )
 
 
-def examine(rego: Sequence[RegoModule]) -> Examined:
+class Examining:
+    """A child that is asked about one set, and no longer than there is time for the whole of it."""
+
+    def __init__(self, given_up: GivenUp) -> None:
+        self._child = Child(given_up)
+        self._given_up = given_up
+        self._until = process.monotonic() + SECONDS_IN_ALL
+
+    def ask(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Its answer.
+
+        Raises:
+            ChildGone: it died of the question, did not answer in time, or there is no time left or nobody who waits.
+        """
+        left = self._until - process.monotonic()
+        if left <= 0:
+            raise ChildGone(f"all rules and their tests together took longer than {SECONDS_IN_ALL:.0f} s")
+        if self._given_up():
+            raise ChildGone("nobody waits for it any more")
+        return self._child.ask(asked, min(left, SECONDS))
+
+    def end(self) -> None:
+        """End the child."""
+        self._child.end()
+
+
+def examine(rego: Sequence[RegoModule], given_up: GivenUp = lambda: False) -> Examined:
     """What is wrong with these modules; how their tests come out, if nothing is."""
     if not rego:
         return Examined()
     flaws = tuple(_by_text(rego))
     if flaws:
         return Examined(flaws)
-    child = Child()
+    child = Examining(given_up)
     try:
         flaws = tuple(_by_engine(child, rego))
         return Examined(flaws) if flaws else Examined((), tuple(_tested(child, rego)))
@@ -68,10 +98,10 @@ def _flaws_of(text: ModuleText, path: str, package: str) -> Iterator[RuleFlaw]:
         yield RuleFlaw(path, flaw.line, flaw.column, flaw.text)
 
 
-def _by_engine(child: Child, rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
+def _by_engine(child: Examining, rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
     plan = plan_of(rego)
     try:
-        loaded = child.ask(loading(plan), SECONDS)
+        loaded = child.ask(loading(plan))
         if "failed" in loaded:
             yield from _errors(loaded["failed"], rego)
             return
@@ -80,7 +110,7 @@ def _by_engine(child: Child, rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
             return
         for group in plan.groups:
             asked = {"do": "judge", "key": plan.key, "asks": [(_SAMPLE, [group.entrypoint])]}
-            good, value = child.ask(asked, SECONDS)["answers"][0][0]
+            good, value = child.ask(asked)["answers"][0][0]
             if not good:
                 whose = min(group.modules)
                 found = list(_errors(value, rego))
@@ -115,32 +145,58 @@ def _missing(functions: Sequence[str], rego: Sequence[RegoModule]) -> Iterator[R
                 yield RuleFlaw(f"rules/{n}/rego", line, column, f"there is no function {name} here")
 
 
-def _tested(child: Child, rego: Sequence[RegoModule]) -> Iterator[TestOutcome]:
+def _tested(child: Examining, rego: Sequence[RegoModule]) -> Iterator[TestOutcome]:
+    found: list[tuple[str, str, str]] = []
     for n, module in enumerate(rego):
         own = read_module(module.text).tests
         tests = read_module(module.test, test=True).tests if module.test else ()
         for package, names, part in ((module.id, own, "rego"), (f"{module.id}_test", tests, "test")):
             for name in names:
-                passed, text = _holds(child, rego, f"provost/rules/{package}/{name}")
-                yield TestOutcome(f"{module.id}.{name}", f"rules/{n}/{part}", passed, text)
+                path = f"rules/{n}/{part}"
+                found.append((f"{module.id}.{name}", path, f"provost/rules/{package}/{name}"))
+    testing = _Testing(child, rego, [entrypoint for _, _, entrypoint in found])
+    for name, path, entrypoint in found:
+        passed, text = testing.holds(entrypoint)
+        yield TestOutcome(name, path, passed, text)
 
 
-def _holds(child: Child, rego: Sequence[RegoModule], entrypoint: str) -> tuple[bool, str]:
-    # The engine ends itself on `with input as …`, and not on `with input.given as …`.
-    modules = {f"{each.id}.rego": with_input_at(each.text, "given") for each in rego}
-    modules |= {f"{each.id}_test.rego": with_input_at(each.test, "given") for each in rego if each.test}
-    asked: list[dict[str, Any]] = [
-        {"do": "load", "key": "test", "modules": modules, "entrypoints": [entrypoint], "functions": []},
-        {"do": "judge", "key": "test", "asks": [({"given": {}}, [entrypoint])]},
-    ]
-    try:
-        for each in asked:
-            answer = child.ask(each, SECONDS)
-            if "failed" in answer:
-                return False, str(answer["failed"]).splitlines()[0][:300]
+class _Testing:
+    """All tests of a set, compiled together: once, and again after one of which the child died."""
+
+    def __init__(self, child: Examining, rego: Sequence[RegoModule], entrypoints: list[str]) -> None:
+        self._child = child
+        # The engine ends itself on `with input as …`, and not on `with input.given as …`.
+        modules = {f"{each.id}.rego": with_input_at(each.text, "given") for each in rego}
+        modules |= {f"{each.id}_test.rego": with_input_at(each.test, "given") for each in rego if each.test}
+        self._load = {
+            "do": "load", "key": "test", "modules": modules, "entrypoints": entrypoints, "functions": [],
+        }  # fmt: skip
+        self._no_use = ""
+
+    def holds(self, entrypoint: str) -> tuple[bool, str]:
+        """Whether this test does; why not, if it does not."""
+        asked: dict[str, Any] = {"do": "judge", "key": "test", "asks": [({"given": {}}, [entrypoint])]}
+        try:
+            answer = self._asked(asked)
+            if "unknown" in answer:
+                self._no_use = self._compiled()
+                answer = self._asked(asked)
+        except ChildGone as gone:
+            return False, f"it cannot be evaluated: {gone}"
+        if "failed" in answer:
+            return False, str(answer["failed"]).splitlines()[0][:300]
         good, value = answer["answers"][0][0]
-    except ChildGone as gone:
-        return False, f"it cannot be evaluated: {gone}"
-    if not good:
-        return False, str(value)[:300]
-    return value is True, "" if value is True else "it does not hold"
+        if not good:
+            return False, str(value)[:300]
+        return value is True, "" if value is True else "it does not hold"
+
+    def _asked(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return {"failed": self._no_use} if self._no_use else self._child.ask(asked)
+
+    def _compiled(self) -> str:
+        """Why they cannot be, if they cannot: what stops one test stops the others."""
+        try:
+            answer = self._child.ask(self._load)
+        except ChildGone as gone:
+            return f"it cannot be evaluated: {gone}"
+        return (str(answer["failed"]) or "the tests do not compile") if "failed" in answer else ""

@@ -151,18 +151,25 @@ class Worker:
         return {"answers": answers}
 
 
-def watch_memory() -> None:
-    """End the process when it has grown too large. A limit of the system's does not do: the interpreter reserves
-    hundreds of gigabytes of addresses and uses next to none. Where there is no /proc, the deadline alone holds."""
+def watch(parent: int) -> None:
+    """End the process when it has grown too large, or whoever asks it has gone in the middle of a long question.
+
+    A limit of the system's does not do: the interpreter reserves hundreds of gigabytes of addresses and uses next to
+    none. Where there is no /proc, the deadline alone holds.
+    """
     statm = Path("/proc/self/statm")
-    while statm.exists():
-        if int(statm.read_text("ascii").split()[1]) * resource.getpagesize() > MEMORY_BYTES:
+    while os.getppid() == parent:
+        if (
+            statm.exists()
+            and int(statm.read_text("ascii").split()[1]) * resource.getpagesize() > MEMORY_BYTES
+        ):
             os._exit(3)
         time.sleep(LOOK_SECONDS)
+    os._exit(4)
 
 
 def main() -> None:
-    threading.Thread(target=watch_memory, daemon=True).start()
+    threading.Thread(target=watch, args=(os.getppid(),), daemon=True).start()
     worker, wanted, given = Worker(), sys.stdin.buffer, sys.stdout.buffer
     while len(head := wanted.read(4)) == 4:
         asked = json.loads(wanted.read(struct.unpack(">I", head)[0]))

@@ -148,6 +148,10 @@ class PolicySets:
         while len(self._looked_at) > REMEMBERED:
             del self._looked_at[next(iter(self._looked_at))]
 
+    def remembered(self, document: str) -> PolicySet | None:
+        """What `document` says, if it has passed its tests here, and lately."""
+        return self._looked_at.get(document)
+
     def _compile(self, published: PublishedSet) -> PolicySet | None:
         try:
             return self._reader.read(published.document)

@@ -1,9 +1,8 @@
 """How another policy set replaces the one in force: looked over, compared, published, taken back."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import islice
 
 from kernel.events import Cause, derived_id
@@ -12,7 +11,7 @@ from kernel.ports import Aggregates
 from services.policy.domain.actor import POLICY
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_diff import Difference, differences
-from services.policy.domain.policyset_faults import PolicySetInvalid, PolicySetTestsFailed, TooManyDocuments
+from services.policy.domain.policyset_faults import PolicySetInvalid, PolicySetTestsFailed
 from services.policy.domain.policyset_published import (
     Command,
     LabelNames,
@@ -22,9 +21,10 @@ from services.policy.domain.policyset_published import (
     decide,
 )
 from services.policy.domain.policyset_rules import Publishing
+from services.policy.handlers.apart import Apart
 from services.policy.handlers.policysets import CURRENT, PolicySets
 from services.policy.handlers.validating import Remark, Validated, validated
-from services.policy.ports.sets import PolicySetReader, Rules
+from services.policy.ports.sets import GivenUp, PolicySetReader, Rules
 
 FIRST_TENANT = "default"
 MOST_DIFFERENCES = 10_000
@@ -53,9 +53,9 @@ class Replacing:
         self._reader = reader
         self._rules = rules
         self._gate = gate
-        self._looking = asyncio.Semaphore(LOOKED_AT_ONCE)
-        self._waiting = 0
-        self._publishing = asyncio.Semaphore(1)
+        # Everybody may have sets looked over, and it takes seconds: who puts a set in force never waits for that.
+        self._looking = Apart("sets looked over", LOOKED_AT_ONCE, MOST_WAITING)
+        self._publishing = Apart("sets published", 1)
 
     async def validate(self, document: str) -> Validated:
         """Everything that is wrong with `document`, and how its tests come out. Changes nothing.
@@ -63,23 +63,7 @@ class Replacing:
         Raises:
             TooManyDocuments: others are looked over.
         """
-        async with self._turn():
-            return await asyncio.to_thread(validated, self._reader, self._rules, document)
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Everybody may ask, and it takes seconds: so many wait, and who puts a set in force never does."""
-        if self._waiting >= MOST_WAITING:
-            raise TooManyDocuments(MOST_WAITING)
-        self._waiting += 1
-        try:
-            await self._looking.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._looking.release()
+        return await self._looking.run(partial(validated, self._reader, self._rules, document))
 
     async def diff(
         self, tenant: str, old_version: str, new_version: str, document: str
@@ -93,10 +77,9 @@ class Replacing:
         """
         old = self._sets.shown(tenant, old_version)
         new = document or self._sets.shown(tenant, new_version).document
-        async with self._turn():
-            return await asyncio.to_thread(self._compared, old.document, new)
+        return await self._looking.run(partial(self._compared, old.document, new))
 
-    def _compared(self, old: str, new: str) -> tuple[str, str, Sequence[Difference]]:
+    def _compared(self, old: str, new: str, _: GivenUp) -> tuple[str, str, Sequence[Difference]]:
         before, after = self._reader.read(old), self._reader.check(new)
         return before.version, after.version, list(islice(differences(before, after), MOST_DIFFERENCES))
 
@@ -142,14 +125,17 @@ class Replacing:
     ) -> tuple[str, int]:
         """Put an older set in force again; its version, and the sequence of the event.
 
-        It has to be read and pass its tests again, for the program may have changed; nothing is simulated: it was live.
+        It has to be read and pass its tests again, for the program may have changed, unless this very process has seen
+        it pass them; nothing is simulated: it was live.
 
         Raises:
             PolicySetUnknown, PolicySetStale, PolicySetInvalid, PolicySetTestsFailed.
         """
         published = self._published.current(cause.tenant, CURRENT)
         document = self._sets.shown(cause.tenant, to_version).document
-        checked, _ = await self._checked(document, replaces_version)
+        checked = self._sets.remembered(document) if replaces_version else None
+        if checked is None:
+            checked, _ = await self._checked(document, replaces_version)
         told = _told(checked)
         command: Command = RollbackPolicySet(to_version, replaces_version, cause.actor, cause.at, why, *told)
         if to_version not in dict(published.documents):
@@ -176,8 +162,7 @@ class Replacing:
         if not replaces_version:
             text = "replaces_version is needed: read the set in force, and name its version"
             raise Invalid("FIELD_MISSING", text, field="replaces_version")
-        async with self._publishing:
-            found = await asyncio.to_thread(validated, self._reader, self._rules, document)
+        found = await self._publishing.run(partial(validated, self._reader, self._rules, document))
         if found.problems:
             raise found.fault()
         failed = [(test.name, test.text) for test in found.tests if not test.passed]

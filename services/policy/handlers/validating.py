@@ -12,7 +12,7 @@ from services.policy.domain.policyset_verdicts import input_of, results
 from services.policy.domain.policyset_warnings import warnings
 from services.policy.domain.rego_silence import idle
 from services.policy.domain.rules import SILENCE, RuleOutcome
-from services.policy.ports.sets import PolicySetReader, ReadSet, Rules
+from services.policy.ports.sets import GivenUp, PolicySetReader, ReadSet, Rules
 
 MOST_WARNINGS = 200
 
@@ -60,8 +60,13 @@ class Validated:
         return self.problems[0].fault(self.problems[1:])
 
 
-def validated(reader: PolicySetReader, rules: Rules | None, document: str) -> Validated:
-    """All that is wrong with `document`; its warnings and how its tests come out, if nothing is. Slow: for a thread."""
+def validated(
+    reader: PolicySetReader, rules: Rules | None, document: str, given_up: GivenUp = lambda: False
+) -> Validated:
+    """All that is wrong with `document`; its warnings and how its tests come out, if nothing is. Slow: for a thread.
+
+    Once it is `given_up`, what it gives is worth nothing.
+    """
     read = reader.look(document)
     if read.policy is None:
         return Validated(None, tuple(_remark(problem) for problem in read.problems))
@@ -71,7 +76,7 @@ def validated(reader: PolicySetReader, rules: Rules | None, document: str) -> Va
         if rules is None:
             line, column = read.place("rules")
             return Validated(None, (Remark(line, column, "rules", "nothing evaluates custom rules here"),))
-        examined = rules.examine(policy.rules.rego)
+        examined = rules.examine(policy.rules.rego, given_up)
     if examined.flaws:
         flaws = (
             Remark(*read.within(flaw.path, flaw.line, flaw.column), flaw.path, flaw.text)
@@ -81,7 +86,7 @@ def validated(reader: PolicySetReader, rules: Rules | None, document: str) -> Va
     found = islice(chain(_idle(read, policy), _surprises(read, policy)), MOST_WARNINGS)
     said: list[RuleOutcome] = [SILENCE] * len(policy.tests)
     if policy.rules.rego and rules is not None and policy.tests:
-        said = list(rules.rehearse(policy, [input_of(test) for test in policy.tests]))
+        said = list(rules.rehearse(policy, [input_of(test) for test in policy.tests], given_up))
     tests = tuple(_tried(read, policy, examined, said))
     return Validated(policy, (), tuple(found), tests, read.place("version"))
 

@@ -1,6 +1,6 @@
 """Policy sets as documents: who reads them, who evaluates the custom rules in them, who tries them on history."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from services.policy.domain.flips import Simulated, Simulation
@@ -9,6 +9,9 @@ from services.policy.domain.policyset_faults import PolicySetInvalid
 from services.policy.domain.policyset_rules import RegoModule
 from services.policy.domain.policyset_tests import Examined
 from services.policy.domain.rules import RuleOutcome
+
+GivenUp = Callable[[], bool]
+"""Whether nobody waits any more for what is done in a thread: asked now and then, it ends what it can."""
 
 
 class ReadSet(Protocol):
@@ -73,11 +76,13 @@ class Rules(Protocol):
         """As `judge`, and others go on meanwhile. Whoever uses this does not use `judge` of the same object."""
         ...
 
-    def examine(self, rego: Sequence[RegoModule]) -> Examined:
-        """What is wrong with these modules, and how their tests come out. Slow, and may be asked in a thread."""
+    def examine(self, rego: Sequence[RegoModule], given_up: GivenUp) -> Examined:
+        """What is wrong with these modules, and how their tests come out: in a thread, and in half a minute at most."""
         ...
 
-    def rehearse(self, policy_set: PolicySet, inputs: Sequence[Mapping[str, Any]]) -> Sequence[RuleOutcome]:
+    def rehearse(
+        self, policy_set: PolicySet, inputs: Sequence[Mapping[str, Any]], given_up: GivenUp
+    ) -> Sequence[RuleOutcome]:
         """As `judge`, for a set that is not live: in a thread, and without a trace."""
         ...
 

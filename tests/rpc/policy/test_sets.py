@@ -197,6 +197,54 @@ async def test_so_many_are_looked_over_and_who_publishes_does_not_wait_for_them(
     assert sum(isinstance(each, Exhausted) for each in ends) == 2
 
 
+async def test_whoever_goes_away_leaves_its_place_taken_until_its_thread_has_ended(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever asks and hangs up again and again takes every thread there is."""
+    first, free, look = await default(running), threading.Event(), YamlPolicySets.look
+    at_work: list[str] = []
+
+    def slow(reader: YamlPolicySets, document: str) -> Any:
+        if document.startswith("slow"):
+            at_work.append(document)
+            free.wait(60)
+        return look(reader, document)
+
+    monkeypatch.setattr(YamlPolicySets, "look", slow)
+    replacing, gone = running.policy.replacing, list[asyncio.Task[Any]]()
+    try:
+        for n in range(4):
+            asking = [asyncio.create_task(replacing.validate(f"slow {n}{m}")) for m in "ab"]
+            await publish(running, other(first, str(n + 2)), str(n + 1))  # long enough for them to begin
+            for each in asking:
+                each.cancel()
+            gone += asking
+            await asyncio.wait(asking)
+        assert (at_work, all(each.cancelled() for each in gone)) == (["slow 0a", "slow 0b"], True)
+    finally:
+        free.set()
+    request = pb.ValidatePolicySetRequest(document=other(first, "9"))
+    assert (await running.call("ValidatePolicySet", request)).version == "9", "their places are free again"
+
+
+async def test_what_was_looked_over_here_comes_back_without_being_looked_over_again(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, looked, look = await default(running), [], YamlPolicySets.look
+
+    def counted(reader: YamlPolicySets, document: str) -> Any:
+        looked.append(document)
+        return look(reader, document)
+
+    await publish(running, other(first, "2", RULES), "1")
+    await publish(running, other(first, "3"), "2")
+    monkeypatch.setattr(YamlPolicySets, "look", counted)
+    for to, replaces in (("2", "3"), ("1", "2")):
+        back = pb.RollbackPolicySetRequest(request_id=to, to_version=to, replaces_version=replaces)
+        await running.call("RollbackPolicySet", back, roles=("admin",))
+    assert looked == [first], "the built-in one was not published here"
+
+
 async def test_validating_a_good_set_tells_its_tests_and_what_may_surprise(running: Running) -> None:
     document = other(await default(running), "2", RULES).replace(
         'actions: ["diagnostics.*"]', 'actions: ["diagnostics.*", diagnostics.disk]'

@@ -3,11 +3,13 @@
 import json
 from typing import Any
 
+import grpc.aio
 import httpx2
 import pytest
 
 from kernel.faults import Exhausted, Invalid
 from provost.policy.v1 import policy_pb2 as pb
+from services.gateway.adapters.rules import PUBLISH_SECONDS, RulesPeer
 from services.gateway.domain.records import Page
 from services.gateway.domain.rules import AskWhy, Publish, RollBack, Simulate
 from services.gateway.domain.standing import Move, Register, SetBudget
@@ -48,6 +50,23 @@ async def test_a_set_is_validated_compared_published_and_rolled_back(
     ]
     stale = await rest.post("/api/policy", json=body | {"replaces": "0"}, headers=AS_ADMIN)
     assert (stale.status_code, stale.json()["reason"]) == (409, "POLICY_SET_STALE")
+
+
+async def test_whatever_puts_a_set_in_force_has_the_time_that_its_tests_take() -> None:
+    """Both look it over."""
+    asked: dict[Any, float] = {}
+
+    class Asked:
+        channel = grpc.aio.insecure_channel("localhost:1")
+
+        async def ask(self, method: Any, request: Any, caller: Any, seconds: float = 5.0) -> Any:
+            asked[type(request)] = seconds
+            return pb.PublishPolicySetResponse()
+
+    peer: Any = RulesPeer(Asked())  # type: ignore[arg-type]
+    await peer.publish(Publish("r", "x", "1", ""), None)
+    await peer.roll_back(RollBack("r", "1", "2", ""), None)
+    assert list(asked.values()) == [PUBLISH_SECONDS] * 2
 
 
 async def test_a_set_of_a_mebibyte_fits(rest: httpx2.AsyncClient, house: House) -> None:

@@ -1,13 +1,20 @@
 """Custom rules: found wrong by their text, evaluated, remembered, and never believed when they cannot be evaluated."""
 
 import asyncio
+import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
-from time import process_time
+from pathlib import Path
+from time import monotonic, process_time
 from typing import Any
 
 import pytest
 
+from services.policy.adapters import rego_examining
 from services.policy.adapters.rego import RegoRules
+from services.policy.adapters.rego_child import Child
 from services.policy.adapters.rego_plan import plan_of, projected
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import RegoModule, Rules
@@ -45,6 +52,14 @@ test_others_do if {
 
 test_others_do_too if count(drains.deny) == 0 with input as {"action": {"name": "node.drain"}, "run": {"labels": []}}
 """
+SLOW_TEST = """
+test_slow if {
+    count([1 | some i in numbers.range(1, 100000); some j in numbers.range(1, 100000); i + j == 300000]) == 1
+}
+"""
+SLOW_TEST_ALONE = "package provost.rules.drains_test\n" + "\n".join(
+    SLOW_TEST.replace("test_slow", f"test_{n}") for n in range(9)
+)
 
 
 def told(name: str = "node.drain", labels: tuple[str, ...] = (), seconds: int = 500) -> dict[str, Any]:
@@ -235,6 +250,83 @@ def test_tests_of_rules_are_told_one_by_one(rules: RegoRules) -> None:
         ("drains.test_others_do_too", True),
         ("drains.test_is_false", False),
     ]
+
+
+def test_the_tests_of_a_set_are_compiled_once_and_again_after_one_of_which_the_child_died(
+    rules: RegoRules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, ask = [], Child.ask
+
+    def counted(child: Child, what: dict[str, Any], seconds: float) -> dict[str, Any]:
+        asked.append(what["do"])
+        return ask(child, what, seconds)
+
+    monkeypatch.setattr(Child, "ask", counted)
+    found = rules.examine([RegoModule("drains", DRAINS, DRAINS_TEST)])
+    assert [test.passed for test in found.tests] == [True] * 3
+    assert asked.count("load") == 2, "the rules, and all tests together"
+    monkeypatch.setattr(rego_examining, "SECONDS", 0.5)
+    found = rules.examine(
+        [RegoModule("drains", DRAINS, f"{DRAINS_TEST}\n{SLOW_TEST}\ntest_last if 1 == 1\n")]
+    )
+    assert [test.passed for test in found.tests] == [True, True, True, False, True]
+
+
+def test_all_that_is_to_be_looked_over_in_a_set_has_one_time_together(
+    rules: RegoRules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rego_examining, "SECONDS_IN_ALL", 1.0)
+    slow = "\n".join(SLOW_TEST.replace("test_slow", f"test_{n}") for n in range(20))
+    began = monotonic()
+    found = rules.examine([RegoModule("drains", DRAINS, f"{DRAINS_TEST}\n{slow}")])
+    assert monotonic() - began < 20, "each by itself takes as long as it may: 5 s"
+    assert "all rules and their tests together took longer than 1 s" in found.tests[-1].text
+
+
+def test_what_nobody_waits_for_any_more_is_given_up(rules: RegoRules) -> None:
+    looks = itertools.count()
+    began = monotonic()
+    found = rules.examine([RegoModule("drains", DRAINS, SLOW_TEST_ALONE)], lambda: next(looks) > 20)
+    assert monotonic() - began < 20
+    assert [(test.passed, "nobody waits" in test.text) for test in found.tests] == [(False, True)] * 9
+    asked = [told(seconds=n) for n in range(900)]
+    (*_, last) = rules.rehearse(set_of(RegoModule("slow", TAKES_FOR_EVER)), asked, lambda: True)
+    assert "nobody waits" in last.failed
+
+
+def test_the_child_ends_with_whoever_asked_it_though_it_is_busy() -> None:
+    asks = (
+        "import sys; from services.policy.adapters.rego import RegoRules; from tests.unit.policy.test_rego import *;"
+        "from services.policy.adapters import rego_child; start = rego_child.Child._start\n"
+        "def told_of(child):\n  made = start(child); print(made.pid, flush=True); return made\n"
+        "rego_child.Child._start = told_of\n"
+        "RegoRules().examine([RegoModule('drains', DRAINS, SLOW_TEST_ALONE)])"
+    )
+    with subprocess.Popen([sys.executable, "-c", asks], stdout=subprocess.PIPE, text=True) as asking:
+        assert asking.stdout is not None
+        pid = int(asking.stdout.readline())
+        until = monotonic() + 30
+        while _cpu(pid) < 0.5:
+            assert monotonic() < until, "it never began"
+        asking.kill()
+    until = monotonic() + 30
+    while _lives(pid):
+        assert monotonic() < until, "it goes on, and nobody waits for it"
+
+
+def _stat(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()
+
+
+def _cpu(pid: int) -> float:
+    return int(_stat(pid)[11]) / os.sysconf("SC_CLK_TCK")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return _stat(pid)[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import pytest
 from google.protobuf.message import Message
 
 from provost.policy.v1 import policy_pb2 as pb
+from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
+from provost_sdk.policy_calls import PUBLISH_SECONDS, PolicyCalls
 from tests.unit.sdk.conftest import FakeProvost, asked_of, at, invoke
 
 EVIL = "x\x1b[2J\u202e[red]"
@@ -114,6 +117,22 @@ def test_what_is_wider_comes_first(provost: type[FakeProvost], file: Path) -> No
     provost.asked.clear()
     invoke("policy", "diff", "7")
     assert asked_of(provost, "DiffPolicySets").new_version == "7"
+
+
+async def test_whatever_puts_a_set_in_force_has_the_time_that_its_tests_take() -> None:
+    """Both look it over."""
+    asked: dict[Any, float] = {}
+
+    class Heard(PolicyCalls):
+        def __init__(self) -> None:
+            self._policy = PolicyServiceStub(grpc.aio.insecure_channel("localhost:1"))
+
+        async def _call(self, method: Any, request: Any, timeout_seconds: float | None = None) -> Any:
+            asked[type(request)] = timeout_seconds or 0.0
+
+    await Heard().publish_policy_set(SET, replaces="1")
+    await Heard().rollback_policy_set("1", replaces="2")
+    assert list(asked.values()) == [PUBLISH_SECONDS] * 2
 
 
 def test_publishing_replaces_what_is_in_force_and_says_how_to_go_back(
