@@ -71,7 +71,8 @@ class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls, PolicyCalls, Decis
         subject: str = "",
         request_id: str = "",
     ) -> orchestrator_pb2.Run:
-        """Take a log through a governed run; returns when it has ended or waits for a person.
+        """Take a log through a governed run; returns when it has ended or waits for a person, or
+        as it is after four minutes.
 
         `subject` is whose data the log is: under this name it can be erased. Without one, the run is its own.
         """

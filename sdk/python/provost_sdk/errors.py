@@ -96,14 +96,27 @@ _KINDS: Mapping[grpc.StatusCode, tuple[type[ProvostError], str]] = {
 }
 
 
-def error_of(error: grpc.aio.AioRpcError) -> ProvostError:
-    """The exception that a failed call amounts to."""
+def error_of(
+    error: grpc.aio.AioRpcError, request: object = None, seconds: float | None = None
+) -> ProvostError:
+    """The exception that a failed call amounts to: of this `request`, which had so many `seconds`.
+
+    When there is no answer to one that changes something, its request id is among the facts.
+    """
     kind, reason = _KINDS.get(error.code(), (ProvostError, "INTERNAL"))
     text = error.details() or f"the call ended with {error.code().name}"
     info = _info_of(error)
     if reason == GATEWAY_UNREACHABLE and info is None and (untrusted := _UNTRUSTED.search(text)):
         text = f"{NOT_TRUSTED} ({untrusted[1]}): is ca_file the authority that issued its certificate?"
+    request_id = getattr(request, "request_id", "")
+    if info is None and reason == "DEADLINE_EXCEEDED" and seconds:
+        text = f"no answer came within {seconds:g} s"
+        if request_id:
+            text += ", and it may have taken effect: look first, or send it again under the same request id "
+            text += f"({request_id}), under which it takes effect once"
     raised = kind(info.reason, text, info.metadata) if info else kind(reason, text)
+    if request_id and kind is Unreachable:
+        raised.facts.setdefault("request_id", request_id)
     raised.stale_seconds = heard(error.trailing_metadata())
     return raised
 

@@ -80,13 +80,14 @@ class Connection:
         request: Request,
         timeout_seconds: float | None = None,
     ) -> Response:
-        asked = method(request, metadata=self._metadata, timeout=timeout_seconds or self._timeout_seconds)
+        seconds = timeout_seconds or self._timeout_seconds
+        asked = method(request, metadata=self._metadata, timeout=seconds)
         try:
             answer = await asked
             heard(await asked.trailing_metadata())
             return answer
         except grpc.aio.AioRpcError as error:
-            raise error_of(error) from None
+            raise error_of(error, request, seconds) from None
 
     async def _answers(
         self,
@@ -99,7 +100,7 @@ class Connection:
             async for answer in answers:
                 yield answer
         except grpc.aio.AioRpcError as error:
-            raise error_of(error) from None
+            raise error_of(error, request, timeout_seconds) from None
         finally:
             answers.cancel()
 

@@ -93,7 +93,7 @@ export class Provost implements AsyncDisposable {
     return this.gateway.getStatus({}, options);
   }
 
-  /** Takes a log through a governed run; answers when it has ended or waits for a person. */
+  /** Takes a log through a governed run; answers when it has ended or waits for a person, or after four minutes. */
   async processLog(log: string | Uint8Array, given: ProcessLogOptions = {}, options?: CallOptions): Promise<Run> {
     const { mode = "safe", strategy = "", includeTrace = true, ...more } = given;
     const answer = await this.orchestrator.processLog(

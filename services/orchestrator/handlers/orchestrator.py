@@ -19,7 +19,8 @@ DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 500
 @dataclass(frozen=True, slots=True)
 class Limits:
     max_log_bytes: int = 32 * 1024 * 1024
-    max_wait_seconds: float = 300.0
+    max_wait_seconds: float = 240.0
+    """How long a caller waits for a run: less than any caller has patience for, or it would never hear the run's id."""
 
 
 @dataclass(frozen=True, slots=True)

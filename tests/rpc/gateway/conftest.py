@@ -1,6 +1,6 @@
 """A gRPC front before real services."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc.aio
@@ -28,6 +28,7 @@ class Front:
     peers: Peers
     server: Server
     large: LargePlaces
+    behind: Mapping[str, Peer]
 
 
 def as_(key: str, *more: tuple[str, str]) -> Pairs:
@@ -56,7 +57,7 @@ async def front() -> AsyncIterator[Front]:
             ("grpc.enable_retries", 0),
         ]
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=options) as channel:
-            yield Front(channel, house, behind, server, large)
+            yield Front(channel, house, behind, server, large, patient)
         await server.stop()
         for peer in found.values():
             await peer.channel.close()

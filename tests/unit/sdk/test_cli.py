@@ -176,6 +176,19 @@ def test_what_the_gateway_refuses_is_told_with_its_reason(provost: type[FakeProv
     assert "provost status" in result.stderr
 
 
+@pytest.mark.parametrize("reason", ["DEADLINE_EXCEEDED", "PEER_UNREACHABLE"])
+def test_without_an_answer_to_a_change_it_says_that_it_may_have_taken_effect_and_where_to_look(
+    provost: type[FakeProvost], reason: str
+) -> None:
+    provost.answers["revoke"] = errors.Unreachable(reason, "no answer", {"request_id": "r1"})
+    result = invoke("agents", "revoke", "sre-1")
+    assert result.exit_code == 3
+    assert "Whether it took effect is not known" in result.stderr
+    assert "provost events tail" in result.stderr
+    provost.answers["list_runs"] = errors.Unreachable(reason, "no answer")
+    assert "took effect" not in invoke("runs", "list").stderr
+
+
 def status_of(healthy: bool) -> gateway_pb2.GetStatusResponse:
     component = gateway_pb2.ComponentStatus(name="ledger", healthy=healthy, lag_events=12, detail="d\x1b[1m")
     return gateway_pb2.GetStatusResponse(healthy=healthy, components=[component], version="0.1.0")

@@ -1,8 +1,11 @@
-"""How long calls may take: the same in TypeScript and in Go, and as docs/clients.md has it."""
+"""How long calls may take: the same in TypeScript and in Go, as docs/clients.md has it, and longer than the answer."""
 
 import re
 
+from provost_sdk import client
+from services.gateway.adapters import doors
 from services.gateway.domain.rights import GRPC
+from services.orchestrator.handlers.orchestrator import Limits
 from tests.unit.house.skeleton import REPOSITORY
 
 _UNITS = {"Hour": 3600, "Minute": 60, "Second": 1, "s": 1, "min": 60, "h": 3600}
@@ -45,3 +48,8 @@ def test_the_documentation_has_all_of_them() -> None:
         for call in re.findall(r"`(\w+)`", calls):
             told[call] = 0 if deadline.startswith("none") else int(n) * _UNITS[unit]
     assert told == of_typescript()
+
+
+def test_who_waits_for_a_run_is_told_its_id_before_anybody_gives_up() -> None:
+    patience = (of_typescript()["ProcessLog"], client.RUN_SECONDS, doors.RUN_SECONDS)
+    assert Limits().max_wait_seconds + 60 <= min(patience)

@@ -93,6 +93,9 @@ def complain(error: "ProvostError", place: Place) -> NoReturn:
     elif error.reason in ("KEY_MISSING", "KEY_UNKNOWN"):
         text += "\nGive a key with --key or PROVOST_API_KEY."
     elif isinstance(error, Unreachable):
+        if "request_id" in error.facts:  # it was to change something
+            text += "\nWhether it took effect is not known: "
+            text += "`provost events tail`, `provost runs list` and `provost agents list` show it."
         text += "\n`provost status` says what is not well."
     print(
         f"{text}\n({inert(error.reason)})" if error.reason != GATEWAY_UNREACHABLE else text, file=sys.stderr
