@@ -21,9 +21,7 @@ class Change:
     """A thing that has changed, and where the event stands that changed it last."""
 
     sequence: int
-    name: tuple[str, ...]
-    tasks: tuple[str, ...]
-    agents: tuple[str, ...]
+    concern: Concern
     what: Thing | None
     n_bytes: int = 0
     encoded: bytes = b""
@@ -51,7 +49,9 @@ class Lately:
         if old is not None:
             self._n_bytes -= old.n_bytes
             old.what, old.encoded, old.replaced = None, b"", True
-        added = self._changes[concern.name] = Change(sequence, *concern, n_bytes)
+        added = self._changes[concern.name] = Change(
+            sequence, concern._replace(what=None), concern.what, n_bytes
+        )
         gone: list[Change] = []
         while len(self._changes) > self._max_things or self._n_bytes > self._max_bytes:
             oldest = self._changes.popitem(last=False)[1]

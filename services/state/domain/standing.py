@@ -5,7 +5,7 @@ from itertools import chain
 from typing import TypeVar
 
 from services.state.domain.view import View
-from services.state.domain.watching import Aggregate, Interest, Shown, things
+from services.state.domain.watching import Aggregate, Interest, Shown, Whose, things
 
 A = TypeVar("A")
 
@@ -40,6 +40,21 @@ def standing(view: View, interest: Interest) -> Iterator[Shown]:
         for shown, tasks, who in chain.from_iterable(things(each, tasks_of) for each in held)
         if interest.wants(tasks, who)
     )
+
+
+def belongings(view: View) -> Iterator[tuple[tuple[str, ...], Whose]]:
+    """Whose everything is that may go over to another task or agent, by tenant and by its name in a watch."""
+    for (tenant, name), agent in view.agents.items():
+        yield (tenant, "agent", name), Whose(agent.task_id, name)
+    for (tenant, name), board in view.boards.items():
+        for entry in (each for each in board.entries.values() if each.value):
+            yield (tenant, "entry", name, entry.section, entry.key), Whose(name, entry.author)
+    for (tenant, name), task in view.tasks.items():
+        if task.handoff is not None:
+            yield (tenant, "handoff", name), Whose(name, task.handoff.handoff.previous_agent_id)
+    for (tenant, name), saved in view.checkpoints.items():
+        if saved.newest is not None:
+            yield (tenant, "checkpoint", name), Whose(saved.newest.task_id, saved.newest.agent_id)
 
 
 def _of(aggregates: Mapping[tuple[str, str], A], tenant: str, id: str) -> Iterator[A]:

@@ -63,6 +63,13 @@ class Interest:
         return (not self.task_id or self.task_id in tasks) and (not self.agent_id or self.agent_id in agents)
 
 
+class Whose(NamedTuple):
+    """What an agent, an entry, a checkpoint or a handoff belongs to, until it goes over to another task or agent."""
+
+    task_id: str
+    agent_id: str
+
+
 class Concern(NamedTuple):
     """What an event changed: the thing's name, whom it concerns, and the thing; an agent is read when it is shown."""
 
@@ -70,6 +77,29 @@ class Concern(NamedTuple):
     tasks: tuple[str, ...]
     agents: tuple[str, ...]
     what: Thing | None
+    now: Whose | None = None
+    """Of a departure: whose it is now. It is told to those alone who do not see that one."""
+
+    def wanted(self, interest: Interest) -> bool:
+        return interest.wants(self.tasks, self.agents) and not (
+            self.now and interest.wants(self.now[:1], self.now[1:])
+        )
+
+    @property
+    def whose(self) -> Whose | None:
+        """Of what may go over to another, whose it is by now."""
+        return Whose(self.tasks[0], self.agents[0]) if self.name[0] in _GOING_OVER and self.tasks else None
+
+    def departure(self, before: Whose) -> "Concern":
+        """The same, for who watched it as long as it was `before`'s.
+
+        It has a name of its own: what happens to the thing afterwards concerns them no more and takes not its place.
+        """
+        name = (*self.name, "left", *before)
+        return Concern(name, before[:1], before[1:], self.what, self.whose)
+
+
+_GOING_OVER = frozenset({"agent", "entry", "checkpoint", "handoff"})
 
 
 class Shown(NamedTuple):
@@ -98,8 +128,8 @@ def concern(
 ) -> Concern | None:
     """What `event` of aggregate `id` changed; `None` when that is nothing a watch shows.
 
-    `tasks_of` says what an agent of a tenant works on and, if that has just changed, what it worked on before: whoever
-    watches a task sees it leave. `between` says who may have sent these messages of a task, or been sent them.
+    `tasks_of` says what an agent of a tenant works on. `between` says who may have sent these messages of a task, or
+    been sent them.
     """
     if isinstance(event, _OF_AGENT):  # nearly all are
         return Concern(("agent", id), tasks_of(tenant, id), (id,), None)

@@ -93,7 +93,7 @@ class Group:
         for change in reversed(self._own) if near else hub.changes(self.interest.tenant):
             if change.sequence <= after:
                 break
-            if not change.replaced and (near or self.interest.wants(change.tasks, change.agents)):
+            if not change.replaced and (near or change.concern.wanted(self.interest)):
                 found.append(change)
         told, n_bytes = [], 0
         for change in reversed(found):
@@ -223,6 +223,6 @@ class Watch:
 
 def _encoded(hub: Hub, tenant: str, change: Change) -> bytes:
     if not change.encoded:
-        what = change.what or agent_now(hub.view.agents[tenant, change.name[1]])
+        what = change.what or agent_now(hub.view.agents[tenant, change.concern.name[1]])
         change.encoded, change.what = hub.encode(Shown(change.sequence, what)), None
     return change.encoded

@@ -10,10 +10,12 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import islice, product, takewhile
 
+from services.state.domain.board import Entry
 from services.state.domain.faults import CursorExpired, CursorInvalid, TooManyWatches
 from services.state.domain.lately import Change, Lately
+from services.state.domain.standing import belongings
 from services.state.domain.view import View
-from services.state.domain.watching import Interest, Shown, concern, shown_to
+from services.state.domain.watching import Concern, Interest, Shown, Whose, concern, shown_to
 from services.state.handlers.watches import Group, Watch
 
 MAX_WATCHES = 20_000
@@ -56,8 +58,8 @@ class Watching:
         self.sequence = 0
         """Everything up to here has been taken."""
         self._lately: dict[str, Lately] = {}
-        self._tasks: dict[tuple[str, str], str] = {}
-        """What each agent works on."""
+        self._whose: dict[tuple[str, ...], Whose] = {}
+        """Of what may go over to another, by tenant and name."""
         self._groups: dict[Interest, Group] = {}
         self._changed: set[Group] = set()
         self._idle: OrderedDict[Watch, None] = OrderedDict()
@@ -81,7 +83,7 @@ class Watching:
         """What the view holds already is there to begin with; call before anything else is taken."""
         if not self._begun:
             self._begun, self._began, self.sequence = True, self.view.sequence, self.view.sequence
-            self._tasks = {key: agent.task_id for key, agent in self.view.agents.items()}
+            self._whose = dict(belongings(self.view))
 
     def take(self, tenant: str, id: str, event: object, sequence: int) -> None:
         """Note what `event`, which the view has taken, changed; who watches it is told soon."""
@@ -96,15 +98,30 @@ class Watching:
         lately = self._lately.get(tenant)
         if lately is None:
             lately = self._lately[tenant] = Lately(self._began)
+        left = self._left(tenant, found)
+        for each in (found,) if left is None else (left, found):
+            self._note(tenant, lately, each, sequence)
+
+    def _note(self, tenant: str, lately: Lately, found: Concern, sequence: int) -> None:
         change, gone = lately.take(found, sequence)
         for each in gone:
-            for group in self._interested(tenant, each.tasks, each.agents):
+            for group in self._interested(tenant, each.concern):
                 group.lost = each.sequence
-        for group in self._interested(tenant, found.tasks, found.agents):
+        for group in self._interested(tenant, found):
             group.add(change)
             if not self._changed:
                 asyncio.get_running_loop().call_later(GATHER_SECONDS, self._tell)
             self._changed.add(group)
+
+    def _left(self, tenant: str, found: Concern) -> Concern | None:
+        """The departure of what has gone over to another task or agent."""
+        now, name = found.whose, (tenant, *found.name)
+        if now is None:
+            return None
+        before = self._whose.pop(name, None)
+        if not (isinstance(found.what, Entry) and not found.what.value):  # one that is taken off is nobody's
+            self._whose[name] = now
+        return found.departure(before) if before is not None and before != now else None
 
     async def watch(self, interest: Interest, cursor: str) -> Watch:
         """A watch, to be closed: with a cursor of what has changed since, else beginning with what is there.
@@ -160,24 +177,17 @@ class Watching:
         if not group.watches and self._groups.get(group.interest) is group:
             del self._groups[group.interest]
 
-    def _interested(self, tenant: str, tasks: tuple[str, ...], agents: tuple[str, ...]) -> Iterator[Group]:
+    def _interested(self, tenant: str, found: Concern) -> Iterator[Group]:
         if not self._groups:
             return
-        for task_id, agent_id in product(("", *tasks), ("", *agents)):
+        for task_id, agent_id in product({"", *found.tasks}, {"", *found.agents}):
             group = self._groups.get(Interest(tenant, task_id, agent_id))
-            if group is not None:
+            if group is not None and found.wanted(group.interest):
                 yield group
 
     def _tasks_of(self, tenant: str, agent_id: str) -> tuple[str, ...]:
-        """What an agent works on, and what it worked on before, if that is another."""
         agent = self.view.agents.get((tenant, agent_id))
-        if agent is None:
-            return ()
-        before = self._tasks.get((tenant, agent_id))
-        if before == agent.task_id:
-            return (before,)
-        self._tasks[tenant, agent_id] = agent.task_id
-        return (agent.task_id,) if before is None else (agent.task_id, before)
+        return (agent.task_id,) if agent is not None else ()
 
     def _between(self, tenant: str, task_id: str, message_ids: tuple[str, ...]) -> Iterator[str]:
         """Whoever ever worked on the task, and who else has sent these, a person say, as far as they are still kept."""

@@ -1,10 +1,12 @@
-"""Invariant 12 for state: a watch that is cut off anywhere, read at any pace and resumed, misses nothing.
+"""Invariant 12 for state: a watch that is cut off anywhere, read at any pace and resumed, misses nothing; one of a task
+or an agent neither, and it hears of what goes over to another.
 
 What it was told last of each thing is what is there, unread messages are those that it takes for unread; every message
 came once; sequences only grow.
 """
 
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from provost.state.v1 import state_pb2 as pb
 from services.state.domain import lately
 from services.state.domain.faults import CursorExpired
 from services.state.domain.inbox import INBOX, AcknowledgeMessages, Inbox, Message, MessageSent
+from services.state.domain.watching import Interest
 from services.state.handlers import watches
 from services.state.handlers.watches import Watch
 from tests.unit.state.test_watches import ALL, World
@@ -36,11 +39,13 @@ STEPS = st.lists(
 class Reader:
     """Reads a watch as it is told to, and remembers what it was told."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, of: Interest = ALL) -> None:
         self.world = world
+        self.of = of
         self.watch: Watch | None = None
         self.cursor = ""
-        self.things: dict[tuple[str, str], str] = {}
+        self.things: dict[tuple[str, str], tuple[str, str, str]] = {}
+        """Value, task and agent of each."""
         self.messages: list[str] = []
         self.unread: dict[str, set[str]] = {}
         """Who has not read each message, as far as it was told."""
@@ -52,10 +57,10 @@ class Reader:
         """Read one answer, if there is one."""
         if self.watch is None:
             try:
-                self.watch = await self.world.watching.watch(ALL, self.cursor)
+                self.watch = await self.world.watching.watch(self.of, self.cursor)
             except CursorExpired:
                 self.cursor, self.anew = "", self.anew + 1
-                self.watch = await self.world.watching.watch(ALL, "")
+                self.watch = await self.world.watching.watch(self.of, "")
             if not self.cursor:
                 self.things.clear()
                 self.unread.clear()
@@ -103,9 +108,11 @@ class Reader:
     def _learn(self, change: pb.WatchResponse.Change) -> None:
         match change.WhichOneof("what"):
             case "entry":
-                self.things["entry", change.entry.key] = change.entry.value
+                entry = change.entry
+                self.things["entry", entry.key] = (entry.value, entry.task_id, entry.author)
             case "agent":
-                self.things["agent", change.agent.agent_id] = change.agent.packet.task_id
+                agent = change.agent
+                self.things["agent", agent.agent_id] = ("", agent.packet.task_id, agent.agent_id)
             case "message":
                 self.unread[change.message.message_id] = set(change.unread_by)
                 if self._begun:
@@ -117,17 +124,17 @@ class Reader:
                 raise AssertionError(f"nobody made {other}")
 
 
-async def live(steps: list[tuple[str, int]]) -> Reader:
+async def live(steps: list[tuple[str, int]], of: Interest = ALL) -> Reader:
     world = World()
-    reader = Reader(world)
+    reader = Reader(world, of)
     await reader.read()
     sent: list[str] = []
     for n, (what, which) in enumerate(steps):
         match what:
             case "put":
-                world.put(f"key-{which}", str(n), n + 1)
+                world.put(f"key-{which}", "" if n % 4 == 3 else str(n), n + 1, by=f"sre-{n % 3}")
             case "packet":
-                world.packed(f"sre-{which}", f"task-{n}")
+                world.packed(f"sre-{which}", f"task-{n % 3}")
             case "send":
                 sent.append(f"m-{n}")
                 message = Message(sent[-1], "task-1", "sre-1", "", "STATUS", "1", "", T0, recipients=READERS)
@@ -149,15 +156,45 @@ async def live(steps: list[tuple[str, int]]) -> Reader:
         await reader.read()
     reader.cut()
     assert world.watching.open == 0
-    there = {("agent", name): agent.task_id for (_, name), agent in world.view.agents.items()}
+    there = {("agent", name): ("", agent.task_id, name) for (_, name), agent in world.view.agents.items()}
     for board in world.view.boards.values():
-        there |= {("entry", entry.key): entry.value for entry in board.entries.values()}
-    assert reader.things == there
+        there |= {
+            ("entry", each.key): (each.value, each.task_id, each.author) for each in board.entries.values()
+        }
+    assert belonging(reader.things, of) == belonging(there, of)
+    if of != ALL:
+        return reader
     inbox = world.view.inboxes.get(("default", "task-1"), Inbox())
     assert {each: who for each, who in reader.unread.items() if who} == dict(inbox.missing)
     if not reader.anew:
         assert reader.messages == sent
     return reader
+
+
+def belonging(things: dict[tuple[str, str], tuple[str, str, str]], of: Interest) -> dict[Any, Any]:
+    """Of `things` what the filter shows; of entries not those that have been taken off."""
+    return {
+        name: thing
+        for name, thing in things.items()
+        if of.wants(thing[1:2], thing[2:]) and (thing[0] or name[0] == "agent")
+    }
+
+
+FILTERS = [
+    Interest("default", "task-1"),
+    Interest("default", "", "sre-1"),
+    Interest("default", "task-1", "sre-1"),
+]
+
+
+@pytest.mark.parametrize("of", FILTERS, ids=["a task", "an agent", "an agent in a task"])
+def test_what_goes_over_to_another_is_told_of_whatever_happens_to_it_then(of: Interest) -> None:
+    @settings(max_examples=150, deadline=None)
+    @given(STEPS)
+    def lived(steps: list[tuple[str, int]]) -> None:
+        assert asyncio.run(live(steps, of)).anew == 0
+
+    lived()
 
 
 @pytest.mark.parametrize("own", [128, 2], ids=["near", "far behind"])

@@ -8,17 +8,19 @@ import pytest
 from provost.state.v1 import state_pb2 as pb
 from services.state.domain import lately
 from services.state.domain.board import Entry, EntryPut
+from services.state.domain.checkpoints import Checkpoint, CheckpointSaved
 from services.state.domain.faults import CursorExpired, CursorInvalid, TooManyWatches
 from services.state.domain.inbox import Message, MessagesAcknowledged, MessageSent
 from services.state.domain.lock import LockAcquired
 from services.state.domain.packet import PacketIssued
+from services.state.domain.task import HandoffWritten
 from services.state.domain.view import View
 from services.state.domain.watching import Interest, interest
 from services.state.handlers import watching
 from services.state.handlers.watches import PIECE_BYTES, Watch
 from services.state.handlers.watching import Watching
 from services.state.wire.watching import change_to_wire, end_to_wire
-from tests.unit.state.worlds import T0, packet
+from tests.unit.state.worlds import T0, handoff, packet
 
 ALL = Interest("default")
 
@@ -48,10 +50,11 @@ class World:
     def packed(self, agent_id: str, task_id: str = "task-1", tenant: str = "default") -> int:
         return self.happens(agent_id, PacketIssued(packet(task_id, agent_id), T0), tenant)
 
-    def put(self, key: str, value: str = "1", version: int = 1, task_id: str = "task-1") -> int:
-        return self.happens(
-            task_id, EntryPut(Entry(task_id, "progress", key, value, "sre-1", version, T0)), "default"
-        )
+    def put(
+        self, key: str, value: str = "1", version: int = 1, task_id: str = "task-1", by: str = "sre-1"
+    ) -> int:
+        entry = Entry(task_id, "progress", key, value, by, version, T0)
+        return self.happens(task_id, EntryPut(entry), "default")
 
     async def _reached(self, sequence: int) -> None:
         assert sequence <= self.sequence
@@ -121,6 +124,48 @@ async def test_filters_show_their_task_or_agent_alone_and_who_leaves() -> None:
     for each in (of_task, of_agent, both):
         each.close()
     assert world.watching.open == 0
+
+
+async def test_who_leaves_is_told_of_though_it_goes_on_at_once_where_it_is_now() -> None:
+    """The packet of another task, and the lock right behind it: the one takes the other's place, but not for all."""
+    world = World()
+    world.packed("sre-1")
+    of_task, first = await begun(world, interest("default", "task-1", ""))
+    everything, _ = await begun(world)
+    world.packed("sre-1", "task-2")
+    world.happens("sre-1", LockAcquired("sre-1", "task-2", "run-2", T0, T0))
+    left = await told(of_task)
+    assert (named(left), left.changes[0].agent.packet.task_id) == ([(6, "sre-1")], "task-2")
+    assert named(await told(everything)) == [(9, "sre-1")], "once"
+    again = await world.watching.watch(of_task.interest, first.cursor)
+    assert named(await told(again)) == [(6, "sre-1")], "who comes back with a cursor is told of it, too"
+    for each in (of_task, everything, again):
+        each.close()
+
+
+@pytest.mark.parametrize("seen_before", [False, True], ids=["from the log", "from a snapshot"])
+async def test_what_another_agent_writes_over_is_told_to_who_watches_the_first(seen_before: bool) -> None:
+    world = World()
+    entry = EntryPut(Entry("task-1", "progress", "disk", '"full"', "sre-1", 1, T0))
+    saved = Checkpoint("run-1", 1, "task-1", "sre-1", "PLAN", "", "", "", T0, ())
+    left = handoff()
+    events = (("task-1", entry), ("run-1", CheckpointSaved(saved)), ("task-1", HandoffWritten(left, T0)))
+    for where, event in events:
+        if seen_before:
+            world.sequence += 3
+            world.view.take("default", where, event, world.sequence)
+        else:
+            world.happens(where, event)
+    watch, first = await begun(world, interest("default", "", "sre-1"))
+    assert len(first.changes) == 3
+    world.put("disk", '"fuller"', 2, by="sre-2")
+    world.put("disk", '"fullest"', 3, by="sre-2")
+    world.happens("run-1", CheckpointSaved(replace(saved, number=2, agent_id="sre-2")))
+    world.happens("task-1", HandoffWritten(replace(left, previous_agent_id="sre-2"), T0))
+    after = await told(watch)
+    assert [each.WhichOneof("what") for each in after.changes] == ["entry", "checkpoint", "handoff"]
+    assert (after.changes[0].entry.value, after.changes[0].entry.author) == ('"fuller"', "sre-2")
+    assert (await begun(world, watch.interest))[1].changes == [], "as a new snapshot has it"
 
 
 async def test_who_reads_slowly_is_told_the_latest_of_each_thing_and_misses_none() -> None:

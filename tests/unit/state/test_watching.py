@@ -16,6 +16,7 @@ from services.state.domain.watching import (
     Concern,
     Interest,
     Mail,
+    Whose,
     concern,
     cursor_of,
     interest,
@@ -47,14 +48,14 @@ def test_a_filter_is_for_a_task_an_agent_or_both() -> None:
 
 def test_a_change_concerns_its_task_and_everybody_in_it() -> None:
     def tasks_of(tenant: str, agent_id: str) -> tuple[str, ...]:
-        return {("default", "sre-1"): ("task-1", "task-0")}[tenant, agent_id]
+        return {("default", "sre-1"): ("task-1",)}[tenant, agent_id]
 
     def between(tenant: str, task_id: str, message_ids: tuple[str, ...]) -> tuple[str, ...]:
         assert (tenant, task_id, message_ids) == ("default", "task-1", ("m-1",))
         return ("key-boss",)
 
     found = concern("default", "sre-1", ADVANCED, 7, tasks_of, between)
-    assert found == Concern(("agent", "sre-1"), ("task-1", "task-0"), ("sre-1",), None)
+    assert found == Concern(("agent", "sre-1"), ("task-1",), ("sre-1",), None)
     put = Entry("task-1", "progress", "disk", '"full"', "sre-1", 1, T0)
     found = concern("default", "task-1", EntryPut(put), 8, tasks_of, between)
     assert found is not None
@@ -73,8 +74,22 @@ def test_a_change_concerns_its_task_and_everybody_in_it() -> None:
     assert found.name[-1] == "12", "none takes the place of another"
     revoked = AgentRevoked("sre-1", "OTHER", "", "key:x", T0)
     found = concern("default", "sre-1", revoked, 10, tasks_of, between)
-    assert found == Concern(("revocation", "sre-1"), ("task-1", "task-0"), ("sre-1",), revoked)
+    assert found == Concern(("revocation", "sre-1"), ("task-1",), ("sre-1",), revoked)
     assert concern("default", "task-1", object(), 11, tasks_of, between) is None
+
+
+def test_a_departure_is_told_to_those_alone_who_no_longer_see_the_thing() -> None:
+    now = Concern(("entry", "task-1", "progress", "disk"), ("task-1",), ("sre-2",), None)
+    left = now.departure(Whose("task-1", "sre-1"))
+    assert left.name[: len(now.name)] == now.name != left.name
+    assert left.wanted(Interest("default", "", "sre-1"))
+    assert left.wanted(Interest("default", "task-1", "sre-1"))
+    for told in (Interest("default"), Interest("default", "task-1"), Interest("default", "", "sre-2")):
+        assert now.wanted(told)
+        assert not left.wanted(told), "it would be told twice of one event"
+    assert not left.wanted(Interest("default", "task-2", "sre-1"))
+    message = Concern(("message", "task-1", "m-1"), ("task-1",), ("sre-1", "sre-2"), None)
+    assert message.whose is None, "nor can it ever be another's"
 
 
 def test_a_cursor_is_of_one_tenant_and_one_filter() -> None:
@@ -100,7 +115,10 @@ def test_of_a_thing_the_last_change_is_kept() -> None:
     recent = Lately(0)
     for sequence, name in enumerate(("sre-1", "sre-2", "sre-1"), start=1):
         assert recent.take(of_agent(name), sequence)[1] == []
-    assert [(each.sequence, each.name[1]) for each in recent.newest_first()] == [(3, "sre-1"), (2, "sre-2")]
+    assert [(each.sequence, each.concern.name[1]) for each in recent.newest_first()] == [
+        (3, "sre-1"),
+        (2, "sre-2"),
+    ]
     assert recent.forgotten == 0
 
 
