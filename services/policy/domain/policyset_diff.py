@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.policy.domain.action import ENVIRONMENTS
+from services.policy.domain.amounts import NOTHING, Amounts, Unit, cost_of
 from services.policy.domain.pattern import covers_all
 from services.policy.domain.policyset import PolicySet, Row
 from services.policy.domain.policyset_rules import (
@@ -13,6 +14,7 @@ from services.policy.domain.policyset_rules import (
     DemotionRule,
     FlowRule,
     PromotionRule,
+    Publishing,
 )
 from services.policy.domain.tier import Tier
 
@@ -58,6 +60,30 @@ def differences(old: PolicySet, new: PolicySet) -> Iterator[Difference]:
     old_down, new_down = _by_id(old.rules.demotions), _by_id(new.rules.demotions)
     yield from _named("demotion", old_down, new_down, _demotion, adds_power=False)
     yield from _named("rule", _by_id(old.rules.rego), _by_id(new.rules.rego), _module, adds_power=False)
+    yield from _prices(old, new)
+    gates = old.rules.publishing, new.rules.publishing
+    asked, asks = (_publishing(each) for each in gates)
+    if asked != asks:
+        yield Difference("publishing", asked, asks, _opened(*gates))
+
+
+def _prices(old: PolicySet, new: PolicySet) -> Iterator[Difference]:
+    """What each action that both know costs at least: the first pattern that matches says it."""
+    for action in old.actions:
+        if action in new.actions:
+            before, after = (cost_of(action, "", NOTHING, each.rules.prices) for each in (old, new))
+            if before != after:
+                wider = any(after.of(unit) < before.of(unit) for unit in Unit)
+                yield Difference("price", _price(before), _price(after), wider, action=action)
+
+
+def _opened(before: Publishing, after: Publishing) -> bool:
+    """Whether `after` is replaced more easily."""
+    if before.most_flips is None or not before.gates:
+        return False
+    if after.most_flips is None or not after.gates:
+        return True
+    return after.most_flips > before.most_flips or after.simulate_days < before.simulate_days
 
 
 def _labels(old: Mapping[str, str] | None, new: Mapping[str, str] | None) -> Iterator[Difference]:
@@ -211,6 +237,16 @@ def _promotion(rule: PromotionRule) -> str:
 
 def _demotion(rule: DemotionRule) -> str:
     return f"from {rule.tier} after {rule.violations} violations"
+
+
+def _price(cost: Amounts) -> str:
+    return ", ".join(f"{unit.value.lower()} {cost.of(unit)}" for unit in Unit if cost.of(unit))
+
+
+def _publishing(asked: Publishing) -> str:
+    if not asked.gates:
+        return ""
+    return f"replaced by what changes at most {asked.most_flips} decisions of {asked.simulate_days} days"
 
 
 def _module(rule: Any) -> str:

@@ -90,6 +90,11 @@ class Publishing:
     simulate_days: int = 0
     most_flips: int | None = None
 
+    @property
+    def gates(self) -> bool:
+        """Whether it can keep anything from replacing the set: one of both alone does not."""
+        return self.simulate_days > 0 and self.most_flips is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from services.policy.domain.pattern import covers_all, first_match
 from services.policy.domain.policyset import PolicySet
-from services.policy.domain.policyset_rules import Capability
+from services.policy.domain.policyset_rules import Capability, Publishing
 from services.policy.domain.rego_text import read_module
 from services.policy.domain.tier import up_to
 
@@ -39,6 +39,7 @@ def warnings(policy: PolicySet) -> Iterator[tuple[str, str]]:
     yield from _silent_flows(policy)
     yield from _unused_labels(policy)
     yield from _untested_rules(policy)
+    yield from _open_gate(policy.rules.publishing)
 
 
 def _unused_actions(policy: PolicySet) -> Iterator[tuple[str, str]]:
@@ -121,3 +122,9 @@ def _untested_rules(policy: PolicySet) -> Iterator[tuple[str, str]]:
     for n, rule in enumerate(policy.rules.rego):
         if not rule.test and f"rule.{rule.id}" not in expected and not read_module(rule.text).tests:
             yield f"rules/{n}", f"{rule.id} has no `test`: nothing shows that it speaks when it should"
+
+
+def _open_gate(publishing: Publishing) -> Iterator[tuple[str, str]]:
+    if publishing != Publishing() and not publishing.gates:
+        missing = "most_flips" if publishing.simulate_days else "simulate_days"
+        yield "publishing", f"keeps nothing from replacing this set: {missing} is needed, too"

@@ -112,7 +112,7 @@ class Replacing:
 
     async def _past_the_gate(self, command: PublishPolicySet, cause: Cause) -> int:
         in_force = self._sets.in_force(cause.tenant)
-        if in_force is not None and in_force.rules.publishing != Publishing():
+        if in_force is not None and in_force.rules.publishing.gates:
             if decide(self._published.current(cause.tenant, CURRENT), command) is None:
                 # Not by the log: what is in force by then may be another, and this one has not passed its gate.
                 return self._published.head(cause.tenant, CURRENT).sequence

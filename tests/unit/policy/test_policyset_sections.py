@@ -371,3 +371,61 @@ def test_a_patience_that_is_none_is_refused_where_it_stands(value: str) -> None:
 def test_labels_and_patience_are_compared(old: str, new: str, told: list[tuple[Any, ...]]) -> None:
     found = differences(SETS.check(with_section(old)), SETS.check(with_section(new)))
     assert [(each.kind, each.before, each.after, each.wider) for each in found] == told
+
+
+GATE = "publishing: {simulate_days: 7, most_flips: 2}\n"
+AT_MOST_TWO = "replaced by what changes at most 2 decisions of 7 days"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (GATE, "", [("publishing", AT_MOST_TWO, "", True)]),
+        ("", GATE, [("publishing", "", AT_MOST_TWO, False)]),
+        (GATE, "publishing: {simulate_days: 7}\n", [("publishing", AT_MOST_TWO, "", True)]),
+        ("publishing: {simulate_days: 7}\n", "publishing: {most_flips: 7}\n", []),
+        (GATE, GATE.replace("2", "3"), [("publishing", AT_MOST_TWO, AT_MOST_TWO.replace("2", "3"), True)]),
+        (GATE, GATE.replace("7", "6"), [("publishing", AT_MOST_TWO, AT_MOST_TWO.replace("7", "6"), True)]),
+        (GATE, GATE.replace("7", "8"), [("publishing", AT_MOST_TWO, AT_MOST_TWO.replace("7", "8"), False)]),
+        (
+            "prices: {node.drain: {tokens: 9}}\n",
+            "prices: {'node.*': {tokens: 5}}\n",
+            [("price", "actions 1, tokens 9", "actions 1, tokens 5", True)],
+        ),
+        (
+            "prices: {node.drain: {tokens: 9}}\n",
+            "prices: {node.drain: {tokens: 9, money_micros: 1}}\n",
+            [("price", "actions 1, tokens 9", "actions 1, tokens 9, money_micros 1", False)],
+        ),
+        ("prices: {node.drain: {tokens: 9}}\n", "prices: {'node.*': {tokens: 9}}\n", []),
+        ("prices: {node.drain: {tokens: 9}}\n", "", [("price", "actions 1, tokens 9", "actions 1", True)]),
+        (
+            "prices: {node.drain: {tokens: 9}, '*.drain': {tokens: 1}}\n",
+            "prices: {'*.drain': {tokens: 1}, node.drain: {tokens: 9}}\n",
+            [("price", "actions 1, tokens 9", "actions 1, tokens 1", True)],
+        ),
+    ],
+)
+def test_prices_and_what_it_takes_to_replace_a_set_are_compared(
+    old: str, new: str, told: list[tuple[Any, ...]]
+) -> None:
+    found = list(differences(SETS.check(with_section(old)), SETS.check(with_section(new))))
+    assert [(each.kind, each.before, each.after, each.wider) for each in found] == told
+    assert {each.action for each in found} <= {"node.drain", ""}
+
+
+@pytest.mark.parametrize(
+    ("section", "missing"),
+    [
+        ("publishing: {most_flips: 0}\n", "simulate_days"),
+        ("publishing: {simulate_days: 0, most_flips: 0}\n", "simulate_days"),
+        ("publishing: {simulate_days: 7}\n", "most_flips"),
+        ("publishing: {}\n", ""),
+        (GATE, ""),
+    ],
+)
+def test_a_gate_that_keeps_nothing_out_is_told(section: str, missing: str) -> None:
+    found = dict(warnings(SETS.check(with_section(section))))
+    assert ("publishing" in found, f"{missing} is needed" in found.get("publishing", "")) == (
+        bool(missing), bool(missing),
+    )  # fmt: skip

@@ -2473,7 +2473,7 @@ class DiffPolicySetsResponse(_message.Message):
         AFTER_FIELD_NUMBER: _builtins.int
         WIDER_FIELD_NUMBER: _builtins.int
         kind: _builtins.str
-        """As `capability`, `approval`, `budget`, `promotion`, `flow`, `rule`, `ttl`, `action`, `label` or `stuck`."""
+        """As `capability`, `approval`, `budget`, `promotion`, `flow`, `rule`, `ttl`, `action`, `label`, `stuck`, `price` or `publishing`."""
         tier: Global___Tier.ValueType
         environment: _builtins.str
         action: _builtins.str

@@ -2483,7 +2483,7 @@ export const DiffPolicySetsResponseSchema: GenMessage<DiffPolicySetsResponse> = 
  */
 export type DiffPolicySetsResponse_Difference = Message<"provost.policy.v1.DiffPolicySetsResponse.Difference"> & {
   /**
-   * As `capability`, `approval`, `budget`, `promotion`, `flow`, `rule`, `ttl`, `action`, `label` or `stuck`.
+   * As `capability`, `approval`, `budget`, `promotion`, `flow`, `rule`, `ttl`, `action`, `label`, `stuck`, `price` or `publishing`.
    *
    * @generated from field: string kind = 1;
    */
