@@ -1,9 +1,11 @@
 """`provost agents`."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from provost_sdk.cli import pages
 from provost_sdk.cli.session import Address, AsJson, Key, ask, misused, print_json
 
 if TYPE_CHECKING:
@@ -15,30 +17,17 @@ AgentId = Annotated[str, typer.Argument(metavar="AGENT", help="Its id.")]
 
 
 @app.command("list")
-def list_(as_json: AsJson = False, address: Address = None, key: Key = None) -> None:
+def list_(
+    limit: pages.Limit = 1000, as_json: AsJson = False, address: Address = None, key: Key = None
+) -> None:
     """Agents, their tiers, and whether they still have any power."""
-    from provost_sdk.models import as_dict, word
 
-    answer = ask("operator", address, key, lambda provost: provost.list_agents(page_size=1000))
-    if as_json:
-        print_json([as_dict(each) for each in answer.agents])
-        return
-    from provost_sdk.cli.show import plain, table
+    def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
+        return provost.list_agents(page_size=size, page_token=token)
 
-    table(
-        ("agent", "tier", "state", "version", "revoked because"),
-        (
-            (
-                each.agent_id,
-                word(each, "tier"),
-                plain(word(each, "state"), "red" if each.revoke_reason else ""),
-                each.agent_version,
-                f"{each.revoke_reason} (by {each.revoked_by})" if each.revoke_reason else "",
-            )
-            for each in answer.agents
-        ),
-        empty="No agents: provost agents register AGENT --tier T1",
-    )
+    found = pages.rows(page, limit, address, key)
+    columns = ("agent", "tier", "state", "version", "revoked because")
+    pages.show(found, as_json, columns, _row, "No agents: provost agents register AGENT --tier T1")
 
 
 @app.command()
@@ -87,3 +76,16 @@ def register(
         console().print(plain(f"  role_id    {made.role_id}\n".rstrip("\n")))
         console().print(plain(f"  secret_id  {made.secret_id}"))
         console().print(plain("  The secret is shown this once; only its hash is kept.", "dim"))
+
+
+def _row(each: "policy_pb2.Agent") -> Sequence[object]:
+    from provost_sdk.cli.show import plain
+    from provost_sdk.models import word
+
+    return (
+        each.agent_id,
+        word(each, "tier"),
+        plain(word(each, "state"), "red" if each.revoke_reason else ""),
+        each.agent_version,
+        f"{each.revoke_reason} (by {each.revoked_by})" if each.revoke_reason else "",
+    )

@@ -1,13 +1,16 @@
 """`provost approvals`."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from provost_sdk.cli import pages
 from provost_sdk.cli.session import Address, AsJson, Key, ask, misused, print_json
 
 if TYPE_CHECKING:
     from provost.policy.v1 import policy_pb2
+    from provost_sdk.client import Provost
 
 app = typer.Typer(no_args_is_help=True)
 PROMOTE = "agent.promote"
@@ -21,33 +24,19 @@ Comment = Annotated[str, typer.Option("--comment", help="Why; it is kept with th
 
 
 @app.command("list")
-def list_(as_json: AsJson = False, address: Address = None, key: Key = None) -> None:
-    """What waits for a person's answer."""
-    from provost_sdk.models import as_dict
+def list_(
+    limit: pages.Limit = 100, as_json: AsJson = False, address: Address = None, key: Key = None
+) -> None:
+    """What waits for a person's answer; what expires first comes first."""
 
-    answer = ask("approver", address, key, lambda provost: provost.list_approvals())
-    if as_json:
-        print_json([as_dict(each) for each in answer.approvals])
-        return
-    from provost_sdk.cli.show import table
+    def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
+        return provost.list_approvals(page_size=size, page_token=token)
 
-    table(
-        ("approval", "action", "on", "agent", "asked by", "yes", "until", "why"),
-        (
-            (
-                each.approval_id,
-                _action(each.action),
-                f"{each.action.target} ({each.action.environment})",
-                each.agent_id,
-                each.requested_by,
-                _yes(each),
-                each.expire_time.ToDatetime().strftime("%H:%M:%S UTC"),
-                each.why,
-            )
-            for each in answer.approvals
-        ),
-        empty="Nothing waits for an answer.",
+    found = pages.rows(
+        page, limit, address, key, "approver", first=lambda each: each.expire_time.ToNanoseconds()
     )
+    columns = ("approval", "action", "on", "agent", "asked by", "yes", "until", "why")
+    pages.show(found, as_json, columns, _row, "Nothing waits for an answer.")
 
 
 @app.command()
@@ -112,6 +101,19 @@ def _answer(
         plain(state, colours.get(state, "bold red"))
         + plain(f"  {action.name} on {action.target}{more}")
         + plain(run, "dim")
+    )
+
+
+def _row(each: "policy_pb2.Approval") -> Sequence[object]:
+    return (
+        each.approval_id,
+        _action(each.action),
+        f"{each.action.target} ({each.action.environment})",
+        each.agent_id,
+        each.requested_by,
+        _yes(each),
+        each.expire_time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S UTC"),
+        each.why,
     )
 
 

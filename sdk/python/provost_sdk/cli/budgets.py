@@ -43,11 +43,12 @@ def list_(
         from provost_sdk.models import as_dict
 
         print_json([as_dict(each) for each in found])
-        return
-    from provost_sdk.cli.show import table
+    else:
+        from provost_sdk.cli.show import table
 
-    rows = (row for each in found for row in _lines(each))
-    table(_COLUMNS, rows, empty="No budget is in use: the policy set names none, and none was set by hand.")
+        rows = (row for each in found for row in _lines(each))
+        table(_COLUMNS, rows, "No budget is in use: the policy set names none, and none was set by hand.")
+    pages.tell_more(found)
 
 
 @app.command("set")

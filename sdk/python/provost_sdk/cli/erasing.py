@@ -1,11 +1,17 @@
 """`provost ledger erase` and `erasures`: a subject is forgotten, and what was."""
 
 import sys
-from typing import Annotated
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from provost_sdk.cli import pages
 from provost_sdk.cli.session import Address, AsJson, Exit, Key, ask, print_json
+
+if TYPE_CHECKING:
+    from provost.ledger.v1 import ledger_pb2
+    from provost_sdk.client import Provost
 
 
 def erase(
@@ -44,20 +50,19 @@ def erase(
         raise typer.Exit(1)
 
 
-def erasures(as_json: AsJson = False, address: Address = None, key: Key = None) -> None:
+def erasures(
+    limit: pages.Limit = 100, as_json: AsJson = False, address: Address = None, key: Key = None
+) -> None:
     """What was erased, newest first; subjects by their pseudonyms. Needs an auditor's key."""
-    from provost_sdk.cli.show import table
-    from provost_sdk.models import as_dict
 
-    answer = ask("auditor", address, key, lambda provost: provost.list_erasures())
-    if as_json:
-        print_json(as_dict(answer))
-        return
-    rows = [
-        (each.at.ToDatetime().isoformat(timespec="seconds"), each.subject_id, each.by, each.reason)
-        for each in answer.erasures
-    ]
-    table(("when", "subject", "by", "reason"), rows, "Nothing was erased.")
+    def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
+        return provost.list_erasures(page_size=size, page_token=token)
+
+    def row(each: "ledger_pb2.Erasure") -> Sequence[object]:
+        return (each.at.ToDatetime().isoformat(timespec="seconds"), each.subject_id, each.by, each.reason)
+
+    found = pages.rows(page, limit, address, key, "auditor")
+    pages.show(found, as_json, ("when", "subject", "by", "reason"), row, "Nothing was erased.")
 
 
 def _agreed() -> bool:

@@ -1,54 +1,46 @@
 """`provost runs`."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from provost_sdk.cli import pages
 from provost_sdk.cli.session import Address, AsJson, Key, ask, print_json
 
 if TYPE_CHECKING:
     from provost.orchestrator.v1 import orchestrator_pb2
+    from provost_sdk.client import Provost
 
 app = typer.Typer(no_args_is_help=True)
-Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")]
 
 
 @app.command("list")
 def list_(
     state: Annotated[str, typer.Option("--state", help="Only those, as WAITING or COMPLETED.")] = "",
-    limit: Limit = 20,
+    limit: pages.Limit = 20,
     as_json: AsJson = False,
     address: Address = None,
     key: Key = None,
 ) -> None:
     """Runs, newest first."""
     from provost_sdk.cli.session import misused
-    from provost_sdk.models import run_as_dict, word
+    from provost_sdk.models import run_as_dict
 
     wanted = state.upper()
     if wanted not in ("", "RUNNING", "WAITING", "COMPLETED", "REFUSED", "FAILED", "REVOKED"):
         misused(f"no run is {wanted}: RUNNING, WAITING, COMPLETED, REFUSED, FAILED or REVOKED")
-    answer = ask("operator", address, key, lambda provost: provost.list_runs(state=wanted, page_size=limit))
-    if as_json:
-        print_json([run_as_dict(each) for each in answer.runs])
-        return
-    from provost_sdk.cli.show import table
 
-    table(
-        ("run", "started", "state", "agent", "mode", "what"),
-        (
-            (
-                each.run_id,
-                _time(each),
-                word(each, "state"),
-                each.agent_id,
-                word(each, "mode").lower(),
-                _what(each),
-            )
-            for each in answer.runs
-        ),
-        empty="No runs yet: provost process FILE",
-    )
+    def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
+        return provost.list_runs(state=wanted, page_size=size, page_token=token)
+
+    found = pages.rows(page, limit, address, key)
+    if as_json:
+        print_json([run_as_dict(each) for each in found])
+        pages.tell_more(found)
+        return
+    columns = ("run", "started", "state", "agent", "mode", "what")
+    pages.show(found, False, columns, _row, "No runs yet: provost process FILE")
 
 
 @app.command()
@@ -65,6 +57,19 @@ def show(
     from provost_sdk.cli.process import finish
 
     finish(ask("operator", address, key, lambda provost: provost.get_run(run_id, wait_seconds=wait)), as_json)
+
+
+def _row(each: "orchestrator_pb2.Run") -> Sequence[object]:
+    from provost_sdk.models import word
+
+    return (
+        each.run_id,
+        _time(each),
+        word(each, "state"),
+        each.agent_id,
+        word(each, "mode").lower(),
+        _what(each),
+    )
 
 
 def _time(run: "orchestrator_pb2.Run") -> str:
