@@ -1,5 +1,6 @@
 """The time machine: history under another set, for whoever asks, and before a set goes live that asks for it."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import timedelta
@@ -18,6 +19,7 @@ class Simulating:
     def __init__(self, simulations: Simulations) -> None:
         self._simulations = simulations
         self._running = 0
+        self._before_sets = asyncio.Semaphore(1)
 
     async def simulate(self, asked: Simulation) -> AsyncGenerator[Simulated, None]:
         """How far it is, again and again; the last one is `done`. It ends when nobody asks for the next one any more.
@@ -42,15 +44,16 @@ class Simulating:
 
         Raises:
             TooManyFlips: more decisions come out otherwise than `publishing` lets; it names some.
-            TooManySimulations, PolicySetInvalid, Unavailable: as `simulate`.
+            PolicySetInvalid, Unavailable: as `simulate`.
         """
-        if publishing.simulate_days <= 0 or publishing.most_flips is None:
+        if not publishing.gates or publishing.most_flips is None:
             return
         since = cause.at - timedelta(days=publishing.simulate_days)
         asked = Simulation(cause.tenant, document, from_time=since, max_flips=MOST_EXAMPLES)
         examples: list[Flip] = []
         last: Simulated | None = None
-        async with aclosing(self.simulate(asked)) as telling:
+        # A place of its own: who only looks on must not keep a set from being replaced.
+        async with self._before_sets, aclosing(self._simulations.run(asked)) as telling:
             async for last in telling:
                 examples += last.flips
         if last is not None and last.totals.flips > publishing.most_flips:

@@ -103,18 +103,21 @@ async def test_who_may_not_is_refused(running: Running) -> None:
         assert refused.value.reason == "ROLE_MISSING"
 
 
-async def test_two_at_once_and_no_more_and_places_come_free(running: Running) -> None:
-    class Endless(RecordedSimulations):
-        async def run(self, asked: Simulation) -> AsyncGenerator[Simulated, None]:
-            self.running += 1
-            try:
-                while True:
-                    yield Simulated((), totals(0))
-            finally:
-                self.running -= 1
+class Endless(RecordedSimulations):
+    """What is asked by its document goes on for ever."""
 
-    endless = Endless()
-    running.policy.simulating._simulations = endless
+    async def run(self, asked: Simulation) -> AsyncGenerator[Simulated, None]:
+        self.running += 1
+        try:
+            while asked.document == "x":
+                yield Simulated((), totals(0))
+            yield Simulated((), totals(3), done=True)
+        finally:
+            self.running -= 1
+
+
+async def two(running: Running) -> list[Any]:
+    """As many simulations as there may be, under way."""
     cause = Cause("default", "", "key:auditor", AT, "run-1")
     calls = [
         running.stub.SimulatePolicySet(
@@ -124,6 +127,13 @@ async def test_two_at_once_and_no_more_and_places_come_free(running: Running) ->
     ]
     for call in calls:
         assert not (await call.read()).done
+    return calls
+
+
+async def test_two_at_once_and_no_more_and_places_come_free(running: Running) -> None:
+    endless = Endless()
+    running.policy.simulating._simulations = endless
+    calls = await two(running)
     with pytest.raises(Exhausted) as third:
         await simulate(running, document="x")
     assert third.value.reason == "TOO_MANY_SIMULATIONS"
@@ -156,6 +166,17 @@ async def test_a_set_asks_its_successor_to_be_simulated(running: Running) -> Non
     assert shown.version == "gated"
     running.simulations.tells = [Simulated((), totals(2), done=True)]
     assert (await publish(running, changed("next"), "gated")).version == "next"
+
+
+async def test_who_only_looks_on_keeps_no_set_from_being_replaced(running: Running) -> None:
+    await publish(running, GATED, DEFAULT.version)
+    running.policy.simulating._simulations = Endless()
+    calls = await two(running)
+    with pytest.raises(Refused) as refused:
+        await publish(running, changed("next"), "gated")
+    assert refused.value.reason == "TOO_MANY_FLIPS", "it was simulated"
+    for call in calls:
+        call.cancel()
 
 
 async def test_what_cannot_be_published_anyway_is_refused_before_anything_is_simulated(
