@@ -51,7 +51,10 @@ class Stream:
         return f"evt.{self.tenant}.{self.context}.{self.aggregate}.{self.id}.{event_type}"
 
     def event_id(self, request_id: str, n: int = 0) -> str:
-        """The id of the n-th event that `request_id` causes here: UUIDv5, so that a retry bears the same id."""
+        """The id of the n-th event that `request_id` causes here: UUIDv5, so that a retry bears the same id.
+
+        Of what a command causes it is the `request_id` of `Cause.asking`.
+        """
         return _uuid5(f"{self.tenant}/{self.context}/{self.aggregate}/{self.id}/{request_id}/{n}")
 
 
@@ -78,7 +81,7 @@ def _uuid5(name: str) -> str:
 class Cause:
     """Who asked, when, and what led to it. Travels through gRPC metadata and event headers.
 
-    The same `request_id` sent again to the same aggregate has one effect.
+    The same `request_id` sent again by the same caller, with the same command to the same aggregate, has one effect.
     """
 
     tenant: str
@@ -88,6 +91,20 @@ class Cause:
     correlation_id: str = ""
     causation_id: str = ""
     traceparent: str = ""
+    asker: str = ""
+    """Whose the request id is, if not the actor's: a step that whoever comes to it tries again has one id for all."""
+
+    def asking(self, command: type[object]) -> "Cause":
+        """This cause, its request id told apart from the same one of another caller, or with another command.
+
+        Request ids are chosen by callers, and those of our own steps can be computed by anybody: alone they would let
+        one request pass for another, which would then not be carried out.
+        """
+        # A command's name and a request id hold no '/', whatever an actor's does: no two come to the same.
+        own = f"{command.__name__}/{self.asker or self.actor}/{self.request_id}"
+        return Cause(
+            self.tenant, own, self.actor, self.at, self.correlation_id, self.causation_id, self.traceparent
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,8 +98,8 @@ class Aggregates(Protocol[State_co, Command_contra]):
         """Every tenant that has an aggregate of this kind."""
         ...
 
-    def answered(self, id: str, cause: Cause) -> Appended | None:
-        """What this request wrote when it was asked before, if that is known here: of the last thousand events."""
+    def answered(self, id: str, command: type[Command_contra], cause: Cause) -> Appended | None:
+        """What this request, for such a command, wrote before, if that is known here: of the last thousand events."""
         ...
 
     async def handle(
@@ -107,9 +107,9 @@ class Aggregates(Protocol[State_co, Command_contra]):
     ) -> Appended:
         """Decide and append in `cause.tenant`; on conflict wait, decide again, at most five times.
 
-        `guard` is asked after each decision, with nothing that takes time before it is sent. A repeated
-        `cause.request_id` answers what it answered before. A command that changes nothing answers the aggregate's last
-        sequence and no ids.
+        `guard` is asked after each decision, with nothing that takes time before it is sent. A request repeated, by
+        the same caller for the same kind of command (`Cause.asking`), answers what it answered before. A command that
+        changes nothing answers the aggregate's last sequence and no ids.
 
         Raises:
             Fault: what `decide` or `guard` raised, or what the log raised.

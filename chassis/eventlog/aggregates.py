@@ -173,12 +173,12 @@ class HeldAggregates(Generic[C, S, E]):
         assert self.following is not None, "nobody follows for these"
         await self.following.reached(await self._log.last_sequence(), _CATCH_UP_SECONDS)
 
-    def answered(self, id: str, cause: Cause) -> Appended | None:
-        """What this request wrote before, of the last `REMEMBERED_IDS` events."""
+    def answered(self, id: str, command: type[C], cause: Cause) -> Appended | None:
+        """What this request, for such a command, wrote before, of the last `REMEMBERED_IDS` events."""
         held = self._held.get(cause.tenant, {}).get(id)
         if held is None:
             return None
-        event_id = Stream(cause.tenant, *self._place, id).event_id(cause.request_id)
+        event_id = Stream(cause.tenant, *self._place, id).event_id(cause.asking(command).request_id)
         before = held.answered.get(event_id)
         return None if before is None else Appended(before, (event_id,), duplicate=True)
 
@@ -190,6 +190,7 @@ class HeldAggregates(Generic[C, S, E]):
             Unavailable: an event of the aggregate cannot be read (reason `UNREADABLE_EVENT`).
         """
         stream = Stream(cause.tenant, *self._place, id)
+        cause = cause.asking(type(command))
         held = self._of(cause.tenant, id)
         if held.lock is None:
             held.lock = asyncio.Lock()

@@ -16,7 +16,7 @@ from services.policy.domain.closing import Close
 from services.policy.domain.decision import DecisionRecord, Judgement, Verdict, judge
 from services.policy.domain.demand import demand_of
 from services.policy.domain.drawing import BudgetRefusal, Draw
-from services.policy.domain.faults import ApprovalUnknown, MovedMeanwhile
+from services.policy.domain.faults import ApprovalAlreadyUsed, ApprovalUnknown, MovedMeanwhile
 from services.policy.handlers.ask import Answer, Ask, Decision, Facts
 from services.policy.handlers.bearing import token_refusal
 from services.policy.handlers.fresh import MAX_STALE_SECONDS, require_fresh
@@ -182,7 +182,9 @@ class Authorization:
             used = await self._approvals.handle(use.approval_id, use, replace(cause, request_id=decision_id))
             if used.duplicate:
                 # Nobody was asked then whether it is still as many people as the rules ask for.
-                APPROVAL.decide(self._approvals.current(cause.tenant, use.approval_id), use)
+                unused = APPROVAL.decide(self._approvals.current(cause.tenant, use.approval_id), use)
+                if unused is not None:  # whatever was written under this id, it did not use it up
+                    raise ApprovalAlreadyUsed(use.approval_id)
         except (Refused, NotFound) as fault:
             refused = decision.approval_refused(asked.judgement, fault)
             said = wish_of(self._approvals.current(cause.tenant, use.approval_id))

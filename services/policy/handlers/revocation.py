@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from kernel.events import Cause, derived_id
 from kernel.faults import Fault, Invalid
 from kernel.ports import Following
+from services.policy.domain.actor import POLICY
 from services.policy.domain.agent import Agent
 from services.policy.domain.faults import AgentAlreadyRevoked, ReceiptUnknown
 from services.policy.domain.revocation import ConfirmRevocation, Receipt, RevokeAgent
@@ -112,7 +113,8 @@ class Revocation:
             if nearest
             else f"{parent_agent_id}, which it descends from, was revoked"
         )
-        own = replace(cause, request_id=derived_id(tenant, PARENT_REVOKED, parent_agent_id, agent_id))
+        request_id = derived_id(tenant, PARENT_REVOKED, parent_agent_id, agent_id)
+        own = replace(cause, request_id=request_id, asker=POLICY)  # whoever revoked the parent, and who takes over
         command = RevokeAgent(agent_id, PARENT_REVOKED, details, cause.actor, cause.at)
         try:
             appended = await self._agents.handle(agent_id, command, own)
@@ -159,6 +161,6 @@ class Revocation:
         )
         receipt = replace(receipt, signature=self._signer.sign_receipt(tenant, receipt, at))
         # The same id from every replica: there is one receipt, whoever writes it.
-        own = replace(cause, request_id=derived_id(tenant, "receipt", agent_id), at=at)
+        own = replace(cause, request_id=derived_id(tenant, "receipt", agent_id), at=at, asker=POLICY)
         await self._agents.handle(agent_id, ConfirmRevocation(agent_id, receipt, at), own)
         return self._agents.current(tenant, agent_id).receipt

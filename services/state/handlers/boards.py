@@ -48,7 +48,7 @@ class Boards:
         shown = ShowToken(
             command.author, command.task_id, fencing_token, cause.actor, cause.at, command.run_id
         )
-        appended = await self._fencing.answered(self._boards, command.task_id, shown, cause)
+        appended = await self._fencing.answered(self._boards, command.task_id, PutEntry, shown, cause)
         if appended is None:
             appended = await self._write(command, shown, person, cause)
         board = self._boards.current(cause.tenant, command.task_id)

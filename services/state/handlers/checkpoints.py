@@ -58,7 +58,7 @@ class CheckpointBook:
             if not await self._tasks.keep_artifact(command.artifact_sha256, cause):
                 raise ArtifactUnknown(command.artifact_sha256)
         shown = ShowToken(command.agent_id, command.task_id, fencing_token, cause.actor, cause.at, run_id)
-        appended = await self._fencing.answered(self._checkpoints, run_id, shown, cause)
+        appended = await self._fencing.answered(self._checkpoints, run_id, SaveCheckpoint, shown, cause)
         if appended is None:
             labelling = self._working.labelling(cause.tenant, command.agent_id, run_id)
             command = replace(command, labelling=labelling)

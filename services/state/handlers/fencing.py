@@ -39,9 +39,9 @@ class Fencing:
         self._looked_at, self._doubts = float("-inf"), 0
 
     async def answered(
-        self, of: Aggregates[S, C], id: str, shown: ShowToken, cause: Cause
+        self, of: Aggregates[S, C], id: str, command: type[C], shown: ShowToken, cause: Cause
     ) -> Appended | None:
-        """What the request wrote when it was asked before, whoever has the lock by now.
+        """What the request wrote, for such a command, when it was asked before, whoever has the lock by now.
 
         `None` when it did not, and the token is the newest; or none (0) is shown, and this replica knows of nothing.
 
@@ -51,10 +51,10 @@ class Fencing:
             Unavailable: it cannot be known.
         """
         if not shown.fencing_token:
-            return of.answered(id, cause)
+            return of.answered(id, command, cause)
         # A good token leaves no event, so that no append would tell this replica that it is behind: it looks.
         await self.look()
-        before = of.answered(id, cause)
+        before = of.answered(id, command, cause)
         if before is None:
             await self._show(shown, cause)
         return before

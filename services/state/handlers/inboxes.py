@@ -47,11 +47,11 @@ class Inboxes:
     ) -> tuple[Message, int]:
         task_id = require_token(command.task_id, "task_id")
         stream = Stream(cause.tenant, "state", "inbox", task_id)
-        message_id = stream.event_id(cause.request_id)
+        message_id = stream.event_id(cause.asking(SendMessage).request_id)
         shown = ShowToken(
             command.from_agent_id, task_id, fencing_token, cause.actor, cause.at, command.run_id
         )
-        appended = await self._fencing.answered(self._inboxes, task_id, shown, cause)
+        appended = await self._fencing.answered(self._inboxes, task_id, SendMessage, shown, cause)
         if appended is None:
             command = replace(command, message_id=message_id)
             appended = await self._write(command, shown, person, cause)
@@ -99,7 +99,7 @@ class Inboxes:
             await self._require_meant(command, fencing_token, cause)
         shown = ShowToken(command.agent_id, task_id, fencing_token, cause.actor, cause.at)
         with nullcontext() if person else self._writing.by(cause.tenant, command.agent_id):
-            before = await self._fencing.answered(self._inboxes, task_id, shown, cause)
+            before = await self._fencing.answered(self._inboxes, task_id, AcknowledgeMessages, shown, cause)
             return before or await self._fencing.write(self._inboxes, task_id, command, shown, cause)
 
     async def _require_meant(self, command: AcknowledgeMessages, fencing_token: int, cause: Cause) -> None:

@@ -106,12 +106,12 @@ class Tasks:
         require_sound_artifact(artifact)
         task_id, token = wanted.task_id, wanted.fencing_token
         shown = ShowToken(wanted.agent_id, task_id, token, cause.actor, cause.at, wanted.run_id)
-        before = await self._fencing.answered(self._tasks, task_id, shown, cause)
+        before = await self._fencing.answered(self._tasks, task_id, StoreArtifact, shown, cause)
         if before is None:
             tasks.require_room(self._tasks.current(cause.tenant, task_id), artifact)
             await self._contents.put(cause.tenant, sha256, wanted.content)
             # Much may happen while megabytes are written.
-            before = await self._fencing.answered(self._tasks, task_id, shown, cause)
+            before = await self._fencing.answered(self._tasks, task_id, StoreArtifact, shown, cause)
         if before is None:
             artifact = replace(artifact, labels=self._labels(wanted, cause))
             before = await self._fencing.write(self._tasks, task_id, StoreArtifact(artifact), shown, cause)

@@ -23,6 +23,10 @@ class Add:
     amount: int
 
 
+class More(Add):
+    """Another command."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sum:
     total: int = 0
@@ -129,6 +133,25 @@ async def test_a_refusal_leaves_no_trace_not_even_the_id(replicas: list[Service]
     assert "made-up" not in one.sums._held["acme"]
 
 
+async def test_the_same_request_id_of_another_caller_or_command_is_another_request(
+    replicas: list[Service],
+) -> None:
+    one, other = replicas
+    await one.sums.handle("a", Add(3), cause("r1"))
+    for n, (command, by) in enumerate(((Add(3), "key:other"), (More(3), "key:test")), start=2):
+        written = await one.sums.handle("a", command, cause("r1", by))
+        assert (written.sequence, written.duplicate) == (n, False)
+        again = await other.sums.handle("a", command, cause("r1", by))
+        assert (again.sequence, again.duplicate) == (n, True)
+
+
+async def test_a_step_is_taken_over_by_whoever_comes_to_it(replicas: list[Service]) -> None:
+    one, other = replicas
+    first = await one.sums.handle("a", Add(3), replace(cause("r1", "key:op"), asker="service:test"))
+    taken_over = replace(cause("r1", "service:test"), asker="service:test")
+    assert await other.sums.handle("a", Add(3), taken_over) == replace(first, duplicate=True)
+
+
 async def test_after_a_conflict_it_decides_again_on_what_the_other_wrote(replicas: list[Service]) -> None:
     one, other = replicas
     other.may_read.clear()
@@ -174,7 +197,7 @@ async def test_what_an_earlier_try_wrote_counts_not_what_is_decided_now(
     one, _ = replicas
     one.may_read.clear()
     stream = Stream("acme", "test", "sum", "a")
-    await log.append(stream, [Int64Value(3)], after=Head(), cause=cause("r1"))
+    await log.append(stream, [Int64Value(3)], after=Head(), cause=cause("r1").asking(Add))
     late = asyncio.create_task(one.sums.handle("a", Add(5), cause("r1")))
     await asyncio.sleep(0)
     one.may_read.set()

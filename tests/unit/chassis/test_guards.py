@@ -60,10 +60,10 @@ async def test_it_is_decided_anew_after_what_is_waited_for() -> None:
 
 async def test_what_a_request_wrote_is_known_by_its_id() -> None:
     sums = HeldAggregates(SUM, MemoryLog(CODEC), CODEC)
-    assert sums.answered("a", cause("r1")) is None
+    assert sums.answered("a", Add, cause("r1")) is None
     first = await sums.handle("a", Add(3), cause("r1"))
-    again = sums.answered("a", cause("r1"))
+    again = sums.answered("a", Add, cause("r1"))
     assert again is not None
     assert (again.sequence, again.event_ids, again.duplicate) == (first.sequence, first.event_ids, True)
-    assert sums.answered("a", cause("r2")) is None
-    assert sums.answered("b", cause("r1")) is None
+    assert sums.answered("a", Add, cause("r2")) is None
+    assert sums.answered("b", Add, cause("r1")) is None
