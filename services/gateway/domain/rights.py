@@ -105,6 +105,7 @@ REST: Mapping[str, Right] = {
     "GET /api/openapi.json": PUBLIC,
     "GET /openapi.json": PUBLIC,
     "GET /openapi_custom.json": PUBLIC,
+    "GET /": PUBLIC,
     "GET /docs": PUBLIC,
     "GET /docs/{asset}": PUBLIC,
 }

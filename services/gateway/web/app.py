@@ -56,6 +56,7 @@ from services.gateway.web.shapes import (
 from services.gateway.web.sockets import PATH, watch_events
 from services.gateway.web.streams import EventStream, Streams
 
+JSON = ("application/json",)
 EVENTS = EventStream.media_type
 
 ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
@@ -123,6 +124,7 @@ ROUTES: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
     ("GET /api/openapi.json", about.openapi_api, {}),
     ("GET /openapi.json", about.openapi_all, {}),
     ("GET /openapi_custom.json", about.openapi_all, {}),
+    ("GET /", about.front_page, {"status": 307, "media": ()}),
     ("GET /docs", about.docs_page, {"media": ("text/html",)}),
     ("GET /docs/{asset}", about.docs_asset, {"media": tuple(about.ASSETS.values())}),
 )
@@ -168,7 +170,7 @@ def build(gateway: Gateway, settings: about.About, large: LargePlaces | None = N
 def _described(
     endpoint: Callable[..., Any],
     body: type[Shape] | None = None,
-    media: tuple[str, ...] = (),
+    media: tuple[str, ...] = JSON,
     status: int = 200,
     deprecated: bool = False,
 ) -> dict[str, Any]:
@@ -181,7 +183,7 @@ def _described(
         code: {"description": why, **problem} for code, why in whys.items()
     }
     answers["default"] = {"description": "anything else that keeps it from being done", **problem}
-    if media:
+    if media is not JSON:
         text = {"schema": {"type": "string"}}
         answers[status] = {"content": dict.fromkeys(media, text), "description": "as it is asked for"}
     if body is not None:
@@ -198,7 +200,7 @@ def _described(
     return {
         "summary": (endpoint.__doc__ or "").strip().split("\n", 1)[0].rstrip("."),
         "deprecated": deprecated or None,
-        "response_class": Response if media else JSONResponse,
+        "response_class": JSONResponse if media is JSON else Response,
         "status_code": status,
         "response_model_exclude_none": True,
         "openapi_extra": extra,

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
-from services.gateway.web.shapes import AgentId, ModeName, Shape, Text, Token
+from services.gateway.web.shapes import AgentId, ModeName, Shape, Text, Token, example
 
 Document = Annotated[str, StringConstraints(min_length=1, max_length=1_100_000)]
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
@@ -40,6 +40,8 @@ class RollbackBody(Shape):
 
 
 class _OneSet(Shape):
+    model_config = example(version="1")
+
     document: Annotated[
         str, StringConstraints(max_length=1_100_000), Field(description="a policy set, YAML")
     ] = ""
@@ -69,6 +71,8 @@ class SimulateBody(_OneSet):
 
 
 class ExplainBody(Shape):
+    model_config = example(agent_id="sre-1", action="service.restart", environment="production")
+
     agent_id: AgentId
     action: Annotated[str, StringConstraints(min_length=1, max_length=128)]
     task_id: Annotated[
@@ -85,6 +89,8 @@ class ExplainBody(Shape):
 
 
 class BudgetBody(Shape):
+    model_config = example(scope="agent", scope_id="sre-1", limits={"actions": 100}, window_seconds=86_400)
+
     scope: Literal["run", "agent", "task", "tenant"]
     scope_id: Annotated[Short, Field(description="of the run, agent or task; none for the tenant")] = ""
     limits: Annotated[dict[UnitName, Amount], Field(description="none: what was set by hand is taken back")]
@@ -104,6 +110,8 @@ class BudgetBody(Shape):
 
 
 class RegisterBody(Shape):
+    model_config = example(agent_id="mine-1", tier="T0_OBSERVER", parent_agent_id="")
+
     agent_id: AgentId
     tier: TierName = "T0_OBSERVER"
     agent_version: Short = ""

@@ -7,6 +7,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     StringConstraints,
     ValidationError,
     WithJsonSchema,
@@ -36,6 +37,11 @@ def _log_text(value: object) -> object:
 LogText = Annotated[Any, BeforeValidator(_log_text), WithJsonSchema({"type": "string", "minLength": 1})]
 
 
+def example(**fields: JsonValue) -> ConfigDict:
+    """What the interface shows of a shape that its required fields alone do not explain."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
 class Shape(BaseModel):
     """Types are as in JSON, nothing is converted; a field that nobody knows is refused: misspelt, it would be a
     parent, an environment or a window that is left out."""
@@ -57,6 +63,13 @@ class LlmConfig(LenientShape):
 
 
 class ProcessLogBody(LenientShape):
+    model_config = example(
+        log="Jan 01 00:00:01 web1 kernel: Out of memory: Killed process 4242 (java)\n",
+        mode="safe",
+        include_trace=True,
+        llm_config={"strategy": "classic"},
+    )
+
     log: Annotated[LogText, Field(description="the log's text, at most 32 MiB")]
     mode: Annotated[ModeName, Field(description="how far the run may act")] = "safe"
     include_trace: Annotated[bool, Field(description="answer each reasoning cycle too")] = True
@@ -74,6 +87,8 @@ class ProcessLogBody(LenientShape):
 
 
 class StartRunBody(Shape):
+    model_config = example(agent="sre-1", task="look-around", objective="check the disks", mode="safe")
+
     agent: AgentId
     task: Token
     objective: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
@@ -84,6 +99,8 @@ class StartRunBody(Shape):
 
 class AnswerBody(Shape):
     """`vote`, or the older `approve`, which knows yes and no alone."""
+
+    model_config = example(vote="approve", comment="")
 
     vote: VoteName | None = None
     approve: bool | None = None

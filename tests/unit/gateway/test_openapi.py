@@ -13,6 +13,7 @@ from tests.unit.gateway.conftest import client_of
 from tests.unit.gateway.test_once import CHANGES
 
 READS = {
+    "/": "/",
     "/api/runs": "/api/runs",
     "/api/runs/{run_id}": "/api/runs/run-1",
     "/api/approvals": "/api/approvals",
@@ -145,3 +146,24 @@ def agrees(document: dict[str, Any], method: str, path: str, answer: httpx2.Resp
 def errors(document: dict[str, Any], schema: dict[str, Any], value: object) -> list[str]:
     validator = Draft202012Validator({**schema, "components": document["components"]})
     return [f"{each.json_path}: {each.message}" for each in validator.iter_errors(value)]
+
+
+async def test_every_body_has_an_example_or_names_what_it_needs(rest: httpx2.AsyncClient) -> None:
+    """What the page offers to send: examples that would be taken, else the fields that are required."""
+    document = (await rest.get("/openapi.json")).json()
+    for path in POSTS:
+        described = document["paths"][path]["post"].get("requestBody", {"required": False})
+        if described["required"]:
+            schema = described["content"]["application/json"]["schema"]
+            shape = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+            assert shape.get("examples") or shape["required"], path
+            for example in shape.get("examples", ()):
+                assert errors(document, schema, example) == []
+                filled = path.format(agent_id="sre-1", approval_id="nope", task_id="task-1")
+                answer = await rest.post(filled, json=example, headers={"X-API-Key": ADMIN})
+                assert answer.status_code in (200, 202, 404), (path, answer.text)
+
+
+async def test_the_front_page_is_the_docs(rest: httpx2.AsyncClient) -> None:
+    answer = await rest.get("/", headers={"X-API-Key": ""})
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")

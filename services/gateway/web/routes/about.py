@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -124,6 +124,11 @@ async def openapi_api(request: Request) -> JSONResponse:
     whole = everything(request.app)
     paths = {path: methods for path, methods in whole["paths"].items() if path.startswith("/api/")}
     return JSONResponse(whole | {"paths": paths})
+
+
+async def front_page() -> RedirectResponse:
+    """Where a browser begins: the page."""
+    return RedirectResponse("/docs")
 
 
 async def docs_page() -> FileResponse:
