@@ -87,7 +87,7 @@ class Crowd:
             request_id=process.new_id(),
             agent_id=f"sre-{number}",
             task_id=self.task_of[number],
-            run_id="run-1",
+            run_id=f"sre-{number}",
             phase="EXECUTE",
             step=f"step-{turn}",
             fencing_token=self.tokens[number],

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from services.state.domain.faults import FieldInvalid
-from services.state.domain.lock import Lock, StaleTokenRefused
+from services.state.domain.lock import Lock, StaleTokenRefused, require_own_run
 
 
 def unheard(
@@ -15,7 +15,7 @@ def unheard(
     it back: one whose lease is over is still watched. While nobody holds it, anybody may report.
 
     Raises:
-        Invalid: the lock was taken for another task.
+        Invalid: the lock was taken for another task, or the token was given to another run.
     """
     if fencing_token:
         refused = overtaken(lock, agent_id, fencing_token, by, at)
@@ -25,6 +25,8 @@ def unheard(
         refused = StaleTokenRefused(agent_id, 0, lock.fencing_token, by, at)
     if refused is None and lock is not None and not lock.released and task_id not in ("", lock.task_id):
         raise FieldInvalid("task_id", f"must be the task the lock was taken for, {lock.task_id}")
+    if refused is None and fencing_token and lock is not None:
+        require_own_run(lock, run_id)
     return refused
 
 

@@ -181,7 +181,7 @@ def advance(lock: Lock | None, command: Advance) -> AgentAdvanced | StaleTokenRe
     A lease that has run out may be renewed as long as nobody has taken the lock since.
 
     Raises:
-        Invalid: a field is out of bounds.
+        Invalid: a field is out of bounds, or the lock was taken for another task, or by another run.
     """
     require_agent_id(command.agent_id)
     require_token(command.run_id, "run_id")
@@ -193,6 +193,7 @@ def advance(lock: Lock | None, command: Advance) -> AgentAdvanced | StaleTokenRe
         return _refusal(lock, command)
     if command.task_id != lock.task_id:
         raise FieldInvalid("task_id", f"must be the task the lock was taken for, {lock.task_id}")
+    require_own_run(lock, command.run_id)
     return AgentAdvanced(
         command.agent_id,
         command.task_id,
@@ -255,9 +256,14 @@ def show(lock: Lock | None, command: ShowToken) -> StaleTokenRefused | None:
         return _refusal(lock, command)
     if command.task_id != lock.task_id:
         raise FieldInvalid("task_id", f"must be the task the lock was taken for, {lock.task_id}")
-    if command.run_id not in ("", lock.holder):
-        raise FieldInvalid("run_id", f"must be the run that the token was given to, {lock.holder}")
+    require_own_run(lock, command.run_id)
     return None
+
+
+def require_own_run(lock: Lock, run_id: str) -> None:
+    """Raises Invalid when who shows the token of `lock` says that it is another run than the one it was given to."""
+    if run_id not in ("", lock.holder):
+        raise FieldInvalid("run_id", f"must be the run that the token was given to, {lock.holder}")
 
 
 def _opens(lock: Lock, token: int) -> bool:

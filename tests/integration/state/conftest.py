@@ -48,11 +48,13 @@ class Real:
         )
         return int((await self.ask("AcquireLock", request)).lock.fencing_token)
 
-    async def advance(self, token: int, step: str, agent_id: str = "sre-1", request_id: str = "") -> int:
+    async def advance(
+        self, token: int, step: str, agent_id: str = "sre-1", request_id: str = "", run_id: str = ""
+    ) -> int:
         request = pb.AdvanceRequest(
             agent_id=agent_id,
             task_id="task-1",
-            run_id="run-1",
+            run_id=run_id or f"run-{agent_id}",
             phase="EXECUTE",
             step=step,
             fencing_token=token,

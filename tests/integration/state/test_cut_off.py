@@ -147,7 +147,7 @@ def step(token: int, agent_id: str, name: str) -> pb.AdvanceRequest:
         request_id=f"{agent_id}-{name}",
         agent_id=agent_id,
         task_id="task-1",
-        run_id="run-1",
+        run_id=f"run-{agent_id}",
         phase="EXECUTE",
         step=name,
         fencing_token=token,

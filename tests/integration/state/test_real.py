@@ -124,7 +124,7 @@ async def test_a_token_that_slept_through_a_restart_is_refused_and_recorded(real
     event = CODEC.decode(last).event
     assert isinstance(event, StaleTokenRefused)
     assert (event.presented_token, event.current_token) == (slept, taken)
-    assert await real.advance(taken, "mine") > last.sequence
+    assert await real.advance(taken, "mine", run_id="run-2") > last.sequence
 
 
 async def test_the_store_killed_under_load_costs_no_write(

@@ -31,7 +31,7 @@ async def listed(state: Running, page_size: int = 0, tenant: str = "default") ->
 async def test_a_task_is_shown_with_everything_of_it(state: Running) -> None:
     tokens = await join(state, "sre-1", "sre-2")
     await join(state, "else-1", task_id="task-2")
-    await advance(state, tokens["sre-1"], "EXECUTE")
+    await advance(state, tokens["sre-1"], "EXECUTE", run_id="run-sre-1")
     await put_entry(state, "analysis", "1")
     await put_entry(state, "gone", "1")
     await put_entry(state, "gone", "")

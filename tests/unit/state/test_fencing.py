@@ -5,6 +5,7 @@ import pytest
 from kernel.faults import Fault
 from services.state.domain.attention import AgentWaits, ReportWaiting, Waiting, WaitingKind
 from services.state.domain.errors import ErrorRecorded, RecordError
+from services.state.domain.faults import FieldInvalid
 from services.state.domain.lock import ForceReleaseLock, StaleTokenRefused
 from tests.unit.state.worlds import Worked, acquire, advance, at, release
 
@@ -51,9 +52,16 @@ def test_the_holder_says_what_it_waits_for_also_when_its_lease_is_over(shows_its
     assert worked.agent.waits is None
 
 
-def test_the_token_decides_and_not_the_name() -> None:
+@pytest.mark.parametrize("given_back", [True, False])
+def test_a_token_speaks_for_no_other_run_than_its_own(given_back: bool) -> None:
     worked, (_, token) = taken("run-1", "run-2")
-    assert isinstance(worked.does(says("run-1", token)), AgentWaits)
+    if given_back:
+        worked.does(release(token, 41, "run-2"))
+    with pytest.raises(FieldInvalid) as caught:
+        worked.does(says("run-1", token))
+    assert caught.value.facts["field"] == "run_id"
+    for own in ("", "run-2"):
+        assert isinstance(worked.does(says(own, token)), AgentWaits)
 
 
 def test_a_report_of_no_run_is_not_the_holders() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from kernel.faults import Fault
+from services.state.domain.faults import FieldInvalid
 from services.state.domain.lock import AgentAdvanced, LockAcquired, LockReleased, StaleTokenRefused
 from services.state.domain.packet import IssuePacket
 from tests.unit.state.worlds import Worked, acquire, advance, at, fold, packet, release
@@ -65,6 +66,15 @@ def test_advancing_renews_the_lease_even_when_it_had_run_out_and_nobody_came() -
     assert isinstance(moved, AgentAdvanced)
     assert (moved.lock_expire_time, worked.agent.phase) == (at(120), "EXECUTE")
     assert refused(worked, acquire("run-2", 119)) == "CANNOT_ACQUIRE_LOCK"
+
+
+def test_a_token_moves_no_other_run_on_than_its_own() -> None:
+    worked = Worked().packed()
+    worked.does(acquire("run-1", 0))
+    with pytest.raises(FieldInvalid) as caught:
+        worked.does(replace(advance(worked.sequence, 1), run_id="run-9"))
+    assert caught.value.facts["field"] == "run_id"
+    assert isinstance(worked.does(advance(worked.sequence, 1)), AgentAdvanced)
 
 
 def test_a_holder_who_slept_past_its_lease_is_refused_once_another_came() -> None:
@@ -154,7 +164,9 @@ class Contention(RuleBasedStateMachine):
     @rule(data=st.data(), lease=st.integers(1, 40))
     def advances(self, data: st.DataObject, lease: int) -> None:
         holder = data.draw(st.sampled_from(sorted(self.tokens)))
-        event = self.worked.does(advance(self.tokens[holder], self.moment, lease=lease))
+        event = self.worked.does(
+            replace(advance(self.tokens[holder], self.moment, lease=lease), run_id=holder)
+        )
         mine = self.open and self.tokens[holder] == self.newest
         assert isinstance(event, AgentAdvanced if mine else StaleTokenRefused)
 
