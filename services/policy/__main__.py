@@ -44,10 +44,9 @@ async def main(stopping: process.Stopping) -> None:
     await follower.caught_up()
     await revoking.start()
     await server.start()
-    policy.endings.remember()
     await policy.replacing.publish_default(process.now())
     await keep(
-        stopping.wait, keep_health(follower, server.set_serving, opa.answers), keep_ended(policy.endings.settle),
+        stopping.wait, keep_health(follower, server.set_serving, opa.answers), keep_ended(policy.endings, held.also),
         keep_expired(policy.spending.expire, process.now), keep_trust(held.records, policy.trust.settle),
     )  # fmt: skip
     running = (server, revoking, equipment, follower, keys)

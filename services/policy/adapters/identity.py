@@ -56,5 +56,8 @@ class HashedIdentity:
     ) -> None:
         """Nothing: the log has forgotten them already."""
 
+    async def lower(self, tenant: str, agent: Agent) -> None:
+        """Nothing: the log says what it may."""
+
     async def end(self, tenant: str, agent: Agent) -> int:
         return 0

@@ -14,7 +14,7 @@ from chassis.vault.client import Refused, Vault
 from kernel.faults import Unavailable
 from services.policy.domain.agent import Agent
 from services.policy.domain.faults import CredentialsRefused, WrappingTokenInvalid
-from services.policy.domain.tier import Tier, up_to
+from services.policy.domain.tier import up_to
 from services.policy.ports.identity import Made, Shown
 
 MOUNT = "agents"
@@ -52,8 +52,8 @@ class AppRoleIdentity:
 
     async def shown(self, tenant: str, agent: Agent, secret_id: str, ttl_seconds: int) -> Shown:
         given = await self._login(agent, secret_id)
-        if given["token_policies"] != _policies(agent.tier) or given["lease_duration"] != ttl_seconds:
-            # It was made for another tier, or for another policy set.
+        if (given.get("token_policies") or []) != _policies(agent) or given["lease_duration"] != ttl_seconds:
+            # It was made for another standing, or for another policy set.
             await self._take_away(given["accessor"])
             await self._write_role(tenant, agent, ttl_seconds)
             given = await self._login(agent, secret_id)
@@ -77,13 +77,26 @@ class AppRoleIdentity:
             # No session opens with them: the log knows them no longer.
             _log.warning("left to run out in Vault", agent_id=agent.agent_id, why=fault.text)
 
+    async def lower(self, tenant: str, agent: Agent) -> None:
+        """Whose entity is gone has no good token, whoever was given it; with the next login there is another entity."""
+        if await self._vault.read(_path(tenant, agent)) is None:
+            return  # nothing was ever given
+        await self._write_role(tenant, agent)
+        if entity := await self._entity(agent):
+            await self._vault.delete(entity)
+        await self._take_known(agent)
+
     async def end(self, tenant: str, agent: Agent) -> int:
         """First all at once by the entity, also tokens nobody here knows of; then what is known, one by one."""
-        await self._disable(agent)
-        known = {each.accessor for each in agent.sessions} - {""}
-        ended = await asyncio.gather(*(self._take_away(each) for each in known))
+        if entity := await self._entity(agent):
+            await self._vault.write(entity, {"disabled": True})
+        ended = await self._take_known(agent)
         await self._vault.delete(_path(tenant, agent))
-        return sum(ended)
+        return ended
+
+    async def _take_known(self, agent: Agent) -> int:
+        known = {each.accessor for each in agent.sessions} - {""}
+        return sum(await asyncio.gather(*(self._take_away(each) for each in known)))
 
     async def _role(self, tenant: str, agent: Agent) -> str:
         """The path of the agent's role, which is there."""
@@ -97,7 +110,7 @@ class AppRoleIdentity:
         await self._vault.write(
             path,
             {
-                "token_policies": ",".join(_policies(agent.tier)),
+                "token_policies": ",".join(_policies(agent)),
                 "token_type": "service",
                 "token_no_default_policy": True,
                 "bind_secret_id": True,
@@ -129,15 +142,15 @@ class AppRoleIdentity:
             return False
         return not answer.get("warnings")
 
-    async def _disable(self, agent: Agent) -> None:
+    async def _entity(self, agent: Agent) -> str:
+        """The path of who Vault takes the agent for; empty: it has never logged in, or what it had is gone."""
         mounts = await self._vault.read("sys/auth") or {}
         mount = mounts["data"].get(f"{MOUNT}/")
         if mount is None:
-            return  # with it went all that was given there
+            return ""
         alias = {"alias_name": agent.role_id, "alias_mount_accessor": mount["accessor"]}
         found = await self._vault.write("identity/lookup/entity", alias)
-        if "data" in found:  # it has logged in once at least
-            await self._vault.write(f"identity/entity/id/{found['data']['id']}", {"disabled": True})
+        return f"identity/entity/id/{found['data']['id']}" if "data" in found else ""
 
 
 def _path(tenant: str, agent: Agent) -> str:
@@ -145,6 +158,7 @@ def _path(tenant: str, agent: Agent) -> str:
     return f"auth/{MOUNT}/role/agent.{tenant}.{agent.role_id}"
 
 
-def _policies(tier: Tier) -> list[str]:
-    """As `t1-operator`, and those of the tiers below."""
-    return [each.lower().replace("_", "-") for each in up_to(tier)]
+def _policies(agent: Agent) -> list[str]:
+    """As `t1-operator`, and those of the tiers below; of the suspended none."""
+    tiers = up_to(agent.tier) if agent.suspended is None else ()
+    return [each.lower().replace("_", "-") for each in tiers]

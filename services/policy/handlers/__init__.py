@@ -32,8 +32,8 @@ class Policy:
             held.published, self.policy_sets, means.reader, means.rules, self.simulating.refuse_flips
         )
         self.agents = Agents(held.agents, following)
-        self.sessions = Sessions(held.agents, self.policy_sets, means)
         self.endings = Endings(held.agents, means.identity)
+        self.sessions = Sessions(held.agents, self.policy_sets, means, self.endings.owe)
         self.revocation = Revocation(held, following, means)
         self.limits = Limits(held, self.policy_sets, following, means)
         self.spending = Spending(held, self.policy_sets, following, means)

@@ -1,5 +1,6 @@
 """Secrets and sessions: how an agent shows who it is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -55,9 +56,18 @@ class NewSession:
 
 
 class Sessions:
-    def __init__(self, agents: Aggregates[Agent, Command], sets: PolicySets, means: Means) -> None:
+    """`owe` is told (tenant, agent_id) who may have been given outside what it may no longer."""
+
+    def __init__(
+        self,
+        agents: Aggregates[Agent, Command],
+        sets: PolicySets,
+        means: Means,
+        owe: Callable[[str, str], None],
+    ) -> None:
         self._agents = agents
         self._sets = sets
+        self._owe = owe
         self._identity = means.identity
         self._signer = means.signer
         self._new_secret = means.new_secret
@@ -153,6 +163,8 @@ class Sessions:
             gone = (
                 {each.accessor for each in before.sessions} - {each.accessor for each in left.sessions} - {""}
             )
+            if (left.tier, left.suspended) != (before.tier, before.suspended):
+                self._owe(tenant, agent_id)
             if given or gone:
                 await self._identity.forget(tenant, left, (), given | gone)
         token = self._signer.sign_session(

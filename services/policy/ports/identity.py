@@ -63,6 +63,11 @@ class Identity(Protocol):
         cannot be reached runs out by itself."""
         ...
 
+    async def lower(self, tenant: str, agent: agent.Agent) -> None:
+        """What it was given outside is good for nothing any more; from now on it gets no more there than its standing
+        allows: its tier's, and nothing while it is suspended. Safe to repeat; for an agent that is not revoked."""
+        ...
+
     async def end(self, tenant: str, agent: agent.Agent) -> int:
         """Take all that the agent has outside away, for good; how many tokens those were. Safe to repeat."""
         ...

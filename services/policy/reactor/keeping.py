@@ -1,20 +1,23 @@
 """What goes on beside the calls, until cancelled: health, tiers, and what is over."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Any
 
 from chassis.process import jitter
 from chassis.telemetry import get_logger
+from kernel.events import Recorded
 from kernel.faults import Conflict, Fault, Unavailable
 from kernel.ports import Following
+from services.policy.handlers.endings import Endings
 from services.policy.reactor.records import AgentKey, HeldRecords
 
 RETRY_SECONDS = 1.0
 EXPIRE_SECONDS = 5.0
 UNHEALTHY_SECONDS = 5.0  # a decision is refused much sooner; this is for whoever chooses a replica
-
+_LOWERED = frozenset({"AgentDemoted", "AgentSuspended"})
+Take = Callable[[Sequence[Recorded]], Awaitable[None]]
 _log = get_logger("policy.reactor")
 
 
@@ -60,10 +63,20 @@ async def keep_trust(records: HeldRecords, settle: Callable[[str, str], Awaitabl
                 records.touch(*key)
 
 
-async def keep_ended(settle: Callable[[], Awaitable[int]]) -> None:
-    """What the revoked still have elsewhere is taken away as soon as it can be; until cancelled."""
+async def keep_ended(endings: Endings, also: Callable[[Take], None]) -> None:
+    """What the revoked still have elsewhere, and what is too much of those who may less than before, is taken away as
+    soon as it can be; until cancelled."""
+
+    async def take(events: Sequence[Recorded]) -> None:
+        for recorded in events:
+            stream = recorded.stream
+            if recorded.event_type in _LOWERED and (stream.context, stream.aggregate) == ("policy", "agent"):
+                endings.owe(stream.tenant, stream.id)
+
+    also(take)
+    endings.remember()
     while True:
-        if left := await settle():
+        if left := await endings.settle():
             _log.warning("not ended yet", agents=left)
         await asyncio.sleep(RETRY_SECONDS)
 

@@ -13,8 +13,9 @@ from kernel.events import Cause
 from services.policy.adapters.policyset_yaml import YamlPolicySets
 from services.policy.domain.agent import AGENT, Agent, Command, Event, RegisterAgent
 from services.policy.domain.revocation import RevokeAgent
-from services.policy.domain.standing import Grounds, PromoteAgent
+from services.policy.domain.standing import DemoteAgent, Grounds, PromoteAgent, ResumeAgent, SuspendAgent
 from services.policy.domain.tier import Tier
+from services.policy.handlers.endings import Endings
 from services.policy.handlers.sessions import NewSession, Sessions
 from services.policy.ports.identity import Identity
 from services.policy.ports.signing import Session
@@ -49,7 +50,8 @@ class Desk:
             identity=self.identity, signer=Signs(), new_secret=process.new_secret, new_id=process.new_id
         )
         sets = SimpleNamespace(required=lambda _tenant: in_force)
-        self.sessions = Sessions(self.agents, cast(Any, sets), cast(Any, means))
+        self.endings = Endings(self.agents, self.identity)
+        self.sessions = Sessions(self.agents, cast(Any, sets), cast(Any, means), self.endings.owe)
 
     def cause(self, request_id: str = "") -> Cause:
         request_id = request_id or f"request-{next(self.requests)}-{process.new_id()}"
@@ -79,6 +81,19 @@ class Desk:
         await self.agents.handle(
             agent_id, PromoteAgent(agent_id, tier, grounds, self.cause().at), self.cause()
         )
+
+    async def demote(self, agent_id: str, tier: Tier) -> None:
+        at = self.cause().at
+        command = DemoteAgent(agent_id, tier, Grounds("", "too much", "key:ops"), at)
+        await self.agents.handle(agent_id, command, self.cause())
+
+    async def suspend(self, agent_id: str) -> None:
+        command = SuspendAgent(agent_id, "to look", "key:ops", self.cause().at)
+        await self.agents.handle(agent_id, command, self.cause())
+
+    async def resume(self, agent_id: str) -> None:
+        command = ResumeAgent(agent_id, "looked", "key:ops", self.cause().at)
+        await self.agents.handle(agent_id, command, self.cause())
 
     async def written(self) -> bytes:
         """Everything in the log."""

@@ -264,6 +264,35 @@ async def test_a_revocation_while_vault_is_sealed_is_finished_when_it_is_not(
         await until(lambda: not accessors(bao), "its token is taken away after all")
 
 
+async def test_the_demoted_and_the_suspended_have_in_vault_what_they_may(
+    bao: BaoServer, nats_server: NatsServer, events: object, tmp_path: Path
+) -> None:
+    def may(made: pb.CreateSecretResponse) -> list[str]:
+        shown = {"role_id": made.role_id, "secret_id": made.secret_id}
+        given = bao.ask("POST", "auth/agents/login", shown, token="")["auth"]
+        return [str(each) for each in given["policies"]]
+
+    people: dict[str, Any] = {"actor": "key:root", "roles": ("admin",)}
+    with VaultedPolicy(tmp_path, nats_server.url, bao) as policy:
+        await policy.serving()
+        await policy.register()
+        made = await policy.secret()
+        await policy.session(made)
+        assert may(made) == ["t0-observer", "t1-operator"]
+        demote = pb.DemoteAgentRequest(request_id="d", agent_id="sre-1", to_tier=pb.TIER_T0_OBSERVER)
+        await policy.call("DemoteAgent", demote, **people)
+        await until(lambda: may(made) == ["t0-observer"], "its role is the tier's")
+        bao.seal()
+        await until(lambda: "sealed" in health(policy.port)[1], "health says that Vault is sealed")
+        suspend = pb.SuspendAgentRequest(request_id="s", agent_id="sre-1", why="to look")
+        await policy.call("SuspendAgent", suspend, **people)
+        policy.kill()
+    with VaultedPolicy(tmp_path, nats_server.url, bao) as policy:
+        await until(lambda: "sealed" in health(policy.port)[1], "health says that Vault is sealed")
+        bao.unseal()
+        await until(lambda: may(made) == [], "its role gives nothing")
+
+
 async def test_no_secret_is_in_an_event_a_log_or_an_error(
     bao: BaoServer, nats_server: NatsServer, events: Any, tmp_path: Path
 ) -> None:

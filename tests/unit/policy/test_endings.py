@@ -23,6 +23,7 @@ class Outside:
         self.refuses = {"a"} if refusal else set()
         self.now = self.most = 0
         self.ended: list[str] = []
+        self.lowered: list[str] = []
 
     async def end(self, _tenant: str, agent: Agent) -> int:
         if agent.agent_id in self.refuses:
@@ -34,10 +35,17 @@ class Outside:
         self.ended.append(agent.agent_id)
         return 1
 
+    async def lower(self, _tenant: str, agent: Agent) -> None:
+        self.lowered.append(agent.agent_id)
+        if agent.agent_id in self.refuses:
+            raise self.refusal
+
 
 def endings_over(outside: Outside, *known: Agent) -> Endings:
     agents = {each.agent_id: each for each in known}
-    held = SimpleNamespace(current=lambda _tenant, agent_id: agents.get(agent_id, Agent(agent_id)))
+    held = SimpleNamespace(
+        current=lambda _tenant, agent_id: agents.get(agent_id, Agent(agent_id, fell_with=agent_id))
+    )
     return Endings(cast(Any, held), cast(Any, outside))
 
 
@@ -71,3 +79,14 @@ async def test_however_many_there_are_outside_is_asked_a_few_at_a_time() -> None
     endings = endings_over(outside)
     await asyncio.gather(*(endings.end("default", f"{n}") for n in range(100)))
     assert (len(outside.ended), outside.most) == (100, AT_ONCE)
+
+
+async def test_who_may_less_is_lowered_until_it_is_done_and_once() -> None:
+    outside = Outside(Unavailable("VAULT_UNREACHABLE", "not now"))
+    endings = endings_over(outside, Agent("a"), Agent("b"))
+    endings.owe("default", "a")
+    endings.owe("default", "b")
+    assert await endings.settle() == 1
+    outside.refuses.clear()
+    assert [await endings.settle() for _ in range(2)] == [0, 0]
+    assert (sorted(outside.lowered), outside.ended) == (["a", "a", "b"], [])

@@ -13,6 +13,7 @@ path "auth/agents/role/+" {
   capabilities = ["create", "read", "update", "delete"]
   allowed_parameters = {
     "token_policies" = [
+      "",
       "t0-observer",
       "t0-observer,t1-operator",
       "t0-observer,t1-operator,t2-builder",
@@ -53,7 +54,7 @@ path "identity/lookup/entity" {
   capabilities = ["create", "update"]
 }
 path "identity/entity/id/+" {
-  capabilities = ["create", "update"]
+  capabilities = ["create", "update", "delete"]
   allowed_parameters = {
     "disabled" = [true]
   }
