@@ -34,6 +34,8 @@ MAX_ACTIONS = 500
 MAX_TESTS = 2000
 TTL_SECONDS = range(60, 86_401)
 APPROVAL_SECONDS = range(60, 30 * 86_400 + 1)
+LAST_SECOND = 253_402_300_799
+"""Of the year 9999."""
 
 _ACTION = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _GIVEN = ("target", "environment", "mode", "labels", "parameters", "packet", "steps_done", "at_unix_seconds")
@@ -177,7 +179,7 @@ def _given(given: Mapping[Any, Any], path: str) -> Given:
         _maybe(packet.get("forbidden", ()), f"{path}/packet/forbidden"),
         _maybe(packet.get("required_steps", ()), f"{path}/packet/required_steps"),
         _maybe(given.get("steps_done", ()), f"{path}/steps_done"),
-        number(given.get("at_unix_seconds", 0), f"{path}/at_unix_seconds"),
+        number(given.get("at_unix_seconds", 0), f"{path}/at_unix_seconds", most=LAST_SECOND),
     )
 
 

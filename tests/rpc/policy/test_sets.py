@@ -260,6 +260,23 @@ async def test_validating_a_good_set_tells_its_tests_and_what_may_surprise(runni
     assert shown.version == "1", "looking changes nothing"
 
 
+async def test_a_test_may_be_at_any_second_that_there_is(running: Running) -> None:
+    def at(second: int) -> str:
+        given = f"given: {{action: diagnostics.disk, tier: T0_OBSERVER, at_unix_seconds: {second}}}"
+        return f"  - {{name: late, {given}, expect: {{verdict: ALLOW}}}}\n"
+
+    first = await default(running)
+    last = pb.ValidatePolicySetRequest(document=other(first, "2", at(253402300799)))
+    found = await running.call("ValidatePolicySet", last)
+    assert (list(found.problems), found.tests[-1].passed) == ([], True)
+    beyond = pb.ValidatePolicySetRequest(document=other(first, "2", at(253402300800)))
+    (problem,) = (await running.call("ValidatePolicySet", beyond)).problems
+    assert (problem.path, problem.text) == (
+        f"tests/{len(found.tests) - 1}/given/at_unix_seconds",
+        "must be 0 to 253402300799, not 253402300800",
+    )
+
+
 async def test_a_flaw_in_a_rule_is_told_by_its_line_in_the_document(running: Running) -> None:
     tail = RULES.replace('input.action.target == "db-1"', 'target == "db-1"')
     document = other(await default(running), "2", tail)
