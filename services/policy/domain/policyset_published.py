@@ -21,12 +21,14 @@ class LabelNames:
 
 @dataclass(frozen=True, slots=True)
 class PublishPolicySet:
-    """Put a set in force instead of `replaces_version`; `in_force` is what holds when nothing was published."""
+    """Put a set in force instead of `replaces_version`; `in_force` is what holds when nothing was published, and
+    `built_in` its document: that version is used, in the log or not."""
 
     version: str
     document: str
     replaces_version: str
     in_force: str
+    built_in: str
     by: str
     at: datetime
     why: str = ""
@@ -144,8 +146,8 @@ def _publish(published: PublishedSet, command: PublishPolicySet) -> PolicySetPub
     in_force = published.version or command.in_force
     if command.replaces_version != in_force:
         raise PolicySetStale(command.replaces_version, in_force)
-    known = dict(published.documents).get(command.version)
-    if known is not None and known != command.document:
+    known = {command.in_force: command.built_in} | dict(published.documents)
+    if known.get(command.version, command.document) != command.document:
         raise PolicySetInvalid(
             f"version {command.version!r} was published with other rules: give it a new one", "version"
         )

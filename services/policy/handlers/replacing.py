@@ -98,6 +98,7 @@ class Replacing:
             document,
             replaces_version,
             self._sets.default.version,
+            self._reader.default_document,
             cause.actor,
             cause.at,
             why,
@@ -142,7 +143,7 @@ class Replacing:
             # The built-in one, which was in force and never published.
             default = self._sets.default.version
             command = PublishPolicySet(
-                to_version, document, replaces_version, default, cause.actor, cause.at, why, *told
+                to_version, document, replaces_version, default, document, cause.actor, cause.at, why, *told
             )
         appended = await self._published.handle(CURRENT, command, cause)
         return to_version, appended.sequence
@@ -154,7 +155,7 @@ class Replacing:
         version = self._sets.default.version
         cause = Cause(FIRST_TENANT, derived_id(FIRST_TENANT, "policyset", version), POLICY, at)
         document, told = self._reader.default_document, _told(self._sets.default)
-        command = PublishPolicySet(version, document, version, version, POLICY, at, "", *told)
+        command = PublishPolicySet(version, document, version, version, document, POLICY, at, "", *told)
         await self._published.handle(CURRENT, command, cause)
 
     async def _checked(self, document: str, replaces_version: str) -> tuple[PolicySet, Validated]:

@@ -123,7 +123,7 @@ def test_an_unknown_tier_is_named_where_it_stands() -> None:
 
 
 def publish(version: str, document: str, replaces: str) -> PublishPolicySet:
-    return PublishPolicySet(version, document, replaces, "1", "key:admin", AT)
+    return PublishPolicySet(version, document, replaces, "1", "one", "key:admin", AT)
 
 
 def test_a_set_replaces_the_one_it_names() -> None:
@@ -135,6 +135,22 @@ def test_a_set_replaces_the_one_it_names() -> None:
         POLICY_SET.decide(state, publish("3", "three", "1"))
     with pytest.raises(PolicySetInvalid):
         POLICY_SET.decide(state, publish("2", "other", "2"))
+
+
+def test_the_version_of_the_built_in_set_is_used_by_it_though_it_was_never_published() -> None:
+    with pytest.raises(PolicySetInvalid, match="published with other rules"):
+        POLICY_SET.decide(PublishedSet(), publish("1", "another", "1"))
+    state = POLICY_SET.fold([PolicySetPublished("2", "two", "key:admin", AT)])
+    with pytest.raises(PolicySetInvalid, match="published with other rules"):
+        POLICY_SET.decide(state, publish("1", "another", "2"))
+    assert POLICY_SET.decide(state, publish("1", "one", "2")) == PolicySetPublished(
+        "1", "one", "key:admin", AT
+    )
+    older = POLICY_SET.evolve(
+        POLICY_SET.fold([PolicySetPublished("1", "another", "key:admin", AT)]),
+        PolicySetPublished("2", "two", "key:admin", AT),
+    )
+    assert POLICY_SET.decide(older, publish("1", "another", "2")) is not None, "as it was published then"
 
 
 def test_the_published_schema_is_a_schema_and_the_default_set_keeps_to_it() -> None:
