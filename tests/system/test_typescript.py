@@ -250,3 +250,27 @@ async def test_the_example_of_the_documentation_says_what_is_written_there(
     async with asyncio.timeout(WAIT_SECONDS):
         heard, _ = await process.communicate()
     assert heard.decode() == said
+
+
+async def test_a_timeout_of_zero_is_none(bun: Path, running: Embedded, tmp_path: Path) -> None:
+    source = tmp_path / "patient.ts"
+    source.write_text(
+        f"""import {{ Provost }} from {json.dumps(str(TYPESCRIPT / "src" / "index.ts"))};
+const address = process.env.PROVOST_ADDRESS!, key = process.env.PROVOST_API_KEY!;
+const log = "kernel: Out of memory: Killed process 4242 (java)";
+await using once = new Provost({{ address, key }});
+await using always = new Provost({{ address, key, timeoutMs: 0 }});
+const run = await once.processLog(log, {{}}, {{ timeoutMs: 0 }});
+console.log(run.reason, (await always.getRun(run.runId)).reason);
+"""
+    )
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PROVOST_ADDRESS": running.run_json()["grpc"],
+        "PROVOST_API_KEY": running.key("operator"),
+    }
+    command = [str(bun), "run", str(source)]
+    done = await asyncio.to_thread(
+        subprocess.run, command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "COMPLETED COMPLETED\n", done.stderr

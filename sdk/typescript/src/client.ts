@@ -126,7 +126,7 @@ export class Provost implements AsyncDisposable {
     for (let run = await this.getRun(runId, options); ; ) {
       yield run;
       if (run.state !== RunState.RUNNING) return;
-      const timeoutMs = this.#connection.timeoutMs + WAIT_SECONDS * 1000;
+      const timeoutMs = this.#connection.waitingMs(WAIT_SECONDS);
       run = (await this.orchestrator.getRun({ runId, waitSeconds: WAIT_SECONDS }, { timeoutMs, ...options })).run!;
     }
   }
@@ -196,11 +196,12 @@ export class Provost implements AsyncDisposable {
 
   /** Proof that an event is in the log, once a signed head covers it; check it with `checkInclusionAnswer`. */
   async proveEvent(eventId: string, options: CallOptions = {}): Promise<GetInclusionProofResponse> {
-    const end = performance.now() + (options.timeoutMs ?? WAIT_SECONDS * 1000);
+    const { timeoutMs = WAIT_SECONDS * 1000 } = options;
+    const end = timeoutMs > 0 ? performance.now() + timeoutMs : Infinity;
     for (;;) {
       const left = Math.max(0, Math.min(WAIT_SECONDS, Math.round((end - performance.now()) / 1000)));
       try {
-        const given = { ...options, timeoutMs: this.#connection.timeoutMs + left * 1000 };
+        const given = { ...options, timeoutMs: this.#connection.waitingMs(left) };
         return (await this.ledger.awaitInclusion({ eventId, timeoutSeconds: left }, given)).proof!;
       } catch (problem) {
         const behind = problem instanceof ProvostError && problem.reason === "LEDGER_BEHIND";

@@ -53,7 +53,7 @@ export interface ConnectionOptions {
   tenant?: string;
   /** A file (PEM) with the certificates to trust instead of the system's. */
   caFile?: string;
-  /** For calls that have no longer one of their own. */
+  /** For calls that have no longer one of their own; 0, as everywhere: none. */
   timeoutMs?: number;
 }
 
@@ -101,6 +101,11 @@ export class Connection implements AsyncDisposable {
     this.close();
   }
 
+  /** The deadline of a call that waits so long by itself: as long longer than that of others. */
+  waitingMs(seconds: number): number {
+    return this.timeoutMs > 0 ? this.timeoutMs + seconds * 1000 : 0;
+  }
+
   close(): void {
     this.#closed = true;
     this.#sessions.abort();
@@ -144,10 +149,11 @@ export class Connection implements AsyncDisposable {
         ? { ...request, requestId: newRequestId() }
         : request;
     const given = this.#options(method, options);
-    const end = performance.now() + given.timeoutMs;
+    const end = given.timeoutMs > 0 ? performance.now() + given.timeoutMs : Infinity;
     for (let tried = 1, pause = FIRST_PAUSE_MS; ; tried++, pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       try {
-        return await call(sent, { ...given, timeoutMs: Math.max(1, Math.ceil(end - performance.now())) });
+        const left = end === Infinity ? 0 : Math.max(1, Math.ceil(end - performance.now()));
+        return await call(sent, { ...given, timeoutMs: left });
       } catch (problem) {
         const error = this.#errorOf(problem, given.signal);
         const over = tried === TRIES || TRIED_ONCE.has(method.localName) || performance.now() + pause >= end;
