@@ -68,7 +68,8 @@ class OrchestratorServiceServicer:
 
     def ProcessLog(self, request, context):
         """Takes a log through a whole governed run and answers when it has ended or waits for a person. Changes state; safe to
-        retry with the same request_id. Reasons: LOG_EMPTY, LOG_TOO_LARGE, NO_AGENT_FREE.
+        retry with the same request_id. After 240 s it answers with the run as it stands by then, which goes on.
+        Reasons: LOG_EMPTY, LOG_TOO_LARGE, NO_AGENT_FREE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,7 +84,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetRun(self, request, context):
-        """Reads a run; with wait_seconds, waits until it has ended or waits for a person. Reasons: RUN_UNKNOWN.
+        """Reads a run; with wait_seconds (at most 240), waits until it has ended or waits for a person. Reasons: RUN_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,14 +35,15 @@ class OrchestratorServiceStub:
     def __new__(cls, channel: _aio.Channel) -> OrchestratorServiceAsyncStub: ...
     ProcessLog: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.ProcessLogRequest, _orchestrator_pb2.ProcessLogResponse]
     """Takes a log through a whole governed run and answers when it has ended or waits for a person. Changes state; safe to
-    retry with the same request_id. Reasons: LOG_EMPTY, LOG_TOO_LARGE, NO_AGENT_FREE.
+    retry with the same request_id. After 240 s it answers with the run as it stands by then, which goes on.
+    Reasons: LOG_EMPTY, LOG_TOO_LARGE, NO_AGENT_FREE.
     """
     StartRun: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.StartRunRequest, _orchestrator_pb2.StartRunResponse]
     """Starts the same lifecycle without a log and answers at once. Changes state; safe to retry.
     Reasons: AGENT_UNKNOWN, MALFORMED_ID.
     """
     GetRun: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.GetRunRequest, _orchestrator_pb2.GetRunResponse]
-    """Reads a run; with wait_seconds, waits until it has ended or waits for a person. Reasons: RUN_UNKNOWN."""
+    """Reads a run; with wait_seconds (at most 240), waits until it has ended or waits for a person. Reasons: RUN_UNKNOWN."""
     ListRuns: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.ListRunsRequest, _orchestrator_pb2.ListRunsResponse]
     """Lists runs, newest first."""
     AttachAgent: _grpc.StreamStreamMultiCallable[_orchestrator_pb2.AttachAgentRequest, _orchestrator_pb2.AttachAgentResponse]
@@ -57,14 +58,15 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ProcessLog: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.ProcessLogRequest, _orchestrator_pb2.ProcessLogResponse]  # type: ignore[assignment]
     """Takes a log through a whole governed run and answers when it has ended or waits for a person. Changes state; safe to
-    retry with the same request_id. Reasons: LOG_EMPTY, LOG_TOO_LARGE, NO_AGENT_FREE.
+    retry with the same request_id. After 240 s it answers with the run as it stands by then, which goes on.
+    Reasons: LOG_EMPTY, LOG_TOO_LARGE, NO_AGENT_FREE.
     """
     StartRun: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.StartRunRequest, _orchestrator_pb2.StartRunResponse]  # type: ignore[assignment]
     """Starts the same lifecycle without a log and answers at once. Changes state; safe to retry.
     Reasons: AGENT_UNKNOWN, MALFORMED_ID.
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.GetRunRequest, _orchestrator_pb2.GetRunResponse]  # type: ignore[assignment]
-    """Reads a run; with wait_seconds, waits until it has ended or waits for a person. Reasons: RUN_UNKNOWN."""
+    """Reads a run; with wait_seconds (at most 240), waits until it has ended or waits for a person. Reasons: RUN_UNKNOWN."""
     ListRuns: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.ListRunsRequest, _orchestrator_pb2.ListRunsResponse]  # type: ignore[assignment]
     """Lists runs, newest first."""
     AttachAgent: _aio.StreamStreamMultiCallable[_orchestrator_pb2.AttachAgentRequest, _orchestrator_pb2.AttachAgentResponse]  # type: ignore[assignment]
@@ -82,7 +84,8 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orchestrator_pb2.ProcessLogResponse, _abc.Awaitable[_orchestrator_pb2.ProcessLogResponse]]:
         """Takes a log through a whole governed run and answers when it has ended or waits for a person. Changes state; safe to
-        retry with the same request_id. Reasons: LOG_EMPTY, LOG_TOO_LARGE, NO_AGENT_FREE.
+        retry with the same request_id. After 240 s it answers with the run as it stands by then, which goes on.
+        Reasons: LOG_EMPTY, LOG_TOO_LARGE, NO_AGENT_FREE.
         """
 
     @_abc_1.abstractmethod
@@ -101,7 +104,7 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _orchestrator_pb2.GetRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_orchestrator_pb2.GetRunResponse, _abc.Awaitable[_orchestrator_pb2.GetRunResponse]]:
-        """Reads a run; with wait_seconds, waits until it has ended or waits for a person. Reasons: RUN_UNKNOWN."""
+        """Reads a run; with wait_seconds (at most 240), waits until it has ended or waits for a person. Reasons: RUN_UNKNOWN."""
 
     @_abc_1.abstractmethod
     def ListRuns(

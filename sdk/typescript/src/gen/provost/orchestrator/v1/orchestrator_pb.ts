@@ -1109,7 +1109,8 @@ export const EffectStateSchema: GenEnum<EffectState> = /*@__PURE__*/
 export const OrchestratorService: GenService<{
   /**
    * Takes a log through a whole governed run and answers when it has ended or waits for a person. Changes state; safe to
-   * retry with the same request_id. Reasons: LOG_EMPTY, LOG_TOO_LARGE, NO_AGENT_FREE.
+   * retry with the same request_id. After 240 s it answers with the run as it stands by then, which goes on.
+   * Reasons: LOG_EMPTY, LOG_TOO_LARGE, NO_AGENT_FREE.
    *
    * @generated from rpc provost.orchestrator.v1.OrchestratorService.ProcessLog
    */
@@ -1130,7 +1131,7 @@ export const OrchestratorService: GenService<{
     output: typeof StartRunResponseSchema;
   },
   /**
-   * Reads a run; with wait_seconds, waits until it has ended or waits for a person. Reasons: RUN_UNKNOWN.
+   * Reads a run; with wait_seconds (at most 240), waits until it has ended or waits for a person. Reasons: RUN_UNKNOWN.
    *
    * @generated from rpc provost.orchestrator.v1.OrchestratorService.GetRun
    */
