@@ -156,9 +156,12 @@ class StoreSpoiled(StoreUnreachable):
 
 
 class PacketUnknown(NotFound):
-    def __init__(self, agent_id: str, version: int) -> None:
+    def __init__(self, agent_id: str, version: int, newest: int = 0) -> None:
         which = f"version {version}" if version else "any version"
-        super().__init__("PACKET_UNKNOWN", f"agent {agent_id} has no packet of {which}", agent_id=agent_id)
+        said = f"agent {agent_id} has no packet of {which}"
+        if 0 < version < newest:
+            said = f"{which} of agent {agent_id}'s packet is no longer kept: it is at version {newest}"
+        super().__init__("PACKET_UNKNOWN", said, agent_id=agent_id)
 
 
 class LockNotHeld(Refused):

@@ -14,7 +14,7 @@ from services.state.domain.view import View
 from services.state.handlers.fencing import Fencing
 from services.state.handlers.kept import Kept
 from services.state.handlers.tasks import Tasks
-from services.state.handlers.working import Reader, Working
+from services.state.handlers.working import Reader, Working, labels_of
 
 
 class CheckpointBook:
@@ -87,12 +87,17 @@ class CheckpointBook:
         await self._working.stick(reader, labels, f"checkpoint:{run_id}/{checkpoint.number}", cause)
         return checkpoint
 
-    async def list(self, run_id: str, page_size: int, page_token: str, cause: Cause) -> Page[Checkpoint]:
-        """Newest first. Raises Invalid, Unavailable."""
+    async def list(
+        self, run_id: str, page_size: int, page_token: str, reader: Reader | None, cause: Cause
+    ) -> Page[Checkpoint]:
+        """Newest first. Raises AgentStateUnknown, Invalid, Unavailable."""
+        self._working.require_reader(reader, cause)
         size, before = page_size_of(page_size), number_of(page_token)
         kept = await self._kept(run_id, cause)
         found = [each for each in reversed(kept) if before is None or each.number < before]
-        return Page(tuple(found[:size]), str(found[size - 1].number) if len(found) > size else "")
+        shown, more = found[:size], len(found) > size
+        await self._working.stick(reader, labels_of(shown), f"checkpoints:{run_id}", cause)
+        return Page(tuple(shown), str(shown[-1].number) if more else "")
 
     async def _kept(self, run_id: str, cause: Cause) -> Sequence[Checkpoint]:
         """Oldest first."""

@@ -10,7 +10,7 @@ from services.state.domain.packet import IssuePacket, Packet, PacketIssued
 from services.state.domain.page import Page, number_of, page_size_of
 from services.state.domain.view import View
 from services.state.handlers.kept import Kept
-from services.state.handlers.working import Working
+from services.state.handlers.working import Reader, Working, labels_of
 
 
 class Packets:
@@ -39,27 +39,34 @@ class Packets:
             packet = issued.packet if isinstance(issued, PacketIssued) else packet
         return packet.version if packet else 0, appended.sequence
 
-    async def get(self, agent_id: str, version: int, cause: Cause) -> Packet:
-        """The current one if `version` is 0. Raises PacketUnknown, Invalid, Unavailable."""
-        packet = self._agents.current(cause.tenant, require_agent_id(agent_id)).packet
+    async def get(self, agent_id: str, version: int, reader: Reader | None, cause: Cause) -> Packet:
+        """The current one if `version` is 0. Raises PacketUnknown, AgentStateUnknown, Invalid, Unavailable."""
+        self._working.require_reader(reader, cause)
+        newest = packet = self._agents.current(cause.tenant, require_agent_id(agent_id)).packet
         if version and (packet is None or packet.version != version):
             await self._reached(agent_id, cause)
             known = self._view.packets.get((cause.tenant, agent_id))
             earlier = known.event if known else ()
             packet = next((each for each in earlier if each.version == version), None)
         if packet is None:
-            raise PacketUnknown(agent_id, version)
+            raise PacketUnknown(agent_id, version, newest.version if newest else 0)
+        labels = frozenset(packet.labels)
+        await self._working.stick(reader, labels, f"packet:{agent_id}/{packet.version}", cause)
         return packet
 
-    async def list(self, agent_id: str, page_size: int, page_token: str, cause: Cause) -> Page[Packet]:
-        """Newest first, as many as are kept at hand. Raises Invalid, Unavailable."""
+    async def list(
+        self, agent_id: str, page_size: int, page_token: str, reader: Reader | None, cause: Cause
+    ) -> Page[Packet]:
+        """Newest first, as many as are kept at hand. Raises AgentStateUnknown, Invalid, Unavailable."""
+        self._working.require_reader(reader, cause)
         size, before = page_size_of(page_size), number_of(page_token)
         await self._reached(agent_id, cause)
         known = self._view.packets.get((cause.tenant, agent_id))
         newest_first = reversed(known.event if known else ())
         found = [each for each in newest_first if before is None or each.version < before]
-        more = len(found) > size
-        return Page(tuple(found[:size]), str(found[size - 1].version) if more else "")
+        shown, more = found[:size], len(found) > size
+        await self._working.stick(reader, labels_of(shown), f"packets:{agent_id}", cause)
+        return Page(tuple(shown), str(shown[-1].version) if more else "")
 
     async def _reached(self, agent_id: str, cause: Cause) -> None:
         own = self._agents.current(cause.tenant, require_agent_id(agent_id)).sequence

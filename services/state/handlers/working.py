@@ -1,6 +1,8 @@
 """Who works on a task, under which lock, what sticks to who reads, and goes where it writes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from kernel.events import Cause, derived_id, require_token
 from kernel.ports import Following
@@ -19,6 +21,16 @@ class Reader:
 
     agent_id: str
     run_id: str
+
+
+class _Labelled(Protocol):
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+
+def labels_of(things: Iterable[_Labelled]) -> frozenset[str]:
+    """What sticks to who is shown all of them."""
+    return frozenset(label for each in things for label in each.labels)
 
 
 class Working:

@@ -46,9 +46,10 @@ class CheckpointsRpc(StateServiceServicer):
     async def ListCheckpoints(
         self, request: pb.ListCheckpointsRequest, context: Context
     ) -> pb.ListCheckpointsResponse:
-        cause = admitted(context, READERS)
+        reader = reader_of(request.agent_id, request.reading_run_id)
+        cause = admitted(context, WRITERS if reader else READERS)
         page = await self._state.checkpoints.list(
-            request.run_id, request.page_size, request.page_token, cause
+            request.run_id, request.page_size, request.page_token, reader, cause
         )
         checkpoints = [CHECKPOINT.to_message(each) for each in page.items]
         return pb.ListCheckpointsResponse(checkpoints=checkpoints, next_page_token=page.next_page_token)

@@ -6,7 +6,7 @@ from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.packet import IssuePacket
 from services.state.handlers import State
 from services.state.rpc.answers import Answers
-from services.state.rpc.callers import READERS, WRITERS, admitted
+from services.state.rpc.callers import READERS, WRITERS, admitted, reader_of
 from services.state.wire import PACKET, packet_from_wire
 
 
@@ -23,8 +23,9 @@ class PacketsRpc(StateServiceServicer):
         return pb.IssuePacketResponse(sequence=sequence, version=version)
 
     async def GetPacket(self, request: pb.GetPacketRequest, context: Context) -> pb.GetPacketResponse:
-        cause = admitted(context, READERS)
-        packet = await self._state.packets.get(request.agent_id, request.version, cause)
+        reader = reader_of(request.reading_agent_id, request.reading_run_id)
+        cause = admitted(context, WRITERS if reader else READERS)
+        packet = await self._state.packets.get(request.agent_id, request.version, reader, cause)
         place = ("packet", cause.tenant, request.agent_id, request.version)
         told: pb.GetPacketResponse = self._answers.told(
             place, packet, lambda: pb.GetPacketResponse(packet=PACKET.to_message(packet))
@@ -32,7 +33,10 @@ class PacketsRpc(StateServiceServicer):
         return told
 
     async def ListPackets(self, request: pb.ListPacketsRequest, context: Context) -> pb.ListPacketsResponse:
-        cause = admitted(context, READERS)
-        page = await self._state.packets.list(request.agent_id, request.page_size, request.page_token, cause)
+        reader = reader_of(request.reading_agent_id, request.reading_run_id)
+        cause = admitted(context, WRITERS if reader else READERS)
+        page = await self._state.packets.list(
+            request.agent_id, request.page_size, request.page_token, reader, cause
+        )
         packets = [PACKET.to_message(each) for each in page.items]
         return pb.ListPacketsResponse(packets=packets, next_page_token=page.next_page_token)

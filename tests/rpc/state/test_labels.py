@@ -14,6 +14,7 @@ from provost.policy.v1 import policy_pb2
 from provost.state.v1 import events_pb2
 from provost.state.v1 import state_pb2 as pb
 from services.policy.wire import CODEC as POLICY_CODEC
+from services.state.domain.labels import RunLabelled
 from services.state.wire import CODEC
 from tests.fakes.valkey_server import ValkeyServer
 from tests.fakes.wait import until
@@ -28,6 +29,7 @@ from tests.rpc.state.asks import (
     look,
     packet,
     put_entry,
+    recorded,
     save,
     send,
     verify,
@@ -294,6 +296,52 @@ async def test_who_reads_artifacts_handoffs_and_checkpoints_takes_on_their_label
     request = pb.GetCheckpointRequest(run_id="run-1", agent_id="sre-2", reading_run_id="run-sre-2")
     await client.call(state.stub.GetCheckpoint, request, cause())
     assert await labels() == ["of-artifact", "of-checkpoint", "of-handoff"]
+
+
+LISTS: list[tuple[str, Any, list[str]]] = [
+    ("GetPacket", pb.GetPacketRequest(agent_id="sre-1", version=2), ["newer"]),
+    ("ListPackets", pb.ListPacketsRequest(agent_id="sre-1", page_size=1), ["newest"]),
+    ("ListPackets", pb.ListPacketsRequest(agent_id="sre-1"), ["newer", "newest"]),
+    ("ListCheckpoints", pb.ListCheckpointsRequest(run_id="run-1", page_size=1), ["late"]),
+    ("ListCheckpoints", pb.ListCheckpointsRequest(run_id="run-1"), ["early", "late"]),
+]
+
+
+@pytest.mark.parametrize(("name", "asked", "found"), LISTS)
+async def test_who_lists_packets_or_checkpoints_takes_on_what_is_answered(
+    state: Running, name: str, asked: Any, found: list[str]
+) -> None:
+    await join(state, "sre-1", "sre-2")
+    for label in ("early", "late"):
+        await save(state, label, labels=[label])
+    for label in ("newer", "newest"):
+        another = packet()
+        another.objective, another.labels[:] = label, [label]
+        await client.call(state.stub.IssuePacket, pb.IssuePacketRequest(packet=another), cause())
+    call, asks = getattr(state.stub, name), type(asked)
+    before = await client.call(call, asked, cause())
+    assert not recorded_of(state, "sre-2"), "who looks on takes nothing on"
+    who = "agent_id" if name == "ListCheckpoints" else "reading_agent_id"
+    reading = asks(**{who: "sre-2", "reading_run_id": "run-sre-2"})
+    reading.MergeFrom(asked)
+    assert await client.call(call, reading, cause()) == before
+    assert recorded_of(state, "sre-2") == [tuple(found)]
+    for wrong, reason in (({who: "nobody"}, "AGENT_STATE_UNKNOWN"), ({"reading_run_id": ""}, "MALFORMED_ID")):
+        refused = asks()
+        refused.CopyFrom(reading)
+        for field, value in wrong.items():
+            setattr(refused, field, value)
+        with pytest.raises(Fault) as caught:
+            await client.call(call, refused, cause())
+        assert caught.value.reason == reason
+    with pytest.raises(Fault) as caught:
+        await client.call(call, reading, cause(), roles=("viewer",))
+    assert caught.value.reason == "ROLE_MISSING"
+
+
+def recorded_of(state: Running, agent_id: str) -> list[tuple[str, ...]]:
+    every = recorded(state, RunLabelled)
+    return [each.labels for each in every if isinstance(each, RunLabelled) and each.agent_id == agent_id]
 
 
 @pytest.mark.parametrize(

@@ -929,18 +929,25 @@ class GetPacketRequest(_message.Message):
 
     AGENT_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    READING_AGENT_ID_FIELD_NUMBER: _builtins.int
+    READING_RUN_ID_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     version: _builtins.int
     """0 means the current one."""
+    reading_agent_id: _builtins.str
+    """Who reads, if that is an agent: this run of it takes on the packet's labels."""
+    reading_run_id: _builtins.str
     def __init__(
         self,
         *,
         agent_id: _builtins.str = ...,
         version: _builtins.int = ...,
+        reading_agent_id: _builtins.str = ...,
+        reading_run_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "reading_agent_id", b"reading_agent_id", "reading_run_id", b"reading_run_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -973,19 +980,26 @@ class ListPacketsRequest(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    READING_AGENT_ID_FIELD_NUMBER: _builtins.int
+    READING_RUN_ID_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     page_size: _builtins.int
     page_token: _builtins.str
+    reading_agent_id: _builtins.str
+    """Who reads, if that is an agent: this run of it takes on the labels of all that are answered."""
+    reading_run_id: _builtins.str
     def __init__(
         self,
         *,
         agent_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        reading_agent_id: _builtins.str = ...,
+        reading_run_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "page_size", b"page_size", "page_token", b"page_token", "reading_agent_id", b"reading_agent_id", "reading_run_id", b"reading_run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2201,19 +2215,26 @@ class ListCheckpointsRequest(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    READING_RUN_ID_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     page_size: _builtins.int
     page_token: _builtins.str
+    agent_id: _builtins.str
+    """Who reads, if that is an agent: this run of it takes on the labels of all that are answered."""
+    reading_run_id: _builtins.str
     def __init__(
         self,
         *,
         run_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        reading_run_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "page_size", b"page_size", "page_token", b"page_token", "reading_run_id", b"reading_run_id", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2410,7 +2431,8 @@ class WatchResponse(_message.Message):
         @_builtins.property
         def agent(self) -> Global___AgentSnapshot:
             """Without its heartbeat; its lock stands until it is given back, but counts until its time is over. Who watches a
-            task is told of an agent that leaves it, too.
+            task is told of an agent that leaves it, too; who watches an agent, of its entry, checkpoint or handoff that
+            another has written over.
             """
 
         @_builtins.property
@@ -2689,13 +2711,16 @@ class VerifyStoreResponse(_message.Message):
     LOG_HASH_FIELD_NUMBER: _builtins.int
     DIFFERING_KEYS_FIELD_NUMBER: _builtins.int
     AT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    DIFFERING_KEY_COUNT_FIELD_NUMBER: _builtins.int
     equal: _builtins.bool
     store_hash: _builtins.str
     log_hash: _builtins.str
     at_sequence: _builtins.int
+    differing_key_count: _builtins.int
+    """How many differ, of all tenants."""
     @_builtins.property
     def differing_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Keys of the caller's tenant that differ, of the first 20 of all."""
+        """Keys of the caller's tenant that differ, the first 20."""
 
     def __init__(
         self,
@@ -2705,10 +2730,11 @@ class VerifyStoreResponse(_message.Message):
         log_hash: _builtins.str = ...,
         differing_keys: _abc.Iterable[_builtins.str] | None = ...,
         at_sequence: _builtins.int = ...,
+        differing_key_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_sequence", b"at_sequence", "differing_keys", b"differing_keys", "equal", b"equal", "log_hash", b"log_hash", "store_hash", b"store_hash"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_sequence", b"at_sequence", "differing_key_count", b"differing_key_count", "differing_keys", b"differing_keys", "equal", b"equal", "log_hash", b"log_hash", "store_hash", b"store_hash"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -321,7 +321,7 @@ class StateServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListArtifacts(self, request, context):
-        """Lists a task's artifacts, oldest first.
+        """Lists a task's artifacts, oldest first. For lookers-on: it labels no run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -396,7 +396,8 @@ class StateServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetTask(self, request, context):
-        """A task as it is: agents, phases, locks, budgets, board, messages, who waits for what. Reasons: TASK_UNKNOWN.
+        """A task as it is: agents, phases, locks, budgets, board, messages, who waits for what. For lookers-on: it labels no
+        run. Reasons: TASK_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -411,7 +412,8 @@ class StateServiceServicer:
 
     def Watch(self, request, context):
         """What is there now, then every change, until the caller goes. A cursor resumes. With nothing to tell, a sign of life
-        with a newer cursor comes every ten seconds or so; who reads slowly is told the latest of each thing alone.
+        with a newer cursor comes every ten seconds or so; who reads slowly is told the latest of each thing alone. For
+        lookers-on: it labels no run.
         Reasons: CURSOR_EXPIRED, CURSOR_INVALID, WATCH_TOO_SLOW, TOO_MANY_WATCHES.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

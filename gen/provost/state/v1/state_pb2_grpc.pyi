@@ -79,7 +79,7 @@ class StateServiceStub:
     GetArtifact: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetArtifactRequest, _state_pb2.GetArtifactResponse]
     """Reads content by hash. Reasons: ARTIFACT_UNKNOWN."""
     ListArtifacts: _grpc.UnaryUnaryMultiCallable[_state_pb2.ListArtifactsRequest, _state_pb2.ListArtifactsResponse]
-    """Lists a task's artifacts, oldest first."""
+    """Lists a task's artifacts, oldest first. For lookers-on: it labels no run."""
     PutEntry: _grpc.UnaryUnaryMultiCallable[_state_pb2.PutEntryRequest, _state_pb2.PutEntryResponse]
     """Writes one entry of a task's blackboard, if it still has the version that is expected. Changes state; safe to retry.
     An empty value takes the entry off. The author works on the task; a person writes without one, in its own name.
@@ -108,12 +108,15 @@ class StateServiceStub:
     ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_state_pb2.ListCheckpointsRequest, _state_pb2.ListCheckpointsResponse]
     """Lists a run's checkpoints, newest first."""
     GetTask: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetTaskRequest, _state_pb2.GetTaskResponse]
-    """A task as it is: agents, phases, locks, budgets, board, messages, who waits for what. Reasons: TASK_UNKNOWN."""
+    """A task as it is: agents, phases, locks, budgets, board, messages, who waits for what. For lookers-on: it labels no
+    run. Reasons: TASK_UNKNOWN.
+    """
     ListTasks: _grpc.UnaryUnaryMultiCallable[_state_pb2.ListTasksRequest, _state_pb2.ListTasksResponse]
     """Lists tasks, last changed first."""
     Watch: _grpc.UnaryStreamMultiCallable[_state_pb2.WatchRequest, _state_pb2.WatchResponse]
     """What is there now, then every change, until the caller goes. A cursor resumes. With nothing to tell, a sign of life
-    with a newer cursor comes every ten seconds or so; who reads slowly is told the latest of each thing alone.
+    with a newer cursor comes every ten seconds or so; who reads slowly is told the latest of each thing alone. For
+    lookers-on: it labels no run.
     Reasons: CURSOR_EXPIRED, CURSOR_INVALID, WATCH_TOO_SLOW, TOO_MANY_WATCHES.
     """
     WriteHandoff: _grpc.UnaryUnaryMultiCallable[_state_pb2.WriteHandoffRequest, _state_pb2.WriteHandoffResponse]
@@ -178,7 +181,7 @@ class StateServiceAsyncStub(StateServiceStub):
     GetArtifact: _aio.UnaryUnaryMultiCallable[_state_pb2.GetArtifactRequest, _state_pb2.GetArtifactResponse]  # type: ignore[assignment]
     """Reads content by hash. Reasons: ARTIFACT_UNKNOWN."""
     ListArtifacts: _aio.UnaryUnaryMultiCallable[_state_pb2.ListArtifactsRequest, _state_pb2.ListArtifactsResponse]  # type: ignore[assignment]
-    """Lists a task's artifacts, oldest first."""
+    """Lists a task's artifacts, oldest first. For lookers-on: it labels no run."""
     PutEntry: _aio.UnaryUnaryMultiCallable[_state_pb2.PutEntryRequest, _state_pb2.PutEntryResponse]  # type: ignore[assignment]
     """Writes one entry of a task's blackboard, if it still has the version that is expected. Changes state; safe to retry.
     An empty value takes the entry off. The author works on the task; a person writes without one, in its own name.
@@ -207,12 +210,15 @@ class StateServiceAsyncStub(StateServiceStub):
     ListCheckpoints: _aio.UnaryUnaryMultiCallable[_state_pb2.ListCheckpointsRequest, _state_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
     """Lists a run's checkpoints, newest first."""
     GetTask: _aio.UnaryUnaryMultiCallable[_state_pb2.GetTaskRequest, _state_pb2.GetTaskResponse]  # type: ignore[assignment]
-    """A task as it is: agents, phases, locks, budgets, board, messages, who waits for what. Reasons: TASK_UNKNOWN."""
+    """A task as it is: agents, phases, locks, budgets, board, messages, who waits for what. For lookers-on: it labels no
+    run. Reasons: TASK_UNKNOWN.
+    """
     ListTasks: _aio.UnaryUnaryMultiCallable[_state_pb2.ListTasksRequest, _state_pb2.ListTasksResponse]  # type: ignore[assignment]
     """Lists tasks, last changed first."""
     Watch: _aio.UnaryStreamMultiCallable[_state_pb2.WatchRequest, _state_pb2.WatchResponse]  # type: ignore[assignment]
     """What is there now, then every change, until the caller goes. A cursor resumes. With nothing to tell, a sign of life
-    with a newer cursor comes every ten seconds or so; who reads slowly is told the latest of each thing alone.
+    with a newer cursor comes every ten seconds or so; who reads slowly is told the latest of each thing alone. For
+    lookers-on: it labels no run.
     Reasons: CURSOR_EXPIRED, CURSOR_INVALID, WATCH_TOO_SLOW, TOO_MANY_WATCHES.
     """
     WriteHandoff: _aio.UnaryUnaryMultiCallable[_state_pb2.WriteHandoffRequest, _state_pb2.WriteHandoffResponse]  # type: ignore[assignment]
@@ -370,7 +376,7 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _state_pb2.ListArtifactsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.ListArtifactsResponse, _abc.Awaitable[_state_pb2.ListArtifactsResponse]]:
-        """Lists a task's artifacts, oldest first."""
+        """Lists a task's artifacts, oldest first. For lookers-on: it labels no run."""
 
     @_abc_1.abstractmethod
     def PutEntry(
@@ -459,7 +465,9 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _state_pb2.GetTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.GetTaskResponse, _abc.Awaitable[_state_pb2.GetTaskResponse]]:
-        """A task as it is: agents, phases, locks, budgets, board, messages, who waits for what. Reasons: TASK_UNKNOWN."""
+        """A task as it is: agents, phases, locks, budgets, board, messages, who waits for what. For lookers-on: it labels no
+        run. Reasons: TASK_UNKNOWN.
+        """
 
     @_abc_1.abstractmethod
     def ListTasks(
@@ -476,7 +484,8 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_state_pb2.WatchResponse], _abc.AsyncIterator[_state_pb2.WatchResponse]]:
         """What is there now, then every change, until the caller goes. A cursor resumes. With nothing to tell, a sign of life
-        with a newer cursor comes every ten seconds or so; who reads slowly is told the latest of each thing alone.
+        with a newer cursor comes every ten seconds or so; who reads slowly is told the latest of each thing alone. For
+        lookers-on: it labels no run.
         Reasons: CURSOR_EXPIRED, CURSOR_INVALID, WATCH_TOO_SLOW, TOO_MANY_WATCHES.
         """
 
