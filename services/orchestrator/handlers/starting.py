@@ -195,8 +195,8 @@ class Starting:
 
 
 def run_id_of(cause: Cause) -> str:
-    """The id of the run that a request starts: the same request sent again is the same run."""
-    return derived_hex(cause.tenant, "run", cause.request_id)
+    """The id of the run that a request starts: the same request sent again is the same run, for the same caller."""
+    return derived_hex(cause.tenant, "run", cause.actor, cause.request_id)
 
 
 def subject_of(given: str, run_id: str) -> str:

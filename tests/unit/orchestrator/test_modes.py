@@ -5,9 +5,10 @@ from dataclasses import asdict, replace
 
 from services.orchestrator.domain.phases import ORDER, RunState
 from services.orchestrator.domain.records import EffectState, Mode, Proposal
+from services.orchestrator.handlers.starting import run_id_of
 from services.orchestrator.ports.crew import Task
 from tests.unit.orchestrator.doors import NOW
-from tests.unit.orchestrator.house import house, peers, proposal, types
+from tests.unit.orchestrator.house import cause, house, peers, proposal, types
 
 
 async def test_a_safe_run_changes_nothing_and_ends() -> None:
@@ -104,3 +105,9 @@ async def test_the_same_request_is_the_same_run() -> None:
         assert first == second
         assert types(it.log).count("RunStarted") == 1
     assert len(at.actuators.done) == 1
+
+
+async def test_the_same_request_id_of_somebody_else_is_another_run() -> None:
+    ann, bob = cause("nightly"), replace(cause("nightly"), actor="key:bob")
+    assert run_id_of(ann) == run_id_of(cause("nightly"))
+    assert run_id_of(ann) != run_id_of(bob)
