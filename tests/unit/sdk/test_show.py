@@ -1,10 +1,13 @@
 """What a person sees: complete, and inert whatever stands in it."""
 
+import contextlib
 import io
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from provost.orchestrator.v1 import incident_pb2, orchestrator_pb2
@@ -100,6 +103,64 @@ def test_many_lines_are_cut_and_it_says_so(screen: io.StringIO) -> None:
         run.incident.evidence.add(evidence_id=f"e{n}", line=n + 1, text=f"line-text-{n}")
     show_run.show_run(run)
     assert "and 89 more lines" in shown(screen)
+
+
+APPROVALS = ("approval", "action", "agent", "yes", "", "until", "why")
+WAITING = (
+    "9f3c1a2b4d5e6f708192a3b4c5d6e7f8", "network.block_source source=203.0.113.77", "sre-1", "0 of 1", "",
+    "2026-11-21 23:50:11 UTC", "production wants that somebody looks at it first, whoever asks and whatever for",
+)  # fmt: skip
+
+
+def lines_of(columns: Sequence[str], rows: list[Sequence[object]]) -> list[str]:
+    with io.StringIO() as out, contextlib.redirect_stdout(out):
+        show.table(columns, rows, "none")
+        return out.getvalue().splitlines()
+
+
+def test_what_fits_is_a_table_and_what_does_not_is_shown_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    assert len(lines_of(APPROVALS, [WAITING] * 2)) == 6
+    monkeypatch.setenv("COLUMNS", "80")
+    assert lines_of(APPROVALS, [WAITING, ("id-2", *WAITING[1:])]) == [
+        "approval 9f3c1a2b4d5e6f708192a3b4c5d6e7f8",
+        "  action network.block_source source=203.0.113.77   agent sre-1   yes 0 of 1",
+        "  until 2026-11-21 23:50:11 UTC",
+        "  why production wants that somebody looks at it first, whoever asks and ",
+        "    whatever for",
+        "",
+        "approval id-2   action network.block_source source=203.0.113.77   agent sre-1",
+        "  yes 0 of 1   until 2026-11-21 23:50:11 UTC",
+        "  why production wants that somebody looks at it first, whoever asks and ",
+        "    whatever for",
+        "",
+    ]
+
+
+def test_a_table_with_one_long_text_stays_a_table_and_no_word_is_folded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    row = ("ledger", "unknown", "the database does not answer: connection refused, since 23 s")
+    said = lines_of(("component", "behind by", "detail"), [row, ("gateway", "0 events", "")])
+    assert len(said) == 7
+    assert set(" ".join(row).split()) <= set(" ".join(said).split())
+    assert max(map(len, said)) <= 60
+
+
+@given(
+    st.integers(20, 120),
+    st.lists(st.lists(st.text("ab -é日", max_size=90), min_size=3, max_size=3), min_size=1, max_size=4),
+)
+def test_nothing_in_a_table_is_lost_or_wider_than_the_terminal(width: int, rows: list[list[str]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        said = lines_of(("", "of", "what"), list(rows))
+    shown = "".join("".join(said).split())
+    for letter in "é日":
+        assert shown.count(letter) == sum(cell.count(letter) for row in rows for cell in row)
+    if all(cell_len(row[0]) <= width for row in rows):
+        assert max(map(cell_len, said)) <= width
 
 
 def test_a_table_is_as_wide_as_the_terminal_is_now(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 PIPE_WIDTH = 10_000
@@ -40,17 +41,34 @@ def console() -> "Console":
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
-    """Rows under headings, or `empty` when there are none. The first column is what is copied: it is never folded."""
-    from rich import box
-    from rich.table import Table
+    """Rows under headings, or `empty` when there are none. The first column is what is copied: it is never folded.
+
+    What would not be readable in so narrow a table is shown row by row, each cell behind its heading.
+    """
     from rich.text import Text
 
+    from provost_sdk.cli import narrow
+
+    cells = [[each if isinstance(each, Text) else plain(each) for each in row] for row in rows]
+    out = console()
+    if not cells:
+        out.print(plain(empty, "dim"))
+    elif (widths := narrow.widths(columns, cells, out.width)) is not None:
+        out.print(_made(columns, cells, widths))
+    else:
+        out.print(narrow.records(out, columns, cells), no_wrap=True, overflow="ignore", crop=False)
+
+
+def _made(columns: Sequence[str], cells: "list[list[Text]]", widths: Sequence[int]) -> "Table":
+    from rich import box
+    from rich.table import Table
+
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
-    for n, column in enumerate(columns):
-        made.add_column(column, overflow="fold", no_wrap=n == 0)
-    for row in rows:
-        made.add_row(*(each if isinstance(each, Text) else plain(each) for each in row))
-    console().print(made if made.row_count else plain(empty, "dim"))
+    for n, (column, width) in enumerate(zip(columns, widths, strict=True)):
+        made.add_column(column, overflow="fold", no_wrap=n == 0, width=width)
+    for row in cells:
+        made.add_row(*row)
+    return made
 
 
 def _as_escape(found: re.Match[str]) -> str:
