@@ -120,9 +120,9 @@ class Spending:
     async def close_of(self, agent_id: str, cause: Cause) -> int:
         """Close all that is set aside for an agent, who has no power any more; how many there were.
 
-        What was set aside without a decision is given back; of the rest nobody can say what was done: all of it counts.
+        Nobody can say what was done of it: all of it counts.
         """
-        return await self._close(self._budgets.current(cause.tenant).of_agent(agent_id), True, cause)
+        return await self._close(self._budgets.current(cause.tenant).of_agent(agent_id), cause)
 
     async def expire(self, at: datetime) -> int:
         """Close what nobody has settled in time: all of it counts. Any replica may; how many it closed."""
@@ -132,15 +132,14 @@ class Spending:
                 late = self._budgets.current(tenant).expired(at - LATE)
             except Unavailable:
                 continue  # its budgets cannot be read, so nothing of it is allowed either
-            closed += await self._close(late, False, Cause(tenant, "", POLICY, at))
+            closed += await self._close(late, Cause(tenant, "", POLICY, at))
         return closed
 
-    async def _close(self, reservations: Sequence[Reservation], give_back: bool, cause: Cause) -> int:
-        """Close them in events that have room for them; those without a decision are given back, if that is wanted."""
+    async def _close(self, reservations: Sequence[Reservation], cause: Cause) -> int:
+        """Close them, charged whole, in events that have room for them."""
         closed, together, hosts = 0, list[Close](), 0
         for n, each in enumerate(reservations, 1):
-            spent = NOTHING if give_back and not each.decision_id else None
-            together.append(Close(each.reservation_id, spent, POLICY, cause.at))
+            together.append(Close(each.reservation_id, None, POLICY, cause.at))
             hosts += len(each.amounts.hosts)
             if len(together) == AT_ONCE or hosts > AT_ONCE or n == len(reservations):
                 outcomes, _ = await self._budgets.close(together, cause)

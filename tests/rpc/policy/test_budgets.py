@@ -345,7 +345,7 @@ async def test_what_nobody_settles_is_charged_whole(running: Running, clock: Clo
     assert (await running.call("SettleReservation", whole)).end == pb.RESERVATION_END_EXPIRED
 
 
-async def test_who_is_revoked_has_nothing_set_aside(running: Running) -> None:
+async def test_who_is_revoked_has_nothing_set_aside_and_may_have_spent_all_of_it(running: Running) -> None:
     await ready(running)
     await budget(running, limit(pb.UNIT_TOKENS, 100), limit(pb.UNIT_ACTIONS, 9))
     await running.call("ReserveBudget", reserve())
@@ -353,7 +353,7 @@ async def test_who_is_revoked_has_nothing_set_aside(running: Running) -> None:
     cause = Cause("default", "r", "service:policy", process.now())
     assert await running.policy.spending.close_of("sre-1", cause) == 2
     assert await running.policy.spending.close_of("sre-1", cause) == 0
-    assert await lines(running) == [("hand", pb.UNIT_ACTIONS, 9, 1, 0), ("hand", pb.UNIT_TOKENS, 100, 0, 0)]
+    assert await lines(running) == [("hand", pb.UNIT_ACTIONS, 9, 1, 0), ("hand", pb.UNIT_TOKENS, 100, 10, 0)]
 
 
 async def test_what_was_set_aside_for_a_decision_that_nobody_is_given_is_given_back(running: Running) -> None:
