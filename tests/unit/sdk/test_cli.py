@@ -2,6 +2,7 @@
 
 import io
 import json
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -377,6 +378,21 @@ def test_tiers_have_short_and_long_names() -> None:
     assert tier_of("T1") == tier_of("t1_operator") == policy_pb2.TIER_T1_OPERATOR
     with pytest.raises(errors.InvalidRequest, match="no tier"):
         tier_of("UNSPECIFIED")
+
+
+def test_the_command_line_says_which_version_it_is(
+    provost: type[FakeProvost], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = invoke("--version")
+    assert (result.exit_code, result.stdout) == (0, f"provost {version('provost')}\n")
+    assert "Govern agents" in invoke("--help").stdout
+
+    def not_installed(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", not_installed)
+    assert "not installed" in invoke("--version").stdout
+    assert provost.made == []
 
 
 def test_help_needs_neither_grpc_nor_rich() -> None:

@@ -41,6 +41,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 all well · 1 it was answered, and not well · 2 misused · 3 nobody answers · "
     "4 a run waits for a person · 5 a run was refused, failed or revoked.",
 )
+app.callback()(status.about)
 app.command("status")(status.status)
 app.command("process")(process.process)
 app.command("run")(process.run)

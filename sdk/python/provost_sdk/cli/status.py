@@ -1,4 +1,4 @@
-"""`provost status`."""
+"""`provost status`, and `provost --version`."""
 
 import asyncio
 import time
@@ -13,6 +13,27 @@ if TYPE_CHECKING:
     from provost_sdk.errors import ProvostError
 
 _PAUSE_SECONDS = 0.2
+
+
+def _tell_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        print(f"provost {version('provost')}")
+    except PackageNotFoundError:
+        print("provost, from a checkout that is not installed: it has no version")
+    raise typer.Exit(Exit.OK)
+
+
+def about(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which version this is."),
+    ] = False,
+) -> None:
+    """What is asked of the command line itself."""
 
 
 def status(
