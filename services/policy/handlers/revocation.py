@@ -18,6 +18,7 @@ from services.policy.domain.revocation import ConfirmRevocation, Receipt, Revoke
 from services.policy.handlers.known import known_agent
 from services.policy.handlers.lineage import controlled
 from services.policy.ports import Held, Means
+from services.policy.ports.powers import Heard
 
 DEFAULT_WAIT_MS, MAX_WAIT_MS = 2000, 10_000
 BY_HAND, PARENT_REVOKED = "operator", "parent_revoked"
@@ -93,11 +94,17 @@ class Revocation:
             if known is not None:
                 return known
             children = await self._revoke_children(revoked, cause)
-            await asyncio.gather(
-                *(self._receipt(child, (), wait_seconds, cause, again=again) for child in children)
+            # All at once: who waits for the receipt waits for the slowest word, not for one after the other.
+            *words, own = await asyncio.gather(
+                *(
+                    self._words.collect(each.tenant, each.agent_id, each.sequence, wait_seconds, again=again)
+                    for each in (*children, revoked)
+                )
             )
+            pairs = zip(children, words, strict=True)
+            await asyncio.gather(*(self._receipt(child, (), heard, cause) for child, heard in pairs))
             names = tuple(sorted(child.agent_id for child in children))
-            return await self._receipt(revoked, names, wait_seconds, cause, again=again)
+            return await self._receipt(revoked, names, own, cause)
         except Fault as fault:
             _log.warning("no receipt yet for the revocation of %s: %s", revoked.agent_id, fault.text)
             return None
@@ -114,7 +121,9 @@ class Revocation:
             else f"{parent_agent_id}, which it descends from, was revoked"
         )
         request_id = derived_id(tenant, PARENT_REVOKED, parent_agent_id, agent_id)
-        own = replace(cause, request_id=request_id, asker=POLICY)  # whoever revoked the parent, and who takes over
+        own = replace(
+            cause, request_id=request_id, asker=POLICY
+        )  # whoever revoked the parent, and who takes over
         command = RevokeAgent(agent_id, PARENT_REVOKED, details, cause.actor, cause.at)
         try:
             appended = await self._agents.handle(agent_id, command, own)
@@ -139,13 +148,10 @@ class Revocation:
         self,
         revoked: Revoked,
         children: tuple[str, ...],
-        wait_seconds: float,
+        heard: Heard,
         cause: Cause,
-        *,
-        again: bool,
     ) -> Receipt | None:
         tenant, agent_id = revoked.tenant, revoked.agent_id
-        heard = await self._words.collect(tenant, agent_id, revoked.sequence, wait_seconds, again=again)
         at = self._now()
         since = self._agents.current(tenant, agent_id).revoked
         waited = max(0, round((at - since.at).total_seconds() * 1e6)) / 1000 if since else 0.0

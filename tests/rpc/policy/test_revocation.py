@@ -1,5 +1,6 @@
 """Revocations: effective whatever becomes of the receipt, with all children, and told honestly."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -130,6 +131,21 @@ async def test_children_are_revoked_with_it_at_any_depth(running: Running) -> No
     assert events["b"].details == "boss, which it descends from, was revoked"
     for agent_id in ("a", "b"):
         assert (await receipt_of(running, agent_id)).agent_id == agent_id
+
+
+async def test_who_is_silent_about_children_is_waited_for_once(running: Running) -> None:
+    await running.register("boss")
+    await child(running, "a", "boss")
+    await child(running, "b", "a")
+    collect, all_asked = running.words.collect, asyncio.Barrier(3)
+
+    async def together(*asked: Any, **how: Any) -> Any:
+        await asyncio.wait_for(all_asked.wait(), 10)  # nobody is answered before all have been asked about
+        return await collect(*asked, **how)
+
+    running.words.collect = together  # type: ignore[method-assign]
+    answer = await running.call("RevokeAgent", pb.RevokeAgentRequest(agent_id="boss"))
+    assert list(answer.receipt.children) == ["a", "b"]
 
 
 @pytest.mark.parametrize("wait_ms", [-1, 10_001, 2**31 - 1])
