@@ -11,6 +11,7 @@ from datetime import datetime
 
 from services.policy.domain.action import Action, Packet
 from services.policy.domain.agent import Agent
+from services.policy.domain.amounts import Unit
 from services.policy.domain.approval import Approval, enough
 from services.policy.domain.decision import DecisionRecord, Judgement, Verdict, approved
 from services.policy.domain.demand import Demand, demand_of
@@ -158,7 +159,7 @@ def as_then(then: Then, again: Judgement, policy: PolicySet) -> Judgement:
     """What the decision comes to when `policy` says `again`: the word of an approver, of OPA or of a budget holds.
 
     A yes holds where those who said it are as many, and the ones, that the rule asks for now. A budget of the set holds
-    where its budgets are the same; of others, see `spending`.
+    where its budgets are the same, and where it limits errors and is the same; of others, see `spending`.
     """
     record = then.record
     recorded = Judgement(record.verdict, record.rule, record.reason, record.explanation)
@@ -166,9 +167,7 @@ def as_then(then: Then, again: Judgement, policy: PolicySet) -> Judgement:
         return again
     if record.reason in ("OPA_DENIED", "OPA_UNREACHABLE"):
         return recorded
-    if record.reason == "BUDGET_SPENT" and not (
-        record.rule.startswith("budget.set.") and counts_anew(then, policy)
-    ):
+    if record.reason == "BUDGET_SPENT" and _still_spent(then, policy):
         return recorded
     if again.verdict is not Verdict.NEEDS_APPROVAL or not record.approval_id:
         return again
@@ -198,6 +197,17 @@ def counts_anew(then: Then, policy: PolicySet) -> bool:
         return bool(policy.rules.budgets)
     before, now = then.policy.rules, policy.rules
     return (before.budgets, before.prices) != (now.budgets, now.prices)
+
+
+def _still_spent(then: Then, policy: PolicySet) -> bool:
+    """Whether the budget that said no says it still: one by hand, one of the same budgets, or the same one of errors,
+    which nobody counts anew."""
+    rule = then.record.rule
+    if not rule.startswith("budget.set.") or not counts_anew(then, policy):
+        return True
+    before = () if then.policy is None else then.policy.rules.budgets
+    said = next((each for each in before if f"budget.set.{each.id}" == rule), None)
+    return said is not None and Unit.ERRORS in said.limits and said in policy.rules.budgets
 
 
 def flip_of(record: DecisionRecord, after: Judgement) -> Flip | None:

@@ -114,6 +114,22 @@ def test_a_spent_budget_stays_spent_where_budgets_are_the_same() -> None:
     assert as_then(by_hand, ALLOW, BUDGETED).reason == "BUDGET_SPENT"
 
 
+def test_a_spent_limit_of_errors_stays_spent_where_it_is_the_same_for_nobody_counts_them_anew() -> None:
+    def budgeted(*budgets: str) -> PolicySet:
+        listed = "".join(f"  - {{id: {each}}}\n" for each in budgets)
+        return SETS.read(changed("b", ("promotions:\n", f"budgets:\n{listed}\npromotions:\n")))
+
+    errors, tokens = "errs, scope: agent, limits: {errors: 1}", "more, scope: agent, limits: {tokens: 9}"
+    spent = replace(recorded(Verdict.DENY, "BUDGET_SPENT", "budget.set.errs"), policy=budgeted(errors))
+    assert as_then(spent, ALLOW, budgeted(errors, tokens)).reason == "BUDGET_SPENT"
+    for other in (errors.replace("1", "2"), errors.replace("agent", "run"), tokens):
+        assert as_then(spent, ALLOW, budgeted(other)).verdict is Verdict.ALLOW, other
+    of_tokens = replace(
+        recorded(Verdict.DENY, "BUDGET_SPENT", "budget.set.more"), policy=budgeted(errors, tokens)
+    )
+    assert as_then(of_tokens, ALLOW, budgeted(tokens)).verdict is Verdict.ALLOW, "they are counted anew"
+
+
 def test_a_token_that_was_no_good_is_nothing_a_set_can_change() -> None:
     assert decided_elsewhere(recorded(Verdict.DENY, "TOKEN_EXPIRED", "token").record)
     assert not decided_elsewhere(APPROVED.record)
