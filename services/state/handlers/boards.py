@@ -9,7 +9,7 @@ from services.state.domain.faults import EntryUnknown, FieldInvalid, PageTokenIn
 from services.state.domain.lock import ShowToken
 from services.state.domain.page import Page, page_size_of
 from services.state.handlers.fencing import Fencing
-from services.state.handlers.kept import Kept
+from services.state.handlers.kept import Kept, require_same, written_before
 from services.state.handlers.working import Reader, Working
 
 
@@ -52,13 +52,13 @@ class Boards:
         if appended is None:
             appended = await self._write(command, shown, person, cause)
         board = self._boards.current(cause.tenant, command.task_id)
-        entry = board.entries[command.section, command.key]
-        if appended.event_ids and entry.sequence != appended.sequence:
+        entry = board.entries.get((command.section, command.key))
+        if entry is None or (appended.event_ids and entry.sequence != appended.sequence):
             # Asked again, and others have written since: the answer is what it was.
             stream = Stream(cause.tenant, "state", "board", command.task_id)
-            written = await self._recall.event(stream, appended.sequence)
-            if isinstance(written, EntryPut):
-                entry = replace(written.entry, sequence=appended.sequence)
+            written = await written_before(self._recall, stream, appended.sequence, EntryPut)
+            entry = replace(written.entry, sequence=appended.sequence)
+        require_same(entry, command, "section", "key", "author", "value")
         return entry, appended.sequence
 
     async def _write(self, command: PutEntry, shown: ShowToken, person: bool, cause: Cause) -> Appended:

@@ -12,7 +12,7 @@ from services.state.domain.page import Page, number_of, page_size_of
 from services.state.domain.task import require_sha256
 from services.state.domain.view import View
 from services.state.handlers.fencing import Fencing
-from services.state.handlers.kept import Kept
+from services.state.handlers.kept import Kept, require_same, written_before
 from services.state.handlers.tasks import Tasks
 from services.state.handlers.working import Reader, Working, labels_of
 
@@ -70,9 +70,9 @@ class CheckpointBook:
         if found is None:
             # Asked again, and it has been let go since: the answer is what it was.
             stream = Stream(cause.tenant, "state", "checkpoints", run_id)
-            saved = await self._recall.event(stream, appended.sequence)
-            assert isinstance(saved, CheckpointSaved), "what bears the id of a checkpoint saved is one"
+            saved = await written_before(self._recall, stream, appended.sequence, CheckpointSaved)
             found = replace(saved.checkpoint, sequence=appended.sequence)
+        require_same(found, command, "task_id", "agent_id", "phase", "step", "artifact_sha256", "note")
         return found, appended.sequence
 
     async def get(self, run_id: str, number: int, reader: Reader | None, cause: Cause) -> Checkpoint:

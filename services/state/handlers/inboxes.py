@@ -11,7 +11,7 @@ from services.state.domain.inbox import AcknowledgeMessages, Message, MessageSen
 from services.state.domain.lock import ShowToken
 from services.state.domain.page import Page, number_of, page_size_of
 from services.state.handlers.fencing import Fencing
-from services.state.handlers.kept import Kept
+from services.state.handlers.kept import Kept, require_same, written_before
 from services.state.handlers.working import Reader, Working
 
 
@@ -58,9 +58,9 @@ class Inboxes:
         message = self._inboxes.current(cause.tenant, task_id).message(message_id)
         if message is None:
             # Asked again, and everybody has acknowledged it long since: the answer is what it was.
-            sent = await self._recall.event(stream, appended.sequence)
-            assert isinstance(sent, MessageSent), "what bears the id of a message sent is one"
+            sent = await written_before(self._recall, stream, appended.sequence, MessageSent)
             message = replace(sent.message, sequence=appended.sequence)
+        require_same(message, command, "from_agent_id", "to_agent_id", "type", "body", "in_reply_to")
         return message, message.sequence
 
     async def _write(self, command: SendMessage, shown: ShowToken, person: bool, cause: Cause) -> Appended:

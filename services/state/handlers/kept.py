@@ -44,3 +44,9 @@ async def written_before(recall: Recall, stream: Stream, sequence: int, kind: ty
     if not isinstance(event, kind):
         raise RequestIdReused
     return event
+
+
+def require_same(written: object, asked: object, *fields: str) -> None:
+    """Raises RequestIdReused when what a request wrote before is not what it asks for now."""
+    if any(getattr(written, field) != getattr(asked, field) for field in fields):
+        raise RequestIdReused

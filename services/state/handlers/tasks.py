@@ -12,7 +12,6 @@ from services.state.domain.faults import (
     ArtifactTooLarge,
     ArtifactUnknown,
     HandoffUnknown,
-    RequestIdReused,
 )
 from services.state.domain.lock import ShowToken
 from services.state.domain.page import Page, after_first
@@ -30,7 +29,7 @@ from services.state.domain.task import (
 )
 from services.state.domain.view import View
 from services.state.handlers.fencing import Fencing
-from services.state.handlers.kept import Kept, written_before
+from services.state.handlers.kept import Kept, require_same, written_before
 from services.state.handlers.working import Reader, Working
 from services.state.ports import Contents
 
@@ -125,8 +124,7 @@ class Tasks:
     async def _stored(self, wanted: Content, sequence: int, cause: Cause) -> Artifact:
         stream = Stream(cause.tenant, "state", "task", wanted.task_id)
         stored = (await written_before(self._recall, stream, sequence, ArtifactStored)).artifact
-        if (stored.name, stored.run_id) != (wanted.name, wanted.run_id):
-            raise RequestIdReused
+        require_same(stored, wanted, "name", "run_id")
         return stored
 
     def _labels(self, wanted: Content, cause: Cause) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from chassis.rpc import client
 from kernel.events import Recorded
 from kernel.faults import Conflict, Denied, Exhausted, Fault, Invalid, NotFound, Refused
 from provost.state.v1 import state_pb2 as pb
+from services.state.domain import board
 from services.state.domain.board import MAX_VALUE_BYTES
 from services.state.domain.lock import StaleTokenRefused
 from services.state.wire import CODEC
@@ -75,6 +76,35 @@ async def test_a_request_asked_again_is_answered_as_before_whatever_came_after(s
     again = await put_entry(state, "analysis", "1", request_id="once", expected_version=0)
     assert again == first
     assert (await get_entry(state, "analysis")).value == "2"
+
+
+async def test_a_request_asked_again_is_answered_as_before_when_its_entry_was_let_go(
+    state: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board, "MAX_ENTRIES", 2)
+    await join(state, "sre-1")
+    first = await put_entry(state, "x", "1", request_id="once")
+    await put_entry(state, "x", "")
+    for other in ("y", "z"):
+        await put_entry(state, other, "1")
+    assert await put_entry(state, "x", "1", request_id="once") == first
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("other", [{"key": "b"}, {"value": "2"}, {"section": "progress"}])
+async def test_a_request_id_of_another_entry_is_refused(
+    state: Running, other: dict[str, str], there: bool
+) -> None:
+    await join(state, "sre-1")
+    await put_entry(state, "a", "1", request_id="once")
+    mine: dict[str, str] = {"key": "a", "value": "1", **other}
+    if there:
+        await put_entry(state, **mine)
+    before = await state.log.last_sequence()
+    with pytest.raises(Invalid) as refused:
+        await put_entry(state, request_id="once", **mine)
+    assert (refused.value.reason, refused.value.facts["field"]) == ("FIELD_INVALID", "request_id")
+    assert await state.log.last_sequence() == before
 
 
 async def test_entries_are_listed_by_section_and_key_page_by_page(state: Running) -> None:

@@ -94,6 +94,16 @@ async def test_the_newest_are_kept_and_numbers_are_not_used_again(state: Running
     assert (await verify(state)).equal
 
 
+@pytest.mark.parametrize("let_go", [True, False])
+async def test_a_request_id_of_another_checkpoint_is_refused(state: Running, let_go: bool) -> None:
+    await save(state, "s0", request_id="once")
+    for n in range(21 if let_go else 0):
+        await save(state, f"t{n}")
+    with pytest.raises(Invalid) as refused:
+        await save(state, "s1", request_id="once")
+    assert (refused.value.reason, refused.value.facts["field"]) == ("FIELD_INVALID", "request_id")
+
+
 async def test_a_request_asked_again_is_answered_as_before(state: Running) -> None:
     await join(state, "sre-1")
     first = await save(state, "s0", request_id="once")
@@ -166,6 +176,7 @@ async def test_a_packet_never_changes_and_a_new_version_supersedes_it(state: Run
         with pytest.raises(NotFound) as caught:
             await client.call(state.stub.GetPacket, unknown, cause())
         assert caught.value.reason == "PACKET_UNKNOWN"
+        assert "no packet of" in caught.value.text
     bad = pb.IssuePacketRequest(packet=packet())
     bad.packet.labels.append("No Label")
     with pytest.raises(Invalid) as invalid:
@@ -185,5 +196,7 @@ async def test_packets_are_listed_newest_first_and_the_newest_are_at_hand(state:
         if not token:
             break
     assert found == list(range(KEPT_PACKETS + 3, 3, -1))
+    with pytest.raises(NotFound, match="version 3 .* is no longer kept: it is at version 53"):
+        await client.call(state.stub.GetPacket, pb.GetPacketRequest(agent_id="sre-1", version=3), cause())
     assert (await verify(state)).equal
     await acquire(state, task_id=f"task-{KEPT_PACKETS + 2}")

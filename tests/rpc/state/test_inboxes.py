@@ -71,6 +71,37 @@ async def test_messages_that_were_not_acknowledged_come_again(state: Running) ->
     assert await state.log.last_sequence() == before
 
 
+@pytest.mark.parametrize("let_go", [True, False])
+async def test_a_request_id_of_another_message_is_refused(
+    state: Running, let_go: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "KEPT_READ", 1)
+    await join(state, *CREW)
+    sent = await send(state, "one", from_agent_id="alpha", to_agent_id="beta", request_id="once")
+    if let_go:
+        last = await send(state, "last", from_agent_id="alpha", to_agent_id="beta")
+        await acknowledge(state, "beta", up_to=sent.sequence)
+        await acknowledge(state, "beta", up_to=last.sequence)
+    for text, to in (("another", "beta"), ("one", "gamma"), ("one", "")):
+        with pytest.raises(Invalid) as refused:
+            await send(state, text, from_agent_id="alpha", to_agent_id=to, request_id="once")
+        assert (refused.value.reason, refused.value.facts["field"]) == ("FIELD_INVALID", "request_id")
+    again = await send(state, "one", from_agent_id="alpha", to_agent_id="beta", request_id="once")
+    assert again == sent
+
+
+async def test_an_acknowledgement_and_a_message_of_one_request_id_are_two(state: Running) -> None:
+    await join(state, *CREW)
+    await send(state, "hello", from_agent_id="alpha", to_agent_id="beta")
+    request = pb.AcknowledgeMessagesRequest(
+        request_id="once", task_id="task-1", agent_id="beta", up_to_sequence=10**6
+    )
+    await client.call(state.stub.AcknowledgeMessages, request, cause())
+    sent = await send(state, "answer", from_agent_id="beta", to_agent_id="alpha", request_id="once")
+    assert await unread(state, "alpha") == ["answer"]
+    assert sent.message.from_agent_id == "beta"
+
+
 async def test_the_same_request_again_sends_nothing_again(state: Running) -> None:
     await join(state, *CREW)
     first = await send(state, "once", from_agent_id="alpha", request_id="r1")
