@@ -82,7 +82,7 @@ class OrchestratorServicer(OrchestratorServiceServicer):
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
         tenant = _admitted(context, READERS).tenant
-        views, token = self._orchestrator.list_runs(
+        views, token = await self._orchestrator.list_runs(
             tenant, _state(request.state), request.page_token, request.page_size
         )
         return pb.ListRunsResponse(

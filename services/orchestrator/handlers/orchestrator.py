@@ -114,19 +114,25 @@ class Orchestrator:
             await self._conductor.settled(tenant, run_id, min(wait_seconds, self._limits.max_wait_seconds))
         return self._view(tenant, run_id)
 
-    def list_runs(
+    async def list_runs(
         self, tenant: str, state: RunState | None, after: str, page_size: int
     ) -> tuple[list[RunView], str]:
         """A page of runs, newest first, behind the run `after`; and the id to go on from, empty at the end.
 
         Raises:
-            Invalid: `page_size` is negative (FIELD_INVALID); 0 is `DEFAULT_PAGE_SIZE`.
+            Invalid: `page_size` is negative (FIELD_INVALID); 0 is `DEFAULT_PAGE_SIZE`. There is no run `after`
+                (PAGE_TOKEN_INVALID): whoever turns pages would begin again without knowing it.
         """
         if page_size < 0:
             raise Invalid("FIELD_INVALID", "page_size must not be negative", field="page_size")
         size = min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+        if after and self._known is not None and self._runs.current(tenant, after).started is None:
+            await self._known()  # another replica may have shown it just now
         ids = [run_id for run_id, _ in self._runs.all(tenant)][::-1]
-        start = ids.index(after) + 1 if after in ids else 0
+        if after and after not in ids:
+            text = "page_token is not from this list: begin again"
+            raise Invalid("PAGE_TOKEN_INVALID", text, field="page_token")
+        start = ids.index(after) + 1 if after else 0
         found: list[RunView] = []
         for run_id in ids[start:]:
             view = self._view(tenant, run_id)

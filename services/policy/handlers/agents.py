@@ -1,7 +1,6 @@
 """Agents: registered, suspended and resumed, read. Their tiers move in `promotions`."""
 
 import re
-from operator import itemgetter
 
 from kernel.events import Cause, derived_hex
 from kernel.faults import Invalid
@@ -14,7 +13,7 @@ from services.policy.domain.agent import (
 from services.policy.domain.standing import ResumeAgent, SuspendAgent
 from services.policy.domain.tier import Tier
 from services.policy.handlers.known import known_agent
-from services.policy.handlers.pages import Page, page_of, size_of
+from services.policy.handlers.pages import Page, after, page_of, size_of
 
 AGENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -78,6 +77,12 @@ class Agents:
         return known_agent(self._agents, tenant, agent_id)
 
     def list(self, tenant: str, page_size: int, page_token: str) -> Page[Agent]:
-        """Agents by id."""
-        rest = sorted((pair for pair in self._agents.all(tenant) if pair[0] > page_token), key=itemgetter(0))
-        return page_of(rest, size_of(page_size))
+        """Agents by id.
+
+        Raises:
+            Invalid: the token is not from this list.
+        """
+        agents = dict(self._agents.all(tenant))
+        return page_of(
+            ((each, agents[each]) for each in after(sorted(agents), page_token)), size_of(page_size)
+        )

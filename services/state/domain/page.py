@@ -32,17 +32,20 @@ def before_last(items: Sequence[T], page_size: int, page_token: str) -> Page[T]:
     return Page(tuple(reversed(items[first:end])), str(first) if first else "")
 
 
-def after_name(items: Sequence[T], name_of: Callable[[T], str], page_size: int, page_token: str) -> Page[T]:
+def after_name(
+    of: str, items: Sequence[T], name_of: Callable[[T], str], page_size: int, page_token: str
+) -> Page[T]:
     """A page of `items`, which are in the order of their names: the token is the name that was shown last, so that none
-    is passed over while others come and go.
+    is passed over while others come and go. It begins with what it is a list `of`: any text could be such a name.
 
     Raises Invalid.
     """
     size = page_size_of(page_size)
-    if page_token and not _NAME.fullmatch(page_token):
+    name = page_token.removeprefix(f"{of}.")
+    if page_token and (name == page_token or not _NAME.fullmatch(name)):
         raise PageTokenInvalid
-    rest = [each for each in items if name_of(each) > page_token]
-    return Page(tuple(rest[:size]), name_of(rest[size - 1]) if len(rest) > size else "")
+    rest = [each for each in items if name_of(each) > name]
+    return Page(tuple(rest[:size]), f"{of}.{name_of(rest[size - 1])}" if len(rest) > size else "")
 
 
 def page_size_of(page_size: int) -> int:

@@ -93,7 +93,7 @@ class Attention:
             for agent_id, agent in self._kept.all(cause.tenant)
             if agent.found is not None and (not task_id or agent.found.task_id == task_id)
         )
-        page = after_name(stuck, str, page_size, page_token)
+        page = after_name("stuck", stuck, str, page_size, page_token)
         found = [await self._agents.get_agent_state(agent_id, 0, cause) for agent_id in page.items]
         return Page(tuple(found), page.next_page_token)
 

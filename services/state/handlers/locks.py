@@ -121,7 +121,7 @@ class Locks:
             and (not task_id or agent.lock.task_id == task_id)
         ]
         held.sort(key=_agent_of)
-        page = after_name(held, _agent_of, page_size, page_token)
+        page = after_name("locks", held, _agent_of, page_size, page_token)
         found = [
             LockInUse(
                 agent_id,

@@ -235,6 +235,9 @@ async def test_agents_are_listed_in_pages_by_id_and_tenant(running: Running) -> 
             await running.call("GetAgent", pb.GetAgentRequest(agent_id=agent_id), tenant=tenant)
     with pytest.raises(Invalid):
         await running.call("ListAgents", pb.ListAgentsRequest(page_size=-1))
+    with pytest.raises(Invalid) as refused:
+        await running.call("ListAgents", pb.ListAgentsRequest(page_token="sre-0"))
+    assert refused.value.reason == "PAGE_TOKEN_INVALID"
 
 
 @pytest.mark.parametrize(

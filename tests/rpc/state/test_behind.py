@@ -99,6 +99,13 @@ async def test_no_lock_is_passed_over_when_one_is_given_back_while_pages_are_tur
     then = await client.call(state.stub.ListLocks, rest, cause())
     assert [each.agent_id for each in then.locks] == ["b", "c"]
     assert then.next_page_token == ""
-    with pytest.raises(Fault) as caught:
-        await client.call(state.stub.ListLocks, pb.ListLocksRequest(page_token="no name"), cause())
-    assert caught.value.reason == "PAGE_TOKEN_INVALID"
+    for other in ("no name", "zzz", "a", "stuck.a", "locks."):
+        with pytest.raises(Fault) as caught:
+            await client.call(state.stub.ListLocks, pb.ListLocksRequest(page_token=other), cause())
+        assert caught.value.reason == "PAGE_TOKEN_INVALID"
+    for other in ("zzz", first.next_page_token):
+        with pytest.raises(Fault) as caught:
+            await client.call(
+                state.stub.ListStuckAgents, pb.ListStuckAgentsRequest(page_token=other), cause()
+            )
+        assert caught.value.reason == "PAGE_TOKEN_INVALID"

@@ -141,4 +141,4 @@ async def test_another_tenant_sees_nothing() -> None:
         view = await it.process(Mode.SAFE)
         with pytest.raises(RunUnknown):
             await it.orchestrator.get_run("other", view.run.known.run_id, 0)
-        assert it.orchestrator.list_runs("other", None, "", 10) == ([], "")
+        assert await it.orchestrator.list_runs("other", None, "", 10) == ([], "")
