@@ -35,7 +35,8 @@ EXPORT_SECONDS = 6 * 3600.0
 class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls, PolicyCalls, DecisionCalls, AgentCalls):
     """A connection to the gateway at `address` (`host:port`), in the name of `key`; close it, or use `async with`.
 
-    It is encrypted with `https://host:port`, or with a `ca_file`: see `provost_sdk.transport`.
+    It is encrypted with `https://host:port`, or with a `ca_file`; an agent of another tenant than `default`, which has
+    no key, says `tenant`: see `provost_sdk.transport`.
 
     Every method raises `ProvostError`; see `provost_sdk.errors`.
     """
@@ -47,8 +48,9 @@ class Provost(LogCalls, HistoryCalls, StateCalls, WatchCalls, PolicyCalls, Decis
         *,
         timeout_seconds: float = 30.0,
         ca_file: Path | None = None,
+        tenant: str = "",
     ) -> None:
-        super().__init__(address, key, timeout_seconds, ca_file)
+        super().__init__(address, key, timeout_seconds, ca_file, tenant)
         self._gateway = GatewayServiceStub(self._channel)
         self._orchestrator = OrchestratorServiceStub(self._channel)
         self._policy = PolicyServiceStub(self._channel)

@@ -21,7 +21,10 @@ class Client(Blocking):
         *,
         timeout_seconds: float = 30.0,
         ca_file: Path | None = None,
+        tenant: str = "",
     ) -> None:
         from provost_sdk.client import Provost
 
-        super().__init__(lambda: Provost(address, key, timeout_seconds=timeout_seconds, ca_file=ca_file))
+        super().__init__(
+            lambda: Provost(address, key, timeout_seconds=timeout_seconds, ca_file=ca_file, tenant=tenant)
+        )

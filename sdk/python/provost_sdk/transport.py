@@ -43,13 +43,18 @@ class Connection:
     Encrypted when the address says https, or when there is a `ca_file`: the authority that issued what the gateway
     shows, where that is not a public one.
 
+    `tenant` is for who has no key but credentials of its own, as an agent that opens its session: whose they are. A
+    key says itself whose it is.
+
     Raises:
         NotAuthenticated: KEY_UNKNOWN; there is something in the key that no key has.
-        InvalidRequest: FIELD_INVALID; there are no certificates in the file.
+        InvalidRequest: FIELD_INVALID, there are no certificates in the file; MALFORMED_ID, of the tenant.
     """
 
-    def __init__(self, address: str, key: str, timeout_seconds: float, ca_file: Path | None = None) -> None:
-        key = _shown(key)
+    def __init__(
+        self, address: str, key: str, timeout_seconds: float, ca_file: Path | None = None, tenant: str = ""
+    ) -> None:
+        shown = {"x-api-key": _shown(key), "x-tenant": _named(tenant)}
         options = [
             ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
             ("grpc.per_rpc_retry_buffer_size", MAX_MESSAGE_BYTES + 65_536),
@@ -62,7 +67,7 @@ class Connection:
         else:
             credentials = grpc.ssl_channel_credentials(None if ca_file is None else _authorities(ca_file))
             self._channel = grpc.aio.secure_channel(target, credentials, options=options)
-        self._metadata = (("x-api-key", key),) if key else ()
+        self._metadata = tuple((name, value) for name, value in shown.items() if value)
         self._timeout_seconds = timeout_seconds
 
     async def __aenter__(self) -> Self:
@@ -112,6 +117,14 @@ def _shown(key: str) -> str:
         text = "the API key is none: it has a line break, or a character that is not printable ASCII, in it"
         raise NotAuthenticated("KEY_UNKNOWN", text)
     return key
+
+
+def _named(tenant: str) -> str:
+    """Raises InvalidRequest: no tenant can be called so, and it cannot be sent."""
+    if not (tenant.isascii() and tenant.isprintable()):
+        text = "tenant must be 1 to 128 characters of A-Z, a-z, 0-9, '_' and '-'"
+        raise InvalidRequest("MALFORMED_ID", text, {"field": "tenant"})
+    return tenant
 
 
 def _authorities(file: Path) -> bytes:

@@ -4,8 +4,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 
+from provost.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from provost.policy.v1 import policy_pb2
 from provost_sdk import Provost, ProvostError
 from provost_sdk.errors import InvalidRequest, NotAuthenticated
@@ -25,6 +28,35 @@ async def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str) -> N
 async def test_what_surrounds_a_key_in_a_file_is_not_part_of_it() -> None:
     async with Double() as double, Provost(double.address, f" {double.key('operator')}\r\n") as provost:
         assert (await provost.list_runs()).runs == []
+
+
+class Listening(gateway_pb2_grpc.GatewayServiceServicer):
+    """Notes what a caller shows of itself."""
+
+    def __init__(self) -> None:
+        self.shown: dict[str, Any] = {}
+
+    async def GetStatus(self, request: Any, context: Any) -> gateway_pb2.GetStatusResponse:  # noqa: N802
+        self.shown = dict(context.invocation_metadata())
+        return gateway_pb2.GetStatusResponse()
+
+
+async def test_an_agent_without_a_key_says_whose_credentials_it_has() -> None:
+    server, listening = grpc.aio.server(), Listening()
+    gateway_pb2_grpc.add_GatewayServiceServicer_to_server(listening, server)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    try:
+        async with Provost(address, tenant="elsewhere") as provost:
+            await provost.status()
+        assert (listening.shown.get("x-tenant"), listening.shown.get("x-api-key")) == ("elsewhere", None)
+        async with Provost(address, "key") as provost:
+            await provost.status()
+        assert (listening.shown.get("x-tenant"), listening.shown.get("x-api-key")) == (None, "key")
+    finally:
+        await server.stop(None)
+    with Client("127.0.0.1:1", tenant="elsewhere"), pytest.raises(InvalidRequest, match="tenant must be"):
+        Provost("127.0.0.1:1", tenant="else\nwhere")
 
 
 def test_a_client_that_cannot_be_made_leaves_no_thread() -> None:
