@@ -67,9 +67,12 @@ class Peer:
         try:
             with tracing.span(f"ask {self.name}", kind="CLIENT"):
                 return await self.patiently(attempt)
+        except Unavailable as away:
+            raise self._unanswered(away.reason, f"{self.name} does not answer", request) from None
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise self._late(request, timeout_seconds) from None
+                text = f"{self.name} has not answered within {timeout_seconds:g} s"
+                raise self._unanswered("DEADLINE_EXCEEDED", text, request) from None
             raise fault_of(error) from None
 
     async def ask_all(
@@ -115,18 +118,17 @@ class Peer:
     def unreachable(self) -> Unavailable:
         return Unavailable("PEER_UNREACHABLE", f"{self.name} does not answer; try again", peer=self.name)
 
-    def _late(self, request: object, seconds: float) -> Unavailable:
-        """No answer in time; whether that of a `request` which changes something came about, nobody here knows."""
+    def _unanswered(self, reason: str, text: str, request: object) -> Unavailable:
+        """No answer: whether what a `request` would change has changed, nobody here knows."""
         request_id = getattr(request, "request_id", None)
-        text = f"{self.name} has not answered within {seconds:g} s"
         if request_id is None:
-            text += "; ask again"
+            text += "; try again"
         else:
             shown = "GET /api/runs" if self.name == "orchestrator" else "GET /api/events"
             text += f", and it may have taken effect: {shown} shows it"
         if request_id:
             text += f"; asked again under the same request id ({request_id}) it takes effect once"
-        return Unavailable("DEADLINE_EXCEEDED", text, peer=self.name)
+        return Unavailable(reason, text, peer=self.name)
 
     async def _explain(self) -> None:
         """Have the log say why, when it is about certificates: those outside need not know."""

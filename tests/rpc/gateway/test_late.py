@@ -66,3 +66,16 @@ async def test_the_python_client_says_it_too_with_the_id_it_made(hanging: Front)
             await provost.get_policy_set()
         assert (late.value.reason, late.value.facts) == ("DEADLINE_EXCEEDED", {})
         assert "taken effect" not in str(late.value)
+
+
+async def test_the_same_is_said_of_a_service_that_has_gone(front: Front) -> None:
+    policy = front.behind["policy"]
+    await front.peers.stop("policy")
+    stub, revoke = PolicyServiceStub(policy.channel), policy_pb2.RevokeAgentRequest(request_id="r1")
+    with pytest.raises(Unavailable) as gone:
+        await policy.ask(stub.RevokeAgent, revoke, SOMEBODY)
+    assert gone.value.reason == "PEER_UNREACHABLE"
+    assert "policy does not answer, and it may have taken effect" in gone.value.text
+    with pytest.raises(Unavailable) as gone:
+        await policy.ask(stub.GetPolicySet, policy_pb2.GetPolicySetRequest(), SOMEBODY)
+    assert gone.value.text == "policy does not answer; try again"
