@@ -1,6 +1,7 @@
 """Reserving and settling as use cases, and what becomes of what nobody settles. What decisions draw: `drawing`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from kernel.events import Cause, derived_hex
@@ -92,6 +93,10 @@ class Spending:
             by_agent=not trusted,
         )
         outcome, sequence = await self._budgets.reserve(draw, cause)
+        if self._agents.current(tenant, agent_id).fell_with:
+            # What is set aside for it may have been closed before this was there.
+            await self.close_of(agent_id, replace(cause, actor=POLICY))
+            raise AgentIsRevoked(agent_id)
         if isinstance(outcome, BudgetRefusal):
             raise BudgetIsSpent(outcome.text, outcome.facts)
         return outcome, sequence

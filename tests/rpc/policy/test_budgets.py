@@ -356,6 +356,26 @@ async def test_who_is_revoked_has_nothing_set_aside_and_may_have_spent_all_of_it
     assert await lines(running) == [("hand", pb.UNIT_ACTIONS, 9, 1, 0), ("hand", pb.UNIT_TOKENS, 100, 10, 0)]
 
 
+async def test_nothing_is_set_aside_once_a_revocation_has_closed_what_was(running: Running) -> None:
+    await ready(running)
+    await budget(running, limit(pb.UNIT_TOKENS, 100))
+    append = running.log.append
+
+    async def and_revoke(stream: Any, events: Any, **rest: Any) -> Any:
+        if stream.aggregate == "budget":
+            running.log.append = append  # type: ignore[method-assign]
+            await running.call("RevokeAgent", pb.RevokeAgentRequest(agent_id="sre-1"))
+            cause = Cause("default", "r", "service:policy", process.now())
+            assert await running.policy.spending.close_of("sre-1", cause) == 0, "nobody knows of it yet"
+        return await append(stream, events, **rest)
+
+    running.log.append = and_revoke  # type: ignore[method-assign]
+    with pytest.raises(Refused) as refused:
+        await running.call("ReserveBudget", reserve())
+    assert refused.value.reason == "AGENT_REVOKED"
+    assert await lines(running) == [("hand", pb.UNIT_TOKENS, 100, 10, 0)]
+
+
 async def test_what_was_set_aside_for_a_decision_that_nobody_is_given_is_given_back(running: Running) -> None:
     await ready(running)
     await budget(running, limit(pb.UNIT_ACTIONS, 5))
