@@ -19,6 +19,7 @@ from services.orchestrator.actuators.hands import Hands
 from services.orchestrator.actuators.journal import Journal
 from services.orchestrator.actuators.permits import PolicyPermits
 from services.orchestrator.actuators.rpc import ActuatorServicer
+from services.orchestrator.actuators.watching import watch
 from services.orchestrator.config import OrchestratorSettings
 
 
@@ -31,7 +32,10 @@ async def main(stopping: process.Stopping) -> None:
     )  # fmt: skip
     permits = PolicyPermits(to_policy, Cause("default", "", "service:actuators", process.now()))
     journal = Journal(settings.home / "actuators" / "journal.db")
-    hands = Hands((*DIAGNOSTICS, AnsibleCheck()), permits, journal, action_digest, process.monotonic)
+    hands = Hands(
+        (*DIAGNOSTICS, AnsibleCheck()), permits, journal, action_digest, process.monotonic,
+        lambda: follower.stale_seconds,
+    )  # fmt: skip
 
     async def heed(events: Sequence[Recorded]) -> None:
         for recorded in events:
@@ -48,8 +52,7 @@ async def main(stopping: process.Stopping) -> None:
     await follower.caught_up()
     await server.start()
     await losing.start()
-    await server.set_serving(True)
-    await stopping.wait()
+    await watch(stopping.wait, hands.look, server.set_serving)
     for end in (server.stop, losing.stop, follower.stop, connection.close, took.stop):
         await end()
 

@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from kernel.faults import Denied, Invalid, Unauthenticated
+from kernel.faults import Denied, Invalid, Unauthenticated, Unavailable
 from services.orchestrator.actuators.actuator import Actuator, ActuatorFailed, require_fit
 from services.orchestrator.actuators.journal import Journal, keyed
 from services.orchestrator.domain.records import Action, Effect, EffectState
 
 MAX_OUTPUT_CHARACTERS = 8192
+TAKING_STALE_SECONDS = 1.0
+WORKING_STALE_SECONDS = 5.0
+"""So long no revocation may have come here; then no permit is taken, and then what is being done is stopped."""
 HIGHEST_TOKEN = 2**63 - 1  # tokens are sequences of the log; what is above them, the journal could not keep
 
 
@@ -51,12 +54,14 @@ class Hands:
         journal: Journal,
         digest: Digest,
         monotonic: Callable[[], float],
+        stale_seconds: Callable[[], float],
     ) -> None:
         self.actuators: Mapping[str, Actuator] = {each.offer.action: each for each in actuators}
         self._permits = permits
         self._journal = journal
         self._digest = digest
         self._monotonic = monotonic
+        self._stale_seconds = stale_seconds
         self._at_work: dict[str, asyncio.Task[Effect]] = {}
         self._for: dict[str, tuple[str, str]] = {}
         self._revoked: set[tuple[str, str]] = set()
@@ -79,10 +84,13 @@ class Hands:
 
         Raises:
             Unauthenticated: PERMIT_INVALID, PERMIT_EXPIRED. Denied: PERMIT_MISMATCH, FENCING_TOKEN_STALE,
-            AGENT_REVOKED. Invalid: ACTION_UNKNOWN, PARAMETER_INVALID.
+            AGENT_REVOKED. Invalid: ACTION_UNKNOWN, PARAMETER_INVALID. Unavailable (`DECIDER_STALE`): the agent may be
+            revoked, and nobody here knows.
         """
         actuator = self._fit(action)
         read = await self._permits.read(permit)
+        if self._stale_seconds() > TAKING_STALE_SECONDS:
+            raise _stale()
         digest = self._digest(action.name, action.target, action.environment, action.parameters)
         if read.tenant != tenant or read.action_digest != digest:
             raise Denied("PERMIT_MISMATCH", "the permit is for another action; ask policy about this one")
@@ -122,11 +130,18 @@ class Hands:
         if (tenant, agent_id) not in self._revoked:
             raise RuntimeError(f"the revocation of {agent_id} has not been heeded")
         theirs = [self._at_work[each] for each, whose in self._for.items() if whose == (tenant, agent_id)]
-        for working in theirs:
-            working.cancel()
+        _stop(theirs)
         if theirs:
             await asyncio.wait(theirs)
         return len(theirs)
+
+    def look(self) -> bool:
+        """Whether revocations come here. When they have not for too long, all that is being done is stopped: whoever
+        it is for may be revoked."""
+        if self._stale_seconds() <= WORKING_STALE_SECONDS:
+            return True
+        _stop(self._at_work.values())
+        return False
 
     def _done(self, effect_id: str) -> None:
         self._at_work.pop(effect_id, None)
@@ -154,15 +169,19 @@ class Hands:
             found = await actuator.perform(action)
             effect = replace(effect, summary=found.summary, output=_cut(found.output), changed=found.changed)
         except asyncio.CancelledError:
-            if self._for.get(effect_id) not in self._revoked:
+            revoked = self._for.get(effect_id) in self._revoked
+            if not revoked and self._stale_seconds() <= WORKING_STALE_SECONDS:
                 raise
-            # Its agent was revoked: stopped, with all that it had started. What had been done by then is not known.
+            if not revoked and actuator.offer.read_only:
+                raise _stale() from None  # nothing is noted of it: it may be done again
+            # Stopped, with all that it had started. What had been done by then is not known.
+            why = "its agent was revoked" if revoked else "revocations did not come here any more"
             effect = replace(
                 effect,
                 state=EffectState.FAILED if actuator.offer.read_only else EffectState.UNKNOWN,
                 summary=actuator.preview(action),
                 error_type="AGENT_REVOKED" if actuator.offer.read_only else "EFFECT_OUTCOME_UNKNOWN",
-                error_message="stopped, because its agent was revoked",
+                error_message=f"stopped, because {why}",
             )
         except ActuatorFailed as failed:
             effect = replace(
@@ -184,6 +203,17 @@ class Hands:
             )
         require_fit(action, actuator.offer)
         return actuator
+
+
+def _stop(working: Iterable[asyncio.Task[Effect]]) -> None:
+    for each in working:
+        if not each.cancelling():  # once more would cut short how it cleans up
+            each.cancel()
+
+
+def _stale() -> Unavailable:
+    text = "the actuators do not know the newest revocations and do nothing until they do: try again"
+    return Unavailable("DECIDER_STALE", text)
 
 
 def _verb(preview: str) -> str:

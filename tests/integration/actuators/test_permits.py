@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -16,8 +17,11 @@ from kernel.faults import Denied, Fault, Unauthenticated
 from provost.orchestrator.v1 import actuator_pb2
 from provost.orchestrator.v1.actuator_pb2_grpc import ActuatorServiceStub
 from provost.policy.v1 import policy_pb2 as pb
+from tests.fakes.nats_server import NatsServer
+from tests.fakes.partition import Partition
+from tests.fakes.wait import until
 from tests.integration.actuators.conftest import ActuatorsProcess
-from tests.integration.policy.conftest import KEY, PolicyProcess
+from tests.integration.policy.conftest import KEY, PolicyProcess, serving
 from tests.integration.policy.test_crash import Caller, ask, put_packet
 
 
@@ -102,3 +106,48 @@ async def test_a_permit_dies_with_its_agents_power(world: World, actuators: Actu
     actuators.kill()
     await asyncio.to_thread(actuators.start)
     assert (await refused(world, "after", permits.pop())).reason == "AGENT_REVOKED"
+
+
+@pytest.mark.alone
+async def test_who_is_cut_off_from_the_log_takes_no_permit_and_does_not_serve(
+    policy: PolicyProcess, nats_server: NatsServer, events: Connection, tmp_path: Path
+) -> None:
+    async with Partition(nats_server.port).standing() as wire, policy.channel() as to_policy:
+        actuators = ActuatorsProcess(tmp_path, f"nats://127.0.0.1:{wire.port}", policy.port)
+        await asyncio.to_thread(actuators.start)
+        try:
+            address = f"127.0.0.1:{actuators.port}"
+            async with client.channel(address, internal_key=KEY) as to_actuators:
+                world = World(to_policy, to_actuators)
+                register = pb.RegisterAgentRequest(agent_id="sre-1", tier=pb.TIER_T1_OPERATOR)
+                await world.policy.call("RegisterAgent", register)
+                await world.decision("first", sequence=await put_packet(events, "sre-1"))
+                permit = (await world.decision("before")).permit
+                done = (await world.decision("good")).permit
+                await world.perform("e1", done)
+
+                wire.cut()
+                async with asyncio.timeout(5):
+                    assert (await refused_at_last(world, "e1", done)).reason == "DECIDER_STALE"
+                await world.policy.call("RevokeAgent", pb.RevokeAgentRequest(agent_id="sre-1", wait_ms=1000))
+                assert (await refused(world, "e2", permit)).reason == "DECIDER_STALE"
+                await until(lambda: _not(actuators), "who hears nothing does not serve", 15)
+
+                wire.heal()
+                await until(lambda: asyncio.to_thread(serving, actuators.port), "it serves again", 20)
+                assert (await refused(world, "e2", permit)).reason == "AGENT_REVOKED"
+        finally:
+            await asyncio.to_thread(actuators.stop)
+
+
+async def refused_at_last(world: World, effect_id: str, permit: str) -> Fault:
+    """What is done already is answered again and again, until it is not."""
+    while True:
+        try:
+            await world.perform(effect_id, permit)
+        except Fault as fault:
+            return fault
+
+
+async def _not(actuators: ActuatorsProcess) -> bool:
+    return not await asyncio.to_thread(serving, actuators.port)

@@ -1,13 +1,13 @@
 """The hands refuse without a permit, act once per effect, and never repeat blindly."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kernel.faults import Denied, Invalid, Unauthenticated
+from kernel.faults import Denied, Invalid, Unauthenticated, Unavailable
 from services.orchestrator.actuators.actuator import ActuatorFailed, Finding, Offer
 from services.orchestrator.actuators.ansible import AnsibleCheck
 from services.orchestrator.actuators.command import run
@@ -56,7 +56,9 @@ class Counting:
         return Finding(f"counted {self.done}", "x" * 10_000)
 
 
-def hands(tmp_path: Path, actuator: Counting, **permits: Permit) -> Hands:
+def hands(
+    tmp_path: Path, actuator: Counting, stale: Callable[[], float] | None = None, **permits: Permit
+) -> Hands:
     journal = Journal(tmp_path / "journal.db")
     return Hands(
         (actuator,),
@@ -64,6 +66,7 @@ def hands(tmp_path: Path, actuator: Counting, **permits: Permit) -> Hands:
         journal,
         lambda name, *_: f"digest:{name}",
         lambda: 0.0,
+        stale or (lambda: 0.0),
     )
 
 
@@ -180,7 +183,7 @@ async def test_an_effect_id_means_one_action(tmp_path: Path) -> None:
         return f"digest:{name}" + ("" if target == "localhost" else f" on {target}")
 
     actuator = Counting()
-    it = Hands((actuator,), permits, journal, digest, lambda: 0.0)
+    it = Hands((actuator,), permits, journal, digest, lambda: 0.0, lambda: 0.0)
     await it.perform("acme", "e1", ACTION, "good")
     with pytest.raises(Denied) as caught:
         await it.perform("acme", "e1", another, "another")
@@ -196,6 +199,16 @@ async def test_a_revoked_agent_has_no_hands(tmp_path: Path) -> None:
         await it.perform("acme", "e1", ACTION, "good")
     assert caught.value.reason == "AGENT_REVOKED"
     assert actuator.done == 0
+
+
+async def test_who_does_not_hear_of_revocations_takes_no_permit(tmp_path: Path) -> None:
+    actuator, stale = Counting(), [1.1]
+    it = hands(tmp_path, actuator, lambda: stale[0])
+    with pytest.raises(Unavailable) as caught:
+        await it.perform("acme", "e1", ACTION, "good")
+    assert (caught.value.reason, actuator.done) == ("DECIDER_STALE", 0)
+    stale[0] = 0.9
+    assert (await it.perform("acme", "e2", ACTION, "good")).state is EffectState.SUCCEEDED
 
 
 async def test_a_failure_is_an_outcome_and_its_output_is_inert(tmp_path: Path) -> None:
@@ -234,7 +247,7 @@ async def test_diagnostics_really_look(actuator: object) -> None:
 
 @pytest.mark.parametrize("unit", ["-h", "--version", "a b", "a;b", "$(x)", "../x", ""])
 async def test_no_unit_name_becomes_an_option_or_a_command(tmp_path: Path, unit: str) -> None:
-    it = Hands(DIAGNOSTICS, Written(), Journal(tmp_path / "j.db"), lambda *_: "", lambda: 0.0)
+    it = Hands(DIAGNOSTICS, Written(), Journal(tmp_path / "j.db"), lambda *_: "", lambda: 0.0, lambda: 0.0)
     with pytest.raises(Invalid):
         it.preview(Action("a", "diagnostics.unit", "localhost", "sandbox", {"unit": unit}))
 
@@ -255,7 +268,9 @@ async def test_ansible_checks_and_changes_nothing(tmp_path: Path) -> None:
 async def test_ansible_takes_named_plays_and_shaped_values_only(
     tmp_path: Path, parameters: dict[str, str]
 ) -> None:
-    it = Hands((AnsibleCheck(),), Written(), Journal(tmp_path / "j.db"), lambda *_: "", lambda: 0.0)
+    it = Hands(
+        (AnsibleCheck(),), Written(), Journal(tmp_path / "j.db"), lambda *_: "", lambda: 0.0, lambda: 0.0
+    )
     with pytest.raises(Invalid):
         it.preview(Action("a", "ansible.check", "localhost", "sandbox", parameters))
 

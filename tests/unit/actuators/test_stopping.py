@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from kernel.faults import Denied
+from kernel.faults import Denied, Unavailable
 from services.orchestrator.actuators.actuator import Finding, Offer
 from services.orchestrator.actuators.command import run
 from services.orchestrator.actuators.hands import Hands, Permit
@@ -51,10 +52,10 @@ class Clinging(Sleeping):
         return Finding("never", "")
 
 
-def hands(tmp_path: Path, actuator: Sleeping) -> Hands:
+def hands(tmp_path: Path, actuator: Sleeping, stale: Callable[[], float] = lambda: 0.0) -> Hands:
     permits = Written(good=PERMIT, others=Permit("d2", "digest:test.act", "acme", "r2", "t1", "sre-2", 6))
     journal = Journal(tmp_path / "journal.db")
-    return Hands((actuator,), permits, journal, lambda name, *_: f"digest:{name}", lambda: 0.0)
+    return Hands((actuator,), permits, journal, lambda name, *_: f"digest:{name}", lambda: 0.0, stale)
 
 
 def alive(pid_file: Path) -> bool:
@@ -129,3 +130,28 @@ async def test_a_revocation_that_was_not_heeded_is_not_spoken_of(tmp_path: Path)
     it = hands(tmp_path, Sleeping(tmp_path / "pid", read_only=True))
     with pytest.raises(RuntimeError):
         await it.end("acme", "sre-1")
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+async def test_who_has_not_heard_of_revocations_for_long_stops_all(tmp_path: Path, read_only: bool) -> None:
+    pid_file, stale = tmp_path / "pid", [0.0]
+    it = hands(tmp_path, Sleeping(pid_file, read_only=read_only), lambda: stale[0])
+    doing = asyncio.create_task(it.perform("acme", "e1", ACTION, "good"))
+    await until(lambda: pid_file.exists() and bool(pid_file.read_text()), "it was never begun")
+    stale[0] = 4.9
+    assert it.look()
+    assert alive(pid_file)
+    stale[0] = 5.1
+    assert not it.look()
+    assert not it.look(), "looking again cuts nothing short"
+    if read_only:
+        with pytest.raises(Unavailable) as caught:
+            await doing
+        assert caught.value.reason == "DECIDER_STALE"
+    else:
+        effect = await doing
+        assert (effect.state, effect.error_type) == (EffectState.UNKNOWN, "EFFECT_OUTCOME_UNKNOWN")
+    assert not alive(pid_file)
+    # What only reads is done again when it can be; of what may have changed something it stays said.
+    noted = Journal(tmp_path / "journal.db").begin("e1", "digest:test.act")[1]
+    assert (noted is None) == read_only
