@@ -97,6 +97,15 @@ def test_a_healthy_log_says_so(screen: io.StringIO) -> None:
     assert "nothing to do" in shown(screen)
 
 
+def test_a_run_that_has_not_begun_says_whom_it_waits_for(screen: io.StringIO) -> None:
+    run = orchestrator_pb2.Run(run_id="r", agent_id="slow-1", state=orchestrator_pb2.RUN_STATE_RUNNING)
+    show_run.show_run(run)
+    assert "has not begun: waits for agent slow-1, which is busy or not attached" in shown(screen)
+    run.phase = orchestrator_pb2.PHASE_PLAN
+    show_run.show_run(run)
+    assert shown(screen).count("has not begun") == 1
+
+
 def test_many_lines_are_cut_and_it_says_so(screen: io.StringIO) -> None:
     run = full_run()
     for n in range(100):

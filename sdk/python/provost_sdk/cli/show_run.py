@@ -146,6 +146,9 @@ def _outcome(run: "orchestrator_pb2.Run") -> "Iterator[Text]":
         + plain(f"  {run.outcome or run.reason}")
         + plain(f"   {run.reason}" if run.outcome and run.reason != state else "", "dim")
     )
+    if state == "RUNNING" and not run.phase:
+        whom = f"agent {run.agent_id}, which is" if run.agent_id else "an agent of the crew: all are"
+        yield plain(f"  has not begun: waits for {whom} busy or not attached", "yellow")
     for check in run.checks:
         mark = plain("  ✓ ", "green") if check.ok else plain("  ✗ ", "red")
         yield mark + plain(check.name) + plain(f"  {check.detail}", "dim")
