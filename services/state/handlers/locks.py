@@ -88,8 +88,12 @@ class Locks:
         return await self._in_turn(key, command, wait_seconds, cause)
 
     async def advance(self, command: Advance, cause: Cause) -> Standing:
-        """Raises FencingTokenStale (recorded), AgentIsRevoked, Invalid."""
+        """Raises FencingTokenStale (recorded), AgentIsRevoked, Invalid, Unavailable."""
         with self._writing.by(cause.tenant, command.agent_id):
+            lock = self._agents.current(cause.tenant, command.agent_id).lock
+            if lock is not None and not lock.alive(cause.at):
+                # Whoever takes up an agent goes on under its packet as it is by now.
+                await self._working.stick_packet(command.agent_id, cause)
             return await under_token(self._agents, command, cause)
 
     async def release(self, command: ReleaseLock, cause: Cause) -> Standing:

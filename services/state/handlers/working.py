@@ -125,9 +125,12 @@ class Working:
             await self._agents.handle(reader.agent_id, command, cause)
 
     async def stick_packet(self, agent_id: str, cause: Cause) -> None:
-        """Who holds the lock of an agent has read its packet. Raises Unavailable: then nothing may come of it."""
+        """Who holds the lock of an agent has read its packet, also when its lease is over: it may still renew it.
+
+        Raises Unavailable: then nothing may come of it.
+        """
         agent = self._agents.current(cause.tenant, agent_id)
-        if agent.packet is None or agent.lock is None or not agent.lock.alive(cause.at):
+        if agent.packet is None or agent.lock is None or agent.lock.released:
             return
         if self._view.is_revoked(cause.tenant, agent_id):
             return  # nothing of what it has read is written any more

@@ -1,20 +1,29 @@
 """Labels and patience as the policy set in force has them: policy and state as they are, over one log."""
 
 from collections.abc import AsyncIterator, Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chassis import process
 from chassis.eventlog.memory import MemoryLog
 from chassis.rpc import client
+from kernel.events import Cause
 from kernel.faults import Fault, Invalid
 from provost.policy.v1 import policy_pb2
 from provost.state.v1 import events_pb2
 from provost.state.v1 import state_pb2 as pb
 from services.policy.wire import CODEC as POLICY_CODEC
 from services.state.domain.labels import RunLabelled
+from services.state.domain.lock import Advance
+from services.state.domain.packet import IssuePacket, Packet
+from services.state.handlers.locks import Locks
+from services.state.handlers.packets import Packets
+from services.state.handlers.working import Working
+from services.state.handlers.writing import Writing
 from services.state.wire import CODEC
 from tests.fakes.valkey_server import ValkeyServer
 from tests.fakes.wait import until
@@ -296,6 +305,34 @@ async def test_who_reads_artifacts_handoffs_and_checkpoints_takes_on_their_label
     request = pb.GetCheckpointRequest(run_id="run-1", agent_id="sre-2", reading_run_id="run-sre-2")
     await client.call(state.stub.GetCheckpoint, request, cause())
     assert await labels() == ["of-artifact", "of-checkpoint", "of-handoff"]
+
+
+def later(request_id: str) -> Cause:
+    """Once the lease is over."""
+    return replace(cause(request_id), at=process.now() + timedelta(hours=2))
+
+
+@pytest.mark.parametrize("stuck", [True, False])
+async def test_a_packet_that_comes_while_the_lease_is_over_labels_who_renews_it(
+    state: Running, stuck: bool
+) -> None:
+    await issue(state)
+    token = (await acquire(state)).lock.fencing_token
+    working = Working(state.kept, state.view, state.sets, state.follower, Writing(state.view))
+    asking, issued = later("packet"), Packet("sre-1", "task-1", "run-1", "names of patients", process.now())
+    command = IssuePacket(replace(issued, labels=("personal",)), asking.at)
+    if stuck:
+        await Packets(state.kept, state.view, state.follower, working).issue(command, asking)
+        assert (await look(state)).labels == ["personal"]
+    else:  # whoever issued it died right then
+        await state.kept.agents.handle("sre-1", command, asking)
+    locks = Locks(state.kept, state.view, state.turns, working, Writing(state.view), process)
+    asking = later("step")
+    step = Advance("sre-1", "task-1", "run-1", "PLAN", "", token, 30, asking.actor, asking.at)
+    await locks.advance(step, asking)
+    assert (await look(state)).labels == ["personal"]
+    written = await put_entry(state, "copy", '"the names"', fencing_token=token)
+    assert written.entry.labels == ["personal"]
 
 
 LISTS: list[tuple[str, Any, list[str]]] = [
