@@ -77,6 +77,15 @@ def lease_runs(agent: Agent, at: datetime) -> bool:
     return agent.lock is not None and at < agent.lock.expire_time
 
 
+def still_waiting(agent: Agent, at: datetime) -> tuple[WaitingRun, ...]:
+    """Of its runs that wait, those whose end, if they named one, lies behind `at`."""
+    return tuple(each for each in waiting_runs(agent) if _lasts(each.waiting, at))
+
+
+def _lasts(waiting: Waiting, at: datetime) -> bool:
+    return waiting.until is None or at < waiting.until
+
+
 def snapshot(agent: Agent, heartbeat: str | None, at: datetime) -> AgentSnapshot:
     """The agent as it is `at` this moment: a lock counts only while its lease runs.
 
@@ -86,12 +95,10 @@ def snapshot(agent: Agent, heartbeat: str | None, at: datetime) -> AgentSnapshot
     heard = [datetime.fromisoformat(heartbeat)] if heartbeat else []
     if running and agent.advanced_at:
         heard.append(agent.advanced_at)
-    waiting = tuple(
-        each for each in told.waiting_runs if each.waiting.until is None or at < each.waiting.until
-    )
     return replace(
         told,
         lock=told.lock if running else None,
         heartbeat_time=max(heard, default=None),
-        waiting_runs=waiting,
+        waiting=told.waiting if told.waiting and _lasts(told.waiting, at) else None,
+        waiting_runs=still_waiting(agent, at),
     )

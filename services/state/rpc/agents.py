@@ -4,7 +4,7 @@ from chassis.rpc.cause import Context
 from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.errors import RecordError
-from services.state.domain.snapshot import lease_runs, snapshot
+from services.state.domain.snapshot import lease_runs, snapshot, still_waiting
 from services.state.handlers import State
 from services.state.rpc.answers import Answers
 from services.state.rpc.callers import READERS, WRITERS, admitted
@@ -46,9 +46,8 @@ class AgentsRpc(StateServiceServicer):
             return pb.GetAgentStateResponse(agent=AGENT.to_message(snapshot(agent, heartbeat, cause.at)))
 
         place = ("agent", cause.tenant, request.agent_id)
-        told: pb.GetAgentStateResponse = self._answers.told(
-            place, agent, answer, (heartbeat, lease_runs(agent, cause.at))
-        )
+        beside = heartbeat, lease_runs(agent, cause.at), still_waiting(agent, cause.at)
+        told: pb.GetAgentStateResponse = self._answers.told(place, agent, answer, beside)
         return told
 
     async def ListRevocations(

@@ -1,6 +1,7 @@
 """Reports of agents, who is stuck, and what is waited for, over a real channel and by the real clock."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,27 @@ async def test_what_an_agent_waits_for_is_told_and_ends_with_its_next_report(has
     assert (await verify(hasty)).equal
     await report(hasty, "went on", "ok")
     assert not (await look(hasty)).HasField("waiting")
+
+
+async def test_a_wait_that_is_over_is_not_shown_though_nothing_has_changed(state: Running) -> None:
+    await issue(state)
+    await acquire(state, lease_seconds=3600)
+    gate = pb.Waiting(kind=pb.Waiting.KIND_GATE, what="deploy")
+    gate.until.FromDatetime(process.now() + timedelta(seconds=60))
+    await report(state, waiting=gate)
+    for _ in range(2):
+        shown = await look(state)
+        assert [each.waiting.what for each in shown.waiting_runs] == ["deploy"]
+    process.set_clock_offset(61)
+    try:
+        shown = await look(state)
+        assert not shown.waiting_runs
+        assert not shown.HasField("waiting")
+        asked = pb.GetTaskRequest(task_id="task-1")
+        (agent,) = (await client.call(state.stub.GetTask, asked, cause())).agents
+        assert not agent.waiting_runs
+    finally:
+        process.set_clock_offset(0)
 
 
 async def test_a_report_is_a_sign_of_life(hasty: Running) -> None:
