@@ -160,7 +160,7 @@ class Verdict:
     store_hash: str
     log_hash: str
     differing_keys: tuple[str, ...]
-    """At most 20."""
+    """Of all tenants, in order."""
     at_sequence: int
 
 

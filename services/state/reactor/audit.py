@@ -11,7 +11,6 @@ from services.state.ports import History, Rebuilt, Store, Verdict
 from services.state.reactor.follow import fold
 from services.state.reactor.mirror import StoreMirror
 
-MAX_KEYS_NAMED = 20
 _TRIES = 5
 
 
@@ -87,4 +86,4 @@ class _Fresh:
 
 def _compare(store: dict[str, object], log: dict[str, object], at_sequence: int) -> Verdict:
     differing = sorted(key for key in store.keys() | log.keys() if store.get(key) != log.get(key))
-    return Verdict(not differing, digest(store), digest(log), tuple(differing[:MAX_KEYS_NAMED]), at_sequence)
+    return Verdict(not differing, digest(store), digest(log), tuple(differing), at_sequence)

@@ -32,6 +32,7 @@ SETTLE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 1.0
 _PLACES_AT_ONCE = 2000
 _TRIES = 5
+_MOST_TOLD = 300
 _log = get_logger("state.mirror")
 
 
@@ -94,8 +95,8 @@ class StoreMirror:
                 self._known = None
         except StoreSpoiled as problem:
             self._mending.notice(problem)
-        except Unavailable:
-            _log.warning("store does not answer: it will be filled when it does")
+        except Unavailable as problem:
+            _log.warning("store does not answer: it will be filled when it does", why=_why(problem))
         self._skip_upto = self._known or 0
 
     def changed(self, places: Sequence[Place]) -> None:
@@ -122,8 +123,9 @@ class StoreMirror:
                 await _within(self._hurry.wait(), GATHER_SECONDS)
             except Unavailable as problem:
                 if not self._down:
-                    _log.warning("store does not answer: it will be brought up to date when it does")
-                    _log.debug("store does not answer", why=str(problem.__cause__))
+                    _log.warning(
+                        "store does not answer: it will be brought up to date when it does", why=_why(problem)
+                    )
                 self._set_down(True)
                 await asyncio.sleep(pause)
                 pause = min(_LONGEST_PAUSE_SECONDS, pause * 2)
@@ -277,6 +279,11 @@ class StoreMirror:
         self._down = down
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
+
+
+def _why(problem: Unavailable) -> str:
+    """Whether it is away, full, or takes not our password: what the store or its client said, which names no secret."""
+    return str(problem.__cause__ or problem.text)[:_MOST_TOLD]
 
 
 async def _within(fact: Coroutine[Any, Any, Any], seconds: float) -> None:

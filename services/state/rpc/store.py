@@ -7,6 +7,8 @@ from services.state.domain.documents import tenant_of
 from services.state.handlers import State
 from services.state.rpc.callers import CHECKERS, MENDERS, admitted
 
+MAX_KEYS_NAMED = 20
+
 
 class StoreRpc(StateServiceServicer):
     """Comparing and mending."""
@@ -23,11 +25,13 @@ class StoreRpc(StateServiceServicer):
     async def VerifyStore(self, request: pb.VerifyStoreRequest, context: Context) -> pb.VerifyStoreResponse:
         cause = admitted(context, CHECKERS)
         verdict = await self._state.audit.verify()
+        own = [key for key in verdict.differing_keys if tenant_of(key) == cause.tenant]
         return pb.VerifyStoreResponse(
             equal=verdict.equal,
             store_hash=verdict.store_hash,
             log_hash=verdict.log_hash,
             # The store is compared whole; of what differs, a caller is told its own tenant's names.
-            differing_keys=[key for key in verdict.differing_keys if tenant_of(key) == cause.tenant],
+            differing_keys=own[:MAX_KEYS_NAMED],
+            differing_key_count=len(verdict.differing_keys),
             at_sequence=verdict.at_sequence,
         )

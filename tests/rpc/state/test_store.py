@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import structlog
 from redis.asyncio import Redis
 
 from chassis.eventlog.memory import MemoryLog
@@ -167,6 +168,7 @@ async def test_what_differs_is_named_and_mended(state: Running) -> None:
     ]
     other = await verify(state, tenant="other")
     assert (other.equal, list(other.differing_keys)) == (False, [])  # whose names they are not
+    assert other.differing_key_count == verdict.differing_key_count == 5, "but how many there are"
     assert verdict.at_sequence == await state.log.last_sequence()
     rebuilt = await client.call(
         state.stub.RebuildStore, pb.RebuildStoreRequest(), cause(), timeout_seconds=20
@@ -178,11 +180,41 @@ async def test_what_differs_is_named_and_mended(state: Running) -> None:
     assert await state.store.get("somebody:else") == "keeps this"
 
 
+async def test_names_of_others_take_no_room_from_ones_own(state: Running) -> None:
+    await busy(state)
+    assert (await verify(state)).equal
+    for n in range(30):
+        await state.store.set(f"agent:{{acme/ghost-{n}}}:packet", "{}")
+    await state.store.delete("agent:{default/sre-1}:errors")
+    verdict = await verify(state)
+    assert list(verdict.differing_keys) == ["agent:{default/sre-1}:errors"]
+    assert verdict.differing_key_count == 31
+    assert len((await verify(state, tenant="acme")).differing_keys) == 20
+
+
 async def test_scripts_that_were_forgotten_are_loaded_again(state: Running) -> None:
     token = await busy(state)
     await state.store.script_flush()
     answer = await advance(state, token, "VERIFY")
     assert (await look(state)).sequence == answer.sequence
+
+
+async def test_why_the_store_does_not_answer_is_told_and_the_password_is_not(
+    valkey_server: ValkeyServer, tmp_path: Path
+) -> None:
+    url = valkey_server.url.replace("://", "://:not-the-password@")
+
+    def warnings() -> list[Any]:
+        told = [each for each in said if each["log_level"] == "warning"]
+        return [each for each in told if "store does not answer" in each["event"]]
+
+    with structlog.testing.capture_logs() as said:
+        async with serving(MemoryLog(CODEC), url, tmp_path, filled=False) as state:
+            await issue(state)
+            await until(lambda: len(warnings()) > 1, "it was not told that the store is away")
+    assert len(warnings()) == 2, "once at the start, and once for as long as it lasts"
+    assert all("password pair" in each["why"] for each in warnings())
+    assert "not-the-password" not in str(said)
 
 
 async def test_two_replicas_keep_one_store(

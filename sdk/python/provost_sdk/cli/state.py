@@ -96,7 +96,7 @@ def packets(
     def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
         return provost.list_packets(agent, page_size=size, page_token=token)
 
-    found = pages.rows(page, limit, address, key)
+    found = pages.rows(page, limit, address, key, of=lambda provost: provost.get_agent_state(agent))
     pages.show(found, as_json, show_state.PACKETS, show_state.packet_row, "No packets.")
 
 
@@ -114,7 +114,7 @@ def checkpoints(
     def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
         return provost.list_checkpoints(run, page_size=size, page_token=token)
 
-    found = pages.rows(page, limit, address, key)
+    found = pages.rows(page, limit, address, key, of=lambda provost: provost.get_run(run))
     pages.show(found, as_json, show_state.CHECKPOINTS, show_state.checkpoint_row, "No checkpoints.")
 
 
@@ -137,6 +137,8 @@ def verify(as_json: AsJson = False, address: Address = None, key: Key = None) ->
             console().print(plain("They differ:", "bold red"))
             for name in answer.differing_keys:
                 console().print(plain(f"  {name}"))
+            if (others := answer.differing_key_count - len(answer.differing_keys)) > 0:
+                console().print(plain(f"  and {others} more, of this tenant or of others"))
     raise typer.Exit(Exit.OK if answer.equal else Exit.NOT_WELL)
 
 
