@@ -181,10 +181,12 @@ def test_every_list_has_a_table_and_json(command: tuple[str, ...], provost: type
     assert all(word in shown.output for word in words), shown.output
     (row,) = json.loads(invoke(*command, "--json").stdout)
     assert row
-    provost.answers[method] = type(answer)()
+    # What the list is of is there, with nothing in it.
+    whole = {"GetTask": pb.GetTaskResponse(), "GetAgentState": pb.GetAgentStateResponse(), "GetRun": None}
+    provost.answers |= {**whole, method: type(answer)()}
     empty = invoke(*command)
     assert (empty.exit_code, empty.output.count("\n")) == (0, 1)
-    assert {asked for asked, _ in provost.asked} == {method}
+    assert {asked for asked, _ in provost.asked} - {*whole} == {method}
 
 
 def test_what_is_stuck_shows_in_the_exit_code(provost: type[FakeProvost]) -> None:
@@ -268,6 +270,28 @@ def test_a_lock_is_not_taken_away_without_a_reason(provost: type[FakeProvost]) -
 )
 def test_a_value_is_json_or_text(given: str, meant: object) -> None:
     assert value_in(given) == meant
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("state", "acknowledge", "task-1", "sre-1", "--up-to"),
+        ("agents", "secret", "sre-1", "--wrap"),
+        ("ledger", "prove", "--index"),
+    ],
+)
+@pytest.mark.parametrize("number", ["99999999999999999999", "-1"])
+def test_a_number_that_no_message_can_hold_is_a_mistake_that_is_explained(
+    command: tuple[str, ...], number: str, provost: type[FakeProvost]
+) -> None:
+    told = invoke(*command, number)
+    assert (told.exit_code, provost.asked) == (2, [])
+    assert f"Invalid value for '{command[-1]}': Input should be" in told.output
+
+
+def test_that_other_tenants_keys_differ_is_said_though_not_which(provost: type[FakeProvost]) -> None:
+    provost.answers["VerifyStore"] = pb.VerifyStoreResponse(differing_keys=["one"], differing_key_count=4)
+    assert "and 3 more, of this tenant or of others" in invoke("state", "verify").output
 
 
 @pytest.mark.parametrize(("equal", "code"), [(True, 0), (False, 1)])

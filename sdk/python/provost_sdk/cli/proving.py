@@ -43,7 +43,10 @@ def prove(
     index: Annotated[
         int | None,
         typer.Option(
-            "--index", min=0, help="Instead of an id: its number in the log. Needs an auditor's key."
+            "--index",
+            min=0,
+            max=2**63 - 1,
+            help="Instead of an id: its number in the log. Needs an auditor's key.",
         ),
     ] = None,
     wait: Annotated[

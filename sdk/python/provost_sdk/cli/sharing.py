@@ -12,12 +12,15 @@ from provost_sdk.cli.session import Address, AsJson, Key, ask, misused, tell
 if TYPE_CHECKING:
     from provost_sdk.client import Provost
 
+MOST_SEQUENCE = 2**63 - 1
 Task = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.")]
 Section = Annotated[str, typer.Argument(help="problem, solutions, progress or consensus.")]
 Name = Annotated[str, typer.Argument(metavar="KEY", help="What the entry is called.")]
 Version = Annotated[
     int | None,
-    typer.Option("--version", min=0, max=2**63 - 1, help="Only over this version; 0: only if there is none."),
+    typer.Option(
+        "--version", min=0, max=MOST_SEQUENCE, help="Only over this version; 0: only if there is none."
+    ),
 ]
 Labels = Annotated[
     list[str] | None, typer.Option("--label", help="What kind of data it holds; again for more.")
@@ -40,7 +43,7 @@ def board(
     def page(provost: "Provost", size: int, token: str) -> Awaitable[Any]:
         return provost.list_entries(task, section=section, page_size=size, page_token=token)
 
-    found = pages.rows(page, limit, address, key)
+    found = pages.rows(page, limit, address, key, of=lambda provost: provost.get_task(task))
     pages.show(found, as_json, show_state.ENTRIES, show_state.entry_row, "The board is empty.")
 
 
@@ -105,7 +108,7 @@ def messages(
             task, agent=agent, acknowledged_too=everything, page_size=size, page_token=token
         )
 
-    found = pages.rows(page, limit, address, key)
+    found = pages.rows(page, limit, address, key, of=lambda provost: provost.get_task(task))
     pages.show(found, as_json, show_state.MESSAGES, show_state.message_row, "No such messages.")
 
 
@@ -139,7 +142,13 @@ def acknowledge(
     task: Task,
     agent: Annotated[str, typer.Argument(metavar="AGENT", help="Whose messages they are.")],
     up_to: Annotated[
-        int, typer.Option("--up-to", min=0, help="Everything it was sent up to this place of the log (seq).")
+        int,
+        typer.Option(
+            "--up-to",
+            min=0,
+            max=MOST_SEQUENCE,
+            help="Everything it was sent up to this place of the log (seq).",
+        ),
     ] = 0,
     message: Annotated[
         list[str] | None, typer.Option("--message", help="The id of one; as often as need be.")

@@ -55,7 +55,11 @@ def secret(
     wrap: Annotated[
         int,
         typer.Option(
-            "--wrap", metavar="SECONDS", min=0, help="A token that is good for the secret, once, so long."
+            "--wrap",
+            metavar="SECONDS",
+            min=0,
+            max=2**31 - 1,
+            help="A token that is good for the secret, once, so long.",
         ),
     ] = 0,
     as_json: AsJson = False,
