@@ -32,6 +32,9 @@ class FakeProvost(PolicyCalls, AgentCalls, StateCalls):
         self._policy: Any = Methods()
         self._state: Any = Methods()
 
+    async def get_run(self, run_id: str) -> Any:
+        return await self._call("GetRun", run_id)
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -9,6 +9,8 @@ import pytest
 from provost.ledger.v1 import ledger_pb2
 from provost.orchestrator.v1 import orchestrator_pb2
 from provost.policy.v1 import policy_pb2
+from provost.state.v1 import state_pb2
+from provost_sdk import errors
 from tests.unit.sdk.conftest import invoke
 
 AT = datetime(2026, 3, 1, 23, 0, tzinfo=UTC)
@@ -27,9 +29,15 @@ class Paged:
     async def __aexit__(self, *_: object) -> None: ...
 
     def __getattr__(self, name: str) -> Any:
-        field, answer, rows = self.rows[name]
+        field, answer, rows = self.rows.get(name, ("", None, []))
 
-        async def page(*, page_size: int, page_token: str = "", **_: object) -> Any:
+        async def unknown(asked: str) -> None:
+            raise errors.NotFound("TASK_UNKNOWN", f"nothing is known of {asked}")
+
+        if answer is None:
+            return unknown
+
+        async def page(*_of: str, page_size: int, page_token: str = "", **_: object) -> Any:
             begin, size = int(page_token or 0), min(page_size, 100)
             after = str(begin + size) if len(rows) > begin + size else ""
             return answer(**{field: rows[begin : begin + size], "next_page_token": after})
@@ -87,3 +95,30 @@ def test_a_list_says_when_there_is_more_than_it_shows(
         found = invoke(*command, "--limit", 150, *options)
         assert found.stderr == ""
     assert len(json.loads(found.stdout)) == 150
+
+
+@pytest.mark.parametrize(
+    ("what", "method", "field", "answer", "whole", "found"),
+    [
+        ("board", "list_entries", "entries", state_pb2.ListEntriesResponse, "get_task", state_pb2.GetTaskResponse),
+        ("messages", "list_messages", "messages", state_pb2.ListMessagesResponse, "get_task",
+         state_pb2.GetTaskResponse),
+        ("packets", "list_packets", "packets", state_pb2.ListPacketsResponse, "get_agent_state",
+         state_pb2.AgentSnapshot),
+        ("checkpoints", "list_checkpoints", "checkpoints", state_pb2.ListCheckpointsResponse, "get_run",
+         orchestrator_pb2.Run),
+    ],
+)  # fmt: skip
+def test_what_does_not_exist_is_not_taken_for_empty(
+    paged: type[Paged], what: str, method: str, field: str, answer: Any, whole: str, found: Any
+) -> None:
+    paged.rows = {method: (field, answer, [])}
+    result = invoke("state", what, "nope")
+    assert (result.exit_code, "nothing is known of nope" in result.stderr) == (1, True)
+
+    async def known(self: Paged, _: str) -> Any:
+        return found()
+
+    setattr(paged, whole, known)
+    result = invoke("state", what, "task-1")
+    assert (result.exit_code, result.stderr) == (0, "")

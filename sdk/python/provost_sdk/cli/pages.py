@@ -29,15 +29,20 @@ def rows(
     role: str = "operator",
     *,
     first: Callable[[Any], Any] | None = None,
+    of: "Callable[[Provost], Awaitable[object]] | None" = None,
 ) -> Rows:
     """Up to `limit` rows; `page` asks for so many behind a page token.
 
-    With `first` all are looked at (100,000 at most), and those come first of which it says the least.
+    With `first` all are looked at (100,000 at most), and those come first of which it says the least. Where there are
+    none, `of` asks for what they would be of, so that nobody takes for empty what does not exist.
     """
     from provost_sdk.history_calls import gather
 
     async def question(provost: "Provost") -> list[Any]:
-        return await gather(lambda size, token: page(provost, size, token), MOST if first else limit + 1)
+        every = await gather(lambda size, token: page(provost, size, token), MOST if first else limit + 1)
+        if of and not every:
+            await of(provost)
+        return every
 
     found = ask(role, address, key, question)
     if first:
