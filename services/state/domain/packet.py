@@ -66,7 +66,7 @@ def issue(known: Packet | None, command: IssuePacket) -> PacketIssued | None:
 
     Raises:
         PacketInvalid: a field is out of bounds.
-        LabelUnknown: the policy set does not have the label.
+        LabelUnknown: the policy set does not have the label, and no packet that is kept of the agent and task had it.
     """
     packet = require_sound(command.packet)
     version = known.version if known else 0

@@ -5,7 +5,7 @@ from dataclasses import replace
 from kernel.events import Cause, Stream
 from kernel.ports import Following
 from services.state.domain.bounds import require_agent_id
-from services.state.domain.faults import PacketUnknown
+from services.state.domain.faults import LabelUnknown, PacketUnknown
 from services.state.domain.packet import IssuePacket, Packet, PacketIssued
 from services.state.domain.page import Page, number_of, page_size_of
 from services.state.domain.view import View
@@ -26,8 +26,12 @@ class Packets:
     async def issue(self, command: IssuePacket, cause: Cause) -> tuple[int, int]:
         """The version of the packet, and the sequence. Raises PacketInvalid, LabelUnknown, LockTaken, Invalid."""
         agent_id = command.packet.agent_id
-        command = replace(command, labelling=self._working.labelling(cause.tenant))
-        appended = await self._agents.handle(agent_id, command, cause)
+        try:
+            appended = await self._agents.handle(agent_id, self._labelled(command, cause), cause)
+        except LabelUnknown:
+            # The run may have been given its packet at another replica.
+            await self._working.catch_up()
+            appended = await self._agents.handle(agent_id, self._labelled(command, cause), cause)
         await self._working.stick_packet(agent_id, cause)
         packet = self._agents.current(cause.tenant, agent_id).packet
         if appended.duplicate and (
@@ -38,6 +42,13 @@ class Packets:
             issued = await self._recall.event(stream, appended.sequence)
             packet = issued.packet if isinstance(issued, PacketIssued) else packet
         return packet.version if packet else 0, appended.sequence
+
+    def _labelled(self, command: IssuePacket, cause: Cause) -> IssuePacket:
+        """What the agent was given for the task bears its labels when it is given again, also one the set has lost."""
+        known = self._view.packets.get((cause.tenant, command.packet.agent_id))
+        given = [each for each in (known.event if known else ()) if each.task_id == command.packet.task_id]
+        carried = frozenset(label for each in given for label in each.labels)
+        return replace(command, labelling=replace(self._working.labelling(cause.tenant), carried=carried))
 
     async def get(self, agent_id: str, version: int, reader: Reader | None, cause: Cause) -> Packet:
         """The current one if `version` is 0. Raises PacketUnknown, AgentStateUnknown, Invalid, Unavailable."""

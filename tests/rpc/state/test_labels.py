@@ -1,6 +1,7 @@
 """Labels and patience as the policy set in force has them: policy and state as they are, over one log."""
 
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from services.state.handlers.packets import Packets
 from services.state.handlers.working import Working
 from services.state.handlers.writing import Writing
 from services.state.wire import CODEC
+from tests.fakes.behind import behind as replica_behind
 from tests.fakes.valkey_server import ValkeyServer
 from tests.fakes.wait import until
 from tests.rpc.policy import conftest as policy
@@ -156,6 +158,33 @@ async def test_old_labels_stick_to_who_reads_them_and_go_where_it_writes(both: B
     assert (await put_entry(state, "own", '"x"', labels=["ours"])).entry.labels == ["ours"], (
         "sre-1 read nothing"
     )
+
+
+@pytest.mark.parametrize("behind", [True, False])
+async def test_a_run_is_given_its_packet_again_after_its_label_was_dropped(
+    both: Both, behind: bool, valkey_server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = both.state
+    mine, other = packet(), packet()
+    mine.labels.append("personal")
+    other.objective = "what another run does meanwhile"
+    give = state.stub.IssuePacket
+    async with serving(state.log, valkey_server.url, tmp_path / "other") as replica:
+        await both.publish("2", tail="labels:\n  ours: Ours alone.\n  personal: Of people.\n")
+        with replica_behind(replica.follower, monkeypatch) if behind else nullcontext():
+            for each in (mine, other):
+                await client.call(give, pb.IssuePacketRequest(packet=each), cause())
+            await both.publish("3", tail="labels:\n  ours: Ours alone.\n")
+            await replica.sets.follower.reached(await state.log.last_sequence())
+            again = await client.call(replica.stub.IssuePacket, pb.IssuePacketRequest(packet=mine), cause())
+    assert again.version == 3
+    shown = await client.call(state.stub.GetPacket, pb.GetPacketRequest(agent_id="sre-1"), cause())
+    assert shown.packet.labels == ["personal"]
+    for elsewhere in (packet("task-2"), packet(agent_id="sre-2")):
+        elsewhere.labels.append("personal")
+        with pytest.raises(Invalid) as refused:
+            await client.call(give, pb.IssuePacketRequest(packet=elsewhere), cause())
+        assert refused.value.reason == "LABEL_UNKNOWN"
 
 
 async def test_who_takes_on_a_labelled_packet_bears_its_labels(state: Running) -> None:
