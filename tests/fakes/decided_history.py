@@ -13,8 +13,11 @@ from provost.state.v1 import state_pb2
 from services.policy.adapters.policyset_yaml import YamlPolicySets
 from services.policy.domain.action import Action, Mode, Packet
 from services.policy.domain.agent import AGENT, Agent, AgentRegistered
+from services.policy.domain.amounts import Amounts
+from services.policy.domain.closing import Closing, ReservationsClosed
 from services.policy.domain.decision import DecisionRecord, DecisionsMade, Question, judge
 from services.policy.domain.policyset import PolicySet
+from services.policy.domain.reservation import Reservation
 from services.policy.domain.tier import Tier
 from services.policy.wire import CODEC
 
@@ -103,6 +106,17 @@ class Written:
         made = tuple(records)
         key = "all" if aggregate == "budget" else "replica-1"
         return await self.put("policy", aggregate, key, DecisionsMade(made), made[0].at)
+
+    async def spent(self, record: DecisionRecord, hosts: tuple[str, ...], closing: Closing | None) -> None:
+        """A decision that drew on budgets, and how that came out, in two events that may be read together."""
+        reservation_id, expires = f"d-{record.decision_id}", record.at + timedelta(minutes=5)
+        set_aside = Reservation(
+            reservation_id, record.agent_id, record.run_id, record.task_id, Amounts(1, hosts=hosts), (),
+            record.decision_id, record.at, expires,
+        )  # fmt: skip
+        await self.put("policy", "budget", "all", DecisionsMade((record,), (set_aside,)), record.at)
+        if closing is not None:
+            await self.put("policy", "budget", "all", ReservationsClosed((closing,)), record.at)
 
     async def _raw(self, aggregate: str, key: str, event: object) -> None:
         name = type(event).__name__

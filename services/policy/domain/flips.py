@@ -13,9 +13,11 @@ from services.policy.domain.action import Action, Packet
 from services.policy.domain.agent import Agent
 from services.policy.domain.amounts import Unit
 from services.policy.domain.approval import Approval, enough
+from services.policy.domain.closing import ReservationsClosed
 from services.policy.domain.decision import DecisionRecord, Judgement, Verdict, approved
 from services.policy.domain.demand import Demand, demand_of
 from services.policy.domain.policyset import PolicySet
+from services.policy.domain.spending import SetAside
 from services.policy.domain.votes import VOTER
 
 NO_GOOD = frozenset(
@@ -45,12 +47,13 @@ class Simulation:
     agent_id: str = ""
     max_flips: int = 1000
 
-    def covers(self, record: DecisionRecord) -> bool:
-        return (
-            (not self.agent_id or record.agent_id == self.agent_id)
-            and (self.from_time is None or record.at >= self.from_time)
-            and (self.to_time is None or record.at < self.to_time)
+    def covers(self, at: datetime) -> bool:
+        return (self.from_time is None or at >= self.from_time) and (
+            self.to_time is None or at < self.to_time
         )
+
+    def is_about(self, agent_id: str) -> bool:
+        return not self.agent_id or agent_id == self.agent_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,8 @@ class Simulated:
 class Then:
     """A recorded decision and what it rested on when it was made; `policy` is None if its set is not known any more.
 
-    `approval` is the one it was asked with; `reserved` says that something was set aside for it.
+    `approval` is the one it was asked with; `reserved` says that something was set aside for it; `target` is the
+    action's as budgets know it, sealed or not; `told` is false where it only spends what others could.
     """
 
     record: DecisionRecord
@@ -107,6 +111,12 @@ class Then:
     policy: PolicySet | None
     approval: Approval | None = None
     reserved: bool = False
+    target: str = ""
+    told: bool = True
+
+
+Happened = Then | SetAside | ReservationsClosed
+"""What a simulation goes through, in the order of the log."""
 
 
 class FlipCounts:

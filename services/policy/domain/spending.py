@@ -5,6 +5,7 @@ set by hand are not counted anew.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from services.policy.domain.action import Mode
 from services.policy.domain.amounts import NOTHING, Amounts, cost_of
@@ -13,7 +14,16 @@ from services.policy.domain.counters import Counter, Key, Tally
 from services.policy.domain.decision import DecisionRecord
 from services.policy.domain.drawing import Applied, BudgetRefusal, Draw, applied, rules_for, window_of
 from services.policy.domain.policyset_rules import Rules
+from services.policy.domain.reservation import BudgetScope, Reservation
 from services.policy.domain.tier import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """What was set aside without a decision, by an agent that was at `tier` then."""
+
+    reservation: Reservation
+    tier: Tier
 
 
 class Spending:
@@ -23,26 +33,32 @@ class Spending:
         self._rules = rules
         self._tallies: dict[Key, Tally] = {}
         self._live: dict[str, tuple[Amounts, list[Tally]]] = {}
-        self._closed: dict[str, Amounts] = {}
+        self.shared = any(each.scope in (BudgetScope.TENANT, BudgetScope.TASK) for each in rules.budgets)
+        """Whether what one agent spends is missing to others."""
 
     def closed(self, closings: Iterable[Closing]) -> None:
-        """What reservations came to. They may be told before the decisions that were read together with them."""
+        """What reservations came to."""
         for each in closings:
             live = self._live.pop(each.reservation_id, None)
-            if live is None:
-                self._closed[each.reservation_id] = each.charged
-            else:
+            if live is not None:
                 _close(*live, each.charged)
 
-    def settled(self) -> None:
-        """All that was read together has been decided: no closing that was told waits for its decision any more."""
-        self._closed.clear()
+    def set_aside(self, told: SetAside) -> None:
+        """It is as it was then, if there is enough left for it; what it came to will be told."""
+        it = told.reservation
+        rules = rules_for(self._rules.budgets, told.tier)
+        draw = Draw(
+            it.reservation_id, it.agent_id, it.run_id, it.task_id, it.amounts, rules, it.at, 0
+        )  # fmt: skip
+        drawn_on = self._drawn_on(draw)
+        if not any(tally.over(each.limits, draw.amounts) for each, tally in drawn_on):
+            self._reserve(draw, [tally for _, tally in drawn_on])
 
-    def refusal(self, record: DecisionRecord) -> BudgetRefusal | None:
-        """Which budget has too little left for it."""
+    def refusal(self, record: DecisionRecord, target: str) -> BudgetRefusal | None:
+        """Which budget has too little left for it; `target` is that of its action as budgets know it."""
         if not self._counts(record):
             return None
-        draw = self._draw(record)
+        draw = self._draw(record, target)
         for each, tally in self._drawn_on(draw):
             # Of errors, which were not counted anew, it knows nothing.
             over = tally.over(each.limits, draw.amounts)
@@ -50,27 +66,27 @@ class Spending:
                 return BudgetRefusal.of(each, tally.window, *over)
         return None
 
-    def spend(self, record: DecisionRecord, *, reserved: bool) -> None:
+    def spend(self, record: DecisionRecord, target: str, *, reserved: bool) -> None:
         """It was allowed; `reserved` says that the log will tell what it came to."""
         if not self._counts(record):
             return
-        draw = self._draw(record)
+        draw = self._draw(record, target)
         tallies = [tally for _, tally in self._drawn_on(draw)]
+        self._reserve(draw, tallies)
+        if not reserved:
+            del self._live[draw.reservation_id]
+            _close(draw.amounts, tallies, draw.amounts)
+
+    def _reserve(self, draw: Draw, tallies: list[Tally]) -> None:
         for tally in tallies:
             tally.reserve(draw.amounts)
-        if not reserved:
-            _close(draw.amounts, tallies, draw.amounts)
-        elif draw.reservation_id in self._closed:
-            _close(draw.amounts, tallies, self._closed.pop(draw.reservation_id))
-        else:
-            self._live[draw.reservation_id] = draw.amounts, tallies
+        self._live[draw.reservation_id] = draw.amounts, tallies
 
     def _counts(self, record: DecisionRecord) -> bool:
         return bool(self._rules.budgets) and record.mode is not Mode.SAFE
 
-    def _draw(self, record: DecisionRecord) -> Draw:
-        action = record.action
-        cost = cost_of(action.name, action.target, record.cost or NOTHING, self._rules.prices)
+    def _draw(self, record: DecisionRecord, target: str) -> Draw:
+        cost = cost_of(record.action.name, target, record.cost or NOTHING, self._rules.prices)
         rules = rules_for(self._rules.budgets, record.tier or Tier.T0_OBSERVER)
         return Draw(
             f"d-{record.decision_id}",

@@ -7,7 +7,7 @@ from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc.aio
@@ -25,10 +25,14 @@ from provost.policy.v1 import policy_pb2 as pb
 from services.policy.adapters.simulating.frames import HEAD_BYTES, PROGRESS, head_of
 from services.policy.adapters.simulating.running import ChildSimulations
 from services.policy.domain.action import Mode
+from services.policy.domain.amounts import Amounts
 from services.policy.domain.approval import ApprovalRequested, ApprovalUsed
+from services.policy.domain.budget import BudgetReserved
+from services.policy.domain.closing import Closing
 from services.policy.domain.decision import DecisionRecord, Verdict
 from services.policy.domain.flips import Simulated, Simulation
 from services.policy.domain.policyset_published import PolicySetPublished
+from services.policy.domain.reservation import Reservation, ReservationEnd
 from services.policy.domain.revocation import AgentRevoked
 from services.policy.domain.tier import Tier
 from services.policy.domain.votes import ApprovalAnswered
@@ -158,7 +162,8 @@ async def test_facts_are_those_of_then(simulations: ChildSimulations, events: Co
     await log.packet("sre-1")
     await log.put("policy", "agent", "sre-1", AgentRevoked("sre-1", "operator", "", "key:ops", AT))
     revoked = replace(decided("ansible.check"), verdict=Verdict.DENY, reason="AGENT_REVOKED")
-    await log.decisions([revoked, replace(revoked, rule="token", reason="TOKEN_EXPIRED")])
+    expired = replace(revoked, decision_id="another", rule="token", reason="TOKEN_EXPIRED")
+    await log.decisions([revoked, expired])
     last, every = await told(simulations, Simulation(TENANT, NO_CHECKS))
     assert flips_of(every) == [("ansible.check", "ALLOW", "DENY", "ENVIRONMENT_NOT_ALLOWED")]
     assert (last.totals.decisions, last.totals.left_out) == (4, {})
@@ -274,6 +279,69 @@ async def test_other_budgets_are_drawn_on_anew(simulations: ChildSimulations, ev
     assert (last.totals.flips, last.totals.left_out) == (2, {})
     _, every = await told(simulations, Simulation(TENANT, changed("4")))
     assert flips_of(every) == [("ansible.check", "DENY", "ALLOW", "ALLOWED_BY_TIER")]
+
+
+def with_budget(version: str, budget: str) -> str:
+    return changed(version, ("promotions:\n", f"budgets:\n  - {{id: few, {budget}}}\n\npromotions:\n"))
+
+
+async def test_sealed_hosts_are_counted_once(
+    simulations: ChildSimulations, events: Connection, key_file: Path
+) -> None:
+    log = Written(events)
+    await log.agent(an_agent())
+    keys = await NatsSubjectKeys(events, key_file, "test").start()
+    seal = await keys.of_subject(TENANT, "alice")
+    await keys.stop()
+    for _ in range(3):
+        record = sealed(decided("ansible.check", target="host-a"), seal)
+        hosts = (seal.seal_same("host-a"),)
+        charged = Amounts(1, hosts=hosts)
+        closing = Closing(f"d-{record.decision_id}", ReservationEnd.SETTLED, charged, "service:tests", AT)
+        await log.spent(record, hosts, closing)
+    await log.decisions([sealed(decided("ansible.check", target="host-a"), seal)])
+    asked = Simulation(TENANT, with_budget("2", "scope: agent, limits: {hosts: 1}"))
+    last, _ = await told(simulations, asked)
+    assert (last.totals.decided, last.totals.by_change) == (4, {})
+    await log.decisions([sealed(decided("ansible.check", target="host-b"), seal)])
+    last, _ = await told(simulations, asked)
+    assert (last.totals.decided, last.totals.by_change) == (5, {"ALLOW>DENY": 1})
+
+
+async def test_what_others_spend_of_the_same_budget_counts_where_one_agent_is_asked_about(
+    simulations: ChildSimulations, events: Connection
+) -> None:
+    log = Written(events)
+    one, two = an_agent(), an_agent("sre-2")
+    for each in (one, two):
+        await log.agent(each)
+    await log.decisions([decided("ansible.check", agent=two) for _ in range(3)])
+    await log.decisions([decided("ansible.check", agent=one)])
+    shared = with_budget("2", "scope: tenant, limits: {actions: 3}")
+    last, every = await told(simulations, Simulation(TENANT, shared, agent_id="sre-1"))
+    assert flips_of(every) == [("ansible.check", "ALLOW", "DENY", "BUDGET_SPENT")]
+    assert (last.totals.decisions, last.totals.decided, last.totals.by_agent) == (1, 1, {"sre-1": 1})
+    alone = with_budget("2", "scope: agent, limits: {actions: 3}")
+    last, _ = await told(simulations, Simulation(TENANT, alone, agent_id="sre-1"))
+    assert (last.totals.decisions, last.totals.flips) == (1, 0)
+
+
+async def test_what_was_set_aside_by_itself_and_what_was_recorded_twice_is_spent_once(
+    simulations: ChildSimulations, events: Connection
+) -> None:
+    log = Written(events)
+    await log.agent(an_agent())
+    amounts, expires = Amounts(tokens=3), AT + timedelta(minutes=5)
+    by_itself = Reservation("r-1", "sre-1", "run-1", "task-1", amounts, (), "", AT, expires)
+    await log.put("policy", "budget", "all", BudgetReserved((by_itself,)))
+    record = replace(decided("ansible.check"), cost=Amounts(tokens=3))
+    await log.decisions([record])
+    await log.decisions([record])
+    await log.decisions([replace(decided("ansible.check"), cost=Amounts(tokens=3))])
+    for most, flips in ((9, 0), (8, 1)):
+        asked = Simulation(TENANT, with_budget("2", f"scope: agent, limits: {{tokens: {most}}}"))
+        last, _ = await told(simulations, asked)
+        assert (last.totals.decisions, last.totals.flips) == (2, flips), most
 
 
 RULE = """rules:

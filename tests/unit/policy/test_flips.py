@@ -1,6 +1,7 @@
 """What becomes of a recorded decision under another set: who had the last word keeps it."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -157,10 +158,12 @@ def test_the_tier_is_that_of_the_decision() -> None:
 
 def test_a_simulation_covers_its_half_open_time_and_its_agent() -> None:
     asked = Simulation("default", "x", AT, AT.replace(second=10), "sre-1")
-    covered = [asked.covers(decided(after_seconds=second)) for second in (-1, 0, 9.9, 10)]
+    covered = [asked.covers(AT + timedelta(seconds=second)) for second in (-1, 0, 9.9, 10)]
     assert covered == [False, True, True, False]
-    assert not asked.covers(decided(agent=an_agent("sre-2")))
-    assert Simulation("default", "x").covers(decided(after_seconds=10**6))
+    assert [asked.is_about(each) for each in ("sre-1", "sre-2")] == [True, False]
+    ever = Simulation("default", "x")
+    assert ever.covers(AT + timedelta(days=11))
+    assert ever.is_about("sre-2")
 
 
 def test_counts_are_bounded_and_add_up() -> None:

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.policy.domain.action import RunContext
+from services.policy.domain.closing import ReservationsClosed
 from services.policy.domain.decision import Judgement, Verdict, heard, refused, spent
 from services.policy.domain.flips import (
     Flip,
     FlipCounts,
+    Happened,
     Then,
     as_then,
     counts_anew,
@@ -17,7 +19,7 @@ from services.policy.domain.flips import (
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.question import Question
 from services.policy.domain.rules import SILENCE, RuleOutcome, rule_input
-from services.policy.domain.spending import Spending
+from services.policy.domain.spending import SetAside, Spending
 from services.policy.ports.sets import Rules
 
 
@@ -30,40 +32,50 @@ class Deciding:
         self._tally = tally
         self.spending = Spending(policy.rules)
 
-    def flips(self, thens: Sequence[Then]) -> list[Flip]:
-        """Those that come out otherwise because of the set.
+    def flips(self, happened: Sequence[Happened]) -> list[Flip]:
+        """Those decisions that come out otherwise because of the set.
 
         What comes out otherwise under the set of then, too, rested on something that the log does not show in this
         order: it is left out, and counted.
         """
-        asked = [each for each in thens if not decided_elsewhere(each.record)]
+        asked = [each for each in happened if isinstance(each, Then) and not decided_elsewhere(each.record)]
+        judged = zip(asked, self._judged(asked, self._policy), strict=True)
         found: list[Flip] = []
-        for then, again in zip(asked, self._judged(asked, self._policy), strict=True):
-            said = self._within_budget(then, as_then(then, again, self._policy))
-            if said.verdict is then.record.verdict:
-                self._tally.decided += 1
-                continue
-            if then.policy is not None and not self._reproduced(then, then.policy):
-                self._tally.leave_out("not_reproduced")
-                continue
-            self._tally.decided += 1
-            flip = flip_of(then.record, said)
-            assert flip is not None
-            self._tally.count(flip)
-            found.append(flip)
-        self.spending.settled()
+        for each in happened:
+            if isinstance(each, SetAside):
+                self.spending.set_aside(each)
+            elif isinstance(each, ReservationsClosed):
+                self.spending.closed(each.closings)
+            elif not decided_elsewhere(each.record):
+                then, again = next(judged)
+                flip = self._flip(then, again)
+                if flip is not None:
+                    self._tally.count(flip)
+                    found.append(flip)
         return found
+
+    def _flip(self, then: Then, again: Judgement) -> Flip | None:
+        said = self._within_budget(then, as_then(then, again, self._policy))
+        if not then.told:
+            return None
+        if said.verdict is not then.record.verdict and (
+            then.policy is not None and not self._reproduced(then, then.policy)
+        ):
+            self._tally.leave_out("not_reproduced")
+            return None
+        self._tally.decided += 1
+        return flip_of(then.record, said)
 
     def _within_budget(self, then: Then, said: Judgement) -> Judgement:
         """What the new set's budgets make of it; they are drawn on in the order of the log."""
         if said.verdict is Verdict.DENY:
             return said
         if counts_anew(then, self._policy):
-            short = self.spending.refusal(then.record)
+            short = self.spending.refusal(then.record, then.target)
             if short is not None:
                 return spent(short)
         if said.verdict is Verdict.ALLOW:
-            self.spending.spend(then.record, reserved=then.reserved)
+            self.spending.spend(then.record, then.target, reserved=then.reserved)
         return said
 
     def _reproduced(self, then: Then, policy: PolicySet) -> bool:

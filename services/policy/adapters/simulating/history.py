@@ -1,6 +1,6 @@
 """The log as it was: what each recorded decision rested on, put together again as the log goes by."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 from chassis.eventlog.codec import Codec, Unreadable
@@ -10,16 +10,21 @@ from provost.state.v1 import events_pb2 as state_events_pb2
 from services.policy.domain.action import Packet
 from services.policy.domain.agent import AGENT, Agent
 from services.policy.domain.approval import APPROVAL, Approval
-from services.policy.domain.closing import Closing, ReservationsClosed
-from services.policy.domain.decision import DecisionsMade
-from services.policy.domain.flips import FlipCounts, Simulation, Then, at_tier
+from services.policy.domain.budget import BudgetReserved
+from services.policy.domain.closing import ReservationsClosed
+from services.policy.domain.decision import DecisionRecord, DecisionsMade
+from services.policy.domain.flips import FlipCounts, Happened, Simulation, Then, at_tier
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_faults import PolicySetInvalid
 from services.policy.domain.policyset_published import PolicySetPublished
+from services.policy.domain.spending import SetAside
 from services.policy.ports.sets import PolicySetReader
 
 COMMITTED_WITHIN = timedelta(minutes=10)
 """How far the time of an event may be from those of the decisions in it."""
+
+KNOWN = 50_000
+"""So many ids of decisions are remembered, and at most twice as many."""
 
 _log = get_logger("policy.simulating")
 
@@ -32,6 +37,7 @@ def filters(tenant: str) -> tuple[str, ...]:
         f"evt.{tenant}.policy.policyset.*.*",
         f"evt.{tenant}.policy.decisions.*.DecisionsMade",
         f"evt.{tenant}.policy.budget.*.DecisionsMade",
+        f"evt.{tenant}.policy.budget.*.BudgetReserved",
         f"evt.{tenant}.policy.budget.*.ReservationsClosed",
         f"evt.{tenant}.state.agent.*.PacketIssued",
         f"evt.{tenant}.state.agent.*.RunLabelled",
@@ -47,13 +53,16 @@ class History:
         codec: Codec,
         reader: PolicySetReader,
         tally: FlipCounts,
-        closed: Callable[[tuple[Closing, ...]], None],
+        *,
+        others: bool,
     ) -> None:
+        """`others`: whether what the others decide counts, too, where one agent is asked about."""
         self._asked = asked
         self._codec = codec
         self._reader = reader
         self._tally = tally
-        self._closed = closed
+        self._others = others
+        self._known: tuple[set[str], set[str]] = set(), set()
         self._agents: dict[str, Agent | None] = {}
         self._approvals: dict[str, Approval] = {}
         self._packets: dict[str, Packet] = {}
@@ -62,14 +71,14 @@ class History:
         self._compiled: dict[str, PolicySet | None] = {default.version: default}
         self._documents: dict[str, str] = {}
 
-    def take(self, recorded: Recorded) -> Iterator[Then]:
-        """The decisions that `recorded` holds, if any, with what they rested on; anything else is remembered."""
+    def take(self, recorded: Recorded) -> Iterator[Happened]:
+        """What `recorded` holds of decisions, with what they rested on, and of budgets; anything else is remembered."""
         _, _, _, aggregate, key, event_type = recorded.subject.split(".")
         match aggregate, event_type:
             case _, "DecisionsMade":
                 yield from self._decisions(recorded)
-            case _, "ReservationsClosed":
-                self._settled(recorded)
+            case _, "ReservationsClosed" | "BudgetReserved":
+                yield from self._spent(recorded)
             case "policyset", _:
                 self._published(recorded)
             case _, "PacketIssued":
@@ -96,12 +105,14 @@ class History:
         assert isinstance(made, DecisionsMade)
         reserved = {each.decision_id for each in made.reservations}
         for record in made.decisions:
-            if not self._asked.covers(record):
+            told = self._asked.is_about(record.agent_id)
+            if not (told or self._others) or not self._asked.covers(record.at) or self._again(record):
                 continue
-            self._tally.decisions += 1
+            self._tally.decisions += told
             agent = self._agents.get(record.agent_id, AGENT.initial)
             if agent is None:
-                self._tally.leave_out("unreadable")
+                if told:
+                    self._tally.leave_out("unreadable")
                 continue
             if not record.labels and record.run_id in self._labels:
                 record.labels = self._labels[record.run_id]  # from before decisions said theirs
@@ -112,16 +123,35 @@ class History:
                 self._policy(record.policy_version),
                 self._approvals.get(record.approval_id) if record.approval_id else None,
                 record.decision_id in reserved,
+                record.action.target,
+                told,
             )
 
-    def _settled(self, recorded: Recorded) -> None:
+    def _again(self, record: DecisionRecord) -> bool:
+        """Whether it was recorded before: two replicas may answer the same request, under one id, and alike."""
+        young, old = self._known
+        said = f"{record.decision_id} {record.verdict}"
+        if said in young or said in old:
+            return True
+        if len(young) >= KNOWN:
+            self._known = young, old = set(), young
+        young.add(said)
+        return False
+
+    def _spent(self, recorded: Recorded) -> Iterator[Happened]:
         try:
             event = self._codec.decode(recorded)
         except Unreadable as problem:
-            _log.error("closings not read", problem=problem.text)
+            _log.error("budgets not read", problem=problem.text)
             return
-        assert isinstance(event, ReservationsClosed)
-        self._closed(event.closings)
+        if isinstance(event, ReservationsClosed):
+            yield event
+            return
+        assert isinstance(event, BudgetReserved)
+        for each in event.reservations:
+            if self._asked.covers(each.at) and (self._others or self._asked.is_about(each.agent_id)):
+                agent = self._agents.get(each.agent_id) or AGENT.initial
+                yield SetAside(each, agent.tier)
 
     def _elsewhen(self, recorded: Recorded) -> bool:
         """Whether all decisions in it lie outside of what is asked for: then it need not be decoded."""

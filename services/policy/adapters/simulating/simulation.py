@@ -17,7 +17,7 @@ from services.policy.adapters.simulating.deciding import Deciding
 from services.policy.adapters.simulating.frames import PROGRESS, Say
 from services.policy.adapters.simulating.history import History, filters
 from services.policy.adapters.simulating.opening import opened
-from services.policy.domain.flips import Flip, FlipCounts, Simulated, Simulation, Then
+from services.policy.domain.flips import Flip, FlipCounts, Simulated, Simulation
 from services.policy.handlers.validating import validated
 from services.policy.wire import CODEC
 from services.policy.wire.simulating import SIMULATED
@@ -42,7 +42,7 @@ class Simulating:
         if found.policy is None:
             raise found.fault()
         self._deciding = Deciding(found.policy, self._rules, self._tally)
-        self._history = History(asked, CODEC, reader, self._tally, self._deciding.spending.closed)
+        self._history = History(asked, CODEC, reader, self._tally, others=self._deciding.spending.shared)
         self._untold: list[Flip] = []
         self._left_to_tell = asked.max_flips
         self._position = 0
@@ -81,8 +81,8 @@ class Simulating:
         self._rules.end()
 
     async def _take(self, events: Iterable[Recorded]) -> None:
-        thens: list[Then] = [then for event in events for then in self._history.take(event)]
-        readable = await opened(thens, self._asked.tenant, self._keys, self._tally)
+        happened = [each for event in events for each in self._history.take(event)]
+        readable = await opened(happened, self._asked.tenant, self._keys, self._tally)
         flips = self._deciding.flips(readable)
         self._untold += flips[: self._left_to_tell]
         self._left_to_tell -= min(len(flips), self._left_to_tell)
