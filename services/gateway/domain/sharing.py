@@ -140,11 +140,18 @@ class Handoff:
     """What a revoked agent leaves to the next."""
 
     previous_agent_id: str
+    revoked: bool
     reason: str
+    details: str
     phase: str
+    step: str
     what_was_tried: tuple[str, ...]
     blocking_issue: str
     required_next_actions: tuple[str, ...]
+    constraints_reminder: tuple[str, ...]
+    artifacts: tuple[str, ...]
+    """The SHA-256 of each."""
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,11 +150,17 @@ def _artifact(artifact: state_pb2.Artifact) -> ArtifactKept:
 def _handoff(handoff: state_pb2.Handoff) -> Handoff:
     return Handoff(
         previous_agent_id=handoff.previous_agent_id,
+        revoked=handoff.revoked,
         reason=handoff.revocation_reason.type,
+        details=handoff.revocation_reason.details,
         phase=handoff.last_known_state.phase,
+        step=handoff.last_known_state.step,
         what_was_tried=tuple(handoff.what_was_tried),
         blocking_issue=handoff.blocking_issue,
         required_next_actions=tuple(handoff.required_next_actions),
+        constraints_reminder=tuple(handoff.constraints_reminder),
+        artifacts=tuple(handoff.artifacts),
+        labels=tuple(handoff.labels),
     )
 
 

@@ -1,6 +1,7 @@
 """State over REST: questions arrive as they were asked, answers bear everything, only operators take locks away."""
 
 import json
+from dataclasses import asdict
 
 import httpx2
 import pytest
@@ -88,6 +89,38 @@ async def test_an_operator_takes_messages_for_read_in_an_agents_name(
     for bad in ({}, {"agent_id": "a b"}, {"agent_id": "sre-2", "up_to_sequence": -1}):
         assert (await rest.post(path, json=bad)).status_code == 400
     assert len(house.state.asked) == 1
+
+
+def test_a_handoff_crosses_whole() -> None:
+    left = pb.Handoff(
+        task_id="t",
+        previous_agent_id="sre-1",
+        revoked=True,
+        revocation_reason=pb.RevocationReason(type="ERROR_BUDGET_EXCEEDED", details="the same error twice"),
+        last_known_state=pb.LastKnownState(phase="EXECUTE", step="disk.cleanup"),
+        what_was_tried=["disk.usage"],
+        blocking_issue="no permission",
+        required_next_actions=["ask for tier T2"],
+        constraints_reminder=["never touch /etc"],
+        artifacts=["b" * 64],
+        labels=["personal"],
+    )
+    told = task_now_from_wire(pb.GetTaskResponse(task=pb.TaskSummary(task_id="t"), handoff=left)).handoff
+    assert told is not None
+    assert asdict(told) == {
+        "previous_agent_id": "sre-1",
+        "revoked": True,
+        "reason": "ERROR_BUDGET_EXCEEDED",
+        "details": "the same error twice",
+        "phase": "EXECUTE",
+        "step": "disk.cleanup",
+        "what_was_tried": ("disk.usage",),
+        "blocking_issue": "no permission",
+        "required_next_actions": ("ask for tier T2",),
+        "constraints_reminder": ("never touch /etc",),
+        "artifacts": ("b" * 64,),
+        "labels": ("personal",),
+    }
 
 
 def test_what_crosses_is_what_state_said() -> None:
