@@ -78,6 +78,7 @@ TASK = pb.GetTaskResponse(
         revocation_reason=pb.RevocationReason(type="operator", details="taken away\x1b[2J"),
         blocking_issue=EVIL,
         required_next_actions=["look at \x1b]0;x"],
+        labels=["of-handoff", "personal"],
     ),
     incomplete=True,
 )
@@ -98,6 +99,7 @@ def test_a_task_is_seen_as_it_is(provost: type[FakeProvost]) -> None:
         "report.json",
         "Handoff from sre-0",
         r"why: operator: taken away\x1b[2J",
+        "labels: of-handoff, personal",
         "There is more than is shown",
     ):
         assert words in told, (words, told)
@@ -167,8 +169,10 @@ LISTS = {
     ),
     ("state", "checkpoints", "run-1"): (
         "ListCheckpoints",
-        pb.ListCheckpointsResponse(checkpoints=[pb.Checkpoint(number=4, phase="PLAN", step="s", at=at(1))]),
-        ("PLAN/s", "4"),
+        pb.ListCheckpointsResponse(
+            checkpoints=[pb.Checkpoint(number=4, phase="PLAN", step="s", at=at(1), labels=["personal"])]
+        ),
+        ("PLAN/s", "4", "personal"),
     ),
 }
 

@@ -116,7 +116,9 @@ def test_each_kind_of_change_is_one_line() -> None:
     agent = pb.AgentSnapshot(
         agent_id="sre-1", phase="PLAN", step="look", lock=pb.Lock(holder="run-1"), stuck=stuck
     )
-    entry = pb.Entry(task_id="t", section="progress", key="disk", value="1", author="sre-1", version=2)
+    entry = pb.Entry(
+        task_id="t", section="progress", key="disk", value="1", author="sre-1", version=2, labels=["a", "b"]
+    )
     read = pb.Acknowledgement(task_id="t", agent_id="sre-2", message_ids=["m-1", "m-2"])
     message = pb.Message(task_id="t", from_agent_id="sre-1", type="QUESTION", body='"why?"')
     told = [
@@ -130,7 +132,7 @@ def test_each_kind_of_change_is_one_line() -> None:
     ]
     assert told == [
         "4  agent  sre-1  PLAN/look  locked by run-1  stuck: the same again",
-        "5  entry  t  progress/disk v2 by sre-1  1",
+        "5  entry  t  progress/disk v2 by sre-1  1  [a, b]",
         '6  message  t  QUESTION sre-1 -> all  "why?"',
         "7  acknowledgement  t  sre-2 has read m-1, m-2",
         "-  revocation  a  K by key:x",

@@ -13,7 +13,7 @@ STUCK = ("agent", "task", "how", "since", "what was seen", "run")
 PACKETS = ("version", "at", "task", "for", "objective", "may", "must not", "labels")
 ENTRIES = ("section", "key", "version", "by", "at", "value", "labels")
 MESSAGES = ("seq", "at", "type", "from", "to", "says", "labels", "id")
-CHECKPOINTS = ("number", "at", "phase", "agent", "task", "note", "artifact")
+CHECKPOINTS = ("number", "at", "phase", "agent", "task", "note", "labels", "artifact")
 TASKS = ("task", "changed at", "working", "agents", "board", "unread", "artifacts")
 _AGENTS = ("agent", "phase", "run", "lock until", "errors", "heartbeat", "state")
 _ARTIFACTS = ("sha256", "name", "bytes", "at", "labels")
@@ -175,6 +175,7 @@ def checkpoint_row(kept: "pb.Checkpoint") -> Sequence[object]:
         kept.agent_id,
         kept.task_id,
         kept.note,
+        ", ".join(kept.labels),
         kept.artifact_sha256,
     )
 
@@ -221,7 +222,9 @@ def _handoff(handoff: "pb.Handoff") -> None:
     console().print(plain(f"Handoff from {handoff.previous_agent_id}", "bold"))
     reason = ": ".join(filter(None, (handoff.revocation_reason.type, handoff.revocation_reason.details)))
     why = f"why: {reason}" if reason else ""
-    for text in (why, handoff.blocking_issue, *(f"next: {each}" for each in handoff.required_next_actions)):
+    labels = f"labels: {', '.join(handoff.labels)}" if handoff.labels else ""
+    then = (f"next: {each}" for each in handoff.required_next_actions)
+    for text in (why, handoff.blocking_issue, *then, labels):
         if text:
             console().print(plain(f"  {text}"))
 

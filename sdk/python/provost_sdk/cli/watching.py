@@ -82,7 +82,11 @@ class Watch:
 def line_of(change: "state_pb2.WatchResponse.Change") -> str:
     """A change in one line: its place in the log, what it is, and what that is now."""
     kind = change.WhichOneof("what") or "?"
-    return f"{change.sequence or '-'}  {kind}  {_TOLD[kind](getattr(change, kind)) if kind in _TOLD else ''}"
+    if kind not in _TOLD:
+        return f"{change.sequence or '-'}  {kind}  "
+    what = getattr(change, kind)
+    labels = f"  [{', '.join(what.labels)}]" if getattr(what, "labels", ()) else ""
+    return f"{change.sequence or '-'}  {kind}  {_TOLD[kind](what)}{labels}"
 
 
 def _agent(told: "state_pb2.AgentSnapshot") -> str:
