@@ -63,10 +63,9 @@ def read_all(document: object, problems: Problems) -> PolicySet | None:
         version = name(top["version"], "version")
         actions = _actions(top["actions"])
         ttl_seconds, capabilities = _tiers(top["tiers"], actions, problems)
-        approvals = problems.each(
+        approvals = problems.named(
             top.get("approvals", ()), "approvals", lambda v, p: _approval_rule(v, p, actions)
         )
-        problems.unique([rule.id for rule in approvals], "approvals")
         rules = read_rules(top, actions, problems)
         tests = problems.each(top.get("tests", ()), "tests", _test, MAX_TESTS)
         if not problems.found:

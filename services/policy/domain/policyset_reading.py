@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from services.policy.domain.amounts import MAX_AMOUNT
 from services.policy.domain.pattern import first_match
@@ -16,6 +16,14 @@ TIERS = tuple(tier.value for tier in Tier)
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 Entry = TypeVar("Entry")
+
+
+class WithId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+Called = TypeVar("Called", bound=WithId)
 
 
 class Problems:
@@ -36,22 +44,30 @@ class Problems:
         self, value: object, path: str, read: Callable[[object, str], Entry], most: int = MAX_RULES
     ) -> tuple[Entry, ...]:
         """Those entries of the list `value` that can be read."""
-        entries: list[Entry] = []
+        return tuple(entry for _, entry in self._read(value, path, read, most))
+
+    def named(
+        self, value: object, path: str, read: Callable[[object, str], Called], most: int = MAX_RULES
+    ) -> tuple[Called, ...]:
+        """As `each`, and no two may have the same id."""
+        entries: list[Called] = []
+        seen: set[str] = set()
+        for n, entry in self._read(value, path, read, most):
+            entries.append(entry)
+            if entry.id in seen:
+                text = f"another one is called {entry.id!r} already"
+                self.found.append(PolicySetInvalid(text, f"{path}/{n}/id"))
+            seen.add(entry.id)
+        return tuple(entries)
+
+    def _read(
+        self, value: object, path: str, read: Callable[[object, str], Entry], most: int
+    ) -> Iterator[tuple[int, Entry]]:
+        """Those that can be read, each with its place in the list."""
         with self.noted():
             for n, each in enumerate(listed(value, path, most)):
                 with self.noted():
-                    entries.append(read(each, f"{path}/{n}"))
-        return tuple(entries)
-
-    def unique(self, ids: Sequence[str], path: str) -> None:
-        """No two of `ids`, those of the entries of one list, are the same."""
-        seen: set[str] = set()
-        for n, each in enumerate(ids):
-            if each in seen:
-                self.found.append(
-                    PolicySetInvalid(f"another one is called {each!r} already", f"{path}/{n}/id")
-                )
-            seen.add(each)
+                    yield n, read(each, f"{path}/{n}")
 
 
 def mapping(

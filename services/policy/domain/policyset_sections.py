@@ -54,16 +54,11 @@ _MODULE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 def read_rules(top: Mapping[Any, Any], actions: Mapping[str, str], problems: Problems) -> Rules:
     """All sections beside the table. What is wrong is noted in `problems`, and left out."""
     labels = _labels(top["labels"], problems) if "labels" in top else None
-    flows = problems.each(top.get("flows", ()), "flows", lambda v, p: _flow(v, p, actions, labels))
-    budgets = problems.each(top.get("budgets", ()), "budgets", _budget)
-    promotions = problems.each(top.get("promotions", ()), "promotions", _promotion)
-    demotions = problems.each(top.get("demotions", ()), "demotions", _demotion)
-    rego = problems.each(top.get("rules", ()), "rules", _module, MAX_MODULES)
-    problems.unique([each.id for each in flows], "flows")
-    problems.unique([each.id for each in budgets], "budgets")
-    problems.unique([each.id for each in promotions], "promotions")
-    problems.unique([each.id for each in demotions], "demotions")
-    problems.unique([each.id for each in rego], "rules")
+    flows = problems.named(top.get("flows", ()), "flows", lambda v, p: _flow(v, p, actions, labels))
+    budgets = problems.named(top.get("budgets", ()), "budgets", _budget)
+    promotions = problems.named(top.get("promotions", ()), "promotions", _promotion)
+    demotions = problems.named(top.get("demotions", ()), "demotions", _demotion)
+    rego = problems.named(top.get("rules", ()), "rules", _module, MAX_MODULES)
     publishing = Publishing()
     with problems.noted():
         publishing = _publishing(top.get("publishing", {}))

@@ -373,6 +373,15 @@ def test_labels_and_patience_are_compared(old: str, new: str, told: list[tuple[A
     assert [(each.kind, each.before, each.after, each.wider) for each in found] == told
 
 
+def test_two_of_one_name_are_told_where_the_second_stands_whatever_is_wrong_before() -> None:
+    fine = "  - {id: g, labels: [a], actions: ['*']}\n"
+    wrong = "  - {id: f, labels: [x], actions: ['*']}\n"
+    text = with_section(f"labels: {{a: of some kind}}\nflows:\n{wrong}{fine}{fine}")
+    found = {problem.path: problem.facts["place"] for problem in SETS.look(text).problems}
+    assert set(found) == {"flows/0/labels/0", "flows/2/id"}
+    assert found["flows/2/id"].startswith(f"line {len(text.splitlines())},")
+
+
 GATE = "publishing: {simulate_days: 7, most_flips: 2}\n"
 AT_MOST_TWO = "replaced by what changes at most 2 decisions of 7 days"
 

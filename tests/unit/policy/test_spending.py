@@ -10,7 +10,7 @@ from services.policy.domain.amounts import Amounts
 from services.policy.domain.closing import Closing, ReservationsClosed
 from services.policy.domain.decision import DecisionRecord
 from services.policy.domain.drawing import BudgetRefusal
-from services.policy.domain.flips import FlipCounts, Then
+from services.policy.domain.flips import FlipCounts, Happened, Then
 from services.policy.domain.reservation import Reservation, ReservationEnd
 from services.policy.domain.spending import SetAside, Spending
 from services.policy.domain.tier import Tier
@@ -111,6 +111,6 @@ def test_what_came_later_in_the_log_counts_later() -> None:
     few = SETS.read(changed("b", ("promotions:\n", BUDGETS.replace("tokens: 10", "actions: 1"))))
     first, second, third = (Then(decided(), an_agent(), Packet("sre-1", "task-1"), DEFAULT) for _ in range(3))
     refund = Closing(f"d-{first.record.decision_id}", ReservationEnd.REFUNDED, Amounts(), "service:tests", AT)
-    happened = [replace(first, reserved=True), second, ReservationsClosed((refund,)), third]
+    happened: list[Happened] = [replace(first, reserved=True), second, ReservationsClosed((refund,)), third]
     flips = Deciding(few, RegoRules(), FlipCounts()).flips(happened)
     assert [each.decision_id for each in flips] == [second.record.decision_id]
