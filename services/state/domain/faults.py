@@ -90,7 +90,7 @@ class FencingTokenStale(Refused):
 
 class AgentIsRevoked(Denied):
     def __init__(self, agent_id: str) -> None:
-        text = f"agent {agent_id} is revoked: it takes no lock and writes nothing any more"
+        text = f"agent {agent_id} is revoked: it takes no lock, writes nothing and reads nothing labelled any more"
         super().__init__("AGENT_REVOKED", text, agent_id=agent_id)
 
 

@@ -76,7 +76,7 @@ async def test_a_position_that_is_no_number_is_none(
     await whole(state)
     with structlog.testing.capture_logs() as said:
         await state.store.set(POSITION, "garbage")
-        await advance(state, token)
+        await advance(state, token, run_id="run-sre-1")
         await whole(state)
     assert POSITION in [each.get("where") for each in said if each["log_level"] == "warning"]
     assert str(await state.store.get(POSITION)).isdigit()
