@@ -31,9 +31,9 @@ class Policy:
         self.replacing = Replacing(
             held.published, self.policy_sets, means.reader, means.rules, self.simulating.refuse_flips
         )
-        self.agents = Agents(held.agents, following)
+        self.agents = Agents(held, following)
         self.endings = Endings(held.agents, means.identity)
-        self.sessions = Sessions(held.agents, self.policy_sets, means, self.endings.owe)
+        self.sessions = Sessions(held, following, self.policy_sets, means, self.endings.owe)
         self.revocation = Revocation(held, following, means)
         self.limits = Limits(held, self.policy_sets, following, means)
         self.spending = Spending(held, self.policy_sets, following, means)
@@ -41,7 +41,7 @@ class Policy:
         self.unconfirmed = Unconfirmed(held.agents, self.revocation, means.now)
         judging = Judging(held, self.policy_sets, means)
         self.approvals = Approvals(held, judging, following, means)
-        self.promotions = Promotions(held, self.policy_sets, means)
+        self.promotions = Promotions(held, self.policy_sets, following, means)
         self.trust = Trust(held, self.policy_sets, self.promotions, means)
         self.authorization = Authorization(held, judging, following, means)
         self.explaining = Explaining(judging, self.policy_sets, following, means)

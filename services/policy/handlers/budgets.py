@@ -18,7 +18,7 @@ from services.policy.domain.faults import AgentIsRevoked, AgentIsSuspended
 from services.policy.domain.reservation import Reservation, ReservationEnd
 from services.policy.handlers.bearing import token_refusal
 from services.policy.handlers.fresh import require_fresh
-from services.policy.handlers.known import known_agent
+from services.policy.handlers.known import found_agent
 from services.policy.handlers.policysets import PolicySets
 from services.policy.handlers.sealing import sealed_cost
 from services.policy.ports import Held, Means
@@ -31,6 +31,7 @@ AT_ONCE = 500
 
 class Spending:
     def __init__(self, held: Held, sets: PolicySets, following: Following, means: Means) -> None:
+        self._held = held
         self._agents = held.agents
         self._packets = held.packets
         self._sets = sets
@@ -68,7 +69,7 @@ class Spending:
         refused = token_refusal(self._signer, session_token, tenant, agent_id, cause.at, trusted=trusted)
         if refused is not None:
             raise refused
-        agent = _able(known_agent(self._agents, tenant, agent_id))
+        agent = _able(await found_agent(self._held, self._following, tenant, agent_id))
         if not trusted:
             # Else it would spend the budgets of others' tasks, and make up tasks that crowd out those that are spent.
             packet = self._packets.current(tenant, agent_id)

@@ -12,7 +12,7 @@ from services.policy.domain.limits import BudgetSet, Limit, limits_of
 from services.policy.domain.policyset_rules import BudgetRule
 from services.policy.domain.reservation import BudgetScope
 from services.policy.domain.shown_budgets import ShownBudget, shown, shown_budgets
-from services.policy.handlers.known import known_agent
+from services.policy.handlers.known import found_agent, known_agent
 from services.policy.handlers.pages import Page, after, page_of, size_of
 from services.policy.handlers.policysets import PolicySets
 from services.policy.ports import Held, Means
@@ -20,6 +20,7 @@ from services.policy.ports import Held, Means
 
 class Limits:
     def __init__(self, held: Held, sets: PolicySets, following: Following, means: Means) -> None:
+        self._held = held
         self._agents = held.agents
         self._errors = held.errors
         self._sets = sets
@@ -41,7 +42,7 @@ class Limits:
             AgentUnknown: a slip of the pen would limit nobody.
         """
         if scope is BudgetScope.AGENT and limits:
-            known_agent(self._agents, cause.tenant, scope_id)
+            await found_agent(self._held, self._following, cause.tenant, scope_id)
         wanted = BudgetSet(scope, scope_id, limits, window_seconds, cause.actor, why, cause.at)
         sequence = await self._budgets.set(wanted, cause)
         key = Key(HAND, scope, scope_id, window_seconds)

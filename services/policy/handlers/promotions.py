@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from kernel.events import Cause, derived_hex, derived_id
-from kernel.ports import Aggregates
+from kernel.ports import Aggregates, Following
 from services.policy.domain.action import Action
 from services.policy.domain.actor import POLICY
 from services.policy.domain.agent import AGENT, Agent, AgentState
@@ -17,13 +17,15 @@ from services.policy.domain.standing import DemoteAgent, Grounds, PromoteAgent
 from services.policy.domain.tier import Tier
 from services.policy.domain.track_record import TrackRecord
 from services.policy.handlers.approvals import ShownApproval, shown_approval
-from services.policy.handlers.known import known_agent
+from services.policy.handlers.known import found_agent
 from services.policy.handlers.policysets import PolicySets
 from services.policy.ports import Held, Means
 
 
 class Promotions:
-    def __init__(self, held: Held, sets: PolicySets, means: Means) -> None:
+    def __init__(self, held: Held, sets: PolicySets, following: Following, means: Means) -> None:
+        self._held = held
+        self._following = following
         self._agents: Aggregates[Agent, AgentCommand] = held.agents
         self._approvals = held.approvals
         self._records = held.records
@@ -43,7 +45,7 @@ class Promotions:
         Raises:
             AgentUnknown, AgentIsRevoked, TierStepTooLarge, ParentInvalid, ApproverNotAPerson
         """
-        agent = known_agent(self._agents, cause.tenant, agent_id)
+        agent = await found_agent(self._held, self._following, cause.tenant, agent_id)
         command = self.under_parent(
             cause.tenant, PromoteAgent(agent_id, to_tier, self._by_hand(agent_id, why, cause), cause.at)
         )
@@ -64,7 +66,7 @@ class Promotions:
         Raises:
             AgentUnknown, AgentIsRevoked, TierStepTooLarge
         """
-        known_agent(self._agents, cause.tenant, agent_id)
+        await found_agent(self._held, self._following, cause.tenant, agent_id)
         command = DemoteAgent(agent_id, to_tier, self._by_hand(agent_id, why, cause), cause.at)
         appended = await self._agents.handle(agent_id, command, cause)
         return self._agents.current(cause.tenant, agent_id), appended.sequence

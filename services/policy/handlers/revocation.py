@@ -15,7 +15,7 @@ from services.policy.domain.actor import POLICY
 from services.policy.domain.agent import Agent
 from services.policy.domain.faults import AgentAlreadyRevoked, ReceiptUnknown
 from services.policy.domain.revocation import ConfirmRevocation, Receipt, RevokeAgent
-from services.policy.handlers.known import known_agent
+from services.policy.handlers.known import found_agent
 from services.policy.handlers.lineage import controlled
 from services.policy.ports import Held, Means
 from services.policy.ports.powers import Heard
@@ -45,6 +45,7 @@ class Answered:
 
 class Revocation:
     def __init__(self, held: Held, following: Following, means: Means) -> None:
+        self._held = held
         self._agents = held.agents
         self._following = following
         self._words = means.words
@@ -63,7 +64,7 @@ class Revocation:
         if not 0 <= wait_ms <= MAX_WAIT_MS:
             text = f"wait_ms must be 0 to {MAX_WAIT_MS}, not {wait_ms}"
             raise Invalid("FIELD_INVALID", text, field="wait_ms")
-        known_agent(self._agents, cause.tenant, agent_id)
+        await found_agent(self._held, self._following, cause.tenant, agent_id)
         command = RevokeAgent(agent_id, kind or BY_HAND, details, cause.actor, cause.at)
         appended = await self._agents.handle(agent_id, command, cause)
         revoked = Revoked(cause.tenant, agent_id, appended.sequence)
@@ -80,7 +81,7 @@ class Revocation:
             ReceiptUnknown: it is not revoked, the receipt is being made, or was never made.
         """
         await self._following.reached(at_least_sequence)
-        agent = known_agent(self._agents, tenant, agent_id)
+        agent = await found_agent(self._held, self._following, tenant, agent_id)
         if agent.receipt is None:
             raise ReceiptUnknown(agent_id, revoked=bool(agent.fell_with))
         return agent.receipt

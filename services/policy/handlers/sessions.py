@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from kernel.events import Cause, derived_hex
 from kernel.faults import Invalid
-from kernel.ports import Aggregates
+from kernel.ports import Following
 from services.policy.domain import secret
 from services.policy.domain.agent import Agent, Command
 from services.policy.domain.credentials import (
@@ -17,10 +17,16 @@ from services.policy.domain.credentials import (
     unwrapped,
 )
 from services.policy.domain.crew import require_own
-from services.policy.domain.faults import AgentIsRevoked, AgentUnknown, CredentialsRefused, SessionForgotten
+from services.policy.domain.faults import (
+    AgentIsRevoked,
+    CredentialsRefused,
+    SessionForgotten,
+    WrappingTokenInvalid,
+)
 from services.policy.domain.tier import Tier
+from services.policy.handlers.known import found_agent
 from services.policy.handlers.policysets import PolicySets
-from services.policy.ports import Means
+from services.policy.ports import Held, Means
 from services.policy.ports.signing import Session
 
 LONGEST_WRAP_SECONDS = 86_400
@@ -60,12 +66,15 @@ class Sessions:
 
     def __init__(
         self,
-        agents: Aggregates[Agent, Command],
+        held: Held,
+        following: Following,
         sets: PolicySets,
         means: Means,
         owe: Callable[[str, str], None],
     ) -> None:
-        self._agents = agents
+        self._held = held
+        self._following = following
+        self._agents = held.agents
         self._sets = sets
         self._owe = owe
         self._identity = means.identity
@@ -81,7 +90,7 @@ class Sessions:
             NotTheCrews: the built-in crew asks, and did not register it.
             Unavailable (`VAULT_UNREACHABLE`)
         """
-        agent = self._known(agent_id, cause)
+        agent = await self._known(agent_id, cause)
         made = await self._identity.new_secret(cause.tenant, agent)
         sequence = await self._change(agent_id, CreateSecret(agent_id, made.kept, cause.at), cause)
         return NewSecret(agent.role_id, made.secret_id, sequence)
@@ -98,7 +107,7 @@ class Sessions:
         if not 0 < seconds <= LONGEST_WRAP_SECONDS:
             text = f"wrap_seconds must be from 1 to {LONGEST_WRAP_SECONDS}, or 0 for a secret that is not wrapped"
             raise Invalid("FIELD_INVALID", text, field="wrap_seconds")
-        agent = self._known(agent_id, cause)
+        agent = await self._known(agent_id, cause)
         wrapping_id = self._new_id()
         inner = await self._identity.wrap(cause.tenant, agent, seconds)
         # Says whose it is, so that showing it needs no search; only its last part is secret.
@@ -120,7 +129,14 @@ class Sessions:
         wrapping_id, _, inner = rest.partition(".")
         agent = self._agents.current(cause.tenant, agent_id)
         command = UnwrapSecret(agent_id, wrapping_id, token, "", cause.at)
-        unwrapped(agent.wrapped, command)  # nobody else is asked about a token that the log does not know
+        try:
+            unwrapped(agent.wrapped, command)  # nobody else is asked about a token that the log does not know
+        except WrappingTokenInvalid:
+            newer = await self._newer(cause.tenant, agent_id, agent)
+            if newer is None:
+                raise
+            agent = newer
+            unwrapped(agent.wrapped, command)
         if agent.fell_with:
             raise AgentIsRevoked(agent_id)
         made = await self._identity.unwrap(cause.tenant, agent, inner)
@@ -139,8 +155,20 @@ class Sessions:
         """
         if len(secret_id) > LONGEST_SECRET:
             raise CredentialsRefused  # Vault fails at some lengths, and would seem to be out of order
-        tenant, agent_id = cause.tenant, role_id.partition(".")[0]
-        before = self._agents.current(tenant, agent_id)
+        agent_id = role_id.partition(".")[0]
+        agent = self._agents.current(cause.tenant, agent_id)
+        try:
+            return await self._create_session(agent_id, agent, role_id, secret_id, cause)
+        except CredentialsRefused:
+            newer = await self._newer(cause.tenant, agent_id, agent)
+            if newer is None:
+                raise
+        return await self._create_session(agent_id, newer, role_id, secret_id, cause)
+
+    async def _create_session(
+        self, agent_id: str, before: Agent, role_id: str, secret_id: str, cause: Cause
+    ) -> NewSession:
+        tenant = cause.tenant
         ttl_seconds = self._sets.required(tenant).ttl_seconds[before.tier]
         shown = await self._identity.shown(tenant, before, secret_id, ttl_seconds)
         session_id = derived_hex(tenant, "session", agent_id, cause.request_id)
@@ -172,10 +200,15 @@ class Sessions:
         )
         return NewSession(token, agent_id, opened.tier, opened.expire_time, appended.sequence)
 
-    def _known(self, agent_id: str, cause: Cause) -> Agent:
-        agent = self._agents.current(cause.tenant, agent_id)
-        if agent.registered is None:
-            raise AgentUnknown(agent_id)
+    async def _newer(self, tenant: str, agent_id: str, agent: Agent) -> Agent | None:
+        """What the agent really is, if that was not known here: another replica may just have made what it shows."""
+        await self._held.catch_up(self._following)
+        now = self._agents.current(tenant, agent_id)
+        return None if now is agent else now
+
+    async def _known(self, agent_id: str, cause: Cause) -> Agent:
+        agent = await found_agent(self._held, self._following, cause.tenant, agent_id)
+        assert agent.registered is not None, "it is known"
         # Before a secret is made anywhere; who registered an agent never changes.
         require_own(cause.actor, agent.registered)
         if agent.fell_with:

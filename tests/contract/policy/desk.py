@@ -27,6 +27,10 @@ TTL_SECONDS = {
 }  # fmt: skip
 
 
+async def _nothing_newer(_following: None) -> None:
+    """There is no other replica."""
+
+
 class Signs:
     """Hands out the session itself, so that a test can look at it."""
 
@@ -51,7 +55,10 @@ class Desk:
         )
         sets = SimpleNamespace(required=lambda _tenant: in_force)
         self.endings = Endings(self.agents, self.identity)
-        self.sessions = Sessions(self.agents, cast(Any, sets), cast(Any, means), self.endings.owe)
+        held = SimpleNamespace(agents=self.agents, catch_up=_nothing_newer)
+        self.sessions = Sessions(
+            cast(Any, held), cast(Any, None), cast(Any, sets), cast(Any, means), self.endings.owe
+        )
 
     def cause(self, request_id: str = "") -> Cause:
         request_id = request_id or f"request-{next(self.requests)}-{process.new_id()}"
