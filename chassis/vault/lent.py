@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from chassis import process, telemetry
@@ -9,6 +10,8 @@ from chassis.vault.client import Vault
 from kernel.faults import Unavailable
 
 AGAIN_SECONDS = 1.0
+REFUSED_SECONDS = 5.0
+"""Others are asked for no sooner than so long after these: whoever refuses them may refuse any."""
 SHORT = 0.75
 """A renewal that lasts less than so much of what it was lent for at first: there are not many left."""
 _log = telemetry.get_logger("chassis.vault")
@@ -23,12 +26,21 @@ class Lent:
         self._current: Mapping[str, str] = {}
         self._lease_id = ""
         self._seconds = 0.0
+        self._taken_at = 0.0
         self._renew_at = 0.0
+        self._refused = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
 
     def __call__(self) -> Mapping[str, str]:
         """What is good at this moment, as `username` and `password`."""
         return self._current
+
+    def refused(self, username: str) -> None:
+        """They are good no longer, as when somebody has taken the lease back: others are asked for at once."""
+        if username == self._current.get("username"):
+            self._lease_id = ""
+            self._renew_at = min(self._renew_at, self._taken_at + REFUSED_SECONDS)
+            self._refused.set()
 
     async def start(self) -> None:
         """Take them, and keep them good. Raises Unavailable (`VAULT_UNREACHABLE`)."""
@@ -48,6 +60,7 @@ class Lent:
         self._current = {name: str(value) for name, value in lent["data"].items()}
         self._lease_id = str(lent["lease_id"])
         self._seconds = float(lent["lease_duration"])
+        self._taken_at = process.monotonic()
         self._until(lent)
 
     async def _renew(self) -> None:
@@ -62,7 +75,11 @@ class Lent:
 
     async def _keep(self) -> None:
         while True:
-            await asyncio.sleep(max(self._renew_at - process.monotonic(), 0.0))
+            while (left := self._renew_at - process.monotonic()) > 0:
+                self._refused.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await self._refused.wait()
             try:
                 if self._lease_id:
                     await self._renew()

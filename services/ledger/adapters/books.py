@@ -1,12 +1,15 @@
 """Which database the book is in."""
 
 import ssl
-from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from services.ledger.adapters.sqlite.book import SqliteBook
 from services.ledger.domain.understood import Understand
 from services.ledger.ports.book import Book
+
+if TYPE_CHECKING:
+    from services.ledger.adapters.postgres.connection import Login
 
 
 def book_in(
@@ -14,7 +17,7 @@ def book_in(
     url: str,
     password_file: Path | None,
     understand: Understand,
-    login: Callable[[], Mapping[str, str]] | None = None,
+    login: "Login | None" = None,
     tls: ssl.SSLContext | None = None,
 ) -> Book:
     """PostgreSQL at `url` if there is one, else SQLite in `path`; `login`, if any, is asked for each connection.

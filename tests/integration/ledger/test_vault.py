@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from chassis.eventlog.wire import Connection
 from chassis.vault.bootstrap import Postgres
+from kernel.faults import Unavailable
 from provost.ledger.v1 import ledger_pb2 as pb
 from tests.fakes.bao_server import BaoServer
 from tests.fakes.nats_server import NatsServer
@@ -102,6 +103,46 @@ async def test_its_user_is_made_replaced_and_gone_when_it_ends(
         ledger.stop()
     await until(lambda: nobody(admin, role), "its last user is gone with its token")
     assert SECRET not in ledger.log.read_text()
+
+
+async def test_it_goes_on_when_its_user_is_taken_away(
+    tmp_path: Path,
+    nats_server: NatsServer,
+    events: Connection,
+    postgres_server: PostgresServer,
+    bao: BaoServer,
+) -> None:
+    """As whoever runs the Vault takes all leases back: its open connections see no table any more."""
+    admin = await new_database(postgres_server)
+    own = ledgers_url(admin)
+    prepare(admin, own)
+    role = str(urlsplit(own).username)
+    await bao.bootstrap({"services/internal": {"key": KEY}}, Postgres(admin, role, ttl="1h", max_ttl="24h"))
+    ledger = LedgerProcess(tmp_path, nats_server.url, **told(bao, admin))
+    ledger.start()
+    try:
+        first = await users(admin, role)
+        await grown(ledger, events, 0)
+        bao.ask("PUT", "sys/leases/revoke-prefix/database/creds/ledger")
+        assert await users(admin, role) == set()
+        sequence = await publish(events, plains(20, 21))
+        await until(lambda: written(ledger, sequence), "what came then is written")
+        assert await at_work(admin) == await users(admin, role) != first
+        admins = await asyncpg.connect(admin)
+        await admins.execute("DROP SCHEMA provost_ledger CASCADE")
+        await admins.close()
+        await publish(events, plains(1, 41))
+        await until(lambda: "LEDGER_DIVERGED" in ledger.log.read_text(), "tables that are gone are told")
+    finally:
+        ledger.stop()
+
+
+async def written(ledger: LedgerProcess, sequence: int) -> bool:
+    try:
+        await ledger.ask("GetTreeHead", pb.GetTreeHeadRequest(at_least_sequence=sequence))
+    except Unavailable:
+        return False
+    return True
 
 
 async def grown(ledger: LedgerProcess, events: Connection, written: int) -> int:

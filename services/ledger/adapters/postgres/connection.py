@@ -5,11 +5,11 @@ password may stand in a file instead, which is read for every connection, so tha
 """
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 import asyncpg  # type: ignore[import-untyped]
@@ -21,7 +21,6 @@ from services.ledger.domain.faults import LedgerDiverged
 
 Connection: TypeAlias = asyncpg.Connection
 Record: TypeAlias = Sequence[Any]
-Login: TypeAlias = Callable[[], Mapping[str, str]]
 CONNECT_SECONDS = 10.0
 STATEMENT_SECONDS = 30.0
 NO_SETTINGS: Mapping[str, str] = {}
@@ -38,8 +37,23 @@ _COMMON = {
 _DAMAGED = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError)
 _NOT_OURS = (asyncpg.UniqueViolationError, asyncpg.RaiseError)
 _GONE = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedFunctionError)
+_SHUT_OUT = (asyncpg.InvalidAuthorizationSpecificationError,)
+_AS_IF_GONE = (*_GONE, *_SHUT_OUT, asyncpg.InsufficientPrivilegeError)
+"""What a connection says, too, whose user was dropped meanwhile: it sees no table any more."""
 FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ssl.SSLError)
 """Everything that asyncpg raises when something is wrong outside."""
+
+
+class Login(Protocol):
+    """Somebody who is let in for a while."""
+
+    def __call__(self) -> Mapping[str, str]:
+        """Who it is at this moment, as `username` and `password`."""
+        ...
+
+    def refused(self, username: str) -> None:
+        """That one is not let in any more: another is wanted."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +63,7 @@ class Database:
     url: str = field(repr=False)
     password_file: Path | None = None
     login: Login | None = field(default=None, repr=False)
-    """Who gets in with which password at this moment (`username`, `password`), in place of those in the URL."""
+    """Who gets in, in place of whom the URL names."""
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     """With what it is spoken to, unless the URL names an `sslmode`."""
 
@@ -87,6 +101,8 @@ class Database:
                 server_settings={**_COMMON, **path, **settings},
             )
         except (*FAILURES, ValueError, OverflowError) as problem:
+            if self.login is not None and isinstance(problem, _SHUT_OUT):
+                self.login.refused(login["username"])
             self.explain(problem)
         try:
             await understand_text(connection)
@@ -101,7 +117,22 @@ class Database:
         try:
             yield
         except FAILURES as problem:
+            if self.login is not None and isinstance(problem, _AS_IF_GONE):
+                await self._look_again(problem)
             self.explain(problem)
+
+    async def _look_again(self, said: Exception) -> None:
+        """Raises Unavailable: who got in is let in no longer; or who gets in now finds what is said to be gone."""
+        connection = await self.connect()
+        try:
+            there = await connection.fetchval("SELECT to_regclass('position') IS NOT NULL")
+        except FAILURES as problem:
+            self.explain(problem)
+        finally:
+            connection.terminate()
+        if there and isinstance(said, _GONE):
+            why = "the ledger's database cannot be used: its connection saw no tables any more; others do"
+            raise Unavailable("STORE_UNREACHABLE", why, database=self.name)
 
     def explain(self, problem: Exception) -> NoReturn:
         """Raise what an error means to the ledger.
