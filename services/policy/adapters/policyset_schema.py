@@ -17,7 +17,10 @@ _TYPES = {
 PATTERNS = {
     "^[A-Za-z0-9._-]{1,64}$": "must be 1 to 64 letters, digits, '.', '_' and '-'",
     "^[a-z][a-z0-9_]*(\\.[a-z][a-z0-9_]*)+$": "must be a name like 'service.restart'",
-    "^[a-z][a-z0-9_]{0,63}$": "must be a small letter, and then at most 63 small letters, digits and '_'",
+    "^(?!.*_test$)[a-z][a-z0-9_]{0,63}$": (
+        "must be a small letter, and then at most 63 small letters, digits and '_', and not end in '_test'"
+    ),
+    "^key:": "is no person's key, as 'key:alice' is",
     "^[a-z][a-z0-9_-]{0,63}$": "must be a small letter, and then at most 63 small letters, digits, '_' and '-'",
 }
 _NOTHING = "there is nothing in it: a set has version, actions and tiers; `provost policy show` has one to begin with"
@@ -56,6 +59,10 @@ def _of(error: Any) -> Iterator[Mistake]:
         for key in error.validator_value:
             if key not in error.instance:
                 yield Mistake(parts, IN_WORDS["required"](error, key), missing=True)
+    elif error.validator == "uniqueItems":
+        for n, each in enumerate(error.instance):
+            if each in error.instance[:n]:
+                yield Mistake((*parts, n), IN_WORDS["uniqueItems"](error, each))
     elif "propertyNames" in error.absolute_schema_path:
         yield Mistake(parts, IN_WORDS[error.validator](error, None), error.instance, of_key=True)
     elif IN_WORDS[error.validator] is not _range or not isinstance(error.instance, float):  # told as a type
@@ -75,7 +82,7 @@ def _range(error: Any, _: object) -> str:
 
 
 def _too_many(error: Any, _: object) -> str:
-    return f"has {len(error.instance)} entries, and may have {error.validator_value}"
+    return f"has {len(error.instance)} entries, and may have {error.validator_value}{_why(error)}"
 
 
 def _too_long(error: Any, _: object) -> str:
@@ -91,18 +98,25 @@ IN_WORDS: Mapping[str, Callable[[Any, object], str]] = {
     "additionalProperties": lambda error, key: _unknown(key, error.schema["properties"]),
     "required": lambda _, key: f"{key} is missing",
     "type": _type,
+    "const": lambda error, _: f"must be {_shown(error.validator_value)}{_why(error)}",
     "enum": lambda error, _: _unknown(error.instance, error.validator_value),
     "pattern": lambda error, _: f"{_shown(error.instance)} {PATTERNS[error.validator_value]}",
     "minimum": _range,
     "maximum": _range,
     "minItems": _empty,
     "maxItems": _too_many,
+    "uniqueItems": lambda _, twice: f"{_shown(twice)} is named twice",
     "minProperties": _empty,
     "maxProperties": _too_many,
     "minLength": _empty,
     "maxLength": _too_long,
 }
 """By keyword of the schema: what is said of an error, and of the name it is about if it is about one."""
+
+
+def _why(error: Any) -> str:
+    why = error.schema.get("$comment", "")
+    return f": {why}" if why else ""
 
 
 def _unknown(given: object, known: Any) -> str:

@@ -165,7 +165,7 @@ def _given(given: Mapping[Any, Any], path: str) -> Given:
         text(given.get("target", "test-target"), f"{path}/target"),
         one_of(ENVIRONMENTS, given.get("environment", "sandbox"), f"{path}/environment"),
         {
-            text(key, path): text(value, f"{path}/parameters/{key}", 10_000)
+            text(key, path): text(value, f"{path}/parameters/{key}", 10_000, least=0)
             for key, value in parameters.items()
         },
     )

@@ -93,9 +93,9 @@ def listed(value: object, path: str, most: int = MAX_RULES) -> Sequence[object]:
     return value
 
 
-def text(value: object, path: str, most: int = 500) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= most:
-        raise PolicySetInvalid(f"must be a text of 1 to {most} characters (put it in quotes)", path)
+def text(value: object, path: str, most: int = 500, least: int = 1) -> str:
+    if not isinstance(value, str) or not least <= len(value) <= most:
+        raise PolicySetInvalid(f"must be a text of {least} to {most} characters (put it in quotes)", path)
     return str(value)
 
 

@@ -86,6 +86,12 @@ def test_a_document_with_nothing_in_it_says_so(document: str) -> None:
         ('actions: ["diagnostics.*"]', "actions: diagnostics.*", "diag", "must be a list, not 'diagnostics.*'"),
         ('actions: ["diagnostics.*"]', 'actions: [""]', '""', "must not be empty"),
         ("tiers: [T4_ARCHITECT]", "tiers: [T9]", "T9", f"'T9' is unknown; known are {TIERS}"),
+        ("- id: production", "- id: production\n    approvers: [key:a, ann]", "ann",
+         "'ann' is no person's key, as 'key:alice' is"),
+        ("- id: production", "- id: production\n    approvers: [key:a, key:b, key:a]", "key:a]",
+         "'key:a' is named twice"),
+        ("- id: production", "- id: production\n    approvers: ['key:" + "x" * 97 + "']", "'key:",
+         "has 101 characters, and may have 100"),
         ("- id: production", "- id: production\n    needs: 0", "0", "must be 1 to 100, not 0"),
         ("- id: architect", "- id: " + "x" * 65, "xxx", "must be 1 to 64 letters"),
         ("- id: architect", "- ttl_seconds: 60", "ttl_seconds", "id is missing"),
@@ -109,6 +115,12 @@ def test_every_mistake_is_told_in_plain_words(old: str, new: str, at: str, text:
          "must be true or false, not 'no'"),
         ("rules: [" + ", ".join(f"{{id: r{n}, rego: x}}" for n in range(101)) + "]",
          "has 101 entries, and may have 100"),
+        ("rules: [{id: quiet_test, rego: x}]", "small letters, digits and '_', and not end in '_test'"),
+        ("promotions: [{id: p, tier: T3_EXECUTOR, compliant_in_row: 1, needs_approval: false}]",
+         "must be true: nobody becomes T4_ARCHITECT without an approval"),
+        ("flows: [{id: f, labels: [a], actions: ['*']}]",
+         "has 1 entries, and may have 0: needs labels: name them under labels, each with a description"),
+        ("prices: {'': {tokens: 1}}", "must not be empty"),
         ("rules: [{id: A, rego: x}]", "'A' must be a small letter, and then at most 63"),
     ],
 )  # fmt: skip
@@ -121,6 +133,30 @@ def test_limits_are_told_in_plain_words(tail: str, text: str) -> None:
     document = re.sub(r"(?ms)^#labels:.*", "", document)
     ((_, _, said),) = told(f"{document}\n{tail}\n")
     assert text in said
+
+
+def with_parameters(parameters: str) -> str:
+    given = f"given: {{action: diagnostics.disk, tier: T0_OBSERVER, parameters: {parameters}}}"
+    return DOCUMENT + f"  - {{name: empty, {given}, expect: {{verdict: ALLOW}}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ("{path: ''}", ""),
+        ("{path: " + "x" * 10_000 + "}", ""),
+        ("{path: " + "x" * 10_001 + "}", "has 10001 characters, and may have 10000"),
+        ("{'': x}", "must not be empty"),
+    ],
+)
+def test_a_test_has_the_parameters_that_an_action_may_have(parameters: str, text: str) -> None:
+    assert [said for _, _, said in told(with_parameters(parameters))] == ([text] if text else [])
+
+
+def test_flows_that_are_none_need_no_labels() -> None:
+    document = re.sub(r"(?ms)^labels:.*?^flows:.*?^(?=#)", "flows: []\n", DOCUMENT)
+    assert "\nlabels:" not in document
+    assert told(document.split("\n# What this set must say")[0] + "\n") == []
 
 
 def keywords(schema: Any) -> Iterator[tuple[str, Any]]:
@@ -139,7 +175,18 @@ def keywords(schema: Any) -> Iterator[tuple[str, Any]]:
 
 
 def test_whatever_the_schema_can_demand_has_words() -> None:
-    says_nothing = {"$schema", "title", "description", "$ref", "items", "propertyNames"}
+    says_nothing = {
+        "$schema",
+        "title",
+        "description",
+        "$comment",
+        "$ref",
+        "items",
+        "propertyNames",
+        "if",
+        "then",
+        "not",
+    }
     demanded = list(keywords(json.loads(SETS.schema)))
     assert {key for key, _ in demanded} - says_nothing == set(IN_WORDS)
     assert {value for key, value in demanded if key == "pattern"} == set(PATTERNS)
