@@ -20,6 +20,7 @@ from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import RegoModule, Rules
 from services.policy.domain.rego_text import read_module
 from services.policy.domain.rules import SILENCE, RuleOutcome, Said
+from tests.fakes.wait import until
 
 DRAINS = """package provost.rules.drains
 
@@ -294,7 +295,7 @@ def test_what_nobody_waits_for_any_more_is_given_up(rules: RegoRules) -> None:
     assert "nobody waits" in last.failed
 
 
-def test_the_child_ends_with_whoever_asked_it_though_it_is_busy() -> None:
+async def test_the_child_ends_with_whoever_asked_it_though_it_is_busy() -> None:
     asks = (
         "import sys; from services.policy.adapters.rego import RegoRules; from tests.unit.policy.test_rego import *;"
         "from services.policy.adapters import rego_child; start = rego_child.Child._start\n"
@@ -305,13 +306,9 @@ def test_the_child_ends_with_whoever_asked_it_though_it_is_busy() -> None:
     with subprocess.Popen([sys.executable, "-c", asks], stdout=subprocess.PIPE, text=True) as asking:
         assert asking.stdout is not None
         pid = int(asking.stdout.readline())
-        until = monotonic() + 30
-        while _cpu(pid) < 0.5:
-            assert monotonic() < until, "it never began"
+        await until(lambda: _cpu(pid) > 0.5, "it never began")
         asking.kill()
-    until = monotonic() + 30
-    while _lives(pid):
-        assert monotonic() < until, "it goes on, and nobody waits for it"
+    await until(lambda: not _lives(pid), "it goes on, and nobody waits for it")
 
 
 def _stat(pid: int) -> list[str]:
