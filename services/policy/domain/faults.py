@@ -66,6 +66,14 @@ class WrappingTokenInvalid(Unauthenticated):
         super().__init__("WRAPPING_TOKEN_INVALID", text)
 
 
+class SecretLost(Refused):
+    """Its wrapping token was used up, and what came of it could not be noted."""
+
+    def __init__(self, why: str) -> None:
+        text = f"the token is used up, and the secret could not be noted ({why}): nobody has it, ask for another"
+        super().__init__("WRAPPING_TOKEN_INVALID", text)
+
+
 class AgentIsSuspended(Refused):
     def __init__(self, agent_id: str) -> None:
         text = f"agent {agent_id!r} is suspended: it gets nothing until somebody resumes it"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from kernel.events import Cause, derived_hex
-from kernel.faults import Invalid
+from kernel.faults import Invalid, Unavailable
 from kernel.ports import Following
 from services.policy.domain import secret
 from services.policy.domain.agent import Agent, Command
@@ -20,10 +20,12 @@ from services.policy.domain.crew import require_own
 from services.policy.domain.faults import (
     AgentIsRevoked,
     CredentialsRefused,
+    SecretLost,
     SessionForgotten,
     WrappingTokenInvalid,
 )
 from services.policy.domain.tier import Tier
+from services.policy.handlers.fresh import require_fresh
 from services.policy.handlers.known import found_agent
 from services.policy.handlers.policysets import PolicySets
 from services.policy.ports import Held, Means
@@ -123,7 +125,8 @@ class Sessions:
         Raises:
             WrappingTokenInvalid: whatever is wrong with it.
             AgentIsRevoked: only to those who have the right token.
-            Unavailable (`VAULT_UNREACHABLE`)
+            Unavailable (`VAULT_UNREACHABLE`; `DECIDER_STALE`): the token is good still.
+            SecretLost: it is not, and nobody has the secret.
         """
         agent_id, _, rest = token.partition(".")
         wrapping_id, _, inner = rest.partition(".")
@@ -139,8 +142,14 @@ class Sessions:
             unwrapped(agent.wrapped, command)
         if agent.fell_with:
             raise AgentIsRevoked(agent_id)
+        require_fresh(self._following)  # who hears nothing of the log will not be able to write to it
         made = await self._identity.unwrap(cause.tenant, agent, inner)
-        sequence = await self._change(agent_id, replace(command, secret_hash=made.kept), cause)
+        try:
+            sequence = await self._change(agent_id, replace(command, secret_hash=made.kept), cause)
+        except Unavailable as fault:
+            if not self._identity.surface:
+                raise
+            raise SecretLost(fault.text) from fault  # asked again, it would seem to have been used by another
         return NewSecret(agent.role_id, made.secret_id, sequence)
 
     async def create_session(self, role_id: str, secret_id: str, cause: Cause) -> NewSession:

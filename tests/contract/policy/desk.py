@@ -43,6 +43,7 @@ class Desk:
     identity: Identity
     tenant: str = "default"
     ahead: timedelta = timedelta()
+    stale_seconds: float = 0.0
     log: MemoryLog = field(default_factory=lambda: MemoryLog(CODEC))
     requests: "count[int]" = field(default_factory=count)
 
@@ -57,7 +58,7 @@ class Desk:
         self.endings = Endings(self.agents, self.identity)
         held = SimpleNamespace(agents=self.agents, catch_up=_nothing_newer)
         self.sessions = Sessions(
-            cast(Any, held), cast(Any, None), cast(Any, sets), cast(Any, means), self.endings.owe
+            cast(Any, held), cast(Any, self), cast(Any, sets), cast(Any, means), self.endings.owe
         )
 
     def cause(self, request_id: str = "") -> Cause:

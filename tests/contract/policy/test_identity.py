@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from kernel.faults import Fault, Invalid
+from kernel.faults import Fault, Invalid, Refused, Unavailable
 from services.policy.domain.agent import REMEMBERED_SESSIONS
 from services.policy.domain.faults import (
     AgentIsRevoked,
     AgentUnknown,
     CredentialsRefused,
+    DeciderStale,
     WrappingTokenInvalid,
 )
 from services.policy.domain.tier import Tier
@@ -138,6 +139,40 @@ async def test_every_wrong_wrapping_token_is_refused_alike(desk: Desk) -> None:
     assert len(said) == 1
     desk.ahead = timedelta()
     assert (await desk.sessions.unwrap_secret(good.token, desk.cause())).secret_id
+
+
+async def test_a_replica_that_hears_nothing_leaves_the_wrapping_token_good(desk: Desk) -> None:
+    agent_id = await desk.register()
+    wrapped = await desk.sessions.wrap_secret(agent_id, 60, desk.cause())
+    desk.stale_seconds = 1.1
+    with pytest.raises(DeciderStale):
+        await desk.sessions.unwrap_secret(wrapped.token, desk.cause())
+    desk.stale_seconds = 0.0
+    made = await desk.sessions.unwrap_secret(wrapped.token, desk.cause())
+    assert (await desk.session(agent_id, made.secret_id)).token
+
+
+async def test_a_secret_that_could_not_be_noted_is_said_to_be_nobodys(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In Vault the token is used up by then: asked again, it would seem to have been used by somebody else."""
+    agent_id = await desk.register()
+    wrapped = await desk.sessions.wrap_secret(agent_id, 60, desk.cause())
+
+    async def away(*_: object, **__: object) -> None:
+        raise Unavailable("LOG_UNREACHABLE", "away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(desk.log, "append", away)
+        with pytest.raises(Fault) as refused:
+            await desk.sessions.unwrap_secret(wrapped.token, desk.cause())
+    if desk.identity.surface:
+        assert isinstance(refused.value, Refused)
+        assert refused.value.reason == "WRAPPING_TOKEN_INVALID"
+        assert "nobody has it" in refused.value.text
+    else:
+        assert isinstance(refused.value, Unavailable)
+        assert (await desk.sessions.unwrap_secret(wrapped.token, desk.cause())).secret_id
 
 
 @pytest.mark.parametrize("seconds", [-1, 86_401, 2**31 - 1])
