@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol
 
 from kernel.events import Recorded, Stream
 from services.state.domain.documents import Content, Document
@@ -29,49 +29,10 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """Asks for a string: `str`, or the `record` that it is, or `None`. A sign of life that is no time is none."""
-
-    place: Place
-    record: type | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Asks for a hash: `dict[str, str]`, or of the `record` that each value is, empty when it is not there."""
-
-    place: Place
-    record: type | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Items:
-    """Asks for items `first` to `last` of a list, both included; negative ones count from the end: `list[str]`, or of
-    the `record` that each is."""
-
-    place: Place
-    first: int
-    last: int
-    record: type | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Length:
-    """Asks how long a list is: `int`."""
-
-    place: Place
-
-
-Want: TypeAlias = Text | Table | Items | Length
-Value: TypeAlias = Any
-"""What a want asks for, by its kind."""
-
-
-@dataclass(frozen=True, slots=True)
 class Reading:
-    """What was asked for, in that order, and up to where the store had been filled when it was read."""
+    """The texts that were asked for, in that order, and up to where the store had been filled when they were read."""
 
-    values: Sequence[Value]
+    values: Sequence[str | None]
     position: int | None
 
 
@@ -80,11 +41,14 @@ class Store(Protocol):
 
     Every method raises Unavailable, reason `STORE_UNREACHABLE`, when there is no answer; what it was asked to change
     may then have been changed, and may be asked again. It is `StoreSpoiled` when something lies there that the log
-    never said, such as a list in the place of a text, or a text that is not the record it should be: wipe it.
+    never said, such as a list in the place of a text: wipe it.
     """
 
-    async def read(self, wants: Sequence[Want]) -> Reading:
-        """The values, in one round trip; the position is read last, so that values lost meanwhile show."""
+    async def read(self, places: Sequence[Place]) -> Reading:
+        """Texts, in one round trip: `None` for one that is not there, and for a sign of life that is no time.
+
+        The position is read last, so that texts lost meanwhile show.
+        """
         ...
 
     async def write(self, documents: Sequence[Document], at: datetime) -> Sequence[Place]:
@@ -124,8 +88,8 @@ class Store(Protocol):
 class Mirror(Protocol):
     """The store as it is kept up with the log."""
 
-    async def read(self, wants: Sequence[Want]) -> Sequence[Value]:
-        """Values that contain every event that had been followed before the call.
+    async def read(self, places: Sequence[Place]) -> Sequence[str | None]:
+        """Texts that contain every event that had been followed before the call.
 
         Raises Unavailable, reason `STORE_UNREACHABLE`.
         """

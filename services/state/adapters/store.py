@@ -14,9 +14,9 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 from chassis.process import new_id
 from chassis.store import is_cluster
 from chassis.telemetry import get_logger
-from services.state.adapters.asking import ask, values
 from services.state.adapters.scripts import APPLY, arguments, guard_of
 from services.state.adapters.shards import shard_marks
+from services.state.adapters.signs import sound
 from services.state.adapters.spoiled import is_spoiled, misfits
 from services.state.adapters.wholeness import (
     ADVANCE,
@@ -32,11 +32,11 @@ from services.state.adapters.wholeness import (
     WIPING,
     position_of,
 )
-from services.state.domain.documents import Content, Document, Listing, tag_of
+from services.state.domain.documents import Content, Document, Listing, key_of, tag_of
 from services.state.domain.faults import StoreSpoiled, StoreUnreachable
 from services.state.domain.tables import TABLES
 from services.state.domain.view import Place
-from services.state.ports import Reading, Want
+from services.state.ports import Reading
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -88,23 +88,22 @@ class RedisStore:
         """Of the store whose position was last asked for, or that was last filled."""
 
     @_reaching
-    async def read(self, wants: Sequence[Want]) -> Reading:
+    async def read(self, places: Sequence[Place]) -> Reading:
+        keys = [key_of(place) for place in places]
+        if not self._shards:
+            # redis-py's types do not know that the client decodes answers.
+            found: list[Any] = await self._client.mget(*keys, POSITION)
+            return _reading(places, found[:-1], found[-1])
         async with self._pipeline() as pipe:
-            texts = ask(pipe, wants)
-            others = len(wants) - len(texts)
-            if not self._shards:
-                pipe.mget(*texts, POSITION)
-                *answers, found = await pipe.execute()
-                return _reading(wants, answers, found)
-            for key in texts:
+            for key in keys:
                 pipe.get(key)
-            for guard in {guard_of(want.place) for want in wants}:
+            for guard in {guard_of(place) for place in places}:
                 pipe.exists(guard)
             pipe.get(POSITION)
             *answers, position = await pipe.execute()
-        if not all(answers[len(wants) :]) and not await self._shards_are_whole():
+        if not all(answers[len(places) :]) and not await self._shards_are_whole():
             position = None
-        return _reading(wants, answers[:others], [*answers[others : len(wants)], position])
+        return _reading(places, answers[: len(places)], position)
 
     @_reaching
     async def write(self, documents: Sequence[Document], at: datetime) -> Sequence[Place]:
@@ -250,10 +249,8 @@ class RedisStore:
         return found
 
 
-def _reading(wants: Sequence[Want], others: Sequence[Any], texts: Sequence[str | None]) -> Reading:
-    """`texts` are followed by the position."""
-    *texts, position = texts
-    return Reading(values(wants, others, texts), position_of(position))
+def _reading(places: Sequence[Place], texts: Sequence[str | None], position: str | None) -> Reading:
+    return Reading([sound(*each) for each in zip(places, texts, strict=True)], position_of(position))
 
 
 _READERS: dict[str, Callable[[Any], Content]] = {

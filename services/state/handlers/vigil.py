@@ -34,7 +34,7 @@ from services.state.domain.stuck import Watch
 from services.state.domain.task import ArtifactStored
 from services.state.domain.view import Part, Place
 from services.state.handlers.kept import Kept
-from services.state.ports import Clock, Mirror, Text
+from services.state.ports import Clock, Mirror
 
 ACTOR = "service:state"
 
@@ -199,11 +199,13 @@ class Vigil:
     async def _heard_elsewhere(self, tenant: str, agent_id: str) -> bool:
         """Whether another process has heard of the agent what speaks for it; it is then taken for heard here."""
         places = (Place(tenant, agent_id, Part.HEARTBEAT), Place(tenant, agent_id, Part.ACTIVITY))
-        beat, activity = await self._mirror.read([Text(place) for place in places])
+        beat, activity = await self._mirror.read(places)
         watch, at, now = self._of(tenant).watch, self._clock.monotonic(), self._clock.now()
         patience = self.patience(tenant)
         for text, did in ((beat, False), (activity, True)):
-            age = now - datetime.fromisoformat(text) if text else patience
+            if text is None:
+                continue
+            age = now - datetime.fromisoformat(text)
             if timedelta() <= age < patience:
                 then = at - age.total_seconds()
                 watch.take(Did(then, agent_id, "elsewhere", text) if did else Beat(then, agent_id))

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from chassis.process import monotonic
 from services.state.domain.view import Place
-from services.state.ports import Text, Value, Want
 
 GOOD_SECONDS = 0.05
 """So long is what another process has heard not asked for again; what this one hears is known at once."""
@@ -18,7 +17,7 @@ _Found = Mapping[Place, str | None]
 class Heartbeats:
     """One call of `read` asks for whom it must, and for all who were asked for since the call before."""
 
-    def __init__(self, read: Callable[[Sequence[Want]], Awaitable[Sequence[Value]]]) -> None:
+    def __init__(self, read: Callable[[Sequence[Place]], Awaitable[Sequence[str | None]]]) -> None:
         self._read = read
         self._known: dict[Place, tuple[str | None, float]] = {}
         self._asked: set[Place] = set()
@@ -50,7 +49,7 @@ class Heartbeats:
         this = asyncio.current_task()
         still: list[Place] = []
         try:
-            found = dict(zip(places, await self._read([Text(place) for place in places]), strict=True))
+            found = dict(zip(places, await self._read(places), strict=True))
         finally:
             for place in places:
                 if self._reading.get(place) is this:

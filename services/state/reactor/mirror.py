@@ -19,7 +19,7 @@ from services.state.domain.documents import Document, documents
 from services.state.domain.faults import StoreSpoiled, StoreUnreachable
 from services.state.domain.plain import iso
 from services.state.domain.view import Part, Place, View
-from services.state.ports import Store, Value, Want
+from services.state.ports import Store
 from services.state.reactor.heartbeats import Heartbeats
 from services.state.reactor.mending import Mending
 from services.state.reactor.together import Together
@@ -131,8 +131,8 @@ class StoreMirror:
                 pause = min(_LONGEST_PAUSE_SECONDS, pause * 2)
                 self._wake.set()
 
-    async def read(self, wants: Sequence[Want]) -> Sequence[Value]:
-        return await self._together.read(wants)
+    async def read(self, places: Sequence[Place]) -> Sequence[str | None]:
+        return await self._together.read(places)
 
     async def heartbeat(self, tenant: str, agent_id: str) -> str | None:
         return await self._heartbeats.of(Place(tenant, agent_id, Part.HEARTBEAT))
@@ -224,11 +224,11 @@ class StoreMirror:
         self._known = max(known, target)
         return still_there
 
-    async def _read(self, wants: Sequence[Want]) -> Sequence[Value]:
+    async def _read(self, places: Sequence[Place]) -> Sequence[str | None]:
         for _ in range(_TRIES):
             known, times = await self._settled(), self._mending.times
             try:
-                reading = await self._store.read(wants)
+                reading = await self._store.read(places)
             except StoreSpoiled as problem:
                 self._notice(problem, times)
                 continue
@@ -245,15 +245,15 @@ class StoreMirror:
             self._known = None
         self._wake.set()
 
-    async def _read_beats(self, wants: Sequence[Want]) -> Sequence[Value]:
+    async def _read_beats(self, places: Sequence[Place]) -> Sequence[str | None]:
         """Heartbeats are not of the view: what it has not written yet, they need not wait for."""
         known = self._known
         if known is not None and not self._down:
             with suppress(StoreSpoiled):  # said again below
-                reading = await self._store.read(wants)
+                reading = await self._store.read(places)
                 if reading.position is not None and reading.position >= known:
                     return reading.values
-        return await self._read(wants)
+        return await self._read(places)
 
     async def _settled(self) -> int:
         """Wait until everything that has been followed is applied; the position that the store then has, at least."""

@@ -13,7 +13,6 @@ from chassis.sealing import PREFIX
 from kernel.faults import NotFound
 from provost.state.v1 import state_pb2 as pb
 from services.state.domain.view import Part, Place
-from services.state.ports import Want
 from services.state.reactor.heartbeats import GOOD_SECONDS, MOST_KNOWN, Heartbeats
 from services.state.rpc.answers import Answers
 from services.state.wire import CODEC
@@ -150,9 +149,9 @@ async def test_heartbeats_are_asked_for_together_and_few_are_remembered(
     asked, now = list[int](), [1.0]
     monkeypatch.setattr("services.state.reactor.heartbeats.monotonic", lambda: now[0])
 
-    async def read(wants: Sequence[Want]) -> list[str]:
-        asked.append(len(wants))
-        return [want.place.id for want in wants]
+    async def read(places: Sequence[Place]) -> list[str]:
+        asked.append(len(places))
+        return [place.id for place in places]
 
     heartbeats = Heartbeats(read)
     places = [Place("default", f"a-{n}", Part.HEARTBEAT) for n in range(200)]

@@ -1,20 +1,13 @@
-"""What the log never said is wiped, at once and then ever more seldom; and what of the store's values is a record."""
+"""What the log never said is wiped, at once and then ever more seldom."""
 
 from itertools import pairwise
 from typing import cast
 
 import pytest
 
-from services.state.adapters.asking import values
 from services.state.domain.faults import StoreSpoiled, StoreUnreachable
-from services.state.domain.packet import Packet
-from services.state.domain.plain import to_json
-from services.state.domain.view import Part, Place
-from services.state.ports import Items, Store, Table, Text, Want
+from services.state.ports import Store
 from services.state.reactor.mending import LONGEST_PAUSE_SECONDS, QUIET_SECONDS, Mending
-from tests.unit.state.worlds import T0
-
-PLACE = Place("default", "sre-1", Part.PACKETS)
 
 
 class World:
@@ -75,17 +68,3 @@ async def test_a_wipe_that_failed_is_tried_again_and_what_was_filled_meanwhile_i
     made.notice(StoreSpoiled("a list"))
     made.filled()
     assert not await made.mend()
-
-
-async def test_a_value_is_the_record_that_it_should_be_or_the_store_is_spoiled() -> None:
-    packet = Packet("sre-1", "task-1", "run-1", "find out", T0, version=1)
-    text = to_json(packet)
-    wants: list[Want] = [Table(PLACE, Packet), Items(PLACE, 0, -1, Packet), Table(PLACE), Text(PLACE, Packet)]
-    found = values(wants, [{"1": text}, [text], {"1": "?"}], [text])
-    assert found == [{"1": packet}, [packet], {"1": "?"}, packet]
-    wrong = ["", "{", "[]", "{}", "null", '"text"', "[" * 100_000]
-    for each in [*wrong, text.replace('"version":1', '"version":"one"')]:
-        with pytest.raises(StoreSpoiled) as caught:
-            values([Table(PLACE, Packet)], [{"1": each}], [])
-        assert caught.value.what == "agent:{default/sre-1}:packets holds no Packet"
-        assert caught.value.reason == "STORE_UNREACHABLE"

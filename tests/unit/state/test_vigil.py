@@ -19,11 +19,10 @@ from services.state.domain.lock import AcquireLock, Advance, ForceReleaseLock, R
 from services.state.domain.packet import IssuePacket
 from services.state.domain.plain import iso
 from services.state.domain.stuck import Kind
-from services.state.domain.view import Part, View
+from services.state.domain.view import Part, Place, View
 from services.state.handlers import Activity, Vigil
 from services.state.handlers.attention import Attention
 from services.state.handlers.writing import Writing
-from services.state.ports import Text, Value
 from services.state.wire import CODEC
 from tests.unit.state.worlds import T0, packet
 
@@ -52,11 +51,10 @@ class Shared:
     kept: dict[tuple[str, Part], str] = field(default_factory=dict)
     down: bool = False
 
-    async def read(self, wants: Sequence[Any]) -> Sequence[Value]:
+    async def read(self, places: Sequence[Place]) -> Sequence[str | None]:
         if self.down:
             raise Unavailable("STORE_UNREACHABLE", "the store does not answer")
-        assert all(isinstance(want, Text) for want in wants)
-        return [self.kept.get((want.place.id, want.place.part)) for want in wants]
+        return [self.kept.get((place.id, place.part)) for place in places]
 
     async def heartbeat(self, tenant: str, agent_id: str) -> str | None:
         raise AssertionError("who judges looks for itself")
