@@ -303,11 +303,14 @@ async def test_the_child_ends_with_whoever_asked_it_though_it_is_busy() -> None:
         "rego_child.Child._start = told_of\n"
         "RegoRules().examine([RegoModule('drains', DRAINS, SLOW_TEST_ALONE)])"
     )
-    with subprocess.Popen([sys.executable, "-c", asks], stdout=subprocess.PIPE, text=True) as asking:
-        assert asking.stdout is not None
-        pid = int(asking.stdout.readline())
+    asking = await asyncio.create_subprocess_exec(sys.executable, "-c", asks, stdout=subprocess.PIPE)
+    assert asking.stdout is not None
+    try:
+        pid = int(await asking.stdout.readline())
         await until(lambda: _cpu(pid) > 0.5, "it never began")
+    finally:
         asking.kill()
+        await asking.wait()
     await until(lambda: not _lives(pid), "it goes on, and nobody waits for it")
 
 
