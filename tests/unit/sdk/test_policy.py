@@ -454,6 +454,16 @@ def test_a_revocation_tells_what_it_took_and_how_fast(provost: type[FakeProvost]
     assert (request.kind, request.details, request.wait_ms) == ("operator", "odd", 500)
 
 
+def test_a_revocation_without_a_receipt_is_not_well(provost: type[FakeProvost]) -> None:
+    revoked = pb.RevokeAgentResponse(agent=agent(state=pb.AGENT_STATE_REVOKED), sequence=41)
+    for options in ((), ("--json",)):
+        provost.answers["RevokeAgent"] = revoked
+        result = invoke("agents", "revoke", "sre-1", *options)
+        assert result.exit_code == 1
+        assert "no receipt yet" in result.stderr
+        assert "provost agents receipt sre-1" in result.stderr
+
+
 def test_who_was_silent_is_named_and_the_exit_code_is_one(provost: type[FakeProvost]) -> None:
     silent = pb.RevocationReceipt(silent=["state/3f2a:locks"])
     silent.MergeFrom(RECEIPT)

@@ -27,21 +27,28 @@ def revoke(
     address: Address = None,
     key: Key = None,
 ) -> None:
-    """Take all power from an agent and those it controls, at once and for good. Exit code 1 if somebody was silent."""
+    """Take all power from an agent and those it controls, at once and for good.
+
+    Exit code 1 if somebody was silent, or if there is no receipt yet.
+    """
     from provost_sdk.models import as_dict
 
     answer = ask(
         "operator", address, key, lambda provost: provost.revoke(agent_id, reason=reason, wait_ms=wait_ms)
     )
+    told = answer.HasField("receipt")
     if as_json:
         print_json(as_dict(answer))
     else:
         from provost_sdk.cli.show import console, plain
 
         console().print(plain(f"{agent_id} is revoked: it may do nothing from now on.", "bold red"))
-        if answer.HasField("receipt"):
+        if told:
             _tell(answer.receipt)
-    raise typer.Exit(Exit.NOT_WELL if answer.receipt.silent else Exit.OK)
+    if not told:
+        text = f"There is no receipt yet that says where it has lost its power: provost agents receipt {agent_id}"
+        typer.echo(text, err=True)
+    raise typer.Exit(Exit.OK if told and not answer.receipt.silent else Exit.NOT_WELL)
 
 
 def receipt(
