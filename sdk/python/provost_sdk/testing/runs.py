@@ -37,8 +37,9 @@ class Runs:
         self.reports: dict[tuple[str, str], state_pb2.GetArtifactResponse] = {}
 
     async def begin(self, caller: Caller, run: pb.Run, text: str, request_id: str) -> pb.Run:
-        """Carry a new run as far as it goes; the run of an earlier request with this id, if there is one."""
-        run.run_id = self._world.id_of("run", f"{caller.tenant}:{request_id}" if request_id else "")
+        """Carry a new run as far as it goes; or the caller's own run of an earlier request with this id."""
+        asked = f"{caller.tenant}:{caller.name}:{request_id}" if request_id else ""
+        run.run_id = self._world.id_of("run", asked)
         known = self.runs.get((caller.tenant, run.run_id))
         if known is not None:
             return known
