@@ -40,6 +40,7 @@ var patienceOf = map[string]time.Duration{
 	"/provost.orchestrator.v1.OrchestratorService/ProcessLog":  5 * time.Minute,
 	"/provost.orchestrator.v1.OrchestratorService/AttachAgent": 0,
 	"/provost.policy.v1.PolicyService/PublishPolicySet":        10 * time.Minute,
+	"/provost.policy.v1.PolicyService/RollbackPolicySet":       10 * time.Minute,
 	"/provost.policy.v1.PolicyService/SimulatePolicySet":       6 * time.Hour,
 	"/provost.policy.v1.PolicyService/StreamAuthorize":         0,
 	"/provost.state.v1.StateService/RebuildStore":              10 * time.Minute,

@@ -30,6 +30,7 @@ const PATIENCE_MS: Readonly<Record<string, number>> = {
   rebuildStore: STREAM_MS,
   verifyStore: STREAM_MS,
   publishPolicySet: STREAM_MS,
+  rollbackPolicySet: STREAM_MS,
   exportLedger: 6 * 3_600_000,
   simulatePolicySet: 6 * 3_600_000,
   watchEvents: 0,
