@@ -81,6 +81,6 @@ def test_everything_works_with_it_and_no_process_is_told_a_secret(provost: Embed
 def test_another_vault_beside_it_is_refused(provost: Embedded) -> None:
     provost.environment = {**provost.environment, "VAULT_URL": "http://127.0.0.1:1"}
     provost.begin()
-    provost.until(lambda: not provost.processes(), "it has ended")
+    provost.until(lambda: "VAULT_URL names another Vault" in provost.output, "it says what is wrong")
     assert "PROVOST_VAULT" in provost.output
-    assert "VAULT_URL names another Vault" in provost.output
+    provost.until(lambda: not provost.processes(), "it has ended")
