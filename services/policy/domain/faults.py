@@ -70,7 +70,9 @@ class SecretLost(Refused):
     """Its wrapping token was used up, and what came of it could not be noted."""
 
     def __init__(self, why: str) -> None:
-        text = f"the token is used up, and the secret could not be noted ({why}): nobody has it, ask for another"
+        text = (
+            f"the token is used up, and the secret could not be noted ({why}): nobody has it, ask for another"
+        )
         super().__init__("WRAPPING_TOKEN_INVALID", text)
 
 
