@@ -76,7 +76,7 @@ def led(answer: dict[str, Any]) -> bool:
     """
     if "cluster" not in answer:
         return True  # a server by itself
-    others = answer["cluster"].get("replicas", [])
+    others = answer["cluster"].get("replicas") or []
     heard = [each for each in others if 0 < each["active"] < _HEARD_NS]
     return bool(answer["cluster"].get("leader")) and 2 * (1 + len(heard)) > 1 + len(others)
 

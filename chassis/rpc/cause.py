@@ -15,7 +15,7 @@ import grpc.aio
 
 from chassis import process, tracing
 from kernel.events import Cause, require_token
-from kernel.faults import Invalid
+from kernel.faults import Denied, Invalid
 
 TENANT = "x-provost-tenant"
 ACTOR = "x-provost-actor"
@@ -73,6 +73,21 @@ def caller_of(context: Context) -> Caller:
     """
     metadata = read_metadata(context)
     return _caller(metadata.get(TENANT, ""), metadata.get(ACTOR, ""), metadata.get(ROLES, ""))
+
+
+def admitted(context: Context, roles: frozenset[str]) -> Caller:
+    """On whose behalf this call is made, if that is somebody with one of `roles`.
+
+    Raises:
+        Denied: they have none (reason `ROLE_MISSING`).
+        Invalid: tenant or actor is missing or malformed.
+    """
+    caller = caller_of(context)
+    if not caller.roles & roles:
+        needed = ", ".join(sorted(roles))
+        text = f"this needs one of the roles {needed}"
+        raise Denied("ROLE_MISSING", text, roles=needed, actor=caller.actor)
+    return caller
 
 
 # Few call, and often: who they are is looked at once. What is refused is not remembered.

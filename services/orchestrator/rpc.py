@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from chassis import metrics, process
-from chassis.rpc.cause import ALL_ROLES, Caller, Context, caller_of, cause_of
+from chassis.rpc.cause import ALL_ROLES, Context, admitted, cause_of
 from kernel.events import Cause
 from kernel.faults import Denied, Fault, Invalid, Refused, Unauthenticated, Unavailable
 from provost.orchestrator.v1 import orchestrator_pb2 as pb
@@ -48,7 +48,7 @@ class OrchestratorServicer(OrchestratorServiceServicer):
             metrics.show("provost_agents_attached", text, partial(attached, built_in), kind=kind)
 
     async def ProcessLog(self, request: pb.ProcessLogRequest, context: Context) -> pb.ProcessLogResponse:
-        _admitted(context, STARTERS)
+        admitted(context, STARTERS)
         view = await self._orchestrator.process_log(
             request.log,
             _mode(request.mode),
@@ -62,7 +62,7 @@ class OrchestratorServicer(OrchestratorServiceServicer):
         return pb.ProcessLogResponse(run=run_to_wire(view.run, view.sequence))
 
     async def StartRun(self, request: pb.StartRunRequest, context: Context) -> pb.StartRunResponse:
-        _admitted(context, STARTERS)
+        admitted(context, STARTERS)
         packet = PACKET.to_record(request.packet) if request.HasField("packet") else None
         view = await self._orchestrator.start_run(
             request.agent_id,
@@ -76,12 +76,12 @@ class OrchestratorServicer(OrchestratorServiceServicer):
         return pb.StartRunResponse(run=run_to_wire(view.run, view.sequence))
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
-        tenant = _admitted(context, READERS).tenant
+        tenant = admitted(context, READERS).tenant
         view = await self._orchestrator.get_run(tenant, request.run_id, request.wait_seconds)
         return pb.GetRunResponse(run=run_to_wire(view.run, view.sequence))
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
-        tenant = _admitted(context, READERS).tenant
+        tenant = admitted(context, READERS).tenant
         views, token = await self._orchestrator.list_runs(
             tenant, _state(request.state), request.page_token, request.page_size
         )
@@ -175,19 +175,6 @@ class OrchestratorServicer(OrchestratorServiceServicer):
 
 def _renew(seat: Seat, token: str, session: Session) -> None:
     seat.renew(token, (session.expire_time - process.now()).total_seconds())
-
-
-def _admitted(context: Context, roles: frozenset[str]) -> Caller:
-    """The caller, if it has one of `roles`.
-
-    Raises:
-        Denied: it has none (reason `ROLE_MISSING`).
-    """
-    caller = caller_of(context)
-    if not caller.roles & roles:
-        text = f"this needs one of the roles {', '.join(sorted(roles))}"
-        raise Denied("ROLE_MISSING", text, actor=caller.actor)
-    return caller
 
 
 def _mode(number: int) -> Mode:

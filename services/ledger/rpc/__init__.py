@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from chassis.process import monotonic
-from chassis.rpc.cause import Context
+from chassis.rpc.cause import Context, admitted
 from kernel.faults import Exhausted, Invalid
 from provost.ledger.v1 import ledger_pb2 as pb
 from services.ledger.handlers import Ledger
 from services.ledger.handlers.causes import Causes
 from services.ledger.handlers.erasing import Erasing
 from services.ledger.handlers.exporting import Exports
-from services.ledger.rpc.callers import KEEPERS, MENDERS, READERS, REBUILDERS, admit_keeper, admitted
+from services.ledger.rpc.callers import KEEPERS, MENDERS, READERS, REBUILDERS, admit_keeper
 from services.ledger.rpc.erasing import ErasingRpc
 from services.ledger.rpc.reading import READ_SECONDS, Reading
 from services.ledger.wire import answers as wire

@@ -1,6 +1,6 @@
 """Who may ask the ledger for what."""
 
-from chassis.rpc.cause import ALL_ROLES, Caller, Context, caller_of
+from chassis.rpc.cause import ALL_ROLES, Context, admitted
 from kernel.faults import Denied
 
 READERS = ALL_ROLES
@@ -11,19 +11,6 @@ AUDITORS = frozenset({"auditor", "admin"})
 MENDERS = frozenset({"admin"})
 # Tiles and entries are every tenant's: this one has the shard in its care.
 SHARD_KEEPER = "default"
-
-
-def admitted(context: Context, roles: frozenset[str] = READERS) -> Caller:
-    """The caller, if it has one of `roles`.
-
-    Raises:
-        Denied: it has none (reason `ROLE_MISSING`).
-    """
-    caller = caller_of(context)
-    if not caller.roles & roles:
-        text = f"this needs one of the roles {', '.join(sorted(roles))}"
-        raise Denied("ROLE_MISSING", text, actor=caller.actor)
-    return caller
 
 
 def admit_keeper(context: Context, roles: frozenset[str] = AUDITORS) -> None:

@@ -1,10 +1,10 @@
 """Forgetting over gRPC: unwrap, ask, wrap."""
 
-from chassis.rpc.cause import Context, cause_of
+from chassis.rpc.cause import Context, admitted, cause_of
 from provost.ledger.v1 import ledger_pb2 as pb
 from provost.ledger.v1.ledger_pb2_grpc import LedgerServiceServicer
 from services.ledger.handlers.erasing import Erasing
-from services.ledger.rpc.callers import AUDITORS, MENDERS, admitted
+from services.ledger.rpc.callers import AUDITORS, MENDERS
 from services.ledger.wire.erasures import erasure_to_wire
 
 

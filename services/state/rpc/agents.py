@@ -7,7 +7,7 @@ from services.state.domain.errors import RecordError
 from services.state.domain.snapshot import lease_runs, snapshot, still_waiting
 from services.state.handlers import State
 from services.state.rpc.answers import Answers
-from services.state.rpc.callers import READERS, WRITERS, admitted
+from services.state.rpc.callers import READERS, WRITERS, cause_for
 from services.state.wire import AGENT, ERRORS, REVOCATION
 
 
@@ -19,7 +19,7 @@ class AgentsRpc(StateServiceServicer):
         self._answers = Answers()
 
     async def RecordError(self, request: pb.RecordErrorRequest, context: Context) -> pb.RecordErrorResponse:
-        cause = admitted(context, WRITERS, request.request_id)
+        cause = cause_for(context, WRITERS, request.request_id)
         command = RecordError(
             request.agent_id,
             request.task_id,
@@ -37,7 +37,7 @@ class AgentsRpc(StateServiceServicer):
     async def GetAgentState(
         self, request: pb.GetAgentStateRequest, context: Context
     ) -> pb.GetAgentStateResponse:
-        cause = admitted(context, READERS)
+        cause = cause_for(context, READERS)
         agent, heartbeat = await self._state.agents.look_at(
             request.agent_id, request.at_least_sequence, cause
         )
@@ -53,7 +53,7 @@ class AgentsRpc(StateServiceServicer):
     async def ListRevocations(
         self, request: pb.ListRevocationsRequest, context: Context
     ) -> pb.ListRevocationsResponse:
-        cause = admitted(context, READERS)
+        cause = cause_for(context, READERS)
         page = self._state.agents.list_revocations(request.page_size, request.page_token, cause)
         revocations = [REVOCATION.to_message(each) for each in page.items]
         return pb.ListRevocationsResponse(revocations=revocations, next_page_token=page.next_page_token)

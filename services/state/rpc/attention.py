@@ -5,7 +5,7 @@ from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.bounds import DEFAULT_BEAT_SECONDS
 from services.state.handlers import Activity, State
-from services.state.rpc.callers import READERS, WRITERS, admitted
+from services.state.rpc.callers import READERS, WRITERS, cause_for
 from services.state.wire import AGENT, STUCK, waiting_from_wire
 
 
@@ -15,7 +15,7 @@ class AttentionRpc(StateServiceServicer):
     _state: State
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: Context) -> pb.HeartbeatResponse:
-        cause = admitted(context, WRITERS)
+        cause = cause_for(context, WRITERS)
         seconds = request.ttl_seconds or DEFAULT_BEAT_SECONDS
         lifetime = await self._state.attention.heartbeat(request.agent_id, seconds, cause)
         response = pb.HeartbeatResponse()
@@ -25,7 +25,7 @@ class AttentionRpc(StateServiceServicer):
     async def ReportActivity(
         self, request: pb.ReportActivityRequest, context: Context
     ) -> pb.ReportActivityResponse:
-        cause = admitted(context, WRITERS, request.request_id)
+        cause = cause_for(context, WRITERS, request.request_id)
         waiting = waiting_from_wire(request.waiting, cause.at) if request.HasField("waiting") else None
         activity = Activity(
             request.agent_id,
@@ -42,7 +42,7 @@ class AttentionRpc(StateServiceServicer):
     async def ListStuckAgents(
         self, request: pb.ListStuckAgentsRequest, context: Context
     ) -> pb.ListStuckAgentsResponse:
-        cause = admitted(context, READERS)
+        cause = cause_for(context, READERS)
         page = await self._state.attention.list_stuck(
             request.task_id, request.page_size, request.page_token, cause
         )

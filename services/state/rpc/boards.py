@@ -7,7 +7,7 @@ from services.state.domain.board import PutEntry
 from services.state.domain.labels import ANY_LABEL
 from services.state.handlers import State
 from services.state.rpc.answers import Answers
-from services.state.rpc.callers import READERS, WRITERS, admitted, author_of, reader_of
+from services.state.rpc.callers import READERS, WRITERS, author_of, cause_for, reader_of
 from services.state.wire import ENTRY
 
 
@@ -37,7 +37,7 @@ class BoardsRpc(StateServiceServicer):
 
     async def GetEntry(self, request: pb.GetEntryRequest, context: Context) -> pb.GetEntryResponse:
         reader = reader_of(request.agent_id, request.run_id)
-        cause = admitted(context, WRITERS if reader else READERS)
+        cause = cause_for(context, WRITERS if reader else READERS)
         entry = await self._state.boards.get(
             request.task_id, request.section, request.key, request.at_least_sequence, reader, cause
         )
@@ -49,7 +49,7 @@ class BoardsRpc(StateServiceServicer):
 
     async def ListEntries(self, request: pb.ListEntriesRequest, context: Context) -> pb.ListEntriesResponse:
         reader = reader_of(request.agent_id, request.run_id)
-        cause = admitted(context, WRITERS if reader else READERS)
+        cause = cause_for(context, WRITERS if reader else READERS)
         page = await self._state.boards.list(
             request.task_id,
             request.section,

@@ -2,9 +2,8 @@
 
 import re
 
-from chassis.rpc.cause import ALL_ROLES, Context, caller_of, cause_of
+from chassis.rpc.cause import ALL_ROLES, Context, admitted, caller_of, cause_of
 from kernel.events import Cause
-from kernel.faults import Denied
 from services.state.domain.bounds import MAX_AGENT_ID_CHARACTERS
 from services.state.domain.faults import FieldInvalid
 from services.state.handlers import Reader
@@ -16,15 +15,9 @@ CHECKERS = frozenset({"auditor", "admin", "service"})
 MENDERS = frozenset({"admin", "service"})
 
 
-def admitted(context: Context, roles: frozenset[str], request_id: str = "") -> Cause:
-    """The cause of the call, if who makes it has one of `roles`.
-
-    Raises:
-        Denied: they have none (reason `ROLE_MISSING`).
-    """
-    if not roles & caller_of(context).roles:
-        needed = ", ".join(sorted(roles))
-        raise Denied("ROLE_MISSING", f"this needs one of the roles {needed}", roles=needed)
+def cause_for(context: Context, roles: frozenset[str], request_id: str = "") -> Cause:
+    """The cause of the call, if who makes it has one of `roles`. Raises Denied (reason `ROLE_MISSING`)."""
+    admitted(context, roles)
     return cause_of(context, request_id)
 
 
@@ -51,7 +44,7 @@ def written_by(context: Context, request_id: str) -> tuple[Cause, bool]:
     Raises:
         Denied: neither a service nor a person who may.
     """
-    cause = admitted(context, WRITERS | PEOPLE, request_id)
+    cause = cause_for(context, WRITERS | PEOPLE, request_id)
     return cause, not WRITERS & caller_of(context).roles
 
 

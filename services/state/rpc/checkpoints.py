@@ -6,7 +6,7 @@ from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.checkpoints import SaveCheckpoint
 from services.state.domain.labels import ANY_LABEL
 from services.state.handlers import State
-from services.state.rpc.callers import READERS, WRITERS, admitted, reader_of
+from services.state.rpc.callers import READERS, WRITERS, cause_for, reader_of
 from services.state.wire import CHECKPOINT
 
 
@@ -18,7 +18,7 @@ class CheckpointsRpc(StateServiceServicer):
     async def SaveCheckpoint(
         self, request: pb.SaveCheckpointRequest, context: Context
     ) -> pb.SaveCheckpointResponse:
-        cause = admitted(context, WRITERS, request.request_id)
+        cause = cause_for(context, WRITERS, request.request_id)
         told = request.checkpoint
         command = SaveCheckpoint(
             told.run_id,
@@ -39,7 +39,7 @@ class CheckpointsRpc(StateServiceServicer):
         self, request: pb.GetCheckpointRequest, context: Context
     ) -> pb.GetCheckpointResponse:
         reader = reader_of(request.agent_id, request.reading_run_id)
-        cause = admitted(context, WRITERS if reader else READERS)
+        cause = cause_for(context, WRITERS if reader else READERS)
         found = await self._state.checkpoints.get(request.run_id, request.number, reader, cause)
         return pb.GetCheckpointResponse(checkpoint=CHECKPOINT.to_message(found))
 
@@ -47,7 +47,7 @@ class CheckpointsRpc(StateServiceServicer):
         self, request: pb.ListCheckpointsRequest, context: Context
     ) -> pb.ListCheckpointsResponse:
         reader = reader_of(request.agent_id, request.reading_run_id)
-        cause = admitted(context, WRITERS if reader else READERS)
+        cause = cause_for(context, WRITERS if reader else READERS)
         page = await self._state.checkpoints.list(
             request.run_id, request.page_size, request.page_token, reader, cause
         )

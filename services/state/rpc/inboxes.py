@@ -6,7 +6,7 @@ from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.inbox import AcknowledgeMessages, SendMessage
 from services.state.domain.labels import ANY_LABEL
 from services.state.handlers import Reader, State
-from services.state.rpc.callers import READERS, WRITERS, admitted, author_of, written_by
+from services.state.rpc.callers import READERS, WRITERS, author_of, cause_for, written_by
 from services.state.wire import MESSAGE
 
 
@@ -39,7 +39,7 @@ class InboxesRpc(StateServiceServicer):
     ) -> pb.ListMessagesResponse:
         # A run that reads takes on the labels; without one it is somebody who looks on.
         reader = Reader(request.agent_id, request.run_id) if request.run_id else None
-        cause = admitted(context, WRITERS if reader else READERS)
+        cause = cause_for(context, WRITERS if reader else READERS)
         page = await self._state.inboxes.list(
             request.task_id,
             request.agent_id,

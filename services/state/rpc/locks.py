@@ -7,7 +7,7 @@ from services.state.domain.bounds import DEFAULT_LEASE_SECONDS
 from services.state.domain.lock import AcquireLock, Advance, ForceReleaseLock, ReleaseLock
 from services.state.domain.snapshot import HeldLock
 from services.state.handlers import Standing, State
-from services.state.rpc.callers import PEOPLE, READERS, WRITERS, admitted
+from services.state.rpc.callers import PEOPLE, READERS, WRITERS, cause_for
 from services.state.wire import ERRORS, IN_USE, LOCK
 
 
@@ -17,7 +17,7 @@ class LocksRpc(StateServiceServicer):
     _state: State
 
     async def AcquireLock(self, request: pb.AcquireLockRequest, context: Context) -> pb.AcquireLockResponse:
-        cause = admitted(context, WRITERS, request.request_id)
+        cause = cause_for(context, WRITERS, request.request_id)
         command = AcquireLock(
             request.agent_id,
             request.task_id,
@@ -29,7 +29,7 @@ class LocksRpc(StateServiceServicer):
         return pb.AcquireLockResponse(lock=lock_to_wire(standing), sequence=standing.sequence)
 
     async def Advance(self, request: pb.AdvanceRequest, context: Context) -> pb.AdvanceResponse:
-        cause = admitted(context, WRITERS, request.request_id)
+        cause = cause_for(context, WRITERS, request.request_id)
         command = Advance(
             request.agent_id,
             request.task_id,
@@ -49,7 +49,7 @@ class LocksRpc(StateServiceServicer):
         )
 
     async def ReleaseLock(self, request: pb.ReleaseLockRequest, context: Context) -> pb.ReleaseLockResponse:
-        cause = admitted(context, WRITERS, request.request_id)
+        cause = cause_for(context, WRITERS, request.request_id)
         command = ReleaseLock(
             request.agent_id, request.task_id, request.holder, request.fencing_token, cause.actor, cause.at
         )
@@ -59,13 +59,13 @@ class LocksRpc(StateServiceServicer):
     async def ForceReleaseLock(
         self, request: pb.ForceReleaseLockRequest, context: Context
     ) -> pb.ForceReleaseLockResponse:
-        cause = admitted(context, PEOPLE, request.request_id)
+        cause = cause_for(context, PEOPLE, request.request_id)
         command = ForceReleaseLock(request.agent_id, request.reason, cause.actor, cause.at)
         appended = await self._state.locks.force(command, cause)
         return pb.ForceReleaseLockResponse(sequence=appended.sequence)
 
     async def ListLocks(self, request: pb.ListLocksRequest, context: Context) -> pb.ListLocksResponse:
-        cause = admitted(context, READERS)
+        cause = cause_for(context, READERS)
         page = self._state.locks.list(request.task_id, request.page_size, request.page_token, cause)
         locks = [IN_USE.to_message(each) for each in page.items]
         return pb.ListLocksResponse(locks=locks, next_page_token=page.next_page_token)

@@ -5,7 +5,7 @@ from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.documents import tenant_of
 from services.state.handlers import State
-from services.state.rpc.callers import CHECKERS, MENDERS, admitted
+from services.state.rpc.callers import CHECKERS, MENDERS, cause_for
 
 MAX_KEYS_NAMED = 20
 
@@ -18,12 +18,12 @@ class StoreRpc(StateServiceServicer):
     async def RebuildStore(
         self, request: pb.RebuildStoreRequest, context: Context
     ) -> pb.RebuildStoreResponse:
-        admitted(context, MENDERS)
+        cause_for(context, MENDERS)
         rebuilt = await self._state.audit.rebuild()
         return pb.RebuildStoreResponse(events=rebuilt.events, state_hash=rebuilt.state_hash)
 
     async def VerifyStore(self, request: pb.VerifyStoreRequest, context: Context) -> pb.VerifyStoreResponse:
-        cause = admitted(context, CHECKERS)
+        cause = cause_for(context, CHECKERS)
         verdict = await self._state.audit.verify()
         own = [key for key in verdict.differing_keys if tenant_of(key) == cause.tenant]
         return pb.VerifyStoreResponse(

@@ -5,7 +5,7 @@ from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceServicer
 from services.state.domain.task import WriteHandoff
 from services.state.handlers import Content, State
-from services.state.rpc.callers import READERS, WRITERS, admitted, reader_of
+from services.state.rpc.callers import READERS, WRITERS, cause_for, reader_of
 from services.state.wire import ARTIFACT, WRITTEN, handoff_from_wire
 
 
@@ -15,7 +15,7 @@ class TasksRpc(StateServiceServicer):
     _state: State
 
     async def PutArtifact(self, request: pb.PutArtifactRequest, context: Context) -> pb.PutArtifactResponse:
-        cause = admitted(context, WRITERS, request.request_id)
+        cause = cause_for(context, WRITERS, request.request_id)
         wanted = Content(
             request.task_id,
             request.run_id,
@@ -32,14 +32,14 @@ class TasksRpc(StateServiceServicer):
 
     async def GetArtifact(self, request: pb.GetArtifactRequest, context: Context) -> pb.GetArtifactResponse:
         reader = reader_of(request.agent_id, request.run_id)
-        cause = admitted(context, WRITERS if reader else READERS)
+        cause = cause_for(context, WRITERS if reader else READERS)
         artifact, content = await self._state.tasks.get_artifact(request.sha256, reader, cause)
         return pb.GetArtifactResponse(artifact=ARTIFACT.to_message(artifact), content=content)
 
     async def ListArtifacts(
         self, request: pb.ListArtifactsRequest, context: Context
     ) -> pb.ListArtifactsResponse:
-        cause = admitted(context, READERS)
+        cause = cause_for(context, READERS)
         page = await self._state.tasks.list_artifacts(
             request.task_id, request.page_size, request.page_token, cause
         )
@@ -49,14 +49,14 @@ class TasksRpc(StateServiceServicer):
     async def WriteHandoff(
         self, request: pb.WriteHandoffRequest, context: Context
     ) -> pb.WriteHandoffResponse:
-        cause = admitted(context, WRITERS, request.request_id)
+        cause = cause_for(context, WRITERS, request.request_id)
         command = WriteHandoff(handoff_from_wire(request.handoff), cause.at)
         appended = await self._state.tasks.write_handoff(command, cause)
         return pb.WriteHandoffResponse(sequence=appended.sequence)
 
     async def GetHandoff(self, request: pb.GetHandoffRequest, context: Context) -> pb.GetHandoffResponse:
         reader = reader_of(request.agent_id, request.run_id)
-        cause = admitted(context, WRITERS if reader else READERS)
+        cause = cause_for(context, WRITERS if reader else READERS)
         return WRITTEN.to_message(
             await self._state.tasks.get_handoff(request.task_id, request.at_least_sequence, reader, cause)
         )

@@ -11,7 +11,7 @@ from services.state.domain.task import SEALED
 from services.state.domain.watching import interest
 from services.state.handlers import State
 from services.state.handlers.watching import Watching
-from services.state.rpc.callers import READERS, admitted
+from services.state.rpc.callers import READERS, cause_for
 from services.state.rpc.stale import staleness
 
 READ_SECONDS = 60.0
@@ -27,7 +27,7 @@ class WatchRpc(StateServiceServicer):
 
     # Written rather than yielded, so that whoever does not read is noticed.
     async def Watch(self, request: pb.WatchRequest, context: Context) -> None:  # type: ignore[override]
-        admitted(context, READERS)
+        cause_for(context, READERS)
         wanted = interest(caller_of(context).tenant, request.task_id, request.agent_id)
         watch = await self._watching.watch(wanted, request.cursor)
         try:
