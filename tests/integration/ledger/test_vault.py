@@ -45,6 +45,17 @@ def told(bao: BaoServer, admin: str) -> dict[str, str]:
     }
 
 
+async def database(server: PostgresServer, bao: BaoServer, ttl: str, max_ttl: str) -> tuple[str, str]:
+    """A new one, for whose users Vault is asked: its administrator's address, and the role that they are members of."""
+    admin = await new_database(server)
+    own = ledgers_url(admin)
+    prepare(admin, own)
+    role = str(urlsplit(own).username)
+    lent = Postgres(admin, role, ttl=ttl, max_ttl=max_ttl)
+    await bao.bootstrap({"services/internal": {"key": KEY}}, lent)
+    return admin, role
+
+
 async def users(admin: str, member_of: str) -> set[str]:
     """Who may do what the ledger's role may."""
     connection = await asyncpg.connect(admin)
@@ -79,12 +90,8 @@ async def test_its_user_is_made_replaced_and_gone_when_it_ends(
     postgres_server: PostgresServer,
     bao: BaoServer,
 ) -> None:
-    admin = await new_database(postgres_server)
-    own = ledgers_url(admin)
-    prepare(admin, own)
-    role = str(urlsplit(own).username)
-    lent = Postgres(admin, role, ttl=f"{TTL_SECONDS}s", max_ttl=f"{MAX_TTL_SECONDS}s")
-    await bao.bootstrap({"services/internal": {"key": KEY}}, lent)
+    ttl, max_ttl = f"{TTL_SECONDS}s", f"{MAX_TTL_SECONDS}s"
+    admin, role = await database(postgres_server, bao, ttl, max_ttl)
     ledger = LedgerProcess(tmp_path, nats_server.url, **told(bao, admin))
     ledger.start()
     try:
@@ -113,11 +120,7 @@ async def test_it_goes_on_when_its_user_is_taken_away(
     bao: BaoServer,
 ) -> None:
     """As whoever runs the Vault takes all leases back: its open connections see no table any more."""
-    admin = await new_database(postgres_server)
-    own = ledgers_url(admin)
-    prepare(admin, own)
-    role = str(urlsplit(own).username)
-    await bao.bootstrap({"services/internal": {"key": KEY}}, Postgres(admin, role, ttl="1h", max_ttl="24h"))
+    admin, role = await database(postgres_server, bao, "1h", "24h")
     ledger = LedgerProcess(tmp_path, nats_server.url, **told(bao, admin))
     ledger.start()
     try:
