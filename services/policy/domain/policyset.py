@@ -68,6 +68,7 @@ class PolicySet:
         self._rows = _rows(matched, capabilities, approval_rules)
         self._flows: dict[tuple[str, str, str], _Flows] = _flows(matched, rules.flows)
         self._kept = frozenset(label for rule in rules.flows for label in rule.labels)
+        self._rules_read_labels = any(module.may_read_labels for module in rules.rego)
 
     def row(self, tier: Tier, environment: str, action: str) -> Row | None:
         """What `tier` may do with `action` in `environment`; None when it may not at all."""
@@ -97,6 +98,8 @@ class PolicySet:
 
     def awaits(self, labels: Iterable[str], action: str, environment: str, target: str) -> bool:
         """Whether a run that carries `labels` could be kept from this by one more."""
+        if self._rules_read_labels:
+            return True
         more = self._kept.difference(labels)
         return bool(more) and self.flow(more, action, environment, target) is not None
 

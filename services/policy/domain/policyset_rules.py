@@ -1,5 +1,6 @@
 """The parts a policy set is made of, as they are written. How they are compiled and asked is elsewhere."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -7,6 +8,11 @@ from types import MappingProxyType
 from services.policy.domain.amounts import Amounts, Unit
 from services.policy.domain.reservation import BudgetScope
 from services.policy.domain.tier import Tier
+
+_NOT_PLAIN = re.compile(
+    r"\binput\b(?!\.(?:action|agent|packet|time)\b|\.run\.(?:id|task_id|mode|steps_done)\b)"
+)
+"""Where a rule's text names its input, but for the parts of `rules.rule_input` beside the labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,11 @@ class RegoModule:
     id: str
     text: str
     test: str = ""
+
+    @property
+    def may_read_labels(self) -> bool:
+        """Whether it reads the run's labels, or something of its input that is not named in plain words."""
+        return _NOT_PLAIN.search(self.text) is not None
 
 
 @dataclass(frozen=True, slots=True)

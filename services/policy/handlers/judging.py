@@ -71,8 +71,7 @@ class Judging:
         policy, labels = facts.policy, facts.labels
         if policy is None or labels is None:
             return False
-        reads_labels = self._opa is not None or any("labels" in rule.text for rule in policy.rules.rego)
-        return reads_labels or policy.awaits(labels, action.name, action.environment, action.target)
+        return self._opa is not None or policy.awaits(labels, action.name, action.environment, action.target)
 
     def draws(
         self,

@@ -6,6 +6,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
+from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_faults import PolicySetInvalid, PolicySetStale
 from services.policy.domain.policyset_published import (
     POLICY_SET,
@@ -13,6 +14,7 @@ from services.policy.domain.policyset_published import (
     PublishedSet,
     PublishPolicySet,
 )
+from services.policy.domain.policyset_rules import RegoModule, Rules
 from services.policy.domain.tier import Tier
 from tests.unit.house.skeleton import REPOSITORY
 from tests.unit.policy.words import AT, DEFAULT, SETS
@@ -158,3 +160,27 @@ def test_the_published_schema_is_a_schema_and_the_default_set_keeps_to_it() -> N
     Draft202012Validator.check_schema(schema)
     loaded = YAML(typ="safe", pure=True).load(DOCUMENT)
     assert list(Draft202012Validator(schema).iter_errors(loaded)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [
+        ('deny contains msg if { "secret" in input.run.labels; msg := "no" }', True),
+        ('deny contains msg if { "secret" in input["run"]["labels"]; msg := "no" }', True),
+        ('deny contains msg if { some part in input.run; "secret" in part; msg := "no" }', True),
+        ('import input.run\ndeny contains msg if { "secret" in run.labels; msg := "no" }', True),
+        ('deny contains msg if { walk(input, [_, "secret"]); msg := "no" }', True),
+        (
+            'deny contains msg if { input.run.mode == "AUTO"; input.time.unix_seconds > 1; msg := "no" }',
+            False,
+        ),
+        (
+            'deny contains msg if { input.action.name == "node.drain"; not input.packet.scope; msg := "no" }',
+            False,
+        ),
+    ],
+)
+def test_a_rule_that_may_read_labels_makes_every_yes_wait_for_them(text: str, reads: bool) -> None:
+    rules = Rules(rego=(RegoModule("custom", f"package provost.rules.custom\n{text}"),))
+    made = PolicySet("1", {"diagnostics.memory": "looks"}, {}, (), (), rules)
+    assert made.awaits((), "diagnostics.memory", "sandbox", "localhost") is reads
