@@ -47,6 +47,7 @@ class Authorizing:
             Violation: it denied something no agent may so much as ask for.
             Unavailable: the agent is not attached, or its session is over; once it is back, ask again.
         """
+        permits = carried.permits
         decisions = await self._decided(run, carried, actions, approval_ids)
         result = wants.RecordDecisions(decisions, self._clock())
         step = ("decisions", ",".join(sorted(approval_ids.values())))
@@ -55,7 +56,7 @@ class Authorizing:
             await self._recording.append(carried, result, *step)
             raise Violation(broken)
         await self._recording.conclude(run, carried, result, *step)
-        carried.permits.update({d.action_id: d for d in decisions if d.permit})
+        permits.update({d.action_id: d for d in decisions if d.permit})
 
     async def request_approvals(self, run: Run, carried: Carried, actions: tuple[Action, ...]) -> None:
         """Ask people about each action; from then on the run waits."""

@@ -41,6 +41,7 @@ class Carried:
     nudge: asyncio.Event = field(default_factory=asyncio.Event)
     counts: ErrorCounts = field(default_factory=ErrorCounts)
     permits: dict[str, Decision] = field(default_factory=dict)
+    """By action. Another dict as soon as policy may see it otherwise: what it said before counts no more."""
     log_text: str | None = None
     known_sequence: int = 0
     tries: int = 0

@@ -121,7 +121,7 @@ class Conductor:
         """It may do less than it could: policy is asked anew about all that it was permitted before."""
         for key, (carried, _) in self._carried.items():
             if key[0] == tenant and self._runs.current(*key).agent_id == agent_id:
-                carried.permits.clear()
+                carried.permits = {}
 
     def agent_revoked(self, tenant: str, agent_id: str, kind: str, details: str) -> None:
         """The agent has no power any more: its stream ends, its runs end, now."""

@@ -146,4 +146,4 @@ class Steps:
         )
         # What policy allowed before it knew of this is asked again, of a policy that knows: budgets may limit errors.
         carried.known_sequence = max(carried.known_sequence, sequence)
-        carried.permits.clear()
+        carried.permits = {}

@@ -1,13 +1,14 @@
 """An agent that may do less from now on: what it was permitted before is asked for anew."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from chassis.eventlog.headers import Headers
 from kernel.events import Recorded
 from provost.policy.v1 import events_pb2
-from services.orchestrator.domain.records import EffectState, Mode
+from services.orchestrator.domain.records import EffectState, ErrorCounts, Mode
 from services.orchestrator.reactor import Reactor
 from tests.fakes.wait import until
 from tests.unit.orchestrator.house import AGENT, TENANT, House, house, peers
@@ -41,3 +42,21 @@ async def test_a_plan_that_was_permitted_whole_goes_on_only_as_far_as_is_allowed
     assert [each.state for each in view.run.effects.values()].count(EffectState.SUCCEEDED) == 1
     assert len(at.actuators.done) == 1
     assert at.policy.decided[-1].reason == "TIER_TOO_LOW"
+
+
+async def test_what_is_heard_while_the_decisions_are_recorded_takes_the_permits_back_too() -> None:
+    at = peers()
+    at.policy.allowed = BOTH
+    async with house(at) as it:
+        reactor, advance = Reactor(it.runs, it.conductor), at.state.advance
+
+        async def suspended_meanwhile(*asked: Any) -> ErrorCounts:
+            if at.policy.decided and at.policy.allowed:
+                at.policy.allowed = frozenset()
+                await reactor.take([told(it, events_pb2.AgentSuspended(agent_id=AGENT))])
+            return await advance(*asked)
+
+        at.state.advance = suspended_meanwhile  # type: ignore[method-assign,assignment]
+        await it.process(Mode.AUTO)
+    assert at.actuators.done == {}
+    assert [each.reason for each in at.policy.decided] == ["ALLOWED_BY_TIER"] * 2 + ["TIER_TOO_LOW"] * 2
