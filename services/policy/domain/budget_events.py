@@ -3,7 +3,7 @@
 What several callers ask comes in groups, one for each caller, and is answered so.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -30,11 +30,15 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What is on record now: the decision that was wanted, with what was set aside for it, or the DENY instead."""
+    """What is on record now: the decision that was wanted, with what was set aside for it, or the DENY instead.
+
+    `new`: it was set aside for this want. What was there before may have been given out to somebody with its ALLOW.
+    """
 
     record: DecisionRecord
     reservation: Reservation | None
     refusal: BudgetRefusal | None
+    new: bool = False
 
 
 def decided(groups: Sequence[Sequence[Want]], budgets: Budgets) -> tuple[Event | None, Answers[Drawn]]:
@@ -46,20 +50,20 @@ def decided(groups: Sequence[Sequence[Want]], budgets: Budgets) -> tuple[Event |
         if isinstance(of_group, NoRoom):
             answers.append(of_group)
             continue
-        drawn = [_drawn(want, outcome) for want, outcome in zip(group, of_group, strict=True)]
+        drawn = [_drawn(want, outcome, new) for want, outcome in zip(group, of_group, strict=True)]
         for one in drawn:
             # What was set aside before is on record with the decision it was set aside for.
-            if one.reservation is None or one.reservation.reservation_id in new:
+            if one.reservation is None or one.new:
                 written[one.record.decision_id] = one.record
         answers.append(drawn)
     event = DecisionsMade(tuple(written.values()), tuple(new.values())) if written else None
     return event, answers
 
 
-def _drawn(want: Want, outcome: Outcome) -> Drawn:
+def _drawn(want: Want, outcome: Outcome, new: Mapping[str, Reservation]) -> Drawn:
     if isinstance(outcome, BudgetRefusal):
         return Drawn(want.refused(outcome), None, outcome)
-    return Drawn(want.record, outcome, None)
+    return Drawn(want.record, outcome, None, outcome is not None and outcome.reservation_id in new)
 
 
 def reserved(groups: Sequence[Sequence[Draw]], budgets: Budgets) -> tuple[Event | None, Answers[Outcome]]:

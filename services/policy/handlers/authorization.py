@@ -62,44 +62,65 @@ class Authorization:
         context, tenant = ask.context, cause.tenant
         if context.at_least_sequence > self._following.position:
             await self._following.reached(context.at_least_sequence)
+        missing = await self._lock_missing(context.fencing_token)
         # Before anything is decided: what cannot be sealed cannot be written down, and then nobody may act.
         seal = await self._keys.of_key(tenant, context.subject_key) if context.subject_key else None
         require_fresh(self._following)
         facts = self._judging.facts(tenant, ask, trusted=trusted)
-        minutes = Minutes(ask, facts, cause, seal, self._digest)
+        minutes = Minutes(ask, facts, cause, seal, self._digest, trusted=trusted)
         refusal = token_refusal(
             self._signer, session_token, tenant, context.agent_id, cause.at, trusted=trusted
         )
-        if refusal is not None:
-            judgement = decision.token_refused(refusal)
+        no = missing if refusal is None else decision.token_refused(refusal)
+        if no is not None:
             pairs = zip(ask.actions, minutes.names, strict=True)
-            records = [minutes.of(action, name, judgement) for action, name in pairs]
-            await self._record.commit([sealed_record(record, seal) for record in records], cause)
-            raise refusal
+            decisions = tuple([Decision(minutes.of(action, name, no), no) for action, name in pairs])
+            sequence = await self._record.commit(
+                [sealed_record(each.record, seal) for each in decisions], cause
+            )
+            if refusal is not None:
+                raise refusal
+            return Answer(decisions, sequence)
         key = (tenant, context.agent_id, cause.request_id)
         answer = self._recent.find(key, ask, facts, cause.at, minutes)
         if answer is not None:
             return answer
+        ours: set[str] = set()
         for _ in range(TRIES):
-            answer = await self._decide(ask, facts, minutes, cause, seal, trusted=trusted)
+            answer = await self._decide(ask, facts, minutes, cause, seal, ours, trusted=trusted)
             if answer is not None:
-                if all(each.judgement.verdict is not Verdict.NEEDS_APPROVAL for each in answer.decisions):
-                    # What waits for a person may be answered any time.
-                    self._recent.keep(key, ask, facts, cause.at, minutes, answer)
-                return answer
+                break
             require_fresh(self._following)
             facts = self._judging.facts(tenant, ask, trusted=trusted)
-            minutes = Minutes(ask, facts, cause, seal, self._digest)
-        raise MovedMeanwhile(context.agent_id)
+            minutes = Minutes(ask, facts, cause, seal, self._digest, trusted=trusted)
+        if ours:
+            await self._give_back(ours, answer, cause)
+        if answer is None:
+            raise MovedMeanwhile(context.agent_id)
+        if all(each.judgement.verdict is not Verdict.NEEDS_APPROVAL for each in answer.decisions):
+            # What waits for a person may be answered any time.
+            self._recent.keep(key, ask, facts, cause.at, minutes, answer)
+        return answer
 
     def subject_erased(self, _tenant: str, subject_key: str) -> None:
         """Its key is gone: hold nothing in the clear any more that was asked about it."""
         self._recent.forget(subject_key)
 
     async def _decide(
-        self, ask: Ask, facts: Facts, minutes: Minutes, cause: Cause, seal: Seal | None, *, trusted: bool
+        self,
+        ask: Ask,
+        facts: Facts,
+        minutes: Minutes,
+        cause: Cause,
+        seal: Seal | None,
+        ours: set[str],
+        *,
+        trusted: bool,
     ) -> Answer | None:
-        """Decide under these facts; None when they did not last until it was durable, so that nobody is given it."""
+        """Decide under these facts; None when they did not last until it was durable, so that nobody is given it.
+
+        What is set aside on the way, and was not before, is added to `ours`.
+        """
         tenant, judging, named = cause.tenant, self._judging, minutes.names
         draws = judging.draws(tenant, ask, facts, named, cause.at, seal)
         questions = await judging.questions(tenant, ask, facts, draws, cause.at)
@@ -118,27 +139,20 @@ class Authorization:
             if _shows_approval(each):
                 each.judgement = await self._spend(each, name[1], facts, cause, seal)
                 each.record = minutes.of(each.record.action, name, each.judgement)
-        sequence = await self._commit(decisions, draws, cause, seal)
-        missing = await self._lock_missing(ask.context.fencing_token, sequence)
+        sequence = await self._commit(decisions, draws, cause, seal, ours)
         # The log may have been away for longer than a revocation may stay unknown.
         require_fresh(self._following)
         agent = self._agents.current(tenant, ask.context.agent_id)
         lost = decision.powerless(agent) if agent is not facts.agent else None
-        if (lost := lost or missing) is not None:
+        if lost is not None:
             sequence = await self._take_back(decisions, lost, cause, seal)
         elif judging.moved(tenant, ask, facts, trusted=trusted) and any(map(_allowed, decisions)):
-            await self._give_back(decisions, cause)
             return None
         await self._permit(ask, decisions, cause)
         return Answer(tuple(decisions), sequence)
 
-    async def _lock_missing(self, token: int, sequence: int) -> Judgement | None:
-        """A token is the sequence of the event that took the lock: it came before this decision, or it is made up.
-
-        Only of one recorded before, and sent again under a newer lock, does its `sequence` not say so at once.
-        """
-        if token <= max(sequence, self._following.position):
-            return None
+    async def _lock_missing(self, token: int) -> Judgement | None:
+        """A token is the sequence of the event that took the lock: it is in the log by now, or it is made up."""
         try:
             await self._following.reached(token, MAX_STALE_SECONDS)
         except Unavailable:
@@ -146,7 +160,12 @@ class Authorization:
         return None
 
     async def _commit(
-        self, decisions: Sequence[Decision], draws: Sequence[Draw | None], cause: Cause, seal: Seal | None
+        self,
+        decisions: Sequence[Decision],
+        draws: Sequence[Draw | None],
+        cause: Cause,
+        seal: Seal | None,
+        ours: set[str],
     ) -> int:
         """Make them durable; those that draw on budgets together with what is set aside for them."""
         pairs = list(zip(decisions, draws, strict=True)) if draws else []
@@ -160,6 +179,8 @@ class Authorization:
                 each.record = refused_after_all(each.record, each.judgement)
             elif made.reservation is not None:
                 each.reservation_id = made.reservation.reservation_id
+                if made.new:
+                    ours.add(each.reservation_id)
         return sequence
 
     async def _spend(
@@ -210,20 +231,17 @@ class Authorization:
     ) -> int:
         """What was seen once its decisions were written speaks against them: all are refused, and that is recorded."""
         for each in decisions:
-            each.judgement, each.record = lost, refused_after_all(each.record, lost)
-        sequence = await self._record.commit([sealed_record(each.record, seal) for each in decisions], cause)
-        await self._give_back(decisions, cause)
-        return sequence
+            each.judgement, each.record, each.reservation_id = lost, refused_after_all(each.record, lost), ""
+        return await self._record.commit([sealed_record(each.record, seal) for each in decisions], cause)
 
-    async def _give_back(self, decisions: Sequence[Decision], cause: Cause) -> None:
-        """What is set aside for decisions that nobody is given: nothing is done under them."""
-        idle = [
-            Close(each.reservation_id, NOTHING, POLICY, cause.at) for each in decisions if each.reservation_id
-        ]
+    async def _give_back(self, ours: set[str], answer: Answer | None, cause: Cause) -> None:
+        """What this call has set aside, and is not in its answer: nothing is done under it.
+
+        What was there before it is not touched: somebody may have been given it, and act.
+        """
+        idle = sorted(ours.difference([each.reservation_id for each in answer.decisions] if answer else ()))
         if idle:
-            await self._budgets.close(idle, cause)
-            for each in decisions:
-                each.reservation_id = ""
+            await self._budgets.close([Close(each, NOTHING, POLICY, cause.at) for each in idle], cause)
 
     async def _permit(self, ask: Ask, decisions: Sequence[Decision], cause: Cause) -> None:
         """Give permits to those by which somebody may act; one signature is enough for all of them."""

@@ -17,7 +17,9 @@ Named = tuple[str, str]
 
 
 class Minutes:
-    def __init__(self, ask: Ask, facts: Facts, cause: Cause, seal: Seal | None, digest: Digest) -> None:
+    def __init__(
+        self, ask: Ask, facts: Facts, cause: Cause, seal: Seal | None, digest: Digest, *, trusted: bool
+    ) -> None:
         context, agent = ask.context, facts.agent
         self._ask = ask
         self._context = context
@@ -37,7 +39,9 @@ class Minutes:
             context.mode or "",
             cause.request_id,
         )
-        self._who = blake2b(who.encode(), digest_size=16, person=b"provost.decision")
+        # What an agent asks by itself is another request, though it took the id of one that a service asks for it.
+        person = b"provost.decision" if trusted else b"provost.by-agent"
+        self._who = blake2b(who.encode(), digest_size=16, person=person)
         self.names = [self._named(action) for action in ask.actions]
         """What the actions and the decisions on them are called, in order.
 

@@ -126,7 +126,7 @@ def id_of_use(running: Running, request_id: str) -> str:
     cause = Cause("default", request_id, "x", datetime.now(UTC))
     ask = Ask(context_from_wire(ASSISTED), (action_from_wire(action()),), {})
     facts = Facts(running.policy.agents._agents.current("default", "sre-1"), None, None)
-    return Minutes(ask, facts, cause, None, digest_of).names[0][1]
+    return Minutes(ask, facts, cause, None, digest_of, trusted=True).names[0][1]
 
 
 async def test_an_approval_answered_under_the_id_of_its_use_is_used_once(running: Running) -> None:

@@ -19,7 +19,7 @@ CONTEXT = RunContext("a-run", "a-task", "sre-1", Mode.ASSISTED)
 def test_every_field_of_a_record_is_what_it_is_called() -> None:
     ask = Ask(CONTEXT, (ASKED,), {"an-action": "an-approval"}, {"an-action": Amounts(tokens=7)})
     facts = Facts(agent(Tier.T2_BUILDER), PACKET, DEFAULT, ("secret",), ("PLAN",))
-    minutes = Minutes(ask, facts, Cause("default", "r", "service:x", AT), None, digest_of)
+    minutes = Minutes(ask, facts, Cause("default", "r", "service:x", AT), None, digest_of, trusted=True)
     (named,) = minutes.names
     judgement = Judgement(Verdict.ALLOW, "a-rule", "A_REASON", "an explanation.")
     assert asdict(minutes.of(ASKED, named, judgement)) == {
