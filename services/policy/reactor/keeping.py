@@ -52,11 +52,11 @@ async def keep_trust(records: HeldRecords, settle: Callable[[str, str], Awaitabl
             await asyncio.sleep(0)  # there may be very many, as when a set is published: calls go first
             try:
                 await settle(*key)
-            except (Unavailable, Conflict) as fault:
-                _log.warning("tier not looked at", agent_id=key[1], reason=fault.reason)
-                again.append(key)
             except Fault as fault:
                 _log.warning("tier not moved", agent_id=key[1], reason=fault.reason, problem=fault.text)
+                # Bytes that cannot be read, its own or its parent's, are no better in a moment.
+                if isinstance(fault, Unavailable | Conflict) and fault.reason != "UNREADABLE_EVENT":
+                    again.append(key)
         if again:
             await asyncio.sleep(RETRY_SECONDS)
             for key in again:

@@ -85,6 +85,7 @@ class HeldRecords:
             case AgentRegistered(agent_id=agent_id, parent_agent_id=parent):
                 if parent:
                     self._children.setdefault((tenant, parent), set()).add(agent_id)
+                    self.touch(tenant, agent_id)  # the parent may have been demoted meanwhile
             case AgentPromoted(agent_id=agent_id, at=at) | AgentDemoted(agent_id=agent_id, at=at):
                 records.new_tier(agent_id, at)
                 for each in (agent_id, *self._children.get((tenant, agent_id), ())):

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from kernel.events import Appended, Stream
 from kernel.faults import Refused
 from provost.policy.v1 import events_pb2
 from provost.policy.v1 import policy_pb2 as pb
@@ -11,6 +12,7 @@ from services.policy.domain.standing import AgentPromoted
 from tests.rpc.policy.conftest import Running
 from tests.rpc.policy.test_tiers import (
     ADMIN,
+    T1,
     T2,
     T3,
     T4,
@@ -157,3 +159,24 @@ async def test_nobody_is_asked_about_the_revoked(running: Running) -> None:
         await votes(running, asked.approval_id, "ann")
     assert late.value.reason == "AGENT_REVOKED"
     assert (await agent_of(running)).tier == T3
+
+
+async def test_a_child_registered_while_its_parent_is_demoted_does_not_stand_above_it(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await running.register("boss", T2)
+    append = running.log.append
+
+    async def behind_a_demotion(stream: Stream, *written: Any, **how: Any) -> Appended:
+        if stream.id == "hand":
+            monkeypatch.undo()
+            await move(running, "Demote", T1, "boss")
+            await running.follower.reached(await running.log.last_sequence())
+        return await append(stream, *written, **how)
+
+    monkeypatch.setattr(running.log, "append", behind_a_demotion)
+    hand = pb.RegisterAgentRequest(agent_id="hand", tier=T2, parent_agent_id="boss")
+    await running.call("RegisterAgent", hand, **ADMIN)
+    await until(running, lambda agent: agent.tier == T1, "hand")
+    (demoted,) = await moves(running, events_pb2.AgentDemoted, "hand")
+    assert demoted.grounds.rule == "parent.tier"
