@@ -6,8 +6,10 @@ from typing import Any
 
 from chassis.eventlog.aggregates import HeldAggregates
 from chassis.eventlog.codec import Codec
+from kernel.events import Recorded
 from kernel.ports import EventLog
 from services.policy.domain.agent import AGENT, Agent, Command, Event
+from services.policy.domain.revocation import AgentRevoked
 from services.policy.ports.told import Fallen
 
 
@@ -35,6 +37,14 @@ class HeldAgents(HeldAggregates[Command, Agent, Event]):
         elif parent and (above := self._of(tenant, parent).state.fell_with) and not agent.fell_with:
             self._lose(tenant, key, above)
             self._fell(tenant, key, above)
+
+    def _close(self, held: Any, recorded: Recorded, why: str) -> None:
+        super()._close(held, recorded, why)
+        if recorded.event_type == AgentRevoked.__name__:
+            # Whom it is about is said by its subject: a revocation that cannot be read takes their power all the same.
+            tenant, agent_id = recorded.stream.tenant, recorded.stream.id
+            held.state = replace(held.state, fell_with=agent_id)
+            self._fell(tenant, agent_id, agent_id)
 
     def _fell(self, tenant: str, agent_id: str, above: str) -> None:
         """Those below, at any depth; who has lost all before has lost it with all below."""

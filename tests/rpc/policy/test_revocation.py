@@ -275,6 +275,23 @@ async def test_one_child_that_cannot_be_revoked_keeps_no_other(running: Running)
     assert set(await revocations(running)) == {"boss", "b"}
 
 
+async def test_a_revocation_that_cannot_be_read_takes_the_childrens_power(running: Running) -> None:
+    await running.register("boss", pb.TIER_T2_BUILDER)
+    await child(running, "a", "boss")
+    await running.packet("a")
+    headers = b"NATS/1.0\r\nce-type: provost.policy.v1.AgentRevoked\r\n\r\n"
+    damaged = running.log.put("evt.default.policy.agent.boss.AgentRevoked", b"\xff\xff", headers)
+    await running.follower.reached(damaged)
+    asked = pb.AuthorizeRequest(context=context("a"), action=action())
+    assert (await running.call("Authorize", asked)).decision.reason == "AGENT_REVOKED"
+    late = pb.RegisterAgentRequest(agent_id="b", tier=pb.TIER_T1_OPERATOR, parent_agent_id="a")
+    assert await refused(running.call("RegisterAgent", late)) == "PARENT_INVALID"
+    assert await running.policy.unconfirmed.revoke_fallen() == 0
+    written = running.log.recorded()[-1]
+    assert events_pb2.AgentRevoked.FromString(written.payload).details == "its parent boss was revoked"
+    assert written.stream.id == "a"
+
+
 async def test_no_power_is_said_to_be_gone_before_the_revocation_is_known(running: Running) -> None:
     await running.register()
     with pytest.raises(RuntimeError):
