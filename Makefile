@@ -98,7 +98,7 @@ render-typescript:
 baseline: setup-dev ## accept the protos as they are as what buf breaking compares with
 	@$(BIN)/buf build -o protos/baseline.binpb && echo "protos/baseline.binpb renewed: commit it, and say why in the commit."
 
-bench: setup-dev ## measure against the limits of docs/architecture.md (prints tables, writes JSON)
+bench: setup-dev ## measure, each bench against its goals (prints tables, writes JSON)
 	@requirements/install.sh bench .venv-drain3 || echo "drain3 does not install here: it is left out of the comparison."
 	@$(BIN)/python -m tests.bench
 

@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
 from tests.bench.echo import cpu_seconds
 from tests.bench.echo import load as echo_load
+from tests.bench.verdict import ended
 from tests.fakes.nats_server import NatsServer
 from tests.integration.policy.conftest import KEY, PolicyProcess
 from tests.integration.policy.test_crash import put_packet
@@ -244,7 +245,7 @@ def median(rows: list[Measured]) -> Measured:
     return Measured(*(statistics.median(column) for column in zip(*rows, strict=True)))
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=3)
@@ -268,7 +269,18 @@ def main() -> None:
         options.json.write_text(
             json.dumps({label: row._asdict() for label, row in table.items()}, indent=2) + "\n"
         )
+    return ended(goals_met(table, bare))
+
+
+def goals_met(table: dict[str, Measured], bare: float) -> Iterator[bool]:
+    """Of each goal, whether it was met; `bare`: echoes a second in the same run."""
+    for label, row in table.items():
+        if "batches" in label:
+            yield row.per_second >= (RULED_TARGET if "rules" in label else BATCH_TARGET)
+        elif label in TARGETS:
+            yield row.per_second / bare >= TARGETS[label]
+            yield row.p99_ms <= P99_MS
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

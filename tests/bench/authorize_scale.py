@@ -38,6 +38,7 @@ from services.policy.handlers.authorization import Authorization
 from services.policy.handlers.judging import Judging
 from services.policy.reactor import Held
 from services.policy.wire import CODEC
+from tests.bench.verdict import ended
 from tests.fakes.subject_keys import MemorySubjectKeys
 
 AGENTS, RULES = (10, 1_000, 100_000), (10, 100, 1_000)
@@ -181,7 +182,7 @@ def main() -> int:
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(found, indent=2) + "\n")
-    return 1 if short else 0
+    return ended([not short])
 
 
 if __name__ == "__main__":

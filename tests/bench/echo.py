@@ -25,6 +25,7 @@ from chassis.rpc import client
 from chassis.rpc.cause import metadata_of
 from chassis.rpc.server import Server
 from kernel.events import Cause
+from tests.bench.verdict import ended
 from tests.rpc.chassis.echo import Echo, EchoStub, add_echo_to_server
 
 KEY = "bench"
@@ -98,7 +99,7 @@ def measure(kind: str, seconds: float, in_flight: int) -> Measured:
     return Measured(rate, statistics.quantiles(latencies, n=100)[98] * 1000, cpu * 1_000_000)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--serve", choices=("bare", "guarded"))
     parser.add_argument("--seconds", type=float, default=3.0)
@@ -108,7 +109,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.serve:
         process.run(bare if given.serve == "bare" else guarded)
-        return
+        return 0
     how = given.seconds, given.in_flight
     rounds = [(measure("bare", *how), measure("guarded", *how)) for _ in range(given.rounds)]
     rows = {kind: median([each[i] for each in rounds]) for i, kind in enumerate(("bare", "guarded"))}
@@ -122,6 +123,7 @@ def main() -> None:
     if given.json:
         table = {kind: row._asdict() for kind, row in rows.items()}
         given.json.write_text(json.dumps({**table, "share": share, "target": TARGET}, indent=2))
+    return ended([share >= TARGET])
 
 
 def median(measured: list[Measured]) -> Measured:
@@ -129,4 +131,4 @@ def median(measured: list[Measured]) -> Measured:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

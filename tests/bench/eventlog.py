@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,6 +23,7 @@ from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.wire import Connection
 from kernel.decider import Decider
 from kernel.events import Head, Recorded, Stream
+from tests.bench.verdict import ended
 from tests.contract.eventlog.words import CODEC, SOURCE, StringValue, cause
 from tests.fakes.nats_server import NatsServer, fresh_stream
 
@@ -131,7 +133,7 @@ async def measure(count: int, rounds: int, events: int) -> dict[str, float]:
     return measured
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--appends", type=int, default=1500)
     parser.add_argument("--rounds", type=int, default=3)
@@ -147,7 +149,17 @@ def main() -> None:
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(measured, indent=2) + "\n")
+    return ended(
+        (
+            value / measured[f"bare publish, {label.partition(', ')[2]}"]
+            if label.startswith("append")
+            else value
+        )
+        >= TARGETS[label]
+        for label, value in measured.items()
+        if label in TARGETS
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

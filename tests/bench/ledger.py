@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import sqlite3
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -40,6 +41,7 @@ from services.ledger.adapters.postgres.definition import DIALECT
 from services.ledger.adapters.schema import EVENTS
 from services.ledger.adapters.sqlite.tables import create_table, insert
 from services.ledger.domain.entry import Message, Row, row_of
+from tests.bench.verdict import ended
 from tests.fakes.nats_server import NatsServer
 from tests.fakes.postgres_server import PostgresServer, new_database
 from tests.integration.ledger.process import KEY, LedgerProcess, publish
@@ -358,7 +360,13 @@ def show(database: str, measured: dict[str, float]) -> None:
         print(f"{name:<48}{measured[name]:>12.0f}{MAX_MEMORY_MB:>12}")
 
 
-def main() -> None:
+def goals_met(database: str, measured: dict[str, float]) -> Iterator[bool]:
+    yield from (measured[name] >= goal for name, goal in TARGETS[database].items())
+    yield from (measured[name] <= limit for name, limit in LIMITS_MS.items() if name in measured)
+    yield from (measured[f"{name}, MB"] <= MAX_MEMORY_MB for name in ("catching up", "rebuild"))
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--json", type=Path)
@@ -371,7 +379,8 @@ def main() -> None:
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(measured, indent=2) + "\n")
+    return ended(good for database, found in measured.items() for good in goals_met(database, found))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

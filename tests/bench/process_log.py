@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from pathlib import Path
 import httpx2
 import uvloop
 
+from tests.bench.verdict import ended
 from tests.e2e.embedded.embedded import Embedded
 
 LINES = 200
@@ -133,7 +135,7 @@ def somewhere(url: str, key: str) -> Iterator[tuple[str, str, Mapping[str, int]]
             provost.kill()
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -162,7 +164,8 @@ def main() -> None:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         limits = {"p50_ms": P50_MS, "per_second": PER_SECOND}
         given.json.write_text(json.dumps({**asdict(found), "limits": limits}, indent=2) + "\n")
+    return ended([quick, many])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

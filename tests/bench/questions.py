@@ -47,6 +47,7 @@ from services.ledger.handlers.watching import Watching
 from services.ledger.rpc.reading import Reading
 from services.ledger.wire.references import references_of
 from services.ledger.wire.understanding import understand
+from tests.bench.verdict import ended
 from tests.fakes.postgres_server import PostgresServer, new_database
 from tests.unit.ledger.story import at, message
 
@@ -403,7 +404,7 @@ def show(measured: dict[str, dict[str, float]]) -> int:
         figures = f"{each['p50']:>9.1f}{each['p99']:>9.1f}{LIMIT_MS:>9.0f}{each['CPU']:>7.1f}"
         figures += f"{each['pages']:>7.0f}{each['rows']:>7.0f}"
         print(f"{name:<36}{figures}{mark}")
-    return 1 if late else 0
+    return ended([not late])
 
 
 def main() -> int:

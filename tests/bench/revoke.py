@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import statistics
+import sys
 import tempfile
 import time
 from itertools import count
@@ -29,6 +30,7 @@ from chassis.rpc import client
 from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceStub
 from tests.bench.authorize import action, metadata
+from tests.bench.verdict import ended
 from tests.fakes.nats_server import NatsServer
 from tests.integration.policy.conftest import KEY, PolicyProcess
 from tests.integration.policy.test_crash import put_packet
@@ -164,7 +166,7 @@ async def _measured(
     return found, rate
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--victims", type=int, default=100)
     parser.add_argument("--in-flight", type=int, default=4)
@@ -184,7 +186,8 @@ def main() -> None:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         told = table | {"load": {"decisions_per_second": rate}}
         options.json.write_text(json.dumps(told, indent=2) + "\n")
+    return ended([table["denied"]["p99_ms"] <= P99_MS])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -26,6 +26,7 @@ from services.policy.adapters.simulating.running import ChildSimulations
 from services.policy.domain.decision import DecisionRecord
 from services.policy.domain.flips import Simulated, Simulation
 from services.policy.domain.tier import Tier
+from tests.bench.verdict import ended
 from tests.fakes.decided_history import Written, an_agent, changed, decided
 from tests.fakes.nats_server import NatsServer
 
@@ -151,7 +152,7 @@ def main() -> int:
         options.json.write_text(
             json.dumps({label: asdict(row) for label, row in table.items()}, indent=2) + "\n"
         )
-    return 1 if short else 0
+    return ended([not short])
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ python -m tests.bench.start [--events 10000] [--starts 3] [--json FILE]
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.bench.verdict import ended
 from tests.e2e.embedded.embedded import Embedded
 
 MAX_SECONDS = 5.0
@@ -53,7 +55,7 @@ def _pss_kib(pid: int) -> int:
     return int(Path(f"/proc/{pid}/smaps_rollup").read_text().partition("\nPss:")[2].split()[0])
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=10_000)
     parser.add_argument("--starts", type=int, default=3)
@@ -98,7 +100,8 @@ def main() -> None:
                 indent=2,
             )
         )
+    return ended([second <= MAX_SECONDS, total <= MAX_PSS_MIB])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

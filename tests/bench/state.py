@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -35,6 +36,7 @@ from services.state.domain.lock import AgentAdvanced
 from services.state.domain.packet import Packet, PacketIssued
 from services.state.wire import CODEC
 from tests.bench.echo import cpu_seconds
+from tests.bench.verdict import ended
 from tests.fakes import process as process_fakes
 from tests.fakes.nats_server import NatsServer
 from tests.fakes.valkey_server import ValkeyServer
@@ -193,7 +195,7 @@ def table(both: dict[str, Rounds]) -> dict[str, float]:
     }
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--advances", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -216,7 +218,8 @@ def main() -> None:
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(measured, indent=2) + "\n")
+    return ended(measured[f"{in_flight} in flight"]["share"] >= goal for in_flight, goal in TARGETS.items())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -30,6 +30,7 @@ from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceStub
 from tests.bench.state import ROLES
 from tests.bench.state_rebuild import resident_megabytes
+from tests.bench.verdict import ended
 from tests.fakes.nats_server import NatsServer
 from tests.fakes.valkey_server import ValkeyServer
 from tests.integration.state.process import KEY, StateProcess
@@ -244,8 +245,9 @@ def main() -> int:
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(measured, indent=2) + "\n")
-    short = any(value > LIMITS[what] for what, value in measured["found"].items())
-    return 1 if short or measured["lost"] or measured["failures"] else 0
+    if measured["lost"] or measured["failures"]:
+        return 1
+    return ended(value <= LIMITS[what] for what, value in measured["found"].items())
 
 
 if __name__ == "__main__":

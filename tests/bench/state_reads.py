@@ -34,6 +34,7 @@ from provost.state.v1.state_pb2_grpc import (
 )
 from tests.bench.echo import cpu_seconds
 from tests.bench.state import ROLES, locked
+from tests.bench.verdict import ended
 from tests.fakes.nats_server import NatsServer
 from tests.fakes.valkey_server import ValkeyServer
 from tests.integration.state.process import KEY, StateProcess
@@ -202,7 +203,7 @@ def row(pairs: list[tuple[Round, Round]]) -> Row:
     )
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--serve", type=Path)
     parser.add_argument("--seconds", type=float, default=1.0)
@@ -211,7 +212,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.serve:
         process.run(lambda stopping: serve(options.serve, stopping))
-        return
+        return 0
     found = uvloop.run(measure(options.seconds, options.rounds))
     print(f"{'':<28}" + "".join(f"{each:>10}" for each in HEADINGS))
     for name, rows in found.items():
@@ -226,7 +227,8 @@ def main() -> None:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         told = {name: {n: asdict(each) for n, each in rows.items()} for name, rows in found.items()}
         options.json.write_text(json.dumps({"target": TARGET, **told}, indent=2) + "\n")
+    return ended(each.share >= TARGET for rows in found.values() for each in rows.values())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

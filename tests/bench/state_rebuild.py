@@ -8,6 +8,7 @@ Everything is real: state as a process, nats-server, a store that is emptied bef
 import argparse
 import asyncio
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceStub
 from tests.bench.echo import cpu_seconds
 from tests.bench.state import ROLES, history
+from tests.bench.verdict import ended
 from tests.fakes import process as process_fakes
 from tests.fakes.nats_server import NatsServer
 from tests.fakes.valkey_server import ValkeyServer
@@ -103,7 +105,7 @@ async def measure(events: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--json", type=Path)
@@ -118,7 +120,11 @@ def main() -> None:
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(measured, indent=2) + "\n")
+    millions = measured["events"] / 1_000_000
+    return ended(
+        seconds <= LIMITS[what] * millions for what, seconds in measured["seconds"].items() if what in LIMITS
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -29,6 +29,7 @@ from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceStub
 from tests.bench.echo import cpu_seconds
 from tests.bench.state import ROLES, locked
+from tests.bench.verdict import ended
 from tests.fakes.nats_server import NatsServer
 from tests.fakes.valkey_server import ValkeyServer
 from tests.integration.state.process import KEY, StateProcess
@@ -189,7 +190,7 @@ def main() -> int:
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(measured, indent=2) + "\n")
-    return 0 if all(measured[name] <= goal for name, goal in goals.items()) else 1
+    return ended(measured[name] <= goal for name, goal in goals.items())
 
 
 if __name__ == "__main__":

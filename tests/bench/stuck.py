@@ -9,11 +9,13 @@ Every second of every history each agent is judged. A stuck agent is found if it
 import argparse
 import json
 import math
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.state.domain.stuck import Watch
+from tests.bench.verdict import ended
 from tests.truth.histories import HISTORIES, LOOKED_AT, History, history
 
 TARGET = 0.9
@@ -76,7 +78,7 @@ def score_of(seeds: range) -> Score:
     return score
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -97,7 +99,8 @@ def main() -> None:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         measured = {name: [score.precision, score.recall] for name, score in halves.items()}
         options.json.write_text(json.dumps(measured, indent=2) + "\n")
+    return ended(min(score.precision, score.recall) >= TARGET for score in halves.values())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
