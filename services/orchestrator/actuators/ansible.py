@@ -16,8 +16,9 @@ from services.orchestrator.domain.records import Action, Tier
 PLAYS = Path(__file__).with_name("plays")
 TIMEOUT_SECONDS = 120.0
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+-]{0,127}")
-_PATH = re.compile(r"/(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}/?){0,20}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+-]{0,254}")
+_SEGMENT = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}"
+_PATH = re.compile(rf"/(?:{_SEGMENT}(?:/{_SEGMENT}){{0,19}}/?)?")
 
 # Each play and the one parameter it takes.
 NEEDS = {

@@ -15,7 +15,7 @@ from services.orchestrator.actuators.command import run
 from services.orchestrator.domain.records import Action, Tier
 
 UNIT = Parameter(
-    re.compile(r"[A-Za-z0-9][A-Za-z0-9@._:-]{0,127}"),
+    re.compile(r"[A-Za-z0-9][A-Za-z0-9@._:-]{0,254}"),
     "a systemd unit, as `sshd` or `nginx.service`",
     required=True,
 )

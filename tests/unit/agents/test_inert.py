@@ -43,6 +43,7 @@ HOSTILE = {
     "a million short lines": "ok\n" * 1_000_000,
     "nothing but ends": "\n" * 5_000_000,
     "words again and again": "\n".join(piece * 150 for piece in PIECES for _ in range(20)),
+    "registers without end": "\n".join(f"a:{'abcdefabc:' * 200}!{i}" for i in range(20)),
     "heads without end": "\n".join(f"2024-01-01 12:00:00 {'[' * 1_000}{i}" for i in range(200)),
 }
 
