@@ -1,6 +1,6 @@
 """What must hold whatever happened: the invariants, written once, over the log as it is on disk.
 
-1 acknowledged implies stored, 2 one effect per request, 3 versions without holes or twins, 5 no effect without a stored
+1 acknowledged implies stored (and done), 2 one effect per request, 3 versions without holes or twins, 5 no effect without a stored
 ALLOW before it, 7 one holder per lock, 8 every run ends.
 """
 
@@ -37,6 +37,7 @@ async def everything(nats_url: str, tls: ssl.SSLContext | None = None) -> list[R
 def check(events: Sequence[Recorded], acknowledged: Mapping[str, int]) -> None:
     """All of them; `acknowledged` is the sequence that was answered for each run that was said to be over."""
     stored_what_was_acknowledged(events, acknowledged)
+    who_was_to_act_has_acted(events, acknowledged)
     one_effect_per_request(events)
     versions_without_holes_or_twins(events)
     no_effect_without_an_allow(events)
@@ -50,6 +51,15 @@ def stored_what_was_acknowledged(events: Sequence[Recorded], acknowledged: Mappi
         event = by_sequence.get(sequence)
         assert event is not None, f"run {run_id} was answered with {sequence}, which is not in the log"
         assert event.subject.endswith(f".run.{run_id}.RunEnded"), f"{sequence} is {event.subject}"
+
+
+def who_was_to_act_has_acted(events: Sequence[Recorded], acknowledged: Mapping[str, int]) -> None:
+    """A run that was denied everything is over, too: the rules about effects would hold, and say nothing."""
+    begun = [runs.RunStarted.FromString(event.payload) for event in _of(events, "RunStarted")]
+    to_act = {run.run_id for run in begun if run.mode == policy_pb2.MODE_AUTO} & set(acknowledged)
+    assert to_act, "nobody was to act"
+    acted = {event.stream.id for event in _of(events, "EffectIntended")}
+    assert to_act <= acted, f"runs that were over without having acted: {sorted(to_act - acted)}"
 
 
 def one_effect_per_request(events: Sequence[Recorded]) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.callers import Callers
+from tests.chaos.invariants import check, everything
+from tests.chaos.test_kill import nats_url
 from tests.e2e.embedded.embedded import Embedded
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -36,3 +38,4 @@ async def test_sigterm_under_load_fails_no_call(provost: Embedded) -> None:
     callers.finish()
     await asking
     assert callers.unexpected == []
+    check(await everything(nats_url(provost)), callers.acknowledged)
