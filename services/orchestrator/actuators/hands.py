@@ -75,6 +75,26 @@ class Hands:
         actuator = self._fit(action)
         return Effect("", action.action_id, EffectState.PREVIEWED, f"would {_verb(actuator.preview(action))}")
 
+    async def outcome(self, effect_id: str, action: Action, journal_key: bytes = b"") -> Effect:
+        """What came of an effect that began, as soon as it ends. Nothing is done, so that it takes no permit.
+
+        Raises:
+            Unauthenticated: PERMIT_INVALID; it has not begun, or what only looks was cut off and may look again.
+            Invalid: ACTION_UNKNOWN, PARAMETER_INVALID.
+        """
+        actuator = self._fit(action)
+        noted = keyed(self._digest_of(action), journal_key)
+        if self._journal.begun_as(effect_id, noted):
+            working = self._at_work.get(effect_id)
+            if working is not None:
+                return await asyncio.shield(working)
+            known = self._known(actuator, effect_id, action, journal_key)
+            if known is not None:
+                return known
+        raise Unauthenticated(
+            "PERMIT_INVALID", "without a permit nothing is done, and there is no outcome to tell"
+        )
+
     async def perform(
         self, tenant: str, effect_id: str, action: Action, permit: str, journal_key: bytes = b""
     ) -> Effect:
@@ -91,7 +111,7 @@ class Hands:
         read = await self._permits.read(permit)
         if self._stale_seconds() > TAKING_STALE_SECONDS:
             raise _stale()
-        digest = self._digest(action.name, action.target, action.environment, action.parameters)
+        digest = self._digest_of(action)
         if read.tenant != tenant or read.action_digest != digest:
             raise Denied("PERMIT_MISMATCH", "the permit is for another action; ask policy about this one")
         if (read.tenant, read.agent_id) in self._revoked:
@@ -150,17 +170,26 @@ class Hands:
     async def _once(
         self, actuator: Actuator, effect_id: str, action: Action, digest: str, journal_key: bytes
     ) -> Effect:
-        begun, outcome = self._journal.begin(effect_id, digest, journal_key)
-        if outcome is not None:
-            return outcome
-        if begun and not actuator.offer.read_only:
-            summary = "it began and was cut off; look at the target before trying again"
-            return Effect(
-                effect_id, action.action_id, EffectState.UNKNOWN, summary, error_type="EFFECT_OUTCOME_UNKNOWN"
-            )
+        known = self._known(actuator, effect_id, action, journal_key)
+        if known is not None:
+            return known
+        self._journal.begin(effect_id, digest)
         effect = await self._act(actuator, effect_id, action)
         self._journal.finish(effect, journal_key)
         return effect
+
+    def _known(self, actuator: Actuator, effect_id: str, action: Action, journal_key: bytes) -> Effect | None:
+        """What came of it, if that is no question any more: None when it may be done, for the first time or again."""
+        begun, outcome = self._journal.read(effect_id, journal_key)
+        if outcome is not None or not begun or actuator.offer.read_only:
+            return outcome
+        summary = "it began and was cut off; look at the target before trying again"
+        return Effect(
+            effect_id, action.action_id, EffectState.UNKNOWN, summary, error_type="EFFECT_OUTCOME_UNKNOWN"
+        )
+
+    def _digest_of(self, action: Action) -> str:
+        return self._digest(action.name, action.target, action.environment, action.parameters)
 
     async def _act(self, actuator: Actuator, effect_id: str, action: Action) -> Effect:
         began = self._monotonic()

@@ -33,16 +33,14 @@ class Journal:
         for table in _TABLES:
             self._db.execute(f"CREATE TABLE IF NOT EXISTS {table} STRICT")
 
-    def begin(self, effect_id: str, digest: str, key: bytes = b"") -> tuple[bool, Effect | None]:
-        """Note that an effect begins.
+    def begin(self, effect_id: str, digest: str) -> None:
+        """Note that an effect begins, if it has not begun before."""
+        self._db.execute("INSERT OR IGNORE INTO effect (id, digest) VALUES (?, ?)", (effect_id, digest))
 
-        Returns whether it had begun before, and what came of it if that is known.
-        """
+    def read(self, effect_id: str, key: bytes = b"") -> tuple[bool, Effect | None]:
+        """Whether an effect has begun, and what came of it if that is known."""
         row = self._db.execute("SELECT outcome FROM effect WHERE id = ?", (effect_id,)).fetchone()
-        if row is None:
-            self._db.execute("INSERT INTO effect (id, digest) VALUES (?, ?)", (effect_id, digest))
-            return False, None
-        return True, _effect(_opened(row[0], effect_id, key)) if row[0] else None
+        return row is not None, _effect(_opened(row[0], effect_id, key)) if row and row[0] else None
 
     def begun_as(self, effect_id: str, digest: str) -> bool:
         """Whether it has not begun, or has for exactly the action of this digest."""

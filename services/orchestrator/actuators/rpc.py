@@ -42,9 +42,12 @@ class ActuatorServicer(ActuatorServiceServicer):
         if not request.effect_id:
             raise Invalid("FIELD_MISSING", "effect_id is required", field="effect_id")
         action = ACTION.to_record(request.action)
-        effect = await self._hands.perform(
-            caller.tenant, request.effect_id, action, request.permit, request.journal_key
-        )
+        if request.permit:
+            effect = await self._hands.perform(
+                caller.tenant, request.effect_id, action, request.permit, request.journal_key
+            )
+        else:
+            effect = await self._hands.outcome(request.effect_id, action, request.journal_key)
         return pb.PerformActionResponse(effect=EFFECT.to_message(effect))
 
     async def ListActuators(

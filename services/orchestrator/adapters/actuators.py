@@ -34,12 +34,8 @@ class GrpcActuators:
     async def perform(
         self, effect_id: str, action: Action, permit: str, journal_key: bytes, cause: Cause
     ) -> Effect:
-        request = pb.PerformActionRequest(
-            effect_id=effect_id, action=ACTION.to_message(action), permit=permit, journal_key=journal_key
-        )
         try:
-            answer = await call(self._actuators.PerformAction, request, cause, PERFORM_SECONDS)
-            return EFFECT.to_record(answer.effect)
+            return await self._perform(effect_id, action, permit, journal_key, cause)
         except Unavailable:
             raise
         except Fault as fault:
@@ -51,6 +47,25 @@ class GrpcActuators:
                 error_type=fault.reason,
                 error_message=fault.text,
             )
+
+    async def outcome(
+        self, effect_id: str, action: Action, journal_key: bytes, cause: Cause
+    ) -> Effect | None:
+        try:
+            return await self._perform(effect_id, action, "", journal_key, cause)
+        except Unavailable:
+            raise
+        except Fault:
+            return None
+
+    async def _perform(
+        self, effect_id: str, action: Action, permit: str, journal_key: bytes, cause: Cause
+    ) -> Effect:
+        request = pb.PerformActionRequest(
+            effect_id=effect_id, action=ACTION.to_message(action), permit=permit, journal_key=journal_key
+        )
+        answer = await call(self._actuators.PerformAction, request, cause, PERFORM_SECONDS)
+        return EFFECT.to_record(answer.effect)
 
     async def reachable(self) -> bool:
         """Whether they answered just now; one answer is believed for 5 seconds."""

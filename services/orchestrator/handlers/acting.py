@@ -54,27 +54,29 @@ class Acting:
     async def perform(self, run: Run, carried: Carried, effect_id: str, action: Action) -> None:
         """Do one action, unless policy allows it no more. Done again after a crash it has one effect: `effect_id`'s.
 
+        One that may have begun is asked first what came of it: whatever policy would say by now, that has happened.
+
         Raises:
             Refused: it did not succeed, with the actuator's own error type; what came of it is recorded.
         """
-        decision = await self._authorizing.permit(run, carried, action)
-        if not decision.permit:
-            await self._recording.append(
-                carried, wants.RecordDecisions((decision,), self._clock()), "denied", decision.decision_id
-            )
-            return
-        await self._recording.append(
-            carried, wants.IntendEffect(effect_id, action.action_id, self._clock()), "intend", effect_id
-        )
         journal_key = await self._privacy.journal_key(carried.tenant, run.known.subject_key, effect_id)
-        performing = self._actuators.perform(
-            effect_id,
-            action,
-            decision.permit,
-            journal_key,
-            self._recording.cause(carried, "perform", effect_id),
-        )
-        effect = await self._booking.during(run, carried, f"effect {effect_id}", performing)
+        cause = self._recording.cause(carried, "perform", effect_id)
+        what, effect = f"effect {effect_id}", None
+        if effect_id in run.intents:
+            asking = self._actuators.outcome(effect_id, action, journal_key, cause)
+            effect = await self._booking.during(run, carried, what, asking)
+        if effect is None:
+            decision = await self._authorizing.permit(run, carried, action)
+            if not decision.permit:
+                await self._recording.append(
+                    carried, wants.RecordDecisions((decision,), self._clock()), "denied", decision.decision_id
+                )
+                return
+            await self._recording.append(
+                carried, wants.IntendEffect(effect_id, action.action_id, self._clock()), "intend", effect_id
+            )
+            acting = self._actuators.perform(effect_id, action, decision.permit, journal_key, cause)
+            effect = await self._booking.during(run, carried, what, acting)
         effect = replace(effect, effect_id=effect_id, action_id=action.action_id)
         await self._recording.append(
             carried, wants.ObserveEffects((effect,), self._clock()), "outcome", effect_id

@@ -18,4 +18,10 @@ class ActuatorDoor(Protocol):
         """Does it once per effect id."""
         ...
 
+    async def outcome(
+        self, effect_id: str, action: Action, journal_key: bytes, cause: Cause
+    ) -> Effect | None:
+        """What came of what began under this id, waiting until it ends; None when it has yet to be done."""
+        ...
+
     async def reachable(self) -> bool: ...

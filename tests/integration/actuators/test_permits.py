@@ -85,7 +85,7 @@ async def test_a_signed_permit_opens_and_nothing_else_does(world: World) -> None
     assert (await refused(world, "e1", other)).reason == "PERMIT_MISMATCH"
     assert (await refused(world, "e1", good, tenant="rival")).reason == "PERMIT_MISMATCH"
     assert (await refused(world, "e1", good, role="admin")).reason == "ROLE_MISSING"
-    assert await world.perform("e1", good) == await world.perform("e1", good)
+    assert await world.perform("e1", good) == await world.perform("e1", good) == await world.perform("e1", "")
     assert (await refused(world, "e2", good)).reason == "PERMIT_MISMATCH"
 
 

@@ -133,6 +133,39 @@ async def test_an_effect_that_was_cut_off_is_not_blindly_repeated(
     assert actuator.done == times
 
 
+async def test_without_a_permit_is_told_what_came_of_it_and_no_more(tmp_path: Path) -> None:
+    actuator = Counting()
+    actuator.gate = asyncio.Event()
+    it = hands(tmp_path, actuator)
+    await untold(it)
+    doing = asyncio.create_task(it.perform("acme", "e1", ACTION, "good"))
+    while actuator.done == 0:
+        await asyncio.sleep(0)
+    asking = asyncio.create_task(it.outcome("e1", ACTION))
+    actuator.gate.set()
+    assert await asking == await doing == await hands(tmp_path, actuator).outcome("e1", ACTION)
+    await untold(it, b"another key")
+    assert actuator.done == 1
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_what_was_cut_off_is_of_unknown_outcome_unless_it_may_be_done_again(
+    tmp_path: Path, read_only: bool
+) -> None:
+    Journal(tmp_path / "journal.db").begin("e1", "digest:test.act")
+    it = hands(tmp_path, Counting(read_only))
+    if read_only:
+        await untold(it)
+    else:
+        assert (await it.outcome("e1", ACTION)).error_type == "EFFECT_OUTCOME_UNKNOWN"
+
+
+async def untold(it: Hands, key: bytes = b"") -> None:
+    with pytest.raises(Unauthenticated) as caught:
+        await it.outcome("e1", ACTION, key)
+    assert caught.value.reason == "PERMIT_INVALID"
+
+
 async def test_a_permit_under_an_older_lock_is_refused(tmp_path: Path) -> None:
     newer = Permit("d2", PERMIT.action_digest, "acme", "r1", "t1", "sre-1", 6)
     it = hands(tmp_path, Counting(), good=PERMIT, newer=newer)

@@ -123,7 +123,7 @@ async def test_a_process_that_stops_calls_nobody_revoked(tmp_path: Path) -> None
         working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await doing
-    assert Journal(tmp_path / "journal.db").begin("e1", "digest:test.act") == (True, None)
+    assert Journal(tmp_path / "journal.db").read("e1") == (True, None)
 
 
 async def test_a_revocation_that_was_not_heeded_is_not_spoken_of(tmp_path: Path) -> None:
@@ -153,5 +153,5 @@ async def test_who_has_not_heard_of_revocations_for_long_stops_all(tmp_path: Pat
         assert (effect.state, effect.error_type) == (EffectState.UNKNOWN, "EFFECT_OUTCOME_UNKNOWN")
     assert not alive(pid_file)
     # What only reads is done again when it can be; of what may have changed something it stays said.
-    noted = Journal(tmp_path / "journal.db").begin("e1", "digest:test.act")[1]
+    noted = Journal(tmp_path / "journal.db").read("e1")[1]
     assert (noted is None) == read_only

@@ -57,6 +57,7 @@ class FakePolicy:
         """How many actions there are left to set aside; None: nobody has set a budget."""
         self.live: set[str] = set()
         self.settled: dict[str, bool] = {}
+        self.permit_seconds = 60
         self.used: dict[str, str] = {}
         """Approvals, and the one decision each was good for."""
 
@@ -109,7 +110,7 @@ class FakePolicy:
             policy_version="1",
             action_digest=f"sha256:{action.name}",
             permit=permit,
-            permit_expire_time=NOW + timedelta(seconds=60) if permit else None,
+            permit_expire_time=NOW + timedelta(seconds=self.permit_seconds) if permit else None,
         )
 
     def _drawn(self, decision: Decision) -> Decision:
@@ -357,6 +358,12 @@ class FakeActuators:
         return Effect(
             effect_id, action.action_id, state, "looked", error_type="ACTUATOR_FAILED" if self.fails else ""
         )
+
+    async def outcome(
+        self, effect_id: str, action: Action, journal_key: bytes, cause: Cause
+    ) -> Effect | None:
+        permit = self.done.get(effect_id)
+        return await self.perform(effect_id, action, permit, journal_key, cause) if permit else None
 
 
 class NothingKnown:

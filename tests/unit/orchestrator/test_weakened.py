@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from chassis.eventlog.headers import Headers
+from chassis.eventlog.memory import MemoryLog
 from kernel.events import Recorded
 from provost.policy.v1 import events_pb2
-from services.orchestrator.domain.records import EffectState, ErrorCounts, Mode
+from services.orchestrator.domain.records import EffectState, ErrorCounts, Mode, Verdict
 from services.orchestrator.reactor import Reactor
+from services.orchestrator.wire import EVENTS
 from tests.fakes.wait import until
 from tests.unit.orchestrator.house import AGENT, TENANT, House, house, peers
 from tests.unit.orchestrator.test_settling import BOTH
@@ -60,3 +62,28 @@ async def test_what_is_heard_while_the_decisions_are_recorded_takes_the_permits_
         await it.process(Mode.AUTO)
     assert at.actuators.done == {}
     assert [each.reason for each in at.policy.decided] == ["ALLOWED_BY_TIER"] * 2 + ["TIER_TOO_LOW"] * 2
+
+
+@pytest.mark.parametrize("begun", [True, False])
+async def test_what_had_begun_is_told_and_counts_though_it_would_be_denied_by_now(begun: bool) -> None:
+    at = peers()
+    at.policy.budget = 1
+    at.actuators.gate = asyncio.Event()
+    log = MemoryLog(EVENTS)
+    async with house(at, log) as it:
+        running = asyncio.create_task(it.process(Mode.AUTO))
+        await until(lambda: len(at.actuators.done) == 1, "nothing was done")
+        running.cancel()
+    at.actuators.gate.set()
+    at.policy.allowed = frozenset()
+    if not begun:
+        at.actuators.done.clear()
+    async with house(at, log) as it:
+        run = (await it.process(Mode.AUTO)).run
+    assert [each.state for each in run.effects.values()] == [EffectState.SUCCEEDED] * begun
+    assert [each.verdict for each in run.decisions.values()] == [
+        Verdict.ALLOW if begun else Verdict.DENY,
+        Verdict.DENY,
+    ]
+    assert list(at.policy.settled.values()) == [begun]
+    assert not at.policy.live

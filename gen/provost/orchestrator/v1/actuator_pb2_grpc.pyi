@@ -39,7 +39,8 @@ class ActuatorServiceStub:
     """Says it of several at once. One that would be refused is an effect in EFFECT_STATE_REFUSED."""
     PerformAction: _grpc.UnaryUnaryMultiCallable[_actuator_pb2.PerformActionRequest, _actuator_pb2.PerformActionResponse]
     """Does it, once per effect_id: sent again, answers what came of it the first time, or EFFECT_STATE_UNKNOWN when it
-    began and was cut off. Reasons: PERMIT_INVALID, PERMIT_EXPIRED, PERMIT_MISMATCH, FENCING_TOKEN_STALE.
+    began and was cut off. Without a permit nothing is done, and that alone is answered.
+    Reasons: PERMIT_INVALID, PERMIT_EXPIRED, PERMIT_MISMATCH, FENCING_TOKEN_STALE.
     """
     ListActuators: _grpc.UnaryUnaryMultiCallable[_actuator_pb2.ListActuatorsRequest, _actuator_pb2.ListActuatorsResponse]
     """What can be done here."""
@@ -55,7 +56,8 @@ class ActuatorServiceAsyncStub(ActuatorServiceStub):
     """Says it of several at once. One that would be refused is an effect in EFFECT_STATE_REFUSED."""
     PerformAction: _aio.UnaryUnaryMultiCallable[_actuator_pb2.PerformActionRequest, _actuator_pb2.PerformActionResponse]  # type: ignore[assignment]
     """Does it, once per effect_id: sent again, answers what came of it the first time, or EFFECT_STATE_UNKNOWN when it
-    began and was cut off. Reasons: PERMIT_INVALID, PERMIT_EXPIRED, PERMIT_MISMATCH, FENCING_TOKEN_STALE.
+    began and was cut off. Without a permit nothing is done, and that alone is answered.
+    Reasons: PERMIT_INVALID, PERMIT_EXPIRED, PERMIT_MISMATCH, FENCING_TOKEN_STALE.
     """
     ListActuators: _aio.UnaryUnaryMultiCallable[_actuator_pb2.ListActuatorsRequest, _actuator_pb2.ListActuatorsResponse]  # type: ignore[assignment]
     """What can be done here."""
@@ -86,7 +88,8 @@ class ActuatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_actuator_pb2.PerformActionResponse, _abc.Awaitable[_actuator_pb2.PerformActionResponse]]:
         """Does it, once per effect_id: sent again, answers what came of it the first time, or EFFECT_STATE_UNKNOWN when it
-        began and was cut off. Reasons: PERMIT_INVALID, PERMIT_EXPIRED, PERMIT_MISMATCH, FENCING_TOKEN_STALE.
+        began and was cut off. Without a permit nothing is done, and that alone is answered.
+        Reasons: PERMIT_INVALID, PERMIT_EXPIRED, PERMIT_MISMATCH, FENCING_TOKEN_STALE.
         """
 
     @_abc_1.abstractmethod

@@ -253,7 +253,8 @@ export const ActuatorService: GenService<{
   },
   /**
    * Does it, once per effect_id: sent again, answers what came of it the first time, or EFFECT_STATE_UNKNOWN when it
-   * began and was cut off. Reasons: PERMIT_INVALID, PERMIT_EXPIRED, PERMIT_MISMATCH, FENCING_TOKEN_STALE.
+   * began and was cut off. Without a permit nothing is done, and that alone is answered.
+   * Reasons: PERMIT_INVALID, PERMIT_EXPIRED, PERMIT_MISMATCH, FENCING_TOKEN_STALE.
    *
    * @generated from rpc provost.orchestrator.v1.ActuatorService.PerformAction
    */
