@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from kernel.events import told_apart
 from services.policy.domain.budget_faults import AmountInvalid
 from services.policy.domain.pattern import first_match
 
@@ -72,8 +73,8 @@ def checked(amounts: Amounts, field: str) -> Amounts:
 
 def shape_of(amounts: Amounts) -> str:
     """The same for the same amounts and for no others."""
-    hosts = "".join(f"{len(host)}:{host}" for host in amounts.hosts)
-    return f"{amounts.actions},{amounts.tokens},{amounts.money_micros},{amounts.errors},{hosts}"
+    counts = f"{amounts.actions},{amounts.tokens},{amounts.money_micros},{amounts.errors}"
+    return f"{counts},{told_apart(*amounts.hosts)}"
 
 
 def cost_of(name: str, target: str, asked: Amounts, prices: Mapping[str, Amounts]) -> Amounts:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from kernel.events import Cause, derived_hex
+from kernel.events import Cause, derived_hex, told_apart
 from kernel.faults import Fault, Invalid, Unavailable
 from kernel.ports import Following
 from services.policy.domain.action import RunContext
@@ -83,7 +83,7 @@ class Spending:
         kind = "reservation" if trusted else "reservation of its own"
         parts = (tenant, kind, agent_id, *asked)
         draw = Draw(
-            derived_hex(*parts),
+            derived_hex(told_apart(*parts)),
             agent_id,
             context.run_id,
             context.task_id,

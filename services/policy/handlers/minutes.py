@@ -3,7 +3,7 @@
 from dataclasses import replace
 from hashlib import blake2b
 
-from kernel.events import Cause
+from kernel.events import Cause, told_apart
 from kernel.ports import Seal
 from services.policy.domain.action import Action
 from services.policy.domain.amounts import shape_of
@@ -31,7 +31,7 @@ class Minutes:
         self._labels = facts.labels or ()
         self._steps_done = facts.steps_done
         self._at = cause.at
-        who = _lengths(
+        who = told_apart(
             cause.tenant,
             context.agent_id,
             context.run_id,
@@ -98,11 +98,6 @@ def refused_after_all(record: DecisionRecord, judgement: Judgement) -> DecisionR
         reason=judgement.reason,
         explanation=judgement.explanation,
     )
-
-
-def _lengths(*parts: str) -> str:
-    """`parts` told apart by their lengths, so that none can pass for another."""
-    return "".join([f"{len(part)}:{part}" for part in parts])
 
 
 def _other_id(decision_id: str, judgement: Judgement) -> str:

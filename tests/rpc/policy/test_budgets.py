@@ -162,6 +162,18 @@ async def test_other_amounts_under_the_same_request_are_set_aside_too(running: R
     assert await lines(running) == [("hand", pb.UNIT_TOKENS, 100, 0, 61)]
 
 
+async def test_a_slash_makes_no_reservation_of_another(running: Running) -> None:
+    await ready(running)
+    await budget(running, limit(pb.UNIT_TOKENS, 100))
+    made = []
+    for run_id, task_id in (("r", "t/q"), ("r/t", "q")):
+        wanted = reserve(request_id="r")
+        wanted.context.MergeFrom(pb.RunContext(run_id=run_id, task_id=task_id))
+        made.append((await running.call("ReserveBudget", wanted)).reservation)
+    assert [each.run_id for each in made] == ["r", "r/t"]
+    assert await lines(running) == [("hand", pb.UNIT_TOKENS, 100, 0, 20)]
+
+
 async def test_another_cost_or_mode_under_the_same_request_is_another_decision(running: Running) -> None:
     await ready(running)
     await budget(running, limit(pb.UNIT_TOKENS, 100))
@@ -394,6 +406,16 @@ async def test_what_was_set_aside_for_a_decision_that_nobody_is_given_is_given_b
     assert await lines(running) == [("hand", pb.UNIT_ACTIONS, 5, 0, 0)]
 
 
+async def error_recorded(running: Running) -> int:
+    """As state records one; returns its sequence."""
+    event = state_events_pb2.ErrorRecorded(
+        agent_id="sre-1", task_id="task-1", run_id="run-1", error_type="ACTUATOR_FAILED"
+    )
+    event.at.FromDatetime(process.now())
+    headers = b"NATS/1.0\r\nce-type: provost.state.v1.ErrorRecorded\r\n\r\n"
+    return running.log.put("evt.default.state.agent.sre-1.ErrorRecorded", event.SerializeToString(), headers)
+
+
 async def test_a_loop_of_the_same_failing_call_is_stopped_before_the_call(running: Running) -> None:
     await ready(running)
     await budget(running, limit(pb.UNIT_ERRORS, 3))
@@ -401,15 +423,7 @@ async def test_a_loop_of_the_same_failing_call_is_stopped_before_the_call(runnin
     decision = await ask(running)
     while decision.verdict == ALLOW:
         called += 1
-        at = process.now()
-        event = state_events_pb2.ErrorRecorded(
-            agent_id="sre-1", task_id="task-1", run_id="run-1", error_type="ACTUATOR_FAILED"
-        )
-        event.at.FromDatetime(at)
-        headers = b"NATS/1.0\r\nce-type: provost.state.v1.ErrorRecorded\r\n\r\n"
-        subject = "evt.default.state.agent.sre-1.ErrorRecorded"
-        sequence = running.log.put(subject, event.SerializeToString(), headers)
-        decision = await ask(running, at_least_sequence=sequence)
+        decision = await ask(running, at_least_sequence=await error_recorded(running))
     assert called == 3
     assert decision.reason == "BUDGET_SPENT"
     assert "allows 3 ERRORS: 3 spent" in decision.explanation
