@@ -45,10 +45,14 @@ class DecisionsRpc(PolicyServiceServicer):
         if not 1 <= len(request.actions) <= MAX_ACTIONS:
             raise Invalid("FIELD_INVALID", f"actions must be 1 to {MAX_ACTIONS}", field="actions")
         actions = tuple([action_from_wire(action) for action in request.actions])
-        if len({action.action_id for action in actions}) < len(actions):
+        ids = {action.action_id for action in actions}
+        if len(ids) < len(actions):
             raise Invalid(
                 "FIELD_INVALID", "each action needs an action_id of its own", field="actions.action_id"
             )
+        for field, by_id in (("costs", request.costs), ("approval_ids", request.approval_ids)):
+            if not ids.issuperset(by_id):
+                raise Invalid("FIELD_INVALID", f"{field} has an action_id that no action has", field=field)
         costs = {action_id: amounts_from_wire(cost, "costs") for action_id, cost in request.costs.items()}
         approval_ids = {
             action_id: bounded(approval_id, "approval_ids", MAX_ID, least=0)

@@ -273,6 +273,10 @@ async def test_a_replica_that_lost_touch_while_it_wrote_gives_no_permit(running:
         pb.BatchAuthorizeRequest(context=context()),
         pb.BatchAuthorizeRequest(context=context(), actions=[action(action_id=f"a{n}") for n in range(1001)]),
         pb.BatchAuthorizeRequest(context=context(), actions=[action(), action()]),
+        pb.BatchAuthorizeRequest(
+            context=context(), actions=[action()], costs={"a-1": pb.Amounts(tokens=10**6)}
+        ),
+        pb.BatchAuthorizeRequest(context=context(), actions=[action()], approval_ids={"a-1": "an-approval"}),
         pb.BatchAuthorizeRequest(context=context(), actions=[action("")]),
         pb.BatchAuthorizeRequest(context=context(), actions=[action("x" * 200)]),
         pb.BatchAuthorizeRequest(context=context(""), actions=[action()]),
