@@ -82,7 +82,9 @@ class Authorization:
                 raise refusal
             return Answer(decisions, sequence)
         key = (tenant, context.agent_id, cause.request_id)
-        answer = self._recent.find(key, ask, facts, cause.at, minutes)
+        # What a budget counts is asked of it each time: what was set aside may be given back, errors may have come.
+        remembers = not self._judging.counted(tenant, ask, facts)
+        answer = self._recent.find(key, ask, facts, cause.at, minutes) if remembers else None
         if answer is not None:
             return answer
         ours: set[str] = set()
@@ -97,8 +99,10 @@ class Authorization:
             await self._give_back(ours, answer, cause)
         if answer is None:
             raise MovedMeanwhile(context.agent_id)
-        if all(each.judgement.verdict is not Verdict.NEEDS_APPROVAL for each in answer.decisions):
-            # What waits for a person may be answered any time.
+        # What waits for a person may be answered any time.
+        if remembers and all(
+            each.judgement.verdict is not Verdict.NEEDS_APPROVAL for each in answer.decisions
+        ):
             self._recent.keep(key, ask, facts, cause.at, minutes, answer)
         return answer
 

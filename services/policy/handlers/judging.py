@@ -73,6 +73,10 @@ class Judging:
             return False
         return self._opa is not None or policy.awaits(labels, action.name, action.environment, action.target)
 
+    def counted(self, tenant: str, ask: Ask, facts: Facts) -> bool:
+        """Whether there is a budget at all that this could count against."""
+        return self._drawing.any(tenant, ask, facts)
+
     def draws(
         self,
         tenant: str,
@@ -83,7 +87,7 @@ class Judging:
         seal: Seal | None,
     ) -> list[Draw | None]:
         """What each action draws on budgets; empty when there are none."""
-        if not self._drawing.any(tenant, ask, facts):
+        if not self.counted(tenant, ask, facts):
             return []
         pairs = zip(ask.actions, named, strict=True)
         return [self._drawing.draw(tenant, ask, facts, action, name[1], at, seal) for action, name in pairs]

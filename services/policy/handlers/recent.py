@@ -1,7 +1,8 @@
 """Answers given lately, so that a request sent again is answered as before.
 
-Nothing rests on them: a request that is no longer here is decided anew, under the same decision ids. They are kept as
-texts: as objects they are a hundred thousand and more, which the garbage collector goes through again and again.
+Nothing rests on them: a request that is no longer here is decided anew, under the same decision ids, as is one that
+budgets may count, for they are no facts of `Facts.same`. They are kept as texts: as objects they are a hundred thousand
+and more, which the garbage collector goes through again and again.
 """
 
 from datetime import datetime, timedelta

@@ -7,7 +7,18 @@ import pytest
 from kernel.faults import Unavailable
 from provost.policy.v1 import policy_pb2 as pb
 from tests.rpc.policy.conftest import Running, action, context
-from tests.rpc.policy.test_budgets import ADMIN, ALLOW, OPERATOR, ask, budget, limit, lines, ready, token
+from tests.rpc.policy.test_budgets import (
+    ADMIN,
+    ALLOW,
+    OPERATOR,
+    ask,
+    budget,
+    error_recorded,
+    limit,
+    lines,
+    ready,
+    token,
+)
 from tests.rpc.policy.test_moved import Move, behind_the_commit
 
 MADE_UP = 2**62
@@ -91,3 +102,36 @@ async def test_what_moves_without_end_keeps_nothing_set_aside(running: Running) 
         await ask(running)
     assert refused.value.reason == "APPEND_CONFLICT"
     assert await lines(running) == [("hand", pb.UNIT_ACTIONS, 1, 0, 0)]
+
+
+async def given_back(running: Running, decision: pb.Decision) -> None:
+    nothing = pb.SettleReservationRequest(reservation_id=decision.reservation_id)
+    assert (await running.call("SettleReservation", nothing)).end == pb.RESERVATION_END_REFUNDED
+
+
+async def test_what_was_given_back_and_is_asked_for_again_is_set_aside_again(running: Running) -> None:
+    await budget(running, limit(pb.UNIT_ACTIONS, 1))
+    first = await ask(running, "once")
+    await given_back(running, first)
+    again = await ask(running, "once")
+    assert (again.verdict, again.reservation_id) == (ALLOW, first.reservation_id)
+    assert await lines(running) == [("hand", pb.UNIT_ACTIONS, 1, 0, 1)]
+    await given_back(running, again)
+    assert (await ask(running, "another")).verdict == ALLOW
+    assert (await ask(running, "once")).reason == "BUDGET_SPENT"
+
+
+async def test_who_asks_again_behind_an_error_is_told_of_a_limit_of_errors(running: Running) -> None:
+    await budget(running, limit(pb.UNIT_ERRORS, 1), limit(pb.UNIT_ACTIONS, 5))
+    await given_back(running, await ask(running, "once"))
+    sequence = await error_recorded(running)
+    assert (await ask(running, "once", at_least_sequence=sequence)).reason == "BUDGET_SPENT"
+
+
+async def test_what_is_set_aside_still_is_answered_again_and_nothing_is_written(running: Running) -> None:
+    await budget(running, limit(pb.UNIT_ACTIONS, 1))
+    first = await ask(running, "once")
+    end = await running.log.last_sequence()
+    again = await ask(running, "once")
+    assert (again.decision_id, again.reservation_id) == (first.decision_id, first.reservation_id)
+    assert await running.log.last_sequence() == end
