@@ -26,9 +26,16 @@ def settlements(run: Run) -> tuple[Settlement, ...]:
     )
 
 
-def idle(run: Run) -> tuple[Settlement, ...]:
-    """What was set aside for actions that are still to come: while the run waits for people, nobody needs it."""
-    return tuple(each for each in settlements(run) if not each.spent)
+def idle(run: Run, unbegun: str = "") -> frozenset[str]:
+    """The reservations for actions that are still to come, or were refused: nobody needs them while the run waits.
+
+    `unbegun` is an action that was intended, and of which it turned out that it did not begin.
+    """
+    return frozenset(
+        decision.reservation_id
+        for action_id, decision in run.decisions.items()
+        if decision.reservation_id and (action_id == unbegun or not _acted(run, action_id))
+    )
 
 
 def _acted(run: Run, action_id: str) -> bool:

@@ -1,6 +1,7 @@
 """Policy decides on each action of a plan, people on those that policy leaves to them."""
 
 import asyncio
+from datetime import timedelta
 
 from kernel.faults import Unauthenticated, Unavailable
 from services.orchestrator.domain import lifecycle as go
@@ -36,7 +37,7 @@ class Authorizing:
         self._settling = settling
         self._recording = recording
         self._clock = clock
-        self._limits = limits
+        self._margin = timedelta(seconds=limits.permit_margin_seconds)
 
     async def authorize(
         self, run: Run, carried: Carried, actions: tuple[Action, ...], approval_ids: dict[str, str]
@@ -75,7 +76,8 @@ class Authorizing:
 
     async def await_answers(self, run: Run, carried: Carried, approval_ids: tuple[str, ...]) -> None:
         """Let the agent go until all are answered or over, then take it again: that may take days."""
-        await self._settling.settle(carried, idle(run))
+        carried.permits = {}  # they are given under a lock that others may have meanwhile
+        await self._give_back(carried, idle(run))
         await self._booking.wait(run, carried, approval_ids)
         for approval_id in approval_ids:
             while True:
@@ -95,12 +97,11 @@ class Authorizing:
     async def permit(self, run: Run, carried: Carried, action: Action) -> Decision:
         """A permit that is still good: the one policy gave with its decision, or a new one for the same action."""
         kept = carried.permits.pop(action.action_id, None)
-        if kept is not None and kept.permit_expire_time is not None:
-            left = (kept.permit_expire_time - self._clock()).total_seconds()
-            if left > self._limits.permit_margin_seconds:
-                return kept
-        before = run.decisions[action.action_id].reservation_id
-        await self._settling.settle(carried, (Settlement(before, spent=False),) if before else ())
+        if kept is not None and self._good(kept):
+            return kept
+        # Others are asked for anew, too, when it is their turn: by then what is set aside for them could have run out.
+        carried.permits = {key: each for key, each in carried.permits.items() if self._good(each)}
+        await self._give_back(carried, idle(run, action.action_id))
         approval_id = run.approval_ids.get(action.action_id)
         carried.tries += 1
         (decision,) = await self._decided(
@@ -113,6 +114,17 @@ class Authorizing:
                 carried, command, "renewed", decision.decision_id, str(carried.tries)
             )
         return decision
+
+    def _good(self, decision: Decision) -> bool:
+        until = decision.permit_expire_time
+        return until is not None and until - self._clock() > self._margin
+
+    async def _give_back(self, carried: Carried, idle: frozenset[str]) -> None:
+        """Give back what is set aside and not used, each once, unless a permit goes with it that is used yet."""
+        permitted = {each.reservation_id for each in carried.permits.values()}
+        back = idle - permitted - carried.given_back
+        await self._settling.settle(carried, [Settlement(each, spent=False) for each in sorted(back)])
+        carried.given_back |= back
 
     async def _decided(
         self, run: Run, carried: Carried, actions: tuple[Action, ...], approval_ids: dict[str, str]
@@ -128,7 +140,7 @@ class Authorizing:
             names = ",".join(action.action_id for action in actions)
             step = ("authorize", names, "", str(run.fencing_token), str(carried.tries))
         try:
-            return await self._policy.authorize(
+            decisions = await self._policy.authorize(
                 token,
                 self._context(run, carried),
                 actions,
@@ -140,6 +152,9 @@ class Authorizing:
             carried.tries += 1
             text = f"the session of agent {run.agent_id} is over ({fault.reason}); waiting for a fresh one"
             raise Unavailable("TOKEN_EXPIRED", text) from None
+        # The same request sets the same aside again.
+        carried.given_back -= {each.reservation_id for each in decisions}
+        return decisions
 
     def _context(self, run: Run, carried: Carried) -> RunContext:
         return RunContext(

@@ -42,6 +42,8 @@ class Carried:
     counts: ErrorCounts = field(default_factory=ErrorCounts)
     permits: dict[str, Decision] = field(default_factory=dict)
     """By action. Another dict as soon as policy may see it otherwise: what it said before counts no more."""
+    given_back: set[str] = field(default_factory=set)
+    """Reservations."""
     log_text: str | None = None
     known_sequence: int = 0
     tries: int = 0

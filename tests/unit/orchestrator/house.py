@@ -155,9 +155,9 @@ def types(log: MemoryLog) -> list[str]:
     return [recorded.event_type for recorded in log.recorded()]
 
 
-async def approved(at: Peers, it: House) -> Run:
-    """An assisted run, a person's yes, and its end."""
-    run_id = (await it.process(Mode.ASSISTED)).run.known.run_id
+async def approved(at: Peers, it: House, mode: Mode = Mode.ASSISTED) -> Run:
+    """A run that waits for people, a person's yes, and its end."""
+    run_id = (await it.process(mode)).run.known.run_id
     at.policy.answer("APPROVED")
     it.conductor.nudge(TENANT, run_id)
     await ended(it, run_id)

@@ -11,6 +11,7 @@ from services.orchestrator.domain.records import Action, Decision, Effect, Effec
 from services.orchestrator.domain.settling import Settlement, settlements
 from services.orchestrator.ports.policy import RunContext
 from services.orchestrator.wire import EVENTS
+from tests.fakes.wait import until
 from tests.unit.orchestrator.doors import FakeActuators, FakePolicy, Outage
 from tests.unit.orchestrator.house import TENANT, approved, house, peers
 
@@ -31,6 +32,14 @@ class Troubled(FakeActuators):
         effect = await super().perform(effect_id, action, permit, journal_key, cause)
         bad = len(self.done) == 1
         return replace(effect, state=self.first, error_type="ACTUATOR_FAILED") if bad else effect
+
+
+class Holding(FakePolicy):
+    """Leaves restarts to people, in every mode."""
+
+    def _decide(self, context: RunContext, action: Action, approval_id: str, cause: Cause) -> Decision:
+        mode = Mode.ASSISTED if action.name == "service.restart" else context.mode
+        return super()._decide(replace(context, mode=mode), action, approval_id, cause)
 
 
 class Listening(FakePolicy):
@@ -147,3 +156,34 @@ async def test_a_crash_after_any_event_charges_once() -> None:
         # One that was decided and not yet written down is known to nobody: it runs out, and is charged.
         assert len(at.policy.live) <= 1, f"crash after event {n}"
         assert at.policy.settled[run.decisions["a1"].reservation_id], f"crash after event {n}"
+
+
+async def test_what_is_to_come_is_given_back_before_its_time_is_over_and_set_aside_again_when_it_comes() -> (
+    None
+):
+    at = peers()
+    at.policy.allowed = BOTH
+    at.policy.budget = 2
+    at.policy.permit_seconds = 0
+    at.actuators.gate = asyncio.Event()
+    async with house(at) as it:
+        running = asyncio.create_task(it.process(Mode.AUTO))
+        await until(lambda: len(at.actuators.done) == 1, "nothing was done")
+        assert len(at.policy.live) == 1, "the second is set aside, too, and charged if the first takes long"
+        at.actuators.gate.set()
+        run = (await running).run
+    assert run.state is RunState.COMPLETED
+    assert len(at.actuators.done) == 2
+    assert sum(at.policy.settled.values()) == 2
+    assert not at.policy.live
+
+
+async def test_what_was_given_back_while_people_were_asked_is_asked_for_again_before_it_is_used() -> None:
+    at = peers()
+    at.policy = Holding(at.outage, BOTH)
+    at.policy.budget = 2
+    async with house(at) as it:
+        run = await approved(at, it, Mode.AUTO)
+    assert run.state is RunState.COMPLETED
+    assert len(at.actuators.done) == 2
+    assert sum(at.policy.settled.values()) == 2
