@@ -70,8 +70,7 @@ async def _read(process: asyncio.subprocess.Process) -> tuple[bytes, bool]:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill it and all it started, and see it gone."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+    """Kill it and all it started, and see it gone: what it started may live on when it has ended itself."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()

@@ -1,5 +1,6 @@
 """Local diagnostics (T0): memory, disk, processes, sockets, unit state. They read /proc and ask systemd; no shell."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -20,8 +21,9 @@ UNIT = Parameter(
     required=True,
 )
 _TCP_STATES = {"01": "ESTABLISHED", "02": "SYN_SENT", "06": "TIME_WAIT", "08": "CLOSE_WAIT", "0A": "LISTEN"}
-_REAL_FILESYSTEMS = frozenset(
-    {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "overlay", "vfat", "f2fs", "nfs", "nfs4", "tmpfs"}
+# Those of other machines are left out: while theirs does not answer, whoever asks about one hangs.
+_OWN_FILESYSTEMS = frozenset(
+    {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "overlay", "vfat", "f2fs", "tmpfs"}
 )
 _TOP = 10
 
@@ -42,7 +44,7 @@ class Reading:
 
     async def perform(self, action: Action) -> Finding:
         try:
-            return self.read()
+            return await asyncio.to_thread(self.read)
         except (OSError, ValueError, IndexError, KeyError) as error:
             raise ActuatorFailed(
                 "ACTUATOR_FAILED", f"{self.source} cannot be read: {type(error).__name__}"
@@ -63,13 +65,13 @@ def memory() -> Finding:
     return Finding(f"{used:.0f} % of {total // 1048576} GiB memory in use, {swap}", shown)
 
 
-def disk() -> Finding:
-    """Space and inodes of mounted file systems."""
+def disk(mounts: Path = Path("/proc/self/mounts")) -> Finding:
+    """Space and inodes of this machine's own file systems that are mounted."""
     rows, seen = [], set()
-    for line in Path("/proc/self/mounts").read_text().splitlines():
+    for line in mounts.read_text().splitlines():
         device, place, kind = line.split()[:3]
         place = place.replace("\\040", " ")
-        if kind not in _REAL_FILESYSTEMS or not Path(place).is_dir():
+        if kind not in _OWN_FILESYSTEMS or not Path(place).is_dir():
             continue
         status = os.statvfs(place)
         if status.f_blocks == 0 or (device, status.f_fsid) in seen:
@@ -185,7 +187,9 @@ def _reading(name: str, what: str, source: str, read: Callable[[], Finding]) -> 
 
 DIAGNOSTICS = (
     _reading("memory", "memory and swap in use", "/proc/meminfo", memory),
-    _reading("disk", "space and inodes of mounted file systems", "/proc/self/mounts and statvfs", disk),
+    _reading(
+        "disk", "space and inodes of this machine's own file systems", "/proc/self/mounts and statvfs", disk
+    ),
     _reading("processes", "processes, their states, the largest", "/proc/*/stat", processes),
     _reading("sockets", "TCP sockets by state, and who listens", "/proc/net/tcp", sockets),
     UnitState(),
