@@ -134,7 +134,7 @@ class Authorization:
             Decision(minutes.of(question.action, name, judgement := judge(question)), judgement)
             for question, name in zip(questions, named, strict=True)
         ]
-        if self._awaits_labels(facts, decisions) or self._lacks_approvals(tenant, decisions):
+        if self._awaits_labels(facts, decisions) or self._lacks_answers(tenant, decisions):
             # Before a yes to a run that was given something to read a moment ago, or a no that others know to be wrong.
             await self._held.catch_up(self._following)
             if judging.moved(tenant, ask, facts, trusted=trusted):
@@ -223,10 +223,10 @@ class Authorization:
             for each in decisions
         )
 
-    def _lacks_approvals(self, tenant: str, decisions: Sequence[Decision]) -> bool:
+    def _lacks_answers(self, tenant: str, decisions: Sequence[Decision]) -> bool:
         return any(
             _shows_approval(each)
-            and self._approvals.current(tenant, each.record.approval_id).requested is None
+            and self._approvals.current(tenant, each.record.approval_id).answered is None
             for each in decisions
         )
 

@@ -53,6 +53,19 @@ async def test_it_decides_by_what_was_approved_elsewhere(running: Running, behin
     assert [each.reason for each in await running.decisions()] == ["ALLOWED_BY_APPROVAL"]
 
 
+async def test_it_decides_by_what_was_answered_elsewhere(
+    running: Running, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the request it has heard, of the answer not yet."""
+    approval = await requested(running)
+    async with serving(running.log, tmp_path / "other", clock) as other:
+        await other.follower.reached(await running.log.last_sequence())
+        with replica_behind(other.follower, monkeypatch):
+            await answered(running, approval.approval_id)
+            decision = await decided(other, approval.approval_id)
+    assert (decision.verdict, decision.reason) == (pb.VERDICT_ALLOW, "ALLOWED_BY_APPROVAL")
+
+
 async def test_what_nobody_requested_is_unknown_all_the_same(running: Running, behind: Running) -> None:
     with pytest.raises(NotFound) as refused:
         await answered(behind, "nothing")
