@@ -14,7 +14,7 @@ import structlog
 
 from chassis import metrics
 from chassis.eventlog.codec import Codec, Unreadable
-from chassis.eventlog.headers import repeats
+from chassis.eventlog.headers import is_event, repeats
 from chassis.process import jitter
 from kernel.decider import Decider
 from kernel.events import Appended, Cause, Head, Recorded, Stream
@@ -293,8 +293,7 @@ class HeldAggregates(Generic[C, S, E]):
 
 def _no_event(recorded: Recorded, held: _Held[Any]) -> str:
     """Why it is none, or none any more; empty for an event, readable or not."""
-    headers = recorded.headers
-    if "ce-type" not in headers and not any(name.startswith("ce-") for name in headers):
+    if not is_event(recorded):
         return "it has no header of an event"
     event_id, sequence = recorded.event_id, recorded.sequence
     # What was restored may know newer ids than its head.

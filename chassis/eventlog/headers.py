@@ -75,6 +75,12 @@ def believed(recorded: Recorded) -> Recorded:
     return Recorded(recorded.sequence, recorded.subject, Headers(b""), b"") if marked else recorded
 
 
+def is_event(recorded: Recorded) -> bool:
+    """Whether it has a header of an event, readable or not: what has none is no event, whatever its subject says."""
+    headers = recorded.headers
+    return "ce-type" in headers or any(name.startswith("ce-") for name in headers)
+
+
 def repeats(recorded: Recorded, newest: int) -> bool:
     """Whether it is a copy: it follows an older event than the one at `newest`, the last of its aggregate before it.
 

@@ -13,6 +13,7 @@ from typing import Self
 from nats.aio.subscription import Subscription
 
 from chassis.config import ServiceSettings
+from chassis.eventlog.headers import is_event
 from chassis.eventlog.wire import Connection, NotConnected
 from chassis.powers import words
 from chassis.powers.announcing import announce, log_of
@@ -64,7 +65,7 @@ class Powers:
     async def take(self, events: Sequence[Recorded]) -> None:
         """Heed the revocations among `events`; call it when they have been folded into everything else."""
         for recorded in events:
-            if recorded.subject.endswith(REVOKED):
+            if recorded.subject.endswith(REVOKED) and is_event(recorded):
                 if self._waiting is not None:
                     self._waiting.append(recorded)
                 else:

@@ -1,11 +1,13 @@
 """The table of events that state reads and writes."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.message import Message
 
-from chassis.eventlog.codec import Codec
+from chassis.eventlog.codec import Codec, Unreadable
+from chassis.eventlog.headers import is_event
 from kernel.events import Recorded
 from provost.policy.v1 import events_pb2 as policy_events
 from provost.state.v1 import events_pb2
@@ -33,6 +35,8 @@ FILTERS = ("evt.*.state.>", "evt.*.policy.agent.*.AgentRevoked")
 """What state follows."""
 
 _RECENT = 512
+_REVOKED = ("policy", "agent", "AgentRevoked")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SequencedCodec(Codec):
@@ -50,12 +54,22 @@ class SequencedCodec(Codec):
         known = self._recent.get(recorded.sequence)
         if known is not None and known[0] is recorded:
             return known[1]
-        event: Any = super().decode(recorded)
-        found = Sequenced(event, recorded.sequence)
+        found = Sequenced(self._event(recorded), recorded.sequence)
         if len(self._recent) >= _RECENT:
             self._recent.clear()
         self._recent[recorded.sequence] = (recorded, found)
         return found
+
+    def _event(self, recorded: Recorded) -> Any:
+        try:
+            return super().decode(recorded)
+        except Unreadable:
+            parts = recorded.subject.split(".")
+            if (*parts[2:4], *parts[5:]) != _REVOKED or not is_event(recorded):
+                raise
+            # Whom it is about is said by its subject: a revocation that cannot be read revokes all the same.
+            details = f"event {recorded.sequence}, which cannot be read"
+            return AgentRevoked(recorded.stream.id, "unreadable", details, "", recorded.time or _EPOCH)
 
 
 CODEC = SequencedCodec(

@@ -59,6 +59,23 @@ async def test_power_that_cannot_be_taken_yet_is_tried_for_again_and_nothing_is_
     assert vault.fails == 0
 
 
+async def test_what_cannot_be_read_takes_power_and_what_is_no_event_does_not(world: World) -> None:
+    locks, taken = free(), list[str]()
+    take = locks.take
+
+    async def noted(tenant: str, agent_id: str) -> int:
+        taken.append(agent_id)
+        return await take(tenant, agent_id)
+
+    locks.take = noted  # type: ignore[method-assign]
+    await world.holder("state", {"locks": locks})
+    for agent_id, header in (("a", b""), ("b", b"NATS/1.0\r\nce-type: provost.policy.v9.New\r\n\r\n")):
+        subject = f"evt.default.policy.agent.{agent_id}.AgentRevoked"
+        await world.connection.ask(subject, b"\xff", header=header)
+    await until(lambda: bool(taken), "nothing was taken")
+    assert taken == ["b"]
+
+
 async def test_all_who_are_there_are_waited_for_and_no_longer(world: World) -> None:
     one = await world.holder("state", {"locks": free()})
     two = await world.holder("state", {"locks": free()}, port=7001)

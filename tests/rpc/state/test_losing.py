@@ -25,6 +25,7 @@ from tests.rpc.state.asks import (
     save,
     send,
     unread,
+    verify,
 )
 from tests.rpc.state.conftest import Running, cause
 from tests.rpc.state.test_tasks import revoke
@@ -161,6 +162,28 @@ async def test_nothing_is_said_while_it_still_writes(state: Running) -> None:
     assert await saying == 1
     await at_it
     assert await losing(state, writing).writes("default", "sre-1") == 0
+
+
+async def test_a_revocation_that_cannot_be_read_revokes_and_a_message_that_is_no_event_does_not(
+    state: Running,
+) -> None:
+    await issue(state)
+    token = (await acquire(state)).lock.fencing_token
+    subject = "evt.default.policy.agent.sre-1.AgentRevoked"
+    await state.follower.reached(state.log.put(subject, b"{}", b""))
+    await advance(state, token)
+    headers = b"NATS/1.0\r\nce-id: r1\r\nce-type: provost.policy.v1.AgentRevoked\r\n\r\n"
+    damaged = state.log.put(subject, b"\xff\xff", headers)
+    await state.follower.reached(damaged)
+    it = losing(state)
+    assert [await it.writes("default", "sre-1"), await it.locks("default", "sre-1")] == [0, 1]
+    for asked in (advance(state, token), put_entry(state, "k", '"v"'), acquire(state, "run-2")):
+        assert await refusal(asked) == "AGENT_REVOKED"
+    request = pb.ListRevocationsRequest()
+    (told,) = (await client.call(state.stub.ListRevocations, request, cause(), roles=("viewer",))).revocations
+    assert (told.agent_id, told.kind) == ("sre-1", "unreadable")
+    assert told.details == f"event {damaged}, which cannot be read"
+    assert (await verify(state)).equal
 
 
 async def test_a_revocation_that_is_not_known_is_not_spoken_of(state: Running) -> None:
