@@ -7,6 +7,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from chassis.eventlog.aggregates import HeldAggregates
+from chassis.eventlog.headers import is_event
 from kernel.events import Recorded
 from provost.policy.v1 import events_pb2 as policy_events
 from services.orchestrator.domain.facts import Event
@@ -60,11 +61,10 @@ class Reactor:
             self._conductor.noted(tenant, recorded.stream.id)
         if recorded.subject.endswith(".RunStarted"):
             self._conductor.begun(tenant, recorded.stream.id)
-        elif recorded.subject.endswith(".AgentRevoked"):
-            revoked = policy_events.AgentRevoked.FromString(recorded.payload)
-            self._conductor.agent_revoked(tenant, revoked.agent_id, revoked.kind, revoked.details)
+        elif recorded.subject.endswith(".AgentRevoked") and is_event(recorded):
+            # Whom this and the next are about is said by their subjects: one that cannot be read holds all the same.
+            self._conductor.agent_revoked(tenant, recorded.stream.id, *_why(recorded))
         elif recorded.subject.endswith((".AgentSuspended", ".AgentResumed")):
-            # Whom it is about is said by its subject: one that cannot be read holds all the same.
             suspended = recorded.subject.endswith(".AgentSuspended")
             self._conductor.agent_suspended(tenant, recorded.stream.id, suspended)
         elif recorded.subject.endswith(".AgentDemoted"):
@@ -72,3 +72,12 @@ class Reactor:
         elif recorded.subject.endswith(".ApprovalAnswered"):
             answered = policy_events.ApprovalAnswered.FromString(recorded.payload)
             self._conductor.nudge(tenant, answered.run_id)
+
+
+def _why(recorded: Recorded) -> tuple[str, str]:
+    """Kind and details of a revocation."""
+    try:
+        revoked = policy_events.AgentRevoked.FromString(recorded.payload)
+    except DecodeError:
+        return "unreadable", f"event {recorded.sequence}, which cannot be read"
+    return revoked.kind, revoked.details

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from kernel.events import Recorded
 from services.orchestrator.domain.budget import Breach
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Mode
+from services.orchestrator.reactor import Reactor
 from tests.fakes.wait import until
 from tests.unit.orchestrator.house import AGENT, TENANT, ended, house, peers
 
@@ -51,6 +53,22 @@ async def test_what_waits_for_the_agent_ends_with_it() -> None:
         await until(lambda: not it.conductor._carried, "it is still carried")
         assert await it.conductor.runs_of_revoked(TENANT, AGENT) == 0
     assert len(at.state.handoffs) == 1
+
+
+async def test_a_revocation_that_cannot_be_read_ends_runs_and_streams_all_the_same() -> None:
+    async with house(peers()) as it:
+        run_id = (await it.process(Mode.ASSISTED)).run.known.run_id
+        reactor, subject = Reactor(it.runs, it.conductor), f"evt.{TENANT}.policy.agent.{AGENT}.AgentRevoked"
+        await reactor.take([Recorded(10_000, subject, {}, b"{}")])
+        with pytest.raises(RuntimeError):
+            await it.conductor.runs_of_revoked(TENANT, AGENT)  # what has no header is no event
+        headers = {"ce-type": "provost.policy.v1.AgentRevoked"}
+        await reactor.take([Recorded(10_001, subject, headers, b"\xff\xff")])
+        assert await it.conductor.runs_of_revoked(TENANT, AGENT) == 1
+        assert await it.conductor.streams_of_revoked(TENANT, AGENT) == 1
+        await ended(it, run_id)
+        run = it.runs.current(TENANT, run_id)
+        assert (run.state, run.reason) == (RunState.REVOKED, "AGENT_REVOKED")
 
 
 async def test_a_run_that_was_given_away_meanwhile_is_not_waited_for() -> None:
