@@ -18,7 +18,7 @@ from services.policy.domain.counters import Key
 from services.policy.domain.drawing import Applied, BudgetRefusal
 from services.policy.domain.limits import BudgetSet, Limit, checked_limits
 from services.policy.domain.outcomes import ErrorNoted
-from services.policy.domain.recorded_errors import MAX_SECONDS, ErrorCounts
+from services.policy.domain.recorded_errors import MAX_REMEMBERED, MAX_SECONDS, ErrorCounts
 from services.policy.domain.reservation import BudgetScope, Reservation, ReservationEnd
 from services.policy.domain.reserving import refusal, reserve
 from services.policy.domain.shown_budgets import shown_budgets
@@ -247,6 +247,17 @@ def test_errors_are_counted_by_whose_they_are_and_since_when() -> None:
     assert counts.count(BudgetScope.RUN, "run-1", since + 200) == MAX_SECONDS - 150
     assert counts.count(BudgetScope.RUN, "run-1", since) == MAX_SECONDS + 50
     assert counts.count(BudgetScope.TASK, "task-2", 0) == 0
+
+
+def test_errors_of_agents_are_never_forgotten_those_of_runs_are() -> None:
+    counts = ErrorCounts()
+    for _ in range(3):
+        counts.add(ErrorNoted("sre-1", "task-1", "run-1", False, AT))
+    for n in range(MAX_REMEMBERED):
+        counts.add(ErrorNoted(f"other-{n}", f"other-{n}", f"other-{n}", False, AT))
+    assert counts.count(BudgetScope.AGENT, "sre-1", 0) == 3
+    assert counts.count(BudgetScope.TENANT, "", 0) == MAX_REMEMBERED + 3
+    assert counts.count(BudgetScope.RUN, "run-1", 0) == counts.count(BudgetScope.TASK, "task-1", 0) == 0
 
 
 def test_live_reservations_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

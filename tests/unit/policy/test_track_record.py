@@ -194,6 +194,9 @@ def test_what_cannot_be_moved() -> None:
             AGENT.decide(agent(), command)
     assert AGENT.decide(agent(), replace(up, since=later(1))) is None, "its tier is another one since"
     assert AGENT.decide(agent(), replace(up, since=AT)) is not None
+    down = DemoteAgent("sre-1", Tier.T0_OBSERVER, BY_HAND, AT)
+    assert AGENT.decide(agent(), replace(down, since=later(1))) is None, "its tier is another one since"
+    assert AGENT.decide(agent(), replace(down, since=AT)) is not None
 
 
 def test_who_may_not_control_an_agent() -> None:

@@ -131,6 +131,18 @@ def test_a_run_that_goes_on_finds_its_errors_again() -> None:
     assert fold(worked.events) == worked.agent
 
 
+def test_a_run_that_is_put_aside_twice_has_all_of_its_errors() -> None:
+    worked = Worked().packed()
+    worked.does(acquire("run-1", 0))
+    for error_type in ("TIMEOUT", "OTHER", "TIMEOUT"):
+        worked.does(error(error_type))
+    worked.does(release(worked.token, 2))
+    worked.does(IssuePacket(replace(packet("task-2"), created_at=at(9)), at(9)))
+    worked.does(error("TIMEOUT"))  # one that comes late: nobody has taken the agent since
+    resumed(worked)
+    assert worked.agent.errors.by_type == {"TIMEOUT": 3, "OTHER": 1}
+
+
 def test_another_run_with_a_packet_of_its_own_begins_anew() -> None:
     worked = Worked().packed()
     worked.does(acquire("run-1", 0))
