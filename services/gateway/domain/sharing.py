@@ -168,7 +168,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class TaskNow:
-    """A task as it is; `incomplete` when a list was longer than is shown: ask for it by itself.
+    """A task as it is; `incomplete` when there is more, or something cannot be read: ask for it by itself.
 
     `stale_seconds` as for lists.
     """

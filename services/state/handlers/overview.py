@@ -1,8 +1,11 @@
 """Tasks as they are: who works on them, where everybody stands, and what they share."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from kernel.events import Cause, require_token
+from kernel.faults import Unavailable
 from kernel.ports import Following
 from services.state.domain.board import Entry
 from services.state.domain.faults import TaskUnknown
@@ -20,13 +23,14 @@ from services.state.handlers.locks import Locks
 from services.state.handlers.tasks import Tasks
 from services.state.handlers.working import Working
 
+T = TypeVar("T")
 MOST_AGENTS, MOST_OF_EACH = 50, 100
 """So many are shown of a task at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskShown:
-    """A task, with as much of each list as is shown at once."""
+    """A task, with as much of each list as is shown at once; `incomplete` when there is more, or cannot be read."""
 
     task: TaskSummary
     agents: tuple[AgentSnapshot, ...]
@@ -71,24 +75,29 @@ class Overview:
         touched = self._view.recent.touched(tenant, task_id)
         if touched is None:
             raise TaskUnknown(task_id)
-        entries = await self._boards.list(task_id, "", MOST_OF_EACH, "", 0, None, cause)
-        messages = await self._inboxes.list(task_id, "", False, MOST_OF_EACH, "", 0, None, cause)
+        entries = await _readable(self._boards.list(task_id, "", MOST_OF_EACH, "", 0, None, cause))
+        unread = self._inboxes.list(task_id, "", False, MOST_OF_EACH, "", 0, None, cause)
+        messages = await _readable(unread)
         artifacts = await self._tasks.list_artifacts(task_id, MOST_OF_EACH, "", cause)
         locks = self._locks.list(task_id, MOST_OF_EACH, "", cause)
         handoff = self._view.tasks[tenant, task_id].handoff if (tenant, task_id) in self._view.tasks else None
         shown = self._summary(tenant, task_id, touched)
         here = [each for each in shown.agent_ids if self._view.agents[tenant, each].is_in(task_id)]
-        agents = [await self._agents.get_agent_state(each, 0, cause) for each in here[:MOST_AGENTS]]
+        agents = [
+            await _readable(self._agents.get_agent_state(each, 0, cause)) for each in here[:MOST_AGENTS]
+        ]
         lists = (entries, messages, artifacts, locks)
         return TaskShown(
             shown,
-            tuple(agents),
+            tuple(filter(None, agents)),
             locks.items,
-            entries.items,
-            messages.items,
+            entries.items if entries else (),
+            messages.items if messages else (),
             artifacts.items,
             handoff.handoff if handoff else None,
-            len(here) > MOST_AGENTS or any(each.next_page_token for each in lists),
+            len(here) > MOST_AGENTS
+            or None in agents
+            or any(not each or each.next_page_token for each in lists),
         )
 
     async def list(self, page_size: int, page_token: str, cause: Cause) -> Page[TaskSummary]:
@@ -103,3 +112,13 @@ class Overview:
 
     def _summary(self, tenant: str, task_id: str, touched: Touched) -> TaskSummary:
         return summary(self._view, tenant, task_id, touched)
+
+
+async def _readable(asked: Awaitable[T]) -> T | None:
+    """None when an event of it cannot be read: what else there is of the task is shown without it."""
+    try:
+        return await asked
+    except Unavailable as fault:
+        if fault.reason != "UNREADABLE_EVENT":
+            raise
+        return None

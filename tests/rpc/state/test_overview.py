@@ -135,3 +135,28 @@ async def test_a_person_that_mistypes_a_task_makes_none(state: Running) -> None:
     assert await listed(state) == ["task-1"]
     assert await state.log.last_sequence() == before
     await put_entry(state, "k", "1", actor="key:boss")
+
+
+async def test_what_cannot_be_read_of_a_task_hides_nothing_else_of_it(state: Running) -> None:
+    tokens = await join(state, "sre-1", "sre-2")
+    await put_entry(state, "analysis", "1")
+    await send(state, "hello")
+    await advance(state, tokens["sre-1"], "EXECUTE", run_id="run-sre-1")
+
+    async def damaged(aggregate: str) -> pb.GetTaskResponse:
+        headers = b"NATS/1.0\r\nce-id: x-" + aggregate[:3].encode() + b"\r\n\r\n"
+        await state.follower.reached(
+            state.log.put(f"evt.default.state.{aggregate}.Damaged", b"\xff", headers)
+        )
+        found = await shown(state)
+        assert found.incomplete
+        return found
+
+    found = await damaged("agent.sre-2")
+    assert [(each.agent_id, each.phase) for each in found.agents] == [("sre-1", "EXECUTE")]
+    assert list(found.task.agent_ids) == ["sre-1", "sre-2"]
+    assert (len(found.entries), len(found.unread_messages)) == (1, 1)
+    found = await damaged("board.task-1")
+    assert (len(found.entries), len(found.unread_messages)) == (0, 1)
+    found = await damaged("inbox.task-1")
+    assert (len(found.agents), len(found.entries), len(found.unread_messages)) == (1, 0, 0)

@@ -2298,7 +2298,7 @@ class GetTaskResponse(_message.Message):
     HANDOFF_FIELD_NUMBER: _builtins.int
     INCOMPLETE_FIELD_NUMBER: _builtins.int
     incomplete: _builtins.bool
-    """A list was longer than is answered here: ask for it by itself."""
+    """Of a list there is more than is answered here, or something cannot be read: ask for it by itself."""
     @_builtins.property
     def task(self) -> Global___TaskSummary: ...
     @_builtins.property

@@ -2620,7 +2620,7 @@ export type GetTaskResponse = Message$1<"provost.state.v1.GetTaskResponse"> & {
   handoff?: Handoff | undefined;
 
   /**
-   * A list was longer than is answered here: ask for it by itself.
+   * Of a list there is more than is answered here, or something cannot be read: ask for it by itself.
    *
    * @generated from field: bool incomplete = 8;
    */
