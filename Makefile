@@ -23,7 +23,7 @@ prove-rebuild: setup ## wipe store and ledger, rebuild both from the event log, 
 
 test: setup-dev ## every test that needs no system package, against real servers from wheels
 	@failed=; \
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone" $(TESTS) || failed=$$?; \
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --durations=25 --durations-min=5 -m "not alone" $(TESTS) || failed=$$?; \
 	if [ "$$failed" = 1 ]; then \
 	  printf '\n── those that failed, asked once more with nothing beside them: what passes only now is unsteady, and to be mended\n'; \
 	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none -m "not alone" $(TESTS) && failed=; \
