@@ -1,5 +1,7 @@
 """Runs."""
 
+import math
+
 from provost.orchestrator.v1 import incident_pb2, orchestrator_pb2
 from provost.policy.v1 import policy_pb2
 from services.gateway.domain.runs import (
@@ -117,7 +119,7 @@ def _incident(incident: incident_pb2.Incident) -> Incident:
     return Incident(
         severity=incident.severity,
         cause=incident.cause,
-        confidence=incident.confidence,
+        confidence=_share(incident.confidence),
         summary=incident.summary,
         evidence=tuple(
             Evidence(each.evidence_id, each.line, each.text, each.sha256) for each in incident.evidence
@@ -126,10 +128,15 @@ def _incident(incident: incident_pb2.Incident) -> Incident:
             Pattern(each.template, each.count, each.first_line, each.last_line) for each in incident.patterns
         ),
         claims=tuple(
-            Claim(each.statement, each.cause, each.severity, each.confidence, tuple(each.evidence))
+            Claim(each.statement, each.cause, each.severity, _share(each.confidence), tuple(each.evidence))
             for each in incident.claims
         ),
     )
+
+
+def _share(told: float) -> float:
+    """What an agent said of itself: of what is no number, JSON could not tell."""
+    return told if math.isfinite(told) else 0.0
 
 
 def _planned(planned: incident_pb2.PlannedAction) -> PlannedAction:
@@ -183,7 +190,7 @@ def _cycle(cycle: incident_pb2.ReasoningCycle) -> Cycle:
         belief=cycle.belief,
         cause=cycle.cause,
         evidence=tuple(cycle.evidence),
-        score=cycle.score,
+        score=_share(cycle.score),
         criticism=cycle.criticism,
         changed=cycle.changed,
     )

@@ -6,7 +6,7 @@ cannot be understood is refused whole and counts as the agent's error.
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from services.orchestrator.domain.faults import ProposalInvalid
@@ -28,9 +28,10 @@ def checked(proposal: Proposal, lines: Sequence[str]) -> Proposal:
     """`proposal` with every unfounded claim dropped, and every action that rested on it alone.
 
     Raises:
-        ProposalInvalid: an action is malformed, ids repeat, or there are too many.
+        ProposalInvalid: an action is malformed, ids repeat, there are too many, or a confidence or score is none.
     """
     _require_actions(proposal.plan)
+    _require_shares(cycle.score for cycle in proposal.cycles)
     if proposal.incident is None:
         return proposal
     incident = _founded(proposal.incident, lines)
@@ -63,9 +64,15 @@ def _require_action(action: Action) -> None:
             raise ProposalInvalid(f"action {action.action_id}: parameter {name[:64]!r} is malformed")
 
 
+def _require_shares(numbers: Iterable[float]) -> None:
+    if not all(0 <= each <= 1 for each in numbers):  # and so no NaN, which JSON cannot tell
+        raise ProposalInvalid("a confidence or a score is a number from 0 to 1")
+
+
 def _founded(incident: Incident, lines: Sequence[str]) -> Incident:
     if incident.severity not in _SEVERITIES:
         raise ProposalInvalid(f"severity is one of {', '.join(sorted(_SEVERITIES))}")
+    _require_shares((incident.confidence, *(claim.confidence for claim in incident.claims)))
     evidence = tuple(
         each
         for each in incident.evidence

@@ -1,5 +1,6 @@
 """Runs, approvals and rows as they cross: nothing is lost but what must not be shown."""
 
+import math
 from datetime import UTC, datetime
 
 import pytest
@@ -152,3 +153,13 @@ def test_times_cross_to_the_microsecond() -> None:
     assert stamp is not None
     assert stamp.ToDatetime(tzinfo=UTC) == at
     assert stamp_of(None) is None
+
+
+def test_a_number_that_json_cannot_tell_keeps_nobody_from_the_run() -> None:
+    run = full_run()
+    run.incident.confidence = run.incident.claims[0].confidence = math.nan
+    run.cycles.add(score=math.inf)
+    read = run_from_wire(run)
+    assert read.incident is not None
+    assert read.trace is not None
+    assert (read.incident.confidence, read.incident.claims[0].confidence, read.trace[-1].score) == (0, 0, 0)

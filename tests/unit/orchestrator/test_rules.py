@@ -1,5 +1,6 @@
 """The rules of a run by themselves: what contradicts, what breaks a budget, what may be proposed."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -22,6 +23,7 @@ from services.orchestrator.domain.records import (
     Mode,
     PlannedAction,
     Proposal,
+    ReasoningCycle,
     Strategy,
     Tier,
 )
@@ -149,6 +151,19 @@ def test_a_founded_proposal_stays_as_it_is() -> None:
 def test_an_unfounded_cause_is_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ProposalInvalid):
         checked(Proposal("r", incident(**bad), (), ()), LINES)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("share", [math.nan, math.inf, -0.1, 1.1])
+def test_what_is_no_share_refuses_the_proposal(share: float) -> None:
+    sure = replace(incident(), confidence=share)
+    claimed = replace(incident(), claims=(replace(incident().claims[0], confidence=share),))
+    for proposal in (
+        Proposal("r", sure, (), ()),
+        Proposal("r", claimed, (), ()),
+        Proposal("r", None, (), (ReasoningCycle(1, "b", "memory", (), share, "", ""),)),
+    ):
+        with pytest.raises(ProposalInvalid):
+            checked(proposal, LINES)
 
 
 def test_an_action_that_rests_on_nothing_is_dropped() -> None:
