@@ -13,6 +13,7 @@ from services.orchestrator.domain.faults import ProposalInvalid
 from services.orchestrator.domain.records import Action, Incident, PlannedAction, Proposal
 
 MAX_ACTIONS = 100
+MAX_SHOWN = 400  # characters of a line
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}(\.[a-z][a-z0-9_]{0,63}){1,3}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PLACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@/-]{0,252}")
@@ -25,7 +26,8 @@ def line_hash(line: str) -> str:
 
 
 def checked(proposal: Proposal, lines: Sequence[str]) -> Proposal:
-    """`proposal` with every unfounded claim dropped, and every action that rested on it alone.
+    """`proposal` with every unfounded claim dropped, and every action that rested on it alone; evidence tells what the
+    log says, whatever the agent said it does.
 
     Raises:
         ProposalInvalid: an action is malformed, ids repeat, there are too many, or a confidence or score is none.
@@ -74,7 +76,7 @@ def _founded(incident: Incident, lines: Sequence[str]) -> Incident:
         raise ProposalInvalid(f"severity is one of {', '.join(sorted(_SEVERITIES))}")
     _require_shares((incident.confidence, *(claim.confidence for claim in incident.claims)))
     evidence = tuple(
-        each
+        replace(each, text=_shown(lines[each.line - 1]))
         for each in incident.evidence
         if 1 <= each.line <= len(lines) and line_hash(lines[each.line - 1]) == each.sha256
     )
@@ -83,3 +85,11 @@ def _founded(incident: Incident, lines: Sequence[str]) -> Incident:
     if incident.cause != "none" and not any(claim.cause == incident.cause for claim in claims):
         raise ProposalInvalid(f"cause {incident.cause!r} is claimed, but no line of the log is cited for it")
     return replace(incident, evidence=evidence, claims=claims)
+
+
+def _shown(line: str) -> str:
+    """As much of a line as people are shown, with nothing in it that a terminal or a page would obey."""
+    shown = line.removesuffix("\r")[: MAX_SHOWN + 1].replace("\t", " ")
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+    return shown if len(shown) <= MAX_SHOWN else f"{shown[: MAX_SHOWN - 1]}…"

@@ -166,6 +166,22 @@ def test_what_is_no_share_refuses_the_proposal(share: float) -> None:
             checked(proposal, LINES)
 
 
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("Out of memory\r", "Out of memory"),
+        ("\ta\x1b[31m\u202eb\ud800", " a\\x1b[31m\\u202eb\\ud800"),
+        ("x" * 400, "x" * 400),
+        ("x" * 401, "x" * 399 + "…"),
+    ],
+)
+def test_evidence_shows_the_line_itself_whatever_the_agent_wrote(line: str, shown: str) -> None:
+    told = replace(incident(line=1, sha256=line_hash(line)), severity="info")
+    founded = checked(Proposal("r", told, (), ()), [line]).incident
+    assert founded is not None
+    assert [each.text for each in founded.evidence] == [shown]
+
+
 def test_an_action_that_rests_on_nothing_is_dropped() -> None:
     resting_on_nothing = replace(planned(2), evidence=())
     resting_on_air = replace(planned(3), evidence=("L77",))
