@@ -79,7 +79,8 @@ class HeldAggregates(Generic[C, S, E]):
         self.following: Following | None = None
         """Who delivers, if it shall be asked to hurry after a conflict: worth it where several write all the time."""
         self.second_look = False
-        """Whether a no is looked at again when all of the log is known: where another replica may know better."""
+        """Whether what appends nothing, a no or nothing to do, is decided again when all of the log is known: where
+        another replica may know better, and no conflict would tell."""
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -219,15 +220,28 @@ class HeldAggregates(Generic[C, S, E]):
         self, stream: Stream, held: _Held[S], command: C, cause: Cause, guard: Guard | None
     ) -> Appended:
         event_id = stream.event_id(cause.request_id)
+        looked = not self.second_look
         while True:
             if held.closed:
                 raise _closed(held.closed)
             before = held.answered.get(event_id)
             if before is not None:
                 return Appended(before, (event_id,), duplicate=True)
-            event = await self._decided(held, command)
+            try:
+                event = self._decider.decide(held.state, command)
+            except Fault:
+                if looked:
+                    raise
+                with contextlib.suppress(Unavailable):  # the no stands
+                    await self.catch_up()
+                looked = True
+                continue
             if event is None:
-                return Appended(held.head.sequence, ())
+                if looked:
+                    return Appended(held.head.sequence, ())
+                await self.catch_up()
+                looked = True
+                continue
             if guard is None or (settled := guard()) is None:
                 break
             await settled  # and decide again: all may be different now
@@ -239,19 +253,6 @@ class HeldAggregates(Generic[C, S, E]):
             held.state = self._decider.evolve(held.state, event)
             self._advance(stream.tenant, stream.id, held, appended.sequence, event_id)
         return appended
-
-    async def _decided(self, held: _Held[S], command: C) -> E | None:
-        try:
-            return self._decider.decide(held.state, command)
-        except Fault:
-            if not self.second_look:
-                raise
-            head = held.head
-            with contextlib.suppress(Unavailable):  # the no stands
-                await self.catch_up()
-            if held.head == head:
-                raise
-        return self._decider.decide(held.state, command)
 
     async def _after_conflict(self, held: _Held[S], conflict: AppendConflict) -> None:
         actual = int(conflict.facts.get("actual_sequence", "0"))

@@ -90,6 +90,9 @@ class Fencing:
         return recent and self._doubts == self.writing.doubts
 
     async def _show(self, shown: ShowToken, cause: Cause) -> None:
+        """Who calls this has just looked: a good token, which leaves no event, needs no other look."""
+        if show(self._agents.current(cause.tenant, shown.agent_id).lock, shown) is None:
+            return
         # By the token as well: what was refused may be asked for again once the lock is acquired anew.
         request_id = derived_id(f"token {shown.fencing_token}", cause.request_id)
         appended = await self._agents.handle(shown.agent_id, shown, replace(cause, request_id=request_id))

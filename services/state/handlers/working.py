@@ -8,7 +8,7 @@ from kernel.events import Cause, derived_id, require_token
 from kernel.ports import Following
 from services.state.domain.crew import present
 from services.state.domain.faults import FieldInvalid, TaskUnknown
-from services.state.domain.labels import Labelling, LabelRun
+from services.state.domain.labels import Labelling, LabelRun, stick
 from services.state.domain.view import View
 from services.state.handlers.kept import Kept, known
 from services.state.handlers.writing import Writing
@@ -122,7 +122,10 @@ class Working:
             return
         command = LabelRun(reader.agent_id, reader.run_id, tuple(sorted(labels)), by_reading, cause.at)
         with self._writing.by(cause.tenant, reader.agent_id):
-            await self._agents.handle(reader.agent_id, command, cause)
+            known = self._agents.current(cause.tenant, reader.agent_id).labelled.runs
+            # What sticks is there for good, whatever a replica has not heard yet: most reads are none of the log's.
+            if stick(known.get(reader.run_id, ()), command) is not None:
+                await self._agents.handle(reader.agent_id, command, cause)
 
     async def stick_packet(self, agent_id: str, cause: Cause) -> None:
         """Who holds the lock of an agent has read its packet, also when its lease is over: it may still renew it.

@@ -41,7 +41,8 @@ class Reactor:
         self._aggregates += aggregates
 
     def led_by(self, follower: Follower, *, alone: bool) -> None:
-        """`follower` delivers here. Unless there is but one replica, a no is looked at again when all is known."""
+        """`follower` delivers here. Unless there is but one replica, what appends nothing is decided again when all is
+        known."""
         for each in self._aggregates:
             if isinstance(each, HeldAggregates):
                 each.following, each.second_look = follower, not alone

@@ -70,3 +70,32 @@ async def test_asked_in_turn_none_says_no_for_what_the_other_has_just_written(
         assert again > token
         force = pb.ForceReleaseLockRequest(agent_id=of["agent_id"], reason="stop")
         await ask(other, "ForceReleaseLock", force, "operator", actor="key:boss")
+
+
+async def test_asked_in_turn_none_takes_for_done_what_the_other_has_just_undone(
+    real: Real, second: Any
+) -> None:
+    for agent_id in ("alpha", "beta"):
+        await real.locked(agent_id)
+    of: dict[str, Any] = {"task_id": "task-1", "agent_id": "beta"}
+    for n in range(10):
+        sending = pb.SendMessageRequest(
+            task_id="task-1", from_agent_id="alpha", to_agent_id="beta", type="STATUS", body=str(n)
+        )
+        sent = (await ask(real.stub, "SendMessage", sending)).message
+        read = pb.AcknowledgeMessagesRequest(message_ids=[sent.message_id], **of)
+        assert (await ask(second, "AcknowledgeMessages", read)).sequence > sent.sequence
+        put = pb.PutEntryRequest(section="problem", key="k", value="1", **of)
+        version = (await ask(second, "PutEntry", put)).entry.version
+        put.value = "2"
+        await ask(real.stub, "PutEntry", put)
+        put.value = "1"
+        assert (await ask(second, "PutEntry", put)).entry.version == version + 2
+        waiting = pb.Waiting(kind=pb.Waiting.KIND_APPROVAL, what=str(n))
+        await ask(
+            real.stub, "ReportActivity", pb.ReportActivityRequest(waiting=waiting, run_id="run-beta", **of)
+        )
+        ended = pb.ReportActivityRequest(run_id="run-beta", **of)
+        await ask(second, "ReportActivity", ended)
+        shown = pb.GetAgentStateRequest(agent_id="beta")
+        assert not (await ask(second, "GetAgentState", shown)).agent.HasField("waiting")

@@ -86,6 +86,7 @@ async def serving(
     follower = Follower(log, FILTERS, 0, reactor.deliver, "state")
     feed = WatchFeed(view, follower.reached, log.last_sequence, heartbeat_seconds)
     reactor.feeds(feed, *every, Sharing(kept, view), judging)
+    reactor.led_by(follower, alone=False)
     audit = StoreAudit(view, derived, mirror, LogHistory(log, FILTERS), follower, process.now)
     contents = ArtifactDirectory(home / "artifacts", process.new_id)
     server = Server(settings(), "state", port=0, max_message_bytes=MAX_MESSAGE_BYTES, tell=tell)

@@ -13,7 +13,7 @@ from provost.state.v1 import state_pb2 as pb
 from tests.fakes.behind import behind as replica_behind
 from tests.fakes.valkey_server import ValkeyServer
 from tests.fakes.wait import until
-from tests.rpc.state.asks import get_entry, join, put_entry, send
+from tests.rpc.state.asks import get_entry, join, look, put_entry, send, unread
 from tests.rpc.state.conftest import Running, cause, serving
 from tests.rpc.state.test_tasks import put, revoke
 
@@ -78,6 +78,44 @@ async def test_what_another_replica_stored_is_the_answer_to_who_asks_again(
         await until(lambda: any((other.home / "artifacts").rglob("*/*")), "it knows of the first too early")
         await other.follower.reached(await state.log.last_sequence())
         assert await asked == first
+
+
+@pytest.mark.parametrize("by", ["up_to_sequence", "message_ids"])
+async def test_what_was_sent_at_another_replica_is_acknowledged(
+    state: Running, behind: Behind, by: str
+) -> None:
+    await join(state, "sre-1", "sre-2")
+    async with behind() as other:
+        sent = await send(state, "hello", to_agent_id="sre-2")
+        request = pb.AcknowledgeMessagesRequest(task_id="task-1", agent_id="sre-2")
+        if by == "message_ids":
+            request.message_ids.append(sent.message.message_id)
+        else:
+            request.up_to_sequence = sent.sequence
+        answer = await client.call(other.stub.AcknowledgeMessages, request, cause())
+        assert answer.sequence > sent.sequence
+        assert await unread(state, "sre-2", at_least_sequence=answer.sequence) == []
+
+
+async def test_what_was_written_over_at_another_replica_is_written_anew(
+    state: Running, behind: Behind
+) -> None:
+    await join(state, "sre-1", "sre-2")
+    await put_entry(state, "cause", '"the disk"')
+    async with behind() as other:
+        await put_entry(state, "cause", '"the memory"', agent_id="sre-2")
+        assert (await put_entry(other, "cause", '"the disk"')).entry.version == 3
+
+
+async def test_a_wait_that_was_told_to_another_replica_ends(state: Running, behind: Behind) -> None:
+    await join(state, "sre-1")
+    report = pb.ReportActivityRequest(agent_id="sre-1", task_id="task-1", run_id="run-sre-1")
+    waits = pb.ReportActivityRequest(waiting=pb.Waiting(kind=pb.Waiting.KIND_APPROVAL, what="a-1"))
+    waits.MergeFrom(report)
+    async with behind() as other:
+        await client.call(state.stub.ReportActivity, waits, cause())
+        await client.call(other.stub.ReportActivity, report, cause())
+        assert not (await look(state, await state.log.last_sequence())).HasField("waiting")
 
 
 async def test_nothing_is_sent_to_the_revoked(state: Running) -> None:

@@ -1,7 +1,7 @@
 """Aggregates held in memory: decide, append, follow, and what happens when others are quicker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -16,6 +16,7 @@ from kernel.decider import Decider
 from kernel.events import Appended, Head, Recorded, Stream
 from kernel.faults import AppendConflict, Refused, Unavailable
 from tests.contract.eventlog.words import CODEC, Int64Value, StringValue, cause
+from tests.fakes.behind import behind as replica_behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,10 @@ class More(Add):
     """Another command."""
 
 
+class Exactly(Add):
+    """Whatever brings the total to `amount`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sum:
     total: int = 0
@@ -34,6 +39,8 @@ class Sum:
 
 
 def decide(state: Sum, command: Add) -> Int64Value | None:
+    if isinstance(command, Exactly):
+        return Int64Value(command.amount - state.total) if command.amount != state.total else None
     if command.amount < 0:
         raise Refused("NEGATIVE", "only more is possible")
     return Int64Value(command.amount) if command.amount else None
@@ -123,6 +130,49 @@ async def test_what_changes_nothing_writes_nothing(replicas: list[Service], log:
     await one.sums.handle("a", Add(3), cause("r1"))
     assert await one.sums.handle("a", Add(0), cause("r2")) == Appended(1, ())
     assert await log.last_sequence() == 1
+
+
+@pytest.fixture
+def behind(replicas: list[Service], monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """The second replica, which takes a second look, and from now on is behind until it does."""
+    other = replicas[1]
+    other.sums.following, other.sums.second_look = other.follower, True
+    with replica_behind(other.follower, monkeypatch):
+        yield other
+
+
+async def test_what_appends_nothing_is_decided_again_when_all_of_the_log_is_known(
+    replicas: list[Service], behind: Service
+) -> None:
+    await replicas[0].sums.handle("a", Exactly(3), cause("r1"))
+    assert (await behind.sums.handle("a", Exactly(0), cause("r2"))).sequence == 2
+
+
+async def test_what_the_second_look_finds_answered_is_not_written_again(
+    replicas: list[Service], behind: Service, log: MemoryLog
+) -> None:
+    for n, amount in enumerate((3, 0, 5)):
+        await replicas[0].sums.handle("a", Exactly(amount), cause(f"r{n}"))
+    log.forget_ids()
+    again = await behind.sums.handle("a", Exactly(0), cause("r1"))
+    assert (again.sequence, again.duplicate) == (2, True)
+
+
+async def test_who_cannot_look_says_no_but_not_that_there_is_nothing_to_do(
+    replicas: list[Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sums = replicas[1].sums
+    sums.following, sums.second_look = replicas[1].follower, True
+
+    async def unreachable() -> int:
+        raise Unavailable("LOG_UNREACHABLE", "the event log does not answer")
+
+    monkeypatch.setattr(sums._log, "last_sequence", unreachable)
+    with pytest.raises(Refused):
+        await sums.handle("a", Add(-1), cause("r1"))
+    with pytest.raises(Unavailable):
+        await sums.handle("a", Add(0), cause("r2"))
+    await sums.handle("a", Add(1), cause("r3"))
 
 
 async def test_a_refusal_leaves_no_trace_not_even_the_id(replicas: list[Service]) -> None:
