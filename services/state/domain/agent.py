@@ -150,7 +150,7 @@ def decide(agent: Agent, command: Command) -> Event | None:
         case IssuePacket(at=at):
             issued = issue(agent.packet, command)
             if issued is not None:
-                _require_idle_elsewhere(agent, issued.packet.task_id, at)
+                _require_idle(agent, at)
             return issued
         case AcquireLock():
             if command.revoked:
@@ -190,10 +190,11 @@ def decide(agent: Agent, command: Command) -> Event | None:
             assert_never(command)
 
 
-def _require_idle_elsewhere(agent: Agent, task_id: str, at: datetime) -> None:
-    # A packet carries limits and starts the error counts anew: nobody may exchange it under a run at work.
+def _require_idle(agent: Agent, at: datetime) -> None:
+    # A packet carries limits and starts the error counts anew: nobody may exchange it under a run at work, neither for
+    # another task nor for another run of the same.
     lock = agent.lock
-    if lock is not None and lock.alive(at) and lock.task_id != task_id:
+    if lock is not None and lock.alive(at):
         raise LockTaken(agent.agent_id, lock.holder, lock.expire_time)
 
 

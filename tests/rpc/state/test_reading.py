@@ -70,13 +70,15 @@ async def test_a_packet_is_read_as_the_newest_and_as_it_was(state: Running) -> N
 async def test_what_another_replica_wrote_is_read_by_who_names_its_place(
     state: Running, valkey_server: ValkeyServer, tmp_path: Path
 ) -> None:
-    await join(state, "sre-1")
+    await issue(state)
     async with serving(state.log, valkey_server.url, tmp_path / "other") as other:
+        for n in range(10):
+            moved = await told_to(state, f"the {n}. objective")
+            assert (await look(other, moved)).packet.objective == f"the {n}. objective"
+        await acquire(state)
         for n in range(10):
             entry = await put_entry(state, "analysis", str(n))
             assert await get_entry(other, "analysis", at_least_sequence=entry.sequence) == entry.entry
-            moved = await told_to(state, f"the {n}. objective")
-            assert (await look(other, moved)).packet.objective == f"the {n}. objective"
         await look(other)
         await beat(state)
         heard = (await look(state)).heartbeat_time

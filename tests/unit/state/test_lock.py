@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from kernel.faults import Fault
+from services.state.domain.errors import RecordError
 from services.state.domain.faults import FieldInvalid
 from services.state.domain.lock import AgentAdvanced, LockAcquired, LockReleased, StaleTokenRefused
-from services.state.domain.packet import IssuePacket
+from services.state.domain.packet import IssuePacket, Packet
 from tests.unit.state.worlds import Worked, acquire, advance, at, fold, packet, release
 
 
@@ -108,13 +109,16 @@ def test_a_revoked_agent_takes_no_lock() -> None:
     assert refused(worked, replace(acquire("run-1", 0), revoked=True)) == "AGENT_REVOKED"
 
 
-def test_no_packet_for_another_task_while_a_run_is_at_work() -> None:
+@pytest.mark.parametrize("other", [packet("task-2"), replace(packet(), objective="of another run")])
+def test_no_other_packet_while_a_run_is_at_work(other: Packet) -> None:
     worked = Worked().packed()
     worked.does(acquire("run-1", 0, lease=30))
-    other = IssuePacket(packet("task-2"), at(5))
-    assert refused(worked, other) == "CANNOT_ACQUIRE_LOCK"
-    worked.does(release(worked.sequence, 6))
-    assert worked.does(other) is not None
+    worked.does(RecordError("sre-1", "task-1", "run-1", "TIMEOUT", "", False, at(1)))
+    assert refused(worked, IssuePacket(other, at(5))) == "CANNOT_ACQUIRE_LOCK"
+    assert worked.does(IssuePacket(packet(), at(5))) is None, "its own again is no other"
+    assert (worked.agent.packet, worked.agent.errors.total) == (replace(packet(), version=1), 1)
+    worked.does(release(worked.token, 6))
+    assert worked.does(IssuePacket(other, at(7))) is not None
 
 
 @pytest.mark.parametrize("lease", [0, -1, 3601])
