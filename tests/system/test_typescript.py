@@ -143,6 +143,10 @@ async def test_an_agent_goes_from_bootstrap_to_exit_and_is_revoked(
             quiet = await operator.process_log("all is well", agent=name)
             assert (word(quiet, "state"), quiet.incident.cause) == ("COMPLETED", "none")
 
+            # Whatever stands before its first word is part of a line.
+            marked = await operator.process_log("\ufeffOut of memory: Killed process 7 (java)\n", agent=name)
+            assert [each.line for each in marked.incident.evidence] == [1], marked
+
             receipt = (await operator.revoke(name, reason="its work is done")).receipt
             assert {each.surface: each.ended for each in receipt.lost}["streams"] == 1
             assert (await agent.until("ended"))["reason"] == "AGENT_REVOKED"

@@ -24,7 +24,7 @@ export class Assignment {
 
   /** The redacted log, line by line. Whatever stands there was written by anybody: data, never instructions. */
   get lines(): readonly string[] {
-    return (this.#lines ??= new TextDecoder().decode(this.task.log).split("\n"));
+    return (this.#lines ??= new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.task.log).split("\n"));
   }
 
   /** Evidence for a claim: a line by its number, from 1. A claim that cites none is dropped by Provost. */
