@@ -58,7 +58,7 @@ async def main(stopping: process.Stopping) -> None:
     server.add(add_StateServiceServicer_to_server, StateServicer(state, feed.watching))
     followers = (sets.follower, follower)
     await keys.start()
-    await mirror.open(await log.last_sequence())
+    await mirror.open(log.last_sequence)
     feed.watching.begin()
     await followed(*followers)
     await server.start()

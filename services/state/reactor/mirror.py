@@ -7,7 +7,7 @@ is written once.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
@@ -79,23 +79,24 @@ class StoreMirror:
         """Whether the store has been brought up to the log, once."""
         return self._filled
 
-    async def open(self, last_sequence: int) -> None:
+    async def open(self, last_sequence: Callable[[], Awaitable[int]]) -> None:
         """Before anything is followed: learn how far the store is, for what lies behind that is not written again.
 
         A store that is behind what the view holds already is filled from it, for nobody will tell what lies between.
-        One that is ahead of the log, which ends at `last_sequence`, belongs to another log: it is wiped.
+        One that is ahead of the log belongs to another log: it is wiped. Where the log ends, `last_sequence` is asked
+        afterwards, for other replicas write meanwhile. Raises what it raises.
         """
         try:
             self._known = await self._store.position()
-            if self._known is not None and self._known > last_sequence:
-                _log.error("store is ahead of the log and is wiped", store=self._known, log=last_sequence)
+            if self._known is not None and self._known > (end := await last_sequence()):
+                _log.error("store is ahead of the log and is wiped", store=self._known, log=end)
                 self._known = None
                 await self._store.wipe()
             if self._known is not None and self._known < self._view.sequence:
                 self._known = None
         except StoreSpoiled as problem:
             self._mending.notice(problem)
-        except Unavailable as problem:
+        except StoreUnreachable as problem:
             _log.warning("store does not answer: it will be filled when it does", why=_why(problem))
         self._skip_upto = self._known or 0
 

@@ -130,7 +130,7 @@ class House:
         reactor.feeds(*every, Sharing(kept, view), judging)
         follower = Follower(source.feed, filters, source.last, reactor.deliver, "state")
         history = LogHistory(source.log, filters)
-        await mirror.open(await source.log.last_sequence())
+        await mirror.open(source.log.last_sequence)
         await follower.start()
         self._stack.push_async_callback(follower.stop)
         await follower.caught_up()

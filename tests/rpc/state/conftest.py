@@ -97,7 +97,7 @@ async def serving(
             feed.watching,
         ),
     )
-    await mirror.open(await log.last_sequence())
+    await mirror.open(log.last_sequence)
     await followed(sets.follower, follower)
     await server.start()
     address = f"127.0.0.1:{server.port}"

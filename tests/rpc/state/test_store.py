@@ -9,10 +9,14 @@ import pytest_asyncio
 import structlog
 from redis.asyncio import Redis
 
+from chassis import process
 from chassis.eventlog.memory import MemoryLog
 from chassis.rpc import client
 from kernel.faults import Conflict, Unavailable
 from provost.state.v1 import state_pb2 as pb
+from services.state.adapters import RedisStore
+from services.state.domain.view import View
+from services.state.reactor import StoreMirror
 from services.state.wire import CODEC
 from tests.fakes.valkey_server import ValkeyServer
 from tests.fakes.wait import until
@@ -313,6 +317,28 @@ async def test_while_the_store_is_down_writes_go_on_and_reads_say_why_they_canno
 
         await until(back, "reads did not come back with the store")
         assert (await verify(state)).equal
+
+
+async def test_a_store_that_others_write_to_while_one_starts_is_not_taken_for_another_logs(
+    state: Running,
+) -> None:
+    await busy(state)
+    assert (await verify(state)).equal
+    before = await keys(state.store)
+    derived = RedisStore(state.store)
+    mirror = StoreMirror(View(), derived, now=process.now, new_mark=process.new_id)
+    position = derived.position
+
+    async def others_write() -> int | None:
+        """Right before the store is asked."""
+        written = await put_entry(state, "meanwhile", '"v"')
+        await look(state, written.sequence)
+        await until(lambda: state.mirror._known == written.sequence, "the other replica did not apply it")
+        return await position()
+
+    derived.position = others_write  # type: ignore[method-assign]
+    await mirror.open(state.log.last_sequence)
+    assert before <= await keys(state.store)
 
 
 async def test_a_store_that_is_not_there_at_the_start_is_filled_when_it_comes(
