@@ -8,7 +8,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from kernel.faults import Invalid
@@ -110,6 +110,13 @@ class Cause:
         return Cause(
             self.tenant, own, self.actor, self.at, self.correlation_id, self.causation_id, self.traceparent
         )
+
+    def about(self, *what: str) -> "Cause":
+        """This cause, its request id told apart from the same one with a command of that kind for something else.
+
+        Where the aggregate does not say it: budgets are one for all of a tenant, and a vote may be a yes or a no.
+        """
+        return replace(self, request_id=derived_id(told_apart(self.request_id, *what)))
 
 
 @dataclass(frozen=True, slots=True)

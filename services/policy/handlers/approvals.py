@@ -147,7 +147,7 @@ class Approvals:
         above = lineage(self._agents, cause.tenant, requested.agent_id)
         command = AnswerApproval(approval_id, vote, cause.actor, comment, cause.at, above)
         try:
-            appended = await self._approvals.handle(approval_id, command, cause)
+            appended = await self._approvals.handle(approval_id, command, cause.about(vote))
         except Denied as fault:
             await self._on_record(requested, fault, cause)
             raise

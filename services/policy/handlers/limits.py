@@ -44,7 +44,8 @@ class Limits:
         if scope is BudgetScope.AGENT and limits:
             await found_agent(self._held, self._following, cause.tenant, scope_id)
         wanted = BudgetSet(scope, scope_id, limits, window_seconds, cause.actor, why, cause.at)
-        sequence = await self._budgets.set(wanted, cause)
+        asked = (scope, scope_id, str(window_seconds), *(f"{each.unit}={each.most}" for each in limits))
+        sequence = await self._budgets.set(wanted, cause.about(*asked))
         key = Key(HAND, scope, scope_id, window_seconds)
         budgets = self._budgets.current(cause.tenant)
         count = partial(self._errors.count, cause.tenant)

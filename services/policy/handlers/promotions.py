@@ -50,7 +50,7 @@ class Promotions:
             cause.tenant, PromoteAgent(agent_id, to_tier, self._by_hand(agent_id, why, cause), cause.at)
         )
         if to_tier is not Tier.T4_ARCHITECT or AGENT.decide(agent, command) is None:
-            appended = await self._agents.handle(agent_id, command, cause)
+            appended = await self._agents.handle(agent_id, command, cause.about(to_tier))
             return self._agents.current(cause.tenant, agent_id), appended.sequence, None
         waiting = self.waiting(cause.tenant, agent)
         if waiting:
@@ -68,7 +68,7 @@ class Promotions:
         """
         await found_agent(self._held, self._following, cause.tenant, agent_id)
         command = DemoteAgent(agent_id, to_tier, self._by_hand(agent_id, why, cause), cause.at)
-        appended = await self._agents.handle(agent_id, command, cause)
+        appended = await self._agents.handle(agent_id, command, cause.about(to_tier))
         return self._agents.current(cause.tenant, agent_id), appended.sequence
 
     async def request(

@@ -118,7 +118,8 @@ class Replacing:
                 # Not by the log: what is in force by then may be another, and this one has not passed its gate.
                 return self._published.head(cause.tenant, CURRENT).sequence
             await self._gate(command.document, in_force.rules.publishing, cause)
-        appended = await self._published.handle(CURRENT, command, cause)
+        asked = cause.about(command.document, command.replaces_version)
+        appended = await self._published.handle(CURRENT, command, asked)
         return appended.sequence
 
     async def roll_back(
@@ -145,7 +146,8 @@ class Replacing:
             command = PublishPolicySet(
                 to_version, document, replaces_version, default, document, cause.actor, cause.at, why, *told
             )
-        appended = await self._published.handle(CURRENT, command, cause)
+        asked = cause.about(to_version, replaces_version)
+        appended = await self._published.handle(CURRENT, command, asked)
         return to_version, appended.sequence
 
     async def publish_default(self, at: datetime) -> None:

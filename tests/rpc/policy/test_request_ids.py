@@ -15,7 +15,9 @@ from services.policy.wire.decisions import action_from_wire, context_from_wire
 from tests.fakes.wait import until
 from tests.rpc.policy.conftest import Running, action, context
 from tests.rpc.policy.test_approvals import ASSISTED, answered, decided, requested
+from tests.rpc.policy.test_budgets import ADMIN, budget, limit, lines, ready
 from tests.rpc.policy.test_revocation import child, receipt_of, refused, revocations
+from tests.rpc.policy.test_sets import default, other
 from tests.rpc.policy.test_votes import in_force
 
 
@@ -103,22 +105,83 @@ async def test_two_people_who_answer_under_one_id_have_both_said_it(running: Run
     await running.packet()
     await in_force(running)
     asked = await requested(running)
-
-    async def says(who: str, vote: int) -> pb.Approval:
-        request = pb.AnswerApprovalRequest(
-            approval_id=asked.approval_id,
-            vote=vote,  # type: ignore[arg-type]
-            comment="x",
-            request_id=f"button-{asked.approval_id}",
-        )
-        answer = await running.call("AnswerApproval", request, actor=f"key:{who}", roles=("approver",))
-        approval: pb.Approval = answer.approval
-        return approval
-
-    await says("ann", pb.VOTE_APPROVE)
-    assert (await says("ann", pb.VOTE_APPROVE)).state == pb.APPROVAL_STATE_PENDING
-    after = await says("bob", pb.VOTE_REJECT)
+    await presses(running, asked, "ann", pb.VOTE_APPROVE)
+    again = await presses(running, asked, "ann", pb.VOTE_APPROVE)
+    assert again.state == pb.APPROVAL_STATE_PENDING
+    after = await presses(running, asked, "bob", pb.VOTE_REJECT)
     assert (after.state, after.answered_by) == (pb.APPROVAL_STATE_REJECTED, "key:bob")
+
+
+async def presses(running: Running, asked: pb.Approval, who: str, vote: int) -> pb.Approval:
+    request = pb.AnswerApprovalRequest(
+        approval_id=asked.approval_id,
+        vote=vote,  # type: ignore[arg-type]
+        comment="x",
+        request_id=f"button-{asked.approval_id}",
+    )
+    answer = await running.call("AnswerApproval", request, actor=f"key:{who}", roles=("approver",))
+    approval: pb.Approval = answer.approval
+    return approval
+
+
+async def test_who_takes_a_yes_back_under_its_id_has_said_no(running: Running) -> None:
+    await running.register()
+    await running.packet()
+    await in_force(running)
+    asked = await requested(running)
+    await presses(running, asked, "ann", pb.VOTE_APPROVE)
+    after = await presses(running, asked, "ann", pb.VOTE_REJECT)
+    assert (after.state, after.answered_by) == (pb.APPROVAL_STATE_REJECTED, "key:ann")
+
+
+async def test_budgets_set_under_one_id_are_all_in_force(running: Running) -> None:
+    for agent_id in ("sre-1", "sre-2"):
+        await ready(running, agent_id)
+    wanted = (("sre-1", 2), ("sre-2", 2), ("sre-1", 1))
+    made = [
+        await budget(running, limit(pb.UNIT_ACTIONS, most), scope_id=agent_id, request_id="nightly")
+        for agent_id, most in (*wanted, wanted[-1])
+    ]
+    assert len({each.sequence for each in made}) == 3, "the same once more is the same"
+    for agent_id, most in (("sre-1", 1), ("sre-2", 2)):
+        ((_, _, in_force, _, _),) = await lines(running, agent_id=agent_id)
+        assert in_force == most, agent_id
+
+
+async def test_sets_published_and_taken_back_under_one_id_are_all_put_in_force(running: Running) -> None:
+    first = await default(running)
+
+    async def publishes(version: str, replaces: str) -> int:
+        asked = pb.PublishPolicySetRequest(
+            request_id="ci", document=other(first, version), replaces_version=replaces
+        )
+        return int((await running.call("PublishPolicySet", asked, **ADMIN)).sequence)
+
+    async def goes_back(version: str, replaces: str) -> None:
+        asked = pb.RollbackPolicySetRequest(request_id="ci", to_version=version, replaces_version=replaces)
+        await running.call("RollbackPolicySet", asked, **ADMIN)
+
+    async def version() -> str:
+        return str((await running.call("GetPolicySet", pb.GetPolicySetRequest())).version)
+
+    second = await publishes("2", "1")
+    third = await publishes("3", "2")
+    assert await version() == "3"
+    assert (await publishes("2", "1"), await publishes("3", "2")) == (second, third)
+    assert await version() == "3", "what was asked for before is not done again"
+    await goes_back("2", "3")
+    await goes_back("1", "2")
+    assert await version() == "1"
+
+
+async def test_who_is_demoted_twice_under_one_id_falls_twice(running: Running) -> None:
+    await running.register(tier=pb.TIER_T3_EXECUTOR)
+    for tier in (pb.TIER_T2_BUILDER, pb.TIER_T1_OPERATOR):
+        down = pb.DemoteAgentRequest(agent_id="sre-1", to_tier=tier, request_id="incident-42")
+        assert (await running.call("DemoteAgent", down, **ADMIN)).agent.tier == tier
+    for tier in (pb.TIER_T2_BUILDER, pb.TIER_T3_EXECUTOR):
+        up = pb.PromoteAgentRequest(agent_id="sre-1", to_tier=tier, request_id="over")
+        assert (await running.call("PromoteAgent", up, **ADMIN)).agent.tier == tier
 
 
 def id_of_use(running: Running, request_id: str) -> str:

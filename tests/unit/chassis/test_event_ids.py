@@ -48,6 +48,18 @@ def test_a_step_is_the_same_whoever_takes_it_over() -> None:
     assert step.asking(Open).actor == "key:ann", "who it was is told as it is"
 
 
+WHAT = st.lists(st.text(), max_size=3)
+
+
+@given(st.tuples(REQUESTS, WHAT), st.tuples(REQUESTS, WHAT))
+def test_a_request_for_one_thing_does_not_pass_for_the_same_of_another(
+    one: tuple[str, list[str]], other: tuple[str, list[str]]
+) -> None:
+    first, second = (replace(CAUSE, request_id=request_id).about(*what) for request_id, what in (one, other))
+    assert (first.request_id == second.request_id) == (one == other)
+    assert replace(first, request_id="r1") == CAUSE, "and the rest is as it was"
+
+
 @given(ASKED, ASKED)
 def test_no_request_passes_for_another(
     one: tuple[type[object], str, str, int], other: tuple[type[object], str, str, int]
