@@ -1,5 +1,6 @@
 """What agents say of their work, and which of them get nowhere."""
 
+import asyncio
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,8 @@ from services.state.handlers.writing import Writing
 from services.state.ports import Mirror
 
 _ALIVE = timedelta(seconds=DEFAULT_BEAT_SECONDS)
+_STORE_SECONDS = 0.2
+"""So long a report waits for the store, which may hang: what it says is in the log by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Attention:
         self._agents = agents
         self._mirror = mirror
         self._vigil = vigil
+        self._beating: set[asyncio.Task[None]] = set()
 
     async def heartbeat(self, agent_id: str, ttl_seconds: int, cause: Cause) -> timedelta:
         """How long it is good for. Raises AgentStateUnknown, Invalid, Unavailable."""
@@ -75,12 +79,18 @@ class Attention:
             return None  # that it waits no more is no sign of the run that has the agent now
         active = did and self._vigil.did(cause.tenant, agent_id, activity.action, activity.result)
         self._vigil.beat(cause.tenant, agent_id)
-        with suppress(Unavailable):  # the store has it for other processes; this one has it in memory
-            await self._mirror.beat(
-                cause.tenant, agent_id, cause.at, self._kept_until(_ALIVE, cause), active=active
-            )
+        beating = asyncio.ensure_future(self._beat(agent_id, active, cause))
+        self._beating.add(beating)
+        beating.add_done_callback(self._beating.discard)
+        await asyncio.wait({beating}, timeout=_STORE_SECONDS)
         found = self._kept.current(cause.tenant, agent_id).found
         return found.stuck if found else None
+
+    async def _beat(self, agent_id: str, active: bool, cause: Cause) -> None:
+        """The store has it for other processes; this one has it in memory."""
+        until = self._kept_until(_ALIVE, cause)
+        with suppress(Unavailable):
+            await self._mirror.beat(cause.tenant, agent_id, cause.at, until, active=active)
 
     async def list_stuck(
         self, task_id: str, page_size: int, page_token: str, cause: Cause

@@ -141,6 +141,8 @@ class StoreMirror:
     async def beat(
         self, tenant: str, agent_id: str, at: datetime, expire_time: datetime, *, active: bool = False
     ) -> None:
+        if self._down:
+            raise StoreUnreachable
         parts = (Part.HEARTBEAT, Part.ACTIVITY) if active else (Part.HEARTBEAT,)
         group = self._beats
         group.documents += [

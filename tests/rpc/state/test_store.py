@@ -319,6 +319,24 @@ async def test_while_the_store_is_down_writes_go_on_and_reads_say_why_they_canno
         assert (await verify(state)).equal
 
 
+async def test_a_report_does_not_wait_for_a_store_that_hangs(own_store: ValkeyServer, tmp_path: Path) -> None:
+    async with serving(MemoryLog(CODEC), own_store.url, tmp_path) as state:
+        await busy(state)
+        await look(state)
+        own_store.pause()
+        try:
+            for what in ("approval-1", "approval-2"):
+                waits = pb.ReportActivityRequest(
+                    agent_id="sre-1",
+                    task_id="task-1",
+                    run_id="run-1",
+                    waiting=pb.Waiting(kind=pb.Waiting.KIND_APPROVAL, what=what),
+                )
+                await client.call(state.stub.ReportActivity, waits, cause(), timeout_seconds=1.5)
+        finally:
+            own_store.resume()
+
+
 async def test_a_store_that_others_write_to_while_one_starts_is_not_taken_for_another_logs(
     state: Running,
 ) -> None:
