@@ -59,6 +59,8 @@ _MOST_TOLD = 300
 """Characters."""
 _WIPE_FIRST = _NEED_NOT = 2
 """What scripts answer."""
+_GONE = "none"
+"""What the store calls the type of a key that is not there."""
 _log = get_logger("state.store")
 
 
@@ -246,6 +248,8 @@ class RedisStore:
         for key, kind in zip(keys, kinds, strict=True):
             if kind in _READERS:
                 found[key] = _READERS[kind](next(answers))
+            elif kind != _GONE:
+                found[key] = f"a {kind}"  # state puts none there: that it is there is enough
         return found
 
 
@@ -272,4 +276,4 @@ def _ask(pipe: Any, key: str, kind: str) -> None:
         case "list":
             pipe.lrange(key, 0, -1)
         case _:
-            pass  # gone since it was listed
+            pass  # gone since it was listed, or of a type that is not read

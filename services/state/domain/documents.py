@@ -216,7 +216,7 @@ def comparable(contents: Mapping[str, Content], at: datetime) -> dict[str, objec
 
 def _comparable(key: str, content: Content, at: datetime) -> object:
     part = key.rpartition(":")[2]
-    if not content or part in (Part.HEARTBEAT, Part.ACTIVITY):
+    if not content or (part in (Part.HEARTBEAT, Part.ACTIVITY) and key.startswith("agent:{")):
         return None
     match content:
         case Listing(items=items):

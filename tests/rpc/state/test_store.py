@@ -160,19 +160,25 @@ async def test_what_differs_is_named_and_mended(state: Running) -> None:
     await state.store.rpush("task:{default/task-1}:artifacts", "{}")
     await state.store.hdel("blackboard:{default/task-1}:solutions", "proposal_1")
     await state.store.hset("msg:{default/task-1}:waiting", "ghost", "{}")
+    await state.store.zadd("agent:{default/ghost}:lock", {"x": 1})
+    await state.store.xadd("blackboard:{default/ghost}:problem", {"k": "v"})
+    await state.store.hset("msg:{default/ghost}:activity", "k", "v")
     await state.store.set("somebody:else", "keeps this")
     verdict = await verify(state)
     assert not verdict.equal
     assert list(verdict.differing_keys) == [
+        "agent:{default/ghost}:lock",
         "agent:{default/ghost}:packet",
         "agent:{default/sre-1}:errors",
+        "blackboard:{default/ghost}:problem",
         "blackboard:{default/task-1}:solutions",
+        "msg:{default/ghost}:activity",
         "msg:{default/task-1}:waiting",
         "task:{default/task-1}:artifacts",
     ]
     other = await verify(state, tenant="other")
     assert (other.equal, list(other.differing_keys)) == (False, [])  # whose names they are not
-    assert other.differing_key_count == verdict.differing_key_count == 5, "but how many there are"
+    assert other.differing_key_count == verdict.differing_key_count == 8, "but how many there are"
     assert verdict.at_sequence == await state.log.last_sequence()
     rebuilt = await client.call(
         state.stub.RebuildStore, pb.RebuildStoreRequest(), cause(), timeout_seconds=20
