@@ -124,19 +124,19 @@ class Verdict:
     store_hash: str
     log_hash: str
     differing_keys: tuple[str, ...]
-    """Of all tenants, in order."""
+    """Of all tenants, in order; then those that differ in memory, and are said to."""
     at_sequence: int
 
 
 class Audit(Protocol):
-    """The store and the log, compared and made equal."""
+    """The store, the memory of this process and the log, compared; the store made equal."""
 
     async def rebuild(self) -> Rebuilt:
         """Wipe the store and fill it from the log. Raises Unavailable."""
         ...
 
     async def verify(self) -> Verdict:
-        """Compare the store with the log. Raises Unavailable."""
+        """Compare the store and the memory with the log. Raises Unavailable."""
         ...
 
 

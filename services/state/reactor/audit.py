@@ -1,11 +1,12 @@
-"""The store held against the log: compared with a fold made for the purpose, or filled anew from one."""
+"""The store, and what this process has in memory and answers from, held against the log: compared with a fold made for
+the purpose. The store can be filled anew from one."""
 
 from collections.abc import Callable
 from datetime import datetime
 
 from kernel.events import Recorded
 from kernel.ports import Following
-from services.state.domain.documents import comparable, digest, documents
+from services.state.domain.documents import Content, comparable, digest, documents
 from services.state.domain.view import View
 from services.state.ports import History, Rebuilt, Store, Verdict
 from services.state.reactor.follow import fold
@@ -42,7 +43,7 @@ class StoreAudit:
             await fresh.reach(upto)
             await self._store.wipe()
             await self._mirror.fill(fresh.view, upto)
-        return Rebuilt(fresh.events, digest(fresh.comparable(self._now())))
+        return Rebuilt(fresh.events, digest(comparable(_contents(fresh.view), self._now())))
 
     async def verify(self) -> Verdict:
         await self._following.reached(await self._history.last_sequence())
@@ -51,11 +52,14 @@ class StoreAudit:
         for tries_left in reversed(range(_TRIES)):
             async with self._mirror.held():
                 await self._mirror.catch_up()
-                await fresh.reach(self._view.sequence)
+                while fresh.reached != self._view.sequence:
+                    await fresh.reach(self._view.sequence)
+                told = _contents(self._view)
                 found = await self._store.dump()
                 position = await self._store.position()
             at = self._now()
-            verdict = _compare(comparable(found, at), fresh.comparable(at), fresh.reached)
+            store, memory, log = (comparable(each, at) for each in (found, told, _contents(fresh.view)))
+            verdict = _compare(store, memory, log, fresh.reached)
             # With other replicas about, the store may be ahead of this one: look again when this one is further.
             if verdict.equal or position == fresh.reached or tries_left == 0:
                 return verdict
@@ -75,15 +79,21 @@ class _Fresh:
         await self._history.replay(self._take, self.reached, sequence)
         self.reached = max(self.reached, sequence)
 
-    def comparable(self, at: datetime) -> dict[str, object]:
-        whole = documents(self.view, list(self.view.places()), whole=True)
-        return comparable({document.key: document.content for document in whole}, at)
-
     def _take(self, recorded: Recorded) -> None:
         self.events += 1
         fold(self.view, recorded)
 
 
-def _compare(store: dict[str, object], log: dict[str, object], at_sequence: int) -> Verdict:
-    differing = sorted(key for key in store.keys() | log.keys() if store.get(key) != log.get(key))
+def _contents(view: View) -> dict[str, Content]:
+    return {each.key: each.content for each in documents(view, list(view.places()), whole=True)}
+
+
+def _compare(
+    store: dict[str, object], memory: dict[str, object], log: dict[str, object], at_sequence: int
+) -> Verdict:
+    differing = _differing(store, log) + [f"{key} (in memory)" for key in _differing(memory, log)]
     return Verdict(not differing, digest(store), digest(log), tuple(differing), at_sequence)
+
+
+def _differing(some: dict[str, object], log: dict[str, object]) -> list[str]:
+    return sorted(key for key in some.keys() | log.keys() if some.get(key) != log.get(key))

@@ -1,6 +1,7 @@
 """The store loses things, and nobody is told anything wrong."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -363,6 +364,15 @@ async def test_a_store_that_others_write_to_while_one_starts_is_not_taken_for_an
     derived.position = others_write  # type: ignore[method-assign]
     await mirror.open(state.log.last_sequence)
     assert before <= await keys(state.store)
+
+
+async def test_what_is_wrong_in_memory_is_told_of(state: Running) -> None:
+    await busy(state)
+    assert (await verify(state)).equal
+    state.view.agents["default", "sre-1"] = replace(state.view.agents["default", "sre-1"], phase="REPORT")
+    verdict = await verify(state)
+    assert (verdict.equal, verdict.store_hash) == (False, verdict.log_hash)
+    assert list(verdict.differing_keys) == ["agent:{default/sre-1}:state (in memory)"]
 
 
 async def test_a_store_that_is_not_there_at_the_start_is_filled_when_it_comes(

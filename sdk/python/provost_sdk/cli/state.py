@@ -120,7 +120,7 @@ def checkpoints(
 
 @app.command()
 def verify(as_json: AsJson = False, address: Address = None, key: Key = None) -> None:
-    """Compare the store with the event log, heartbeats and TTLs aside; exit code 0 only if equal. An auditor's key."""
+    """Compare store and memory with the event log, TTLs aside; exit code 0 only if equal. An auditor's key."""
     from provost_sdk.models import as_dict
 
     answer = ask("auditor", address, key, lambda provost: provost.verify_store())
