@@ -1,11 +1,11 @@
-"""For who folds events without holding their aggregates: copies of events that were there before are passed over."""
+"""For who folds events without holding their aggregates: copies of earlier ones and what is none are passed over."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
 
 import structlog
 
-from chassis.eventlog.headers import repeats
+from chassis.eventlog.headers import is_event, repeats
 from kernel.events import Recorded
 
 MOST_AGGREGATES = 10_000
@@ -25,10 +25,13 @@ class Once:
         self._lately: OrderedDict[str, int] = OrderedDict()
 
     def of(self, events: Iterable[Recorded]) -> list[Recorded]:
-        """Those that are no copies; one that is delivered again is none."""
+        """Those that are events, and no copies; one that is delivered again is none."""
         return [each for each in events if self._counts(each)]
 
     def _counts(self, recorded: Recorded) -> bool:
+        if not is_event(recorded):
+            _log.warning("a message that is no event is passed over", sequence=recorded.sequence)
+            return False
         place = recorded.subject.rpartition(".")[0]
         lasting = ".".join(place.split(".")[2:4]) in self._kinds
         known = self._kept if lasting else self._lately

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from chassis.eventlog.codec import Unreadable
 from chassis.eventlog.feed import Source
 from chassis.eventlog.follower import Follower
+from chassis.eventlog.once import Once
 from chassis.eventlog.wire import Connection
 from chassis.telemetry import get_logger
 from kernel.events import Recorded
@@ -25,6 +26,7 @@ class HeldSets:
         """`stuck_seconds` is for tenants whose set does not say, or that never published one."""
         self._stuck_seconds = stuck_seconds
         self._in_force: dict[str, SetTold] = {}
+        self._once = Once(kept=("policy.policyset",))
         self.follower = Follower(log, SET_FILTERS, 0, self._take, "state policy sets")
 
     def labelling(self, tenant: str) -> Labelling:
@@ -36,7 +38,7 @@ class HeldSets:
         return (found.stuck_seconds if found is not None else 0) or self._stuck_seconds
 
     async def _take(self, events: Sequence[Recorded]) -> None:
-        for recorded in events:
+        for recorded in self._once.of(events):
             try:
                 found = SET_CODEC.decode(recorded)
             except Unreadable as problem:

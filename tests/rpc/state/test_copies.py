@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from chassis.eventlog.headers import raw_headers
+from chassis.eventlog.headers import block, raw_headers
 from chassis.rpc import client
 from kernel.events import Recorded
+from provost.policy.v1.events_pb2 import PolicySetPublished
 from provost.state.v1 import state_pb2 as pb
 from tests.fakes.valkey_server import ValkeyServer
 from tests.rpc.state.asks import advance, look, put_entry, unread, verify
@@ -17,6 +18,21 @@ async def published_again(state: Running, events: list[Recorded]) -> int:
         sequence = state.log.put(each.subject, each.payload, raw_headers(each))
     await state.follower.reached(sequence)
     return sequence
+
+
+async def test_what_is_no_set_and_what_was_one_before_are_not_in_force(state: Running) -> None:
+    """Faults 14 and 16: policy, whose set it is, passes over both."""
+    subject, sets = "evt.default.policy.policyset.current.PolicySetPublished", list[Recorded]()
+    for n, names in enumerate((["ours"], ["ours", "personal"])):
+        told = PolicySetPublished(version=str(n))
+        told.labels.names.extend(names)
+        header = f"ce-id: {n}\r\nce-type: {told.DESCRIPTOR.full_name}\r\nce-prevseq: {n}\r\n"
+        state.log.put(subject, told.SerializeToString(), block(header))
+        sets.append(state.log.recorded()[-1])
+    state.log.put(subject, sets[0].payload, raw_headers(sets[0]))
+    answer = b'{"type":"io.nats.jetstream.api.v1.stream_info_response"}'
+    await state.sets.follower.reached(state.log.put(subject, answer))
+    assert state.sets.labelling("default").names == frozenset({"ours", "personal"})
 
 
 async def test_fault_14_a_copy_past_the_guard_counts_once_live_and_rebuilt(

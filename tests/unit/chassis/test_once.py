@@ -22,6 +22,14 @@ def test_a_copy_is_passed_over_and_what_follows_it_is_not() -> None:
     assert sequences(once, recorded(8, 0, agent="b"), recorded(9, 6, kind="orchestrator.run")) == [8, 9]
 
 
+def test_what_is_no_event_is_passed_over_and_what_follows_it_is_not() -> None:
+    once, first = Once(), recorded(1, 0)
+    answer = Recorded(
+        2, first.subject, Headers(b""), b'{"type":"io.nats.jetstream.api.v1.stream_info_response"}'
+    )
+    assert sequences(once, first, answer, recorded(3, 2), recorded(4, 1)) == [1, 3]
+
+
 def test_what_is_delivered_again_is_no_copy_and_who_names_nothing_is_not_judged() -> None:
     once = Once()
     story = [recorded(1, 0), recorded(2, 1), recorded(3, None), recorded(4, None)]
