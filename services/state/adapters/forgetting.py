@@ -20,7 +20,7 @@ async def forgetting_after(
     contents: Artifacts, days: float, now: Callable[[], datetime], view: View
 ) -> AsyncIterator[None]:
     """Inside, what is older than `days` is deleted, at most an hour later; 0 means that nothing is. What a checkpoint
-    names stays for as long as the checkpoint is kept: its agent could not go on from it.
+    names stays for as long as its run has its agent, or waits: it could not go on.
 
     So is what a process that was killed had begun to write, and soon.
     """

@@ -3,7 +3,7 @@
 Each of these has a file of its own, which says what it decides; here they are one aggregate.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias, assert_never
@@ -122,6 +122,14 @@ class Agent:
     def watched(self) -> bool:
         """Whether it is at work, so that it is noticed when it gets nowhere."""
         return self.lock is not None and not self.lock.released
+
+    def runs(self) -> Iterator[str]:
+        """Those that go on, as far as is known: the one that holds the lock, and those that wait."""
+        if self.lock is not None and self.watched:
+            yield self.lock.holder
+        if self.waits is not None:
+            yield self.waits.run_id
+        yield from self.parted
 
     def is_in(self, task_id: str) -> bool:
         """Whether it has this task, or one of its runs that waits does."""

@@ -255,11 +255,12 @@ class View:
             yield Place(tenant, run_id, Part.CHECKPOINTS)
 
     def named_by_checkpoints(self) -> frozenset[str]:
-        """The artifacts that checkpoints which are kept name, each as `<tenant>/<sha256>`."""
+        """The artifacts that runs need to go on, each as `<tenant>/<sha256>`: that have an agent, or wait for one."""
+        goes_on = {(tenant, run) for (tenant, _), agent in self.agents.items() for run in agent.runs()}
         return frozenset(
             f"{tenant}/{each.artifact_sha256}"
-            for (tenant, _), saved in self.checkpoints.items()
-            for each in saved.kept
+            for tenant, run in goes_on & self.checkpoints.keys()
+            for each in self.checkpoints[tenant, run].kept
             if each.artifact_sha256
         )
 

@@ -127,13 +127,13 @@ async def save(
     return await client.call(state.stub.SaveCheckpoint, request, cause())
 
 
-async def join(state: Running, *agent_ids: str, task_id: str = "task-1") -> dict[str, int]:
+async def join(state: Running, *agent_ids: str, task_id: str = "task-1", holder: str = "") -> dict[str, int]:
     """Each agent with a packet and a lock for the task: it works on it from then on; their tokens."""
     tokens = {}
     for agent_id in agent_ids:
         issued = pb.IssuePacketRequest(packet=packet(task_id, agent_id))
         await client.call(state.stub.IssuePacket, issued, cause())
-        lock = await acquire(state, f"run-{agent_id}", agent_id=agent_id, task_id=task_id)
+        lock = await acquire(state, holder or f"run-{agent_id}", agent_id=agent_id, task_id=task_id)
         tokens[agent_id] = lock.lock.fencing_token
     return tokens
 

@@ -53,23 +53,33 @@ async def test_a_checkpoint_is_read_back_as_it_was_saved(state: Running) -> None
     assert (saved.checkpoint.artifact_sha256, list(saved.checkpoint.labels)) == (stored.sha256, ["secret"])
 
 
-async def test_what_a_kept_checkpoint_names_is_not_too_old_and_what_is_gone_it_may_not_name(
+async def test_what_checkpoints_of_runs_that_go_on_name_is_not_too_old_and_what_is_gone_they_may_not_name(
     state: Running,
 ) -> None:
     await join(state, "sre-1")
     stored = [
         (await client.call(state.stub.PutArtifact, put(content=each), cause())).artifact.sha256
-        for each in (b"named", b"not named")
+        for each in (b"of a run at work", b"not named", b"of a run that waits", b"of a run that is over")
     ]
-    await save(state, "s1", artifact_sha256=stored[0])
+    waiting = pb.Waiting(kind=pb.Waiting.KIND_APPROVAL, what="approval-1")
+    for run_id, sha256 in (("waits", stored[2]), ("is-over", stored[3])):
+        token = (await join(state, "sre-2", holder=run_id))["sre-2"]
+        await save(state, "s1", artifact_sha256=sha256, run_id=run_id)
+        of: dict[str, Any] = {"agent_id": "sre-2", "task_id": "task-1", "fencing_token": token}
+        await client.call(state.stub.ReleaseLock, pb.ReleaseLockRequest(holder=run_id, **of), cause())
+        if run_id == "waits":
+            waits = pb.ReportActivityRequest(run_id=run_id, waiting=waiting, **of)
+            await client.call(state.stub.ReportActivity, waits, cause())
+    await save(state, "s1", artifact_sha256=stored[0], run_id="run-sre-1")
     files = [state.home / "artifacts" / "default" / each[:2] / each for each in stored]
     for each in files:
         os.utime(each, (1000.0, 1000.0))
     await state.follower.reached(await state.log.last_sequence())
     contents = ArtifactDirectory(state.home / "artifacts", process.new_id)
     async with forgetting_after(contents, 1.0, process.now, state.view):
-        await until(lambda: not files[1].exists(), "what is too old was not deleted")
+        await until(lambda: not (files[1].exists() or files[3].exists()), "what is too old was not deleted")
     assert files[0].exists()
+    assert files[2].exists()
     with pytest.raises(NotFound) as caught:
         await save(state, "s2", artifact_sha256=stored[1])
     assert caught.value.reason == "ARTIFACT_UNKNOWN"
