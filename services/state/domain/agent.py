@@ -190,7 +190,7 @@ def decide(agent: Agent, command: Command) -> Event | None:
         case FindStuck(fencing_token=token):
             if not agent.watched or agent.lock is None or agent.lock.fencing_token != token:
                 return None  # it has left since it was judged
-            return attention.find(agent.found, agent.waits, agent.lock.task_id, agent.run_id, command)
+            return attention.find(agent.found, agent.waits, agent.lock.task_id, agent.lock.holder, command)
         case FindUnstuck(agent_id=agent_id, at=at):
             found = agent.found
             return AgentUnstuck(agent_id, found.task_id, found.run_id, at) if found else None

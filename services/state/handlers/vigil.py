@@ -175,7 +175,8 @@ class Vigil:
             command = FindStuck(agent_id, lock.fencing_token, stuck, now)
         # The same for every process that comes to this judgement of this agent as it now is.
         request_id = derived_id("vigil", type(command).__name__, agent_id, str(agent.sequence))
-        await self._agents.handle(agent_id, command, Cause(tenant, request_id, ACTOR, now, agent.run_id))
+        cause = Cause(tenant, request_id, ACTOR, now, lock.holder if lock else agent.run_id)
+        await self._agents.handle(agent_id, command, cause)
 
     def _changed(self) -> Iterator[tuple[str, str, Agent, Stuck | None]]:
         """Those of whom the log says otherwise than the watch."""

@@ -187,6 +187,17 @@ async def test_who_holds_its_lock_and_gives_no_sign_is_stuck_once_and_unstuck_on
     assert len(replica.said(AgentStuck)) == 2, "another time is another event"
 
 
+async def test_it_is_the_run_that_holds_the_lock_that_is_stuck(replica: Replica, clock: Moved) -> None:
+    token = await (await replica.begin()).at_work()
+    await replica.advance(token, "PLAN")
+    await replica.does(ReleaseLock("sre-1", "task-1", "run-1", token, "service:x", clock.now()))
+    await replica.does(AcquireLock("sre-1", "task-1", "run-2", 600, clock.now()))
+    clock.seconds = PATIENCE + 1
+    await replica.judges()
+    assert [each.run_id for each in replica.said(AgentStuck)] == ["run-2"]
+    assert replica.log.recorded()[-1].headers["ce-correlationid"] == "run-2"
+
+
 async def test_who_renews_its_lease_where_it_stands_gets_nowhere(replica: Replica, clock: Moved) -> None:
     token = await (await replica.begin()).at_work()
     for clock.seconds in range(0, 50, 5):
