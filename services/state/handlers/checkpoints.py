@@ -53,13 +53,13 @@ class CheckpointBook:
         self, command: SaveCheckpoint, fencing_token: int, cause: Cause
     ) -> tuple[Checkpoint, int]:
         run_id = require_token(command.run_id, "run_id")
-        if command.artifact_sha256:
-            require_sha256(command.artifact_sha256, "artifact_sha256")
-            if not await self._tasks.keep_artifact(command.artifact_sha256, cause):
-                raise ArtifactUnknown(command.artifact_sha256)
         shown = ShowToken(command.agent_id, command.task_id, fencing_token, cause.actor, cause.at, run_id)
         appended = await self._fencing.answered(self._checkpoints, run_id, SaveCheckpoint, shown, cause)
         if appended is None:
+            if command.artifact_sha256:
+                require_sha256(command.artifact_sha256, "artifact_sha256")
+                if not await self._tasks.keep_artifact(command.artifact_sha256, cause):
+                    raise ArtifactUnknown(command.artifact_sha256)
             labelling = self._working.labelling(cause.tenant, command.agent_id, run_id)
             command = replace(command, labelling=labelling)
             appended = await self._fencing.write(self._checkpoints, run_id, command, shown, cause)
