@@ -2,7 +2,7 @@
 
 from ipaddress import ip_address
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
@@ -65,16 +65,23 @@ def _bearer(request: HTTPConnection) -> str:
     return key.strip() if scheme.lower() == "bearer" else ""
 
 
+def parts_of(url: str) -> SplitResult:
+    """What `url` is made of; what is no URL is made of nothing."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", "", "", "")
+
+
 def _from_elsewhere(request: HTTPConnection) -> bool:
     # Browsers send these by themselves and let no page change them; programs send neither.
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    if site is None and origin is None:
-        return False
     host = request.headers.get("host", "")
-    if site not in (None, "none", "same-origin") or (origin is not None and urlsplit(origin).netloc != host):
+    if site not in (None, "none", "same-origin") or (origin is not None and parts_of(origin).netloc != host):
         return True
-    # A page of another site can be of the same origin when its name has been made to point here (DNS rebinding).
-    return not _is_no_name(urlsplit(f"//{host}").hostname or "")
+    # A page of another site can be of the same origin when its name has been made to point here (DNS rebinding);
+    # browsers send neither with what it only reads, over http and from a name.
+    return not _is_no_name(parts_of(f"//{host}").hostname or "")
 
 
 def _is_no_name(host: str) -> bool:

@@ -298,16 +298,26 @@ async def test_a_bug_is_told_by_a_number_and_nothing_else(rest: httpx2.AsyncClie
 
 
 REBOUND = {"Host": "evil.example:5000", "Origin": "http://evil.example:5000", "Sec-Fetch-Site": "same-origin"}
+READING = {"Host": "evil.example:5000"}
+"""What a browser says of itself when such a page, over http, only reads."""
 
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}, REBOUND],
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Sec-Fetch-Site": "cross-site"},
+        REBOUND,
+        READING,
+        {"Host": "["},
+    ],
 )
 async def test_an_open_door_is_closed_to_other_sites_pages(headers: dict[str, str]) -> None:
     house = House(keys=Keyring(()))
     async with client_of(house, key="") as browser:
-        raw = {"content-type": "text/plain"}
+        raw = {"content-type": "text/plain", "Host": "127.0.0.1:5000"}
         assert (await browser.post("/api/process_log", content=LOG, headers=raw)).status_code == 200
         for host in ("127.0.0.1:5000", "localhost:5000", "[::1]:5000"):
             own = raw | {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
