@@ -32,7 +32,8 @@ REQUESTS = Counter("provost_http_requests", "Requests answered, by route and sta
 SECONDS = Histogram("provost_http_seconds", "How long requests took, by route.", ("route",))
 
 MAX_THROWN_AWAY_BYTES = 256 * 1024 * 1024
-PAUSE_SECONDS = 5.0
+PAUSE_SECONDS, THROW_SECONDS = 5.0, 10.0
+"""How long a body that nobody reads may pause, and how long it may take in all."""
 LEFT = 499
 
 _log = telemetry.get_logger("gateway.web")
@@ -121,12 +122,13 @@ class _Body:
         """Read what is still on its way into nothing, before an answer that did not wait for it.
 
         The server closes such a connection, and a client that is still sending would be cut off before it reads why.
-        One that pauses is answered at once.
+        One that pauses, or comes by drops, is answered at once.
         """
         try:
-            while self._left > 0 and not self._ended:
-                async with asyncio.timeout(PAUSE_SECONDS):
-                    self._left -= len((await self.receive()).get("body", b""))
+            async with asyncio.timeout(THROW_SECONDS):
+                while self._left > 0 and not self._ended:
+                    async with asyncio.timeout(PAUSE_SECONDS):
+                        self._left -= len((await self.receive()).get("body", b""))
         except TimeoutError:
             self._ended = True
 

@@ -188,6 +188,20 @@ async def test_a_client_that_pauses_is_answered_and_one_that_goes_on_is_heard_ou
     assert len(read) == 100
 
 
+async def test_a_client_that_sends_drop_by_drop_is_answered_soon(
+    rest: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge, "THROW_SECONDS", 0.3)
+
+    async def dripping() -> Any:
+        while True:
+            yield b"x"
+            await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(10):
+        problem(await rest.post(PATH, content=dripping(), headers={"x-api-key": "wrong"}), 401)
+
+
 async def test_an_undeclared_length_is_counted_and_ends_at_the_limit(rest: httpx2.AsyncClient) -> None:
     read: list[int] = []
 
