@@ -61,6 +61,11 @@ class Socket:
     async def send(self, text: str) -> None:
         await self._send(TEXT, text.encode())
 
+    async def begin(self, size: int) -> None:
+        """The beginning of a message that does not end: `size` bytes of it."""
+        self._writer.write(struct.pack("!BBQ4x", TEXT, 0x80 | 127, size) + bytes(size))
+        await self._writer.drain()
+
     async def _send(self, kind: int, data: bytes) -> None:
         mask = os.urandom(4)
         masked = bytes(each ^ mask[n % 4] for n, each in enumerate(data))

@@ -12,6 +12,8 @@ CONNECTIONS = 12_000
 """The 10,000 streams that may be open, and requests besides."""
 DESCRIPTORS = 16_384
 """Those connections, and a quarter for gRPC and for everything behind the door."""
+SOCKETS = 1_000
+"""How many of the connections may be WebSockets: each holds a second descriptor, and what its client may send."""
 HEAD_SECONDS = 10.0
 """How long a connection may take for a request's head, or say nothing between two requests."""
 HEAD_BYTES = 64 * 1024
@@ -30,6 +32,11 @@ def connections() -> int:
     if soft < DESCRIPTORS:
         _log.warning("few file descriptors", limit=soft, wanted=DESCRIPTORS, connections=_of(soft))
     return _of(soft)
+
+
+def sockets() -> int:
+    """How many WebSockets there may be here: an eighth of the descriptors, half of what connections leave."""
+    return min(SOCKETS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8)
 
 
 def _of(descriptors: int) -> int:

@@ -16,7 +16,6 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -24,13 +23,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from chassis import metrics, process, telemetry
 from kernel.faults import Fault, Unavailable
 from services.gateway.domain.callers import Caller
-from services.gateway.domain.faults import InvalidFields, PageRefused
+from services.gateway.domain.faults import InvalidFields, PageRefused, TooManyWatches
 from services.gateway.domain.history import Watched, WatchFrom
 from services.gateway.domain.records import Event, EventFilter
 from services.gateway.domain.rights import REST
 from services.gateway.handlers import Gateway
-from services.gateway.web import problems
-from services.gateway.web.auth import knock_of
+from services.gateway.web import problems, room, unasked
+from services.gateway.web.auth import knock_of, parts_of
 from services.gateway.web.streams import Streams, resumed
 
 PATH = "/api/events/ws"
@@ -64,17 +63,18 @@ async def watch_events(socket: WebSocket) -> None:
 
 
 async def _attend(socket: WebSocket, caller: Caller) -> None:
+    flooding = asyncio.create_task(unasked.too_much(socket.scope))
     reading = asyncio.create_task(socket.receive())
     telling = asyncio.create_task(_tell(socket, caller))
     try:
-        await asyncio.wait({reading, telling}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({flooding, reading, telling}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         # granian closes a socket only when nobody reads from it.
-        await _ended(reading)
-        await _ended(telling)
+        for each in (flooding, reading, telling):
+            await _ended(each)
     if not telling.cancelled():
         await _close(socket, *telling.result())
-    elif not reading.cancelled() and reading.result()["type"] == "websocket.receive":
+    elif reading.cancelled() or reading.result()["type"] == "websocket.receive":
         await _close(socket, UNASKED, "this socket tells, and takes nothing")
 
 
@@ -90,8 +90,11 @@ async def _admitted(socket: WebSocket) -> Caller:
     row = f"GET {PATH}"
     caller = await gateway.admit(knock_of(socket, row, _unwrapped(keys[0]) if keys else ""), REST[row])
     # No answer of ours is kept from a page of another site, as it would be over HTTP.
-    origin, ours = socket.headers.get("origin"), urlsplit(socket.app.state.about.websocket_url).netloc
-    if origin is not None and urlsplit(origin).netloc not in {socket.headers.get("host", ""), ours or None}:
+    origin, ours = socket.headers.get("origin"), parts_of(socket.app.state.about.websocket_url).netloc
+    if origin is not None and parts_of(origin).netloc not in {
+        socket.headers.get("host") or None,
+        ours or None,
+    }:
         refused = PageRefused()
         gateway.turned_away(caller, refused.reason, knock_of(socket, row))
         raise refused
@@ -113,6 +116,8 @@ async def _tell(socket: WebSocket, caller: Caller) -> tuple[int, str]:
     cursor, code = "", SERVICE_RESTART
     try:
         streams.require_room(caller)
+        if len(streams.sockets) > room.sockets():
+            raise TooManyWatches(room.sockets(), "this gateway has, over WebSockets,")
         wanted, begin, seen = _asked(socket)
         cursor = begin.cursor
         gateway: Gateway = socket.app.state.gateway

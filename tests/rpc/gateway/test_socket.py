@@ -12,7 +12,7 @@ import pytest_asyncio
 from services.gateway.domain.callers import Caller, Keyring
 from services.gateway.domain.history import Watched, WatchFrom
 from services.gateway.domain.records import Event, EventFilter
-from services.gateway.web import sockets, streams
+from services.gateway.web import room, sockets, streams, unasked
 from services.gateway.web.app import build
 from services.gateway.web.routes.about import About
 from services.gateway.web.server import HttpServer
@@ -109,6 +109,7 @@ async def test_filters_reach_the_ledger_and_so_does_the_tenant(served: Served) -
         (PATH, {"X-API-Key": "nobody's"}, 401, "KEY_UNKNOWN"),
         (f"{PATH}?api_key=nobodys", {}, 401, "KEY_UNKNOWN"),
         (PATH, {**AS_VIEWER, "Origin": "https://elsewhere.example"}, 403, "ORIGIN_REFUSED"),
+        (PATH, {**AS_VIEWER, "Origin": "http://["}, 403, "ORIGIN_REFUSED"),
     ],
 )
 async def test_whoever_is_not_let_in_gets_no_socket(
@@ -173,6 +174,26 @@ async def test_it_takes_no_messages(served: Served) -> None:
     assert socket.closed is not None
     assert socket.closed[0] == 1003
     await until(lambda: endless.ended, "the watch goes on")
+
+
+async def test_a_message_that_does_not_end_is_not_collected(served: Served) -> None:
+    served.house.ledger.watch = Endless(events=1).watch  # type: ignore[method-assign]
+    async with websocket(served.port, PATH, AS_VIEWER) as socket:
+        await socket.message()
+        await socket.begin(unasked.MAX_BYTES + 1)
+        await socket.rest()
+    assert socket.closed is not None
+    assert socket.closed[0] == 1003
+
+
+async def test_there_are_only_so_many_sockets(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "SOCKETS", 1)
+    served.house.ledger.watch = Endless(events=1).watch  # type: ignore[method-assign]
+    async with websocket(served.port, PATH, AS_VIEWER) as one:
+        assert await one.message() == {"cursor": "c0"}
+        async with websocket(served.port, PATH, {"X-API-Key": OPERATOR}) as two:
+            await two.rest()
+        assert two.closed == (4429, "TOO_MANY_WATCHES")
 
 
 async def test_a_gateway_that_stops_says_so_and_where_to_go_on(served: Served) -> None:
