@@ -44,6 +44,18 @@ def test_the_last_ones_oldest_first(provost: type[FakeProvost]) -> None:
     assert (wanted.event_type, wanted.agent_id) == ("RunStarted", "sre-1")
 
 
+def test_the_last_ones_are_all_there_though_pages_are_short_or_empty(provost: type[FakeProvost]) -> None:
+    pages = {"": listing(token="a"), "a": listing(9, token="b"), "b": listing(8, 7, token="c")}
+    provost.answers = {
+        "watch_events": lambda *_, **__: [answer("c9")],
+        "list_events": lambda *_, page_token="", **__: pages[page_token],
+    }
+    assert sequences(invoke("tail", "-n", "3", "--json").stdout) == [7, 8, 9]
+    assert sequences(invoke("tail", "-n", "3", "--limit", "2", "--json").stdout) == [7, 8]
+    provost.answers["watch_events"] = lambda *_, **__: [answer("c8", 8), answer("c9", 9)]
+    assert sequences(invoke("tail", "--from", "c7", "--json").stdout) == [8, 9]
+
+
 def test_following_shows_each_once_though_it_was_in_both_and_the_watch_broke(
     provost: type[FakeProvost],
 ) -> None:
@@ -59,7 +71,7 @@ def test_following_shows_each_once_though_it_was_in_both_and_the_watch_broke(
         return watches.pop(0)
 
     provost.answers = {"watch_events": watch, "list_events": lambda *_, **__: listing(6, 5)}
-    result = invoke("tail", "--follow", "--json", "--limit", "3")
+    result = invoke("tail", "--follow", "--json", "--limit", "5")
     assert (result.exit_code, sequences(result.stdout)) == (0, [5, 6, 7, 8, 9])
     assert asked == ["", "c5", "c7"]
 

@@ -153,15 +153,21 @@ class Tail(Told):
 
     async def follow(self, provost: "Provost") -> None:
         """Show it. Raises ProvostError: what trying again does not mend."""
+        from provost_sdk.history_calls import gather
+
         if not self._cursor:
             # Where to go on is asked first, so that nothing that comes meanwhile is missed.
             watching: Any = provost.watch_events(self._wanted)
             async with aclosing(watching) as answers:
                 self._cursor = (await anext(answers)).cursor
-        newest = (await provost.list_events(self._wanted, page_size=max(1, self._lines))).events
+        newest = await gather(
+            lambda size, token: provost.list_events(self._wanted, page_size=size, page_token=token),
+            max(1, self._lines),
+        )
         self._newest = newest[0].sequence if newest else 0
         for event in reversed(newest[: self._lines]):
-            self._show(event)
+            if self._last(event):
+                return
         if self._follows or not self._lines:
             await super().follow(provost)
 
@@ -182,9 +188,7 @@ class Replay(Told):
                 self._wanted, oldest_first=True, page_size=PAGE_SIZE, page_token=self._cursor
             )
             for event in answer.events:
-                self._show(event)
-                self._shown += 1
-                if 0 < self._limit <= self._shown:
+                if self._last(event):
                     return
             if not answer.next_page_token:
                 return

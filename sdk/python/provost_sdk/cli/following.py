@@ -189,13 +189,17 @@ class Watch:
                     return False
                 self._heard = True
                 for event in answer.events:
-                    self._show(event)
-                    self._shown += 1
-                    if 0 < self._limit <= self._shown:
+                    if self._last(event):
                         return True
                 self._cursor = answer.cursor
                 if self._enough(answer):
                     return True
+
+    def _last(self, event: "ledger_pb2.LedgerEvent") -> bool:
+        """Show `event`; whether that was as many as were wanted."""
+        self._show(event)
+        self._shown += 1
+        return 0 < self._limit <= self._shown
 
     def _show(self, event: "ledger_pb2.LedgerEvent") -> None:
         from provost_sdk.cli.show import inert
