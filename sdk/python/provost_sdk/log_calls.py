@@ -55,7 +55,7 @@ class LogCalls(Connection):
         """As `prove_event`, once a signed head covers the event. Reason LEDGER_BEHIND: none did in time."""
         until = monotonic() + timeout_seconds
         while True:
-            seconds = max(0, min(_WAIT_SECONDS, round(until - monotonic())))
+            seconds = round(max(0.0, min(_WAIT_SECONDS, until - monotonic())))
             request = ledger_pb2.AwaitInclusionRequest(event_id=event_id, timeout_seconds=seconds)
             try:
                 answer = await self._call(

@@ -329,6 +329,22 @@ def test_a_run_without_a_log_is_started_and_waited_for(provost: type[FakeProvost
     assert provost.asked[1][2] == {"wait_seconds": 5}
 
 
+def test_a_wait_of_any_length_is_asked_for_in_parts(provost: type[FakeProvost]) -> None:
+    provost.answers |= {"get_run": [run_in("RUNNING"), run_in("WAITING")]}
+    assert invoke("runs", "show", "r", "--wait", "600").exit_code == 4
+    assert [options["wait_seconds"] for _, _, options in provost.asked] == [240, 240]
+    assert invoke("runs", "show", "r", "--wait", "3000000000").exit_code == 2
+
+
+def test_whoever_cannot_wait_is_told_which_run_it_is(provost: type[FakeProvost]) -> None:
+    provost.answers |= {
+        "start_run": run_in("RUNNING"),
+        "get_run": errors.Unreachable("PEER_UNREACHABLE", "away"),
+    }
+    told = invoke("run", "sre-1", "task-1", "look at the disks")
+    assert (told.exit_code, f"provost runs show {full_run().run_id}\n" in told.stderr) == (3, True)
+
+
 def test_lists_show_what_there_is_or_that_there_is_nothing(provost: type[FakeProvost]) -> None:
     provost.answers |= {
         "list_runs": orchestrator_pb2.ListRunsResponse(runs=[full_run()]),

@@ -1,8 +1,11 @@
 """`provost process` and `provost run`: work for an agent, and what came of it."""
 
+import asyncio
+import math
 import sys
 from enum import StrEnum
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +14,10 @@ from provost_sdk.cli.session import Address, AsJson, Exit, Key, ask, misused, pr
 
 if TYPE_CHECKING:
     from provost.orchestrator.v1 import orchestrator_pb2
+    from provost_sdk.client import Provost
 
+LONGEST_WAIT_SECONDS = 240
+"""Of one call."""
 MAX_LOG_BYTES = 32 * 1024 * 1024
 
 
@@ -28,6 +34,9 @@ class StrategyName(StrEnum):
 
 Subject = Annotated[
     str, typer.Option("--subject", help="Whose data it is, to be erased by this name; none: the run's own.")
+]
+Wait = Annotated[
+    int, typer.Option("--wait", metavar="SECONDS", min=0, max=86_400, help="Wait so long for its end.")
 ]
 Mode = Annotated[
     ModeName,
@@ -75,22 +84,37 @@ def run(
     task: Annotated[str, typer.Argument(help="An id for the task.")],
     objective: Annotated[str, typer.Argument(help="What it is to do, in words.")],
     mode: Mode = ModeName.safe,
-    wait: Annotated[
-        int, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long for the end.")
-    ] = 60,
+    wait: Wait = 60,
     subject: Subject = "",
     as_json: AsJson = False,
     address: Address = None,
     key: Key = None,
 ) -> None:
     """Start a governed run without a log. Exit codes as for `process`; 4 too when it goes on after the wait."""
-    from provost_sdk.client import Provost
+    from provost_sdk.cli.show import inert
+    from provost_sdk.errors import ProvostError
 
-    async def question(provost: Provost) -> "orchestrator_pb2.Run":
+    async def question(provost: "Provost") -> "orchestrator_pb2.Run":
         started = await provost.start_run(agent, task, objective, mode=mode, subject=subject)
-        return await provost.get_run(started.run_id, wait_seconds=wait) if wait else started
+        try:
+            return await awaited(provost, started.run_id, wait) if wait else started
+        except (ProvostError, asyncio.CancelledError):
+            print(f"It goes on without you: provost runs show {inert(started.run_id)}", file=sys.stderr)
+            raise
 
     finish(ask("operator", address, key, question), as_json)
+
+
+async def awaited(provost: "Provost", run_id: str, seconds: int) -> "orchestrator_pb2.Run":
+    """A run once it has ended or waits for a person, or as it is after so many seconds."""
+    from provost_sdk.models import word
+
+    until = monotonic() + seconds
+    while True:
+        left = max(0, math.ceil(until - monotonic()))
+        run = await provost.get_run(run_id, wait_seconds=min(left, LONGEST_WAIT_SECONDS))
+        if left <= LONGEST_WAIT_SECONDS or word(run, "state") != "RUNNING":
+            return run
 
 
 def finish(made: "orchestrator_pb2.Run", as_json: bool) -> None:

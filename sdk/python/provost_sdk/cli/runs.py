@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from provost_sdk.cli import pages
+from provost_sdk.cli.process import Wait, awaited, finish
 from provost_sdk.cli.session import Address, AsJson, Key, ask, print_json
 
 if TYPE_CHECKING:
@@ -46,17 +47,13 @@ def list_(
 @app.command()
 def show(
     run_id: Annotated[str, typer.Argument(help="Which run.")],
-    wait: Annotated[
-        int, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long for its end.")
-    ] = 0,
+    wait: Wait = 0,
     as_json: AsJson = False,
     address: Address = None,
     key: Key = None,
 ) -> None:
     """One run. Exit codes as for `provost process`."""
-    from provost_sdk.cli.process import finish
-
-    finish(ask("operator", address, key, lambda provost: provost.get_run(run_id, wait_seconds=wait)), as_json)
+    finish(ask("operator", address, key, lambda provost: awaited(provost, run_id, wait)), as_json)
 
 
 def _row(each: "orchestrator_pb2.Run") -> Sequence[object]:
