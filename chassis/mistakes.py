@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from pydantic import ValidationError
 
-_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|ENDPOINT|_URL", re.IGNORECASE)
+_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|ENDPOINT|_URL|WITNESSES", re.IGNORECASE)
 
 # What the command line reads from the environment, and no process.
 CLIENT_NAMES: frozenset[str] = frozenset({"PROVOST_ADDRESS", "PROVOST_API_KEY", "PROVOST_CA_FILE"})
@@ -82,14 +82,20 @@ KNOWN_NAMES: frozenset[str] = frozenset(
 
 
 def mistakes(error: Exception) -> Iterator[str]:
-    """One line for each thing wrong: the name, the value unless it is secret, and what is allowed."""
+    """One line for each thing wrong: the name, the value unless it is secret, and what is allowed.
+
+    What is wrong with several settings together has no name, and its value would be all of them.
+    """
     if not isinstance(error, ValidationError):
         yield f"settings: {error}"
         return
     for each in error.errors(include_url=False):
-        name = ".".join(str(part) for part in each["loc"])
-        shown = "" if _SECRET.search(name) else f" is {str(each['input'])[:80]!r}"
-        yield f"{name}{shown}: {each['msg'].removeprefix('Value error, ')}"
+        what = each["msg"].removeprefix("Value error, ")
+        if each["loc"]:
+            name = ".".join(str(part) for part in each["loc"])
+            shown = "" if _SECRET.search(name) else f" is {str(each['input'])[:80]!r}"
+            what = f"{name}{shown}: {what}"
+        yield what
 
 
 def unknown_names(given: Iterable[str]) -> Iterator[str]:

@@ -106,15 +106,15 @@ def parse_witnesses(setting: str) -> list[tuple[str, str]]:
     """Address and verifier key of each witness in a comma list of `URL VKEY`; `@FILE` stands for the key in a file.
 
     Raises:
-        ValueError: one of them is not of that form; says which.
+        ValueError: one of them is not of that form; says which, and shows no address: a password may be in it.
     """
-    found = []
+    found: list[tuple[str, str]] = []
     for each in filter(None, (part.strip() for part in setting.split(","))):
         url, _, vkey = each.partition(" ")
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or not vkey.strip():
             raise ValueError(
-                f"{each!r} is not an address and a witness's verifier key, with a space between them"
+                f"entry {len(found) + 1} is not an address and a witness's verifier key, with a space between them"
             )
         if "@" in parts.netloc:
             raise ValueError("a witness's address holds no user and no password: nobody needs one to ask")

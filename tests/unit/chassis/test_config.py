@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr
 from chassis import config, process
 from chassis.config import ServiceSettings
 from chassis.mistakes import KNOWN_NAMES
+from services.ledger.config import LedgerSettings
 
 
 class Wide(ServiceSettings):
@@ -77,6 +78,29 @@ def test_every_mistake_is_told_at_once(
     assert "valid integer" in told["PROVOST_HTTP_PORT"]
     assert "LICENSE_SIGNING_SECRET" in told
     assert "hunter2" not in "".join(said)
+
+
+def test_what_is_wrong_with_settings_together_shows_no_value(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PROVOST_INTERNAL_KEY", "it-opens-every-service")
+    monkeypatch.setenv("PROVOST_TLS_CERT_FILE", "/x/cert.pem")
+    with pytest.raises(SystemExit):
+        config.load(ServiceSettings)
+    assert capsys.readouterr().err.splitlines() == [
+        "PROVOST_TLS_CERT_FILE, PROVOST_TLS_KEY_FILE and PROVOST_TLS_CA_FILE: set all or none"
+    ]
+
+
+def test_a_witness_that_is_none_shows_no_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PROVOST_LEDGER_WITNESSES", "https://user:hunter2@w.example vkey")
+    with pytest.raises(SystemExit):
+        config.load(LedgerSettings)
+    said = capsys.readouterr().err
+    assert "PROVOST_LEDGER_WITNESSES: a witness's address holds no user" in said
+    assert "hunter2" not in said
 
 
 def test_misspelt_names_are_warned_about(

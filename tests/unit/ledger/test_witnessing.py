@@ -291,6 +291,8 @@ def test_the_setting_is_a_list_of_addresses_and_keys() -> None:
         f"ftp://w.example {VKEY}",
         f"https://w.example:port {VKEY}",
         f"https://user:hunter2@w.example {VKEY}",
+        "https://user:hunter2@w.example",
+        f"user:hunter2@w.example {VKEY}",
         f"https://w.example {VKEY[:-1]}",
         f"https://w.example {VKEY.replace('da77', 'da78')}",
         "https://w.example TEST+7997405c+AQcC+FTVKf0jlTdHDY3rbevmnKxxPjigCXlVtGe6RIr6",
