@@ -62,7 +62,8 @@ class Authorization:
         context, tenant = ask.context, cause.tenant
         if context.at_least_sequence > self._following.position:
             await self._following.reached(context.at_least_sequence)
-        missing = await self._lock_missing(context.fencing_token)
+        newer = context.fencing_token > self._following.position
+        missing = await self._lock_missing(context.fencing_token) if newer else None
         # Before anything is decided: what cannot be sealed cannot be written down, and then nobody may act.
         seal = await self._keys.of_key(tenant, context.subject_key) if context.subject_key else None
         require_fresh(self._following)
