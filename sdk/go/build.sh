@@ -23,4 +23,5 @@ ln -sfn "$here/provost" "$src/sdk"
 export GOPATH="$out/go:/usr/share/gocode" GO111MODULE=off GOFLAGS= GOCACHE="${GOCACHE:-$out/cache}"
 ln -sfn "$here/conformance" "$src/conformance"
 go vet provost/sdk provost/conformance
+go test provost/sdk
 go build -o "$out/provost-conformance" provost/conformance

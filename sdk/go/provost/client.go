@@ -104,7 +104,8 @@ func New(options Options) (*Client, error) {
 			ctx context.Context, method string, request, answer interface{},
 			connection *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption,
 		) error {
-			return insist(named(ctx), method, request, func(ctx context.Context) error {
+			request = identified(request)
+			return insist(named(ctx), method, func(ctx context.Context) error {
 				return invoke(ctx, method, request, answer, connection, options...)
 			})
 		}),
@@ -146,8 +147,7 @@ func NewRequestID() string {
 	return hex.EncodeToString(raw)
 }
 
-func insist(ctx context.Context, method string, request interface{}, call func(context.Context) error) error {
-	identify(request)
+func insist(ctx context.Context, method string, call func(context.Context) error) error {
 	ctx, ended := bounded(ctx, method, patience)
 	defer ended()
 	for tried := 1; ; tried++ {
@@ -182,17 +182,20 @@ func bounded(ctx context.Context, method string, usual time.Duration) (context.C
 	return context.WithTimeout(ctx, longest)
 }
 
-// identify gives a request that changes something an id, unless it has one, so that it is safe to send again.
-func identify(request interface{}) {
+// identified is a request with an id, if it changes something, so that it is safe to send again: the caller's own, or a
+// copy of it when it has none, for the caller may go on to another call with it.
+func identified(request interface{}) interface{} {
 	message, ok := request.(proto.Message)
 	if !ok {
-		return
+		return request
 	}
-	made := message.ProtoReflect()
-	field := made.Descriptor().Fields().ByName("request_id")
-	if field != nil && made.Get(field).String() == "" {
-		made.Set(field, protoreflect.ValueOfString(NewRequestID()))
+	field := message.ProtoReflect().Descriptor().Fields().ByName("request_id")
+	if field == nil || message.ProtoReflect().Get(field).String() != "" {
+		return request
 	}
+	made := proto.Clone(message)
+	made.ProtoReflect().Set(field, protoreflect.ValueOfString(NewRequestID()))
+	return made
 }
 
 // codec speaks the messages of google.golang.org/protobuf: gRPC's own in Debian 12 knows just those of an older library.
