@@ -7,7 +7,7 @@ from pathlib import Path
 from chassis import process
 from chassis.embedded.children import Child, Ended, Program
 
-READY_SECONDS = 60.0
+READY_SECONDS = 600.0  # a start may read the whole log first; who ends instead is told of at once
 STEADY_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0

@@ -106,12 +106,20 @@ class Follower:
         return monotonic() - (self._since if self._at_end is None else self._at_end)
 
     async def caught_up(self, timeout_seconds: float = 60.0) -> None:
-        """Wait until it has been at the end of the log once.
+        """Wait until it has been at the end of the log once, as long as that takes while it gets on.
 
         Raises:
-            Unavailable: it has not, in time (`FOLLOWER_BEHIND`), or it halted (`FOLLOWER_HALTED`).
+            Unavailable: it has got no further in so long (`FOLLOWER_BEHIND`), or it halted (`FOLLOWER_HALTED`).
         """
-        await self._until(lambda: self._at_end is not None, "the end of the log", timeout_seconds)
+        while True:
+            before = self._position
+            try:
+                return await self._until(
+                    lambda: self._at_end is not None, "the end of the log", timeout_seconds
+                )
+            except Unavailable as problem:
+                if problem.reason == "FOLLOWER_HALTED" or self._position == before:
+                    raise
 
     async def reached(self, sequence: int, timeout_seconds: float = 5.0) -> None:
         if self._position < sequence:
