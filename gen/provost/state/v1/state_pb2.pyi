@@ -2720,7 +2720,7 @@ class VerifyStoreResponse(_message.Message):
     """How many differ, of all tenants."""
     @_builtins.property
     def differing_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Keys of the caller's tenant that differ, the first 20."""
+        """Keys of the caller's tenant that differ, the first 20; those that differ in memory say so behind their name."""
 
     def __init__(
         self,

@@ -26,8 +26,9 @@ if _version_not_supported:
 
 
 class StateServiceStub:
-    """Every change is an event first and is then applied to the store. Reads come from the store. Who answers one and has not
-    been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the trailing metadata.
+    """Every change is an event first and is then applied to the store. Reads come from memory, heartbeats from the store. Who
+    answers one and has not been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the
+    trailing metadata.
     """
 
     def __init__(self, channel):
@@ -204,13 +205,14 @@ class StateServiceStub:
 
 
 class StateServiceServicer:
-    """Every change is an event first and is then applied to the store. Reads come from the store. Who answers one and has not
-    been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the trailing metadata.
+    """Every change is an event first and is then applied to the store. Reads come from memory, heartbeats from the store. Who
+    answers one and has not been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the
+    trailing metadata.
     """
 
     def IssuePacket(self, request, context):
         """Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew (the very same packet
-        changes nothing). Refused while the agent's lock is held for another task. Changes state; safe to retry.
+        changes nothing). Refused while a run holds the agent's lock and its lease runs. Changes state; safe to retry.
         Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -413,7 +415,8 @@ class StateServiceServicer:
     def Watch(self, request, context):
         """What is there now, then every change, until the caller goes. A cursor resumes. With nothing to tell, a sign of life
         with a newer cursor comes every ten seconds or so; who reads slowly is told the latest of each thing alone. For
-        lookers-on: it labels no run.
+        lookers-on: it labels no run. Whatever ends it, the cursor of the last answer is the one to go on from; the one that
+        comes with WATCH_TOO_SLOW or SHUTTING_DOWN does not know what was on its way, which may be told again.
         Reasons: CURSOR_EXPIRED, CURSOR_INVALID, WATCH_TOO_SLOW, TOO_MANY_WATCHES.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -449,7 +452,7 @@ class StateServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VerifyStore(self, request, context):
-        """Compares the store with the log, heartbeats and remaining TTLs aside.
+        """Compares the store, and the memory of the replica that answers, with the log, heartbeats and remaining TTLs aside.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -632,8 +635,9 @@ def add_StateServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class StateService:
-    """Every change is an event first and is then applied to the store. Reads come from the store. Who answers one and has not
-    been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the trailing metadata.
+    """Every change is an event first and is then applied to the store. Reads come from memory, heartbeats from the store. Who
+    answers one and has not been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the
+    trailing metadata.
     """
 
     @staticmethod

@@ -27,8 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class StateServiceStub:
-    """Every change is an event first and is then applied to the store. Reads come from the store. Who answers one and has not
-    been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the trailing metadata.
+    """Every change is an event first and is then applied to the store. Reads come from memory, heartbeats from the store. Who
+    answers one and has not been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the
+    trailing metadata.
     """
 
     @_typing.overload
@@ -37,7 +38,7 @@ class StateServiceStub:
     def __new__(cls, channel: _aio.Channel) -> StateServiceAsyncStub: ...
     IssuePacket: _grpc.UnaryUnaryMultiCallable[_state_pb2.IssuePacketRequest, _state_pb2.IssuePacketResponse]
     """Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew (the very same packet
-    changes nothing). Refused while the agent's lock is held for another task. Changes state; safe to retry.
+    changes nothing). Refused while a run holds the agent's lock and its lease runs. Changes state; safe to retry.
     Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
     """
     GetPacket: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetPacketRequest, _state_pb2.GetPacketResponse]
@@ -116,7 +117,8 @@ class StateServiceStub:
     Watch: _grpc.UnaryStreamMultiCallable[_state_pb2.WatchRequest, _state_pb2.WatchResponse]
     """What is there now, then every change, until the caller goes. A cursor resumes. With nothing to tell, a sign of life
     with a newer cursor comes every ten seconds or so; who reads slowly is told the latest of each thing alone. For
-    lookers-on: it labels no run.
+    lookers-on: it labels no run. Whatever ends it, the cursor of the last answer is the one to go on from; the one that
+    comes with WATCH_TOO_SLOW or SHUTTING_DOWN does not know what was on its way, which may be told again.
     Reasons: CURSOR_EXPIRED, CURSOR_INVALID, WATCH_TOO_SLOW, TOO_MANY_WATCHES.
     """
     WriteHandoff: _grpc.UnaryUnaryMultiCallable[_state_pb2.WriteHandoffRequest, _state_pb2.WriteHandoffResponse]
@@ -128,18 +130,19 @@ class StateServiceStub:
     RebuildStore: _grpc.UnaryUnaryMultiCallable[_state_pb2.RebuildStoreRequest, _state_pb2.RebuildStoreResponse]
     """Wipes this tenant-spanning store and fills it from the log again. Changes the store only; safe to retry."""
     VerifyStore: _grpc.UnaryUnaryMultiCallable[_state_pb2.VerifyStoreRequest, _state_pb2.VerifyStoreResponse]
-    """Compares the store with the log, heartbeats and remaining TTLs aside."""
+    """Compares the store, and the memory of the replica that answers, with the log, heartbeats and remaining TTLs aside."""
 
 @_typing.type_check_only
 class StateServiceAsyncStub(StateServiceStub):
-    """Every change is an event first and is then applied to the store. Reads come from the store. Who answers one and has not
-    been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the trailing metadata.
+    """Every change is an event first and is then applied to the store. Reads come from memory, heartbeats from the store. Who
+    answers one and has not been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the
+    trailing metadata.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     IssuePacket: _aio.UnaryUnaryMultiCallable[_state_pb2.IssuePacketRequest, _state_pb2.IssuePacketResponse]  # type: ignore[assignment]
     """Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew (the very same packet
-    changes nothing). Refused while the agent's lock is held for another task. Changes state; safe to retry.
+    changes nothing). Refused while a run holds the agent's lock and its lease runs. Changes state; safe to retry.
     Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
     """
     GetPacket: _aio.UnaryUnaryMultiCallable[_state_pb2.GetPacketRequest, _state_pb2.GetPacketResponse]  # type: ignore[assignment]
@@ -218,7 +221,8 @@ class StateServiceAsyncStub(StateServiceStub):
     Watch: _aio.UnaryStreamMultiCallable[_state_pb2.WatchRequest, _state_pb2.WatchResponse]  # type: ignore[assignment]
     """What is there now, then every change, until the caller goes. A cursor resumes. With nothing to tell, a sign of life
     with a newer cursor comes every ten seconds or so; who reads slowly is told the latest of each thing alone. For
-    lookers-on: it labels no run.
+    lookers-on: it labels no run. Whatever ends it, the cursor of the last answer is the one to go on from; the one that
+    comes with WATCH_TOO_SLOW or SHUTTING_DOWN does not know what was on its way, which may be told again.
     Reasons: CURSOR_EXPIRED, CURSOR_INVALID, WATCH_TOO_SLOW, TOO_MANY_WATCHES.
     """
     WriteHandoff: _aio.UnaryUnaryMultiCallable[_state_pb2.WriteHandoffRequest, _state_pb2.WriteHandoffResponse]  # type: ignore[assignment]
@@ -230,11 +234,12 @@ class StateServiceAsyncStub(StateServiceStub):
     RebuildStore: _aio.UnaryUnaryMultiCallable[_state_pb2.RebuildStoreRequest, _state_pb2.RebuildStoreResponse]  # type: ignore[assignment]
     """Wipes this tenant-spanning store and fills it from the log again. Changes the store only; safe to retry."""
     VerifyStore: _aio.UnaryUnaryMultiCallable[_state_pb2.VerifyStoreRequest, _state_pb2.VerifyStoreResponse]  # type: ignore[assignment]
-    """Compares the store with the log, heartbeats and remaining TTLs aside."""
+    """Compares the store, and the memory of the replica that answers, with the log, heartbeats and remaining TTLs aside."""
 
 class StateServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Every change is an event first and is then applied to the store. Reads come from the store. Who answers one and has not
-    been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the trailing metadata.
+    """Every change is an event first and is then applied to the store. Reads come from memory, heartbeats from the store. Who
+    answers one and has not been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the
+    trailing metadata.
     """
 
     @_abc_1.abstractmethod
@@ -244,7 +249,7 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.IssuePacketResponse, _abc.Awaitable[_state_pb2.IssuePacketResponse]]:
         """Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew (the very same packet
-        changes nothing). Refused while the agent's lock is held for another task. Changes state; safe to retry.
+        changes nothing). Refused while a run holds the agent's lock and its lease runs. Changes state; safe to retry.
         Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
         """
 
@@ -485,7 +490,8 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_state_pb2.WatchResponse], _abc.AsyncIterator[_state_pb2.WatchResponse]]:
         """What is there now, then every change, until the caller goes. A cursor resumes. With nothing to tell, a sign of life
         with a newer cursor comes every ten seconds or so; who reads slowly is told the latest of each thing alone. For
-        lookers-on: it labels no run.
+        lookers-on: it labels no run. Whatever ends it, the cursor of the last answer is the one to go on from; the one that
+        comes with WATCH_TOO_SLOW or SHUTTING_DOWN does not know what was on its way, which may be told again.
         Reasons: CURSOR_EXPIRED, CURSOR_INVALID, WATCH_TOO_SLOW, TOO_MANY_WATCHES.
         """
 
@@ -527,6 +533,6 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _state_pb2.VerifyStoreRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.VerifyStoreResponse, _abc.Awaitable[_state_pb2.VerifyStoreResponse]]:
-        """Compares the store with the log, heartbeats and remaining TTLs aside."""
+        """Compares the store, and the memory of the replica that answers, with the log, heartbeats and remaining TTLs aside."""
 
 def add_StateServiceServicer_to_server(servicer: StateServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -3041,7 +3041,7 @@ export type VerifyStoreResponse = Message$1<"provost.state.v1.VerifyStoreRespons
   logHash: string;
 
   /**
-   * Keys of the caller's tenant that differ, the first 20.
+   * Keys of the caller's tenant that differ, the first 20; those that differ in memory say so behind their name.
    *
    * @generated from field: repeated string differing_keys = 4;
    */
@@ -3068,15 +3068,16 @@ export const VerifyStoreResponseSchema: GenMessage<VerifyStoreResponse> = /*@__P
   messageDesc(file_provost_state_v1_state, 85);
 
 /**
- * Every change is an event first and is then applied to the store. Reads come from the store. Who answers one and has not
- * been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the trailing metadata.
+ * Every change is an event first and is then applied to the store. Reads come from memory, heartbeats from the store. Who
+ * answers one and has not been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the
+ * trailing metadata.
  *
  * @generated from service provost.state.v1.StateService
  */
 export const StateService: GenService<{
   /**
    * Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew (the very same packet
-   * changes nothing). Refused while the agent's lock is held for another task. Changes state; safe to retry.
+   * changes nothing). Refused while a run holds the agent's lock and its lease runs. Changes state; safe to retry.
    * Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
    *
    * @generated from rpc provost.state.v1.StateService.IssuePacket
@@ -3360,7 +3361,8 @@ export const StateService: GenService<{
   /**
    * What is there now, then every change, until the caller goes. A cursor resumes. With nothing to tell, a sign of life
    * with a newer cursor comes every ten seconds or so; who reads slowly is told the latest of each thing alone. For
-   * lookers-on: it labels no run.
+   * lookers-on: it labels no run. Whatever ends it, the cursor of the last answer is the one to go on from; the one that
+   * comes with WATCH_TOO_SLOW or SHUTTING_DOWN does not know what was on its way, which may be told again.
    * Reasons: CURSOR_EXPIRED, CURSOR_INVALID, WATCH_TOO_SLOW, TOO_MANY_WATCHES.
    *
    * @generated from rpc provost.state.v1.StateService.Watch
@@ -3411,7 +3413,7 @@ export const StateService: GenService<{
     output: typeof RebuildStoreResponseSchema;
   },
   /**
-   * Compares the store with the log, heartbeats and remaining TTLs aside.
+   * Compares the store, and the memory of the replica that answers, with the log, heartbeats and remaining TTLs aside.
    *
    * @generated from rpc provost.state.v1.StateService.VerifyStore
    */
