@@ -139,7 +139,7 @@ class EraseBody(Shape):
 
 
 class ReleaseBody(Shape):
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500)]
     request_id: Annotated[Token | None, Field(description="sent again, it is the same release")] = None
 
 

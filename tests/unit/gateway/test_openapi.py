@@ -8,6 +8,8 @@ from jsonschema import Draft202012Validator
 
 from kernel.faults import Conflict, Exhausted, Fault, Refused, Unavailable
 from services.gateway.domain.records import Component
+from services.gateway.web.shapes import ReleaseBody
+from services.state.domain.lock import MAX_REASON_CHARACTERS
 from tests.fakes.doors import ADMIN, FakeProbe, House
 from tests.unit.gateway.conftest import client_of
 from tests.unit.gateway.test_once import CHANGES
@@ -167,3 +169,8 @@ async def test_every_body_has_an_example_or_names_what_it_needs(rest: httpx2.Asy
 async def test_the_front_page_is_the_docs(rest: httpx2.AsyncClient) -> None:
     answer = await rest.get("/", headers={"X-API-Key": ""})
     assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+
+
+def test_a_reason_to_take_a_lock_away_may_be_as_long_as_state_takes_it() -> None:
+    longest = ReleaseBody.model_json_schema()["properties"]["reason"]["maxLength"]
+    assert longest == MAX_REASON_CHARACTERS
