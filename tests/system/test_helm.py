@@ -62,6 +62,23 @@ def test_the_chart_lints(helm: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_settings_of_a_file_come_as_they_stand_there(helm: str, tmp_path: Path) -> None:
+    given = {
+        "PROVOST_LOG_MAX_BYTES": (107_374_182_400, "107374182400"),
+        "TARGET_REASONING_SCORE": (0.75, "0.75"),
+        "ENABLE_REFLECTION": (False, "false"),
+        "LOG_LEVEL": ('a "b"', 'a "b"'),
+    }
+    file = tmp_path / "values.yaml"
+    file.write_text(json.dumps({"settings": {name: value for name, (value, _) in given.items()}}))
+    (settings,) = (
+        each["data"]
+        for each in rendered(helm, values=file)
+        if each["kind"] == "ConfigMap" and "PROVOST_HOME" in each["data"]
+    )
+    assert {name: settings[name] for name in given} == {name: told for name, (_, told) in given.items()}
+
+
 def test_each_process_has_a_deployment_that_may_do_nothing_it_need_not(helm: str) -> None:
     deployments = {
         each["metadata"]["labels"]["app.kubernetes.io/component"]: each["spec"]["template"]["spec"]

