@@ -89,6 +89,7 @@ class SubjectPrivacy:
             cycles=part(run.cycles),
             decisions=part(run.decisions),
             effects=part(run.effects),
+            told=part(run.told),
             checks=part(run.checks),
             outcome=open_text(run.outcome),
         )

@@ -1,11 +1,44 @@
-"""The error budget (row B16): what breaks it, and what that is called."""
+"""The error budget (row B16): what counts, what breaks it, and what that is called."""
 
 from dataclasses import dataclass
 
-from services.orchestrator.domain.records import ErrorBudget, ErrorCounts
+from services.orchestrator.domain.records import Decision, EffectState, ErrorBudget, ErrorCounts, Verdict
+from services.orchestrator.domain.run import Run
 
 # Of all denials only these are breaches of procedure; any other is recorded and revokes nobody.
 VIOLATIONS = frozenset({"FORBIDDEN_BY_PACKET", "REQUIRED_STEP_SKIPPED", "PERMIT_INVALID", "PERMIT_MISMATCH"})
+
+NOT_BY_AGENTS = frozenset({"FENCING_TOKEN_STALE", "AGENT_REVOKED"})
+"""What an effect may come to that is no error: its run has lost the agent, or the agent its power."""
+BAD = frozenset({EffectState.FAILED, EffectState.REFUSED, EffectState.UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that counts, once: `key` says which it is."""
+
+    key: str
+    error_type: str
+    message: str
+    violation: bool = False
+
+
+def violates(decision: Decision) -> bool:
+    """Whether no agent may so much as ask for what was denied."""
+    return decision.verdict is Verdict.DENY and decision.reason in VIOLATIONS
+
+
+def troubles(run: Run) -> tuple[Trouble, ...]:
+    """What may not have been counted yet. This follows from the events alone, so that no crash makes it forgotten."""
+    found: list[Trouble] = []
+    for each in run.told:
+        if isinstance(each, Decision):
+            if violates(each):
+                found.append(Trouble(each.decision_id, each.reason, each.explanation, violation=True))
+        elif each.state in BAD and each.error_type not in NOT_BY_AGENTS:
+            why = each.error_message or each.summary
+            found.append(Trouble(each.effect_id, each.error_type or "ACTUATOR_FAILED", why))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

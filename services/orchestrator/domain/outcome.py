@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any
 
-from services.orchestrator.domain.budget import VIOLATIONS
+from services.orchestrator.domain.budget import BAD, VIOLATIONS
 from services.orchestrator.domain.lifecycle import effect_id, verdict_of
 from services.orchestrator.domain.records import (
     Check,
@@ -22,7 +22,6 @@ from services.orchestrator.domain.run import Run
 
 ARTIFACT = "artifact:"
 _MOST_CHARACTERS = 1000  # of a text in a handoff; state, which sees it sealed, can cut nothing
-_BAD = frozenset({EffectState.FAILED, EffectState.REFUSED, EffectState.UNKNOWN})
 
 
 def checks_of(run: Run, artifact_names: Iterable[str]) -> tuple[Check, ...]:
@@ -32,7 +31,7 @@ def checks_of(run: Run, artifact_names: Iterable[str]) -> tuple[Check, ...]:
     missing = [a for a in allowed if effect_id(run, a) not in run.effects]
     missing += [a for a in unobserved(run) if a not in missing]
     unasked = [e.effect_id for e in run.effects.values() if verdict_of(run, e.action_id) is not Verdict.ALLOW]
-    failed = [f"{e.action_id} {e.state}" for e in run.effects.values() if e.state in _BAD]
+    failed = [f"{e.action_id} {e.state}" for e in run.effects.values() if e.state in BAD]
     acted = [e.effect_id for e in run.effects.values() if e.state is not EffectState.PREVIEWED]
     blind = [e for e in acted if e not in run.intents] if run.known.mode is not Mode.SAFE else acted
     claims = run.incident.claims if run.incident else ()
@@ -79,7 +78,7 @@ def compliant(run: Run) -> bool:
     """No failed effect, no breach of procedure, every check passed."""
     return (
         all(check.ok for check in run.checks or ())
-        and not any(effect.state in _BAD for effect in run.effects.values())
+        and not any(effect.state in BAD for effect in run.effects.values())
         and not any(decision.reason in VIOLATIONS for decision in run.decisions.values())
     )
 

@@ -77,6 +77,9 @@ class Run:
     reason: str = ""
     outcome: str = ""
     ended_at: datetime | None = None
+    told: tuple[Decision, ...] | tuple[Effect, ...] = ()
+    """What its last event says was decided, or was done. What is bad among it counts before anything else happens, so
+    that what an earlier event told has been counted."""
 
     @property
     def has_its_agent(self) -> bool:
@@ -208,6 +211,24 @@ def _start(run: Run, c: StartRun) -> RunStarted | None:
 
 def evolve(run: Run, event: Event) -> Run:
     """The run after `event`."""
+    return replace(_evolved(run, event), told=_told(run, event))
+
+
+def _told(run: Run, event: Event) -> tuple[Decision, ...] | tuple[Effect, ...]:
+    match event:
+        case ActionsDecided(decisions=decisions):
+            # What was allowed before is asked about anew by us, and not by the agent.
+            before = {action_id for action_id, each in run.decisions.items() if each.verdict == "ALLOW"}
+            return tuple(each for each in decisions if each.action_id not in before)
+        case EffectsObserved(effects=effects):
+            return effects
+        case RunPhaseEntered(phase=phase) if phase is run.phase:
+            return run.told  # with a new lock: nothing has happened
+        case _:
+            return ()
+
+
+def _evolved(run: Run, event: Event) -> Run:
     match event:
         case RunStarted(agent_id=agent_id):
             return replace(run, started=event, agent_id=agent_id)

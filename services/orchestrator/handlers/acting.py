@@ -5,8 +5,9 @@ from dataclasses import replace
 from kernel.faults import Refused, Unavailable
 from services.orchestrator.domain import lifecycle as go
 from services.orchestrator.domain import wants
+from services.orchestrator.domain.budget import NOT_BY_AGENTS
 from services.orchestrator.domain.phases import Phase
-from services.orchestrator.domain.records import Action, EffectState
+from services.orchestrator.domain.records import Action
 from services.orchestrator.domain.run import Run
 from services.orchestrator.handlers.authorizing import Authorizing
 from services.orchestrator.handlers.booking import Booking
@@ -57,7 +58,7 @@ class Acting:
         One that may have begun is asked first what came of it: whatever policy would say by now, that has happened.
 
         Raises:
-            Refused: it did not succeed, with the actuator's own error type; what came of it is recorded.
+            Refused: its run has lost the agent, or the agent its power; what came of it is recorded.
         """
         journal_key = await self._privacy.journal_key(carried.tenant, run.known.subject_key, effect_id)
         cause = self._recording.cause(carried, "perform", effect_id)
@@ -81,5 +82,5 @@ class Acting:
         await self._recording.append(
             carried, wants.ObserveEffects((effect,), self._clock()), "outcome", effect_id
         )
-        if effect.state is not EffectState.SUCCEEDED:
-            raise Refused(effect.error_type or "ACTUATOR_FAILED", effect.error_message or effect.summary)
+        if effect.error_type in NOT_BY_AGENTS:
+            raise Refused(effect.error_type, effect.error_message or effect.summary)

@@ -6,13 +6,13 @@ from datetime import timedelta
 from kernel.faults import Unauthenticated, Unavailable
 from services.orchestrator.domain import lifecycle as go
 from services.orchestrator.domain import wants
-from services.orchestrator.domain.budget import VIOLATIONS
+from services.orchestrator.domain.budget import violates
 from services.orchestrator.domain.phases import Phase
-from services.orchestrator.domain.records import Action, Decision, Verdict
+from services.orchestrator.domain.records import Action, Decision
 from services.orchestrator.domain.run import Run
 from services.orchestrator.domain.settling import Settlement, idle
 from services.orchestrator.handlers.booking import Booking
-from services.orchestrator.handlers.carrying import Carried, StepLimits, Violation
+from services.orchestrator.handlers.carrying import Carried, StepLimits
 from services.orchestrator.handlers.recording import Recording
 from services.orchestrator.handlers.settling import Settling
 from services.orchestrator.ports import Clock
@@ -45,17 +45,15 @@ class Authorizing:
         """Ask policy, under the approvals of those actions that have one by action id, and record what it decides.
 
         Raises:
-            Violation: it denied something no agent may so much as ask for.
             Unavailable: the agent is not attached, or its session is over; once it is back, ask again.
         """
         permits = carried.permits
         decisions = await self._decided(run, carried, actions, approval_ids)
         result = wants.RecordDecisions(decisions, self._clock())
         step = ("decisions", ",".join(sorted(approval_ids.values())))
-        broken = tuple(d for d in decisions if d.verdict is Verdict.DENY and d.reason in VIOLATIONS)
-        if broken:
-            await self._recording.append(carried, result, *step)
-            raise Violation(broken)
+        if any(violates(decision) for decision in decisions):
+            await self._recording.append(carried, result, *step)  # it counts before anything else is done
+            return
         await self._recording.conclude(run, carried, result, *step)
         permits.update({d.action_id: d for d in decisions if d.permit})
 

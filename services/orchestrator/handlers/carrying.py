@@ -6,6 +6,7 @@ from datetime import datetime
 
 from kernel.events import Cause, derived_id
 from kernel.faults import Fault, Unavailable
+from services.orchestrator.domain.budget import Trouble
 from services.orchestrator.domain.records import Decision, ErrorCounts
 from services.orchestrator.handlers.sharing import Key
 
@@ -22,14 +23,6 @@ class AgentNotTaken(Exception):
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.text)
         self.fault = fault
-
-
-class Violation(Exception):
-    """Decisions among which there are breaches of procedure; they are recorded, now they must be counted."""
-
-    def __init__(self, decisions: tuple[Decision, ...]) -> None:
-        super().__init__()
-        self.decisions = decisions
 
 
 @dataclass(slots=True)
@@ -52,6 +45,10 @@ class Carried:
     absent_seconds: float = 0.0
     """How long it has waited for an agent that is attached nowhere; asked for again, it does not wait anew."""
     led_by: str = ""
+    troubles: list[Trouble] = field(default_factory=list)
+    """Those that no event tells of: what its agent answered, or did not."""
+    counted: set[str] = field(default_factory=set)
+    """The keys of troubles."""
     refused: Unavailable | None = None
     """Why nothing can be written, when that is for people to mend: whoever waits for the run is told at once."""
 

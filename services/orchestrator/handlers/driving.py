@@ -4,11 +4,11 @@ import logging
 from collections.abc import Callable
 
 from kernel.faults import Fault, Refused, Unavailable
-from services.orchestrator.domain.budget import Breach, breach
+from services.orchestrator.domain.budget import Breach, Trouble, breach, troubles
 from services.orchestrator.domain.lifecycle import Step, next_step
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.run import Run
-from services.orchestrator.handlers.carrying import AgentNotTaken, Carried, RequiredArtifactMissing, Violation
+from services.orchestrator.handlers.carrying import AgentNotTaken, Carried, RequiredArtifactMissing
 from services.orchestrator.handlers.ending import Ending
 from services.orchestrator.handlers.outages import FIRST_PAUSE_SECONDS, Outages
 from services.orchestrator.handlers.sharing import Key, SeatedElsewhere
@@ -71,14 +71,21 @@ class Driving:
             if gone is not None:
                 await self._ending.revoked(run, carried, gone)
                 return
-            broken = breach(carried.counts, run.budget)
-            if broken is not None:
-                await self._ending.revoke(run, carried, broken)
-                return
-            step = next_step(run)
-            if step is None:
-                return
+            trouble = next(
+                (each for each in (*troubles(run), *carried.troubles) if each.key not in carried.counted),
+                None,
+            )
             try:
+                if trouble is not None:
+                    await self._count(run, carried, trouble)
+                    continue
+                broken = breach(carried.counts, run.budget)
+                if broken is not None:
+                    await self._ending.revoke(run, carried, broken)
+                    return
+                step = next_step(run)
+                if step is None:
+                    return
                 pause = await self._step(step, run, carried, pause)
             except AgentNotTaken as no:
                 pause = await self._not_taken(run, carried, no.fault, pause)
@@ -91,9 +98,6 @@ class Driving:
             return FIRST_PAUSE_SECONDS
         except Unavailable as fault:
             return await self._outages.wait(carried, fault, pause)
-        except Violation as violation:
-            for decision in violation.decisions:
-                await self._count(run, carried, decision.reason, decision.explanation, True)
         except RequiredArtifactMissing as missing:
             lost = Breach(
                 "required_artifact_missing",
@@ -120,7 +124,7 @@ class Driving:
         if fault.reason == _LOCK_LOST:
             await self._outages.insist(lambda: self._steps.regain(run, carried), carried)
         elif not await self._over(run, carried, fault):
-            await self._count(run, carried, fault.reason, fault.text, False)
+            carried.troubles.append(Trouble(self._new_id(), fault.reason, fault.text))
 
     async def _not_taken(self, run: Run, carried: Carried, fault: Fault, pause: float) -> float:
         """It cannot have its agent: to wait for one's turn is no error, nor is any other reason one of the agent's."""
@@ -148,21 +152,19 @@ class Driving:
         holder = self._runs.current(tenant, taken.facts.get("holder", ""))
         return holder.started is not None and not holder.over
 
-    async def _count(
-        self, run: Run, carried: Carried, error_type: str, message: str, violation: bool
-    ) -> None:
-        key = self._new_id()
+    async def _count(self, run: Run, carried: Carried, trouble: Trouble) -> None:
+        """Before anything else is done. Under the same request when it is told again after a crash."""
 
-        async def under(token: int) -> None:
+        async def under(token: int, tried: str) -> None:
             await self._outages.insist(
-                lambda: self._steps.count(run, carried, error_type, message, violation, key, token), carried
+                lambda: self._steps.count(run, carried, trouble, token, tried), carried
             )
+            carried.counted.add(trouble.key)
 
-        # A run that waits has given its lock back.
-        token = run.fencing_token if run.state is not RunState.WAITING else 0
+        token, tried = run.fencing_token, ""
         while True:
             try:
-                await under(token)
+                await under(token, tried)
                 return
             except Fault as fault:
                 if fault.reason != _LOCK_LOST:
@@ -171,7 +173,8 @@ class Driving:
                 # Whose packet it is by now shall not pay for it: it counts when this run has the agent again.
                 await self._outages.insist(lambda: self._steps.regain(run, carried), carried)
             except (AgentNotTaken, SeatedElsewhere):
-                if violation:
-                    await under(0)  # or to lose the lock would be a way past the budget
+                if trouble.violation:
+                    await under(0, "0")  # or to lose the lock would be a way past the budget
                 raise
             token = self._runs.current(carried.tenant, carried.run_id).fencing_token
+            tried = str(token)

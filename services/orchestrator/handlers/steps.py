@@ -9,6 +9,7 @@ from collections.abc import Callable
 from kernel.faults import Refused
 from services.orchestrator.domain import lifecycle as go
 from services.orchestrator.domain import wants
+from services.orchestrator.domain.budget import Trouble
 from services.orchestrator.domain.phases import Phase
 from services.orchestrator.domain.run import Run
 from services.orchestrator.domain.settling import settlements
@@ -119,17 +120,8 @@ class Steps:
         """Tell the budgets what came of what was set aside for the run."""
         await self._settling.settle(carried, settlements(run))
 
-    async def count(
-        self,
-        run: Run,
-        carried: Carried,
-        error_type: str,
-        message: str,
-        violation: bool,
-        key: str,
-        token: int,
-    ) -> None:
-        """Count an error against the agent's budget, before anything else is done.
+    async def count(self, run: Run, carried: Carried, trouble: Trouble, token: int, tried: str) -> None:
+        """Count an error against the agent's budget, before anything else is done; once for each `tried`.
 
         Raises:
             FENCING_TOKEN_STALE (Refused): another run has the agent by now; with no token, 0, it counts all the same.
@@ -138,11 +130,11 @@ class Steps:
             run.agent_id,
             run.known.task_id,
             carried.run_id,
-            error_type,
-            await self._privacy.seal_text(carried.tenant, run.known.subject_key, message[:1000]),
-            violation,
+            trouble.error_type,
+            await self._privacy.seal_text(carried.tenant, run.known.subject_key, trouble.message[:1000]),
+            trouble.violation,
             token,
-            self._recording.cause(carried, "error", key, str(token)),
+            self._recording.cause(carried, "error", trouble.key, tried),
         )
         # What policy allowed before it knew of this is asked again, of a policy that knows: budgets may limit errors.
         carried.known_sequence = max(carried.known_sequence, sequence)

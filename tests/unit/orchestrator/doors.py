@@ -274,8 +274,8 @@ class FakeState:
         cause: Cause,
     ) -> tuple[ErrorCounts, int]:
         self.outage.pass_by()
-        self._require(agent_id, run_id, fencing_token)
         if cause.request_id not in self.seen_errors:
+            self._require(agent_id, run_id, fencing_token)
             self.seen_errors.add(cause.request_id)
             self.errors.append((error_type, violation))
             self.errors_under.append(fencing_token)

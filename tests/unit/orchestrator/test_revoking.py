@@ -5,13 +5,16 @@ from typing import Any
 
 import pytest
 
-from kernel.faults import Refused
+from chassis.eventlog.memory import MemoryLog
+from kernel.faults import Refused, Unavailable
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Constraints, ErrorBudget, Mode, Packet, Proposal
 from services.orchestrator.ports.crew import Task
 from services.orchestrator.ports.policy import RunContext
+from services.orchestrator.wire import EVENTS
+from tests.fakes.wait import until
 from tests.unit.orchestrator.doors import NOW
-from tests.unit.orchestrator.house import AGENT, TENANT, cause, ended, house, peers, proposal
+from tests.unit.orchestrator.house import AGENT, TENANT, Peers, cause, ended, house, peers, proposal, types
 
 
 async def test_revoked_between_intent_and_outcome_is_not_left_to_the_next_to_do_again() -> None:
@@ -45,6 +48,71 @@ async def test_a_forbidden_action_revokes_and_leaves_a_handoff() -> None:
     assert handoff.revoked
     assert not any("diagnostics.memory" in action for action in handoff.required_next_actions), "sealed"
     assert any("diagnostics.memory" in t for t in map(at.keys.text, handoff.required_next_actions))
+
+
+def going_wrong(what: str) -> Peers:
+    at = peers()
+    at.policy.forbidden = frozenset({"service.restart"} if what == "violation" else ())
+    at.actuators.fails = what == "error"
+    return at
+
+
+@pytest.mark.parametrize("what", ["violation", "error"])
+async def test_a_crash_after_any_event_makes_nothing_forgotten_that_counts(what: str) -> None:
+    at = going_wrong(what)
+    async with house(at) as it:
+        whole = (await it.process(Mode.AUTO)).run
+        length = len(it.log.recorded())
+    assert len(at.state.errors) == 1
+    for n in range(1, length):
+        at, log = going_wrong(what), MemoryLog(EVENTS)
+        async with house(at, log) as it:
+            started = asyncio.create_task(it.process(Mode.AUTO))
+            async with asyncio.timeout(10):
+                while len(log.recorded()) < n:
+                    await asyncio.sleep(0)
+            started.cancel()
+        async with house(at, log) as it:
+            run = (await it.process(Mode.AUTO)).run
+        assert len(at.state.errors) == 1, f"crash after {types(log)[n - 1]}"
+        assert (run.state, run.reason) == (whole.state, whole.reason), f"crash after {types(log)[n - 1]}"
+
+
+@pytest.mark.parametrize(("what", "told_by"), [("violation", "ActionsDecided"), ("error", "EffectsObserved")])
+async def test_what_could_not_be_counted_before_a_restart_counts_after_it(what: str, told_by: str) -> None:
+    at, log = going_wrong(what), MemoryLog(EVENTS)
+    record, tries = at.state.record_error, 0
+
+    async def away(*_: object) -> Any:
+        nonlocal tries
+        tries += 1
+        raise Unavailable("PEER_UNREACHABLE", "state is away")
+
+    at.state.record_error = away  # type: ignore[method-assign,assignment]
+    async with house(at, log) as it:
+        started = asyncio.create_task(it.process(Mode.AUTO))
+        await until(lambda: tries > 1, "nothing is counted")
+        assert types(log)[-1] == told_by
+        started.cancel()
+    at.state.record_error = record  # type: ignore[method-assign]
+    async with house(at, log) as it:
+        run = (await it.process(Mode.AUTO)).run
+    assert len(at.state.errors) == 1
+    assert run.state is (RunState.REVOKED if what == "violation" else RunState.COMPLETED)
+
+
+async def test_two_who_carry_one_run_count_its_error_once() -> None:
+    at, log = going_wrong("error"), MemoryLog(EVENTS)
+    at.actuators.gate = asyncio.Event()
+    async with house(at, log) as one, house(at, log) as other:
+        asking = asyncio.create_task(one.process(Mode.AUTO))
+        await until(lambda: bool(at.actuators.done), "nothing is done")
+        (run_id,) = {each.stream.id for each in log.recorded()}
+        other.conductor.carry(TENANT, run_id)
+        at.actuators.gate.set()
+        assert (await asking).run.state is RunState.COMPLETED
+        await ended(other, run_id)
+    assert at.state.errors == [("ACTUATOR_FAILED", False)]
 
 
 @pytest.mark.parametrize("holder", ["this run, taken anew", "another"])
