@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from kernel.faults import Fault, Invalid
 from services.orchestrator.domain.records import Decision, EffectState, ErrorBudget, ErrorCounts, Verdict
 from services.orchestrator.domain.run import Run
 
@@ -11,6 +12,15 @@ VIOLATIONS = frozenset({"FORBIDDEN_BY_PACKET", "REQUIRED_STEP_SKIPPED", "PERMIT_
 NOT_BY_AGENTS = frozenset({"FENCING_TOKEN_STALE", "AGENT_REVOKED"})
 """What an effect may come to that is no error: its run has lost the agent, or the agent its power."""
 BAD = frozenset({EffectState.FAILED, EffectState.REFUSED, EffectState.UNKNOWN})
+_OF_AGENTS = frozenset({"AGENT_FAILED", "PROPOSAL_INVALID", "MESSAGE_TOO_LARGE"})
+
+
+def of_agent(fault: Fault) -> bool:
+    """Whether the agent has caused it, by what it proposed or by proposing nothing.
+
+    That a peer has no room, or has lost something, is no error of the agent's.
+    """
+    return isinstance(fault, Invalid) or fault.reason in _OF_AGENTS
 
 
 @dataclass(frozen=True, slots=True)

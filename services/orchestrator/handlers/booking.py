@@ -14,6 +14,7 @@ from services.orchestrator.domain.phases import Phase
 from services.orchestrator.domain.records import Packet
 from services.orchestrator.domain.run import Run
 from services.orchestrator.handlers.carrying import AgentNotTaken, Carried, StepLimits
+from services.orchestrator.handlers.outages import passes
 from services.orchestrator.handlers.sharing import SeatedElsewhere
 from services.orchestrator.ports import Clock
 from services.orchestrator.ports.crew import Crew
@@ -76,13 +77,13 @@ class Booking:
         Each time anew: what was had and lost again is not had under the same request.
 
         Raises:
-            AgentNotTaken: it cannot be had. Unavailable: not now.
+            AgentNotTaken: it cannot be had. Fault: not now.
         """
         try:
             return await self._take(run, carried)
-        except Unavailable:
-            raise
         except Fault as refused:
+            if passes(refused):
+                raise
             raise AgentNotTaken(refused) from refused
 
     async def _take(self, run: Run, carried: Carried) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from kernel.events import Cause, derived_id
-from kernel.faults import Fault, Unavailable
+from kernel.faults import Fault
 from services.orchestrator.domain.budget import Trouble
 from services.orchestrator.domain.records import Decision, ErrorCounts
 from services.orchestrator.handlers.sharing import Key
@@ -49,7 +49,7 @@ class Carried:
     """Those that no event tells of: what its agent answered, or did not."""
     counted: set[str] = field(default_factory=set)
     """The keys of troubles."""
-    refused: Unavailable | None = None
+    refused: Fault | None = None
     """Why nothing can be written, when that is for people to mend: whoever waits for the run is told at once."""
 
     @property

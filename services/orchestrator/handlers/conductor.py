@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from kernel.faults import Unavailable
+from kernel.faults import Fault, Unavailable
 from services.orchestrator.domain.budget import Breach
 from services.orchestrator.handlers.carrying import Carried, InHand
 from services.orchestrator.handlers.crew import AttachedCrew
@@ -181,8 +181,8 @@ class Conductor:
         can be written (see `refused`)."""
         return await self._waiters.settled(tenant, run_id, timeout_seconds)
 
-    def refused(self, tenant: str, run_id: str) -> Unavailable | None:
-        """Why a run cannot go on until people have mended the log; None when nothing of the kind is known."""
+    def refused(self, tenant: str, run_id: str) -> Fault | None:
+        """Why a run cannot go on until people have mended the log, or made room; None when nothing is known."""
         known = self._carried.get((tenant, run_id))
         return known[0].refused if known is not None else None
 

@@ -4,13 +4,13 @@ import logging
 from collections.abc import Callable
 
 from kernel.faults import Fault, Refused, Unavailable
-from services.orchestrator.domain.budget import Breach, Trouble, breach, troubles
+from services.orchestrator.domain.budget import Breach, Trouble, breach, of_agent, troubles
 from services.orchestrator.domain.lifecycle import Step, next_step
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.run import Run
 from services.orchestrator.handlers.carrying import AgentNotTaken, Carried, RequiredArtifactMissing
 from services.orchestrator.handlers.ending import Ending
-from services.orchestrator.handlers.outages import FIRST_PAUSE_SECONDS, Outages
+from services.orchestrator.handlers.outages import FIRST_PAUSE_SECONDS, Outages, passes
 from services.orchestrator.handlers.sharing import Key, SeatedElsewhere
 from services.orchestrator.handlers.steps import Steps
 from services.orchestrator.handlers.waiting import Waiters
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 _LOCK_LOST, _LOCK_TAKEN, _ERASED = "FENCING_TOKEN_STALE", "CANNOT_ACQUIRE_LOCK", "SUBJECT_ERASED"
 _AGENT_GONE = frozenset({"AGENT_REVOKED", "AGENT_ALREADY_REVOKED"})
+_MOVED_ON = frozenset({"ILLEGAL_TRANSITION", "RUN_ENDED"})
+"""Another replica has carried the run on meanwhile."""
 
 
 class Driving:
@@ -96,8 +98,6 @@ class Driving:
             await self._steps.take(step, run, carried)
             carried.refused = None
             return FIRST_PAUSE_SECONDS
-        except Unavailable as fault:
-            return await self._outages.wait(carried, fault, pause)
         except RequiredArtifactMissing as missing:
             lost = Breach(
                 "required_artifact_missing",
@@ -106,6 +106,8 @@ class Driving:
             )
             await self._ending.revoke(run, carried, lost)
         except Fault as fault:
+            if passes(fault) or fault.reason in _MOVED_ON:
+                return await self._outages.wait(carried, fault, pause)
             await self._trouble(run, carried, fault)
         except AgentNotTaken:
             raise
@@ -123,8 +125,12 @@ class Driving:
         """A step was refused: what that means for the run."""
         if fault.reason == _LOCK_LOST:
             await self._outages.insist(lambda: self._steps.regain(run, carried), carried)
-        elif not await self._over(run, carried, fault):
+        elif await self._over(run, carried, fault):
+            return
+        elif of_agent(fault):
             carried.troubles.append(Trouble(self._new_id(), fault.reason, fault.text))
+        else:
+            await self._ending.end(run, carried, RunState.FAILED, fault.reason, fault.text)
 
     async def _not_taken(self, run: Run, carried: Carried, fault: Fault, pause: float) -> float:
         """It cannot have its agent: to wait for one's turn is no error, nor is any other reason one of the agent's."""

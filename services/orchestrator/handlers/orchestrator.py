@@ -61,7 +61,8 @@ class Orchestrator:
 
         Raises:
             LogEmpty, LogTooLarge; AGENT_UNKNOWN when `agent_id` is given and nobody knows it.
-            Unavailable: nothing can be written until people have mended the log (STREAM_REGRESSION).
+            Fault: nothing can be written until people have mended the log (STREAM_REGRESSION), or made room (LOG_FULL,
+            ARTIFACTS_FULL); the run goes on then.
         """
         if len(log) > self._limits.max_log_bytes:
             raise LogTooLarge(self._limits.max_log_bytes)

@@ -1,13 +1,14 @@
 """Runs carried to their end through outages at every call and crashes at every event."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from chassis.eventlog.memory import MemoryLog
-from kernel.faults import Unavailable
+from kernel.faults import AppendConflict, Exhausted, Fault, NotFound, Unavailable
 from services.orchestrator.domain.phases import RunState
-from services.orchestrator.domain.records import EffectState, Mode
+from services.orchestrator.domain.records import EffectState, ErrorCounts, Mode
 from services.orchestrator.wire import EVENTS
 from tests.unit.orchestrator.doors import Outage
 from tests.unit.orchestrator.house import TENANT, approved, ended, house, peers, types
@@ -106,3 +107,61 @@ async def test_a_run_whose_beginning_was_not_answered_is_carried_all_the_same() 
         (run_id,) = {recorded.stream.id for recorded in log.recorded()}
         await ended(it, run_id)
         assert it.runs.current(TENANT, run_id).state is RunState.COMPLETED
+
+
+@pytest.mark.parametrize("reason", ["LOG_FULL", "ARTIFACTS_FULL"])
+async def test_where_there_is_no_room_a_run_waits_and_whoever_asks_is_told(reason: str) -> None:
+    at = peers()
+    advance = at.state.advance
+
+    async def no_room(*_: object) -> Any:
+        raise Exhausted(reason, "there is no room: nothing is written")
+
+    at.state.advance = no_room  # type: ignore[method-assign,assignment]
+    async with house(at) as it:
+        with pytest.raises(Exhausted) as told:
+            await it.process(Mode.SAFE)
+        assert told.value.reason == reason
+        at.state.advance = advance  # type: ignore[method-assign]
+        view = await it.process(Mode.SAFE)
+    assert view.run.state is RunState.COMPLETED
+    assert (at.state.errors, at.policy.revoked) == ([], {})
+
+
+async def test_that_somebody_else_was_quicker_is_no_error_of_the_agent() -> None:
+    at = peers()
+    advance, quicker = at.state.advance, 3
+
+    async def busy(*asked: Any) -> ErrorCounts:
+        nonlocal quicker
+        if "VERIFY" in asked and quicker:
+            quicker -= 1
+            raise AppendConflict("evt.acme.state.agent.sre-1.*", 1)
+        return await advance(*asked)
+
+    at.state.advance = busy  # type: ignore[method-assign,assignment]
+    async with house(at) as it:
+        view = await it.process(Mode.SAFE)
+    assert (view.run.state, quicker) == (RunState.COMPLETED, 0)
+    assert (at.state.errors, at.policy.revoked) == ([], {})
+
+
+LOST = NotFound("ARTIFACT_UNKNOWN", "there is no such artifact")
+NO_MORE = Exhausted("ARTIFACTS_FULL", "task t1 has 10000 artifacts, and no more fit", task_id="t1")
+
+
+@pytest.mark.parametrize("fault", [LOST, NO_MORE], ids=["lost", "no more of this task"])
+async def test_what_gets_no_better_ends_the_run_and_its_agent_does_not_pay(fault: Fault) -> None:
+    at = peers()
+    put = at.state.put_artifact
+
+    async def refused(content: bytes, name: str, *more: Any) -> str:
+        if name == "report.json":
+            raise fault
+        return await put(content, name, *more)
+
+    at.state.put_artifact = refused  # type: ignore[method-assign,assignment]
+    async with house(at) as it:
+        view = await it.process(Mode.SAFE)
+    assert (view.run.state, view.run.reason) == (RunState.FAILED, fault.reason)
+    assert (at.state.errors, at.policy.revoked, at.state.lock) == ([], {}, {})
