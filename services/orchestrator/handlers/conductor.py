@@ -5,10 +5,11 @@ A run needs nobody's memory: `resume` after a restart goes on where its events e
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from kernel.faults import Fault, Unavailable
 from services.orchestrator.domain.budget import Breach
+from services.orchestrator.domain.run import Run
 from services.orchestrator.handlers.carrying import Carried, InHand
 from services.orchestrator.handlers.crew import AttachedCrew
 from services.orchestrator.handlers.driving import Driving
@@ -77,9 +78,9 @@ class Conductor:
 
     def begun(self, tenant: str, run_id: str) -> None:
         """Called when a run has begun; those that somebody here began without an answer are carried."""
-        if (tenant, run_id) in self._expected and self._runs.current(tenant, run_id).started is not None:
+        run = self._read((tenant, run_id)) if (tenant, run_id) in self._expected else None
+        if run is not None and run.started is not None:
             del self._expected[tenant, run_id]
-            run = self._runs.current(tenant, run_id)
             if not run.over:
                 self._placement.adopt((tenant, run_id), run)
 
@@ -94,8 +95,11 @@ class Conductor:
 
     def noted(self, tenant: str, run_id: str) -> None:
         """Called when something was recorded of a run, here or by another replica."""
-        if self._placement.noted((tenant, run_id)):
-            self._waiters.wake((tenant, run_id))
+        key = (tenant, run_id)
+        if self._placement.noted(key):
+            self._waiters.wake(key)
+        elif key in self._carried:
+            self._carried[key][1].cancel()  # nothing is done for what nobody here can read any more
 
     def share(self) -> None:
         """Say what is carried here, and take on what nobody carries and this replica should."""
@@ -119,21 +123,16 @@ class Conductor:
 
     def agent_weakened(self, tenant: str, agent_id: str) -> None:
         """It may do less than it could: policy is asked anew about all that it was permitted before."""
-        for key, (carried, _) in self._carried.items():
-            if key[0] == tenant and self._runs.current(*key).agent_id == agent_id:
-                carried.permits = {}
+        for carried, _ in self._in_hand(tenant, lambda run: run.agent_id == agent_id):
+            carried.permits = {}
 
     def agent_revoked(self, tenant: str, agent_id: str, kind: str, details: str) -> None:
         """The agent has no power any more: its stream ends, its runs end, now."""
         reason = "PROCEDURE_VIOLATION" if kind == "procedure_violation" else "AGENT_REVOKED"
         self._driving.revoked.setdefault((tenant, agent_id), Breach(kind, reason, details))
         self._crew.expel(tenant, agent_id, Unavailable("AGENT_REVOKED", f"agent {agent_id} was revoked"))
-        for (run_tenant, run_id), (carried, task) in list(self._carried.items()):
-            if (
-                run_tenant == tenant
-                and self._runs.current(tenant, run_id).agent_id == agent_id
-                and not carried.ending
-            ):
+        for carried, task in self._in_hand(tenant, lambda run: run.agent_id == agent_id):
+            if not carried.ending:
                 task.cancel()
 
     @property
@@ -145,11 +144,7 @@ class Conductor:
         """Wait until no run of a revoked agent does anything any more but record its end; how many those were."""
         if (tenant, agent_id) not in self._driving.revoked:
             raise RuntimeError(f"the revocation of {agent_id} has not been heeded")
-        theirs = [
-            carried
-            for key, (carried, _) in self._carried.items()
-            if key[0] == tenant and self._runs.current(*key).agent_id == agent_id
-        ]
+        theirs = [carried for carried, _ in self._in_hand(tenant, lambda run: run.agent_id == agent_id)]
         for carried in theirs:
             await carried.ended.wait()
         return len(theirs)
@@ -161,12 +156,14 @@ class Conductor:
     def subject_erased(self, tenant: str, key_id: str) -> None:
         """The key is gone: what was held in the clear goes, and runs that are still at it end, now."""
         self._privacy.forget(tenant, key_id)
-        for (run_tenant, run_id), (carried, task) in list(self._carried.items()):
-            started = self._runs.current(run_tenant, run_id).started
-            if run_tenant == tenant and started is not None and started.subject_key == key_id:
-                carried.log_text = None
-                if not carried.ending:
-                    task.cancel()
+
+        def theirs(run: Run) -> bool:
+            return run.started is not None and run.started.subject_key == key_id
+
+        for carried, task in self._in_hand(tenant, theirs):
+            carried.log_text = None
+            if not carried.ending:
+                task.cancel()
 
     @property
     def stopping(self) -> bool:
@@ -197,7 +194,7 @@ class Conductor:
     async def _carry(self, carried: Carried) -> None:
         key = (carried.tenant, carried.run_id)
         try:
-            while not self._runs.current(*key).over:
+            while (run := self._read(key)) is not None and not run.over:
                 try:
                     await self._driving.drive(carried)
                 except SeatedElsewhere:
@@ -215,9 +212,25 @@ class Conductor:
                     await asyncio.sleep(LONGEST_PAUSE_SECONDS)
         finally:
             carried.ended.set()  # given away, too: whoever waits for what happens here need not wait any more
-            run = self._runs.current(*key)
-            if run.over:
-                self._crew.release(carried.tenant, run.agent_id, carried.run_id)
+            run = self._read(key)
+            if run is None or run.over:
+                if run is not None:
+                    self._crew.release(carried.tenant, run.agent_id, carried.run_id)
                 if self._carried.get(key, (None,))[0] is carried:
                     self._carried.pop(key, None)
-            self._waiters.wake(key)
+                self._waiters.send_away(key)
+
+    def _in_hand(
+        self, tenant: str, fits: Callable[[Run], bool]
+    ) -> Iterator[tuple[Carried, asyncio.Task[None]]]:
+        """Those of the tenant's runs that are carried here and fit; one that cannot be read may be anybody's."""
+        for key, in_hand in list(self._carried.items()):
+            if key[0] == tenant and ((run := self._read(key)) is None or fits(run)):
+                yield in_hand
+
+    def _read(self, key: Key) -> Run | None:
+        """A run as it stands; None when it cannot be read: then it is for nobody here to carry."""
+        try:
+            return self._runs.current(*key)
+        except Unavailable:
+            return None
