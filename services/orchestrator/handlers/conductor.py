@@ -192,24 +192,27 @@ class Conductor:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _carry(self, carried: Carried) -> None:
-        key = (carried.tenant, carried.run_id)
+        key, pause = (carried.tenant, carried.run_id), 0.0
         try:
             while (run := self._read(key)) is not None and not run.over:
                 try:
+                    if pause:
+                        await asyncio.sleep(pause)  # here, where what ends it is heeded
                     await self._driving.drive(carried)
                 except SeatedElsewhere:
                     if self._placement.give_away(carried):
                         return
-                    await asyncio.sleep(FIRST_PAUSE_SECONDS)
+                    pause = FIRST_PAUSE_SECONDS
                 except asyncio.CancelledError:
                     if self._carried.get(key, (None,))[0] is not carried:
                         raise
                     task = asyncio.current_task()
                     if task is not None:
                         task.uncancel()
+                    pause = 0.0
                 except Exception:
                     log.exception("run %s cannot go on yet", carried.run_id)
-                    await asyncio.sleep(LONGEST_PAUSE_SECONDS)
+                    pause = LONGEST_PAUSE_SECONDS
         finally:
             carried.ended.set()  # given away, too: whoever waits for what happens here need not wait any more
             run = self._read(key)

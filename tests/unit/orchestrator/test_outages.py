@@ -8,10 +8,10 @@ import pytest
 from chassis.eventlog.memory import MemoryLog
 from kernel.faults import AppendConflict, Exhausted, Fault, NotFound, Unavailable
 from services.orchestrator.domain.phases import RunState
-from services.orchestrator.domain.records import EffectState, ErrorCounts, Mode
+from services.orchestrator.domain.records import EffectState, ErrorCounts, Mode, Proposal
 from services.orchestrator.wire import EVENTS
 from tests.unit.orchestrator.doors import Outage
-from tests.unit.orchestrator.house import TENANT, approved, ended, house, peers, types
+from tests.unit.orchestrator.house import AGENT, TENANT, approved, ended, house, peers, types
 
 
 @pytest.mark.parametrize("mode", [Mode.SAFE, Mode.AUTO])
@@ -165,3 +165,22 @@ async def test_what_gets_no_better_ends_the_run_and_its_agent_does_not_pay(fault
         view = await it.process(Mode.SAFE)
     assert (view.run.state, view.run.reason) == (RunState.FAILED, fault.reason)
     assert (at.state.errors, at.policy.revoked, at.state.lock) == ([], {}, {})
+
+
+async def test_a_run_that_pauses_after_a_bug_ends_with_its_agent_all_the_same() -> None:
+    at = peers()
+    met = asyncio.Event()
+
+    async def failing(*_: object) -> Any:
+        met.set()
+        raise RuntimeError("a bug in state")
+
+    async with house(at, think=lambda task: Proposal(task.run_id, None, (), ())) as it:
+        record, at.state.record_error = at.state.record_error, failing  # type: ignore[method-assign,assignment]
+        asking = asyncio.create_task(it.process(Mode.AUTO))
+        await met.wait()
+        await asyncio.sleep(0)
+        at.state.record_error = record  # type: ignore[method-assign]
+        it.conductor.agent_revoked(TENANT, AGENT, "operator", "taken away")
+        assert await asyncio.wait_for(it.conductor.runs_of_revoked(TENANT, AGENT), 10) == 1
+        assert (await asyncio.wait_for(asking, 10)).run.state is RunState.REVOKED
