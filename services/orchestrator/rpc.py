@@ -6,6 +6,7 @@ from functools import partial
 
 from chassis import metrics, process
 from chassis.rpc.cause import ALL_ROLES, Context, admitted, cause_of
+from chassis.rpc.faults import PeerFailed
 from kernel.events import Cause
 from kernel.faults import Denied, Fault, Invalid, Refused, Unauthenticated, Unavailable
 from provost.orchestrator.v1 import orchestrator_pb2 as pb
@@ -139,9 +140,11 @@ class OrchestratorServicer(OrchestratorServiceServicer):
                 at = now
                 if left < 0:
                     await asyncio.sleep(-left / MESSAGES_A_SECOND)
-            seat.leave(Unavailable("PEER_UNREACHABLE", f"agent {seat.agent_id} has gone"))
         except Fault as fault:
             seat.leave(fault)
+        finally:
+            # Whatever ended it: nobody sits where nothing is heard any more.
+            seat.leave(Unavailable("PEER_UNREACHABLE", f"agent {seat.agent_id} has gone"))
 
     async def _heed(self, request: pb.AttachAgentRequest, seat: Seat, cause: Cause) -> None:
         seat.heard_at = process.monotonic()
@@ -169,7 +172,7 @@ class OrchestratorServicer(OrchestratorServiceServicer):
     async def _beat(self, seat: Seat, cause: Cause) -> None:
         try:
             await self._state.heartbeat(seat.agent_id, cause)
-        except Unavailable:
+        except (Unavailable, PeerFailed):
             return  # the next one comes soon; a missing heartbeat shows by itself
 
 

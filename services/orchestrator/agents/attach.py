@@ -16,6 +16,7 @@ import structlog
 from chassis import process
 from chassis.rpc.cause import metadata_of
 from chassis.rpc.client import call
+from chassis.rpc.faults import PeerFailed
 from kernel.events import Cause
 from kernel.faults import Fault
 from provost.orchestrator.v1 import orchestrator_pb2 as pb
@@ -62,6 +63,8 @@ class BuiltInAgent:
                 log.info("agent waits to attach", agent=self._agent_id, reason=fault.reason, why=fault.text)
             except grpc.aio.AioRpcError as error:
                 log.info("agent's stream ended", agent=self._agent_id, code=error.code().name)
+            except PeerFailed as failed:
+                log.warning("agent waits to attach", agent=self._agent_id, why=str(failed))
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
@@ -135,8 +138,8 @@ class BuiltInAgent:
                 try:
                     login = await self._log_in()
                     outbox.put_nowait(_hello(login))
-                except Fault as fault:
-                    log.warning("session not renewed yet", agent=self._agent_id, reason=fault.reason)
+                except (Fault, PeerFailed) as problem:
+                    log.warning("session not renewed yet", agent=self._agent_id, why=str(problem))
             outbox.put_nowait(pb.AttachAgentRequest(beat=pb.AttachAgentRequest.Beat()))
 
     async def _answer(self, task: pb.Task, outbox: asyncio.Queue[pb.AttachAgentRequest]) -> None:
