@@ -159,6 +159,12 @@ class AttachedCrew:
             self._rested[tenant, agent_id] = next(self._order)
             self._notify()
 
+    def keep(self, tenant: str, run_id: str, agent_id: str) -> None:
+        """Of those that are busy with a run only this agent stays so; empty: none."""
+        for of_tenant, busy in [key for key, busy_with in self._busy.items() if busy_with == run_id]:
+            if of_tenant == tenant and busy != agent_id:
+                self.release(tenant, busy, run_id)
+
     def present(self, tenant: str) -> bool:
         return bool(self._of_crew(tenant))
 

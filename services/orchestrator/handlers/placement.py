@@ -46,6 +46,9 @@ class Placement:
             self._sharing.settled(key)
         else:
             self._open[key] = None
+        if run.agent_id or run.over:
+            # Who was booked for it here, before it was known that another has it or that it is over, is free.
+            self._crew.keep(*key, "" if run.over else run.agent_id)
         if run.agent_id:
             agent = (key[0], run.agent_id)
             if run.has_its_agent:

@@ -161,6 +161,7 @@ class Starting:
                 self._crew.release(tenant, command.agent_id, run_id)
             self._conductor.expect(tenant, run_id)
             raise
+        self._conductor.noted(tenant, run_id)  # it may have begun before, with another agent, and be over
 
     def _start(
         self,

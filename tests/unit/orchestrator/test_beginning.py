@@ -1,6 +1,7 @@
 """What starts a run, what starts none, and who sees it."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Mode, Strategy
 from services.orchestrator.handlers import AttachedCrew
 from services.orchestrator.wire import EVENTS
+from tests.fakes.wait import until
 from tests.unit.orchestrator.doors import NOW
 from tests.unit.orchestrator.house import AGENT, LOG, TENANT, cause, ended, house, peers
 
@@ -90,6 +92,30 @@ async def test_an_agent_is_booked_once_for_a_run_and_free_when_none_began() -> N
         with pytest.raises(Unavailable):
             await it.process(Mode.SAFE)
         assert (await it.process(Mode.SAFE, "another")).run.state is RunState.COMPLETED
+
+
+async def test_a_request_that_comes_late_takes_no_agent_from_others() -> None:
+    at, log = peers(), MemoryLog(EVENTS)
+    late, put = asyncio.Event(), at.state.put_artifact
+
+    async def slowly(content: bytes, name: str, *more: Any) -> str:
+        if name == "log.txt" and late in waited:
+            waited.remove(late)
+            await late.wait()
+        return await put(content, name, *more)
+
+    waited = [late]
+    async with house(at, log) as it, house(at, log) as other:
+        other.crew.detach(other.crew.attach(TENANT, AGENT, "token"), Unavailable("PEER_UNREACHABLE", "gone"))
+        other.crew._is_crew = lambda _, agent: agent == "sre-2"
+        other.crew.attach(TENANT, "sre-2", "token")
+        at.state.put_artifact = slowly  # type: ignore[method-assign,assignment]
+        asked = asyncio.create_task(other.process(Mode.SAFE))
+        await until(lambda: not waited, "it does not begin")
+        assert (await it.process(Mode.SAFE)).run.agent_id == AGENT
+        late.set()
+        assert (await asked).run.agent_id == AGENT
+        assert other.crew.reserve_any(TENANT, "another") == "sre-2", "it is busy with a run of another's"
 
 
 async def test_a_run_that_no_agent_will_ever_take_ends() -> None:
