@@ -46,6 +46,7 @@ async def main(stopping: process.Stopping) -> None:
         process.now,
         process.new_id,
         handlers.Reasoning(*settings.reasoning),
+        lambda sequence: follower.reached(sequence, timeout_seconds=5.0),
         replicas.sharing,
         lambda: replicas.known(follower),
     )

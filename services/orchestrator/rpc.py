@@ -78,7 +78,9 @@ class OrchestratorServicer(OrchestratorServiceServicer):
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
         tenant = admitted(context, READERS).tenant
-        view = await self._orchestrator.get_run(tenant, request.run_id, request.wait_seconds)
+        view = await self._orchestrator.get_run(
+            tenant, request.run_id, request.wait_seconds, request.at_least_sequence
+        )
         return pb.GetRunResponse(run=run_to_wire(view.run, view.sequence))
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:

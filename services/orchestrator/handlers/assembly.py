@@ -30,13 +30,15 @@ def orchestration(
     now: Clock,
     new_id: Callable[[], str],
     reasoning: Reasoning,
+    reached: Callable[[int], Awaitable[None]],
     sharing: Sharing | None = None,
     known: Callable[[], Awaitable[None]] | None = None,
     step_limits: StepLimits = _STEP_LIMITS,
     limits: Limits = _LIMITS,
 ) -> tuple[Conductor, Orchestrator]:
-    """What carries runs, and what callers ask. `known` returns when everything that is in the log now is known here."""
+    """What carries runs, and what callers ask. `reached` returns when all up to a sequence is known here, `known` when
+    everything that is in the log now is."""
     steps = Steps(runs, policy, state, actuators, crew, knowledge, privacy, now, step_limits, new_id)
     conductor = Conductor(runs, steps, policy, state, crew, privacy, now, new_id, sharing)
     starting = Starting(runs, conductor, policy, state, crew, privacy, now, reasoning)
-    return conductor, Orchestrator(runs, conductor, starting, limits, known)
+    return conductor, Orchestrator(runs, conductor, starting, limits, reached, known)

@@ -38,12 +38,14 @@ class Orchestrator:
         conductor: Conductor,
         starting: Starting,
         limits: Limits,
+        reached: Callable[[int], Awaitable[None]],
         known: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._runs = runs
         self._conductor = conductor
         self._starting = starting
         self._limits = limits
+        self._reached = reached
         self._known = known
 
     async def process_log(
@@ -102,12 +104,18 @@ class Orchestrator:
         await self._starting.from_packet(run_id, agent_id, task_id, objective, mode, packet, subject, cause)
         return self._view(cause.tenant, run_id)
 
-    async def get_run(self, tenant: str, run_id: str, wait_seconds: float) -> RunView:
-        """A run as it stands; with `wait_seconds`, once it is over or waits for a person.
+    async def get_run(
+        self, tenant: str, run_id: str, wait_seconds: float, at_least_sequence: int = 0
+    ) -> RunView:
+        """A run as it stands, by what is in the log up to `at_least_sequence` at least; with `wait_seconds`, once it
+        is over or waits for a person.
 
         Raises:
             RunUnknown: there is none of this id for this tenant.
+            Unavailable: this replica has not come as far as `at_least_sequence` (FOLLOWER_BEHIND).
         """
+        if at_least_sequence > self._runs.head(tenant, run_id).sequence:
+            await self._reached(at_least_sequence)
         if self._known is not None and self._runs.current(tenant, run_id).started is None:
             await self._known()  # another replica may have begun it just now
         self._require(tenant, run_id)

@@ -125,6 +125,7 @@ async def house(
         lambda: NOW,
         lambda: next(ids),
         Reasoning(),
+        lambda sequence: follower.reached(sequence, timeout_seconds=5.0),
         step_limits=limits,
         limits=Limits(max_wait_seconds=20),
     )
