@@ -110,6 +110,7 @@ class Steps:
 
     async def regain(self, run: Run, carried: Carried) -> None:
         """The lock was lost while nobody carried the run: take the agent again and go on in the same phase."""
+        carried.permits = {}  # they were given under the lock that is lost
         token = await self._booking.take(run, carried)
         if run.phase is not None:
             await self._recording.append(

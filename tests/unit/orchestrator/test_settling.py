@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from chassis.eventlog.memory import MemoryLog
 from kernel.events import Cause
@@ -40,6 +41,24 @@ class Holding(FakePolicy):
     def _decide(self, context: RunContext, action: Action, approval_id: str, cause: Cause) -> Decision:
         mode = Mode.ASSISTED if action.name == "service.restart" else context.mode
         return super()._decide(replace(context, mode=mode), action, approval_id, cause)
+
+
+class Fenced(FakeActuators):
+    """Refuse what is permitted under an older token than `newest`, the last that something was done under."""
+
+    newest = 0
+
+    async def perform(
+        self, effect_id: str, action: Action, permit: str, journal_key: bytes, cause: Cause
+    ) -> Effect:
+        token = int(permit.rpartition(":")[2])
+        if token < self.newest:
+            stale = "FENCING_TOKEN_STALE"
+            return Effect(
+                effect_id, action.action_id, EffectState.REFUSED, "the lock is gone", error_type=stale
+            )
+        self.newest = token
+        return await super().perform(effect_id, action, permit, journal_key, cause)
 
 
 class Listening(FakePolicy):
@@ -187,3 +206,23 @@ async def test_what_was_given_back_while_people_were_asked_is_asked_for_again_be
     assert run.state is RunState.COMPLETED
     assert len(at.actuators.done) == 2
     assert sum(at.policy.settled.values()) == 2
+
+
+async def test_what_was_permitted_under_a_lock_that_was_lost_is_asked_for_again() -> None:
+    at = peers()
+    at.policy.allowed = BOTH
+    at.actuators = fenced = Fenced(at.outage)
+    perform = fenced.perform
+
+    async def robbed(*asked: Any) -> Effect:
+        if not fenced.newest:
+            at.state.lock.clear()
+            at.state.tokens = fenced.newest = 7  # another run had the agent, and has done something
+        return await perform(*asked)
+
+    fenced.perform = robbed  # type: ignore[method-assign,assignment]
+    async with house(at) as it:
+        run = (await it.process(Mode.AUTO)).run
+    assert [each.state for each in run.effects.values()] == [EffectState.REFUSED, EffectState.SUCCEEDED]
+    assert list(at.actuators.done.values()) == ["permit:a2:8"]
+    assert (at.state.errors, at.policy.revoked) == ([], {})
