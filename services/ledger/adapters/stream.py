@@ -39,6 +39,7 @@ class JetStreamEvents:
     async def read(self, after: int, upto: int) -> AsyncGenerator[Sequence[Message], None]:
         last: Recorded | None = None
         while after < upto:
+            await self._require(after)
             try:
                 feed = await self._source.open([SUBJECTS], after, last)
             except LogDiverged as problem:
@@ -46,13 +47,23 @@ class JetStreamEvents:
             try:
                 while after < upto:
                     events = (await feed.next()).events
-                    if events:
-                        last = events[-1]
-                        after = last.sequence
-                        yield [message_of(each) for each in events if each.sequence <= upto]
+                    if not events:
+                        await self._require(after)
+                        continue
+                    last = events[-1]
+                    after = last.sequence
+                    yield [message_of(each) for each in events if each.sequence <= upto]
             except LogDiverged as problem:
                 raise StreamRegression(str(problem), after + 1) from None
             except (FeedBroken, NotConnected):
                 await asyncio.sleep(_PAUSE_SECONDS)
             finally:
                 await feed.close()
+
+    async def _require(self, after: int) -> None:
+        """What follows `after` must be there or still to come: of a log that was emptied no feed says anything."""
+        first = (await self.state()).first
+        if first > after + 1:
+            raise StreamRegression(
+                f"the event log begins at {first}: the first event missing is {after + 1}", after + 1
+            )

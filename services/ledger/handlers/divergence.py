@@ -70,7 +70,7 @@ def check_ends(position: Position, state: LogState) -> None:
     """Raises StreamRegression or LedgerDiverged when the log's ends alone show that it is not what it was."""
     if not position.size:
         return
-    _check_beginning(position, state)
+    check_beginning(position, state)
     if state.last < position.last:
         missing = max(state.last + 1, position.first)
         raise StreamRegression(
@@ -80,8 +80,10 @@ def check_ends(position: Position, state: LogState) -> None:
         )
 
 
-def _check_beginning(position: Position, state: LogState) -> None:
-    if state.last >= state.first > position.first:
+def check_beginning(position: Position, state: LogState) -> None:
+    """Raises StreamRegression or LedgerDiverged when the log begins elsewhere than it did."""
+    # One that was emptied begins behind its end.
+    if state.last and state.first > position.first:
         raise StreamRegression(
             f"the event log begins at {state.first}, the ledger has kept it from {position.first} on: "
             f"the first event missing is {position.first}",
@@ -94,7 +96,7 @@ def _check_beginning(position: Position, state: LogState) -> None:
 
 
 async def _compare(book: Book, log: EventStream, position: Position, state: LogState) -> None:
-    _check_beginning(position, state)
+    check_beginning(position, state)
     begin, end = position.first, min(position.last, state.last)
     good = begin - 1
     # A log that went back and on again differs everywhere behind one point; one that was edited may differ anywhere,

@@ -10,6 +10,7 @@ from services.ledger.domain.entry import entry_of
 from services.ledger.domain.faults import LedgerDiverged, StreamRegression
 from services.ledger.domain.position import Position
 from services.ledger.domain.records import SignedHead, Verdict
+from services.ledger.handlers.divergence import check_beginning
 from services.ledger.ports.book import Book
 from services.ledger.ports.log import EventStream
 from services.ledger.ports.signing import Signer
@@ -71,14 +72,14 @@ async def _log(book: Book, log: EventStream, position: Position) -> Finding:
     if not position.size:
         return Finding("log", True, "nothing is kept yet")
     state = await log.state()
+    try:
+        check_beginning(position, state)
+        first = await first_difference(book, log, position.first, min(position.last, state.last))
+    except (StreamRegression, LedgerDiverged) as fault:
+        return Finding("log", False, fault.text, int(fault.facts.get("sequence", "0")))
     if state.last < position.last:
         detail = f"the event log ends at {state.last}, the ledger at {position.last}"
-        first = await first_difference(book, log, position.first, state.last)
         return Finding("log", False, detail, first or state.last + 1)
-    try:
-        first = await first_difference(book, log, position.first, position.last)
-    except StreamRegression as fault:
-        return Finding("log", False, fault.text, int(fault.facts["sequence"]))
     if first:
         return Finding("log", False, f"event {first} of the log is not the one the ledger has kept", first)
     detail = f"events {position.first} to {position.last} of the log are the ones that are kept"
@@ -87,10 +88,12 @@ async def _log(book: Book, log: EventStream, position: Position) -> Finding:
 
 async def first_difference(book: Book, log: EventStream, first: int, last: int) -> int:
     """The first sequence whose leaf is not that of the log's message, 0 if there is none."""
+    expected = first
     async with aclosing(log.read(first - 1, last)) as read:
         async for messages in read:
             kept = dict(await book.leaf_hashes(messages[0].sequence, messages[-1].sequence))
             for message in messages:
-                if kept.get(message.sequence) != entry_of(message).leaf_hash:
-                    return message.sequence
-    return 0
+                if message.sequence != expected or kept.get(expected) != entry_of(message).leaf_hash:
+                    return expected
+                expected += 1
+    return 0 if expected > last else expected

@@ -223,17 +223,26 @@ async def test_fault_5_a_log_that_was_deleted_and_recreated_empty_is_put_back_wh
     assert (await verified(ledger)).ok
 
 
-async def test_fault_5_a_log_whose_beginning_moved_is_named_while_it_runs(
-    own_ledger: LedgerProcess, own_events: Connection
+@pytest.mark.parametrize(
+    "limit", [{"max_msgs": 100}, {"max_age": 10**8, "duplicate_window": 10**8}], ids=["some", "all of it"]
+)
+async def test_fault_5_a_log_whose_beginning_is_gone_is_named_while_it_runs(
+    own_ledger: LedgerProcess, own_events: Connection, limit: dict[str, int]
 ) -> None:
     await publish(own_events, plains(120))
     await reached(own_ledger, 120)
     # The guards of the stream stand; its own limits are what an insider has left.
     config = (await call(own_events, f"STREAM.INFO.{EVENTS}"))["config"]
-    answer = await call(own_events, f"STREAM.UPDATE.{EVENTS}", config | {"max_msgs": 100, "discard": "old"})
+    answer = await call(own_events, f"STREAM.UPDATE.{EVENTS}", config | {"discard": "old"} | limit)
     assert "error" not in answer, answer
     await until(said(own_ledger, "the first event missing is 1"), "nothing was said of it", 30)
     assert not own_ledger.serving()
+    verdict = await verified(own_ledger)
+    assert [
+        (each.ok, "the first event missing is 1" in each.detail)
+        for each in verdict.checks
+        if each.name == "log"
+    ] == [(False, True)]
 
 
 def shown(ledger: LedgerProcess, name: str) -> float:
