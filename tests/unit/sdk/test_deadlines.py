@@ -1,8 +1,13 @@
 """How long calls may take: the same in TypeScript and in Go, as docs/clients.md has it, and longer than the answer."""
 
+import math
 import re
 
+import pytest
+
+from provost.ledger.v1 import ledger_pb2
 from provost_sdk import client
+from provost_sdk.cli.process import LONGEST_WAIT_SECONDS
 from services.gateway.adapters import doors
 from services.gateway.domain.rights import GRPC
 from services.orchestrator.handlers.orchestrator import Limits
@@ -53,3 +58,17 @@ def test_the_documentation_has_all_of_them() -> None:
 def test_who_waits_for_a_run_is_told_its_id_before_anybody_gives_up() -> None:
     patience = (of_typescript()["ProcessLog"], client.RUN_SECONDS, doors.RUN_SECONDS)
     assert Limits().max_wait_seconds + 60 <= min(patience)
+    assert Limits().max_wait_seconds == LONGEST_WAIT_SECONDS
+
+
+async def test_a_wait_without_an_end_is_asked_for_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    async def call(method: object, request: ledger_pb2.AwaitInclusionRequest, seconds: float) -> object:
+        asked.append(request.timeout_seconds)
+        return ledger_pb2.AwaitInclusionResponse()
+
+    async with client.Provost("127.0.0.1:1") as provost:
+        monkeypatch.setattr(provost, "_call", call)
+        await provost.await_inclusion("id-4", timeout_seconds=math.inf)
+    assert asked == [20]
