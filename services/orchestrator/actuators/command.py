@@ -6,10 +6,14 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from chassis.process import new_id
 from services.orchestrator.actuators.actuator import ActuatorFailed
 
 MAX_OUTPUT_BYTES = 256 * 1024
+_MARK = "PROVOST_PROGRAM"
+_LOOK_SECONDS = 0.01
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
@@ -34,13 +38,14 @@ async def run(
     Raises:
         ActuatorFailed: it cannot be started, or took longer than `timeout_seconds` (it is killed with all it started).
     """
+    mark = new_id()
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env={**ENVIRONMENT, **(environment or {})},
+            env={**ENVIRONMENT, **(environment or {}), _MARK: mark},
             start_new_session=True,
         )
     except OSError as error:
@@ -54,7 +59,7 @@ async def run(
             "ACTUATOR_TIMEOUT", f"{argv[0]} took longer than {timeout_seconds:.0f} s"
         ) from None
     finally:
-        await _end(process)
+        await _end(process, f"{_MARK}={mark}".encode())
     return Ran(exit_code, output.decode("utf-8", "replace"), cut)
 
 
@@ -69,8 +74,26 @@ async def _read(process: asyncio.subprocess.Process) -> tuple[bytes, bool]:
     return bytes(kept), cut
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill it and all it started, and see it gone: what it started may live on when it has ended itself."""
+async def _end(process: asyncio.subprocess.Process, mark: bytes) -> None:
+    """Kill it and all it started, and see it gone: what has left its group, as Ansible's workers do, bears its mark."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+    none_seen = 0
+    while none_seen < 2:  # one that is just becoming another program shows no environment for a moment
+        await asyncio.sleep(_LOOK_SECONDS)
+        living = await asyncio.to_thread(_marked, mark)
+        for pid in living:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        none_seen = 0 if living else none_seen + 1
     await process.wait()
+
+
+def _marked(mark: bytes) -> list[int]:
+    """Processes that have it in their environment; one that has ended has none."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it is somebody else's, or has just gone
+            if mark in (place / "environ").read_bytes().split(b"\0"):
+                found.append(int(place.name))
+    return found

@@ -38,8 +38,10 @@ def test_a_file_system_of_another_machine_is_not_asked_about(tmp_path: Path) -> 
         disk(mounts)
 
 
-async def test_what_a_program_leaves_behind_is_ended(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["", "setsid"], ids=["group", "session"])
+async def test_what_a_program_leaves_behind_is_ended(tmp_path: Path, how: str) -> None:
     pid_file = tmp_path / "pid"
-    await run(["sh", "-c", f"sleep 600 >/dev/null 2>&1 & echo $! > {pid_file}"], 60.0)
+    begun = "until grep -q sleep /proc/$!/comm; do :; done"
+    await run(["sh", "-c", f"{how} sleep 600 >/dev/null 2>&1 & echo $! > {pid_file}; {begun}"], 60.0)
     stat = Path("/proc") / pid_file.read_text().strip() / "stat"
     await until(lambda: not stat.exists() or ") Z " in stat.read_text(), "it lives on")
