@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.state.domain.board import Entry
-from services.state.domain.watching import Acknowledgement, Concern, Mail, Thing
+from services.state.domain.watching import Acknowledgement, Concern, Mail, Thing, Whose
 
 MAX_THINGS = 10_000
 MAX_BYTES = 16 * 1024 * 1024
@@ -59,6 +59,11 @@ class Lately:
             self.forgotten = oldest.sequence
             gone.append(oldest)
         return added, gone
+
+    def whose(self, name: tuple[str, ...]) -> Whose | None:
+        """Whose the thing was when it changed last, if that is known still."""
+        known = self._changes.get(name)
+        return None if known is None else known.concern.whose
 
     def newest_first(self) -> Iterator[Change]:
         return reversed(self._changes.values())

@@ -98,7 +98,7 @@ class Watching:
         lately = self._lately.get(tenant)
         if lately is None:
             lately = self._lately[tenant] = Lately(self._began)
-        left = self._left(tenant, found)
+        left = self._left(tenant, lately, found)
         for each in (found,) if left is None else (left, found):
             self._note(tenant, lately, each, sequence)
 
@@ -113,12 +113,13 @@ class Watching:
                 asyncio.get_running_loop().call_later(GATHER_SECONDS, self._tell)
             self._changed.add(group)
 
-    def _left(self, tenant: str, found: Concern) -> Concern | None:
+    def _left(self, tenant: str, lately: Lately, found: Concern) -> Concern | None:
         """The departure of what has gone over to another task or agent."""
         now, name = found.whose, (tenant, *found.name)
         if now is None:
             return None
-        before = self._whose.pop(name, None)
+        # Who took an entry off has perhaps not told it yet, and nobody will when another has written it.
+        before = self._whose.pop(name, None) or lately.whose(found.name)
         if not (isinstance(found.what, Entry) and not found.what.value):  # one that is taken off is nobody's
             self._whose[name] = now
         return found.departure(before) if before is not None and before != now else None

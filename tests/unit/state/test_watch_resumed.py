@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from provost.state.v1 import state_pb2 as pb
@@ -187,10 +187,15 @@ FILTERS = [
 ]
 
 
+TAKEN_OFF_THEN_WRITTEN = [*[("put", 0)] * 5, ("put", 1), ("read", 0), ("put", 0), ("put", 0)]
+"""What an agent took off, unread, another has written."""
+
+
 @pytest.mark.parametrize("of", FILTERS, ids=["a task", "an agent", "an agent in a task"])
 def test_what_goes_over_to_another_is_told_of_whatever_happens_to_it_then(of: Interest) -> None:
     @settings(max_examples=150, deadline=None)
     @given(STEPS)
+    @example(TAKEN_OFF_THEN_WRITTEN)
     def lived(steps: list[tuple[str, int]]) -> None:
         assert asyncio.run(live(steps, of)).anew == 0
 
