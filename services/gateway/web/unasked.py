@@ -6,10 +6,10 @@ none: it is found among the descriptors of this process by its two ends.
 """
 
 import asyncio
+import os
 import socket
 import struct
 from contextlib import suppress
-from pathlib import Path
 
 from starlette.types import Scope
 
@@ -18,7 +18,6 @@ MAX_BYTES = 64 * 1024
 LOOK_SECONDS = 1.0
 """How often it is looked at besides: it is not told of what granian has taken before the loop looks what there is."""
 _BYTES_RECEIVED = struct.Struct("=128xQ")  # its place in Linux' `struct tcp_info`
-_DESCRIPTORS = Path("/proc/self/fd")
 
 
 async def too_much(scope: Scope) -> None:
@@ -54,8 +53,8 @@ def _connection(scope: Scope) -> socket.socket | None:
     """A second descriptor of it: the first may be closed, and its number given to another, at any moment."""
     # granian's ports are texts.
     ends = tuple((host, int(port)) for host, port in (scope["client"], scope["server"]))
-    # Those that were opened last first.
-    for number in sorted((int(each.name) for each in _DESCRIPTORS.iterdir()), reverse=True):
+    # Those that were opened last first. Of 12,000, pathlib would take twice the time.
+    for number in sorted(map(int, os.listdir("/proc/self/fd")), reverse=True):  # noqa: PTH208
         with suppress(OSError):  # closed meanwhile, no socket, or not connected
             seen = socket.socket(fileno=number)
             try:
