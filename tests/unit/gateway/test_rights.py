@@ -1,6 +1,7 @@
 """The table of rights has a row for everything that can be asked for, and nothing else."""
 
 import inspect
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -53,36 +54,83 @@ def test_an_admin_may_everything(table: dict[str, Right]) -> None:
     assert all(may(Role.ADMIN, right) for right in table.values() if not right.within)
 
 
+TWINS = {
+    "OrchestratorService": {
+        "POST /api/process_log": "ProcessLog",
+        "POST /process_log": "ProcessLog",
+        "POST /api/runs": "StartRun",
+        "GET /api/runs": "ListRuns",
+        "GET /api/runs/{run_id}": "GetRun",
+    },
+    "PolicyService": {
+        "GET /api/approvals": "ListApprovals",
+        "POST /api/approvals/{approval_id}": "AnswerApproval",
+        "GET /api/agents": "ListAgents",
+        "POST /api/agents": "RegisterAgent",
+        "GET /api/agents/{agent_id}": "GetAgent",
+        "POST /api/agents/{agent_id}/suspend": "SuspendAgent",
+        "POST /api/agents/{agent_id}/resume": "ResumeAgent",
+        "POST /api/agents/{agent_id}/promote": "PromoteAgent",
+        "POST /api/agents/{agent_id}/demote": "DemoteAgent",
+        "POST /api/agents/{agent_id}/revoke": "RevokeAgent",
+        "GET /api/agents/{agent_id}/receipt": "GetRevocationReceipt",
+        "GET /api/policy": "GetPolicySet",
+        "POST /api/policy": "PublishPolicySet",
+        "GET /api/policy/versions": "ListPolicySets",
+        "POST /api/policy/validate": "ValidatePolicySet",
+        "POST /api/policy/diff": "DiffPolicySets",
+        "POST /api/policy/rollback": "RollbackPolicySet",
+        "POST /api/policy/explain": "Explain",
+        "POST /api/policy/simulate": "SimulatePolicySet",
+        "GET /api/budgets": "ListBudgets",
+        "POST /api/budgets": "SetBudget",
+    },
+    "LedgerService": {
+        "GET /api/events": "ListEvents",
+        "GET /api/events/stream": "WatchEvents",
+        "GET /api/events/ws": "WatchEvents",
+        "GET /api/events/{event_id}": "GetEvent",
+        "GET /api/events/{event_id}/causes": "TraceCauses",
+        "GET /api/effects/{effect_id}/causes": "TraceCauses",
+        "GET /api/runs/{run_id}/replay": "ReplayRun",
+        "GET /api/violations": "ListViolations",
+        "GET /api/promotions": "ListPromotions",
+        "GET /api/approval_records": "ListApprovalRecords",
+        "GET /api/agent_actions": "ListAgentActions",
+        "GET /api/agent_metrics": "ListAgentMetrics",
+        "POST /api/erasures": "EraseSubject",
+        "GET /api/erasures": "ListErasures",
+        "GET /api/ledger/head": "GetTreeHead",
+        "POST /api/ledger/verify": "VerifyLedger",
+    },
+    "StateService": {
+        "GET /api/tasks": "ListTasks",
+        "GET /api/tasks/{task_id}": "GetTask",
+        "GET /api/tasks/{task_id}/board": "ListEntries",
+        "GET /api/tasks/{task_id}/messages": "ListMessages",
+        "POST /api/tasks/{task_id}/messages/acknowledge": "AcknowledgeMessages",
+        "GET /api/locks": "ListLocks",
+        "GET /api/stuck": "ListStuckAgents",
+        "POST /api/agents/{agent_id}/lock/release": "ForceReleaseLock",
+    },
+}
+"""Which method asks for the same as a route, by the service that has it."""
+OPENABLE = {row for row, right in REST.items() if right.openable}
+"""The log as tiles: over gRPC it is never open to everyone, and asks for no more."""
+
+
 def test_the_same_thing_needs_the_same_role_on_both_sides() -> None:
-    orchestrator, policy = "/provost.orchestrator.v1.OrchestratorService", "/provost.policy.v1.PolicyService"
-    ledger, state = "/provost.ledger.v1.LedgerService", "/provost.state.v1.StateService"
-    for rest, rpc in {
-        "POST /api/process_log": f"{orchestrator}/ProcessLog",
-        "POST /api/runs": f"{orchestrator}/StartRun",
-        "GET /api/runs/{run_id}": f"{orchestrator}/GetRun",
-        "POST /api/approvals/{approval_id}": f"{policy}/AnswerApproval",
-        "POST /api/agents/{agent_id}/revoke": f"{policy}/RevokeAgent",
-        "GET /api/agents/{agent_id}/receipt": f"{policy}/GetRevocationReceipt",
-        "GET /api/events": f"{ledger}/ListEvents",
-        "GET /api/events/stream": f"{ledger}/WatchEvents",
-        "GET /api/events/{event_id}": f"{ledger}/GetEvent",
-        "GET /api/events/{event_id}/causes": f"{ledger}/TraceCauses",
-        "GET /api/effects/{effect_id}/causes": f"{ledger}/TraceCauses",
-        "GET /api/runs/{run_id}/replay": f"{ledger}/ReplayRun",
-        "GET /api/violations": f"{ledger}/ListViolations",
-        "GET /api/promotions": f"{ledger}/ListPromotions",
-        "GET /api/approval_records": f"{ledger}/ListApprovalRecords",
-        "POST /api/ledger/verify": f"{ledger}/VerifyLedger",
-        "GET /api/tasks": f"{state}/ListTasks",
-        "GET /api/tasks/{task_id}": f"{state}/GetTask",
-        "GET /api/tasks/{task_id}/board": f"{state}/ListEntries",
-        "GET /api/tasks/{task_id}/messages": f"{state}/ListMessages",
-        "POST /api/tasks/{task_id}/messages/acknowledge": f"{state}/AcknowledgeMessages",
-        "GET /api/locks": f"{state}/ListLocks",
-        "GET /api/stuck": f"{state}/ListStuckAgents",
-        "POST /api/agents/{agent_id}/lock/release": f"{state}/ForceReleaseLock",
-    }.items():
-        assert REST[rest] == GRPC[rpc], (rest, rpc)
+    offered = {service.name: service.full_name for service in OFFERED}
+    for name, twins in TWINS.items():
+        for route, method in twins.items():
+            assert REST[route] == GRPC[f"/{offered[name]}/{method}"], (route, method)
+    tiles = GRPC[f"/{offered['LedgerService']}/GetTile"]
+    assert {replace(REST[row], openable=False) for row in OPENABLE} == {tiles}
+
+
+def test_every_route_that_needs_a_key_has_its_twin() -> None:
+    with_twin = {route for twins in TWINS.values() for route in twins}
+    assert with_twin | OPENABLE == {row for row, right in REST.items() if right != PUBLIC}
 
 
 def test_what_needs_no_key_is_harmless() -> None:
