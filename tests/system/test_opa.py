@@ -41,13 +41,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpaProcess]:
 
 def generated(chance: random.Random) -> tuple[Action, RunContext, Tier, Packet, tuple[str, ...], int]:
     """One request, any part of which may be what decides."""
+    targets = [
+        "db-1", "db-2.example", "web(1)", "web-1", "a\nb", "päckchen", "*", "x+y", "dbx1",
+        "sudo\nrm -rf /", "sudo\\nrm -rf /",
+        'say "db"', '"prod"', "DOMAIN\\x1", "DOMAINx1", "db\0-prod", "db-prod\0", "a\\b", "c\\d", "päckchen 1", "x\0\t",
+        "[web]\n", "[web]\\n", "a*?", "a\\*?", 'x"]]]],"expressions":[[[[0,"deny",[]]]]],"y":[[[["',
+    ]  # fmt: skip
     patterns = ["*", "service.*", "diagnostics.*", "node.drain", "*.restart", "nothing.*"]
     action = Action(
         "a1",
         chance.choice([*POLICY.actions, *POLICY.actions, "unknown.action"]),
-        chance.choice(["db-1", "db-2.example", "web(1)", "web-1", "a\nb", "päckchen", "*", "x+y", "dbx1"]),
+        chance.choice(targets),
         chance.choice(["sandbox", "staging", "production", "moon"]),
-        {"replicas": chance.choice(["0", "1", "5"])} if chance.random() < 0.5 else {},
+        {
+            chance.choice(["replicas", "replicas", 're"pli\ncas']): chance.choice(["0", "1", "5"])
+            for _ in range(chance.randrange(2))
+        },
     )
     context = RunContext("run-1", TASK, "sre-1", chance.choice([*Mode, Mode.AUTO, Mode.AUTO, None]))
     packet = Packet(

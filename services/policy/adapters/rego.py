@@ -19,6 +19,7 @@ from services.policy.adapters.rego_plan import ALL, Plan, Word, loading, plan_of
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import RegoModule
 from services.policy.domain.policyset_tests import Examined
+from services.policy.domain.rego_spelling import read_back, spelled, why_unreadable
 from services.policy.domain.rules import SILENCE, RuleOutcome, Said
 from services.policy.ports.sets import GivenUp
 
@@ -92,6 +93,13 @@ class RegoRules:
 
     def _answers(self, plan: Plan, asks: Sequence[Ask]) -> list[list[Told]]:
         """For each of `asks` and each of its groups: what is said, or why nothing."""
+        whys = [_why_not(plan, ask) for ask in asks]
+        told = iter(self._told(plan, [ask for ask, why in zip(asks, whys, strict=True) if not why]))
+        return [[why] * len(ask.groups) if why else next(told) for ask, why in zip(asks, whys, strict=True)]
+
+    def _told(self, plan: Plan, asks: Sequence[Ask]) -> list[list[Told]]:
+        if not asks:
+            return []
         if process.monotonic() < plan.resting_until:
             return [[plan.why_resting] * len(ask.groups) for ask in asks]
         asked = [_asked(plan, ask.value, ask.groups) for ask in asks]
@@ -129,9 +137,20 @@ def _asked(
     """An input and what to ask of it: all groups at once where that costs less than each by itself."""
     asked = sum(len(plan.groups[n].modules) for n in groups)
     if (len(groups) - 1) * CALL_COSTS > len(plan.ids) - asked:
-        return projected(value, [path for group in plan.groups for path in group.paths]), [ALL]
-    paths = [path for n in groups for path in plan.groups[n].paths]
-    return projected(value, paths), [plan.groups[n].entrypoint for n in groups]
+        paths, entrypoints = [path for group in plan.groups for path in group.paths], [ALL]
+    else:
+        paths = [path for n in groups for path in plan.groups[n].paths]
+        entrypoints = [plan.groups[n].entrypoint for n in groups]
+    return spelled(projected(value, paths)), entrypoints
+
+
+def _why_not(plan: Plan, ask: Ask) -> str:
+    """Why it cannot be asked; empty when it can."""
+    if plan.flaw:
+        return plan.flaw
+    groups = (plan.groups[n] for n in ask.groups)
+    whys = (why_unreadable(projected(ask.value, group.paths), group.misread) for group in groups)
+    return next((why for why in whys if why), "")
 
 
 def _by_group(groups: Sequence[int], said: list[tuple[bool, Any]]) -> Iterator[tuple[bool, Any]]:
@@ -144,6 +163,7 @@ def _by_group(groups: Sequence[int], said: list[tuple[bool, Any]]) -> Iterator[t
 
 
 def _words(plan: Plan, good: bool, value: Any) -> Told:
+    value = read_back(value)
     if not good:
         return str(value)
     if not isinstance(value, list):

@@ -16,6 +16,7 @@ from services.policy.domain.agent import Agent
 from services.policy.domain.policyset_rules import RegoModule
 from services.policy.domain.policyset_tests import Examined, RuleFlaw, TestOutcome
 from services.policy.domain.rego_silence import silences
+from services.policy.domain.rego_spelling import spelled_modules, spelling_flaws
 from services.policy.domain.rego_text import ModuleText, read_module, with_input_at
 from services.policy.domain.rules import rule_input
 from services.policy.domain.tier import Tier
@@ -83,7 +84,9 @@ def _by_text(rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
         path = f"rules/{n}/rego"
         text = read_module(module.text)
         yield from _flaws_of(text, path, f"provost.rules.{module.id}")
+        yield from _spelling(module.text, path)
         if module.test:
+            yield from _spelling(module.test, f"rules/{n}/test")
             tests = read_module(module.test, test=True)
             yield from _flaws_of(tests, f"rules/{n}/test", f"provost.rules.{module.id}_test")
             if not tests.tests:
@@ -98,10 +101,18 @@ def _flaws_of(text: ModuleText, path: str, package: str) -> Iterator[RuleFlaw]:
         yield RuleFlaw(path, flaw.line, flaw.column, flaw.text)
 
 
+def _spelling(text: str, path: str) -> Iterator[RuleFlaw]:
+    for flaw in spelling_flaws(text):
+        yield RuleFlaw(path, flaw.line, flaw.column, flaw.text)
+
+
 def _by_engine(child: Examining, rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
     plan = plan_of(rego)
+    written = plan.modules | {f"{module.id}.rego": module.text for module in rego}
     try:
-        loaded = child.ask(loading(plan))
+        loaded = child.ask(loading(plan) | {"modules": written})  # a mistake is told where it was written
+        if "failed" not in loaded and not loaded["missing"] and written != plan.modules:
+            loaded = child.ask(loading(plan))
         if "failed" in loaded:
             yield from _errors(loaded["failed"], rego)
             return
@@ -166,8 +177,9 @@ class _Testing:
     def __init__(self, child: Examining, rego: Sequence[RegoModule], entrypoints: list[str]) -> None:
         self._child = child
         # The engine ends itself on `with input as …`, and not on `with input.given as …`.
-        modules = {f"{each.id}.rego": with_input_at(each.text, "given") for each in rego}
-        modules |= {f"{each.id}_test.rego": with_input_at(each.test, "given") for each in rego if each.test}
+        texts = {f"{each.id}.rego": each.text for each in rego}
+        texts |= {f"{each.id}_test.rego": each.test for each in rego if each.test}
+        modules = spelled_modules({name: with_input_at(text, "given") for name, text in texts.items()})
         self._load = {
             "do": "load", "key": "test", "modules": modules, "entrypoints": entrypoints, "functions": [],
         }  # fmt: skip

@@ -5,12 +5,14 @@ values it can see, and what was answered is remembered.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from services.policy.domain.policyset_rules import RegoModule
 from services.policy.domain.rego_guards import guards_of
+from services.policy.domain.rego_spelling import spelled_modules, spelling_flaws, unreadable
 from services.policy.domain.rego_text import Path, read_module
 from services.policy.domain.rules import Said
 
@@ -53,6 +55,8 @@ class Group:
     paths: tuple[Path, ...]
     modules: list[int]
     guards: tuple[tuple[Path, frozenset[str]], ...] | None = None
+    misread: tuple[tuple[str, re.Pattern[str]], ...] = ()
+    """Functions of theirs, and what these would misread: see `unreadable`."""
     memory: Memory = field(default_factory=Memory)
 
     def silent(self, value: Mapping[str, Any]) -> bool:
@@ -74,6 +78,8 @@ class Plan:
     ids: tuple[str, ...]
     groups: tuple[Group, ...]
     functions: tuple[str, ...]
+    flaw: str = ""
+    """Why none of them is asked: with a text that the engine cannot be told, one may be silent."""
     resting_until: float = 0.0
     why_resting: str = ""
 
@@ -87,9 +93,13 @@ def plan_of(rego: Sequence[RegoModule]) -> Plan:
         if any(each.reads_data for each in texts):  # one may look through another's eyes
             looked = frozenset(path for each in texts for path in each.looks_at)
         together.setdefault(shortest(looked), []).append(place)
+    heard = [module.text for module in rego] if any(each.reads_data for each in texts) else []
+    flaws = (f"{each.id}:{flaw.line}: {flaw.text}" for each in rego for flaw in spelling_flaws(each.text))
+    flaw = next(flaws, "")
     groups = tuple(
-        Group(f"provost/ask/g{n}", paths, places, guards([rego[place].text for place in places]))
+        Group(f"provost/ask/g{n}", paths, places, None if flaw else guards(own), unreadable(heard or own))
         for n, (paths, places) in enumerate(together.items())
+        for own in [[rego[place].text for place in places]]
     )
     lines = ["package provost.ask", ""]
     for n, group in enumerate(groups):
@@ -100,13 +110,18 @@ def plan_of(rego: Sequence[RegoModule]) -> Plan:
         )
         lines.append(f"g{n} := [{asked}]")
     lines.append(f"all := [{', '.join(f'g{n}' for n in range(len(groups)))}]")
-    modules = {f"{module.id}.rego": module.text for module in rego}
+    modules = spelled_modules({f"{module.id}.rego": module.text for module in rego})
     modules["ask.rego"] = "\n".join(lines) + "\n"
     defined = {name for text in texts for name in text.defines}
     functions = {name for text in texts for name, _, _ in text.calls if name.split(".")[-1] not in defined}
-    digest = hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in modules.items()).encode())
+    digest = hashlib.sha256(
+        "\0".join(f"{name}\0{text}" for name, text in modules.items()).encode(errors="replace")
+    )
     ids = tuple(module.id for module in rego)
-    return Plan(digest.hexdigest(), modules, ids, groups, tuple(sorted(functions)))
+    flaws = (
+        f"{module.id}:{flaw.line}: {flaw.text}" for module in rego for flaw in spelling_flaws(module.text)
+    )
+    return Plan(digest.hexdigest(), modules, ids, groups, tuple(sorted(functions)), next(flaws, ""))
 
 
 def guards(texts: Sequence[str]) -> tuple[tuple[Path, frozenset[str]], ...] | None:

@@ -80,7 +80,7 @@ def read_module(text: str, *, test: bool = False) -> ModuleText:
         tuple(dict.fromkeys(name for name in named if name.startswith("test_"))),
         frozenset(_looks_at(tokens)),
         any(begins(tokens, n, "data") for n in range(len(tokens))),
-        tuple(_calls(tokens)),
+        tuple(calls_of(tokens)),
         frozenset(named),
         tuple(flaws),
     )
@@ -164,7 +164,8 @@ def chain(tokens: Sequence[Token], n: int) -> tuple[Path, int]:
     return tuple(path), n
 
 
-def _calls(tokens: list[Token]) -> Iterator[tuple[str, int, int]]:
+def calls_of(tokens: Sequence[Token]) -> Iterator[tuple[str, int, int]]:
+    """Each function that is called, and where."""
     for n, (token, behind) in enumerate(pairwise(tokens)):
         if behind.text != "(" or token.kind != "name" or token.text in WORDS:
             continue
@@ -193,7 +194,7 @@ def _flaws(tokens: list[Token], heads: list[tuple[int, Token]], *, test: bool) -
             yield Flaw(token.line, token.column, "Rego v1 wants `if` before what must hold")
     if test:
         return
-    for name, line, column in _calls(tokens):
+    for name, line, column in calls_of(tokens):
         if name in _IMPURE:
             text = f"{name} does not answer the same each time: a decision must come out alike when it is made again"
             yield Flaw(line, column, text)
