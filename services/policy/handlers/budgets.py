@@ -55,7 +55,7 @@ class Spending:
         Raises:
             BudgetIsSpent, AgentUnknown, AgentIsRevoked, AgentIsSuspended, DeciderStale, Unauthenticated
             NoPacketForTask: who is not `trusted` reserves for the task that the agent was given, and for no other.
-            TooManyReservations
+            TooManyReservations, TooManyCounters, ClockWrong
         """
         if not 0 <= ttl_seconds <= MAX_TTL_SECONDS:
             text = f"ttl_seconds must be 0 to {MAX_TTL_SECONDS}, not {ttl_seconds}"

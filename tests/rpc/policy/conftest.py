@@ -39,10 +39,12 @@ from services.policy.ports import Means
 from services.policy.rpc import HOT, PolicyServicer
 from services.policy.wire import CODEC
 from tests.fakes.log_time import own_time
+from tests.fakes.named_reasons import every_reason_is_named
 from tests.fakes.simulations import RecordedSimulations
 from tests.fakes.subject_keys import MemorySubjectKeys
 from tests.fakes.words import GivenWords
 
+__all__ = ["every_reason_is_named"]
 KEY = "an internal key for tests"
 SERVICE = ("service",)
 

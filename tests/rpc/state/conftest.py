@@ -27,13 +27,14 @@ from services.state.reactor import HeldSets, Judging, Reactor, Sharing, StoreAud
 from services.state.reactor.health import followed, in_step
 from services.state.rpc import MAX_MESSAGE_BYTES, StateServicer
 from services.state.wire import CODEC, FILTERS
+from tests.fakes.named_reasons import every_reason_is_named
 from tests.fakes.valkey_server import ValkeyServer, valkey_server
 from tests.fakes.wait import until
 
 if TYPE_CHECKING:
     from provost.state.v1.state_pb2_grpc import StateServiceAsyncStub
 
-__all__ = ["valkey_server"]
+__all__ = ["every_reason_is_named", "valkey_server"]
 KEY = "an internal key for tests"
 
 

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class PolicyServiceStub:
     """Identity, authorization and approvals. Denial is an answer, not an error: `Authorize` fails only when no answer
-    could be made durable, and whoever gets no ALLOW must not act.
+    could be made durable, and whoever gets no ALLOW must not act. What any call may be refused for is not said of each: its
+    form, the caller's role, a log that is away, full, or further than this replica.
     """
 
     def __init__(self, channel):
@@ -205,12 +206,14 @@ class PolicyServiceStub:
 
 class PolicyServiceServicer:
     """Identity, authorization and approvals. Denial is an answer, not an error: `Authorize` fails only when no answer
-    could be made durable, and whoever gets no ALLOW must not act.
+    could be made durable, and whoever gets no ALLOW must not act. What any call may be refused for is not said of each: its
+    form, the caller's role, a log that is away, full, or further than this replica.
     """
 
     def RegisterAgent(self, request, context):
         """Makes an agent known, at a tier. Changes state; safe to retry with the same request_id.
-        Reasons: MALFORMED_ID, AGENT_ALREADY_REGISTERED, UNKNOWN_TIER.
+        Reasons: MALFORMED_ID, AGENT_ALREADY_REGISTERED, UNKNOWN_TIER, TIER_STEP_TOO_LARGE (T4 comes by promotion alone),
+        PARENT_INVALID, CALLER_NOT_ALLOWED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -232,7 +235,8 @@ class PolicyServiceServicer:
 
     def CreateSecret(self, request, context):
         """Makes a new secret for an agent's role (AppRole); the answer is the only time it is shown. Changes state; a retry
-        makes another secret, older ones stay valid until replaced twice. Reasons: AGENT_UNKNOWN, AGENT_REVOKED.
+        makes another secret, older ones stay valid until replaced twice.
+        Reasons: AGENT_UNKNOWN, AGENT_REVOKED, CALLER_NOT_ALLOWED, VAULT_UNREACHABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -249,7 +253,7 @@ class PolicyServiceServicer:
 
     def UnwrapSecret(self, request, context):
         """Trades a wrapping token for the one secret it stands for, once. Changes state; a retry is refused.
-        Reasons: WRAPPING_TOKEN_INVALID, AGENT_REVOKED.
+        Reasons: WRAPPING_TOKEN_INVALID, AGENT_REVOKED, DECIDER_STALE, VAULT_UNREACHABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -286,7 +290,7 @@ class PolicyServiceServicer:
 
     def PromoteAgent(self, request, context):
         """Moves an agent one tier up; to T4 only once an approval has been given. Changes state; safe to retry.
-        Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE.
+        Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE, UNKNOWN_TIER, PARENT_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -294,7 +298,7 @@ class PolicyServiceServicer:
 
     def DemoteAgent(self, request, context):
         """Moves an agent one tier down, at once. Changes state; safe to retry.
-        Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE.
+        Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE, UNKNOWN_TIER.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -302,13 +306,15 @@ class PolicyServiceServicer:
 
     def Authorize(self, request, context):
         """Decides one action. The decision is in the event log before the answer leaves. Safe to retry.
+        Reasons: TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, TENANT_MISMATCH, AMOUNT_INVALID, SUBJECT_ERASED, DECIDER_STALE,
+        CLOCK_WRONG, APPEND_CONFLICT (what it rests on moved each time), LOG_FULL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchAuthorize(self, request, context):
-        """Decides many actions of one run; all are in one event. Safe to retry.
+        """Decides many actions of one run; all are in one event. Safe to retry. Reasons: as Authorize.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -324,13 +330,16 @@ class PolicyServiceServicer:
 
     def Explain(self, request, context):
         """What Authorize would say now, why, and what would have to change for a yes. Changes nothing, counts as nothing.
+        Reasons: UNKNOWN_TIER, AMOUNT_INVALID, POLICY_SET_UNKNOWN, POLICY_SET_INVALID, SUBJECT_ERASED, DECIDER_STALE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RequestApproval(self, request, context):
-        """Asks people for one exact action. Changes state; safe to retry. Reasons: DIGEST_MISMATCH.
+        """Asks people for one exact action. Changes state; safe to retry.
+        Reasons: DIGEST_MISMATCH, SUBJECT_ERASED; where no yes could help: AGENT_UNKNOWN, AGENT_REVOKED, ACTION_UNKNOWN,
+        ENVIRONMENT_NOT_ALLOWED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -339,7 +348,8 @@ class PolicyServiceServicer:
     def AnswerApproval(self, request, context):
         """Answers an approval: one vote of as many as its rule needs. Changes state; safe to retry. The caller must be an
         approver, one of those the rule names if it names any, and not the one who asked. VOTE_REQUEST_CHANGES needs a comment.
-        Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING, APPROVER_NOT_NAMED.
+        Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING, APPROVER_NOT_NAMED,
+        AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -397,14 +407,16 @@ class PolicyServiceServicer:
 
     def PublishPolicySet(self, request, context):
         """Puts a new policy set in force. One that does not parse, compile or pass its tests never goes live. Changes state;
-        safe to retry. Reasons: POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, POLICY_SET_STALE, TOO_MANY_FLIPS.
+        safe to retry. Reasons: POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, POLICY_SET_STALE, TOO_MANY_FLIPS,
+        TOO_MANY_DOCUMENTS, TOO_MANY_SIMULATIONS, SIMULATION_ENDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RollbackPolicySet(self, request, context):
-        """Puts an older set in force again, as it was. Changes state; safe to retry. Reasons: POLICY_SET_UNKNOWN, POLICY_SET_STALE.
+        """Puts an older set in force again, as it was. Changes state; safe to retry.
+        Reasons: POLICY_SET_UNKNOWN, POLICY_SET_STALE, POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, TOO_MANY_DOCUMENTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -412,7 +424,8 @@ class PolicyServiceServicer:
 
     def SimulatePolicySet(self, request, context):
         """Decides recorded history anew under another set, and tells every decision that comes out otherwise. Changes nothing,
-        counts as nothing. Reasons: POLICY_SET_INVALID, FIELD_INVALID.
+        counts as nothing.
+        Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN, FIELD_INVALID, TOO_MANY_SIMULATIONS, SIMULATION_ENDED, WATCH_TOO_SLOW.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -428,6 +441,7 @@ class PolicyServiceServicer:
 
     def ListBudgets(self, request, context):
         """Reads the budgets that one agent, task, run or the tenant draws on: limit, spent, reserved.
+        Reasons: AGENT_UNKNOWN, POLICY_SET_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -435,7 +449,9 @@ class PolicyServiceServicer:
 
     def ReserveBudget(self, request, context):
         """Sets amounts aside before they are spent, in every budget they count against, or in none. Changes state; safe to retry.
-        Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_REVOKED, NO_PACKET, TOO_MANY_COUNTERS, CLOCK_WRONG.
+        Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_UNKNOWN, AGENT_REVOKED, AGENT_SUSPENDED, NO_PACKET, TOO_MANY_RESERVATIONS,
+        TOO_MANY_COUNTERS, TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, TENANT_MISMATCH, POLICY_SET_INVALID, SUBJECT_ERASED,
+        DECIDER_STALE, CLOCK_WRONG.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -444,7 +460,8 @@ class PolicyServiceServicer:
     def SettleReservation(self, request, context):
         """Charges what was really spent of a reservation and gives the rest back; an agent's token settles what that agent has
         reserved by itself, and nothing else. Changes state; safe to retry.
-        Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID, CALLER_NOT_ALLOWED.
+        Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID, CALLER_NOT_ALLOWED, TOKEN_MISSING, TOKEN_INVALID,
+        TOKEN_EXPIRED, TENANT_MISMATCH, CLOCK_WRONG.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -635,7 +652,8 @@ def add_PolicyServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class PolicyService:
     """Identity, authorization and approvals. Denial is an answer, not an error: `Authorize` fails only when no answer
-    could be made durable, and whoever gets no ALLOW must not act.
+    could be made durable, and whoever gets no ALLOW must not act. What any call may be refused for is not said of each: its
+    form, the caller's role, a log that is away, full, or further than this replica.
     """
 
     @staticmethod

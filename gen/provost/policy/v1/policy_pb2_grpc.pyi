@@ -28,7 +28,8 @@ GRPC_VERSION: str
 
 class PolicyServiceStub:
     """Identity, authorization and approvals. Denial is an answer, not an error: `Authorize` fails only when no answer
-    could be made durable, and whoever gets no ALLOW must not act.
+    could be made durable, and whoever gets no ALLOW must not act. What any call may be refused for is not said of each: its
+    form, the caller's role, a log that is away, full, or further than this replica.
     """
 
     @_typing.overload
@@ -37,7 +38,8 @@ class PolicyServiceStub:
     def __new__(cls, channel: _aio.Channel) -> PolicyServiceAsyncStub: ...
     RegisterAgent: _grpc.UnaryUnaryMultiCallable[_policy_pb2.RegisterAgentRequest, _policy_pb2.RegisterAgentResponse]
     """Makes an agent known, at a tier. Changes state; safe to retry with the same request_id.
-    Reasons: MALFORMED_ID, AGENT_ALREADY_REGISTERED, UNKNOWN_TIER.
+    Reasons: MALFORMED_ID, AGENT_ALREADY_REGISTERED, UNKNOWN_TIER, TIER_STEP_TOO_LARGE (T4 comes by promotion alone),
+    PARENT_INVALID, CALLER_NOT_ALLOWED.
     """
     GetAgent: _grpc.UnaryUnaryMultiCallable[_policy_pb2.GetAgentRequest, _policy_pb2.GetAgentResponse]
     """Reads one agent as this replica knows it. Reasons: AGENT_UNKNOWN."""
@@ -45,7 +47,8 @@ class PolicyServiceStub:
     """Lists agents by id."""
     CreateSecret: _grpc.UnaryUnaryMultiCallable[_policy_pb2.CreateSecretRequest, _policy_pb2.CreateSecretResponse]
     """Makes a new secret for an agent's role (AppRole); the answer is the only time it is shown. Changes state; a retry
-    makes another secret, older ones stay valid until replaced twice. Reasons: AGENT_UNKNOWN, AGENT_REVOKED.
+    makes another secret, older ones stay valid until replaced twice.
+    Reasons: AGENT_UNKNOWN, AGENT_REVOKED, CALLER_NOT_ALLOWED, VAULT_UNREACHABLE.
     """
     CreateSession: _grpc.UnaryUnaryMultiCallable[_policy_pb2.CreateSessionRequest, _policy_pb2.CreateSessionResponse]
     """Trades role and secret for a session token with the TTL of the agent's tier. Changes state; safe to retry.
@@ -54,7 +57,7 @@ class PolicyServiceStub:
     """
     UnwrapSecret: _grpc.UnaryUnaryMultiCallable[_policy_pb2.UnwrapSecretRequest, _policy_pb2.UnwrapSecretResponse]
     """Trades a wrapping token for the one secret it stands for, once. Changes state; a retry is refused.
-    Reasons: WRAPPING_TOKEN_INVALID, AGENT_REVOKED.
+    Reasons: WRAPPING_TOKEN_INVALID, AGENT_REVOKED, DECIDER_STALE, VAULT_UNREACHABLE.
     """
     RevokeAgent: _grpc.UnaryUnaryMultiCallable[_policy_pb2.RevokeAgentRequest, _policy_pb2.RevokeAgentResponse]
     """Takes all power from an agent and its children, for good, and waits for the word of everyone who held some of it.
@@ -68,28 +71,37 @@ class PolicyServiceStub:
     """Changes state; safe to retry. Reasons: AGENT_UNKNOWN, AGENT_REVOKED."""
     PromoteAgent: _grpc.UnaryUnaryMultiCallable[_policy_pb2.PromoteAgentRequest, _policy_pb2.PromoteAgentResponse]
     """Moves an agent one tier up; to T4 only once an approval has been given. Changes state; safe to retry.
-    Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE.
+    Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE, UNKNOWN_TIER, PARENT_INVALID.
     """
     DemoteAgent: _grpc.UnaryUnaryMultiCallable[_policy_pb2.DemoteAgentRequest, _policy_pb2.DemoteAgentResponse]
     """Moves an agent one tier down, at once. Changes state; safe to retry.
-    Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE.
+    Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE, UNKNOWN_TIER.
     """
     Authorize: _grpc.UnaryUnaryMultiCallable[_policy_pb2.AuthorizeRequest, _policy_pb2.AuthorizeResponse]
-    """Decides one action. The decision is in the event log before the answer leaves. Safe to retry."""
+    """Decides one action. The decision is in the event log before the answer leaves. Safe to retry.
+    Reasons: TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, TENANT_MISMATCH, AMOUNT_INVALID, SUBJECT_ERASED, DECIDER_STALE,
+    CLOCK_WRONG, APPEND_CONFLICT (what it rests on moved each time), LOG_FULL.
+    """
     BatchAuthorize: _grpc.UnaryUnaryMultiCallable[_policy_pb2.BatchAuthorizeRequest, _policy_pb2.BatchAuthorizeResponse]
-    """Decides many actions of one run; all are in one event. Safe to retry."""
+    """Decides many actions of one run; all are in one event. Safe to retry. Reasons: as Authorize."""
     StreamAuthorize: _grpc.StreamStreamMultiCallable[_policy_pb2.StreamAuthorizeRequest, _policy_pb2.StreamAuthorizeResponse]
     """Decides actions as they come. An answer says by `request_id` whose it is: they may come in another order. What fails is
     told in its answer, and ends nothing else. Safe to retry, each request by itself.
     """
     Explain: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ExplainRequest, _policy_pb2.ExplainResponse]
-    """What Authorize would say now, why, and what would have to change for a yes. Changes nothing, counts as nothing."""
+    """What Authorize would say now, why, and what would have to change for a yes. Changes nothing, counts as nothing.
+    Reasons: UNKNOWN_TIER, AMOUNT_INVALID, POLICY_SET_UNKNOWN, POLICY_SET_INVALID, SUBJECT_ERASED, DECIDER_STALE.
+    """
     RequestApproval: _grpc.UnaryUnaryMultiCallable[_policy_pb2.RequestApprovalRequest, _policy_pb2.RequestApprovalResponse]
-    """Asks people for one exact action. Changes state; safe to retry. Reasons: DIGEST_MISMATCH."""
+    """Asks people for one exact action. Changes state; safe to retry.
+    Reasons: DIGEST_MISMATCH, SUBJECT_ERASED; where no yes could help: AGENT_UNKNOWN, AGENT_REVOKED, ACTION_UNKNOWN,
+    ENVIRONMENT_NOT_ALLOWED.
+    """
     AnswerApproval: _grpc.UnaryUnaryMultiCallable[_policy_pb2.AnswerApprovalRequest, _policy_pb2.AnswerApprovalResponse]
     """Answers an approval: one vote of as many as its rule needs. Changes state; safe to retry. The caller must be an
     approver, one of those the rule names if it names any, and not the one who asked. VOTE_REQUEST_CHANGES needs a comment.
-    Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING, APPROVER_NOT_NAMED.
+    Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING, APPROVER_NOT_NAMED,
+    AGENT_REVOKED.
     """
     GetApproval: _grpc.UnaryUnaryMultiCallable[_policy_pb2.GetApprovalRequest, _policy_pb2.GetApprovalResponse]
     """Reads one approval. Reasons: APPROVAL_UNKNOWN."""
@@ -109,28 +121,37 @@ class PolicyServiceStub:
     """
     PublishPolicySet: _grpc.UnaryUnaryMultiCallable[_policy_pb2.PublishPolicySetRequest, _policy_pb2.PublishPolicySetResponse]
     """Puts a new policy set in force. One that does not parse, compile or pass its tests never goes live. Changes state;
-    safe to retry. Reasons: POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, POLICY_SET_STALE, TOO_MANY_FLIPS.
+    safe to retry. Reasons: POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, POLICY_SET_STALE, TOO_MANY_FLIPS,
+    TOO_MANY_DOCUMENTS, TOO_MANY_SIMULATIONS, SIMULATION_ENDED.
     """
     RollbackPolicySet: _grpc.UnaryUnaryMultiCallable[_policy_pb2.RollbackPolicySetRequest, _policy_pb2.RollbackPolicySetResponse]
-    """Puts an older set in force again, as it was. Changes state; safe to retry. Reasons: POLICY_SET_UNKNOWN, POLICY_SET_STALE."""
+    """Puts an older set in force again, as it was. Changes state; safe to retry.
+    Reasons: POLICY_SET_UNKNOWN, POLICY_SET_STALE, POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, TOO_MANY_DOCUMENTS.
+    """
     SimulatePolicySet: _grpc.UnaryStreamMultiCallable[_policy_pb2.SimulatePolicySetRequest, _policy_pb2.SimulatePolicySetResponse]
     """Decides recorded history anew under another set, and tells every decision that comes out otherwise. Changes nothing,
-    counts as nothing. Reasons: POLICY_SET_INVALID, FIELD_INVALID.
+    counts as nothing.
+    Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN, FIELD_INVALID, TOO_MANY_SIMULATIONS, SIMULATION_ENDED, WATCH_TOO_SLOW.
     """
     SetBudget: _grpc.UnaryUnaryMultiCallable[_policy_pb2.SetBudgetRequest, _policy_pb2.SetBudgetResponse]
     """Sets a budget's limits by hand, beside those of the policy set; the tightest holds. Changes state; safe to retry.
     Reasons: AMOUNT_INVALID, AGENT_UNKNOWN, CLOCK_WRONG.
     """
     ListBudgets: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ListBudgetsRequest, _policy_pb2.ListBudgetsResponse]
-    """Reads the budgets that one agent, task, run or the tenant draws on: limit, spent, reserved."""
+    """Reads the budgets that one agent, task, run or the tenant draws on: limit, spent, reserved.
+    Reasons: AGENT_UNKNOWN, POLICY_SET_INVALID.
+    """
     ReserveBudget: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ReserveBudgetRequest, _policy_pb2.ReserveBudgetResponse]
     """Sets amounts aside before they are spent, in every budget they count against, or in none. Changes state; safe to retry.
-    Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_REVOKED, NO_PACKET, TOO_MANY_COUNTERS, CLOCK_WRONG.
+    Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_UNKNOWN, AGENT_REVOKED, AGENT_SUSPENDED, NO_PACKET, TOO_MANY_RESERVATIONS,
+    TOO_MANY_COUNTERS, TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, TENANT_MISMATCH, POLICY_SET_INVALID, SUBJECT_ERASED,
+    DECIDER_STALE, CLOCK_WRONG.
     """
     SettleReservation: _grpc.UnaryUnaryMultiCallable[_policy_pb2.SettleReservationRequest, _policy_pb2.SettleReservationResponse]
     """Charges what was really spent of a reservation and gives the rest back; an agent's token settles what that agent has
     reserved by itself, and nothing else. Changes state; safe to retry.
-    Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID, CALLER_NOT_ALLOWED.
+    Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID, CALLER_NOT_ALLOWED, TOKEN_MISSING, TOKEN_INVALID,
+    TOKEN_EXPIRED, TENANT_MISMATCH, CLOCK_WRONG.
     """
     ListSigningKeys: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ListSigningKeysRequest, _policy_pb2.ListSigningKeysResponse]
     """The public keys that verify session tokens and permits."""
@@ -138,13 +159,15 @@ class PolicyServiceStub:
 @_typing.type_check_only
 class PolicyServiceAsyncStub(PolicyServiceStub):
     """Identity, authorization and approvals. Denial is an answer, not an error: `Authorize` fails only when no answer
-    could be made durable, and whoever gets no ALLOW must not act.
+    could be made durable, and whoever gets no ALLOW must not act. What any call may be refused for is not said of each: its
+    form, the caller's role, a log that is away, full, or further than this replica.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RegisterAgent: _aio.UnaryUnaryMultiCallable[_policy_pb2.RegisterAgentRequest, _policy_pb2.RegisterAgentResponse]  # type: ignore[assignment]
     """Makes an agent known, at a tier. Changes state; safe to retry with the same request_id.
-    Reasons: MALFORMED_ID, AGENT_ALREADY_REGISTERED, UNKNOWN_TIER.
+    Reasons: MALFORMED_ID, AGENT_ALREADY_REGISTERED, UNKNOWN_TIER, TIER_STEP_TOO_LARGE (T4 comes by promotion alone),
+    PARENT_INVALID, CALLER_NOT_ALLOWED.
     """
     GetAgent: _aio.UnaryUnaryMultiCallable[_policy_pb2.GetAgentRequest, _policy_pb2.GetAgentResponse]  # type: ignore[assignment]
     """Reads one agent as this replica knows it. Reasons: AGENT_UNKNOWN."""
@@ -152,7 +175,8 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     """Lists agents by id."""
     CreateSecret: _aio.UnaryUnaryMultiCallable[_policy_pb2.CreateSecretRequest, _policy_pb2.CreateSecretResponse]  # type: ignore[assignment]
     """Makes a new secret for an agent's role (AppRole); the answer is the only time it is shown. Changes state; a retry
-    makes another secret, older ones stay valid until replaced twice. Reasons: AGENT_UNKNOWN, AGENT_REVOKED.
+    makes another secret, older ones stay valid until replaced twice.
+    Reasons: AGENT_UNKNOWN, AGENT_REVOKED, CALLER_NOT_ALLOWED, VAULT_UNREACHABLE.
     """
     CreateSession: _aio.UnaryUnaryMultiCallable[_policy_pb2.CreateSessionRequest, _policy_pb2.CreateSessionResponse]  # type: ignore[assignment]
     """Trades role and secret for a session token with the TTL of the agent's tier. Changes state; safe to retry.
@@ -161,7 +185,7 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     """
     UnwrapSecret: _aio.UnaryUnaryMultiCallable[_policy_pb2.UnwrapSecretRequest, _policy_pb2.UnwrapSecretResponse]  # type: ignore[assignment]
     """Trades a wrapping token for the one secret it stands for, once. Changes state; a retry is refused.
-    Reasons: WRAPPING_TOKEN_INVALID, AGENT_REVOKED.
+    Reasons: WRAPPING_TOKEN_INVALID, AGENT_REVOKED, DECIDER_STALE, VAULT_UNREACHABLE.
     """
     RevokeAgent: _aio.UnaryUnaryMultiCallable[_policy_pb2.RevokeAgentRequest, _policy_pb2.RevokeAgentResponse]  # type: ignore[assignment]
     """Takes all power from an agent and its children, for good, and waits for the word of everyone who held some of it.
@@ -175,28 +199,37 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     """Changes state; safe to retry. Reasons: AGENT_UNKNOWN, AGENT_REVOKED."""
     PromoteAgent: _aio.UnaryUnaryMultiCallable[_policy_pb2.PromoteAgentRequest, _policy_pb2.PromoteAgentResponse]  # type: ignore[assignment]
     """Moves an agent one tier up; to T4 only once an approval has been given. Changes state; safe to retry.
-    Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE.
+    Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE, UNKNOWN_TIER, PARENT_INVALID.
     """
     DemoteAgent: _aio.UnaryUnaryMultiCallable[_policy_pb2.DemoteAgentRequest, _policy_pb2.DemoteAgentResponse]  # type: ignore[assignment]
     """Moves an agent one tier down, at once. Changes state; safe to retry.
-    Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE.
+    Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE, UNKNOWN_TIER.
     """
     Authorize: _aio.UnaryUnaryMultiCallable[_policy_pb2.AuthorizeRequest, _policy_pb2.AuthorizeResponse]  # type: ignore[assignment]
-    """Decides one action. The decision is in the event log before the answer leaves. Safe to retry."""
+    """Decides one action. The decision is in the event log before the answer leaves. Safe to retry.
+    Reasons: TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, TENANT_MISMATCH, AMOUNT_INVALID, SUBJECT_ERASED, DECIDER_STALE,
+    CLOCK_WRONG, APPEND_CONFLICT (what it rests on moved each time), LOG_FULL.
+    """
     BatchAuthorize: _aio.UnaryUnaryMultiCallable[_policy_pb2.BatchAuthorizeRequest, _policy_pb2.BatchAuthorizeResponse]  # type: ignore[assignment]
-    """Decides many actions of one run; all are in one event. Safe to retry."""
+    """Decides many actions of one run; all are in one event. Safe to retry. Reasons: as Authorize."""
     StreamAuthorize: _aio.StreamStreamMultiCallable[_policy_pb2.StreamAuthorizeRequest, _policy_pb2.StreamAuthorizeResponse]  # type: ignore[assignment]
     """Decides actions as they come. An answer says by `request_id` whose it is: they may come in another order. What fails is
     told in its answer, and ends nothing else. Safe to retry, each request by itself.
     """
     Explain: _aio.UnaryUnaryMultiCallable[_policy_pb2.ExplainRequest, _policy_pb2.ExplainResponse]  # type: ignore[assignment]
-    """What Authorize would say now, why, and what would have to change for a yes. Changes nothing, counts as nothing."""
+    """What Authorize would say now, why, and what would have to change for a yes. Changes nothing, counts as nothing.
+    Reasons: UNKNOWN_TIER, AMOUNT_INVALID, POLICY_SET_UNKNOWN, POLICY_SET_INVALID, SUBJECT_ERASED, DECIDER_STALE.
+    """
     RequestApproval: _aio.UnaryUnaryMultiCallable[_policy_pb2.RequestApprovalRequest, _policy_pb2.RequestApprovalResponse]  # type: ignore[assignment]
-    """Asks people for one exact action. Changes state; safe to retry. Reasons: DIGEST_MISMATCH."""
+    """Asks people for one exact action. Changes state; safe to retry.
+    Reasons: DIGEST_MISMATCH, SUBJECT_ERASED; where no yes could help: AGENT_UNKNOWN, AGENT_REVOKED, ACTION_UNKNOWN,
+    ENVIRONMENT_NOT_ALLOWED.
+    """
     AnswerApproval: _aio.UnaryUnaryMultiCallable[_policy_pb2.AnswerApprovalRequest, _policy_pb2.AnswerApprovalResponse]  # type: ignore[assignment]
     """Answers an approval: one vote of as many as its rule needs. Changes state; safe to retry. The caller must be an
     approver, one of those the rule names if it names any, and not the one who asked. VOTE_REQUEST_CHANGES needs a comment.
-    Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING, APPROVER_NOT_NAMED.
+    Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING, APPROVER_NOT_NAMED,
+    AGENT_REVOKED.
     """
     GetApproval: _aio.UnaryUnaryMultiCallable[_policy_pb2.GetApprovalRequest, _policy_pb2.GetApprovalResponse]  # type: ignore[assignment]
     """Reads one approval. Reasons: APPROVAL_UNKNOWN."""
@@ -216,35 +249,45 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     """
     PublishPolicySet: _aio.UnaryUnaryMultiCallable[_policy_pb2.PublishPolicySetRequest, _policy_pb2.PublishPolicySetResponse]  # type: ignore[assignment]
     """Puts a new policy set in force. One that does not parse, compile or pass its tests never goes live. Changes state;
-    safe to retry. Reasons: POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, POLICY_SET_STALE, TOO_MANY_FLIPS.
+    safe to retry. Reasons: POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, POLICY_SET_STALE, TOO_MANY_FLIPS,
+    TOO_MANY_DOCUMENTS, TOO_MANY_SIMULATIONS, SIMULATION_ENDED.
     """
     RollbackPolicySet: _aio.UnaryUnaryMultiCallable[_policy_pb2.RollbackPolicySetRequest, _policy_pb2.RollbackPolicySetResponse]  # type: ignore[assignment]
-    """Puts an older set in force again, as it was. Changes state; safe to retry. Reasons: POLICY_SET_UNKNOWN, POLICY_SET_STALE."""
+    """Puts an older set in force again, as it was. Changes state; safe to retry.
+    Reasons: POLICY_SET_UNKNOWN, POLICY_SET_STALE, POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, TOO_MANY_DOCUMENTS.
+    """
     SimulatePolicySet: _aio.UnaryStreamMultiCallable[_policy_pb2.SimulatePolicySetRequest, _policy_pb2.SimulatePolicySetResponse]  # type: ignore[assignment]
     """Decides recorded history anew under another set, and tells every decision that comes out otherwise. Changes nothing,
-    counts as nothing. Reasons: POLICY_SET_INVALID, FIELD_INVALID.
+    counts as nothing.
+    Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN, FIELD_INVALID, TOO_MANY_SIMULATIONS, SIMULATION_ENDED, WATCH_TOO_SLOW.
     """
     SetBudget: _aio.UnaryUnaryMultiCallable[_policy_pb2.SetBudgetRequest, _policy_pb2.SetBudgetResponse]  # type: ignore[assignment]
     """Sets a budget's limits by hand, beside those of the policy set; the tightest holds. Changes state; safe to retry.
     Reasons: AMOUNT_INVALID, AGENT_UNKNOWN, CLOCK_WRONG.
     """
     ListBudgets: _aio.UnaryUnaryMultiCallable[_policy_pb2.ListBudgetsRequest, _policy_pb2.ListBudgetsResponse]  # type: ignore[assignment]
-    """Reads the budgets that one agent, task, run or the tenant draws on: limit, spent, reserved."""
+    """Reads the budgets that one agent, task, run or the tenant draws on: limit, spent, reserved.
+    Reasons: AGENT_UNKNOWN, POLICY_SET_INVALID.
+    """
     ReserveBudget: _aio.UnaryUnaryMultiCallable[_policy_pb2.ReserveBudgetRequest, _policy_pb2.ReserveBudgetResponse]  # type: ignore[assignment]
     """Sets amounts aside before they are spent, in every budget they count against, or in none. Changes state; safe to retry.
-    Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_REVOKED, NO_PACKET, TOO_MANY_COUNTERS, CLOCK_WRONG.
+    Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_UNKNOWN, AGENT_REVOKED, AGENT_SUSPENDED, NO_PACKET, TOO_MANY_RESERVATIONS,
+    TOO_MANY_COUNTERS, TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, TENANT_MISMATCH, POLICY_SET_INVALID, SUBJECT_ERASED,
+    DECIDER_STALE, CLOCK_WRONG.
     """
     SettleReservation: _aio.UnaryUnaryMultiCallable[_policy_pb2.SettleReservationRequest, _policy_pb2.SettleReservationResponse]  # type: ignore[assignment]
     """Charges what was really spent of a reservation and gives the rest back; an agent's token settles what that agent has
     reserved by itself, and nothing else. Changes state; safe to retry.
-    Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID, CALLER_NOT_ALLOWED.
+    Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID, CALLER_NOT_ALLOWED, TOKEN_MISSING, TOKEN_INVALID,
+    TOKEN_EXPIRED, TENANT_MISMATCH, CLOCK_WRONG.
     """
     ListSigningKeys: _aio.UnaryUnaryMultiCallable[_policy_pb2.ListSigningKeysRequest, _policy_pb2.ListSigningKeysResponse]  # type: ignore[assignment]
     """The public keys that verify session tokens and permits."""
 
 class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     """Identity, authorization and approvals. Denial is an answer, not an error: `Authorize` fails only when no answer
-    could be made durable, and whoever gets no ALLOW must not act.
+    could be made durable, and whoever gets no ALLOW must not act. What any call may be refused for is not said of each: its
+    form, the caller's role, a log that is away, full, or further than this replica.
     """
 
     @_abc_1.abstractmethod
@@ -254,7 +297,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.RegisterAgentResponse, _abc.Awaitable[_policy_pb2.RegisterAgentResponse]]:
         """Makes an agent known, at a tier. Changes state; safe to retry with the same request_id.
-        Reasons: MALFORMED_ID, AGENT_ALREADY_REGISTERED, UNKNOWN_TIER.
+        Reasons: MALFORMED_ID, AGENT_ALREADY_REGISTERED, UNKNOWN_TIER, TIER_STEP_TOO_LARGE (T4 comes by promotion alone),
+        PARENT_INVALID, CALLER_NOT_ALLOWED.
         """
 
     @_abc_1.abstractmethod
@@ -280,7 +324,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.CreateSecretResponse, _abc.Awaitable[_policy_pb2.CreateSecretResponse]]:
         """Makes a new secret for an agent's role (AppRole); the answer is the only time it is shown. Changes state; a retry
-        makes another secret, older ones stay valid until replaced twice. Reasons: AGENT_UNKNOWN, AGENT_REVOKED.
+        makes another secret, older ones stay valid until replaced twice.
+        Reasons: AGENT_UNKNOWN, AGENT_REVOKED, CALLER_NOT_ALLOWED, VAULT_UNREACHABLE.
         """
 
     @_abc_1.abstractmethod
@@ -301,7 +346,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.UnwrapSecretResponse, _abc.Awaitable[_policy_pb2.UnwrapSecretResponse]]:
         """Trades a wrapping token for the one secret it stands for, once. Changes state; a retry is refused.
-        Reasons: WRAPPING_TOKEN_INVALID, AGENT_REVOKED.
+        Reasons: WRAPPING_TOKEN_INVALID, AGENT_REVOKED, DECIDER_STALE, VAULT_UNREACHABLE.
         """
 
     @_abc_1.abstractmethod
@@ -345,7 +390,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.PromoteAgentResponse, _abc.Awaitable[_policy_pb2.PromoteAgentResponse]]:
         """Moves an agent one tier up; to T4 only once an approval has been given. Changes state; safe to retry.
-        Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE.
+        Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE, UNKNOWN_TIER, PARENT_INVALID.
         """
 
     @_abc_1.abstractmethod
@@ -355,7 +400,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.DemoteAgentResponse, _abc.Awaitable[_policy_pb2.DemoteAgentResponse]]:
         """Moves an agent one tier down, at once. Changes state; safe to retry.
-        Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE.
+        Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE, UNKNOWN_TIER.
         """
 
     @_abc_1.abstractmethod
@@ -364,7 +409,10 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_pb2.AuthorizeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.AuthorizeResponse, _abc.Awaitable[_policy_pb2.AuthorizeResponse]]:
-        """Decides one action. The decision is in the event log before the answer leaves. Safe to retry."""
+        """Decides one action. The decision is in the event log before the answer leaves. Safe to retry.
+        Reasons: TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, TENANT_MISMATCH, AMOUNT_INVALID, SUBJECT_ERASED, DECIDER_STALE,
+        CLOCK_WRONG, APPEND_CONFLICT (what it rests on moved each time), LOG_FULL.
+        """
 
     @_abc_1.abstractmethod
     def BatchAuthorize(
@@ -372,7 +420,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_pb2.BatchAuthorizeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.BatchAuthorizeResponse, _abc.Awaitable[_policy_pb2.BatchAuthorizeResponse]]:
-        """Decides many actions of one run; all are in one event. Safe to retry."""
+        """Decides many actions of one run; all are in one event. Safe to retry. Reasons: as Authorize."""
 
     @_abc_1.abstractmethod
     def StreamAuthorize(
@@ -390,7 +438,9 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_pb2.ExplainRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.ExplainResponse, _abc.Awaitable[_policy_pb2.ExplainResponse]]:
-        """What Authorize would say now, why, and what would have to change for a yes. Changes nothing, counts as nothing."""
+        """What Authorize would say now, why, and what would have to change for a yes. Changes nothing, counts as nothing.
+        Reasons: UNKNOWN_TIER, AMOUNT_INVALID, POLICY_SET_UNKNOWN, POLICY_SET_INVALID, SUBJECT_ERASED, DECIDER_STALE.
+        """
 
     @_abc_1.abstractmethod
     def RequestApproval(
@@ -398,7 +448,10 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_pb2.RequestApprovalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.RequestApprovalResponse, _abc.Awaitable[_policy_pb2.RequestApprovalResponse]]:
-        """Asks people for one exact action. Changes state; safe to retry. Reasons: DIGEST_MISMATCH."""
+        """Asks people for one exact action. Changes state; safe to retry.
+        Reasons: DIGEST_MISMATCH, SUBJECT_ERASED; where no yes could help: AGENT_UNKNOWN, AGENT_REVOKED, ACTION_UNKNOWN,
+        ENVIRONMENT_NOT_ALLOWED.
+        """
 
     @_abc_1.abstractmethod
     def AnswerApproval(
@@ -408,7 +461,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_policy_pb2.AnswerApprovalResponse, _abc.Awaitable[_policy_pb2.AnswerApprovalResponse]]:
         """Answers an approval: one vote of as many as its rule needs. Changes state; safe to retry. The caller must be an
         approver, one of those the rule names if it names any, and not the one who asked. VOTE_REQUEST_CHANGES needs a comment.
-        Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING, APPROVER_NOT_NAMED.
+        Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING, APPROVER_NOT_NAMED,
+        AGENT_REVOKED.
         """
 
     @_abc_1.abstractmethod
@@ -476,7 +530,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.PublishPolicySetResponse, _abc.Awaitable[_policy_pb2.PublishPolicySetResponse]]:
         """Puts a new policy set in force. One that does not parse, compile or pass its tests never goes live. Changes state;
-        safe to retry. Reasons: POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, POLICY_SET_STALE, TOO_MANY_FLIPS.
+        safe to retry. Reasons: POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, POLICY_SET_STALE, TOO_MANY_FLIPS,
+        TOO_MANY_DOCUMENTS, TOO_MANY_SIMULATIONS, SIMULATION_ENDED.
         """
 
     @_abc_1.abstractmethod
@@ -485,7 +540,9 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_pb2.RollbackPolicySetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.RollbackPolicySetResponse, _abc.Awaitable[_policy_pb2.RollbackPolicySetResponse]]:
-        """Puts an older set in force again, as it was. Changes state; safe to retry. Reasons: POLICY_SET_UNKNOWN, POLICY_SET_STALE."""
+        """Puts an older set in force again, as it was. Changes state; safe to retry.
+        Reasons: POLICY_SET_UNKNOWN, POLICY_SET_STALE, POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, TOO_MANY_DOCUMENTS.
+        """
 
     @_abc_1.abstractmethod
     def SimulatePolicySet(
@@ -494,7 +551,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_policy_pb2.SimulatePolicySetResponse], _abc.AsyncIterator[_policy_pb2.SimulatePolicySetResponse]]:
         """Decides recorded history anew under another set, and tells every decision that comes out otherwise. Changes nothing,
-        counts as nothing. Reasons: POLICY_SET_INVALID, FIELD_INVALID.
+        counts as nothing.
+        Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN, FIELD_INVALID, TOO_MANY_SIMULATIONS, SIMULATION_ENDED, WATCH_TOO_SLOW.
         """
 
     @_abc_1.abstractmethod
@@ -513,7 +571,9 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_pb2.ListBudgetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.ListBudgetsResponse, _abc.Awaitable[_policy_pb2.ListBudgetsResponse]]:
-        """Reads the budgets that one agent, task, run or the tenant draws on: limit, spent, reserved."""
+        """Reads the budgets that one agent, task, run or the tenant draws on: limit, spent, reserved.
+        Reasons: AGENT_UNKNOWN, POLICY_SET_INVALID.
+        """
 
     @_abc_1.abstractmethod
     def ReserveBudget(
@@ -522,7 +582,9 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.ReserveBudgetResponse, _abc.Awaitable[_policy_pb2.ReserveBudgetResponse]]:
         """Sets amounts aside before they are spent, in every budget they count against, or in none. Changes state; safe to retry.
-        Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_REVOKED, NO_PACKET, TOO_MANY_COUNTERS, CLOCK_WRONG.
+        Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_UNKNOWN, AGENT_REVOKED, AGENT_SUSPENDED, NO_PACKET, TOO_MANY_RESERVATIONS,
+        TOO_MANY_COUNTERS, TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, TENANT_MISMATCH, POLICY_SET_INVALID, SUBJECT_ERASED,
+        DECIDER_STALE, CLOCK_WRONG.
         """
 
     @_abc_1.abstractmethod
@@ -533,7 +595,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_policy_pb2.SettleReservationResponse, _abc.Awaitable[_policy_pb2.SettleReservationResponse]]:
         """Charges what was really spent of a reservation and gives the rest back; an agent's token settles what that agent has
         reserved by itself, and nothing else. Changes state; safe to retry.
-        Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID, CALLER_NOT_ALLOWED.
+        Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID, CALLER_NOT_ALLOWED, TOKEN_MISSING, TOKEN_INVALID,
+        TOKEN_EXPIRED, TENANT_MISMATCH, CLOCK_WRONG.
         """
 
     @_abc_1.abstractmethod

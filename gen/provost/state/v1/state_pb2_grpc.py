@@ -28,7 +28,9 @@ if _version_not_supported:
 class StateServiceStub:
     """Every change is an event first and is then applied to the store. Reads come from memory, heartbeats from the store. Who
     answers one and has not been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the
-    trailing metadata.
+    trailing metadata. Reads that are told which agent reads, in which run, are refused when that is unknown
+    (AGENT_STATE_UNKNOWN), or revoked and what it would read has labels (AGENT_REVOKED). What any call may be refused for is
+    not said of each: its form, the caller's role, a log that is away, full, or further than this replica.
     """
 
     def __init__(self, channel):
@@ -207,27 +209,30 @@ class StateServiceStub:
 class StateServiceServicer:
     """Every change is an event first and is then applied to the store. Reads come from memory, heartbeats from the store. Who
     answers one and has not been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the
-    trailing metadata.
+    trailing metadata. Reads that are told which agent reads, in which run, are refused when that is unknown
+    (AGENT_STATE_UNKNOWN), or revoked and what it would read has labels (AGENT_REVOKED). What any call may be refused for is
+    not said of each: its form, the caller's role, a log that is away, full, or further than this replica.
     """
 
     def IssuePacket(self, request, context):
         """Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew (the very same packet
         changes nothing). Refused while a run holds the agent's lock and its lease runs. Changes state; safe to retry.
-        Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
+        Reasons: PACKET_INVALID, LABEL_UNKNOWN, CANNOT_ACQUIRE_LOCK.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPacket(self, request, context):
-        """Reads a packet as it was issued, the current one or an earlier version. Reasons: PACKET_UNKNOWN.
+        """Reads a packet as it was issued, the current one or an earlier version.
+        Reasons: PACKET_UNKNOWN, AGENT_STATE_UNKNOWN, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPackets(self, request, context):
-        """Lists an agent's packets, newest first.
+        """Lists an agent's packets, newest first. Reasons: AGENT_STATE_UNKNOWN, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -243,7 +248,7 @@ class StateServiceServicer:
 
     def Advance(self, request, context):
         """Moves an agent to a phase and step: heartbeat, lock renewal and position in one event. Changes state; safe to retry.
-        Reasons: FENCING_TOKEN_STALE.
+        Reasons: FENCING_TOKEN_STALE, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -273,21 +278,22 @@ class StateServiceServicer:
 
     def ReportActivity(self, request, context):
         """Says what an agent did and what came of it, or that it waits and for what: what stuck detection judges by.
-        Changes state only when the judgement changes; safe to retry. Reasons: AGENT_STATE_UNKNOWN, FENCING_TOKEN_STALE.
+        Changes state only when the judgement changes; safe to retry.
+        Reasons: AGENT_STATE_UNKNOWN, FENCING_TOKEN_STALE, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListStuckAgents(self, request, context):
-        """Lists the agents that are stuck, and why.
+        """Lists the agents that are stuck, and why. Reasons: STORE_UNREACHABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Heartbeat(self, request, context):
-        """Says that an agent is alive. Kept in the store alone, with a TTL.
+        """Says that an agent is alive. Kept in the store alone, with a TTL. Reasons: AGENT_STATE_UNKNOWN, STORE_UNREACHABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -301,7 +307,7 @@ class StateServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetAgentState(self, request, context):
-        """Reads an agent as it is now. Reasons: AGENT_STATE_UNKNOWN.
+        """Reads an agent as it is now. Reasons: AGENT_STATE_UNKNOWN, STORE_UNREACHABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -309,14 +315,14 @@ class StateServiceServicer:
 
     def PutArtifact(self, request, context):
         """Stores content under its hash. Changes state; safe to retry.
-        Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
+        Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL, LABEL_UNKNOWN, FENCING_TOKEN_STALE, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetArtifact(self, request, context):
-        """Reads content by hash. Reasons: ARTIFACT_UNKNOWN.
+        """Reads content by hash. Reasons: ARTIFACT_UNKNOWN, AGENT_STATE_UNKNOWN, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -332,21 +338,22 @@ class StateServiceServicer:
     def PutEntry(self, request, context):
         """Writes one entry of a task's blackboard, if it still has the version that is expected. Changes state; safe to retry.
         An empty value takes the entry off. The author works on the task; a person writes without one, in its own name.
-        Reasons: TASK_UNKNOWN, ENTRY_CHANGED, ENTRY_TOO_LARGE, ENTRY_UNKNOWN, BOARD_FULL, RECIPIENT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
+        Reasons: TASK_UNKNOWN, ENTRY_CHANGED, ENTRY_TOO_LARGE, ENTRY_UNKNOWN, BOARD_FULL, RECIPIENT_UNKNOWN, LABEL_UNKNOWN,
+        FENCING_TOKEN_STALE, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetEntry(self, request, context):
-        """Reads one entry. Reasons: ENTRY_UNKNOWN.
+        """Reads one entry. Reasons: ENTRY_UNKNOWN, AGENT_STATE_UNKNOWN, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEntries(self, request, context):
-        """Lists a board's entries, by section and key.
+        """Lists a board's entries, by section and key. Reasons: AGENT_STATE_UNKNOWN, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -354,7 +361,8 @@ class StateServiceServicer:
 
     def SendMessage(self, request, context):
         """Sends a message to one agent of a task or to all that are there. Kept until acknowledged; order is kept per sender.
-        Changes state; safe to retry. Reasons: TASK_UNKNOWN, RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN.
+        Changes state; safe to retry.
+        Reasons: TASK_UNKNOWN, RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN, FENCING_TOKEN_STALE, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -362,6 +370,7 @@ class StateServiceServicer:
 
     def ListMessages(self, request, context):
         """Lists the messages to an agent, oldest first, by default those not acknowledged yet.
+        Reasons: AGENT_STATE_UNKNOWN, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -369,7 +378,7 @@ class StateServiceServicer:
 
     def AcknowledgeMessages(self, request, context):
         """Acknowledges messages: they are not delivered again. An operator may do it in an agent's name. Changes state; safe to
-        retry. Reasons: RECIPIENT_UNKNOWN, TASK_UNKNOWN, FENCING_TOKEN_STALE.
+        retry. Reasons: RECIPIENT_UNKNOWN, TASK_UNKNOWN, FENCING_TOKEN_STALE, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -377,21 +386,22 @@ class StateServiceServicer:
 
     def SaveCheckpoint(self, request, context):
         """Keeps where a run stands, to go on from there. Old ones are let go by the retention. Changes state; safe to retry.
-        Reasons: ARTIFACT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
+        Reasons: ARTIFACT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCheckpoint(self, request, context):
-        """Reads a run's checkpoint, the newest or one by number. Reasons: CHECKPOINT_UNKNOWN.
+        """Reads a run's checkpoint, the newest or one by number.
+        Reasons: CHECKPOINT_UNKNOWN, AGENT_STATE_UNKNOWN, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListCheckpoints(self, request, context):
-        """Lists a run's checkpoints, newest first.
+        """Lists a run's checkpoints, newest first. Reasons: AGENT_STATE_UNKNOWN, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -399,7 +409,7 @@ class StateServiceServicer:
 
     def GetTask(self, request, context):
         """A task as it is: agents, phases, locks, budgets, board, messages, who waits for what. For lookers-on: it labels no
-        run. Reasons: TASK_UNKNOWN.
+        run. Reasons: TASK_UNKNOWN, STORE_UNREACHABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -431,7 +441,7 @@ class StateServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetHandoff(self, request, context):
-        """Reads a task's latest handoff. Reasons: HANDOFF_UNKNOWN.
+        """Reads a task's latest handoff. Reasons: HANDOFF_UNKNOWN, AGENT_STATE_UNKNOWN, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -446,6 +456,7 @@ class StateServiceServicer:
 
     def RebuildStore(self, request, context):
         """Wipes this tenant-spanning store and fills it from the log again. Changes the store only; safe to retry.
+        Reasons: STORE_UNREACHABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -453,6 +464,7 @@ class StateServiceServicer:
 
     def VerifyStore(self, request, context):
         """Compares the store, and the memory of the replica that answers, with the log, heartbeats and remaining TTLs aside.
+        Reasons: STORE_UNREACHABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -637,7 +649,9 @@ def add_StateServiceServicer_to_server(servicer, server):
 class StateService:
     """Every change is an event first and is then applied to the store. Reads come from memory, heartbeats from the store. Who
     answers one and has not been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the
-    trailing metadata.
+    trailing metadata. Reads that are told which agent reads, in which run, are refused when that is unknown
+    (AGENT_STATE_UNKNOWN), or revoked and what it would read has labels (AGENT_REVOKED). What any call may be refused for is
+    not said of each: its form, the caller's role, a log that is away, full, or further than this replica.
     """
 
     @staticmethod

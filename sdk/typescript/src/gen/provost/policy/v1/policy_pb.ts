@@ -3546,14 +3546,16 @@ export const ReservationEndSchema: GenEnum<ReservationEnd> = /*@__PURE__*/
 
 /**
  * Identity, authorization and approvals. Denial is an answer, not an error: `Authorize` fails only when no answer
- * could be made durable, and whoever gets no ALLOW must not act.
+ * could be made durable, and whoever gets no ALLOW must not act. What any call may be refused for is not said of each: its
+ * form, the caller's role, a log that is away, full, or further than this replica.
  *
  * @generated from service provost.policy.v1.PolicyService
  */
 export const PolicyService: GenService<{
   /**
    * Makes an agent known, at a tier. Changes state; safe to retry with the same request_id.
-   * Reasons: MALFORMED_ID, AGENT_ALREADY_REGISTERED, UNKNOWN_TIER.
+   * Reasons: MALFORMED_ID, AGENT_ALREADY_REGISTERED, UNKNOWN_TIER, TIER_STEP_TOO_LARGE (T4 comes by promotion alone),
+   * PARENT_INVALID, CALLER_NOT_ALLOWED.
    *
    * @generated from rpc provost.policy.v1.PolicyService.RegisterAgent
    */
@@ -3584,7 +3586,8 @@ export const PolicyService: GenService<{
   },
   /**
    * Makes a new secret for an agent's role (AppRole); the answer is the only time it is shown. Changes state; a retry
-   * makes another secret, older ones stay valid until replaced twice. Reasons: AGENT_UNKNOWN, AGENT_REVOKED.
+   * makes another secret, older ones stay valid until replaced twice.
+   * Reasons: AGENT_UNKNOWN, AGENT_REVOKED, CALLER_NOT_ALLOWED, VAULT_UNREACHABLE.
    *
    * @generated from rpc provost.policy.v1.PolicyService.CreateSecret
    */
@@ -3607,7 +3610,7 @@ export const PolicyService: GenService<{
   },
   /**
    * Trades a wrapping token for the one secret it stands for, once. Changes state; a retry is refused.
-   * Reasons: WRAPPING_TOKEN_INVALID, AGENT_REVOKED.
+   * Reasons: WRAPPING_TOKEN_INVALID, AGENT_REVOKED, DECIDER_STALE, VAULT_UNREACHABLE.
    *
    * @generated from rpc provost.policy.v1.PolicyService.UnwrapSecret
    */
@@ -3659,7 +3662,7 @@ export const PolicyService: GenService<{
   },
   /**
    * Moves an agent one tier up; to T4 only once an approval has been given. Changes state; safe to retry.
-   * Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE.
+   * Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE, UNKNOWN_TIER, PARENT_INVALID.
    *
    * @generated from rpc provost.policy.v1.PolicyService.PromoteAgent
    */
@@ -3670,7 +3673,7 @@ export const PolicyService: GenService<{
   },
   /**
    * Moves an agent one tier down, at once. Changes state; safe to retry.
-   * Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE.
+   * Reasons: AGENT_UNKNOWN, AGENT_REVOKED, TIER_STEP_TOO_LARGE, UNKNOWN_TIER.
    *
    * @generated from rpc provost.policy.v1.PolicyService.DemoteAgent
    */
@@ -3681,6 +3684,8 @@ export const PolicyService: GenService<{
   },
   /**
    * Decides one action. The decision is in the event log before the answer leaves. Safe to retry.
+   * Reasons: TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, TENANT_MISMATCH, AMOUNT_INVALID, SUBJECT_ERASED, DECIDER_STALE,
+   * CLOCK_WRONG, APPEND_CONFLICT (what it rests on moved each time), LOG_FULL.
    *
    * @generated from rpc provost.policy.v1.PolicyService.Authorize
    */
@@ -3690,7 +3695,7 @@ export const PolicyService: GenService<{
     output: typeof AuthorizeResponseSchema;
   },
   /**
-   * Decides many actions of one run; all are in one event. Safe to retry.
+   * Decides many actions of one run; all are in one event. Safe to retry. Reasons: as Authorize.
    *
    * @generated from rpc provost.policy.v1.PolicyService.BatchAuthorize
    */
@@ -3712,6 +3717,7 @@ export const PolicyService: GenService<{
   },
   /**
    * What Authorize would say now, why, and what would have to change for a yes. Changes nothing, counts as nothing.
+   * Reasons: UNKNOWN_TIER, AMOUNT_INVALID, POLICY_SET_UNKNOWN, POLICY_SET_INVALID, SUBJECT_ERASED, DECIDER_STALE.
    *
    * @generated from rpc provost.policy.v1.PolicyService.Explain
    */
@@ -3721,7 +3727,9 @@ export const PolicyService: GenService<{
     output: typeof ExplainResponseSchema;
   },
   /**
-   * Asks people for one exact action. Changes state; safe to retry. Reasons: DIGEST_MISMATCH.
+   * Asks people for one exact action. Changes state; safe to retry.
+   * Reasons: DIGEST_MISMATCH, SUBJECT_ERASED; where no yes could help: AGENT_UNKNOWN, AGENT_REVOKED, ACTION_UNKNOWN,
+   * ENVIRONMENT_NOT_ALLOWED.
    *
    * @generated from rpc provost.policy.v1.PolicyService.RequestApproval
    */
@@ -3733,7 +3741,8 @@ export const PolicyService: GenService<{
   /**
    * Answers an approval: one vote of as many as its rule needs. Changes state; safe to retry. The caller must be an
    * approver, one of those the rule names if it names any, and not the one who asked. VOTE_REQUEST_CHANGES needs a comment.
-   * Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING, APPROVER_NOT_NAMED.
+   * Reasons: APPROVAL_UNKNOWN, APPROVAL_CLOSED, APPROVAL_EXPIRED, SELF_APPROVAL, ROLE_MISSING, APPROVER_NOT_NAMED,
+   * AGENT_REVOKED.
    *
    * @generated from rpc provost.policy.v1.PolicyService.AnswerApproval
    */
@@ -3815,7 +3824,8 @@ export const PolicyService: GenService<{
   },
   /**
    * Puts a new policy set in force. One that does not parse, compile or pass its tests never goes live. Changes state;
-   * safe to retry. Reasons: POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, POLICY_SET_STALE, TOO_MANY_FLIPS.
+   * safe to retry. Reasons: POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, POLICY_SET_STALE, TOO_MANY_FLIPS,
+   * TOO_MANY_DOCUMENTS, TOO_MANY_SIMULATIONS, SIMULATION_ENDED.
    *
    * @generated from rpc provost.policy.v1.PolicyService.PublishPolicySet
    */
@@ -3825,7 +3835,8 @@ export const PolicyService: GenService<{
     output: typeof PublishPolicySetResponseSchema;
   },
   /**
-   * Puts an older set in force again, as it was. Changes state; safe to retry. Reasons: POLICY_SET_UNKNOWN, POLICY_SET_STALE.
+   * Puts an older set in force again, as it was. Changes state; safe to retry.
+   * Reasons: POLICY_SET_UNKNOWN, POLICY_SET_STALE, POLICY_SET_INVALID, POLICY_SET_TESTS_FAILED, TOO_MANY_DOCUMENTS.
    *
    * @generated from rpc provost.policy.v1.PolicyService.RollbackPolicySet
    */
@@ -3836,7 +3847,8 @@ export const PolicyService: GenService<{
   },
   /**
    * Decides recorded history anew under another set, and tells every decision that comes out otherwise. Changes nothing,
-   * counts as nothing. Reasons: POLICY_SET_INVALID, FIELD_INVALID.
+   * counts as nothing.
+   * Reasons: POLICY_SET_INVALID, POLICY_SET_UNKNOWN, FIELD_INVALID, TOO_MANY_SIMULATIONS, SIMULATION_ENDED, WATCH_TOO_SLOW.
    *
    * @generated from rpc provost.policy.v1.PolicyService.SimulatePolicySet
    */
@@ -3858,6 +3870,7 @@ export const PolicyService: GenService<{
   },
   /**
    * Reads the budgets that one agent, task, run or the tenant draws on: limit, spent, reserved.
+   * Reasons: AGENT_UNKNOWN, POLICY_SET_INVALID.
    *
    * @generated from rpc provost.policy.v1.PolicyService.ListBudgets
    */
@@ -3868,7 +3881,9 @@ export const PolicyService: GenService<{
   },
   /**
    * Sets amounts aside before they are spent, in every budget they count against, or in none. Changes state; safe to retry.
-   * Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_REVOKED, NO_PACKET, TOO_MANY_COUNTERS, CLOCK_WRONG.
+   * Reasons: BUDGET_SPENT, AMOUNT_INVALID, AGENT_UNKNOWN, AGENT_REVOKED, AGENT_SUSPENDED, NO_PACKET, TOO_MANY_RESERVATIONS,
+   * TOO_MANY_COUNTERS, TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, TENANT_MISMATCH, POLICY_SET_INVALID, SUBJECT_ERASED,
+   * DECIDER_STALE, CLOCK_WRONG.
    *
    * @generated from rpc provost.policy.v1.PolicyService.ReserveBudget
    */
@@ -3880,7 +3895,8 @@ export const PolicyService: GenService<{
   /**
    * Charges what was really spent of a reservation and gives the rest back; an agent's token settles what that agent has
    * reserved by itself, and nothing else. Changes state; safe to retry.
-   * Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID, CALLER_NOT_ALLOWED.
+   * Reasons: RESERVATION_UNKNOWN, RESERVATION_CLOSED, AMOUNT_INVALID, CALLER_NOT_ALLOWED, TOKEN_MISSING, TOKEN_INVALID,
+   * TOKEN_EXPIRED, TENANT_MISMATCH, CLOCK_WRONG.
    *
    * @generated from rpc provost.policy.v1.PolicyService.SettleReservation
    */

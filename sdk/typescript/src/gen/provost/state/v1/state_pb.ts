@@ -2,7 +2,8 @@
 // @generated from file provost/state/v1/state.proto (package provost.state.v1, syntax proto3)
 /* eslint-disable */
 
-// State says what is true now: packets, locks, phases, errors, artifacts, handoffs.
+// State says what is true now: packets, locks, phases, errors, who is stuck, boards, messages, artifacts, checkpoints,
+// handoffs.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -3070,7 +3071,9 @@ export const VerifyStoreResponseSchema: GenMessage<VerifyStoreResponse> = /*@__P
 /**
  * Every change is an event first and is then applied to the store. Reads come from memory, heartbeats from the store. Who
  * answers one and has not been at the end of the log for more than five seconds says so: `provost-stale-seconds` in the
- * trailing metadata.
+ * trailing metadata. Reads that are told which agent reads, in which run, are refused when that is unknown
+ * (AGENT_STATE_UNKNOWN), or revoked and what it would read has labels (AGENT_REVOKED). What any call may be refused for is
+ * not said of each: its form, the caller's role, a log that is away, full, or further than this replica.
  *
  * @generated from service provost.state.v1.StateService
  */
@@ -3078,7 +3081,7 @@ export const StateService: GenService<{
   /**
    * Hands an agent its instructions; a new packet supersedes the last, and error counts begin anew (the very same packet
    * changes nothing). Refused while a run holds the agent's lock and its lease runs. Changes state; safe to retry.
-   * Reasons: PACKET_INVALID, CANNOT_ACQUIRE_LOCK.
+   * Reasons: PACKET_INVALID, LABEL_UNKNOWN, CANNOT_ACQUIRE_LOCK.
    *
    * @generated from rpc provost.state.v1.StateService.IssuePacket
    */
@@ -3088,7 +3091,8 @@ export const StateService: GenService<{
     output: typeof IssuePacketResponseSchema;
   },
   /**
-   * Reads a packet as it was issued, the current one or an earlier version. Reasons: PACKET_UNKNOWN.
+   * Reads a packet as it was issued, the current one or an earlier version.
+   * Reasons: PACKET_UNKNOWN, AGENT_STATE_UNKNOWN, AGENT_REVOKED.
    *
    * @generated from rpc provost.state.v1.StateService.GetPacket
    */
@@ -3098,7 +3102,7 @@ export const StateService: GenService<{
     output: typeof GetPacketResponseSchema;
   },
   /**
-   * Lists an agent's packets, newest first.
+   * Lists an agent's packets, newest first. Reasons: AGENT_STATE_UNKNOWN, AGENT_REVOKED.
    *
    * @generated from rpc provost.state.v1.StateService.ListPackets
    */
@@ -3120,7 +3124,7 @@ export const StateService: GenService<{
   },
   /**
    * Moves an agent to a phase and step: heartbeat, lock renewal and position in one event. Changes state; safe to retry.
-   * Reasons: FENCING_TOKEN_STALE.
+   * Reasons: FENCING_TOKEN_STALE, AGENT_REVOKED.
    *
    * @generated from rpc provost.state.v1.StateService.Advance
    */
@@ -3162,7 +3166,8 @@ export const StateService: GenService<{
   },
   /**
    * Says what an agent did and what came of it, or that it waits and for what: what stuck detection judges by.
-   * Changes state only when the judgement changes; safe to retry. Reasons: AGENT_STATE_UNKNOWN, FENCING_TOKEN_STALE.
+   * Changes state only when the judgement changes; safe to retry.
+   * Reasons: AGENT_STATE_UNKNOWN, FENCING_TOKEN_STALE, AGENT_REVOKED.
    *
    * @generated from rpc provost.state.v1.StateService.ReportActivity
    */
@@ -3172,7 +3177,7 @@ export const StateService: GenService<{
     output: typeof ReportActivityResponseSchema;
   },
   /**
-   * Lists the agents that are stuck, and why.
+   * Lists the agents that are stuck, and why. Reasons: STORE_UNREACHABLE.
    *
    * @generated from rpc provost.state.v1.StateService.ListStuckAgents
    */
@@ -3182,7 +3187,7 @@ export const StateService: GenService<{
     output: typeof ListStuckAgentsResponseSchema;
   },
   /**
-   * Says that an agent is alive. Kept in the store alone, with a TTL.
+   * Says that an agent is alive. Kept in the store alone, with a TTL. Reasons: AGENT_STATE_UNKNOWN, STORE_UNREACHABLE.
    *
    * @generated from rpc provost.state.v1.StateService.Heartbeat
    */
@@ -3202,7 +3207,7 @@ export const StateService: GenService<{
     output: typeof RecordErrorResponseSchema;
   },
   /**
-   * Reads an agent as it is now. Reasons: AGENT_STATE_UNKNOWN.
+   * Reads an agent as it is now. Reasons: AGENT_STATE_UNKNOWN, STORE_UNREACHABLE.
    *
    * @generated from rpc provost.state.v1.StateService.GetAgentState
    */
@@ -3213,7 +3218,7 @@ export const StateService: GenService<{
   },
   /**
    * Stores content under its hash. Changes state; safe to retry.
-   * Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
+   * Reasons: ARTIFACT_TOO_LARGE, ARTIFACT_HASH_MISMATCH, ARTIFACTS_FULL, LABEL_UNKNOWN, FENCING_TOKEN_STALE, AGENT_REVOKED.
    *
    * @generated from rpc provost.state.v1.StateService.PutArtifact
    */
@@ -3223,7 +3228,7 @@ export const StateService: GenService<{
     output: typeof PutArtifactResponseSchema;
   },
   /**
-   * Reads content by hash. Reasons: ARTIFACT_UNKNOWN.
+   * Reads content by hash. Reasons: ARTIFACT_UNKNOWN, AGENT_STATE_UNKNOWN, AGENT_REVOKED.
    *
    * @generated from rpc provost.state.v1.StateService.GetArtifact
    */
@@ -3245,7 +3250,8 @@ export const StateService: GenService<{
   /**
    * Writes one entry of a task's blackboard, if it still has the version that is expected. Changes state; safe to retry.
    * An empty value takes the entry off. The author works on the task; a person writes without one, in its own name.
-   * Reasons: TASK_UNKNOWN, ENTRY_CHANGED, ENTRY_TOO_LARGE, ENTRY_UNKNOWN, BOARD_FULL, RECIPIENT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
+   * Reasons: TASK_UNKNOWN, ENTRY_CHANGED, ENTRY_TOO_LARGE, ENTRY_UNKNOWN, BOARD_FULL, RECIPIENT_UNKNOWN, LABEL_UNKNOWN,
+   * FENCING_TOKEN_STALE, AGENT_REVOKED.
    *
    * @generated from rpc provost.state.v1.StateService.PutEntry
    */
@@ -3255,7 +3261,7 @@ export const StateService: GenService<{
     output: typeof PutEntryResponseSchema;
   },
   /**
-   * Reads one entry. Reasons: ENTRY_UNKNOWN.
+   * Reads one entry. Reasons: ENTRY_UNKNOWN, AGENT_STATE_UNKNOWN, AGENT_REVOKED.
    *
    * @generated from rpc provost.state.v1.StateService.GetEntry
    */
@@ -3265,7 +3271,7 @@ export const StateService: GenService<{
     output: typeof GetEntryResponseSchema;
   },
   /**
-   * Lists a board's entries, by section and key.
+   * Lists a board's entries, by section and key. Reasons: AGENT_STATE_UNKNOWN, AGENT_REVOKED.
    *
    * @generated from rpc provost.state.v1.StateService.ListEntries
    */
@@ -3276,7 +3282,8 @@ export const StateService: GenService<{
   },
   /**
    * Sends a message to one agent of a task or to all that are there. Kept until acknowledged; order is kept per sender.
-   * Changes state; safe to retry. Reasons: TASK_UNKNOWN, RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN.
+   * Changes state; safe to retry.
+   * Reasons: TASK_UNKNOWN, RECIPIENT_UNKNOWN, MESSAGE_TOO_LARGE, INBOX_FULL, LABEL_UNKNOWN, FENCING_TOKEN_STALE, AGENT_REVOKED.
    *
    * @generated from rpc provost.state.v1.StateService.SendMessage
    */
@@ -3287,6 +3294,7 @@ export const StateService: GenService<{
   },
   /**
    * Lists the messages to an agent, oldest first, by default those not acknowledged yet.
+   * Reasons: AGENT_STATE_UNKNOWN, AGENT_REVOKED.
    *
    * @generated from rpc provost.state.v1.StateService.ListMessages
    */
@@ -3297,7 +3305,7 @@ export const StateService: GenService<{
   },
   /**
    * Acknowledges messages: they are not delivered again. An operator may do it in an agent's name. Changes state; safe to
-   * retry. Reasons: RECIPIENT_UNKNOWN, TASK_UNKNOWN, FENCING_TOKEN_STALE.
+   * retry. Reasons: RECIPIENT_UNKNOWN, TASK_UNKNOWN, FENCING_TOKEN_STALE, AGENT_REVOKED.
    *
    * @generated from rpc provost.state.v1.StateService.AcknowledgeMessages
    */
@@ -3308,7 +3316,7 @@ export const StateService: GenService<{
   },
   /**
    * Keeps where a run stands, to go on from there. Old ones are let go by the retention. Changes state; safe to retry.
-   * Reasons: ARTIFACT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE.
+   * Reasons: ARTIFACT_UNKNOWN, LABEL_UNKNOWN, FENCING_TOKEN_STALE, AGENT_REVOKED.
    *
    * @generated from rpc provost.state.v1.StateService.SaveCheckpoint
    */
@@ -3318,7 +3326,8 @@ export const StateService: GenService<{
     output: typeof SaveCheckpointResponseSchema;
   },
   /**
-   * Reads a run's checkpoint, the newest or one by number. Reasons: CHECKPOINT_UNKNOWN.
+   * Reads a run's checkpoint, the newest or one by number.
+   * Reasons: CHECKPOINT_UNKNOWN, AGENT_STATE_UNKNOWN, AGENT_REVOKED.
    *
    * @generated from rpc provost.state.v1.StateService.GetCheckpoint
    */
@@ -3328,7 +3337,7 @@ export const StateService: GenService<{
     output: typeof GetCheckpointResponseSchema;
   },
   /**
-   * Lists a run's checkpoints, newest first.
+   * Lists a run's checkpoints, newest first. Reasons: AGENT_STATE_UNKNOWN, AGENT_REVOKED.
    *
    * @generated from rpc provost.state.v1.StateService.ListCheckpoints
    */
@@ -3339,7 +3348,7 @@ export const StateService: GenService<{
   },
   /**
    * A task as it is: agents, phases, locks, budgets, board, messages, who waits for what. For lookers-on: it labels no
-   * run. Reasons: TASK_UNKNOWN.
+   * run. Reasons: TASK_UNKNOWN, STORE_UNREACHABLE.
    *
    * @generated from rpc provost.state.v1.StateService.GetTask
    */
@@ -3383,7 +3392,7 @@ export const StateService: GenService<{
     output: typeof WriteHandoffResponseSchema;
   },
   /**
-   * Reads a task's latest handoff. Reasons: HANDOFF_UNKNOWN.
+   * Reads a task's latest handoff. Reasons: HANDOFF_UNKNOWN, AGENT_STATE_UNKNOWN, AGENT_REVOKED.
    *
    * @generated from rpc provost.state.v1.StateService.GetHandoff
    */
@@ -3404,6 +3413,7 @@ export const StateService: GenService<{
   },
   /**
    * Wipes this tenant-spanning store and fills it from the log again. Changes the store only; safe to retry.
+   * Reasons: STORE_UNREACHABLE.
    *
    * @generated from rpc provost.state.v1.StateService.RebuildStore
    */
@@ -3414,6 +3424,7 @@ export const StateService: GenService<{
   },
   /**
    * Compares the store, and the memory of the replica that answers, with the log, heartbeats and remaining TTLs aside.
+   * Reasons: STORE_UNREACHABLE.
    *
    * @generated from rpc provost.state.v1.StateService.VerifyStore
    */
