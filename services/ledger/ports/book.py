@@ -110,7 +110,8 @@ class Book(Protocol):
     async def audit(self, heads: Sequence[Checkpoint]) -> "Audited":
         """Recompute rows, leaves, tiles, root and projections from what is stored, in one snapshot.
 
-        The tree must agree with every head it remembers, and with `heads`.
+        The tree must agree with every head it remembers, and with `heads`. One at a time, others wait for their turn;
+        nobody who reads or writes waits for it, and nor does a draft that takes the book's place.
         """
         ...
 

@@ -1,5 +1,6 @@
 """What only SQLite can get wrong; what any book owes is in tests/contract/book."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kernel.faults import Unavailable
+from services.ledger.adapters.sqlite import book as sqlite_book
 from services.ledger.adapters.sqlite.book import SqliteBook
 from services.ledger.adapters.sqlite.writer import Writer
 from services.ledger.domain import tree
@@ -98,6 +100,38 @@ async def test_a_draft_takes_the_books_place(book: SqliteBook, path: Path) -> No
     ]
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+async def test_audits_take_nobodys_time(book: SqliteBook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor that of whoever reads, nor of a draft; and they are over when nobody waits for them any more."""
+    loop = asyncio.get_running_loop()
+    began: asyncio.Queue[None] = asyncio.Queue()
+
+    def long(db: sqlite3.Connection, *_: object) -> None:
+        loop.call_soon_threadsafe(began.put_nowait, None)
+        db.execute(
+            "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 100000000) SELECT max(x) FROM n"
+        ).fetchall()
+
+    await book.append(plains(30))
+    draft = await book.beside()
+    await draft.append(plains(40))
+    await draft.finish()
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite_book, "audit", long)
+        asked = [asyncio.create_task(book.audit([])) for _ in range(4)]
+        async with asyncio.timeout(5):
+            await began.get()
+            assert len(await book.rows(1, 9)) == 9
+            await draft.publish()
+            assert (await book.append(plains(45))).last == 45
+            await began.get()
+            assert began.empty()  # one at a time, in the new book now
+            for each in asked:
+                each.cancel()
+            await asyncio.wait(asked)
+    async with asyncio.timeout(5):
+        assert all(each.ok for each in (await book.audit([])).findings)
 
 
 async def test_a_discarded_draft_leaves_nothing(book: SqliteBook, path: Path) -> None:

@@ -45,6 +45,7 @@ class PostgresBook(Lookups):
         self._database = database
         self._writer = Writer(database, LIVE, LOCK, understand, durable=True)
         self._reader = Reader(database)
+        self._audits = asyncio.Lock()
         self._warned = False
         self._open = False
 
@@ -127,7 +128,8 @@ class PostgresBook(Lookups):
 
     async def audit(self, heads: Sequence[Checkpoint]) -> Audited:
         self._go_on()
-        return await audit(self._database, heads, self._understand)
+        async with self._audits:
+            return await audit(self._database, heads, self._understand)
 
     async def beside(self) -> PostgresDraft:
         self._go_on()

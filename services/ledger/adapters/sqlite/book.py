@@ -1,11 +1,12 @@
 """The book: one writer on a thread of its own, readers on others, and a draft that can take its place.
 
 The event loop never waits for the disk. While a draft takes the book's place nobody reads or writes; that is the time
-of a rename.
+of a rename. An audit, which may take minutes, has a thread of its own, too; it makes way and begins anew.
 """
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
@@ -36,6 +37,8 @@ from services.ledger.ports.book import Audited
 T = TypeVar("T")
 _READERS = 3
 _WAIT_SECONDS = 10.0
+_STEPS = 1000
+"""Of SQLite's machine, after which an audit looks whether it is still wanted: some milliseconds."""
 
 
 class SqliteBook(Lookups):
@@ -47,6 +50,8 @@ class SqliteBook(Lookups):
         self._draft_path = path.with_name(path.name + ".draft")
         self._writing = ThreadPoolExecutor(1, "ledger-writer")
         self._reading = ThreadPoolExecutor(_READERS, "ledger-reader")
+        self._auditing = ThreadPoolExecutor(1, "ledger-auditor")
+        self._audits = asyncio.Lock()
         self._gate = _Gate()
         self._writer: Writer | None = None
         self._engine: Engine | None = None
@@ -64,6 +69,7 @@ class SqliteBook(Lookups):
             await self._on(self._writing, self._close)
         self._writing.shutdown()
         self._reading.shutdown()
+        self._auditing.shutdown()
 
     async def position(self) -> Position:
         if self._writer is not None or self._engine is None:
@@ -93,12 +99,33 @@ class SqliteBook(Lookups):
         return await self._read(read_heads)
 
     async def audit(self, heads: Sequence[Checkpoint]) -> Audited:
-        def run() -> Audited:
-            with closing(sqlite3.connect(self._path, isolation_level=None, timeout=_WAIT_SECONDS)) as db:
-                return audit(db, heads, self._understand)
+        async with self._audits:
+            while True:
+                async with self._gate.shared():
+                    audited = await self._audit(heads)
+                if audited is not None:
+                    return audited
 
-        async with self._gate.shared():
-            return await self._on(self._reading, run)
+    async def _audit(self, heads: Sequence[Checkpoint]) -> Audited | None:
+        """None: somebody wants the book for himself. When nobody waits for it any more, it is over before this is."""
+        given_up = threading.Event()
+
+        def run() -> Audited | None:
+            with closing(sqlite3.connect(self._path, isolation_level=None, timeout=_WAIT_SECONDS)) as db:
+                db.set_progress_handler(lambda: given_up.is_set() or self._gate.is_shut, _STEPS)
+                try:
+                    return audit(db, heads, self._understand)
+                except sqlite3.OperationalError as problem:
+                    if problem.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                        raise
+                    return None
+
+        running = asyncio.ensure_future(self._on(self._auditing, run))
+        try:
+            return await asyncio.shield(running)
+        finally:
+            given_up.set()
+            await asyncio.wait({running})
 
     async def beside(self) -> SqliteDraft:
         return SqliteDraft(self._draft_path, self._replace_by)
@@ -197,6 +224,11 @@ class _Gate:
         self._open.set()
         self._empty = asyncio.Event()
         self._empty.set()
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether somebody is alone, or waits to be. Any thread may ask."""
+        return not self._open.is_set()
 
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:
