@@ -20,6 +20,8 @@ def guards_of(text: str) -> tuple[Guard, ...] | None:
     """One for each rule that speaks: one of them has to hold. None: it has to be asked."""
     tokens = list(tokens_of(text))
     heads = [n for n in range(len(tokens)) if is_head(tokens, n)]
+    if not heads:
+        return None
     found: list[Guard] = []
     for n, end in zip(heads, [*heads[1:], len(tokens)], strict=True):
         if tokens[n].text not in SPEAKING:

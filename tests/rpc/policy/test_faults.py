@@ -15,6 +15,7 @@ from provost.policy.v1 import events_pb2
 from provost.policy.v1 import policy_pb2 as pb
 from tests.rpc.policy.conftest import Clock, Running, action, context
 
+ADMIN: dict[str, Any] = {"actor": "key:admin", "roles": ("admin",)}
 OPERATOR: dict[str, Any] = {"actor": "key:edge", "roles": ("operator",)}
 
 
@@ -171,26 +172,67 @@ async def test_fault_17_a_permit_lives_by_the_clock_of_who_gave_it(running: Runn
 
 
 UNREADABLE = {
-    "empty": b"",
-    "half written": b'version: "2"\nactions: {diagnostics.mem',
-    "not compiling": b'version: "2"\nactions: {}\ntiers: {}\nrules:\n  - id: x\n    rego: "package nonsense {"\n',
-    "another thing": b"- just\n- a list\n",
+    "empty": "",
+    "half written": 'version: "2"\nactions: {diagnostics.mem',
+    "another thing": "- just\n- a list\n",
 }
+NOT_COMPILING = {
+    "no rule": "package nonsense {",
+    "half a rule": 'package provost.rules.x\n\ndeny contains "x" if {\n  input.run.id == }\n',
+    "unknown function": 'package provost.rules.x\n\ndeny contains "x" if nobody_knows(input.run.id)\n',
+    "half a character": 'package provost.rules.x\n\ndeny contains "x" if input.run.id == "\\ud800"\n',
+}
+
+
+async def second(running: Running, rego: str) -> str:
+    """The built-in set with one rule more, which is this."""
+    shown = await running.call("GetPolicySet", pb.GetPolicySetRequest(), **ADMIN)
+    rules = f"\nrules:\n  - id: x\n    rego: {json.dumps(rego)}\n"
+    return str(shown.document).replace('version: "1"', 'version: "2"') + rules
+
+
+async def put_in_force(running: Running, document: str) -> None:
+    """As if another program had put it there: our own never would."""
+    event = events_pb2.PolicySetPublished(version="2", document=document)
+    event.at.FromDatetime(datetime.now(UTC))
+    headers = b"NATS/1.0\r\nce-type: provost.policy.v1.PolicySetPublished\r\n\r\n"
+    subject = "evt.default.policy.policyset.current.PolicySetPublished"
+    await running.follower.reached(running.log.put(subject, event.SerializeToString(), headers))
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
 async def test_fault_30_a_set_in_force_that_cannot_be_read_denies_everything_and_says_so(
     running: Running, kind: str
 ) -> None:
-    """As if another program had put it there: our own never would."""
     await ready(running)
-    event = events_pb2.PolicySetPublished(version="2", document=UNREADABLE[kind].decode())
-    headers = b"NATS/1.0\r\nce-type: provost.policy.v1.PolicySetPublished\r\n\r\n"
-    subject = "evt.default.policy.policyset.current.PolicySetPublished"
-    await running.follower.reached(running.log.put(subject, event.SerializeToString(), headers))
+    await put_in_force(running, UNREADABLE[kind])
     decision = (await running.call("Authorize", ask())).decision
     assert (decision.verdict, decision.reason) == (pb.VERDICT_DENY, "POLICY_SET_INVALID")
     assert (decision.changes[0].what, decision.changes[0].by) == ("policy_set", "admin")
+
+
+@pytest.mark.parametrize("kind", NOT_COMPILING)
+async def test_fault_30_a_rule_in_force_that_cannot_be_asked_denies_everything_and_says_so(
+    running: Running, kind: str
+) -> None:
+    await ready(running)
+    await put_in_force(running, await second(running, NOT_COMPILING[kind]))
+    decision = (await running.call("Authorize", ask())).decision
+    assert (decision.verdict, decision.reason, decision.policy_version) == (
+        pb.VERDICT_DENY,
+        "RULE_FAILED",
+        "2",
+    )
+    assert decision.explanation
+
+
+async def test_fault_30_a_set_in_force_that_can_be_read_decides(running: Running) -> None:
+    await ready(running)
+    await put_in_force(
+        running, await second(running, 'package provost.rules.x\n\ndeny contains "x" if 1 == 2\n')
+    )
+    decision = (await running.call("Authorize", ask())).decision
+    assert (decision.reason, decision.policy_version) == ("ALLOWED_BY_TIER", "2")
 
 
 async def test_fault_30_a_set_whose_event_is_damaged_denies_everything(running: Running) -> None:
@@ -203,16 +245,54 @@ async def test_fault_30_a_set_whose_event_is_damaged_denies_everything(running: 
     assert explained.decision.reason == "POLICY_SET_INVALID"
 
 
-@pytest.mark.parametrize("kind", UNREADABLE)
+@pytest.mark.parametrize("kind", [*UNREADABLE, *NOT_COMPILING])
 async def test_fault_30_a_bad_set_never_goes_live(running: Running, kind: str) -> None:
     await ready(running)
     before = await running.log.last_sequence()
-    publish = pb.PublishPolicySetRequest(document=UNREADABLE[kind].decode(), replaces_version="1")
+    document = UNREADABLE[kind] if kind in UNREADABLE else await second(running, NOT_COMPILING[kind])
+    publish = pb.PublishPolicySetRequest(document=document, replaces_version="1")
     with pytest.raises(Fault) as refused:
-        await running.call("PublishPolicySet", publish)
+        await running.call("PublishPolicySet", publish, **ADMIN)
     assert refused.value.reason in {"POLICY_SET_INVALID", "FIELD_MISSING"}
+    assert kind in UNREADABLE or "rules/0/rego" in str(refused.value.text)
     assert await running.log.last_sequence() == before
     assert (await running.call("Authorize", ask())).decision.policy_version == "1"
+
+
+TEXTS = r"""package provost.rules.x
+
+deny contains "a second command" if {
+  some line in split(input.action.parameters.script, "\n")
+  startswith(line, "rm ")
+}
+
+deny contains sprintf("%s is production", [input.action.target]) if endswith(input.action.target, "prod")
+approve contains sprintf("%s?", [input.action.target]) if contains(input.action.target, "]")
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "script", "reason"),
+    [
+        ("x", "rm -rf /", "RULE_DENIED"),
+        ("x", "ls\nrm -rf /", "RULE_DENIED"),
+        ("x", "\0\nrm -rf /", "RULE_DENIED"),
+        ("x", "ls\\nrm -rf /", "ALLOWED_BY_TIER"),
+        ("db-prod", "ls", "RULE_DENIED"),
+        ("db\0-prod", "ls", "RULE_DENIED"),
+        ('"db-prod', "ls", "RULE_DENIED"),
+        ("db-prod\0", "ls", "ALLOWED_BY_TIER"),
+    ],
+)
+async def test_no_character_hides_from_a_rule_what_it_looks_for(
+    running: Running, target: str, script: str, reason: str
+) -> None:
+    await ready(running)
+    publish = pb.PublishPolicySetRequest(document=await second(running, TEXTS), replaces_version="1")
+    await running.call("PublishPolicySet", publish, **ADMIN)
+    asked = ask(action=action(target=target, parameters={"script": script}))
+    decision = (await running.call("Authorize", asked)).decision
+    assert (decision.reason, bool(decision.permit)) == (reason, reason == "ALLOWED_BY_TIER")
 
 
 async def test_fault_30_without_the_log_there_is_no_answer_that_somebody_might_act_on(

@@ -74,6 +74,16 @@ def rules() -> Iterator[RegoRules]:
     made.end()
 
 
+@pytest.mark.parametrize("module", ["", "package nonsense {", "# nothing"])
+def test_a_module_without_a_rule_is_asked_and_what_cannot_be_compiled_refuses(
+    rules: RegoRules, module: str
+) -> None:
+    assert guards_of(module) is None
+    (said,) = rules.judge(PolicySet("1", {}, {}, (), (), Rules(rego=(RegoModule("m", module),))), INPUTS[:1])
+    assert said.failed or said == SILENCE
+    assert said.failed or not module.startswith("package")
+
+
 @settings(max_examples=40, deadline=None)
 @given(modules)
 def test_nothing_is_left_unasked_that_would_speak(rules: RegoRules, module: list[tuple[str, str]]) -> None:
