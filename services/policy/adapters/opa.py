@@ -69,6 +69,7 @@ class OpaServer:
         """Whether it is there, found out by asking its health; yes when there is none to ask."""
         if not self.set:
             return True
+        self._http()  # as in `judge`
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 status, _ = await self._told("GET", "/health")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from services.policy.adapters import opa as opa_server
 from services.policy.adapters.opa import ALL_SECONDS, DEADLINE_SECONDS, OpaServer
 from services.policy.domain.rules import RuleOutcome, Said
 
@@ -123,7 +124,7 @@ async def test_all_that_is_asked_together_has_one_deadline_and_holds_up_nobody_e
             await never.wait()
         return 200, json.dumps(GOOD).encode()
 
-    async with answering(answer, 15.0, 0.5) as (patient, _), asyncio.timeout(20):
+    async with answering(answer, 15.0, 3.0) as (patient, _), asyncio.timeout(20):
         batch = asyncio.create_task(patient.judge([{"slow": n >= 2} for n in range(200)]))
         await begun.wait()
         others = [await patient.judge([{"slow": False}]) for _ in range(20)]
@@ -131,7 +132,7 @@ async def test_all_that_is_asked_together_has_one_deadline_and_holds_up_nobody_e
         said = await batch
     assert all(each == [RuleOutcome()] for each in others)
     assert said[:2] == [RuleOutcome()] * 2
-    assert all("all that was asked at once within 500 ms" in each.failed for each in said[2:])
+    assert all("all that was asked at once within 3000 ms" in each.failed for each in said[2:])
 
 
 async def test_no_more_is_read_than_an_answer_may_have_and_nothing_is_unpacked() -> None:
@@ -161,11 +162,12 @@ async def test_no_more_is_read_than_an_answer_may_have_and_nothing_is_unpacked()
     assert b"accept-encoding: identity" in heads[0]
 
 
-async def test_nobody_there_is_a_failure_and_health_says_so() -> None:
+async def test_nobody_there_is_a_failure_and_health_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opa_server, "PROBE_SECONDS", 60.0)  # what counts is who is there, not how busy we are
     async with answering(saying({})) as (opa, _):
         assert await opa.answers()
         assert opa.why() == ""
-    gone = OpaServer("http://127.0.0.1:1")
+    gone = OpaServer("http://127.0.0.1:1", deadline_seconds=60.0, all_seconds=60.0)
     assert not await gone.answers()
     assert "OPA_ENDPOINT" in gone.why()
     (said,) = await gone.judge([{}])
