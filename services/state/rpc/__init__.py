@@ -1,4 +1,6 @@
-"""Unwrap, ask, wrap: state over gRPC. Writes need the role service; every known role may read."""
+"""Unwrap, ask, wrap: state over gRPC. Who may ask for what stands in `callers`: reports of a run need
+the role service, people with a role that is enough write to boards and inboxes, too, and every known role may read.
+"""
 
 from services.state.handlers import State
 from services.state.handlers.watching import Watching
