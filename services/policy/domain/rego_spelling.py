@@ -19,6 +19,8 @@ _STAND_IN = {**{code: chr(0xF0000 + code) for code in (*range(0x20), 0x5C, 0x7F)
 _STOOD_FOR = {ord(stand_in): chr(code) for code, stand_in in _STAND_IN.items()}
 _TAKEN = re.compile("[\U000f0000-\U000f007f]")
 _SPELLED = re.compile('[\x00-\x1f"\\\\\x7f]')
+_MAYBE = re.compile(r'["\\]')
+"""Of how Python shows a value with any of these characters, which costs less than to look at each of its texts."""
 _LONG = re.compile("[\x00-\x07\x0b\x0e-\x1f\x7f-\U0010ffff]")
 _NOT_MEANT = re.compile('[\x00-\x07\x0b\x0e-\x1f\x7f"]')
 
@@ -73,11 +75,15 @@ _ALIKE = {
 
 def spelled(value: Any) -> Any:
     """`value` as the engine is told it."""
+    return _spelled(value) if _MAYBE.search(repr(value)) else value
+
+
+def _spelled(value: Any) -> Any:
     if isinstance(value, str):
-        return value.translate(_STAND_IN) if _SPELLED.search(value) else value
+        return value.translate(_STAND_IN)
     if isinstance(value, Mapping):
-        return {spelled(key): spelled(each) for key, each in value.items()}
-    return [spelled(each) for each in value] if isinstance(value, list | tuple) else value
+        return {_spelled(key): _spelled(each) for key, each in value.items()}
+    return [_spelled(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def read_back(value: Any) -> Any:
@@ -132,6 +138,9 @@ def unreadable(modules: Sequence[str]) -> tuple[tuple[str, re.Pattern[str]], ...
 
 def why_unreadable(value: Any, functions: Sequence[tuple[str, re.Pattern[str]]]) -> str:
     """Why nothing can be said about this input; empty when something can."""
+    shown = repr(value)
+    if not _MAYBE.search(shown) and not any(misread.search(shown) for _, misread in functions):
+        return ""
     for text in _texts(value):
         if found := _TAKEN.search(text):
             return f"no rule can be told the character U+{ord(found.group()):04X}"
