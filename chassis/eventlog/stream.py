@@ -35,6 +35,11 @@ FENCE = "provost-fence"
 
 _HEARD_NS = 3 * 10**9
 _KEPT_FOR_EVER = {"storage": "file", "retention": "limits", "discard": "new", "max_age": 0, "max_msgs": -1}
+# What no stream has unless somebody says so; the server leaves out what is not set.
+_UNSAID: dict[str, Any] = {
+    "max_msgs_per_subject": -1, "max_msg_size": -1, "max_consumers": -1, "allow_msg_ttl": False, "no_ack": False,
+    "sealed": False, "mirror": None, "sources": None, "republish": None,
+}  # fmt: skip
 _GUARDS = {"deny_delete": True, "deny_purge": True, "allow_direct": True, "allow_atomic": True}
 
 
@@ -132,7 +137,8 @@ async def ensure_stream(
 
     Raises:
         Exhausted: there is no room for `max_bytes` (reason `LOG_FULL`).
-        Refused: a stream is there that forgets, or that can be purged (reason `LOG_UNSAFE`).
+        Refused: a stream is there that forgets, that can be purged or filled by others, or that does not take or answer
+            everything (reason `LOG_UNSAFE`).
         Unavailable: no answer came.
     """
     wanted = {
@@ -148,6 +154,7 @@ async def ensure_stream(
     config = found["config"]
     why = fence_of(config)
     unsafe = [name for name, value in (_KEPT_FOR_EVER | _GUARDS).items() if config.get(name) != value]
+    unsafe += [name for name, value in _UNSAID.items() if config.get(name, value) != value]
     if config["subjects"] != [SUBJECTS] and not why:
         unsafe.append("subjects")
     if unsafe:

@@ -225,6 +225,29 @@ async def test_a_stream_that_could_forget_is_refused(events: Connection) -> None
         await ensure_stream(events)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_msgs_per_subject": 1},
+        {"allow_msg_ttl": True},
+        {"max_msg_size": 1000},
+        {"max_consumers": 1},
+        {"no_ack": True},
+        {"sources": [{"name": "OTHER"}]},
+        {"republish": {"src": "evt.>", "dest": "told.>"}},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+async def test_a_stream_with_settings_that_ours_never_has_is_refused(
+    events: Connection, wrong: dict[str, Any]
+) -> None:
+    config = (await call(events, f"STREAM.INFO.{EVENTS}"))["config"]
+    await call(events, f"STREAM.DELETE.{EVENTS}")
+    assert "error" not in await call(events, f"STREAM.CREATE.{EVENTS}", config | wrong)
+    with pytest.raises(Refused, match=f"with other {next(iter(wrong))}:"):
+        await ensure_stream(events)
+
+
 async def test_a_log_larger_than_the_disk_is_refused(events: Connection) -> None:
     await call(events, f"STREAM.DELETE.{EVENTS}")
     with pytest.raises(Exhausted) as caught:
