@@ -19,7 +19,7 @@ from chassis.eventlog.api import call, unreachable
 from chassis.eventlog.feed import Batch, FeedBroken, LogDiverged
 from chassis.eventlog.headers import Headers
 from chassis.eventlog.stream import EVENTS, SUBJECTS, stream_state
-from chassis.eventlog.subjects import matching, together, widest
+from chassis.eventlog.subjects import matching, spelled, together, widest
 from chassis.eventlog.wire import Connection, NotConnected
 from chassis.process import monotonic, new_id
 from kernel.events import Recorded
@@ -235,7 +235,7 @@ class JetStreamFeed:
         self._lag = int(tokens[at + 3])
         self._outstanding -= 1
         self._burst_left -= 1
-        name = subject.decode("utf-8", "replace")
+        name = spelled(subject)
         if self._wants is not None and not self._wants(name):
             if self._lag == 0 or self._outstanding <= BATCH:
                 self._wake()

@@ -1,5 +1,6 @@
 """Subjects and filters, as NATS understands them."""
 
+import codecs
 import re
 from collections.abc import Callable, Iterable
 from itertools import zip_longest
@@ -22,6 +23,23 @@ def event_subject(stream: Stream, event_type: str) -> str:
     if _EVENT.fullmatch(subject) is None:
         raise Invalid("MALFORMED_SUBJECT", f"not an event subject: {subject!r}", field="subject")
     return subject
+
+
+def spelled(subject: bytes) -> str:
+    """A subject as nats-server spells it in its answers: U+FFFD for each byte that is no part of a character.
+
+    Python has one for all that begins a character together: the same event would come with two subjects.
+    """
+    return subject.decode("utf-8", _EACH_BYTE)
+
+
+def _replace_byte(problem: UnicodeError) -> tuple[str, int]:
+    assert isinstance(problem, UnicodeDecodeError)
+    return "\ufffd", problem.start + 1
+
+
+_EACH_BYTE = "provost.each_byte"
+codecs.register_error(_EACH_BYTE, _replace_byte)
 
 
 def matching(filters: Iterable[str]) -> Callable[[str], bool]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from nats.aio.subscription import Subscription
 
+from chassis.eventlog.subjects import spelled
 from chassis.eventlog.wire import Connection, NotConnected
 from chassis.powers import words
 from chassis.powers.announcing import announced
@@ -171,7 +172,7 @@ class Hearing:
         except WordRefused:
             return  # of nobody, or of one whose key is not here yet: it says so again in a second
         who = said.service, said.replica
-        if subject.decode("utf-8", "replace").split(".")[2:4] != [*who]:
+        if spelled(subject).split(".")[2:4] != [*who]:
             return
         known = self._here.get(who)
         if said.surfaces:
@@ -190,7 +191,7 @@ class Hearing:
         return abs(now().timestamp() - said.at_us / 1e6) <= GOODBYE_SECONDS
 
     def _is_said(self, subject: bytes, _reply: bytes, payload: bytes, _header: bytes | None) -> None:
-        tenant, agent_id = subject.decode("utf-8", "replace").split(".")[2:4]
+        tenant, agent_id = spelled(subject).split(".")[2:4]
         said = self._said.setdefault((tenant, agent_id), {})
         if len(payload) <= words.MAX_WORD_BYTES and len(said) < MOST_OF_ONE:
             said.setdefault(bytes(payload))

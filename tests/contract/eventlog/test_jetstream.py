@@ -15,7 +15,7 @@ from chassis.eventlog.consumer import BATCH, JetStreamFeed
 from chassis.eventlog.follower import Follower, FollowerState
 from chassis.eventlog.headers import REPUBLISHED, raw_headers
 from chassis.eventlog.jetstream import CONFLICTS, JetStreamLog, refusal
-from chassis.eventlog.stream import EVENTS, ensure_stream, stream_state
+from chassis.eventlog.stream import EVENTS, ensure_stream, read_at, stream_state
 from chassis.eventlog.wire import Connection, Sink
 from kernel.events import Head, Recorded
 from kernel.faults import AppendConflict, Exhausted, Refused, Unavailable
@@ -133,6 +133,23 @@ async def test_a_log_whose_beginning_is_gone_halts_whoever_was_not_past_it(real:
         await until(lambda: follower.state is FollowerState.HALTED, "it went past the hole")
         assert follower.halt_reason == "GAP"
     assert reader.events == []
+
+
+@pytest.mark.parametrize(
+    "part", [b"\xe2\x82", b"\xf0\x9f\x98", b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xe2\x82\xac"]
+)
+async def test_an_event_has_one_subject_however_it_is_read(real: JetStream, part: bytes) -> None:
+    """A follower that reads on behind a lost connection asks whether the last event is the one it read."""
+    _, server = await asyncio.open_connection("127.0.0.1", real.server.port)
+    server.write(b'CONNECT {"verbose":false}\r\nPUB evt.acme.state.task.%b.Strange 0\r\n\r\n' % part)
+    reader = Reader()
+    async with following(real, reader) as follower:
+        await until(lambda: bool(reader.events), "the server has not taken it")
+        server.close()
+        assert await read_at(real.connection, 1) == reader.events[0]
+        await real.break_feeds()
+        await write(real, 1, 1)
+        await follower.reached(2)
 
 
 async def _unguarded(connection: Connection) -> None:
