@@ -21,7 +21,7 @@ PATTERNS = {
         "must be a small letter, and then at most 63 small letters, digits and '_', and not end in '_test'"
     ),
     "^key:": "is no person's key, as 'key:alice' is",
-    "^[a-z][a-z0-9_-]{0,63}$": "must be a small letter, and then at most 63 small letters, digits, '_' and '-'",
+    "^[a-z][a-z0-9_.-]{0,63}$": "must be a small letter, and then at most 63 small letters, digits, '.', '_' and '-'",
 }
 _NOTHING = "there is nothing in it: a set has version, actions and tiers; `provost policy show` has one to begin with"
 

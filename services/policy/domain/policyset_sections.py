@@ -47,7 +47,7 @@ MAX_MODULES = 100
 MAX_MODULE = 200_000
 STUCK_SECONDS = range(1, 3601)
 
-_LABEL = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_LABEL = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 _MODULE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 

@@ -343,6 +343,13 @@ def test_how_long_an_agent_may_get_nowhere_is_said_by_the_set() -> None:
     assert SETS.check(with_section("labels: {}\n")).rules.labels == {}
 
 
+def test_a_set_can_name_whatever_something_may_be_labelled_with() -> None:
+    assert SETS.check(with_section("labels: {pii.eu-2_x: of people}\n")).rules.labels == {
+        "pii.eu-2_x": "of people"
+    }
+    assert "'.', '_' and '-'" in refused("labels: {.eu: of people}\n").text
+
+
 @pytest.mark.parametrize("value", ["0", "3601", "-5", "1.5", "soon", "true", "'30'"])
 def test_a_patience_that_is_none_is_refused_where_it_stands(value: str) -> None:
     problem = refused(f"stuck_seconds: {value}\n")
