@@ -59,7 +59,8 @@ def _connection(scope: Scope) -> socket.socket | None:
             seen = socket.socket(fileno=number)
             try:
                 if (seen.getpeername()[:2], seen.getsockname()[:2]) == ends:
-                    return seen.dup()
+                    # Not `dup`: it would make the connection a blocking one, for granian as well.
+                    return socket.socket(fileno=os.dup(number))
             finally:
                 seen.detach()
     return None

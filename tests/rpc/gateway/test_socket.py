@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import socket as sockets_of
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import httpx2 as httpx
 import pytest
 import pytest_asyncio
 
@@ -232,12 +234,31 @@ async def test_whoever_never_reads_is_left_and_costs_no_memory(
     monkeypatch.setattr(sockets, "READ_SECONDS", 0.5)
     endless = Endless(size=100_000)
     served.house.ledger.watch = endless.watch  # type: ignore[method-assign]
-    lazy = sockets_of.create_connection(("127.0.0.1", served.port))
-    lazy.setsockopt(sockets_of.SOL_SOCKET, sockets_of.SO_RCVBUF, 4096)
+    with lazy_reader(served.port):
+        await until(lambda: endless.ended, "the watch goes on though nobody reads")
+        assert endless.told < 500, "what nobody reads is piled up"
+
+
+async def test_whoever_never_reads_keeps_nobody_else_waiting(served: Served) -> None:
+    endless = Endless(size=100_000)
+    served.house.ledger.watch = endless.watch  # type: ignore[method-assign]
+    with lazy_reader(served.port), lazy_reader(served.port):
+        told = -1
+        while told != endless.told:  # until neither takes any more
+            told = endless.told
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.port}") as client:
+                assert (await client.get("/api/health", timeout=20)).status_code == 200
+    assert told > 0
+
+
+@contextmanager
+def lazy_reader(port: int) -> Iterator[None]:
+    """The client of a socket that reads nothing of what it is told."""
     head = f"GET {PATH} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-API-Key: {VIEWER}\r\n"
-    lazy.sendall(
-        f"{head}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
-    )
-    await until(lambda: endless.ended, "the watch goes on though nobody reads")
-    assert endless.told < 500, "what nobody reads is piled up"
-    lazy.close()
+    with sockets_of.socket() as lazy:
+        lazy.setsockopt(sockets_of.SOL_SOCKET, sockets_of.SO_RCVBUF, 4096)
+        lazy.connect(("127.0.0.1", port))
+        lazy.sendall(
+            f"{head}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
+        yield
