@@ -1,4 +1,18 @@
-"""Use cases: look up, decide, append. Knows neither wire nor servers, and reads no clock."""
+"""Use cases: look up, decide, append. Knows neither wire nor servers, and reads no clock.
+
+Where to look, each beginning with the file to open first:
+
+* a decision: `authorization`, of an `ask`, by the facts in `judging`, written down as `minutes` and `sealing` say,
+  answered again from `recent`; whose power is used: `bearing`; the same without consequences: `explaining`
+* what a decision costs: `drawing`; what is set aside by itself: `budgets`; what people set and see: `limits`
+* agents: `agents`, with `lineage` and `known`; secrets and sessions: `sessions`
+* tiers: `promotions`, moved by themselves in `trust`
+* approvals: `approvals`
+* revocation: `revocation`; what it takes here: `taking`, and outside of the log: `endings`; what a replica left undone:
+  `unconfirmed`
+* policy sets: `policysets` (in force), `replacing` and `validating` (the next one), `simulating`; slow work: `apart`
+* used by all: `fresh` (who does not know the newest answers nobody) and `pages`
+"""
 
 from kernel.ports import Following
 from services.policy.handlers.agents import Agents

@@ -3,6 +3,17 @@
 Locks are decided on by the log's own aggregates, never by the store, so that nobody gains one by emptying it. All that
 the log has said is read from memory, so that nothing is missing because the store has lost it; heartbeats, which lie in
 the store alone, are read there.
+
+Where to look, each beginning with the file to open first:
+
+* one agent: `agents`, `packets`; its lock: `locks`, with `turns` (who waits for it) and `fencing` (whose word counts)
+* who gets nowhere: `attention`, judged by `vigil`
+* what the agents of a task share: `boards`, `inboxes`, `tasks` (artifacts, handoffs), shown together by `overview`; who
+  works on it, and what labels stick: `working`
+* a run that goes on from where it stood: `checkpoints`
+* a revocation: `losing`, which waits for what `writing` knows to be on its way
+* watches: `watching`, each of them one of `watches`
+* all that is decided on: `kept`
 """
 
 from kernel.ports import Following
