@@ -15,7 +15,6 @@ from services.ledger.domain import leaf
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _SURELY_SHORT = leaf.MAX_LEAF_BYTES // 2
-_CLOUD_EVENT = re.compile(rb"\r\nce-(id|correlationid|causationid|actor|time):([^\r]*)")
 # As the chassis writes them, and behind them what is for the server or for tracing; values as they are. One match
 # instead of a search and five readings, which say the same.
 _USUAL = re.compile(
@@ -70,7 +69,7 @@ class Entry(NamedTuple):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers by name as published, the last of each name; empty when they cannot be read."""
+        """Headers by name: see `headers_of`; empty when they cannot be read."""
         return headers_of(leaf.header_lines(self.header) or [])
 
 
@@ -154,19 +153,26 @@ def _entry(row: Row, attributes: Sequence[str]) -> Entry:
 
 
 def _attributes(block: bytes) -> list[str]:
-    """Id, time, actor, correlation and causation out of a header block, each the last of its name."""
-    found = dict(_CLOUD_EVENT.findall(block)) if leaf.is_readable(block) else {}
-    names = (b"id", b"time", b"actor", b"correlationid", b"causationid")
-    return [_decoded(found.get(name, b"").decode("utf-8", "replace")) for name in names]
+    """Id, time, actor, correlation and causation out of a header block."""
+    headers = headers_of(leaf.header_lines(block) or [])
+    return [headers.get(f"ce-{name}", "") for name in ("id", "time", "actor", "correlationid", "causationid")]
 
 
 def headers_of(lines: Sequence[bytes]) -> dict[str, str]:
-    """Headers by name, the last of each; CloudEvents attributes percent-decoded, as their binding to NATS says."""
-    headers = {}
+    """Headers by name, the first of each; CloudEvents attributes percent-decoded, as their binding to NATS says.
+
+    None of those when one is there twice: a leaf does not tell which came first, so nobody can be held to it.
+    """
+    headers: dict[str, str] = {}
+    twice = False
     for line in lines:
         name, _, value = line.decode("utf-8", "replace").partition(":")
-        headers[name] = _decoded(value) if name.startswith("ce-") else value.strip()
-    return headers
+        name = name.strip()
+        if name not in headers:
+            headers[name] = _decoded(value) if name.startswith("ce-") else value.strip()
+        elif name.startswith("ce-"):
+            twice = True
+    return {name: value for name, value in headers.items() if not (twice and name.startswith("ce-"))}
 
 
 def microseconds(at: datetime) -> int:

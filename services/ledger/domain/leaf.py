@@ -24,8 +24,6 @@ _READABLE_TEXT = _READABLE.decode()
 _OPAQUE = b"provost leaf v1 opaque"
 _FIRST_LINE = b"NATS/1.0"
 _CRLF = b"\r\n"
-_HEAD = _FIRST_LINE + _CRLF
-_TAIL = _CRLF + _CRLF
 
 
 def header_lines(block: bytes) -> list[bytes] | None:
@@ -39,13 +37,6 @@ def header_lines(block: bytes) -> list[bytes] | None:
     if len(lines) < 3 or lines[0] != _FIRST_LINE or lines[-1] or lines[-2]:
         return None
     return lines[1:-2]
-
-
-def is_readable(block: bytes) -> bool:
-    """Whether `header_lines` would find lines in a block, without finding them."""
-    if not block:
-        return True
-    return block.startswith(_HEAD) and block.endswith(_TAIL) and len(block) >= len(_HEAD) + len(_CRLF)
 
 
 def leaf_data(subject: bytes, block: bytes, lines: Sequence[bytes] | None, payload: bytes) -> bytes:

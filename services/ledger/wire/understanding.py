@@ -44,8 +44,9 @@ def understand(entry: Entry) -> Understood:
     if kind is None or REPUBLISHED in entry.header:
         return NOTHING
     name, mark, parse, agents, runs, tasks, fact = kind
-    # Looked for as the chassis writes it first: splitting all headers costs more than reading the payload.
-    if mark not in entry.header and entry.headers.get("ce-type") != name:
+    # Looked for as the chassis writes it first: splitting all headers costs more than reading the payload. Of a message
+    # that says something twice nothing counts, its id neither.
+    if (not entry.event_id or mark not in entry.header) and entry.headers.get("ce-type") != name:
         return NOTHING
     try:
         message = parse(entry.payload)

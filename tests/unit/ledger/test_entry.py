@@ -3,9 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provost.policy.v1 import events_pb2 as policy
 from services.ledger.domain.entry import Message, entry_of, headers_of, microseconds, read_row, row_of, taken
 from services.ledger.domain.leaf import header_lines, leaf_data, leaf_hash
-from tests.unit.ledger.story import BEGIN, plain
+from services.ledger.domain.understood import NOTHING
+from services.ledger.wire.understanding import understand
+from tests.unit.ledger.story import BEGIN, message, plain
 
 
 def test_an_event_of_ours() -> None:
@@ -30,6 +33,24 @@ def test_values_are_percent_decoded_where_cloudevents_encodes_them() -> None:
     )
     assert entry.actor == "key:Jürgen"
     assert entry.headers == {"ce-actor": "key:Jürgen", "x-y": "1%20"}
+
+
+def test_what_says_something_twice_says_nothing_whichever_comes_first() -> None:
+    """Their leaves are the same: whoever has the database could turn them round."""
+    ours = message(5, policy.AgentRevoked(agent_id="sre-1"))
+    leaves = set()
+    for again in (b"ce-actor:another", b" ce-type : another", b"ce-id: another"):
+        twice = [*(header_lines(ours.header) or []), again]
+        for order in (twice, twice[::-1]):
+            header = b"".join(each + b"\r\n" for each in (b"NATS/1.0", *order, b""))
+            entry = entry_of(ours._replace(header=header))
+            assert entry[7:12] == ("",) * 4 + (None,), again
+            assert "ce-actor" not in entry.headers
+            assert understand(entry) == NOTHING
+            leaves.add(entry.leaf_hash)
+    assert len(leaves) == 3
+    assert understand(entry_of(ours)) != NOTHING
+    assert headers_of([b"x: 1", b"x: 2", b"ce-id: 3"]) == {"x": "1", "ce-id": "3"}
 
 
 def test_what_cannot_be_read_has_empty_columns() -> None:
