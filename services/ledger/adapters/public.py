@@ -78,8 +78,10 @@ class Publisher:
                 await self._lead()
             except Beaten:
                 await self._stand_by()
-            except (Fault, NotConnected, AnswerLost) as problem:
-                _log.warning("public events wait", why=str(problem) or type(problem).__name__)
+            except Exception as problem:  # noqa: BLE001 - ending unseen, it would look like a quiet log
+                known = isinstance(problem, (Fault, NotConnected, AnswerLost))
+                why = str(problem) or type(problem).__name__
+                _log.warning("public events wait", why=why, exc_info=not known)
                 await asyncio.sleep(_PAUSE_SECONDS + process.jitter(_PAUSE_SECONDS))
 
     async def _lead(self) -> None:
@@ -100,7 +102,7 @@ class Publisher:
         try:
             for some in _parts(events):
                 await self._publish(some)
-        except (Beaten, Fault, NotConnected, AnswerLost) as problem:
+        except Exception as problem:  # noqa: BLE001 - it is for whoever leads
             if not self._over.done():
                 self._over.set_exception(problem)
             await asyncio.Event().wait()  # whoever leads begins anew, where the stream says

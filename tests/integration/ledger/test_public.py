@@ -11,12 +11,13 @@ import pytest
 import pytest_asyncio
 
 from chassis import process
-from chassis.eventlog.api import call
+from chassis.eventlog.api import call, message_of
 from chassis.eventlog.connection import connect
 from chassis.eventlog.headers import Headers, block
 from chassis.eventlog.wire import Connection
 from services.ledger.adapters import public
 from services.ledger.adapters.public import PUBLIC, SEQUENCE, Publisher
+from services.ledger.wire.cloudevents import cloudevent
 from tests.fakes.nats_server import NatsServer
 from tests.fakes.wait import until
 
@@ -148,6 +149,38 @@ async def test_a_stream_that_forgot_all_begins_with_what_it_would_still_hold(
     later = process.now() + 2 * public.KEPT
     monkeypatch.setattr(process, "now", lambda: later)
     assert await publisher._where() == (5, 0)
+
+
+async def test_an_error_that_nobody_expected_ends_nothing(
+    log: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither one in what is told, nor one in where it has come to."""
+    raised: list[object] = []
+    looked: list[object] = []
+
+    def mistaken(*event: Any) -> bytes:
+        if not raised:
+            raised.append(event)
+            raise ValueError("a mistake of ours")
+        return cloudevent(*event)
+
+    def looking(answer: dict[str, Any]) -> dict[str, Any] | None:
+        looked.append(answer)
+        return message_of(answer)
+
+    monkeypatch.setattr(public, "cloudevent", mistaken)
+    await happens(log, 3)
+    (publisher,) = await running([log])
+    assert [sequence for sequence, _ in await all_told(log, 3)] == [1, 2, 3]
+    await publisher.stop()
+
+    monkeypatch.setattr(public, "message_of", looking)
+    await log.ask("pub.acme.stranger", b"without a sequence")
+    (publisher,) = await running([log])
+    await until(lambda: bool(looked), "it has not looked where it is")
+    await call(log, f"STREAM.DELETE.{PUBLIC}")
+    assert len(await all_told(log, 3)) == 3
+    await publisher.stop()
 
 
 async def test_switched_off_it_makes_no_stream(log: Connection) -> None:
