@@ -23,6 +23,7 @@ SHARED = frozenset(
         "FIELD_INVALID",
         "FIELD_MISSING",
         "FOLLOWER_BEHIND",
+        "FOLLOWER_HALTED",
         "INTERNAL_KEY_REFUSED",
         "LOG_FULL",
         "LOG_UNREACHABLE",

@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chassis.process import new_id
+from chassis import telemetry
+from chassis.process import monotonic, new_id
 from services.orchestrator.actuators.actuator import ActuatorFailed
 
 MAX_OUTPUT_BYTES = 256 * 1024
+_log = telemetry.get_logger("orchestrator.actuators")
 _MARK = "PROVOST_PROGRAM"
 _LOOK_SECONDS = 0.01
+_END_SECONDS = 5.0
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
@@ -78,14 +81,19 @@ async def _end(process: asyncio.subprocess.Process, mark: bytes) -> None:
     """Kill it and all it started, and see it gone: what has left its group, as Ansible's workers do, bears its mark."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    none_seen = 0
+    none_seen, until = 0, monotonic() + _END_SECONDS
     while none_seen < 2:  # one that is just becoming another program shows no environment for a moment
         await asyncio.sleep(_LOOK_SECONDS)
         living = await asyncio.to_thread(_marked, mark)
         for pid in living:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         none_seen = 0 if living else none_seen + 1
+        if (
+            monotonic() > until
+        ):  # what waits for a device that is gone cannot be killed, and would hold up a revocation
+            _log.error("programs cannot be ended", pids=living)
+            return
     await process.wait()
 
 

@@ -118,10 +118,7 @@ def plan_of(rego: Sequence[RegoModule]) -> Plan:
         "\0".join(f"{name}\0{text}" for name, text in modules.items()).encode(errors="replace")
     )
     ids = tuple(module.id for module in rego)
-    flaws = (
-        f"{module.id}:{flaw.line}: {flaw.text}" for module in rego for flaw in spelling_flaws(module.text)
-    )
-    return Plan(digest.hexdigest(), modules, ids, groups, tuple(sorted(functions)), next(flaws, ""))
+    return Plan(digest.hexdigest(), modules, ids, groups, tuple(sorted(functions)), flaw)
 
 
 def guards(texts: Sequence[str]) -> tuple[tuple[Path, frozenset[str]], ...] | None:

@@ -160,7 +160,9 @@ class Authorization:
         """A token is the sequence of the event that took the lock: it is in the log by now, or it is made up."""
         try:
             await self._following.reached(token, MAX_STALE_SECONDS)
-        except Unavailable:
+        except Unavailable as problem:
+            if problem.reason != "FOLLOWER_BEHIND":
+                raise  # nobody knows what is in the log: that is no decision to put on record
             return decision.no_lock(token)
         return None
 

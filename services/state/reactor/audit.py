@@ -52,11 +52,10 @@ class StoreAudit:
         for tries_left in reversed(range(_TRIES)):
             async with self._mirror.held():
                 await self._mirror.catch_up()
-                while fresh.reached != self._view.sequence:
-                    await fresh.reach(self._view.sequence)
-                told = _contents(self._view)
+                told, upto = _contents(self._view), self._view.sequence  # of one moment: it goes on meanwhile
                 found = await self._store.dump()
                 position = await self._store.position()
+            await fresh.reach(upto)
             at = self._now()
             store, memory, log = (comparable(each, at) for each in (found, told, _contents(fresh.view)))
             verdict = _compare(store, memory, log, fresh.reached)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from chassis.eventlog.follower import FollowerState
 from kernel.faults import Unavailable
 from provost.policy.v1 import policy_pb2 as pb
 from tests.rpc.policy.conftest import Running, action, context
@@ -135,3 +136,11 @@ async def test_what_is_set_aside_still_is_answered_again_and_nothing_is_written(
     again = await ask(running, "once")
     assert (again.decision_id, again.reservation_id) == (first.decision_id, first.reservation_id)
     assert await running.log.last_sequence() == end
+
+
+async def test_who_follows_no_more_does_not_say_of_a_lock_that_it_is_not_there(running: Running) -> None:
+    running.follower.state = FollowerState.HALTED
+    with pytest.raises(Unavailable) as refused:
+        await ask(running, fencing_token=running.follower.position + 1)
+    assert refused.value.reason == "FOLLOWER_HALTED"
+    assert [each.event_type for each in running.log.recorded()].count("DecisionsMade") == 0
