@@ -65,10 +65,10 @@ class LockPromised(Conflict):
 
 
 class TooManyWait(Exhausted):
-    def __init__(self, agent_id: str, most: int) -> None:
+    def __init__(self, agent_id: str, most: int, what: str = "") -> None:
         super().__init__(
             "CANNOT_ACQUIRE_LOCK",
-            f"{most} wait for the lock of agent {agent_id} already, and no more may: try again later",
+            f"{most} wait for {what or f'the lock of agent {agent_id}'} already, and no more may: try again later",
             agent_id=agent_id,
             waiting=str(most),
         )

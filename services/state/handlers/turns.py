@@ -78,10 +78,12 @@ class Turns:
         """A place in the queue, left when the caller leaves, for whatever reason.
 
         Raises:
-            TooManyWait: the queue is full.
+            TooManyWait: the queue is full, or all of them together.
         """
+        if self._waiting >= MOST_WAITING_IN_ALL:
+            raise TooManyWait(key[1], self._waiting, "locks here")
         queue = self._queues.setdefault(key, _Queue())
-        if len(queue.turns) >= MOST_WAITING or self._waiting >= MOST_WAITING_IN_ALL:
+        if len(queue.turns) >= MOST_WAITING:
             raise TooManyWait(key[1], len(queue.turns))
         turn = Turn(queue, holder)
         queue.turns.append(turn)

@@ -9,6 +9,7 @@ from typing import Any
 import grpc.aio
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 
 from chassis.eventlog.memory import MemoryLog
 from chassis.rpc import client
@@ -216,6 +217,7 @@ async def test_who_reads_slowly_is_told_the_last_of_each_thing_and_not_of_every_
     for n in range(300):
         last = await advance(busy, token, "PLAN", step=f"s-{n}")
     assert busy.watching.behind > 0
+    assert REGISTRY.get_sample_value("provost_state_watch_lag") == busy.watching.behind
     sequences: list[int] = []
     steps: list[str] = []
     async with asyncio.timeout(20):
