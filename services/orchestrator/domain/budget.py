@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 
 from kernel.faults import Fault, Invalid
-from services.orchestrator.domain.records import Decision, EffectState, ErrorBudget, ErrorCounts, Verdict
+from services.orchestrator.domain.records import (
+    Decision,
+    EffectState,
+    ErrorBudget,
+    ErrorCounts,
+    Mode,
+    Verdict,
+)
 from services.orchestrator.domain.run import Run
 
 # Of all denials only these are breaches of procedure; any other is recorded and revokes nobody.
@@ -45,6 +52,8 @@ def troubles(run: Run) -> tuple[Trouble, ...]:
         if isinstance(each, Decision):
             if violates(each):
                 found.append(Trouble(each.decision_id, each.reason, each.explanation, violation=True))
+        elif run.known.mode is Mode.SAFE:
+            continue  # a preview: nothing was tried, whatever the actuators cannot do
         elif each.state in BAD and each.error_type not in NOT_BY_AGENTS:
             why = each.error_message or each.summary
             found.append(Trouble(each.effect_id, each.error_type or "ACTUATOR_FAILED", why))

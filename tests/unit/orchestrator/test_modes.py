@@ -1,10 +1,12 @@
 """What a run does in each mode, and what it writes."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
+from kernel.events import Cause
 from services.orchestrator.domain.phases import ORDER, RunState
-from services.orchestrator.domain.records import EffectState, Mode, Proposal
+from services.orchestrator.domain.records import Action, Effect, EffectState, Mode, Proposal
 from services.orchestrator.handlers.starting import run_id_of
 from services.orchestrator.ports.crew import Task
 from tests.unit.orchestrator.doors import NOW
@@ -26,6 +28,24 @@ async def test_a_safe_run_changes_nothing_and_ends() -> None:
     assert all(check.ok for check in run.checks)
     assert run.report_sha256 in at.state.artifacts
     assert view.sequence == it.log.recorded()[-1].sequence
+
+
+async def test_what_a_preview_says_cannot_be_done_is_no_error_of_the_agent() -> None:
+    at = peers()
+    at.policy.allowed = frozenset({"diagnostics.memory", "service.restart"})
+
+    async def preview(actions: Sequence[Action], cause: Cause) -> tuple[Effect, ...]:
+        text = "nothing here can do it"
+        return tuple(
+            Effect("", each.action_id, EffectState.REFUSED, text, error_type="ACTION_UNKNOWN")
+            for each in actions
+        )
+
+    at.actuators.preview = preview  # type: ignore[method-assign]
+    async with house(at) as it:
+        run = (await it.process(Mode.SAFE)).run
+    assert [effect.state for effect in run.effects.values()] == [EffectState.REFUSED] * 2
+    assert (run.state, at.state.errors, at.policy.revoked) == (RunState.COMPLETED, [], {})
 
 
 async def test_the_report_holds_the_whole_run() -> None:
