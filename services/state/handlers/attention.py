@@ -72,19 +72,30 @@ class Attention:
             agent_id, activity.task_id, run_id, activity.waiting, cause.at, token, cause.actor, did
         )
         ends = activity.waiting is None and not did
-        with nullcontext() if ends else self._writing.by(cause.tenant, agent_id):
-            appended = await self._kept.handle(agent_id, command, cause)
+        try:
+            with nullcontext() if ends else self._writing.by(cause.tenant, agent_id):
+                appended = await self._kept.handle(agent_id, command, cause)
+        except Unavailable:
+            self._heard(activity, cause.tenant)  # the log is away, and not the agent
+            raise
         require_accepted(self._kept, agent_id, token, appended, cause)
         if apart and ends:
             return None  # that it waits no more is no sign of the run that has the agent now
-        active = did and self._vigil.did(cause.tenant, agent_id, activity.action, activity.result)
-        self._vigil.beat(cause.tenant, agent_id)
+        active = self._heard(activity, cause.tenant)
         beating = asyncio.ensure_future(self._beat(agent_id, active, cause))
         self._beating.add(beating)
         beating.add_done_callback(self._beating.discard)
         await asyncio.wait({beating}, timeout=_STORE_SECONDS)
         found = self._kept.current(cause.tenant, agent_id).found
         return found.stuck if found else None
+
+    def _heard(self, activity: Activity, tenant: str) -> bool:
+        """Whether it has done something else than before."""
+        active = bool(activity.action) and self._vigil.did(
+            tenant, activity.agent_id, activity.action, activity.result
+        )
+        self._vigil.beat(tenant, activity.agent_id)
+        return active
 
     async def _beat(self, agent_id: str, active: bool, cause: Cause) -> None:
         """The store has it for other processes; this one has it in memory."""
