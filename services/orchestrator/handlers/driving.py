@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _LOCK_LOST, _LOCK_TAKEN, _ERASED = "FENCING_TOKEN_STALE", "CANNOT_ACQUIRE_LOCK", "SUBJECT_ERASED"
 _AGENT_GONE = frozenset({"AGENT_REVOKED", "AGENT_ALREADY_REVOKED"})
 _MOVED_ON = frozenset({"ILLEGAL_TRANSITION", "RUN_ENDED"})
-"""Another replica has carried the run on meanwhile."""
+"""What a step comes to when another replica has carried the run on meanwhile."""
 
 
 class Driving:
@@ -106,7 +106,7 @@ class Driving:
             )
             await self._ending.revoke(run, carried, lost)
         except Fault as fault:
-            if passes(fault) or fault.reason in _MOVED_ON:
+            if passes(fault) or (fault.reason in _MOVED_ON and self._moved(carried)):
                 return await self._outages.wait(carried, fault, pause)
             await self._trouble(run, carried, fault)
         except AgentNotTaken:
@@ -116,6 +116,10 @@ class Driving:
             text = "a bug in the orchestrator; its log has the details"
             await self._ending.end(run, carried, RunState.FAILED, "INTERNAL", text)
         return pause
+
+    def _moved(self, carried: Carried) -> bool:
+        """Whether there are events of the run that are not of this step: somebody else goes on with it."""
+        return self._runs.head(carried.tenant, carried.run_id).event_id != carried.led_by
 
     def _require_here(self, run: Run, carried: Carried) -> None:
         if run.has_its_agent and (carried.tenant, run.agent_id) not in self.revoked:

@@ -7,6 +7,7 @@ import pytest
 
 from chassis.eventlog.memory import MemoryLog
 from kernel.faults import AppendConflict, Exhausted, Fault, NotFound, Unavailable
+from services.orchestrator.domain.faults import IllegalTransition
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import EffectState, ErrorCounts, Mode, Proposal
 from services.orchestrator.wire import EVENTS
@@ -149,8 +150,10 @@ async def test_that_somebody_else_was_quicker_is_no_error_of_the_agent() -> None
 LOST = NotFound("ARTIFACT_UNKNOWN", "there is no such artifact")
 NO_MORE = Exhausted("ARTIFACTS_FULL", "task t1 has 10000 artifacts, and no more fit", task_id="t1")
 
+NO_WAY = IllegalTransition("r1", "EXECUTE", "EXIT")
 
-@pytest.mark.parametrize("fault", [LOST, NO_MORE], ids=["lost", "no more of this task"])
+
+@pytest.mark.parametrize("fault", [LOST, NO_MORE, NO_WAY], ids=["lost", "no more of this task", "a bug"])
 async def test_what_gets_no_better_ends_the_run_and_its_agent_does_not_pay(fault: Fault) -> None:
     at = peers()
     put = at.state.put_artifact
