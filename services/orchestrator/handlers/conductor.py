@@ -217,8 +217,7 @@ class Conductor:
             carried.ended.set()  # given away, too: whoever waits for what happens here need not wait any more
             run = self._read(key)
             if run is None or run.over:
-                if run is not None:
-                    self._crew.release(carried.tenant, run.agent_id, carried.run_id)
+                self._crew.keep(*key, "")
                 if self._carried.get(key, (None,))[0] is carried:
                     self._carried.pop(key, None)
                 self._waiters.send_away(key)

@@ -117,4 +117,4 @@ class Placement:
         try:
             return run_id if run_id and self._runs.current(tenant, run_id).has_its_agent else ""
         except Unavailable:
-            return run_id
+            return ""  # nobody here goes on with it; as long as somebody else does, the lock is theirs

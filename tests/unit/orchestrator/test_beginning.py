@@ -12,6 +12,7 @@ from services.orchestrator.domain.faults import LogEmpty, LogTooLarge, RunUnknow
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Mode, Strategy
 from services.orchestrator.handlers import AttachedCrew
+from services.orchestrator.handlers.carrying import StepLimits
 from services.orchestrator.wire import EVENTS
 from tests.fakes.wait import until
 from tests.unit.orchestrator.doors import NOW
@@ -116,6 +117,21 @@ async def test_a_request_that_comes_late_takes_no_agent_from_others() -> None:
         late.set()
         assert (await asked).run.agent_id == AGENT
         assert other.crew.reserve_any(TENANT, "another") == "sre-2", "it is busy with a run of another's"
+
+
+async def test_an_agent_that_comes_free_for_a_run_that_ended_elsewhere_is_free_for_others() -> None:
+    at, log, limits = peers(), MemoryLog(EVENTS), StepLimits(crew_seconds=30)
+    async with house(at, log, limits=limits) as it, house(at, log, limits=limits) as other:
+        it.conductor.agent_suspended(TENANT, AGENT, True)
+        waiting = asyncio.create_task(it.process(Mode.SAFE))
+        await until(lambda: bool(it.conductor._carried), "it is not carried")
+        (_, task), *_ = it.conductor._carried.values()
+        assert (await other.process(Mode.SAFE)).run.state is RunState.COMPLETED
+        await waiting
+        it.crew._is_crew = lambda _, agent: agent == "sre-2"
+        it.crew.attach(TENANT, "sre-2", "token")
+        await asyncio.wait_for(task, 10)
+        assert it.crew.reserve(TENANT, "sre-2", "another"), "it is busy with a run that is over"
 
 
 async def test_a_run_that_no_agent_will_ever_take_ends() -> None:

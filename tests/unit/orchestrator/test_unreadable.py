@@ -46,3 +46,5 @@ async def test_it_is_let_go_and_what_is_heard_of_agents_and_subjects_is_heeded(o
         await until(lambda: not it.conductor._carried, "it is still carried")
         if of != "nobody":
             assert await it.conductor.runs_of_revoked(TENANT, agent_id) == 0
+        if of != "its agent":
+            assert it.crew.reserve(TENANT, AGENT, "another"), "its agent serves nobody any more"
