@@ -179,6 +179,9 @@ class Driving:
             except Fault as fault:
                 if fault.reason != _LOCK_LOST:
                     raise
+            if not tried:
+                tried = str(token)  # so it was counted if the lock was lost before the crash, and had again
+                continue
             try:
                 # Whose packet it is by now shall not pay for it: it counts when this run has the agent again.
                 await self._outages.insist(lambda: self._steps.regain(run, carried), carried)

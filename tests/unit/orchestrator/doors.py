@@ -176,6 +176,7 @@ class FakeState:
         self.errors: list[tuple[str, bool]] = []
         self.errors_under: list[int] = []
         self.seen_errors: set[str] = set()
+        self.refused_errors: set[str] = set()
         self.handoffs: list[Handoff] = []
         self.advanced: list[str] = []
         self.beats = 0
@@ -275,7 +276,10 @@ class FakeState:
     ) -> tuple[ErrorCounts, int]:
         self.outage.pass_by()
         if cause.request_id not in self.seen_errors:
-            self._require(agent_id, run_id, fencing_token)
+            refused = cause.request_id in self.refused_errors
+            self.refused_errors.add(cause.request_id)  # unless it is let in: a refusal is on record for good
+            self._require(agent_id, run_id, -1 if refused else fencing_token)
+            self.refused_errors.remove(cause.request_id)
             self.seen_errors.add(cause.request_id)
             self.errors.append((error_type, violation))
             self.errors_under.append(fencing_token)

@@ -134,6 +134,33 @@ async def test_a_violation_counts_also_when_the_lock_was_lost_meanwhile(holder: 
     assert (view.run.state, view.run.reason) == (RunState.REVOKED, "PROCEDURE_VIOLATION")
 
 
+async def test_what_counted_once_its_lock_was_had_again_counts_once_though_a_crash_follows() -> None:
+    at, log = going_wrong("error"), MemoryLog(EVENTS)
+    record, tries = at.state.record_error, 0
+
+    async def robbed(agent_id: str, task_id: str, run_id: str, *error: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            at.state.tokens = 7
+            at.state.lock[AGENT] = (run_id, 7)
+        await record(agent_id, task_id, run_id, *error)
+        return await asyncio.Event().wait()  # it ends before it hears the answer
+
+    at.state.record_error = robbed  # type: ignore[method-assign,assignment]
+    async with house(at, log) as it:
+        started = asyncio.create_task(it.process(Mode.AUTO))
+        await until(lambda: len(at.state.errors) == 1, "it does not count")
+        started.cancel()
+    assert at.state.errors_under == [7]
+    at.state.lock.clear()  # its lease is over before somebody carries it on
+    at.state.record_error = record  # type: ignore[method-assign]
+    async with house(at, log) as it:
+        run = (await it.process(Mode.AUTO)).run
+    assert at.state.errors == [("ACTUATOR_FAILED", False)]
+    assert run.state is RunState.COMPLETED
+
+
 async def test_what_a_run_keeps_under_its_lock_shows_the_token_and_a_newer_one_when_it_was_lost() -> None:
     at = peers()
     put = at.state.put_artifact
