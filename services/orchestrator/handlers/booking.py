@@ -24,7 +24,7 @@ from services.orchestrator.ports.state import StateDoor
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_NO_PACKET = "NO_INSTRUCTION_PACKET"
+_NO_PACKET, _LOCK_LOST = "NO_INSTRUCTION_PACKET", "FENCING_TOKEN_STALE"
 
 
 class Booking:
@@ -182,16 +182,22 @@ class Booking:
 
     async def wait(self, run: Run, carried: Carried, approval_ids: tuple[str, ...]) -> None:
         """Let the agent go, and say what its run waits for until the agent is taken again."""
-        await self.let_go(run, carried)
         more = f" and {len(approval_ids) - 1} more" if len(approval_ids) > 1 else ""
-        await self._state.waits(
-            run.agent_id,
-            run.known.task_id,
-            carried.run_id,
-            approval_ids[0] + more,
-            run.fencing_token,
-            carried.cause(self._clock(), "waits", str(run.fencing_token)),
-        )
+        try:
+            await self.let_go(run, carried)
+            await self._state.waits(
+                run.agent_id,
+                run.known.task_id,
+                carried.run_id,
+                approval_ids[0] + more,
+                run.fencing_token,
+                carried.cause(self._clock(), "waits", str(run.fencing_token)),
+            )
+        except Fault as fault:
+            if fault.reason != _LOCK_LOST:
+                raise
+            # Somebody has taken it away, and speaks for the agent by now: there is nothing to give back, nor to say.
+            self._crew.release(carried.tenant, run.agent_id, carried.run_id)
 
     async def during(self, run: Run, carried: Carried, what: str, work: Coroutine[Any, Any, T]) -> T:
         """What comes of `work`, which is done elsewhere; if it takes long, state knows that the agent waits for it."""

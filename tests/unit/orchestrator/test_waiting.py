@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from kernel.events import Cause
-from kernel.faults import Invalid
+from kernel.faults import Invalid, Refused
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Constraints, ErrorBudget, Mode, Packet
 from services.orchestrator.handlers.carrying import StepLimits
@@ -27,6 +27,26 @@ async def test_an_assisted_run_waits_for_a_person_and_then_acts() -> None:
         run = it.runs.current(TENANT, run_id)
     assert run.state is RunState.COMPLETED
     assert list(at.actuators.done.values()) == ["permit:a1:2"]
+
+
+async def test_a_run_that_has_lost_its_lock_before_it_waits_waits_all_the_same() -> None:
+    at = peers()
+    release = at.state.release_lock
+
+    async def lost(*_: object) -> None:
+        at.state.lock.clear()
+        at.state.release_lock = release  # type: ignore[method-assign]
+        raise Refused("FENCING_TOKEN_STALE", "somebody has taken it away")
+
+    at.state.release_lock = lost  # type: ignore[method-assign,assignment]
+    async with house(at) as it:
+        run_id = (await it.process(Mode.ASSISTED)).run.known.run_id
+        assert (await it.process(Mode.SAFE, "r2")).run.state is RunState.COMPLETED
+        assert it.runs.current(TENANT, run_id).state is RunState.WAITING
+        at.policy.answer("APPROVED")
+        it.conductor.nudge(TENANT, run_id)
+        await ended(it, run_id)
+    assert len(at.actuators.done) == 1
 
 
 async def test_while_a_run_waits_its_agent_serves_others() -> None:
