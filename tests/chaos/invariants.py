@@ -1,7 +1,7 @@
 """What must hold whatever happened: the invariants, written once, over the log as it is on disk.
 
-1 acknowledged implies stored (and done), 2 one effect per request, 3 versions without holes or twins, 5 no effect without
-a stored ALLOW before it, 7 one holder per lock, 8 every run ends.
+1 acknowledged implies stored (and done), 2 one effect per request, 3 versions without holes or twins, 5 no effect
+without a stored ALLOW before it, 7 one holder per lock, 8 every run ends.
 """
 
 import ssl
