@@ -85,7 +85,7 @@ class BaoServer(ServerProcess):
         request = urllib.request.Request(
             f"{self.url}/v1/{path}", body, {"X-Vault-Token": token}, method=method
         )
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             said = answer.read()
         found: dict[str, Any] = json.loads(said) if said else {}
         return found

@@ -7,7 +7,7 @@ import os
 import ssl
 import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
@@ -43,7 +43,8 @@ class Socket:
                 match head & 0x0F:
                     case 8:
                         self.closed = (struct.unpack("!H", data[:2])[0], data[2:].decode())
-                        await self._send(CLOSE, data[:2])
+                        with suppress(ConnectionError):  # who has closed need not wait for our word
+                            await self._send(CLOSE, data[:2])
                         return None
                     case 9:
                         await self._send(PONG, data)
