@@ -89,9 +89,8 @@ async def _end(process: asyncio.subprocess.Process, mark: bytes) -> None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         none_seen = 0 if living else none_seen + 1
-        if (
-            monotonic() > until
-        ):  # what waits for a device that is gone cannot be killed, and would hold up a revocation
+        # What waits for a device that is gone cannot be killed, and would hold up a revocation.
+        if monotonic() > until:
             _log.error("programs cannot be ended", pids=living)
             return
     await process.wait()

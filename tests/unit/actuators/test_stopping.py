@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kernel.faults import Denied, Unavailable
+from services.orchestrator.actuators import command
 from services.orchestrator.actuators.actuator import Finding, Offer
 from services.orchestrator.actuators.command import run
 from services.orchestrator.actuators.hands import Hands, Permit
@@ -15,6 +16,10 @@ from services.orchestrator.actuators.journal import Journal
 from services.orchestrator.domain.records import Action, EffectState, Tier
 from tests.fakes.wait import until
 from tests.unit.actuators.test_hands import ACTION, PERMIT, Written
+
+
+NOBODYS = 2**22 + 1
+"""A process id that no Linux gives."""
 
 
 class Sleeping:
@@ -155,3 +160,20 @@ async def test_who_has_not_heard_of_revocations_for_long_stops_all(tmp_path: Pat
     # What only reads is done again when it can be; of what may have changed something it stays said.
     noted = Journal(tmp_path / "journal.db").read("e1")[1]
     assert (noted is None) == read_only
+
+
+async def test_a_program_that_cannot_be_killed_holds_nobody_up_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[bytes] = []
+
+    def undying(mark: bytes) -> list[int]:
+        looks.append(mark)
+        return [NOBODYS]
+
+    # A process in uninterruptible sleep cannot be made here: it is looked for, and is there each time.
+    monkeypatch.setattr(command, "_marked", undying)
+    monkeypatch.setattr(command, "_END_SECONDS", 0.2)
+    ran = await run(["echo", "done"], 60.0)
+    assert (ran.exit_code, ran.output) == (0, "done\n")
+    assert len(looks) > 1, "it was not looked for again"
