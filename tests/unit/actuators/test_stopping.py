@@ -17,7 +17,6 @@ from services.orchestrator.domain.records import Action, EffectState, Tier
 from tests.fakes.wait import until
 from tests.unit.actuators.test_hands import ACTION, PERMIT, Written
 
-
 NOBODYS = 2**22 + 1
 """A process id that no Linux gives."""
 
