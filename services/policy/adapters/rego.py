@@ -15,7 +15,7 @@ from chassis.telemetry import get_logger
 from services.policy.adapters.rego_child import Child, ChildGone
 from services.policy.adapters.rego_examining import examine
 from services.policy.adapters.rego_hearing import Ask, Hearing, Told
-from services.policy.adapters.rego_plan import ALL, Plan, Word, loading, plan_of, projected
+from services.policy.adapters.rego_plan import ALL, Group, Plan, Word, loading, plan_of, projected
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import RegoModule
 from services.policy.domain.policyset_tests import Examined
@@ -93,9 +93,17 @@ class RegoRules:
 
     def _answers(self, plan: Plan, asks: Sequence[Ask]) -> list[list[Told]]:
         """For each of `asks` and each of its groups: what is said, or why nothing."""
-        whys = [_why_not(plan, ask) for ask in asks]
-        told = iter(self._told(plan, [ask for ask, why in zip(asks, whys, strict=True) if not why]))
-        return [[why] * len(ask.groups) if why else next(told) for ask, why in zip(asks, whys, strict=True)]
+        whys = [[_why_not(plan.groups[n], ask.value) for n in ask.groups] for ask in asks]
+        good = [
+            ask._replace(groups=[n for n, why in zip(ask.groups, of_ask, strict=True) if not why])
+            for ask, of_ask in zip(asks, whys, strict=True)
+        ]
+        told = iter(self._told(plan, [ask for ask in good if ask.groups]))
+        found: list[list[Told]] = []
+        for ask, of_ask in zip(good, whys, strict=True):
+            said = iter(next(told) if ask.groups else ())
+            found.append([why or next(said) for why in of_ask])
+        return found
 
     def _told(self, plan: Plan, asks: Sequence[Ask]) -> list[list[Told]]:
         if not asks:
@@ -144,13 +152,9 @@ def _asked(
     return spelled(projected(value, paths)), entrypoints
 
 
-def _why_not(plan: Plan, ask: Ask) -> str:
-    """Why it cannot be asked; empty when it can."""
-    if plan.flaw:
-        return plan.flaw
-    groups = (plan.groups[n] for n in ask.groups)
-    whys = (why_unreadable(projected(ask.value, group.paths), group.misread) for group in groups)
-    return next((why for why in whys if why), "")
+def _why_not(group: Group, value: Mapping[str, Any]) -> str:
+    """Why it cannot be asked about this; empty when it can."""
+    return group.flaw or why_unreadable(projected(value, group.paths), group.misread)
 
 
 def _by_group(groups: Sequence[int], said: list[tuple[bool, Any]]) -> Iterator[tuple[bool, Any]]:

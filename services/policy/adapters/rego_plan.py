@@ -6,7 +6,7 @@ values it can see, and what was answered is remembered.
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -57,6 +57,8 @@ class Group:
     guards: tuple[tuple[Path, frozenset[str]], ...] | None = None
     misread: tuple[tuple[str, re.Pattern[str]], ...] = ()
     """Functions of theirs, and what these would misread: see `unreadable`."""
+    flaw: str = ""
+    """Why none of them is asked: with a text that the engine cannot be told, one may be silent."""
     memory: Memory = field(default_factory=Memory)
 
     def silent(self, value: Mapping[str, Any]) -> bool:
@@ -78,8 +80,6 @@ class Plan:
     ids: tuple[str, ...]
     groups: tuple[Group, ...]
     functions: tuple[str, ...]
-    flaw: str = ""
-    """Why none of them is asked: with a text that the engine cannot be told, one may be silent."""
     resting_until: float = 0.0
     why_resting: str = ""
 
@@ -93,13 +93,18 @@ def plan_of(rego: Sequence[RegoModule]) -> Plan:
         if any(each.reads_data for each in texts):  # one may look through another's eyes
             looked = frozenset(path for each in texts for path in each.looks_at)
         together.setdefault(shortest(looked), []).append(place)
-    heard = [module.text for module in rego] if any(each.reads_data for each in texts) else []
-    flaws = (f"{each.id}:{flaw.line}: {flaw.text}" for each in rego for flaw in spelling_flaws(each.text))
-    flaw = next(flaws, "")
+    heard = list(rego) if any(each.reads_data for each in texts) else []
     groups = tuple(
-        Group(f"provost/ask/g{n}", paths, places, None if flaw else guards(own), unreadable(heard or own))
+        Group(
+            f"provost/ask/g{n}",
+            paths,
+            places,
+            guards([module.text for module in own]),
+            unreadable([module.text for module in heard or own]),
+            next(_flaws(heard or own), ""),
+        )
         for n, (paths, places) in enumerate(together.items())
-        for own in [[rego[place].text for place in places]]
+        for own in [[rego[place] for place in places]]
     )
     lines = ["package provost.ask", ""]
     for n, group in enumerate(groups):
@@ -118,7 +123,12 @@ def plan_of(rego: Sequence[RegoModule]) -> Plan:
         "\0".join(f"{name}\0{text}" for name, text in modules.items()).encode(errors="replace")
     )
     ids = tuple(module.id for module in rego)
-    return Plan(digest.hexdigest(), modules, ids, groups, tuple(sorted(functions)), flaw)
+    return Plan(digest.hexdigest(), modules, ids, groups, tuple(sorted(functions)))
+
+
+def _flaws(modules: Sequence[RegoModule]) -> Iterator[str]:
+    for each in modules:
+        yield from (f"{each.id}:{flaw.line}: {flaw.text}" for flaw in spelling_flaws(each.text))
 
 
 def guards(texts: Sequence[str]) -> tuple[tuple[Path, frozenset[str]], ...] | None:

@@ -14,7 +14,6 @@ from services.policy.domain.rego_text import SPEAKING, WORDS, Path, Token, begin
 MOST_LISTED = 20
 
 _RULES = ("provost", "rules")
-_ENDING = frozenset({"true", "false", "null", "input", "data", "_"})
 _NAME_IT = "`deny contains msg if { … }` or `approve contains msg if { … }`"
 
 
@@ -160,7 +159,7 @@ def _read(text: str) -> _Module:
     heads = [
         n + 1 if tokens[n].text == "default" and n + 1 < len(tokens) else n
         for n in range(len(tokens))
-        if is_head(tokens, n) and not (n and _goes_on(tokens[n - 1]))
+        if is_head(tokens, n)
     ]
     imports = list(_imports(tokens))
     lines, paths = {each.token.line for _, each in imports}, {name: each.path for name, each in imports}
@@ -184,12 +183,6 @@ def _read(text: str) -> _Module:
         if tokens[n].text not in WORDS
     )
     return _Module(rules, tuple(references), frozenset(names), frozenset(used))
-
-
-def _goes_on(token: Token) -> bool:
-    """Whether what `token` is part of goes on in the next line."""
-    ends = token.text in {")", "]", "}", ";"} or token.text.isdigit()
-    return token.text in WORDS - _ENDING if token.kind == "name" else token.kind == "sign" and not ends
 
 
 def _imports(tokens: Sequence[Token]) -> Iterator[tuple[str, _Reference]]:

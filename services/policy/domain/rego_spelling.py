@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from services.policy.domain.rego_text import Flaw, Token, calls_of, is_head, tokens_of
+from services.policy.domain.rego_text import SPEAKING, Flaw, Token, calls_of, is_head, tokens_of
 
 _STAND_IN = {**{code: chr(0xF0000 + code) for code in (*range(0x20), 0x5C, 0x7F)}, 0x22: "\x7f"}
 _STOOD_FOR = {ord(stand_in): chr(code) for code, stand_in in _STAND_IN.items()}
@@ -24,10 +24,13 @@ _MAYBE = re.compile(r'["\\]')
 _LONG = re.compile("[\x00-\x07\x0b\x0e-\x1f\x7f-\U0010ffff]")
 _NOT_MEANT = re.compile('[\x00-\x07\x0b\x0e-\x1f\x7f"]')
 
-_COUNTS = re.compile(r"(?:(?<!\\)\.|\[\^[^]]*\]|\\[DSW])(?![*+])|\[[^]]*[^\x00-\x7f]")
-"""A pattern that counts characters: the engine counts bytes."""
-_ONE = re.compile(r"(?<!\\)[?\[]")
+_ESCAPED = re.compile(r"\\[\W_]")
+_COUNTS = re.compile(r"(?:\.|\[\^[^]]{0,50}\]|\\[DSW])(?![*+])|\[\^[^]]{51}|\{\d|[^\x00-\x7f]")
+"""A pattern that counts characters, or may: the engine counts bytes."""
+_ONE = re.compile(r"[?\[]")
 """As `_COUNTS`, of `glob.match`."""
+_UNKNOWN = re.compile(r"\\(?:[^\W_BDSWbdfnrstw]|$)|\[\^?\]")
+"""What a pattern may say to OPA, and says something else, or nothing, to the engine."""
 _RANGES = re.compile(r"[ !]-[#-~]|\[:|\\[x0-7]")
 """A pattern that may mean a quotation mark or a control character without having one."""
 
@@ -51,20 +54,23 @@ glob_pattern(x) := replace(escaped(replace(x, pair, "{_STAND_IN[1]}")), "{_STAND
 regex_match(pattern, x) := regex.match(escaped(pattern), real(x))
 regex_split(pattern, x) := [strings.replace_n(stand_ins, y) | some y in regex.split(escaped(pattern), real(x))]
 regex_find_n(pattern, x, n) := [strings.replace_n(stand_ins, y) | some y in regex.find_n(escaped(pattern), real(x), n)]
+regex_replace(x, pattern, y) := strings.replace_n(stand_ins, regex.replace(real(x), escaped(pattern), y))
 glob_match(pattern, delimiters, x) := glob.match(glob_pattern(pattern), delimiters, meant(x))
 trim_space(x) := trim(x, "{"".join(_STAND_IN.get(ord(each), each) for each in _SPACES)}")
 """
 
-_OURS = {"regex.match", "regex.split", "regex.find_n", "glob.match", "trim_space"}
+_OURS = {"regex.match", "regex.split", "regex.find_n", "regex.replace", "glob.match", "trim_space"}
 """Functions that are asked by that module."""
+_COMPARED = {"<", "<=", ">", ">="}
+"""What goes by the order of characters, where it is not numbers that are compared."""
 _ALIKE = {
     "abs", "all", "any", "array.concat", "array.reverse", "array.slice", "bits.and", "bits.lsh", "bits.negate",
     "bits.or", "bits.rsh", "bits.xor", "ceil", "concat", "contains", "count", "endswith", "floor", "format_int",
     "graph.reachable", "graph.reachable_paths", "indexof", "indexof_n", "intersection", "is_array", "is_boolean",
-    "is_null", "is_number", "is_object", "is_set", "is_string", "json.filter", "json.remove", "lower", "max", "min",
+    "is_null", "is_number", "is_object", "is_set", "is_string", "json.filter", "json.remove", "lower",
     "net.cidr_contains", "net.cidr_intersects", "numbers.range", "numbers.range_step", "object.filter", "object.get",
     "object.keys", "object.remove", "object.subset", "object.union", "object.union_n", "product", "replace", "round",
-    "semver.compare", "semver.is_valid", "sort", "split", "sprintf", "startswith", "strings.any_prefix_match",
+    "semver.compare", "semver.is_valid", "split", "sprintf", "startswith", "strings.any_prefix_match",
     "strings.any_suffix_match", "strings.count", "strings.replace_n", "strings.reverse", "substring", "sum",
     "time.add_date", "time.clock", "time.date", "time.diff", "time.format", "time.weekday", "to_number", "trim",
     "trim_left", "trim_prefix", "trim_right", "trim_suffix", "type_name", "union", "units.parse",
@@ -151,22 +157,47 @@ def why_unreadable(value: Any, functions: Sequence[tuple[str, re.Pattern[str]]])
 
 
 def spelling_flaws(text: str) -> Iterator[Flaw]:
-    """Texts of a module that cannot be told to the engine as they are meant."""
+    """Texts of a module that cannot be told to the engine as they are meant, and calls that are not seen."""
     tokens = list(tokens_of(text))
     strict = [name for name, misread in _unreadable(tokens) if misread is _SPELLED]
-    for token in tokens:
+    messages = _messages(tokens) if strict else ()
+    matching = _patterns(tokens, _own(tokens))
+    patterns = {n for name, places in matching.items() if name != "glob.match" for n in places}
+    for n, token in enumerate(tokens):
+        if token.text == "(" and n and tokens[n - 1].text == "]" and not token.first:
+            yield Flaw(token.line, token.column, "a function is called by its name, as regex.match(…) is")
         said = said_by(token) if token.kind == "string" else None
         if said is None:
             continue
         if _TAKEN.search(said) or re.search("[\ud800-\udfff]", said):
             why = "it has a character that no rule can be told: half a one, or one of U+F0000 to U+F007F"
             yield Flaw(token.line, token.column, why)
-        elif strict and (found := _SPELLED.search(said)):
+        elif n in patterns and (unknown := _UNKNOWN.search(_ESCAPED.sub("x", said))):
+            why = f"{unknown.group()} in a pattern is not understood here as OPA does: say it otherwise"
+            yield Flaw(token.line, token.column, why)
+        elif strict and n not in messages and (found := _SPELLED.search(said)):
             why = (
                 f"{strict[0]} would misread the character U+{ord(found.group()):04X} of this text: leave it out, "
                 "or put one of the two into a rule of its own"
             )
             yield Flaw(token.line, token.column, why)
+
+
+def _messages(tokens: Sequence[Token]) -> set[int]:
+    """Where texts stand that are said and nothing else: no function is asked about them."""
+    texts = [token.text for token in tokens]
+    saying = {n for n in range(1, len(texts)) if texts[n] == "contains" and texts[n - 1] in SPEAKING}
+    names = {texts[n + 1] for n in saying if tokens[n + 1 : n + 2]}
+    for n, name in enumerate(texts):
+        if name in names and n - 1 not in saying and texts[n + 1 : n + 2] != [":="]:
+            names.discard(name)
+    found = set[int]()
+    for n, token in enumerate(tokens):
+        start = n - 2 if texts[max(0, n - 2) : n] == ["sprintf", "("] else n
+        told = start - 1 in saying or (texts[start - 1] == ":=" and texts[start - 2] in names)
+        if token.kind == "string" and start > 1 and told:
+            found.add(n)
+    return found
 
 
 def _called(tokens: Sequence[Token], n: int) -> str:
@@ -198,23 +229,46 @@ def _unreadable(tokens: list[Token]) -> Iterator[tuple[str, re.Pattern[str]]]:
             yield name, _cased(name)
         elif name not in _ALIKE | _OURS:
             yield name, _SPELLED
-    for n in range(len(tokens)):
-        name = _called(tokens, n)
-        if name not in _OURS - {"trim_space"} or name.split(".")[0] in own:
-            continue
+    yield from ((each, _SPELLED) for each in _compared(tokens)[:1])
+    for name, places in _patterns(tokens, own).items():
+        patterns = [said for n in places if (said := said_by(tokens[n])) is not None]
         counts = _ONE if name == "glob.match" else _COUNTS
-        patterns = _patterns(tokens, n + 4)
-        if any(counts.search(each) for each in patterns):
+        if any(counts.search(_ESCAPED.sub("x", each)) for each in patterns):
             yield name, _LONG
         if any(_RANGES.search(each) for each in patterns):
             yield name, _NOT_MEANT
 
 
-def _patterns(tokens: Sequence[Token], n: int) -> list[str]:
-    """What the pattern of a call may be made of: the text that stands there, or any of the module."""
-    alone = tokens[n].kind == "string" and tokens[n + 1].text == "," if n + 1 < len(tokens) else False
-    found = (said_by(token) for token in (tokens[n : n + 1] if alone else tokens) if token.kind == "string")
-    return [each for each in found if each is not None]
+def _patterns(tokens: Sequence[Token], own: set[str]) -> dict[str, set[int]]:
+    """By function: the texts that may be its pattern. That is the one that stands there; where it is put together or
+    stands elsewhere, all of the module that are not said and nothing else."""
+    found: dict[str, set[int]] = {}
+    elsewhere = set[str]()
+    for n in range(len(tokens)):
+        name = _called(tokens, n)
+        if name not in _OURS - {"trim_space"} or name.split(".")[0] in own:
+            continue
+        here = [(token.kind, token.text) for token in tokens[n + 4 : n + 6]]
+        if name != "regex.replace" and len(here) == 2 and here[0][0] == "string" and here[1][1] == ",":
+            found.setdefault(name, set()).add(n + 4)
+        else:
+            elsewhere.add(name)
+    if elsewhere:
+        texts = {n for n, token in enumerate(tokens) if token.kind == "string"} - _messages(tokens)
+        found |= {name: found.get(name, set()) | texts for name in elsewhere}
+    return found
+
+
+def _compared(tokens: Sequence[Token]) -> list[str]:
+    """The signs by which other things than numbers may be compared."""
+    return [
+        token.text
+        for n, token in enumerate(tokens)
+        if token.text in _COMPARED
+        and not any(
+            each.text.isdigit() or each.text == "count" for each in (tokens[n - 1], *tokens[n + 1 : n + 2])
+        )
+    ]
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -19,6 +19,8 @@ _OPEN, _CLOSE = "([{", ")]}"
 _COMPARED = frozenset({"==", "!=", "<", ">", "<=", ">=", "+", "-", "*", "/", "%"})
 _BEFORE_BRACE = frozenset({"if", "else", "in", "contains", "not", "with", "as", "some", "every", "default"})
 WORDS = _BEFORE_BRACE | {"package", "import", "true", "false", "null", "input", "data", "_"}
+_VALUES = frozenset({"true", "false", "null", "input", "data", "_"})
+_NEVER_FIRST = frozenset({"package", "import", "with", "as", "in", "if", "contains"})
 _IMPURE = frozenset(
     {"time.now_ns", "rand.intn", "uuid.rfc4122", "opa.runtime", "http.send", "net.lookup_ip_addr", "trace", "print"}
 )  # fmt: skip
@@ -118,11 +120,18 @@ def tokens_of(text: str) -> Iterator[Token]:
 
 
 def is_head(tokens: Sequence[Token], n: int) -> bool:
-    """Whether a rule begins here."""
+    """Whether a rule begins here, rather than that what stands in the line before goes on."""
     token = tokens[n]
-    return (
-        token.depth == 0 and token.first and token.kind == "name" and token.text not in {"package", "import"}
-    )
+    begun = token.depth == 0 and token.first and token.kind == "name" and token.text not in _NEVER_FIRST
+    return begun and not (n and _goes_on(tokens, n - 1))
+
+
+def _goes_on(tokens: Sequence[Token], n: int) -> bool:
+    """Whether what this is part of goes on behind it, be that in the next line."""
+    token = tokens[n]
+    if token.kind == "name":
+        return token.text in WORDS - _VALUES and not (n and tokens[n - 1].text == ".")
+    return token.kind == "sign" and token.text not in {")", "]", "}", ";"} and not token.text.isdigit()
 
 
 def _package(tokens: list[Token]) -> str:

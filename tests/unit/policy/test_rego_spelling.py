@@ -4,12 +4,14 @@ What is expected here was said by that engine; tests/system/test_opa.py asks it.
 """
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from services.policy.adapters import rego
 from services.policy.adapters.rego import RegoRules
+from services.policy.adapters.rego_plan import plan_of
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import RegoModule, Rules
 from services.policy.domain.rules import RuleOutcome
@@ -109,7 +111,8 @@ def test_what_is_asked_does_not_say_what_a_rule_has_answered(rules: RegoRules) -
         (r"regex.match(`^a\.b$`, input.action.target)", ["a.b"], ["a\\b", "axb"]),
         (r'regex.match("\n|\"|\\\\", input.action.target)', ["a\nb", '"', "\\"], ["n", "ab"]),
         (r'regex.match("^\\s$", input.action.target)', ["\n", "\t", " "], ["\\", "s"]),
-        (r'p := concat("", ["^a\\", "."]); regex.match(p, input.action.target)', ["a.b"], ["axb"]),
+        (r'p := concat("", ["^a\\.", "b"]); regex.match(p, input.action.target)', ["a.b"], ["axb"]),
+        (r'regex.replace(input.action.target, `\d+`, "N") == "nodeN"', ["node7", "node12"], ["node", 'node"7']),
         (r'count(regex.split("\n+", input.action.target)) == 2', ["a\n\nb"], ["a\\nb"]),
         (r'glob.match("a\\*", [], input.action.target)', ["a*"], ["ab"]),
         (r'glob.match("DOMAIN\\\\*", [], input.action.target)', ["DOMAIN\\x1", "DOMAIN\\"], ["DOMAINx1", "DOMAIN*"]),
@@ -131,7 +134,12 @@ def test_functions_say_what_opas_own_engine_says(
         ('regex.match("^...$", input.action.target)', "abc", "äbc"),
         ('regex.match("^[ -~]*$", input.action.target)', "abc", 'a"c'),
         ('regex.match("^[^a]", input.action.target)', "b", "\0"),
+        (r"regex.match(`^\\.$`, input.action.target)", r"\x", r"\ä"),
+        ('regex.match("^(?:[^,]+){1}$", input.action.target)', "a", "ä"),
         ('startswith(input.action.target, "x")', "x", "\U000f0041"),
+        ('input.action.target >= "A"; input.action.target <= "z"', "C", "C:\\x"),
+        ('sort([input.action.target, "m"])[0] != "m"', "a", '"a"'),
+        ('max([input.action.target, "a"]) == "a"', "A", '"x'),
     ],
 )
 def test_what_a_function_would_misread_is_not_asked_and_denies(
@@ -148,7 +156,14 @@ def test_what_a_function_would_misread_is_not_asked_and_denies(
         (r'base64.encode(input.action.target) == "\n"', "base64.encode would misread the character U+000A"),
         (r'json.unmarshal("{\"a\": 1}") == input.action.target', "put one of the two into a rule of its own"),
         (r'input.action.target == "\ud800"', "half a one"),
-        ('input.action.target == "\U000f0041"', "U+F0000 to U+F007F"),
+        ('startswith(input.action.target, "\U000f0041")', "U+F0000 to U+F007F"),
+        (r'regex.match("\\Aprod", input.action.target)', r"\A in a pattern is not understood"),
+        (r"regex.match(`prod\z`, input.action.target)", r"\z in a pattern is not understood"),
+        (r"regex.match(`\pL`, input.action.target)", r"\p in a pattern is not understood"),
+        (r"p := `^\x5cb`; regex.match(p, input.action.target)", r"\x in a pattern is not understood"),
+        ('regex.match("[]a]", input.action.target)', "[] in a pattern is not understood"),
+        (r'concat("", ["a\\", "A"]) != "x"; regex.match(input.action.name, "x")', "\\ in a pattern"),
+        (r'input.action.target < "\\"', "< would misread the character U+005C"),
     ],
 )
 def test_a_text_that_cannot_be_told_is_a_mistake_with_its_place_and_denies_where_it_is_in_force(
@@ -157,8 +172,93 @@ def test_a_text_that_cannot_be_told_is_a_mistake_with_its_place_and_denies_where
     (flaw,) = rules.examine([module(body)]).flaws
     assert said in flaw.text
     assert (flaw.path, flaw.line) == ("rules/0/rego", 3)
-    assert module(body).text.split("\n")[2][flaw.column - 1] == '"'
+    assert module(body).text.split("\n")[2][flaw.column - 1] in '"`'
     assert all(said in str(each) for each in found(rules, body, "x", "y"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'deny contains "found" if\n\t{}',
+        'deny contains\n\t"found" if {}',
+        'bad if\n\t{}\n\ndeny contains "found" if bad',
+        'bad :=\n\t{}\n\ndeny contains "found" if bad',
+        'bad := false if false\nelse := true if\n\t{}\n\ndeny contains "found" if bad',
+        'import future.keywords.if\n\ndeny contains "found" if {}',
+    ],
+)
+@pytest.mark.parametrize(
+    ("call", "yes", "no"),
+    [
+        (r"regex.match(`^rm\s`, input.action.target)", "rm x", "ls"),
+        (r'glob.match("rm\\*", [], input.action.target)', "rm*", "rmx"),
+        ('trim_space(input.action.target) == "rm"', "\trm\n", "ls"),
+    ],
+)
+def test_where_a_line_ends_changes_nothing(rules: RegoRules, text: str, call: str, yes: str, no: str) -> None:
+    made = RegoModule("texts", f"package provost.rules.texts\n\n{text.format(call)}\n")
+    found = asked(rules, made, yes, no)
+    assert [outcome.failed or bool(outcome.denied) for outcome in found] == [True, False]
+
+
+def test_a_function_is_seen_on_a_line_of_its_own(rules: RegoRules) -> None:
+    text = 'deny contains "found" if\n\tbase64.encode(input.action.target) == "YQpi"'
+    (outcome,) = asked(rules, RegoModule("texts", f"package provost.rules.texts\n\n{text}\n"), "a\nb")
+    assert outcome.failed == "texts: base64.encode cannot be asked about a text with the character U+000A"
+
+
+def test_a_function_that_is_not_called_by_its_name_is_a_mistake(rules: RegoRules) -> None:
+    made = module(r'regex["match"](`^rm\s`, input.action.target)')
+    (flaw,) = rules.examine([made]).flaws
+    assert "a function is called by its name" in flaw.text
+    assert "called by its name" in asked(rules, made, "rm x")[0].failed
+
+
+def test_what_is_said_and_nothing_else_may_be_any_text(rules: RegoRules) -> None:
+    """No function is asked about it."""
+    text = """package provost.rules.texts
+
+deny contains "not \\"here\\"" if json.marshal(input.action.target) == "x"
+
+deny contains msg if {
+  base64.encode(input.action.target) == "eA=="
+  msg := sprintf("\\"%s\\" is not for agents", [input.action.target])
+}
+"""
+    made = RegoModule("texts", text)
+    assert rules.examine([made]).flaws == ()
+    (outcome,) = asked(rules, made, "x")
+    assert [each.text for each in outcome.denied] == ['"x" is not for agents']
+
+
+def test_a_text_that_cannot_be_told_denies_no_more_than_what_its_rule_looks_at(rules: RegoRules) -> None:
+    bad = RegoModule(
+        "bad",
+        r"""package provost.rules.bad
+
+deny contains "no" if { input.action.name == "x"; base64.encode(input.action.name) != "\n" }
+""",
+    )
+    good = RegoModule(
+        "good", 'package provost.rules.good\n\ndeny contains "closed" if input.action.target == "prod"\n'
+    )
+    policy = PolicySet("1", {}, {}, (), (), Rules(rego=(bad, good)))
+    asks = [{"action": {"name": name, "target": target}} for name in "xy" for target in ("prod", "dev")]
+    found = rules.judge(policy, asks)
+    assert ["misread" in each.failed for each in found] == [True, True, False, False]
+    assert [[said.text for said in each.denied] for each in found[2:]] == [["closed"], []]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[^" * 15_000, "[" * 30_000, "\\\\" * 15_000, "." * 30_000, 'contains "x" := sprintf("' * 1_500],
+)
+def test_no_text_keeps_whoever_looks_at_it_busy(text: str) -> None:
+    """In seconds of this thread; quadratic in so many characters would take a minute."""
+    made = f'package provost.rules.texts\n\ndeny contains "x" if regex.match(p, `{text}`)\n{text}\n'
+    began = time.thread_time()
+    plan_of([RegoModule("texts", made)])
+    assert time.thread_time() - began < 5
 
 
 def test_a_rules_own_tests_see_the_texts_that_it_sees(rules: RegoRules) -> None:
