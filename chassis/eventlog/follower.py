@@ -26,6 +26,8 @@ TRIES = 5
 _PROBE_AFTER_SECONDS = 0.005
 _LONGEST_PAUSE_SECONDS = 1.0
 _LOOK_AGAIN_SECONDS = 1.0
+UNWELL_SECONDS = 5.0
+"""Who was last at the end of the log so long ago should be asked nothing: another replica may know what is true now."""
 
 
 class FollowerState(StrEnum):
@@ -104,6 +106,11 @@ class Follower:
     @property
     def stale_seconds(self) -> float:
         return monotonic() - (self._since if self._at_end is None else self._at_end)
+
+    @property
+    def well(self) -> bool:
+        """Whether a service that rests on it may say that it serves: it has not halted, and was at the end lately."""
+        return self.state is not FollowerState.HALTED and self.stale_seconds <= UNWELL_SECONDS
 
     async def caught_up(self, timeout_seconds: float = 60.0) -> None:
         """Wait until it has been at the end of the log once, as long as that takes while it gets on.

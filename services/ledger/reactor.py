@@ -30,7 +30,6 @@ MAX_WAITING_BYTES = 32 * 1024 * 1024
 SIGN_EVERY_SECONDS = 1.0
 SIGN_IDLE_SECONDS = 5.0
 LOOK_EVERY_SECONDS = 0.25
-UNHEALTHY_SECONDS = 5.0
 RECONSIDER_SECONDS = 1.0
 SCRUB_REST = 9
 """How long the scrubber rests, for the time it took."""
@@ -226,8 +225,7 @@ class Reactor:
             self._caught_up = self._caught_up or (
                 follower.lag == 0 and follower.stale_seconds < 1 and not behind
             )
-            fresh = follower.stale_seconds <= UNHEALTHY_SECONDS
-            await self._set_serving(self._caught_up and self._keeping and fresh)
+            await self._set_serving(self._caught_up and self._keeping and follower.well)
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
     async def _explain(self, halt_reason: str) -> None:

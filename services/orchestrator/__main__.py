@@ -9,6 +9,7 @@ from chassis.eventlog.opened import opened
 from chassis.rpc import LARGE_MESSAGES
 from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
+from chassis.rpc.serving import serve_while
 from provost.orchestrator.v1.orchestrator_pb2_grpc import (
     add_OrchestratorServiceServicer_to_server as add_service,
 )
@@ -71,8 +72,7 @@ async def main(stopping: process.Stopping) -> None:
     await server.start()
     replicas.serve(conductor.share, conductor.given)
     await losing.start()
-    await server.set_serving(True)
-    await stopping.wait()
+    await serve_while(lambda: follower.well, server.set_serving, stopping.wait)
     conductor.let_waiters_go()
     running = (server.stop, conductor.close, replicas.stop, losing.stop, follower.stop, knowledge.close)
     for stop in (*running, keys.stop, nats.close, took.stop):

@@ -10,6 +10,7 @@ from chassis.eventlog.opened import connected
 from chassis.powers import Powers
 from chassis.rpc.client import channel
 from chassis.rpc.server import Server
+from chassis.rpc.serving import serve_while
 from chassis.tls import certificates
 from kernel.events import Cause, Recorded
 from provost.orchestrator.v1.actuator_pb2_grpc import add_ActuatorServiceServicer_to_server
@@ -19,7 +20,6 @@ from services.orchestrator.actuators.hands import Hands
 from services.orchestrator.actuators.journal import Journal
 from services.orchestrator.actuators.permits import PolicyPermits
 from services.orchestrator.actuators.rpc import ActuatorServicer
-from services.orchestrator.actuators.watching import watch
 from services.orchestrator.config import OrchestratorSettings
 
 
@@ -52,7 +52,7 @@ async def main(stopping: process.Stopping) -> None:
     await follower.caught_up()
     await server.start()
     await losing.start()
-    await watch(stopping.wait, hands.look, server.set_serving)
+    await serve_while(hands.look, server.set_serving, stopping.wait)
     for end in (server.stop, losing.stop, follower.stop, connection.close, took.stop):
         await end()
 

@@ -5,17 +5,16 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Any
 
+from chassis.eventlog.follower import Follower
 from chassis.process import jitter
 from chassis.telemetry import get_logger
 from kernel.events import Recorded
 from kernel.faults import Conflict, Fault, Unavailable
-from kernel.ports import Following
 from services.policy.handlers.endings import Endings
 from services.policy.reactor.records import AgentKey, HeldRecords
 
 RETRY_SECONDS = 1.0
 EXPIRE_SECONDS = 5.0
-UNHEALTHY_SECONDS = 5.0  # a decision is refused much sooner; this is for whoever chooses a replica
 _LOWERED = frozenset({"AgentDemoted", "AgentSuspended"})
 Take = Callable[[Sequence[Recorded]], Awaitable[None]]
 _log = get_logger("policy.reactor")
@@ -31,16 +30,16 @@ async def keep(until: Callable[[], Awaitable[object]], *kept: Coroutine[Any, Any
 
 
 async def keep_health(
-    following: Following,
+    follower: Follower,
     set_serving: Callable[[bool], Awaitable[None]],
     opa_answers: Callable[[], Awaitable[bool]],
 ) -> None:
     """Serving as long as the newest revocations are known here, and the OPA server, if there is one, answers.
 
-    Looks once a second, until cancelled.
+    Looks once a second, until cancelled. A decision is refused much sooner; this is for whoever chooses a replica.
     """
     while True:
-        await set_serving(await opa_answers() and following.stale_seconds <= UNHEALTHY_SECONDS)
+        await set_serving(await opa_answers() and follower.well)
         await asyncio.sleep(1.0)
 
 
