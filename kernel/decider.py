@@ -14,6 +14,10 @@ Command = TypeVar("Command", contravariant=True)
 Event = TypeVar("Event")
 
 
+def _never(_: object) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Decider(Generic[Command, State, Event]):
     """How one kind of aggregate answers commands and remembers events."""
@@ -23,6 +27,8 @@ class Decider(Generic[Command, State, Event]):
     initial: State
     decide: Callable[[State, Command], Event | None]
     evolve: Callable[[State, Event], State]
+    ended: Callable[[State], str] = _never
+    """How it has ended, in a word, once nothing more can come of it (Chassaing's `isTerminal`); empty until then."""
 
     def fold(self, events: Iterable[Event]) -> State:
         """The state after `events`, from the beginning."""

@@ -94,6 +94,10 @@ class Aggregates(Protocol[State_co, Command_contra]):
         """Id and state of every aggregate of the tenant that has events, oldest first."""
         ...
 
+    def endings(self, tenant: str) -> Iterator[tuple[str, str]]:
+        """Id of each of `all`, and how it ended, as its decider says: cheap, whatever it takes to look at one whole."""
+        ...
+
     def tenants(self) -> frozenset[str]:
         """Every tenant that has an aggregate of this kind."""
         ...

@@ -15,6 +15,8 @@ import structlog
 from chassis import metrics
 from chassis.eventlog.codec import Codec, Unreadable
 from chassis.eventlog.headers import is_event, repeats
+from chassis.eventlog.held import Held
+from chassis.eventlog.shelf import Shelf
 from chassis.process import jitter
 from kernel.decider import Decider
 from kernel.events import Appended, Cause, Head, Recorded, Stream
@@ -27,7 +29,6 @@ E = TypeVar("E")
 
 _log = structlog.get_logger("chassis.eventlog")
 TRIES = 5
-REMEMBERED_IDS = 1024
 _CATCH_UP_SECONDS = 5.0
 
 
@@ -42,38 +43,17 @@ class Remembered(NamedTuple):
     """Event ids of what was answered last; may hold newer ones than `head`."""
 
 
-class _Held(Generic[S]):
-    """One aggregate: its state, its head, and which requests it has answered with which sequence."""
-
-    __slots__ = ("answered", "closed", "head", "lock", "state", "users")
-
-    def __init__(self, state: S) -> None:
-        self.state = state
-        self.head = Head()
-        self.answered: dict[str, int] = {}
-        self.closed = ""
-        self.lock: asyncio.Lock | None = None
-        self.users = 0
-
-    def pass_over(self, sequence: int) -> None:
-        """The server expects the next event behind it all the same."""
-        self.head = Head(sequence, self.head.version, self.head.event_id)
-
-    def advance(self, sequence: int, event_id: str) -> None:
-        self.head = Head(sequence, self.head.version + 1, event_id)
-        self.answered[event_id] = sequence
-        if len(self.answered) > REMEMBERED_IDS:
-            del self.answered[next(iter(self.answered))]
-
-
 class HeldAggregates(Generic[C, S, E]):
-    """Implements `kernel.ports.Aggregates`."""
+    """Implements `kernel.ports.Aggregates`. What has ended, as `decider` says, is laid on `shelf`, if there is one."""
 
-    def __init__(self, decider: Decider[C, S, E], log: EventLog, codec: Codec) -> None:
+    def __init__(
+        self, decider: Decider[C, S, E], log: EventLog, codec: Codec, shelf: Shelf | None = None
+    ) -> None:
         self._decider = decider
         self._log = log
         self._codec = codec
-        self._held: dict[str, dict[str, _Held[S]]] = {}
+        self._shelf = shelf
+        self._held: dict[str, dict[str, Held[S]]] = {}
         self._place = (decider.context, decider.aggregate)
         self._moved = asyncio.Event()
         self.following: Following | None = None
@@ -91,7 +71,8 @@ class HeldAggregates(Generic[C, S, E]):
         """The state now; the initial state if there are no events.
 
         Raises:
-            Unavailable: an event of it cannot be read (reason `UNREADABLE_EVENT`).
+            Unavailable: an event of it cannot be read (reason `UNREADABLE_EVENT`), or the disk on which it lies, as it
+                is over (`STORE_UNREACHABLE`).
         """
         held = self._held.get(tenant, {}).get(id)
         if held is None:
@@ -112,13 +93,17 @@ class HeldAggregates(Generic[C, S, E]):
 
     def all(self, tenant: str) -> Iterator[tuple[str, S]]:
         """Id and state of every aggregate of the tenant that has events and can be read, in the order they began."""
-        for key, held in list(self._held.get(tenant, {}).items()):
-            if held.head.version and not held.closed:
-                yield key, held.state
+        for key, held in self._readable(tenant):
+            yield key, held.state
+
+    def endings(self, tenant: str) -> Iterator[tuple[str, str]]:
+        """Id of each of `all`, and how it ended; empty while it has not."""
+        for key, held in self._readable(tenant):
+            yield key, held.ended
 
     def tenants(self) -> frozenset[str]:
         """Every tenant that has an aggregate of this kind."""
-        return frozenset(tenant for tenant in self._held if any(self.all(tenant)))
+        return frozenset(tenant for tenant in self._held if any(self.endings(tenant)))
 
     def remembered(self) -> list[Remembered] | None:
         """All of them as they are now; `None` when one is closed, and only the log may say what it is."""
@@ -135,7 +120,8 @@ class HeldAggregates(Generic[C, S, E]):
         """Hold these, before anything is taken or handled: what is followed then is what came behind them."""
         for each in remembered:
             held = self._of(each.tenant, each.id)
-            held.state, held.head, held.answered = each.state, each.head, dict(each.answered)
+            held.restore(each.state, each.head, dict(each.answered))
+            held.rest(self._decider.ended(each.state), self._shelf)
 
     async def take(self, events: Sequence[Recorded]) -> None:
         """Fold in what the follower delivers; what is known, of another kind, or there twice, is passed over."""
@@ -202,12 +188,14 @@ class HeldAggregates(Generic[C, S, E]):
                 return await self._handle(stream, held, command, cause, guard)
         finally:
             held.users -= 1
-            if not held.users and not held.head.sequence:
-                # Nothing came of it: ids that somebody made up must not stay in memory.
-                self._held[cause.tenant].pop(id, None)
+            if not held.users:
+                held.lock = None
+                if not held.head.sequence:
+                    # Nothing came of it: ids that somebody made up must not stay in memory.
+                    self._held[cause.tenant].pop(id, None)
 
     async def _handle(
-        self, stream: Stream, held: _Held[S], command: C, cause: Cause, guard: Guard | None
+        self, stream: Stream, held: Held[S], command: C, cause: Cause, guard: Guard | None
     ) -> Appended:
         for _ in range(TRIES - 1):
             try:
@@ -217,7 +205,7 @@ class HeldAggregates(Generic[C, S, E]):
         return await self._decide_and_append(stream, held, command, cause, guard)
 
     async def _decide_and_append(
-        self, stream: Stream, held: _Held[S], command: C, cause: Cause, guard: Guard | None
+        self, stream: Stream, held: Held[S], command: C, cause: Cause, guard: Guard | None
     ) -> Appended:
         event_id = stream.event_id(cause.request_id)
         looked = not self.second_look
@@ -254,14 +242,14 @@ class HeldAggregates(Generic[C, S, E]):
             self._advance(stream.tenant, stream.id, held, appended.sequence, event_id)
         return appended
 
-    async def _after_conflict(self, held: _Held[S], conflict: AppendConflict) -> None:
+    async def _after_conflict(self, held: Held[S], conflict: AppendConflict) -> None:
         actual = int(conflict.facts.get("actual_sequence", "0"))
         if actual > held.head.sequence:
             await self._until(held, actual)
         else:
             await asyncio.sleep(0.005 + jitter(0.02))
 
-    async def _until(self, held: _Held[S], sequence: int) -> None:
+    async def _until(self, held: Held[S], sequence: int) -> None:
         """Wait until the follower has brought this aggregate to `sequence`."""
         if self.following is not None:
             await self.following.reached(sequence, _CATCH_UP_SECONDS)
@@ -274,25 +262,31 @@ class HeldAggregates(Generic[C, S, E]):
             text = f"event {sequence} has not been read yet; try again"
             raise Unavailable("FOLLOWER_BEHIND", text, sequence=str(sequence)) from None
 
-    def _close(self, held: _Held[S], recorded: Recorded, why: str) -> None:
+    def _close(self, held: Held[S], recorded: Recorded, why: str) -> None:
         held.closed = held.closed or f"{recorded.subject} is closed by event {recorded.sequence}: {why}"
         _log.error("aggregate closed", why=held.closed)
 
-    def _of(self, tenant: str, key: str) -> _Held[S]:
+    def _readable(self, tenant: str) -> Iterator[tuple[str, Held[S]]]:
+        for key, held in list(self._held.get(tenant, {}).items()):
+            if held.head.version and not held.closed:
+                yield key, held
+
+    def _of(self, tenant: str, key: str) -> Held[S]:
         of_tenant = self._held.setdefault(tenant, {})
         held = of_tenant.get(key)
         if held is None:
-            held = of_tenant[key] = _Held(self._decider.initial)
+            held = of_tenant[key] = Held(self._decider.initial)
         return held
 
-    def _advance(self, tenant: str, key: str, held: _Held[S], sequence: int, event_id: str) -> None:
+    def _advance(self, tenant: str, key: str, held: Held[S], sequence: int, event_id: str) -> None:
         if not held.head.version:
             # It begins now, whenever somebody first asked for it: `all` is in the order of beginnings.
             self._held[tenant][key] = self._held[tenant].pop(key)
         held.advance(sequence, event_id)
+        held.rest(self._decider.ended(held.state), self._shelf)
 
 
-def _no_event(recorded: Recorded, held: _Held[Any]) -> str:
+def _no_event(recorded: Recorded, held: Held[Any]) -> str:
     """Why it is none, or none any more; empty for an event, readable or not."""
     if not is_event(recorded):
         return "it has no header of an event"

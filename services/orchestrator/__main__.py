@@ -6,6 +6,7 @@ from chassis.eventlog.aggregates import HeldAggregates
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.opened import opened
+from chassis.eventlog.shelf import Shelf
 from chassis.rpc import LARGE_MESSAGES
 from chassis.rpc.opening import Opening
 from chassis.rpc.server import Server
@@ -30,7 +31,7 @@ async def main(stopping: process.Stopping) -> None:
     settings = took.settings
     nats, keys = await opened(settings, "orchestrator")
     log = JetStreamLog(nats, EVENTS, source="provost/orchestrator")
-    runs = HeldAggregates(RUN, log, EVENTS)
+    runs = HeldAggregates(RUN, log, EVENTS, Shelf(settings.home))
     knowledge = SqliteKnowledge(settings.knowledge, keys)
     privacy = SubjectPrivacy(keys)
     peers = peers_at(settings, handlers.ACTOR)

@@ -265,4 +265,8 @@ def _in(entered: Entry | None, run: Run) -> Run:
     return replace(run, phase=entered.phase, fencing_token=entered.fencing_token, state=RunState.RUNNING)
 
 
-RUN: Decider[Command, Run, Event] = Decider("orchestrator", "run", Run(), decide, evolve)
+def _ended(run: Run) -> str:
+    return run.state if run.over else ""
+
+
+RUN: Decider[Command, Run, Event] = Decider("orchestrator", "run", Run(), decide, evolve, _ended)

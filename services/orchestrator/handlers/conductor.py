@@ -87,8 +87,8 @@ class Conductor:
     def resume(self) -> int:
         """Carry on every run that is not over and nobody else carries; how many are not over."""
         for tenant in self._runs.tenants():
-            for run_id, run in self._runs.all(tenant):
-                if not run.over:
+            for run_id, ended in self._runs.endings(tenant):
+                if not ended:
                     self.noted(tenant, run_id)
         self.share()
         return self._placement.open

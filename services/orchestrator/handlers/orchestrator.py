@@ -137,19 +137,19 @@ class Orchestrator:
         size = min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         if after and self._known is not None and self._runs.current(tenant, after).started is None:
             await self._known()  # another replica may have shown it just now
-        ids = [run_id for run_id, _ in self._runs.all(tenant)][::-1]
+        endings = dict(self._runs.endings(tenant))
+        ids = list(endings)[::-1]
         if after and after not in ids:
             text = "page_token is not from this list: begin again"
             raise Invalid("PAGE_TOKEN_INVALID", text, field="page_token")
         start = ids.index(after) + 1 if after else 0
         found: list[RunView] = []
         for run_id in ids[start:]:
-            view = self._view(tenant, run_id)
-            if state is not None and view.run.state is not state:
+            if state is not None and state != (endings[run_id] or self._runs.current(tenant, run_id).state):
                 continue
             if len(found) == size:
                 return found, found[-1].run.known.run_id
-            found.append(view)
+            found.append(self._view(tenant, run_id))
         return found, ""
 
     def _require(self, tenant: str, run_id: str) -> None:

@@ -19,9 +19,9 @@ class Waiters:
     async def settled(self, tenant: str, run_id: str, timeout_seconds: float) -> bool:
         """Wait until a run is over or waits for a person; False if it took too long, this process stops, or nothing
         can be written."""
-        event = self._settled.setdefault((tenant, run_id), asyncio.Event())
         if self._rests(tenant, run_id):
             return True
+        event = self._settled.setdefault((tenant, run_id), asyncio.Event())
         if not self.stopping:
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout_seconds):

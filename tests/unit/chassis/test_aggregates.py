@@ -8,9 +8,10 @@ import pytest
 import pytest_asyncio
 
 from chassis import metrics
-from chassis.eventlog.aggregates import REMEMBERED_IDS, TRIES, HeldAggregates
+from chassis.eventlog.aggregates import TRIES, HeldAggregates
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.headers import raw_headers
+from chassis.eventlog.held import REMEMBERED_IDS
 from chassis.eventlog.memory import MemoryLog
 from kernel.decider import Decider
 from kernel.events import Appended, Head, Recorded, Stream

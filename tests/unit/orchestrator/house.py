@@ -1,14 +1,17 @@
 """An orchestrator with peers in memory, to be asked for runs."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
+from pathlib import Path
 
 from chassis.eventlog.aggregates import HeldAggregates
 from chassis.eventlog.follower import Follower
 from chassis.eventlog.memory import MemoryLog
+from chassis.eventlog.shelf import Shelf
 from kernel.events import Cause
 from kernel.faults import Refused
 from services.orchestrator.adapters.privacy import SubjectPrivacy
@@ -110,7 +113,8 @@ async def house(
     limits: StepLimits = _LIMITS,
 ) -> AsyncIterator[House]:
     log = log or MemoryLog(EVENTS)
-    runs = HeldAggregates(RUN, log, EVENTS)
+    shelf = Shelf(Path(tempfile.gettempdir()), most_held=0)
+    runs = HeldAggregates(RUN, log, EVENTS, shelf)
     crew = AttachedCrew(lambda _tenant, agent: agent == AGENT)
     ids = (f"{n:032x}" for n in count(1))
     privacy = SubjectPrivacy(at.keys)
@@ -150,6 +154,7 @@ async def house(
         agent.cancel()
         await conductor.close()
         await follower.stop()
+        shelf.close()
 
 
 def types(log: MemoryLog) -> list[str]:

@@ -1,8 +1,11 @@
 """Runs in pages, newest first."""
 
+import os
+
 import pytest
 
 from kernel.faults import Invalid
+from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Mode
 from services.orchestrator.domain.run import Run
 from tests.unit.orchestrator.house import AGENT, TENANT, cause, house, peers
@@ -33,3 +36,18 @@ async def test_every_run_is_on_one_page_and_no_other_token_begins_again() -> Non
 def name(run: Run) -> str:
     assert run.known is not None
     return run.known.run_id
+
+
+async def test_runs_that_are_over_are_listed_whole_by_how_they_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with house(peers()) as it:
+        done = (await it.process(Mode.SAFE, "r1")).run
+        held = (await it.process(Mode.ASSISTED, "r2")).run
+        with monkeypatch.context() as none_is_read:
+            none_is_read.delattr(os, "pread")
+            views, _ = await it.orchestrator.list_runs(TENANT, RunState.WAITING, "", 5)
+            assert [name(view.run) for view in views] == [name(held)]
+            assert await it.orchestrator.list_runs(TENANT, RunState.FAILED, "", 5) == ([], "")
+        views, _ = await it.orchestrator.list_runs(TENANT, RunState.COMPLETED, "", 5)
+        assert views == [await it.orchestrator.get_run(TENANT, name(done), 0)]
+        assert len(views[0].run.effects) == len(done.effects) > 0
+        assert not it.conductor._waiters._settled, "somebody waits for what is over"
