@@ -32,6 +32,7 @@ BENCHES = (
     "ledger",
     "questions",
     "process_log",
+    "finished_runs",
     "start",
     "analysis",
 )
