@@ -48,6 +48,6 @@ async def test_runs_that_are_over_are_listed_whole_by_how_they_ended(monkeypatch
             assert [name(view.run) for view in views] == [name(held)]
             assert await it.orchestrator.list_runs(TENANT, RunState.FAILED, "", 5) == ([], "")
         views, _ = await it.orchestrator.list_runs(TENANT, RunState.COMPLETED, "", 5)
-        assert views == [await it.orchestrator.get_run(TENANT, name(done), 0)]
+        assert views == [await it.orchestrator.get_run(TENANT, name(done), 1)]
         assert len(views[0].run.effects) == len(done.effects) > 0
         assert not it.conductor._waiters._settled, "somebody waits for what is over"
