@@ -24,7 +24,11 @@ class Agents:
 
     async def record_error(self, command: RecordError, cause: Cause) -> Standing:
         """Raises FencingTokenStale (recorded): the error is then counted of nobody. Invalid."""
-        return await under_token(self._agents, command, cause)
+        # Not by its text, which is sealed anew, nor its token: what is told again after a crash counts once.
+        asked = cause.about(
+            command.task_id, command.run_id, command.error_type, str(command.procedure_violation)
+        )
+        return await under_token(self._agents, command, asked)
 
     async def look_at(self, agent_id: str, at_least_sequence: int, cause: Cause) -> tuple[Agent, str | None]:
         """The agent as the log has it, and when it was last heard of. Raises AgentStateUnknown, Unavailable.

@@ -71,10 +71,12 @@ class Attention:
         command = ReportWaiting(
             agent_id, activity.task_id, run_id, activity.waiting, cause.at, token, cause.actor, did
         )
-        ends = activity.waiting is None and not did
+        ends, waits = activity.waiting is None and not did, activity.waiting
+        awaited = (waits.kind, waits.what, str(waits.until)) if waits else ()
+        asked = cause.about(activity.task_id, run_id, str(did), *awaited)
         try:
             with nullcontext() if ends else self._writing.by(cause.tenant, agent_id):
-                appended = await self._kept.handle(agent_id, command, cause)
+                appended = await self._kept.handle(agent_id, command, asked)
         except Unavailable:
             self._heard(activity, cause.tenant)  # the log is away, and not the agent
             raise

@@ -97,6 +97,7 @@ class Inboxes:
         task_id = require_token(command.task_id, "task_id")
         if person:
             await self._require_meant(command, fencing_token, cause)
+        cause = cause.about(command.agent_id, str(command.up_to_sequence), *sorted(command.message_ids))
         shown = ShowToken(command.agent_id, task_id, fencing_token, cause.actor, cause.at)
         with nullcontext() if person else self._writing.by(cause.tenant, command.agent_id):
             before = await self._fencing.answered(self._inboxes, task_id, AcknowledgeMessages, shown, cause)

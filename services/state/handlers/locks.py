@@ -94,19 +94,22 @@ class Locks:
             if lock is not None and not lock.alive(cause.at):
                 # Whoever takes up an agent goes on under its packet as it is by now.
                 await self._working.stick_packet(command.agent_id, cause)
-            return await under_token(self._agents, command, cause)
+            asked = (command.task_id, command.run_id, command.phase, command.step, str(command.fencing_token))
+            return await under_token(self._agents, command, cause.about(*asked))
 
     async def release(self, command: ReleaseLock, cause: Cause) -> Standing:
         """Raises FencingTokenStale (recorded), Invalid."""
         with self._writing.changing(cause.tenant, command.agent_id) as guard:
-            standing = await under_token(self._agents, command, cause, guard)
+            asked = cause.about(str(command.fencing_token))
+            standing = await under_token(self._agents, command, asked, guard)
         self._turns.changed((cause.tenant, command.agent_id))
         return standing
 
     async def force(self, command: ForceReleaseLock, cause: Cause) -> Appended:
         """Raises LockNotHeld, Invalid."""
         with self._writing.changing(cause.tenant, command.agent_id) as guard:
-            appended = await self._agents.handle(command.agent_id, command, cause, guard)
+            asked = cause.about(command.reason)
+            appended = await self._agents.handle(command.agent_id, command, asked, guard)
         self._turns.changed((cause.tenant, command.agent_id))
         return appended
 
@@ -160,8 +163,8 @@ class Locks:
     async def _acquire(self, command: AcquireLock, cause: Cause) -> Standing:
         revoked = self._view.is_revoked(cause.tenant, command.agent_id)
         with self._writing.changing(cause.tenant, command.agent_id) as guard:
-            command = replace(command, revoked=revoked)
-            appended = await self._agents.handle(command.agent_id, command, cause, guard)
+            command, asked = replace(command, revoked=revoked), cause.about(command.task_id, command.holder)
+            appended = await self._agents.handle(command.agent_id, command, asked, guard)
         standing = _standing(self._agents, command.agent_id, appended, cause)
         lock = standing.lock
         assert lock is not None, "an agent whose lock was acquired has one"

@@ -1,6 +1,6 @@
 """Packets: issued, and read as they were issued."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from kernel.events import Cause, Stream
 from kernel.ports import Following
@@ -9,8 +9,11 @@ from services.state.domain.faults import LabelUnknown, PacketUnknown
 from services.state.domain.packet import IssuePacket, Packet, PacketIssued
 from services.state.domain.page import Page, number_of, page_size_of
 from services.state.domain.view import View
-from services.state.handlers.kept import Kept
+from services.state.handlers.kept import Kept, require_same, written_before
 from services.state.handlers.working import Reader, Working, labels_of
+
+_SAID = tuple(each.name for each in fields(Packet) if each.name not in ("created_at", "version"))
+"""All of a packet but when, which may be told by the clock of whoever takes the request, and what state adds."""
 
 
 class Packets:
@@ -24,7 +27,10 @@ class Packets:
         self._following = following
 
     async def issue(self, command: IssuePacket, cause: Cause) -> tuple[int, int]:
-        """The version of the packet, and the sequence. Raises PacketInvalid, LabelUnknown, LockTaken, Invalid."""
+        """The version of the packet, and the sequence.
+
+        Raises PacketInvalid, LabelUnknown, LockTaken, Invalid; RequestIdReused when the request has issued another.
+        """
         agent_id = command.packet.agent_id
         try:
             appended = await self._agents.handle(agent_id, self._labelled(command, cause), cause)
@@ -34,13 +40,12 @@ class Packets:
             appended = await self._agents.handle(agent_id, self._labelled(command, cause), cause)
         await self._working.stick_packet(agent_id, cause)
         packet = self._agents.current(cause.tenant, agent_id).packet
-        if appended.duplicate and (
-            packet is None or replace(command.packet, version=packet.version) != packet
-        ):
-            # Asked again, and another packet has superseded it: the answer is what it was.
-            stream = Stream(cause.tenant, "state", "agent", agent_id)
-            issued = await self._recall.event(stream, appended.sequence)
-            packet = issued.packet if isinstance(issued, PacketIssued) else packet
+        if appended.duplicate:
+            if packet is None or replace(command.packet, version=packet.version) != packet:
+                # Asked again, and another packet has superseded it: the answer is what it was.
+                stream = Stream(cause.tenant, "state", "agent", agent_id)
+                packet = (await written_before(self._recall, stream, appended.sequence, PacketIssued)).packet
+            require_same(packet, command.packet, *_SAID)
         return packet.version if packet else 0, appended.sequence
 
     def _labelled(self, command: IssuePacket, cause: Cause) -> IssuePacket:

@@ -175,7 +175,9 @@ class Tasks:
         # whichever replica.
         await self._working.catch_up()
         labelling = self._working.labelling_of_all_runs(cause.tenant, handoff.previous_agent_id)
-        return await self._tasks.handle(handoff.task_id, replace(command, labelling=labelling), cause)
+        # Not about what it says: told again after a crash it is sealed anew, and may know another reason.
+        asked = cause.about(handoff.previous_agent_id)
+        return await self._tasks.handle(handoff.task_id, replace(command, labelling=labelling), asked)
 
     async def get_handoff(
         self, task_id: str, at_least_sequence: int, reader: Reader | None, cause: Cause

@@ -125,7 +125,8 @@ class Working:
             known = self._agents.current(cause.tenant, reader.agent_id).labelled.runs
             # What sticks is there for good, whatever a replica has not heard yet: most reads are none of the log's.
             if stick(known.get(reader.run_id, ()), command) is not None:
-                await self._agents.handle(reader.agent_id, command, cause)
+                asked = cause.about(command.run_id, *command.labels)
+                await self._agents.handle(reader.agent_id, command, asked)
 
     async def stick_packet(self, agent_id: str, cause: Cause) -> None:
         """Who holds the lock of an agent has read its packet, also when its lease is over: it may still renew it.
