@@ -166,9 +166,14 @@ class Driving:
         """Before anything else is done. Under the same request when it is told again after a crash."""
 
         async def under(token: int, tried: str) -> None:
-            await self._outages.insist(
-                lambda: self._steps.count(run, carried, trouble, token, tried), carried
-            )
+            try:
+                await self._outages.insist(
+                    lambda: self._steps.count(run, carried, trouble, token, tried), carried
+                )
+            except Fault as fault:
+                if fault.reason not in _AGENT_GONE:
+                    raise
+                await self._over(run, carried, fault)  # there is no power left to count against
             carried.counted.add(trouble.key)
 
         token, tried = run.fencing_token, ""

@@ -28,7 +28,7 @@ from services.state.domain.errors import (
     together,
 )
 from services.state.domain.faults import AgentIsRevoked, LockTaken, NoInstructionPacket
-from services.state.domain.fencing import overtaken, unheard
+from services.state.domain.fencing import unheard
 from services.state.domain.labels import NO_LABELS, LabelRun, RunLabelled, RunLabels, stick
 from services.state.domain.lock import (
     AcquireLock,
@@ -173,8 +173,13 @@ def decide(agent: Agent, command: Command) -> Event | None:
             return release(agent.lock, command)
         case ForceReleaseLock():
             return force(agent.lock, command)
-        case RecordError(agent_id=agent_id, fencing_token=token, by=by, at=at):
-            return overtaken(agent.lock, agent_id, token, by, at) or record(command)
+        case RecordError(fencing_token=0):
+            return record(command)
+        case RecordError(
+            agent_id=agent_id, task_id=task_id, run_id=run_id, fencing_token=token, by=by, at=at
+        ):
+            recorded = record(command)
+            return unheard(agent.lock, agent_id, task_id, run_id, token, by, at) or recorded
         case ShowToken():
             return show(agent.lock, command)
         case LabelRun(run_id=run_id):

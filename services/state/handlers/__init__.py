@@ -61,7 +61,7 @@ class State:
         fencing = Fencing(kept, working, writing, clock)
         self.losing = Losing(kept, view, turns, writing, clock)
         self.locks = Locks(kept, view, turns, working, writing, clock)
-        self.agents = Agents(kept, view, mirror, following)
+        self.agents = Agents(kept, view, mirror, following, working, writing)
         self.attention = Attention(kept, self.agents, mirror, vigil, writing)
         self.packets = Packets(kept, view, following, working)
         self.tasks = Tasks(kept, view, following, contents, working, fencing)

@@ -142,7 +142,7 @@ class House:
         return Replica(
             kept,
             Locks(kept, view, turns, working, writing, self.clock),
-            Agents(kept, view, mirror, follower),
+            Agents(kept, view, mirror, follower, working, writing),
             turns,
             follower,
             StoreAudit(view, derived, mirror, history, follower, self.clock.now),

@@ -93,7 +93,7 @@ async def test_errors_and_artifacts_under_a_stale_token_are_refused_and_leave_no
         )
         for token, refused in ((slept, True), (taken, False)):
             artifact = put(agent_id="sre-1", run_id="" if refused else "run-2", fencing_token=token)
-            error.fencing_token = token
+            error.fencing_token, error.run_id = token, "run-1" if refused else "run-2"
             writes: tuple[tuple[Any, Any], ...] = (
                 (state.stub.RecordError, error),
                 (state.stub.PutArtifact, artifact),
@@ -137,7 +137,7 @@ async def test_errors_and_violations_are_counted_before_the_next_step(state: Run
     for n in range(2):
         await client.call(state.stub.RecordError, error, cause(f"error-{n}"))
     violation = pb.RecordErrorRequest(
-        agent_id="sre-1", error_type="FORBIDDEN_BY_PACKET", procedure_violation=True
+        agent_id="sre-1", task_id="task-1", error_type="FORBIDDEN_BY_PACKET", procedure_violation=True
     )
     counted = await client.call(state.stub.RecordError, violation, cause())
     expected = pb.ErrorCounts(

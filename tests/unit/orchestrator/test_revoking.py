@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chassis.eventlog.memory import MemoryLog
-from kernel.faults import Refused, Unavailable
+from kernel.faults import Denied, Refused, Unavailable
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Constraints, ErrorBudget, Mode, Packet, Proposal
 from services.orchestrator.ports.crew import Task
@@ -132,6 +132,20 @@ async def test_a_violation_counts_also_when_the_lock_was_lost_meanwhile(holder: 
     assert at.state.errors == [("FORBIDDEN_BY_PACKET", True)]
     assert at.state.errors_under == ([0] if holder == "another" else [7])
     assert (view.run.state, view.run.reason) == (RunState.REVOKED, "PROCEDURE_VIOLATION")
+
+
+@pytest.mark.parametrize("what", ["violation", "error"])
+async def test_a_run_whose_agent_is_revoked_when_its_error_would_count_ends(what: str) -> None:
+    at = going_wrong(what)
+
+    async def gone(*_: object) -> Any:
+        raise Denied("AGENT_REVOKED", f"agent {AGENT} was revoked")
+
+    at.state.record_error = gone  # type: ignore[method-assign,assignment]
+    async with house(at) as it:
+        view = await it.process(Mode.AUTO)
+    assert (view.run.state, view.run.reason) == (RunState.REVOKED, "AGENT_REVOKED")
+    assert len(at.state.handoffs) == 1
 
 
 async def test_what_counted_once_its_lock_was_had_again_counts_once_though_a_crash_follows() -> None:
