@@ -3197,7 +3197,8 @@ export const StateService: GenService<{
     output: typeof HeartbeatResponseSchema;
   },
   /**
-   * Counts an error or a procedure violation. Changes state; safe to retry. Reasons: FENCING_TOKEN_STALE.
+   * Counts an error or a procedure violation. Without a token it names a task that the agent has had a lock for. Changes
+   * state; safe to retry. Reasons: FENCING_TOKEN_STALE, AGENT_REVOKED.
    *
    * @generated from rpc provost.state.v1.StateService.RecordError
    */
