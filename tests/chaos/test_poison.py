@@ -5,11 +5,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2 as httpx
 import pytest
 
 from chassis.eventlog.connection import connect
 from chassis.eventlog.wire import Connection
-from tests.chaos.callers import Callers
+from tests.chaos.callers import LOG, Callers
 from tests.chaos.test_kill import command, must, nats_url
 from tests.e2e.embedded.embedded import Embedded
 
@@ -45,6 +46,7 @@ ODD = (
     "evt.d\u00e9fault.policy.agent.\u6771.AgentRevoked",
     "evt.*x.policy.agent.a.b",
 )
+THE_SET = "evt.default.policy.policyset.current.PolicySetPublished"
 
 
 @pytest.fixture
@@ -105,3 +107,43 @@ async def test_poison_is_parked_and_the_rest_goes_on(provost: Embedded) -> None:
     denied = command(provost, "run", "poisoned-4", "a-task", "memory")
     assert denied.returncode != 0, denied.stdout
     await connection.close()
+
+
+async def decided(provost: Embedded, request_id: str) -> tuple[set[str], int]:
+    """Why each action of a new run that may act was allowed or denied; how many were done."""
+    key = {"X-API-Key": provost.key("operator")}
+    asked = {"log": LOG, "mode": "auto", "request_id": request_id}
+    async with httpx.AsyncClient(base_url=provost.run_json()["http"], headers=key, timeout=60) as client:
+        answer = await client.post("/api/process_log", json=asked)
+    assert answer.status_code == 200, answer.text
+    run = answer.json()
+    assert run["state"] == "COMPLETED", run
+    return {each["reason"] for each in run["decisions"]}, len(run["outcome"]["effects"])
+
+
+async def test_a_set_in_force_that_cannot_be_read_allows_nothing_and_stops_nothing(provost: Embedded) -> None:
+    connection = await connect(nats_url(provost), name="poisoner")
+    header, payload = POISON[0]
+    await publish(connection, THE_SET, header, payload)  # no event of anybody's: the set stays as it is
+    reasons, done = await decided(provost, "before")
+    assert "ALLOWED_BY_TIER" in reasons
+    assert done
+    pids = provost.run_json()["pids"]
+    for header, payload in POISON:
+        await publish(
+            connection, THE_SET, header.replace(b"{type}", b"provost.policy.v1.PolicySetPublished"), payload
+        )
+    await connection.close()
+    assert await decided(provost, "after") == ({"POLICY_SET_INVALID"}, 0)
+    assert provost.run_json()["pids"] == pids, "a process died of it"
+    provost.kill()
+    provost.until(lambda: not provost.processes(), "all processes are gone")
+    provost.start()
+    shown = command(provost, "policy", "show")
+    assert shown.returncode, "another set took its place"
+    assert "UNREADABLE_EVENT" in shown.stderr
+    assert "one that can be read" in must(provost, "policy", "explain", "sre-1", "diagnostics.memory")
+    must(provost, "agents", "revoke", "sre-1", "--reason", "seen enough")
+    must(provost, "status", "--wait", "20")
+    must(provost, "state", "verify")
+    must(provost, "ledger", "verify")

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import islice
 
 from kernel.events import Cause, derived_id
-from kernel.faults import Invalid
+from kernel.faults import Invalid, Unavailable
 from kernel.ports import Aggregates
 from services.policy.domain.actor import POLICY
 from services.policy.domain.policyset import PolicySet
@@ -152,8 +152,11 @@ class Replacing:
 
     async def publish_default(self, at: datetime) -> None:
         """Put the built-in set on record for the first tenant, unless it has published one. Any replica may."""
-        if self._published.current(FIRST_TENANT, CURRENT).version:
-            return
+        try:
+            if self._published.current(FIRST_TENANT, CURRENT).version:
+                return
+        except Unavailable:
+            return  # what is there cannot be read, so that nothing is allowed: nothing else takes its place
         version = self._sets.default.version
         cause = Cause(FIRST_TENANT, derived_id(FIRST_TENANT, "policyset", version), POLICY, at)
         document, told = self._reader.default_document, _told(self._sets.default)

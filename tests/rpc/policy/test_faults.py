@@ -243,6 +243,9 @@ async def test_fault_30_a_set_whose_event_is_damaged_denies_everything(running: 
     assert (await running.call("Authorize", ask())).decision.reason == "POLICY_SET_INVALID"
     explained = await running.call("Explain", pb.ExplainRequest(context=context(), action=action()))
     assert explained.decision.reason == "POLICY_SET_INVALID"
+    last = await running.log.last_sequence()
+    await running.policy.replacing.publish_default(datetime.now(UTC))  # as at each start
+    assert await running.log.last_sequence() == last
 
 
 @pytest.mark.parametrize("kind", [*UNREADABLE, *NOT_COMPILING])
