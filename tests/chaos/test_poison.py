@@ -134,6 +134,7 @@ async def test_a_set_in_force_that_cannot_be_read_allows_nothing_and_stops_nothi
             connection, THE_SET, header.replace(b"{type}", b"provost.policy.v1.PolicySetPublished"), payload
         )
     await connection.close()
+    provost.until(lambda: command(provost, "policy", "show").returncode != 0, "policy has heard of it")
     assert await decided(provost, "after") == ({"POLICY_SET_INVALID"}, 0)
     assert provost.run_json()["pids"] == pids, "a process died of it"
     provost.kill()
