@@ -28,7 +28,8 @@ class Finding:
 
 
 class ActuatorFailed(Exception):
-    """The action could not be carried out. `error_type` is a reason a program can count."""
+    """The action could not be carried out. `error_type` is a reason a program can count: 1 to 128 characters of
+    `[A-Za-z0-9_.:-]`. Anything else counts as `ACTUATOR_FAILED`, and is told in the text."""
 
     def __init__(self, error_type: str, text: str, output: str = "") -> None:
         super().__init__(text)

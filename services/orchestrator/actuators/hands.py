@@ -8,6 +8,7 @@ from typing import Protocol
 from kernel.faults import Denied, Invalid, Unauthenticated, Unavailable
 from services.orchestrator.actuators.actuator import Actuator, ActuatorFailed, require_fit
 from services.orchestrator.actuators.journal import Journal, keyed
+from services.orchestrator.domain.budget import countable
 from services.orchestrator.domain.records import Action, Effect, EffectState
 
 MAX_OUTPUT_CHARACTERS = 8192
@@ -213,13 +214,14 @@ class Hands:
                 error_message=f"stopped, because {why}",
             )
         except ActuatorFailed as failed:
+            error_type, text = countable(failed.error_type, str(failed))
             effect = replace(
                 effect,
                 state=EffectState.FAILED,
                 summary=actuator.preview(action),
                 output=_cut(failed.output),
-                error_type=failed.error_type,
-                error_message=str(failed),
+                error_type=error_type,
+                error_message=text,
             )
         return replace(effect, duration_ms=int((self._monotonic() - began) * 1000))
 

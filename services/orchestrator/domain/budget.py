@@ -1,5 +1,6 @@
 """The error budget (row B16): what counts, what breaks it, and what that is called."""
 
+import re
 from dataclasses import dataclass
 
 from kernel.faults import Fault, Invalid
@@ -20,6 +21,7 @@ NOT_BY_AGENTS = frozenset({"FENCING_TOKEN_STALE", "AGENT_REVOKED"})
 """What an effect may come to that is no error: its run has lost the agent, or the agent its power."""
 BAD = frozenset({EffectState.FAILED, EffectState.REFUSED, EffectState.UNKNOWN})
 _OF_AGENTS = frozenset({"AGENT_FAILED", "PROPOSAL_INVALID", "MESSAGE_TOO_LARGE"})
+_ERROR_TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,128}")  # state counts under no other
 
 
 def of_agent(fault: Fault) -> bool:
@@ -28,6 +30,13 @@ def of_agent(fault: Fault) -> bool:
     That a peer has no room, or has lost something, is no error of the agent's.
     """
     return isinstance(fault, Invalid) or fault.reason in _OF_AGENTS
+
+
+def countable(error_type: str, text: str) -> tuple[str, str]:
+    """The type that an actuator's error counts under, and its text: this keeps what was said in place of a type."""
+    if _ERROR_TYPE.fullmatch(error_type):
+        return error_type, text
+    return "ACTUATOR_FAILED", ": ".join(filter(None, (error_type, text)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +64,8 @@ def troubles(run: Run) -> tuple[Trouble, ...]:
         elif run.known.mode is Mode.SAFE:
             continue  # a preview: nothing was tried, whatever the actuators cannot do
         elif each.state in BAD and each.error_type not in NOT_BY_AGENTS:
-            why = each.error_message or each.summary
-            found.append(Trouble(each.effect_id, each.error_type or "ACTUATOR_FAILED", why))
+            error_type, why = countable(each.error_type, each.error_message or each.summary)
+            found.append(Trouble(each.effect_id, error_type, why))
     return tuple(found)
 
 

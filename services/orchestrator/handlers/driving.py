@@ -79,7 +79,7 @@ class Driving:
             )
             try:
                 if trouble is not None:
-                    await self._count(run, carried, trouble)
+                    pause = await self._step(trouble, run, carried, pause)
                     continue
                 broken = breach(carried.counts, run.budget)
                 if broken is not None:
@@ -92,10 +92,10 @@ class Driving:
             except AgentNotTaken as no:
                 pause = await self._not_taken(run, carried, no.fault, pause)
 
-    async def _step(self, step: Step, run: Run, carried: Carried, pause: float) -> float:
+    async def _step(self, step: Step | Trouble, run: Run, carried: Carried, pause: float) -> float:
         """Take a step, and see to what went wrong with it; how long to wait the next time, in seconds."""
         try:
-            await self._steps.take(step, run, carried)
+            await self._take(step, run, carried)
             carried.refused = None
             return FIRST_PAUSE_SECONDS
         except RequiredArtifactMissing as missing:
@@ -108,7 +108,7 @@ class Driving:
         except Fault as fault:
             if passes(fault) or (fault.reason in _MOVED_ON and self._moved(carried)):
                 return await self._outages.wait(carried, fault, pause)
-            await self._trouble(run, carried, fault)
+            await self._trouble(step, run, carried, fault)
         except AgentNotTaken:
             raise
         except Exception:
@@ -116,6 +116,28 @@ class Driving:
             text = "a bug in the orchestrator; its log has the details"
             await self._ending.end(run, carried, RunState.FAILED, "INTERNAL", text)
         return pause
+
+    async def _take(self, step: Step | Trouble, run: Run, carried: Carried) -> None:
+        """Take a step, or count what went wrong with one. When the lock is lost, the agent is taken again instead:
+        then comes the same, under the new lock."""
+        try:
+            if isinstance(step, Trouble):
+                await self._count(run, carried, step)
+            else:
+                await self._steps.take(step, run, carried)
+        except Fault as fault:
+            if fault.reason != _LOCK_LOST:
+                raise
+            await self._regain(step, run, carried)
+
+    async def _regain(self, step: Step | Trouble, run: Run, carried: Carried) -> None:
+        try:
+            await self._outages.insist(lambda: self._steps.regain(run, carried), carried)
+        except (AgentNotTaken, SeatedElsewhere):
+            if isinstance(step, Trouble) and step.violation:
+                # Without a token, whoever has the agent: or to lose the lock would be a way past the budget.
+                await self._count_under(0, "0", run, carried, step)
+            raise
 
     def _moved(self, carried: Carried) -> bool:
         """Whether there are events of the run that are not of this step: somebody else goes on with it."""
@@ -125,13 +147,11 @@ class Driving:
         if run.has_its_agent and (carried.tenant, run.agent_id) not in self.revoked:
             self._steps.require_here(carried.tenant, run.agent_id)
 
-    async def _trouble(self, run: Run, carried: Carried, fault: Fault) -> None:
-        """A step was refused: what that means for the run."""
-        if fault.reason == _LOCK_LOST:
-            await self._outages.insist(lambda: self._steps.regain(run, carried), carried)
-        elif await self._over(run, carried, fault):
+    async def _trouble(self, step: Step | Trouble, run: Run, carried: Carried, fault: Fault) -> None:
+        """A step was refused: what that means for the run. That an error is not counted is none of the agent's."""
+        if await self._over(run, carried, fault):
             return
-        elif of_agent(fault):
+        if of_agent(fault) and not isinstance(step, Trouble):
             carried.troubles.append(Trouble(self._new_id(), fault.reason, fault.text))
         else:
             await self._ending.end(run, carried, RunState.FAILED, fault.reason, fault.text)
@@ -163,36 +183,24 @@ class Driving:
         return holder.started is not None and not holder.over
 
     async def _count(self, run: Run, carried: Carried, trouble: Trouble) -> None:
-        """Before anything else is done. Under the same request when it is told again after a crash."""
+        """Before anything else is done. Whose packet it is by now shall not pay for it: it counts when this run has
+        the agent.
 
-        async def under(token: int, tried: str) -> None:
-            try:
-                await self._outages.insist(
-                    lambda: self._steps.count(run, carried, trouble, token, tried), carried
-                )
-            except Fault as fault:
-                if fault.reason not in _AGENT_GONE:
-                    raise
-                await self._over(run, carried, fault)  # there is no power left to count against
-            carried.counted.add(trouble.key)
-
-        token, tried = run.fencing_token, ""
-        while True:
-            try:
-                await under(token, tried)
-                return
-            except Fault as fault:
-                if fault.reason != _LOCK_LOST:
-                    raise
-            if not tried:
-                tried = str(token)  # so it was counted if the lock was lost before the crash, and had again
-                continue
-            try:
-                # Whose packet it is by now shall not pay for it: it counts when this run has the agent again.
-                await self._outages.insist(lambda: self._steps.regain(run, carried), carried)
-            except (AgentNotTaken, SeatedElsewhere):
-                if trouble.violation:
-                    await under(0, "0")  # or to lose the lock would be a way past the budget
+        Raises:
+            FENCING_TOKEN_STALE (Refused): another run has the agent by now.
+        """
+        token = run.fencing_token
+        try:
+            # Under the same request when it is told again after a crash.
+            await self._count_under(token, "", run, carried, trouble)
+        except Fault as fault:
+            if fault.reason != _LOCK_LOST:
                 raise
-            token = self._runs.current(carried.tenant, carried.run_id).fencing_token
-            tried = str(token)
+            # So it was counted if the lock was lost before the crash, and had again.
+            await self._count_under(token, str(token), run, carried, trouble)
+
+    async def _count_under(
+        self, token: int, tried: str, run: Run, carried: Carried, trouble: Trouble
+    ) -> None:
+        await self._outages.insist(lambda: self._steps.count(run, carried, trouble, token, tried), carried)
+        carried.counted.add(trouble.key)

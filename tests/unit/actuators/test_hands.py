@@ -251,6 +251,21 @@ async def test_a_failure_is_an_outcome_and_its_output_is_inert(tmp_path: Path) -
     assert effect.output == "out\\x1b[31mput"
 
 
+@pytest.mark.parametrize("said", ["connection refused", "", "E" * 129, "TIMEOUT\n", "é"])
+async def test_a_type_that_nobody_could_count_is_told_in_the_text_of_the_failure(
+    tmp_path: Path, said: str
+) -> None:
+    actuator = Counting()
+
+    async def perform(action: Action) -> Finding:
+        raise ActuatorFailed(said, "no answer from db")
+
+    actuator.perform = perform  # type: ignore[method-assign]
+    effect = await hands(tmp_path, actuator).perform("acme", "e1", ACTION, "good")
+    assert effect.error_type == "ACTUATOR_FAILED"
+    assert effect.error_message == (f"{said}: no answer from db" if said else "no answer from db")
+
+
 @pytest.mark.parametrize(
     "action",
     [

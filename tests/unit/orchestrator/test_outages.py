@@ -10,9 +10,10 @@ from kernel.faults import AppendConflict, Exhausted, Fault, NotFound, Unavailabl
 from services.orchestrator.domain.faults import IllegalTransition
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import EffectState, ErrorCounts, Mode, Proposal
+from services.orchestrator.ports.crew import Task
 from services.orchestrator.wire import EVENTS
 from tests.unit.orchestrator.doors import Outage
-from tests.unit.orchestrator.house import AGENT, TENANT, approved, ended, house, peers, types
+from tests.unit.orchestrator.house import AGENT, TENANT, approved, ended, house, peers, proposal, types
 
 
 @pytest.mark.parametrize("mode", [Mode.SAFE, Mode.AUTO])
@@ -176,14 +177,18 @@ async def test_a_run_that_pauses_after_a_bug_ends_with_its_agent_all_the_same() 
 
     async def failing(*_: object) -> Any:
         met.set()
-        raise RuntimeError("a bug in state")
+        raise RuntimeError("a bug in the keys")
 
-    async with house(at, think=lambda task: Proposal(task.run_id, None, (), ())) as it:
-        record, at.state.record_error = at.state.record_error, failing  # type: ignore[method-assign,assignment]
+    def think(task: Task) -> Proposal:
+        it.privacy.opened = failing  # type: ignore[method-assign,assignment]
+        return proposal(task)
+
+    async with house(at, think=think) as it:
+        opened = it.privacy.opened
         asking = asyncio.create_task(it.process(Mode.AUTO))
         await met.wait()
         await asyncio.sleep(0)
-        at.state.record_error = record  # type: ignore[method-assign]
+        it.privacy.opened = opened  # type: ignore[method-assign]
         it.conductor.agent_revoked(TENANT, AGENT, "operator", "taken away")
         assert await asyncio.wait_for(it.conductor.runs_of_revoked(TENANT, AGENT), 10) == 1
         assert (await asyncio.wait_for(asking, 10)).run.state is RunState.REVOKED

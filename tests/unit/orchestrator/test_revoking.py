@@ -6,12 +6,22 @@ from typing import Any
 import pytest
 
 from chassis.eventlog.memory import MemoryLog
-from kernel.faults import Denied, Refused, Unavailable
+from kernel.faults import Denied, Exhausted, Invalid, Refused, Unavailable
 from services.orchestrator.domain.phases import RunState
-from services.orchestrator.domain.records import Constraints, ErrorBudget, Mode, Packet, Proposal
+from services.orchestrator.domain.records import (
+    Action,
+    Constraints,
+    Effect,
+    EffectState,
+    ErrorBudget,
+    Mode,
+    Packet,
+    Proposal,
+)
 from services.orchestrator.ports.crew import Task
 from services.orchestrator.ports.policy import RunContext
 from services.orchestrator.wire import EVENTS
+from services.state.domain.bounds import require_name
 from tests.fakes.wait import until
 from tests.unit.orchestrator.doors import NOW
 from tests.unit.orchestrator.house import AGENT, TENANT, Peers, cause, ended, house, peers, proposal, types
@@ -146,6 +156,78 @@ async def test_a_run_whose_agent_is_revoked_when_its_error_would_count_ends(what
         view = await it.process(Mode.AUTO)
     assert (view.run.state, view.run.reason) == (RunState.REVOKED, "AGENT_REVOKED")
     assert len(at.state.handoffs) == 1
+
+
+async def test_a_run_ends_also_when_its_violation_cannot_be_counted_without_its_lock_either() -> None:
+    at = going_wrong("violation")
+
+    async def never(*error: Any) -> Any:
+        if not error[6]:
+            raise Denied("AGENT_REVOKED", f"agent {AGENT} was revoked")
+        at.state.lock[AGENT] = ("another-run", 7)
+        raise Denied("FENCING_TOKEN_STALE", "somebody else has it")
+
+    at.state.record_error = never  # type: ignore[method-assign,assignment]
+    async with house(at) as it:
+        run = (await it.process(Mode.AUTO)).run
+    assert (run.state, run.reason) == (RunState.REVOKED, "AGENT_REVOKED")
+
+
+@pytest.mark.parametrize("what", ["violation", "error"])
+@pytest.mark.parametrize(
+    ("problem", "state", "reason"),
+    [
+        (Invalid("FIELD_INVALID", "state takes it not", field="task_id"), RunState.FAILED, "FIELD_INVALID"),
+        (Exhausted("MESSAGE_TOO_LARGE", "nor this"), RunState.FAILED, "MESSAGE_TOO_LARGE"),
+        (RuntimeError("a bug in state"), RunState.FAILED, "INTERNAL"),
+        (Denied("AGENT_REVOKED", f"agent {AGENT} was revoked"), RunState.REVOKED, "AGENT_REVOKED"),
+        (Refused("SUBJECT_ERASED", "its key is gone"), RunState.FAILED, "SUBJECT_ERASED"),
+    ],
+    ids=lambda each: str(getattr(each, "reason", "")),
+)
+async def test_a_run_whose_error_can_never_be_counted_ends_and_gives_its_agent_back(
+    what: str, problem: Exception, state: RunState, reason: str
+) -> None:
+    at, asked = going_wrong(what), 0
+
+    async def never(*_: object) -> Any:
+        nonlocal asked
+        asked += 1
+        raise problem
+
+    at.state.record_error = never  # type: ignore[method-assign,assignment]
+    async with house(at) as it:
+        run = (await it.process(Mode.AUTO)).run
+        assert it.crew.reserve(TENANT, AGENT, "another run")
+    assert (run.state, run.reason, asked) == (state, reason, 1)
+    revoked = state is RunState.REVOKED  # its lock is for state to take
+    assert (len(at.state.handoffs), bool(at.state.lock)) == (revoked, revoked)
+    assert at.policy.revoked == {}, "that nobody counts it is none of the agent's"
+
+
+async def test_an_error_whose_type_is_no_type_counts_as_one_and_says_in_its_text_what_it_was() -> None:
+    """As it stands in a log, or comes of actuators of another version."""
+    at = peers()
+    record = at.state.record_error
+    texts: list[str] = []
+
+    async def perform(effect_id: str, action: Action, *_: object) -> Effect:
+        kind = "connection refused"
+        return Effect(
+            effect_id, action.action_id, EffectState.FAILED, "", error_type=kind, error_message="by db"
+        )
+
+    async def strict(agent_id: str, task_id: str, run_id: str, *error: Any) -> Any:
+        require_name(error[0], "error_type")
+        texts.append(at.keys.text(error[1]))
+        return await record(agent_id, task_id, run_id, *error)
+
+    at.actuators.perform = perform  # type: ignore[method-assign,assignment]
+    at.state.record_error = strict  # type: ignore[method-assign,assignment]
+    async with house(at) as it:
+        run = (await it.process(Mode.AUTO)).run
+    assert run.state is RunState.COMPLETED
+    assert (at.state.errors, texts) == ([("ACTUATOR_FAILED", False)], ["connection refused: by db"])
 
 
 async def test_what_counted_once_its_lock_was_had_again_counts_once_though_a_crash_follows() -> None:
