@@ -57,7 +57,8 @@ class Authorization:
                 durable. No DENY is recorded, for another replica may decide.
             Unauthenticated: the token is missing or no good; a DENY is on record.
             MovedMeanwhile: tier, packet, labels or the set in force changed each time before it could be answered.
-            Unavailable, Exhausted: nothing could be made durable; nobody may act.
+            Unavailable, Exhausted: nothing could be made durable, or the lock may be among what is not known here yet;
+                nobody may act.
         """
         context, tenant = ask.context, cause.tenant
         if context.at_least_sequence > self._following.position:
@@ -157,12 +158,16 @@ class Authorization:
         return Answer(tuple(decisions), sequence)
 
     async def _lock_missing(self, token: int) -> Judgement | None:
-        """A token is the sequence of the event that took the lock: it is in the log by now, or it is made up."""
+        """A token is the sequence of the event that took the lock: it is in the log by now, or it is made up.
+
+        Raises:
+            Unavailable: that is not known here, or not yet, which is no decision to put on record.
+        """
         try:
             await self._following.reached(token, MAX_STALE_SECONDS)
         except Unavailable as problem:
-            if problem.reason != "FOLLOWER_BEHIND":
-                raise  # nobody knows what is in the log: that is no decision to put on record
+            if problem.reason != "FOLLOWER_BEHIND" or token <= await self._held.last_sequence():
+                raise
             return decision.no_lock(token)
         return None
 

@@ -58,6 +58,10 @@ class Held(Protocol):
     @property
     def errors(self) -> RecordedErrors: ...
 
+    async def last_sequence(self) -> int:
+        """Where the log ends at this moment, however much of it is known here. Raises Unavailable."""
+        ...
+
     async def catch_up(self, following: Following) -> None:
         """Wait until all that is in the log at this moment is known here: before a no that others may know to be wrong.
 

@@ -71,8 +71,11 @@ class Held:
         """Deliver to `take`, too, once everything here has been folded."""
         self._also += (take,)
 
+    async def last_sequence(self) -> int:
+        return await self._log.last_sequence()
+
     async def catch_up(self, following: Following) -> None:
-        await following.reached(await self._log.last_sequence())
+        await following.reached(await self.last_sequence())
 
     async def deliver(self, events: Sequence[Recorded]) -> None:
         for take in self._aggregates:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chassis.eventlog.follower import Follower
 from chassis.signing import Verifier, public_key
 from kernel.faults import Denied, Exhausted, Invalid, Unauthenticated, Unavailable
 from provost.policy.v1 import policy_pb2 as pb
@@ -179,6 +180,37 @@ async def test_a_token_that_no_lock_can_bear_yet_is_refused(running: Running) ->
         assert (asked.verdict, asked.reason) == (pb.VERDICT_DENY, "FENCING_TOKEN_STALE")
         assert not asked.permit
     assert {each.verdict for each in (await running.decisions())[-1:]} == {pb.VERDICT_DENY}
+
+
+async def test_a_lock_that_is_in_the_log_and_not_known_here_yet_is_no_decision_to_put_on_record(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is it one when nobody says where the log ends."""
+    await ready(running)
+    token = await running.packet()
+    monkeypatch.setattr(Follower, "position", property(lambda _: token - 1))
+
+    async def behind(*_: object) -> None:
+        raise Unavailable("FOLLOWER_BEHIND", "not yet")
+
+    async def away() -> int:
+        raise Unavailable("LOG_UNREACHABLE", "no answer")
+
+    monkeypatch.setattr(running.follower, "reached", behind)
+    locked = ask(context=context(fencing_token=token))
+    with pytest.raises(Unavailable) as later:
+        await decided(running, locked)
+    assert later.value.reason == "FOLLOWER_BEHIND"
+    made_up = ask(context=context(fencing_token=token + 1))
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(running.log, "last_sequence", away)
+        with pytest.raises(Unavailable) as unknown:
+            await decided(running, made_up)
+    assert unknown.value.reason == "LOG_UNREACHABLE"
+    assert await running.decisions() == []
+    assert (await decided(running, made_up)).reason == "FENCING_TOKEN_STALE"
+    monkeypatch.undo()
+    assert (await decided(running, locked)).verdict == pb.VERDICT_ALLOW
 
 
 async def test_sent_again_under_a_newer_lock_it_is_answered(running: Running) -> None:
