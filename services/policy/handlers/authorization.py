@@ -91,7 +91,8 @@ class Authorization:
             return answer
         ours: set[str] = set()
         for _ in range(TRIES):
-            answer = await self._decide(ask, facts, minutes, cause, seal, ours, trusted=trusted)
+            answer, made = await self._decide(ask, facts, minutes, cause, seal, trusted=trusted)
+            ours |= made
             if answer is not None:
                 break
             require_fresh(self._following)
@@ -113,25 +114,17 @@ class Authorization:
         self._recent.forget(subject_key)
 
     async def _decide(
-        self,
-        ask: Ask,
-        facts: Facts,
-        minutes: Minutes,
-        cause: Cause,
-        seal: Seal | None,
-        ours: set[str],
-        *,
-        trusted: bool,
-    ) -> Answer | None:
+        self, ask: Ask, facts: Facts, minutes: Minutes, cause: Cause, seal: Seal | None, *, trusted: bool
+    ) -> tuple[Answer | None, frozenset[str]]:
         """Decide under these facts; None when they did not last until it was durable, so that nobody is given it.
 
-        What is set aside on the way, and was not before, is added to `ours`.
+        Besides, what was set aside on the way and was not before.
         """
         tenant, judging, named = cause.tenant, self._judging, minutes.names
         draws = judging.draws(tenant, ask, facts, named, cause.at, seal)
         questions = await judging.questions(tenant, ask, facts, draws, cause.at)
         if judging.asks_others(facts) and judging.moved(tenant, ask, facts, trusted=trusted):
-            return None
+            return None, frozenset()
         decisions = [
             Decision(minutes.of(question.action, name, judgement := judge(question)), judgement)
             for question, name in zip(questions, named, strict=True)
@@ -140,12 +133,12 @@ class Authorization:
             # Before a yes to a run that was given something to read a moment ago, or a no that others know to be wrong.
             await self._held.catch_up(self._following)
             if judging.moved(tenant, ask, facts, trusted=trusted):
-                return None
+                return None, frozenset()
         for each, name in zip(decisions, named, strict=True):
             if _shows_approval(each):
                 each.judgement = await self._spend(each, name[1], facts, cause, seal)
                 each.record = minutes.of(each.record.action, name, each.judgement)
-        sequence = await self._commit(decisions, draws, cause, seal, ours)
+        sequence, made = await self._commit(decisions, draws, cause, seal)
         # The log may have been away for longer than a revocation may stay unknown.
         require_fresh(self._following)
         agent = self._agents.current(tenant, ask.context.agent_id)
@@ -153,9 +146,9 @@ class Authorization:
         if lost is not None:
             sequence = await self._take_back(decisions, lost, cause, seal)
         elif judging.moved(tenant, ask, facts, trusted=trusted) and any(map(_allowed, decisions)):
-            return None
+            return None, made
         await self._permit(ask, decisions, cause)
-        return Answer(tuple(decisions), sequence)
+        return Answer(tuple(decisions), sequence), made
 
     async def _lock_missing(self, token: int) -> Judgement | None:
         """A token is the sequence of the event that took the lock: it is in the log by now, or it is made up.
@@ -177,12 +170,15 @@ class Authorization:
         draws: Sequence[Draw | None],
         cause: Cause,
         seal: Seal | None,
-        ours: set[str],
-    ) -> int:
-        """Make them durable; those that draw on budgets together with what is set aside for them."""
+    ) -> tuple[int, frozenset[str]]:
+        """Make them durable; those that draw on budgets together with what is set aside for them.
+
+        The sequence of their event, and what was set aside just now.
+        """
         pairs = list(zip(decisions, draws, strict=True)) if draws else []
         if not any(draw is not None and each.judgement.verdict is Verdict.ALLOW for each, draw in pairs):
-            return await self._record.commit([sealed_record(each.record, seal) for each in decisions], cause)
+            sealed = [sealed_record(each.record, seal) for each in decisions]
+            return await self._record.commit(sealed, cause), frozenset()
         wants = [_want(each, draw, seal) for each, draw in pairs]
         drawn, sequence = await self._budgets.decide(wants, cause)
         for each, made in zip(decisions, drawn, strict=True):
@@ -191,9 +187,8 @@ class Authorization:
                 each.record = refused_after_all(each.record, each.judgement)
             elif made.reservation is not None:
                 each.reservation_id = made.reservation.reservation_id
-                if made.new:
-                    ours.add(each.reservation_id)
-        return sequence
+        new = [made.reservation.reservation_id for made in drawn if made.reservation is not None and made.new]
+        return sequence, frozenset(new)
 
     async def _spend(
         self, asked: Decision, decision_id: str, facts: Facts, cause: Cause, seal: Seal | None
