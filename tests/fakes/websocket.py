@@ -31,7 +31,7 @@ class Socket:
         self.closed: tuple[int, str] | None = None
 
     async def message(self) -> dict[str, Any] | None:
-        """The next message; None when it was closed, and `closed` says why."""
+        """The next message, or `{"pong": …}`; None when it was closed, and `closed` says why."""
         async with asyncio.timeout(10):
             while True:
                 head, length = await self._reader.readexactly(2)
@@ -48,6 +48,8 @@ class Socket:
                         return None
                     case 9:
                         await self._send(PONG, data)
+                    case 10:
+                        return {"pong": data.decode()}
                     case _:
                         told: dict[str, Any] = json.loads(data)
                         return told
@@ -61,6 +63,9 @@ class Socket:
 
     async def send(self, text: str) -> None:
         await self._send(TEXT, text.encode())
+
+    async def ping(self, text: str) -> None:
+        await self._send(PING, text.encode())
 
     async def begin(self, size: int) -> None:
         """The beginning of a message that does not end: `size` bytes of it."""
@@ -81,14 +86,15 @@ async def websocket(
     headers: Mapping[str, str] | None = None,
     protocols: Sequence[str] = (),
     tls: ssl.SSLContext | None = None,
+    host: str = "127.0.0.1",
 ) -> AsyncIterator[Socket]:
-    """An open socket to loopback; over `tls`, to `localhost`.
+    """An open socket to `host`, one of loopback's; over `tls`, to `localhost`.
 
     Raises:
         Denied: the server would not have it.
     """
     name = None if tls is None else "localhost"
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=name)
+    reader, writer = await asyncio.open_connection(host, port, ssl=tls, server_hostname=name)
     try:
         key = base64.b64encode(os.urandom(16)).decode()
         lines = {"Host": f"127.0.0.1:{port}", "Upgrade": "websocket", "Connection": "Upgrade"}
