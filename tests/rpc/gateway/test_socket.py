@@ -26,6 +26,14 @@ from tests.fakes.websocket import Denied, websocket
 
 PATH = sockets.PATH
 AS_VIEWER = {"X-API-Key": VIEWER}
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = pytest.mark.parametrize(
+    "served",
+    [(LOOPBACK, LOOPBACK), ("0.0.0.0", LOOPBACK), ("::", LOOPBACK), ("::", "::1")],
+    ids=["loopback", "IPv4", "IPv4-mapped", "IPv6"],
+    indirect=True,
+)
+"""What the gateway listens on, and where its client connects."""
 
 
 @dataclass
@@ -33,16 +41,29 @@ class Served:
     house: House
     web: HttpServer
     port: int
+    host: str
 
 
 @pytest_asyncio.fixture
-async def served() -> AsyncIterator[Served]:
+async def served(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
+    listens, host = getattr(request, "param", (LOOPBACK, LOOPBACK))
+    if ":" in listens and not has_ipv6():
+        pytest.skip("this machine has no IPv6")
     house, port = House(), free_port()
     about = About("0", "keys", 100, 60.0, True, 2, 0.7, False, websocket_url="wss://provost.example/events")
-    web = HttpServer(build(house.gateway, about), "127.0.0.1", port, 5.0)
+    web = HttpServer(build(house.gateway, about), listens, port, 5.0)
     await web.start()
-    yield Served(house, web, port)
+    yield Served(house, web, port, host)
     await web.stop()
+
+
+def has_ipv6() -> bool:
+    try:
+        with sockets_of.socket(sockets_of.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 class Endless(FakeHistory):
@@ -71,8 +92,9 @@ def _with(event: Event, size: int) -> Event:
     return replace(event, payload={"text": "x" * size})
 
 
+@EVERYWHERE
 async def test_events_come_each_with_its_cursor_and_then_why_it_ends(served: Served) -> None:
-    async with websocket(served.port, f"{PATH}?from_start=true", AS_VIEWER) as socket:
+    async with websocket(served.port, f"{PATH}?from_start=true", AS_VIEWER, host=served.host) as socket:
         messages = await socket.rest()
     assert messages[0] == {"cursor": "c0"}
     assert [each["event"]["sequence"] for each in messages if "event" in each] == list(range(1, 11))
@@ -167,10 +189,11 @@ async def test_what_cannot_be_watched_is_told_in_the_socket(served: Served, quer
     assert socket.closed == (4400, reason)
 
 
+@EVERYWHERE
 async def test_it_takes_no_messages(served: Served) -> None:
     endless = Endless(events=1)
     served.house.ledger.watch = endless.watch  # type: ignore[method-assign]
-    async with websocket(served.port, PATH, AS_VIEWER) as socket:
+    async with websocket(served.port, PATH, AS_VIEWER, host=served.host) as socket:
         await socket.send("hello")
         await socket.rest()
     assert socket.closed is not None
@@ -178,14 +201,70 @@ async def test_it_takes_no_messages(served: Served) -> None:
     await until(lambda: endless.ended, "the watch goes on")
 
 
+@EVERYWHERE
 async def test_a_message_that_does_not_end_is_not_collected(served: Served) -> None:
     served.house.ledger.watch = Endless(events=1).watch  # type: ignore[method-assign]
-    async with websocket(served.port, PATH, AS_VIEWER) as socket:
+    async with websocket(served.port, PATH, AS_VIEWER, host=served.host) as socket:
         await socket.message()
-        await socket.begin(unasked.MAX_BYTES + 1)
+        await socket.begin(unasked.MAX_BYTES + 1_000)
         await socket.rest()
     assert socket.closed is not None
     assert socket.closed[0] == 1003
+
+
+@EVERYWHERE
+async def test_a_client_that_pings_stays_however_long(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unasked, "MAX_BYTES", 1000)
+    # In each turn of the loop, of which a ping takes several.
+    monkeypatch.setattr(unasked, "LOOK_SECONDS", 0.0)
+    served.house.ledger.watch = Endless(events=0).watch  # type: ignore[method-assign]
+    async with websocket(served.port, PATH, AS_VIEWER, host=served.host) as socket:
+        assert await socket.message() == {"cursor": "c0"}
+        for number in range(300):  # of 10 B each
+            await socket.ping(f"{number:04}")
+            assert await socket.message() == {"pong": f"{number:04}"}
+
+
+def test_a_ping_each_second_is_allowed_for_ever_and_a_message_without_an_end_is_not() -> None:
+    def lasts(bytes_each_second: int, seconds: int) -> int:
+        allowed, received = unasked.MAX_BYTES, 0
+        for second in range(seconds):
+            received += bytes_each_second
+            if received > allowed:
+                return second
+            allowed = unasked.allowance(allowed, received)
+        return seconds
+
+    assert unasked.LOOK_SECONDS == 1.0
+    assert lasts(32, 100_000) == 100_000
+    assert lasts(100, 100_000) < 2_000
+    assert lasts(unasked.MAX_BYTES + 1, 10) == 0
+    assert unasked.allowance(unasked.MAX_BYTES, 0) == unasked.MAX_BYTES, "silence is saved up"
+
+
+async def test_where_the_kernel_does_not_count_it_is_served_and_told_once(
+    served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(unasked, "_received", lambda _: 0)
+    monkeypatch.setattr(unasked, "LOOK_SECONDS", 0.0)
+    unasked._tell_once.cache_clear()
+    served.house.ledger.watch = Endless(events=0).watch  # type: ignore[method-assign]
+    said = ""
+
+    def told() -> int:
+        nonlocal said
+        said += capsys.readouterr().out
+        return said.count("is not counted")
+
+    async with websocket(served.port, PATH, AS_VIEWER) as one, websocket(served.port, PATH, AS_VIEWER) as two:
+        for socket in (one, two):
+            assert await socket.message() == {"cursor": "c0"}
+            await until(lambda: told() == 1, "nobody says so, or everybody does")
+            await socket.ping("there?")
+            assert await socket.message() == {"pong": "there?"}
+    assert told() == 1
 
 
 async def test_there_are_only_so_many_sockets(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,9 +277,10 @@ async def test_there_are_only_so_many_sockets(served: Served, monkeypatch: pytes
         assert two.closed == (4429, "TOO_MANY_WATCHES")
 
 
+@EVERYWHERE
 async def test_a_gateway_that_stops_says_so_and_where_to_go_on(served: Served) -> None:
     served.house.ledger.watch = Endless(events=3).watch  # type: ignore[method-assign]
-    async with websocket(served.port, PATH, AS_VIEWER) as socket:
+    async with websocket(served.port, PATH, AS_VIEWER, host=served.host) as socket:
         cursor = ""
         while cursor != "c3":
             message = await socket.message()
