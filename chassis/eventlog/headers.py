@@ -16,6 +16,27 @@ _PLAIN = re.compile(r"[!#$&-~]*")
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 _FIRST_LINE = b"NATS/1.0"
 _END = b"\r\n"
+_OF_EVENTS = "ce-"
+# As `event_lines` has them, and behind them what is for the server or for tracing: most of what is read, and all of it
+# is there once. One match at a tenth of the cost of looking at the names.
+_USUAL = re.compile(
+    rb"NATS/1\.0\r\n"
+    + b"".join(
+        b"ce-%b: [^\r]*\r\n" % name
+        for name in (
+            b"specversion",
+            b"id",
+            b"type",
+            b"source",
+            b"time",
+            b"subject",
+            b"datacontenttype",
+            b"aggver",
+        )
+    )
+    + rb"ce-actor: [^\r]*\r\nNats-Msg-Id: [^\r]*\r\n(?:ce-prevseq: [^\r]*\r\n)?(?:ce-correlationid: [^\r]*\r\n)?"
+    rb"(?:ce-causationid: [^\r]*\r\n)?(?:(?!ce-)[!-~]+ [ -~]*\r\n)*\r\n"
+).fullmatch
 REPUBLISHED = b"\r\nNats-Stream: "
 """In the headers of what the server took from another stream."""
 
@@ -23,22 +44,35 @@ REPUBLISHED = b"\r\nNats-Stream: "
 class Headers(Mapping[str, str]):
     """The headers of one event, over their bytes as published (`raw`).
 
-    Looked up in the bytes, parsed only when that does not find it. Of two with the same name the first counts.
+    Looked up in the bytes, parsed only when that does not find it. Of two with the same name the first counts; of those
+    of an event none does, when one of them is there twice or the block is not as NATS has it. The ledger, which shows a
+    leaf that holds no order, sees none of them either: what nobody can be held to takes effect nowhere.
     """
 
-    __slots__ = ("_parsed", "raw")
+    __slots__ = ("_parsed", "_says", "raw")
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
         self._parsed: dict[str, str] | None = None
+        self._says: bool | None = None
+
+    def _says_something(self) -> bool:
+        if self._says is None:
+            self._says = _plain(self.raw)
+        return self._says
 
     def _all(self) -> dict[str, str]:
         if self._parsed is None:
-            self._parsed = _parse(self.raw)
+            parsed = _parse(self.raw)
+            if not self._says_something():
+                parsed = {name: value for name, value in parsed.items() if not name.startswith(_OF_EVENTS)}
+            self._parsed = parsed
         return self._parsed
 
     def __getitem__(self, name: str) -> str:
         if self._parsed is None:
+            if name.startswith(_OF_EVENTS) and not self._says_something():
+                raise KeyError(name)
             mark = f"\r\n{name}: ".encode()
             at = self.raw.find(mark)
             if at >= 0:
@@ -76,9 +110,12 @@ def believed(recorded: Recorded) -> Recorded:
 
 
 def is_event(recorded: Recorded) -> bool:
-    """Whether it has a header of an event, readable or not: what has none is no event, whatever its subject says."""
+    """Whether it has a header of an event, readable or not: what has none is no event, whatever its subject says.
+
+    One that has such a header twice has none of them, see `Headers`.
+    """
     headers = recorded.headers
-    return "ce-type" in headers or any(name.startswith("ce-") for name in headers)
+    return "ce-type" in headers or any(name.startswith(_OF_EVENTS) for name in headers)
 
 
 def repeats(recorded: Recorded, newest: int) -> bool:
@@ -90,6 +127,23 @@ def repeats(recorded: Recorded, newest: int) -> bool:
     """
     follows = recorded.headers.get("ce-prevseq", "")
     return len(follows) < 20 and follows.isascii() and follows.isdecimal() and int(follows) < newest
+
+
+def _plain(raw: bytes) -> bool:
+    """Whether it is a header block, and no header of an event is there twice: as the ledger's `headers_of` has it."""
+    if _USUAL(raw):
+        return True
+    if raw and not (raw.startswith(b"NATS/1.0\r\n") and raw.endswith(b"\r\n\r\n")):
+        return False
+    names: set[str] = set()
+    for line in raw.split(_END):
+        if b"ce-" in line:
+            name = line.partition(b":")[0].decode("utf-8", "replace").strip()
+            if name in names:
+                return False
+            if name.startswith(_OF_EVENTS):
+                names.add(name)
+    return True
 
 
 def _parse(raw: bytes) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """The fold of the log as bytes: in pieces that are quickly made, and read only by the program that wrote them.
 
-What an event does may change with the program, so that the format names the program text it was folded by: another
-version folds the log anew, once. Reading makes records of state's and nothing else, whatever the bytes say: a name in
-them is that of a record, in the module that has it.
+What an event does, and which messages are events, may change with the program, so that the format names the program
+text it was folded by: another version folds the log anew, once. Reading makes records of state's and nothing else,
+whatever the bytes say: a name in them is that of a record, in the module that has it.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from chassis.eventlog import headers
 from services.state import domain
 from services.state.domain.growing import Growing
 from services.state.domain.recent import Recent
@@ -44,6 +45,7 @@ def _format() -> bytes:
         *sorted(Path(domain.__path__[0]).glob("*.py")),
         Path(__file__),
         Path(__file__).with_name("codec.py"),
+        Path(headers.__file__),
     ]
     digest = hashlib.sha256()
     for source in sources:

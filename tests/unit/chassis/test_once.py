@@ -27,7 +27,8 @@ def test_what_is_no_event_is_passed_over_and_what_follows_it_is_not() -> None:
     answer = Recorded(
         2, first.subject, Headers(b""), b'{"type":"io.nats.jetstream.api.v1.stream_info_response"}'
     )
-    assert sequences(once, first, answer, recorded(3, 2), recorded(4, 1)) == [1, 3]
+    twice = Recorded(3, first.subject, Headers(block("ce-id: x\r\nce-id: x\r\n")), b"")
+    assert sequences(once, first, answer, twice, recorded(4, 3), recorded(5, 1)) == [1, 4]
 
 
 def test_what_is_delivered_again_is_no_copy_and_who_names_nothing_is_not_judged() -> None:

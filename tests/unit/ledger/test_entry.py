@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chassis.eventlog.headers import Headers
 from provost.policy.v1 import events_pb2 as policy
 from services.ledger.domain.entry import Message, entry_of, headers_of, microseconds, read_row, row_of, taken
 from services.ledger.domain.leaf import header_lines, leaf_data, leaf_hash
@@ -51,6 +52,30 @@ def test_what_says_something_twice_says_nothing_whichever_comes_first() -> None:
     assert len(leaves) == 3
     assert understand(entry_of(ours)) != NOTHING
     assert headers_of([b"x: 1", b"x: 2", b"ce-id: 3"]) == {"x": "1", "ce-id": "3"}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["ce-id", "ce-type", " ce-id ", "ce-id\x85", "ce-\ufffd", "x-ce-", "x", ""]),
+            st.sampled_from([": ", ":", "", " "]),
+            st.text("ab%2 :\t\n\r", max_size=4),
+        ),
+        max_size=4,
+    ),
+    st.sampled_from(["NATS/1.0\r\n", "NATS/1.0 200\r\n", "\r\n", ""]),
+    st.sampled_from(["\r\n", "", "\r\n\r\n"]),
+)
+def test_services_and_the_ledger_read_the_same_headers_of_events(
+    lines: list[tuple[str, str, str]], first: str, last: str
+) -> None:
+    raw = (first + "".join("".join(each) + "\r\n" for each in lines) + last).encode()
+    entry = entry_of(Message(1, "evt.acme.policy.agent.a.AgentRevoked", raw, b""))
+    read = {name: value for name, value in entry.headers.items() if name.startswith("ce-")}
+    services = Headers(raw)
+    assert {name: value for name, value in services.items() if name.startswith("ce-")}.items() <= read.items()
+    assert {name for name in read if read[name]} <= set(services)
+    assert services.get("ce-id", "") == entry.event_id
 
 
 def test_what_cannot_be_read_has_empty_columns() -> None:
