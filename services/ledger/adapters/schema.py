@@ -243,7 +243,7 @@ PROJECTIONS: dict[type, Table] = {
     ApprovalRow: APPROVALS,
 }
 
-VERSION = 4
+VERSION = 5
 """Changes with any of these tables, or with what is read out of events: a database of another version is built anew."""
 
 # Not part of the tables, so that a rebuild can make them last.

@@ -1,10 +1,15 @@
 """What any book owes the ledger."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from provost.policy.v1 import events_pb2 as policy
 from provost.policy.v1 import policy_pb2
 from provost.state.v1 import events_pb2 as state
+from services.ledger.adapters import schema
+from services.ledger.adapters.sqlite import versions, writer
+from services.ledger.domain import entry as entries
 from services.ledger.domain.checkpoint import Checkpoint
 from services.ledger.domain.entry import Message, entry_of
 from services.ledger.domain.faults import LedgerDiverged
@@ -204,3 +209,36 @@ async def test_no_message_stops_it(book: Book) -> None:
     (action,) = (await book.actions(ActionQuestion("default", agent_id="nul\0and\x01"), Page(9))).rows
     assert (action.decision_id, action.rule) == ("nul\0and\x01", "nul\0and\x01")
     assert (await book.events(EventQuestion("default", actor="\0"), Page(9))).rows == ()
+
+
+def first_counts(lines: Sequence[bytes]) -> dict[str, str]:
+    """What version 4 made of headers."""
+    found: dict[str, str] = {}
+    for name, _, value in (line.decode().partition(":") for line in lines):
+        found.setdefault(name.strip(), value.strip())
+    return found
+
+
+async def test_what_a_former_version_read_out_of_a_message_is_read_anew(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no sign of tampering that this one reads something else."""
+    given = policy.AgentPromoted(agent_id="sre-1", to_tier=policy_pb2.TIER_T4_ARCHITECT, at=at(1))
+    said = message(1, given)
+    story = [said._replace(header=said.header[:-2] + b"ce-actor: service:tests\r\n\r\n")]
+    with monkeypatch.context() as before:
+        before.setattr(entries, "headers_of", first_counts)
+        for module in (schema, versions, writer):
+            before.setattr(module, "VERSION", 4)
+        book = await shelf.open()
+        await book.append(story)
+        head = SignedHead(Checkpoint("o", 1, root(story)), "o\n", BEGIN)
+        await book.keep_head(head)
+        assert len((await book.agents(AgentQuestion("default"), Page(10))).rows) == 1
+        await shelf.close()
+    book = await shelf.open()
+    assert (await book.position(), list(await book.heads())) == (Position(), [head])
+    assert await book.append(story) == Position(1, 1, root(story))
+    assert (await book.agents(AgentQuestion("default"), Page(10))).rows == ()
+    assert await book.rows(1, 1) == [entry_of(story[0])], "a leaf all the same"
+    assert all(each.ok for each in (await book.audit([])).findings)
