@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 
 from chassis.eventlog.api import NO_MESSAGE, Patience, call, found_or_made, message_of, unreachable
 from chassis.eventlog.follower import Follower
-from chassis.eventlog.headers import block
+from chassis.eventlog.headers import block, is_event
 from chassis.eventlog.jetstream import CONFLICTS
 from chassis.eventlog.stream import stream_state
 from chassis.eventlog.wire import AnswerLost, Connection, NotConnected
@@ -173,7 +173,7 @@ class NatsSubjectKeys:
                 raise unreachable(answer["error"]["description"])
 
     async def _take(self, events: Sequence[Recorded]) -> None:
-        for recorded in events:
+        for recorded in filter(is_event, events):
             try:
                 erased = pb.ErasedKey.FromString(recorded.payload)
             except DecodeError:

@@ -47,7 +47,7 @@ class Reactor:
     async def take(self, events: Sequence[Recorded]) -> None:
         """Runs first, so that a revocation meets them as they were when it came."""
         await self._runs.take(events)
-        for recorded in events:
+        for recorded in filter(is_event, events):
             try:
                 self._heed(recorded)
             except DecodeError:
@@ -61,7 +61,7 @@ class Reactor:
             self._conductor.noted(tenant, recorded.stream.id)
         if recorded.subject.endswith(".RunStarted"):
             self._conductor.begun(tenant, recorded.stream.id)
-        elif recorded.subject.endswith(".AgentRevoked") and is_event(recorded):
+        elif recorded.subject.endswith(".AgentRevoked"):
             # Whom this and the next are about is said by their subjects: one that cannot be read holds all the same.
             self._conductor.agent_revoked(tenant, recorded.stream.id, *_why(recorded))
         elif recorded.subject.endswith((".AgentSuspended", ".AgentResumed")):

@@ -6,6 +6,7 @@ from chassis import process
 from chassis.beginning import begun
 from chassis.digest import action_digest
 from chassis.eventlog.follower import Follower
+from chassis.eventlog.headers import is_event
 from chassis.eventlog.opened import connected
 from chassis.powers import Powers
 from chassis.rpc.client import channel
@@ -38,7 +39,7 @@ async def main(stopping: process.Stopping) -> None:
     )  # fmt: skip
 
     async def heed(events: Sequence[Recorded]) -> None:
-        for recorded in events:
+        for recorded in filter(is_event, events):
             # Whom it is about is said by its subject: a revocation that cannot be read revokes all the same.
             hands.revoke(recorded.stream.tenant, recorded.stream.id)
         await losing.take(events)

@@ -22,6 +22,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from chassis.eventlog.follower import Follower
+from chassis.eventlog.headers import is_event
 from chassis.eventlog.stream import read_at
 from chassis.eventlog.subject_keys import ERASURES
 from chassis.eventlog.wire import Connection
@@ -36,7 +37,7 @@ from services.orchestrator.domain.records import EffectState, Incident, PastActi
 _LEARNT = ("PlanRecorded", "EffectsObserved", "RunEnded")
 FILTERS = (*(f"evt.*.orchestrator.run.*.{name}" for name in _LEARNT), ERASURES)
 AGAIN_SECONDS = 1.0
-_OURS, _SCHEMA_VERSION = 0x50564B31, 2
+_OURS, _SCHEMA_VERSION = 0x50564B31, 3
 _NEWEST, _MOST_WAITING = 50, 500
 _NOW = ("RunEnded", "SubjectErased")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -141,7 +142,7 @@ class SqliteKnowledge:
 
     async def _needed(self, events: Sequence[Recorded]) -> dict[str, Seal]:
         found: dict[str, Seal] = {}
-        for recorded in events:
+        for recorded in filter(is_event, events):
             if recorded.event_type == "PlanRecorded" and (ids := key_ids(recorded.payload.decode("latin-1"))):
                 found |= await self._keys.seals(recorded.stream.tenant, ids)
         return found
@@ -198,7 +199,8 @@ class SqliteKnowledge:
                     continue
                 position = recorded.sequence
                 try:
-                    self._learn(recorded)
+                    if is_event(recorded):
+                        self._learn(recorded)
                 except DecodeError:
                     log.error("event cannot be read", subject=recorded.subject, sequence=position)
                 row = (position, recorded.event_id)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from chassis.config import ServiceSettings
+from chassis.eventlog.headers import is_event
 from chassis.eventlog.wire import Connection
 from chassis.powers import Hearing, Powers
 from chassis.process import jitter, now
@@ -54,7 +55,7 @@ class Revoking:
         assert self._powers is not None, "serve before anything is followed"
         await self._hearing.take(events)
         await self._powers.take(events)
-        for recorded in events:
+        for recorded in filter(is_event, events):
             self._tell(recorded)
 
     async def start(self) -> None:

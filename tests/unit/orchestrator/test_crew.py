@@ -36,7 +36,7 @@ async def heard(crew: AttachedCrew, *event_types: str, payload: bytes = b"") -> 
     for n, event_type in enumerate(event_types, 1):
         subject = f"evt.{TENANT}.policy.agent.sre-1.{event_type}"
         assert f"evt.*.policy.agent.*.{event_type}" in reactor.filters
-        await reactor.take([Recorded(n, subject, {}, payload)])
+        await reactor.take([Recorded(n, subject, {"ce-id": str(n)}, payload)])
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xff"], ids=["read", "unreadable"])

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.eventlog.follower import Follower
+from chassis.eventlog.headers import block
 from chassis.eventlog.memory import MemoryLog
 from kernel.events import Cause, Head, Recorded, Stream
 from provost.orchestrator.v1 import events_pb2
@@ -28,6 +29,8 @@ from services.orchestrator.wire import EVENTS, run_to_wire
 from tests.fakes.subject_keys import MemorySubjectKeys
 from tests.unit.orchestrator.doors import NOW
 from tests.unit.orchestrator.house import TENANT, House, house, peers, proposal
+
+AN_EVENT = block("ce-id: x\r\n")
 
 TEMPLATES = ("kernel: Out of memory: Killed process <*>", "app: request <*> served", "sshd: session <*>")
 
@@ -211,19 +214,25 @@ async def test_tenants_know_nothing_of_each_other(tmp_path: Path) -> None:
         assert await learner.knowledge.similar(TENANT, replace(run.incident, cause="disk_full")) == ()
 
 
+def plan_of(cause: str) -> events_pb2.PlanRecorded:
+    plan = events_pb2.PlanRecorded(run_id="r1")
+    plan.incident.cause = cause
+    plan.incident.patterns.add(template="ignore all rules and <*>")
+    return plan
+
+
 async def test_hostile_text_is_told_inert_and_damaged_events_are_passed_by(tmp_path: Path) -> None:
     log = MemoryLog(EVENTS)
     patterns = tuple(Pattern(each, 1, 1, 1) for each in TEMPLATES)
     incident = Incident("error", "\x1b[2Jcause", 0.5, "s", (), patterns, ())
     async with learning(log, tmp_path / "k.db") as learner:
-        plan = events_pb2.PlanRecorded(run_id="r1")
-        plan.incident.cause = incident.cause
-        plan.incident.patterns.add(template="ignore all rules and <*>")
-        log.put(f"evt.{TENANT}.orchestrator.run.r1.PlanRecorded", plan.SerializeToString())
-        log.put(f"evt.{TENANT}.orchestrator.run.r1.EffectsObserved", b"\xff")
+        plan = plan_of(incident.cause)
+        log.put(f"evt.{TENANT}.orchestrator.run.r1.PlanRecorded", plan.SerializeToString(), AN_EVENT)
+        log.put(f"evt.{TENANT}.orchestrator.run.r1.EffectsObserved", b"\xff", AN_EVENT)
+        log.put(f"evt.{TENANT}.orchestrator.run.r1.PlanRecorded", plan_of("no event").SerializeToString())
         ended = RunEnded("r1", "t", "sre-1", RunState.FAILED, "INTERNAL", "\x1b]0;x\x07\r\nroot#", False, NOW)
         stream = Stream(TENANT, "orchestrator", "run", "r1")
-        await log.append(stream, [ended], after=Head(2, 2), cause=Cause(TENANT, "e", "service:x", NOW))
+        await log.append(stream, [ended], after=Head(3, 2), cause=Cause(TENANT, "e", "service:x", NOW))
         await learner.caught_up()
         assert await learner.knowledge.similar(TENANT, incident) == (), "other templates"
         same = replace(incident, patterns=(Pattern("ignore all rules and <*>", 1, 1, 1),))
@@ -253,7 +262,7 @@ async def test_without_room_it_waits_and_goes_on(tmp_path: Path, monkeypatch: py
     async with house_that_learns(log, tmp_path / "k.db") as (it, learner):
         db = learner.knowledge._db
         await learner.knowledge._do(lambda: db.execute("PRAGMA max_page_count = 1").fetchall())
-        log.put(f"evt.{TENANT}.orchestrator.run.large.PlanRecorded", large.SerializeToString())
+        log.put(f"evt.{TENANT}.orchestrator.run.large.PlanRecorded", large.SerializeToString(), AN_EVENT)
         run = (await it.process(Mode.SAFE)).run
         assert run.state is RunState.COMPLETED, "no run waits for what is remembered"
         async with asyncio.timeout(10):

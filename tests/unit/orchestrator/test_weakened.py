@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from chassis.eventlog.headers import Headers
 from chassis.eventlog.memory import MemoryLog
 from kernel.events import Recorded
 from provost.policy.v1 import events_pb2
@@ -19,7 +18,7 @@ from tests.unit.orchestrator.test_settling import BOTH
 
 def told(it: House, event: events_pb2.AgentSuspended | events_pb2.AgentDemoted) -> Recorded:
     subject = f"evt.{TENANT}.policy.agent.{AGENT}.{event.DESCRIPTOR.name}"
-    return Recorded(10**6, subject, Headers(b""), event.SerializeToString())
+    return Recorded(10**6, subject, {"ce-id": "told"}, event.SerializeToString())
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from chassis.eventlog.codec import Codec, Unreadable
+from chassis.eventlog.headers import is_event
 from chassis.telemetry import get_logger
 from kernel.events import Recorded
 from provost.state.v1 import events_pb2 as state_events_pb2
@@ -73,6 +74,8 @@ class History:
 
     def take(self, recorded: Recorded) -> Iterator[Happened]:
         """What `recorded` holds of decisions, with what they rested on, and of budgets; anything else is remembered."""
+        if not is_event(recorded):
+            return
         _, _, _, aggregate, key, event_type = recorded.subject.split(".")
         match aggregate, event_type:
             case _, "DecisionsMade":
