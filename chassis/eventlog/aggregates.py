@@ -6,7 +6,6 @@ ask JetStream for anything may name any subject for the answer, and the server k
 """
 
 import asyncio
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -16,6 +15,7 @@ from chassis import metrics
 from chassis.eventlog.codec import Codec, Unreadable
 from chassis.eventlog.headers import is_event, repeats
 from chassis.eventlog.held import Held
+from chassis.eventlog.shared import Shared
 from chassis.eventlog.shelf import Shelf
 from chassis.process import jitter
 from kernel.decider import Decider
@@ -43,6 +43,15 @@ class Remembered(NamedTuple):
     """Event ids of what was answered last; may hold newer ones than `head`."""
 
 
+class _NotSure(Exception):
+    """Nothing would be appended, by what is known here: another replica may have written what makes that wrong."""
+
+    def __init__(self, fault: Fault | None = None) -> None:
+        super().__init__()
+        self.fault = fault
+        """The no that it came to, if it did."""
+
+
 class HeldAggregates(Generic[C, S, E]):
     """Implements `kernel.ports.Aggregates`. What has ended, as `decider` says, is laid on `shelf`, if there is one."""
 
@@ -56,6 +65,7 @@ class HeldAggregates(Generic[C, S, E]):
         self._held: dict[str, dict[str, Held[S]]] = {}
         self._place = (decider.context, decider.aggregate)
         self._moved = asyncio.Event()
+        self._look = Shared(self.catch_up)
         self.following: Following | None = None
         """Who delivers, if it shall be asked to hurry after a conflict: worth it where several write all the time."""
         self.second_look = False
@@ -183,9 +193,20 @@ class HeldAggregates(Generic[C, S, E]):
             held.lock = asyncio.Lock()
         held.users += 1
         try:
-            # One at a time in this process: a neighbour's conflict is known without asking the server.
+            try:
+                # One at a time in this process: a neighbour's conflict is known without asking the server.
+                async with held.lock:
+                    return await self._handle(stream, held, command, cause, guard, not self.second_look)
+            except _NotSure as unsure:
+                # Nobody waits behind the look: it may take as long as the log is away.
+                try:
+                    await self._look()
+                except Unavailable:
+                    if unsure.fault is None:
+                        raise
+                    raise unsure.fault from None  # a no stands
             async with held.lock:
-                return await self._handle(stream, held, command, cause, guard)
+                return await self._handle(stream, held, command, cause, guard, looked=True)
         finally:
             held.users -= 1
             if not held.users:
@@ -195,20 +216,20 @@ class HeldAggregates(Generic[C, S, E]):
                     self._held[cause.tenant].pop(id, None)
 
     async def _handle(
-        self, stream: Stream, held: Held[S], command: C, cause: Cause, guard: Guard | None
+        self, stream: Stream, held: Held[S], command: C, cause: Cause, guard: Guard | None, looked: bool
     ) -> Appended:
         for _ in range(TRIES - 1):
             try:
-                return await self._decide_and_append(stream, held, command, cause, guard)
+                return await self._decide_and_append(stream, held, command, cause, guard, looked)
             except AppendConflict as conflict:
                 await self._after_conflict(held, conflict)
-        return await self._decide_and_append(stream, held, command, cause, guard)
+        return await self._decide_and_append(stream, held, command, cause, guard, looked)
 
     async def _decide_and_append(
-        self, stream: Stream, held: Held[S], command: C, cause: Cause, guard: Guard | None
+        self, stream: Stream, held: Held[S], command: C, cause: Cause, guard: Guard | None, looked: bool
     ) -> Appended:
+        """Raises _NotSure when nothing is to be appended and nobody has `looked`."""
         event_id = stream.event_id(cause.request_id)
-        looked = not self.second_look
         while True:
             if held.closed:
                 raise _closed(held.closed)
@@ -217,19 +238,14 @@ class HeldAggregates(Generic[C, S, E]):
                 return Appended(before, (event_id,), duplicate=True)
             try:
                 event = self._decider.decide(held.state, command)
-            except Fault:
+            except Fault as fault:
                 if looked:
                     raise
-                with contextlib.suppress(Unavailable):  # the no stands
-                    await self.catch_up()
-                looked = True
-                continue
+                raise _NotSure(fault) from None
             if event is None:
                 if looked:
                     return Appended(held.head.sequence, ())
-                await self.catch_up()
-                looked = True
-                continue
+                raise _NotSure
             if guard is None or (settled := guard()) is None:
                 break
             await settled  # and decide again: all may be different now

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 import pytest_asyncio
+from google.protobuf.wrappers_pb2 import Int64Value as Int64Message
 
 from chassis import metrics
 from chassis.eventlog.aggregates import TRIES, HeldAggregates
 from chassis.eventlog.follower import Follower
-from chassis.eventlog.headers import raw_headers
+from chassis.eventlog.headers import block, raw_headers
 from chassis.eventlog.held import REMEMBERED_IDS
 from chassis.eventlog.memory import MemoryLog
 from kernel.decider import Decider
@@ -176,6 +177,44 @@ async def test_who_cannot_look_says_no_but_not_that_there_is_nothing_to_do(
     await sums.handle("a", Add(1), cause("r3"))
 
 
+async def test_nobody_waits_behind_who_looks_and_who_looks_together_looks_once(
+    replicas: list[Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sums = replicas[1].sums
+    sums.following, sums.second_look = replicas[1].follower, True
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+    looks = 0
+
+    async def away() -> int:
+        nonlocal looks
+        looks += 1
+        asked.set()
+        await may_answer.wait()
+        raise Unavailable("LOG_UNREACHABLE", "the event log does not answer")
+
+    monkeypatch.setattr(sums._log, "last_sequence", away)
+    nothing = [asyncio.ensure_future(sums.handle("a", Add(0), cause(f"n{n}"))) for n in range(5)]
+    no = asyncio.ensure_future(sums.handle("a", Add(-1), cause("no")))
+    await asked.wait()
+    assert (await sums.handle("a", Add(1), cause("r1"))).sequence == 1
+    may_answer.set()
+    for each in nothing:
+        with pytest.raises(Unavailable):
+            await each
+    with pytest.raises(Refused):
+        await no
+    assert looks == 1
+
+
+async def test_what_is_written_while_one_looks_is_decided_on(
+    replicas: list[Service], behind: Service
+) -> None:
+    await replicas[0].sums.handle("a", Exactly(3), cause("r1"))
+    ends = [asyncio.ensure_future(behind.sums.handle("a", Exactly(0), cause(f"r{n}"))) for n in (2, 3)]
+    assert sorted([(await each).event_ids != () for each in ends]) == [False, True]
+    assert behind.sums.current("acme", "a").total == 0
+
+
 async def test_a_refusal_leaves_no_trace_not_even_the_id(replicas: list[Service]) -> None:
     one, _ = replicas
     with pytest.raises(Refused):
@@ -285,11 +324,16 @@ async def test_what_is_no_event_changes_nothing_and_writing_goes_on_behind_it(
     for key in ("a", "new"):
         log.put(f"evt.acme.test.sum.{key}.Int64Value", answer)
     log.put("evt.acme.test.sum.a.Int64Value", b"", b"NATS/1.0 404 No Messages\r\n\r\n")
+    lines = "ce-type: google.protobuf.Int64Value\r\nce-actor: key:alice\r\n"
+    for twice in ("ce-actor: key:alice\r\n", "ce-actor: key:bob\r\n"):
+        log.put(
+            "evt.acme.test.sum.a.Int64Value", Int64Message(value=9).SerializeToString(), block(lines + twice)
+        )
     passed_over = metrics.NO_EVENTS._value.get()
     one, other = replicas
     for each in replicas:
-        await each.follower.reached(3)
-    assert metrics.NO_EVENTS._value.get() == passed_over + 2 * 3
+        await each.follower.reached(5)
+    assert metrics.NO_EVENTS._value.get() == passed_over + 2 * 5
     assert list(one.sums.all("acme")) == []
     for key in ("a", "new"):
         with pytest.raises(Refused):
