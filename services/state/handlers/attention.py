@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kernel.events import Cause, require_token
-from kernel.faults import Unavailable
+from kernel.faults import Fault, Unavailable
+from services.state.domain.agent import decide
 from services.state.domain.attention import MAX_WORD_CHARACTERS, ReportWaiting, Stuck, Waiting
 from services.state.domain.bounds import DEFAULT_BEAT_SECONDS, require_seconds, require_text
 from services.state.domain.page import Page, after_name
@@ -74,13 +75,16 @@ class Attention:
         ends, waits = activity.waiting is None and not did, activity.waiting
         awaited = (waits.kind, waits.what, str(waits.until)) if waits else ()
         asked = cause.about(activity.task_id, run_id, str(did), *awaited)
-        try:
-            with nullcontext() if ends else self._writing.by(cause.tenant, agent_id):
-                appended = await self._kept.handle(agent_id, command, asked)
-        except Unavailable:
-            self._heard(activity, cause.tenant)  # the log is away, and not the agent
-            raise
-        require_accepted(self._kept, agent_id, token, appended, cause)
+        if did and waits is None and self._is_known(command, asked):
+            self._writing.require_power(cause.tenant, agent_id)
+        else:
+            try:
+                with nullcontext() if ends else self._writing.by(cause.tenant, agent_id):
+                    appended = await self._kept.handle(agent_id, command, asked)
+            except Unavailable:
+                self._heard(activity, cause.tenant)  # the log is away, and not the agent
+                raise
+            require_accepted(self._kept, agent_id, token, appended, cause)
         if apart and ends:
             return None  # that it waits no more is no sign of the run that has the agent now
         active = self._heard(activity, cause.tenant)
@@ -90,6 +94,19 @@ class Attention:
         await asyncio.wait({beating}, timeout=_STORE_SECONDS)
         found = self._kept.current(cause.tenant, agent_id).found
         return found.stuck if found else None
+
+    def _is_known(self, command: ReportWaiting, cause: Cause) -> bool:
+        """Whether it writes nothing, by what has been followed here: most reports only say that work goes on.
+
+        They come again and again, so that the log is not asked about each: one that misses a wait or a lock of a moment
+        ago is put right by the next. Who tells of a wait may tell of it once, and of that the log is asked.
+        """
+        if self._kept.answered(command.agent_id, ReportWaiting, cause) is not None:
+            return False
+        try:
+            return decide(self._kept.current(cause.tenant, command.agent_id), command) is None
+        except Fault:
+            return False  # a no is for who looks at all of the log
 
     def _heard(self, activity: Activity, tenant: str) -> bool:
         """Whether it has done something else than before."""

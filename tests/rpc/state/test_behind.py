@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chassis.rpc import client
-from kernel.faults import Fault
+from kernel.faults import Fault, Unavailable
 from provost.state.v1 import state_pb2 as pb
 from tests.fakes.behind import behind as replica_behind
 from tests.fakes.valkey_server import ValkeyServer
@@ -116,6 +116,29 @@ async def test_a_wait_that_was_told_to_another_replica_ends(state: Running, behi
         await client.call(state.stub.ReportActivity, waits, cause())
         await client.call(other.stub.ReportActivity, report, cause())
         assert not (await look(state, await state.log.last_sequence())).HasField("waiting")
+
+
+async def test_the_log_is_not_asked_whether_work_goes_on(
+    state: Running, behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = (await join(state, "sre-1"))["sre-1"]
+    report = pb.ReportActivityRequest(
+        agent_id="sre-1", task_id="task-1", run_id="run-sre-1", action="deploy", fencing_token=token
+    )
+    async with behind() as other:
+        asked: list[str] = []
+
+        async def away() -> int:
+            asked.append(report.action)
+            raise Unavailable("LOG_UNREACHABLE", "the event log does not answer")
+
+        monkeypatch.setattr(state.log, "last_sequence", away)
+        for _ in range(3):
+            await client.call(other.stub.ReportActivity, report, cause())
+        report.action = ""
+        with pytest.raises(Unavailable):
+            await client.call(other.stub.ReportActivity, report, cause())
+        assert set(asked) == {""}
 
 
 async def test_nothing_is_sent_to_the_revoked(state: Running) -> None:
