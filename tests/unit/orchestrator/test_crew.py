@@ -1,10 +1,12 @@
 """Who of the crew is given a run that any of them may have."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from chassis.eventlog.aggregates import HeldAggregates
+from chassis.eventlog.headers import Headers, block
 from chassis.eventlog.memory import MemoryLog
 from kernel.events import Recorded
 from services.orchestrator.domain.run import RUN
@@ -13,6 +15,7 @@ from services.orchestrator.reactor import Reactor
 from services.orchestrator.wire import EVENTS
 
 TENANT = "default"
+AN_EVENTS = {"ce-id": "x"}
 
 
 class Told:
@@ -30,13 +33,15 @@ def crew() -> AttachedCrew:
     return made
 
 
-async def heard(crew: AttachedCrew, *event_types: str, payload: bytes = b"") -> None:
+async def heard(
+    crew: AttachedCrew, *event_types: str, payload: bytes = b"", headers: Mapping[str, str] = AN_EVENTS
+) -> None:
     conductor: Any = Told(crew)
     reactor = Reactor(HeldAggregates(RUN, MemoryLog(EVENTS), EVENTS), conductor)
     for n, event_type in enumerate(event_types, 1):
         subject = f"evt.{TENANT}.policy.agent.sre-1.{event_type}"
         assert f"evt.*.policy.agent.*.{event_type}" in reactor.filters
-        await reactor.take([Recorded(n, subject, {"ce-id": str(n)}, payload)])
+        await reactor.take([Recorded(n, subject, headers, payload)])
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xff"], ids=["read", "unreadable"])
@@ -52,6 +57,15 @@ async def test_a_suspended_agent_is_given_none_that_another_may_have(
 async def test_one_that_was_resumed_is_given_runs_again(crew: AttachedCrew) -> None:
     await heard(crew, "AgentSuspended", "AgentResumed")
     assert {crew.reserve_any(TENANT, run_id) for run_id in ("r1", "r2")} == {"sre-1", "sre-2"}
+
+
+async def test_by_what_is_no_event_nobody_is_suspended_or_resumed(crew: AttachedCrew) -> None:
+    await heard(crew, "AgentSuspended")
+    twice = Headers(block("ce-id: x\r\nce-actor: key:alice\r\nce-actor: key:alice\r\n"))
+    none: Mapping[str, str] = {}
+    for headers in (none, twice):
+        await heard(crew, "AgentResumed", headers=headers)
+    assert [crew.reserve_any(TENANT, run_id) for run_id in ("r1", "r2")] == ["sre-2", ""]
 
 
 async def test_who_hangs_is_not_counted_though_its_stream_is_open() -> None:
