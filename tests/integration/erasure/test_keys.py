@@ -2,11 +2,13 @@
 
 import asyncio
 import base64
+import json
 from pathlib import Path
 
 import pytest
 
 from chassis.eventlog.api import call
+from chassis.eventlog.headers import block
 from chassis.eventlog.subject_keys import KEYS, NatsSubjectKeys
 from chassis.eventlog.wire import Connection
 from chassis.process import now
@@ -148,6 +150,22 @@ async def test_the_stream_alone_shows_nothing(replica: Replica, events: Connecti
     raw = await kept(events, keys.subject_id("default", "alice"))
     assert seal._key not in raw
     assert b"alice" not in raw
+
+
+async def test_what_is_no_event_erases_nothing(replica: Replica, events: Connection) -> None:
+    keys = await replica()
+    seal = await keys.of_subject("default", "alice")
+    erased = privacy_pb2.ErasedKey(subject_id=keys.subject_id("default", "alice"), key_id=seal.key_id)
+    twice = block("ce-type: provost.event.v1.SubjectErased\r\nce-actor: x\r\nce-actor: x\r\n")
+    for header in (b"", twice):
+        _, answer = await events.ask(
+            f"evt.default.ledger.erasure.{seal.key_id}.SubjectErased",
+            erased.SerializeToString(),
+            header=header,
+        )
+    await keys._follower.reached(json.loads(answer)["seq"])
+    assert await keys.of_key("default", seal.key_id) is seal
+    assert await keys.of_subject("default", "alice") is seal
 
 
 async def test_while_erasures_are_not_known_no_held_key_is_used(

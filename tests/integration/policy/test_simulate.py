@@ -15,6 +15,7 @@ import pytest
 
 from chassis import process
 from chassis.eventlog.api import call
+from chassis.eventlog.headers import block
 from chassis.eventlog.subject_keys import KEYS, NatsSubjectKeys
 from chassis.eventlog.wire import Connection
 from chassis.rpc.cause import metadata_of
@@ -197,6 +198,22 @@ async def test_what_would_not_come_out_as_recorded_is_left_out(
     last, _ = await told(simulations, Simulation(TENANT, NO_CHECKS))
     assert (last.totals.flips, last.totals.left_out) == (0, {"not_reproduced": 1})
     assert (last.totals.decisions, last.totals.decided) == (1, 0)
+
+
+async def test_what_is_no_event_is_passed_over_as_policy_passed_it_over(
+    simulations: ChildSimulations, events: Connection
+) -> None:
+    log = Written(events)
+    await log.agent(an_agent())
+    twice = block("ce-type: provost.policy.v1.AgentRevoked\r\nce-actor: x\r\nce-actor: x\r\n")
+    for subject, header in (
+        ("policy.agent.sre-1.AgentRevoked", twice),
+        ("state.agent.sre-1.PacketIssued", b""),
+    ):
+        await events.ask(f"evt.{TENANT}.{subject}", b"{}", header=header, timeout_seconds=5.0)
+    await log.decisions([decided()])
+    last, _ = await told(simulations, Simulation(TENANT, SETS.default_document))
+    assert (last.totals.flips, last.totals.left_out, last.totals.decided) == (0, {}, 1)
 
 
 async def test_a_set_that_was_in_force_for_a_while_is_known(
