@@ -300,7 +300,8 @@ class StateServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RecordError(self, request, context):
-        """Counts an error or a procedure violation. Changes state; safe to retry. Reasons: FENCING_TOKEN_STALE.
+        """Counts an error or a procedure violation. Without a token it names a task that the agent has had a lock for. Changes
+        state; safe to retry. Reasons: FENCING_TOKEN_STALE, AGENT_REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -77,7 +77,9 @@ class StateServiceStub:
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_state_pb2.HeartbeatRequest, _state_pb2.HeartbeatResponse]
     """Says that an agent is alive. Kept in the store alone, with a TTL. Reasons: AGENT_STATE_UNKNOWN, STORE_UNREACHABLE."""
     RecordError: _grpc.UnaryUnaryMultiCallable[_state_pb2.RecordErrorRequest, _state_pb2.RecordErrorResponse]
-    """Counts an error or a procedure violation. Changes state; safe to retry. Reasons: FENCING_TOKEN_STALE."""
+    """Counts an error or a procedure violation. Without a token it names a task that the agent has had a lock for. Changes
+    state; safe to retry. Reasons: FENCING_TOKEN_STALE, AGENT_REVOKED.
+    """
     GetAgentState: _grpc.UnaryUnaryMultiCallable[_state_pb2.GetAgentStateRequest, _state_pb2.GetAgentStateResponse]
     """Reads an agent as it is now. Reasons: AGENT_STATE_UNKNOWN, STORE_UNREACHABLE."""
     PutArtifact: _grpc.UnaryUnaryMultiCallable[_state_pb2.PutArtifactRequest, _state_pb2.PutArtifactResponse]
@@ -196,7 +198,9 @@ class StateServiceAsyncStub(StateServiceStub):
     Heartbeat: _aio.UnaryUnaryMultiCallable[_state_pb2.HeartbeatRequest, _state_pb2.HeartbeatResponse]  # type: ignore[assignment]
     """Says that an agent is alive. Kept in the store alone, with a TTL. Reasons: AGENT_STATE_UNKNOWN, STORE_UNREACHABLE."""
     RecordError: _aio.UnaryUnaryMultiCallable[_state_pb2.RecordErrorRequest, _state_pb2.RecordErrorResponse]  # type: ignore[assignment]
-    """Counts an error or a procedure violation. Changes state; safe to retry. Reasons: FENCING_TOKEN_STALE."""
+    """Counts an error or a procedure violation. Without a token it names a task that the agent has had a lock for. Changes
+    state; safe to retry. Reasons: FENCING_TOKEN_STALE, AGENT_REVOKED.
+    """
     GetAgentState: _aio.UnaryUnaryMultiCallable[_state_pb2.GetAgentStateRequest, _state_pb2.GetAgentStateResponse]  # type: ignore[assignment]
     """Reads an agent as it is now. Reasons: AGENT_STATE_UNKNOWN, STORE_UNREACHABLE."""
     PutArtifact: _aio.UnaryUnaryMultiCallable[_state_pb2.PutArtifactRequest, _state_pb2.PutArtifactResponse]  # type: ignore[assignment]
@@ -384,7 +388,9 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _state_pb2.RecordErrorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_state_pb2.RecordErrorResponse, _abc.Awaitable[_state_pb2.RecordErrorResponse]]:
-        """Counts an error or a procedure violation. Changes state; safe to retry. Reasons: FENCING_TOKEN_STALE."""
+        """Counts an error or a procedure violation. Without a token it names a task that the agent has had a lock for. Changes
+        state; safe to retry. Reasons: FENCING_TOKEN_STALE, AGENT_REVOKED.
+        """
 
     @_abc_1.abstractmethod
     def GetAgentState(
