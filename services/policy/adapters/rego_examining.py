@@ -84,13 +84,12 @@ def _by_text(rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
         path = f"rules/{n}/rego"
         text = read_module(module.text)
         yield from _flaws_of(text, path, f"provost.rules.{module.id}")
-        yield from _spelling(module.text, path)
         if module.test:
-            yield from _spelling(module.test, f"rules/{n}/test")
             tests = read_module(module.test, test=True)
             yield from _flaws_of(tests, f"rules/{n}/test", f"provost.rules.{module.id}_test")
             if not tests.tests:
                 yield RuleFlaw(f"rules/{n}/test", 1, 1, "there is no test in it: a rule named `test_…`")
+    yield from _spelling(rego)
     yield from silences(rego)
 
 
@@ -101,18 +100,27 @@ def _flaws_of(text: ModuleText, path: str, package: str) -> Iterator[RuleFlaw]:
         yield RuleFlaw(path, flaw.line, flaw.column, flaw.text)
 
 
-def _spelling(text: str, path: str) -> Iterator[RuleFlaw]:
-    for flaw in spelling_flaws(text):
-        yield RuleFlaw(path, flaw.line, flaw.column, flaw.text)
+def _spelling(rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
+    """Of modules that may read each other as of one; each test by itself, as it sees what it tests."""
+    parts = [("rego", n, module.text) for n, module in enumerate(rego)]
+    together = (
+        [parts] if any(read_module(module.text).reads_data for module in rego) else [[each] for each in parts]
+    )
+    together += [[("test", n, module.test)] for n, module in enumerate(rego) if module.test]
+    for group in together:
+        for place, flaw in spelling_flaws([text for _, _, text in group]):
+            part, n, _ = group[place]
+            yield RuleFlaw(f"rules/{n}/{part}", flaw.line, flaw.column, flaw.text)
 
 
 def _by_engine(child: Examining, rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
     plan = plan_of(rego)
     written = plan.modules | {f"{module.id}.rego": module.text for module in rego}
     try:
-        loaded = child.ask(loading(plan) | {"modules": written})  # a mistake is told where it was written
-        if "failed" not in loaded and not loaded["missing"] and written != plan.modules:
-            loaded = child.ask(loading(plan))
+        loaded = child.ask(loading(plan))
+        if "failed" in loaded:  # a mistake is told where it was written
+            as_written = child.ask(loading(plan) | {"modules": written})
+            loaded = as_written if "failed" in as_written else loaded
         if "failed" in loaded:
             yield from _errors(loaded["failed"], rego)
             return

@@ -127,8 +127,8 @@ def plan_of(rego: Sequence[RegoModule]) -> Plan:
 
 
 def _flaws(modules: Sequence[RegoModule]) -> Iterator[str]:
-    for each in modules:
-        yield from (f"{each.id}:{flaw.line}: {flaw.text}" for flaw in spelling_flaws(each.text))
+    for place, flaw in spelling_flaws([module.text for module in modules]):
+        yield f"{modules[place].id}:{flaw.line}: {flaw.text}"
 
 
 def guards(texts: Sequence[str]) -> tuple[tuple[Path, frozenset[str]], ...] | None:

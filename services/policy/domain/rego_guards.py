@@ -12,6 +12,7 @@ from services.policy.domain.rego_text import SPEAKING, Path, Token, chain, is_he
 Guard = tuple[Path, str]
 """The value that has to stand there."""
 
+MOST_TOKENS = 60
 _ENDS = frozenset({")", "]", "}"})
 _OPENS = frozenset({"if", "not", "some", "every", "with", "as", "in", "else", "default", "contains"})
 
@@ -62,8 +63,9 @@ def _begins(tokens: Sequence[Token], n: int) -> bool:
 
 
 def _statement(tokens: Sequence[Token], start: int) -> Sequence[Token]:
-    """Up to where the next one begins; what may still belong to this one, as `with` on a line of its own, does."""
-    for n in range(start + 1, len(tokens)):
+    """Up to where the next one begins; what may still belong to this one, as `with` on a line of its own, does. Nothing
+    of one that is longer than an equality."""
+    for n in range(start + 1, min(len(tokens), start + MOST_TOKENS)):
         token = tokens[n]
         if token.depth != 1:
             continue
@@ -71,7 +73,7 @@ def _statement(tokens: Sequence[Token], start: int) -> Sequence[Token]:
             return tokens[start:n]
         if _begins(tokens, n) and token.kind in {"name", "string"} and token.text not in {"with", "as", "in"}:
             return tokens[start:n]
-    return tokens[start:]
+    return tokens[start:] if len(tokens) <= start + MOST_TOKENS else ()
 
 
 def _equality(statement: Sequence[Token]) -> Guard | None:

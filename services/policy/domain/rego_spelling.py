@@ -13,15 +13,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from services.policy.domain.rego_text import SPEAKING, Flaw, Token, calls_of, is_head, tokens_of
+from services.policy.domain.rego_text import (
+    IMPURE,
+    SPEAKING,
+    Flaw,
+    Token,
+    begins,
+    calls_of,
+    chain,
+    is_head,
+    tokens_of,
+)
 
 _STAND_IN = {**{code: chr(0xF0000 + code) for code in (*range(0x20), 0x5C, 0x7F)}, 0x22: "\x7f"}
 _STOOD_FOR = {ord(stand_in): chr(code) for code, stand_in in _STAND_IN.items()}
+MOST_TOKENS = 60
 _TAKEN = re.compile("[\U000f0000-\U000f007f]")
 _SPELLED = re.compile('[\x00-\x1f"\\\\\x7f]')
 _MAYBE = re.compile(r'["\\]')
 """Of how Python shows a value with any of these characters, which costs less than to look at each of its texts."""
 _LONG = re.compile("[\x00-\x07\x0b\x0e-\x1f\x7f-\U0010ffff]")
+_ODD = re.compile(r"[^ !#-\[\]-~]")
 _NOT_MEANT = re.compile('[\x00-\x07\x0b\x0e-\x1f\x7f"]')
 
 _ESCAPED = re.compile(r"\\[\W_]")
@@ -29,12 +41,13 @@ _COUNTS = re.compile(r"(?:\.|\[\^[^]]{0,50}\]|\\[DSW])(?![*+])|\[\^[^]]{51}|\{\d
 """A pattern that counts characters, or may: the engine counts bytes."""
 _ONE = re.compile(r"[?\[]")
 """As `_COUNTS`, of `glob.match`."""
+_NUMBER = "this is a text, and to OPA more than any number: compare to_number(…) of it"
 _UNKNOWN = re.compile(r"\\(?:[^\W_BDSWbdfnrstw]|$)|\[\^?\]")
 """What a pattern may say to OPA, and says something else, or nothing, to the engine."""
 _RANGES = re.compile(r"[ !]-[#-~]|\[:|\\[x0-7]")
 """A pattern that may mean a quotation mark or a control character without having one."""
 
-_CALL = "data.provost.spelling."
+_CALL = "data.provost.spelling.of_"
 _SPACES = (
     " \t\n\v\f\r\x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
 )
@@ -51,32 +64,58 @@ meant(x) := trim(strings.replace_n(escapes, x), "")
 real(x) := replace(meant(x), "{_STAND_IN[0x5C]}", backslash)
 pair := "{_STAND_IN[0x5C] * 2}"
 glob_pattern(x) := replace(escaped(replace(x, pair, "{_STAND_IN[1]}")), "{_STAND_IN[1]}", "{_STAND_IN[0x5C]}")
-regex_match(pattern, x) := regex.match(escaped(pattern), real(x))
-regex_split(pattern, x) := [strings.replace_n(stand_ins, y) | some y in regex.split(escaped(pattern), real(x))]
-regex_find_n(pattern, x, n) := [strings.replace_n(stand_ins, y) | some y in regex.find_n(escaped(pattern), real(x), n)]
-regex_replace(x, pattern, y) := strings.replace_n(stand_ins, regex.replace(real(x), escaped(pattern), y))
-glob_match(pattern, delimiters, x) := glob.match(glob_pattern(pattern), delimiters, meant(x))
-trim_space(x) := trim(x, "{"".join(_STAND_IN.get(ord(each), each) for each in _SPACES)}")
+as_spelled(x) := strings.replace_n(stand_ins, x)
+of_regex_match(pattern, x) := regex.match(escaped(pattern), real(x))
+of_regex_split(pattern, x) := [as_spelled(y) | some y in regex.split(escaped(pattern), real(x))]
+of_regex_find_n(pattern, x, n) := [as_spelled(y) | some y in regex.find_n(escaped(pattern), real(x), n)]
+of_regex_replace(x, pattern, y) := as_spelled(regex.replace(real(x), escaped(pattern), y))
+of_glob_match(pattern, delimiters, x) := glob.match(glob_pattern(pattern), delimiters, meant(x))
+of_trim_space(x) := trim(x, "{"".join(_STAND_IN.get(ord(each), each) for each in _SPACES)}")
+of_sprintf(format, xs) := sprintf(format, [bare(x) | some x in xs])
+bare(x) := trim(x, "") if is_string(x)
+bare(x) := x if {{ not is_string(x); not unordered(x) }}
+bare(x) := refused(x) if unordered(x)
+of_concat(delimiter, xs) := concat(delimiter, xs) if not unordered(xs)
+of_concat(_, xs) := refused(xs) if unordered(xs)
+unordered(xs) if {{ is_set(xs); count(xs) > 1 }}
+of_max(xs) := x if {{ alike(xs); some x in xs; count([y | some y in xs; y > x]) == 0 }}
+of_max(xs) := refused(xs) if not alike(xs)
+of_min(xs) := x if {{ alike(xs); some x in xs; count([y | some y in xs; y < x]) == 0 }}
+of_min(xs) := refused(xs) if not alike(xs)
+alike(xs) if count([x | some x in xs; not is_number(x)]) == 0
+alike(xs) if count([x | some x in xs; not is_string(x)]) == 0
+refused(xs) := object.get([xs], "", "")
 """
 
-_OURS = {"regex.match", "regex.split", "regex.find_n", "regex.replace", "glob.match", "trim_space"}
-"""Functions that are asked by that module."""
+_OURS = {
+    "concat", "glob.match", "max", "min", "regex.find_n", "regex.match", "regex.replace", "regex.split", "sprintf",
+    "trim_space",
+}  # fmt: skip
+"""Functions that are asked by that module; `refused` fails, which is a no."""
+_MATCHING = {"regex.match", "regex.split", "regex.find_n", "regex.replace", "glob.match"}
 _COMPARED = {"<", "<=", ">", ">="}
 """What goes by the order of characters, where it is not numbers that are compared."""
 _ALIKE = {
-    "abs", "all", "any", "array.concat", "array.reverse", "array.slice", "bits.and", "bits.lsh", "bits.negate",
-    "bits.or", "bits.rsh", "bits.xor", "ceil", "concat", "contains", "count", "endswith", "floor", "format_int",
-    "graph.reachable", "graph.reachable_paths", "indexof", "indexof_n", "intersection", "is_array", "is_boolean",
-    "is_null", "is_number", "is_object", "is_set", "is_string", "json.filter", "json.remove", "lower",
-    "net.cidr_contains", "net.cidr_intersects", "numbers.range", "numbers.range_step", "object.filter", "object.get",
-    "object.keys", "object.remove", "object.subset", "object.union", "object.union_n", "product", "replace", "round",
-    "semver.compare", "semver.is_valid", "split", "sprintf", "startswith", "strings.any_prefix_match",
-    "strings.any_suffix_match", "strings.count", "strings.replace_n", "strings.reverse", "substring", "sum",
-    "time.add_date", "time.clock", "time.date", "time.diff", "time.format", "time.weekday", "to_number", "trim",
-    "trim_left", "trim_prefix", "trim_right", "trim_suffix", "type_name", "union", "units.parse",
-    "units.parse_bytes", "upper", "walk",
+    "abs", "array.concat", "array.reverse", "array.slice", "bits.and", "bits.lsh", "bits.negate", "bits.or", "bits.rsh",
+    "bits.xor", "ceil", "contains", "count", "endswith", "floor", "graph.reachable", "graph.reachable_paths", "indexof",
+    "indexof_n", "intersection", "is_array", "is_boolean", "is_null", "is_number", "is_object", "is_set", "is_string",
+    "json.filter", "json.remove", "lower", "numbers.range", "numbers.range_step", "object.filter", "object.get",
+    "object.keys", "object.remove", "object.subset", "product", "replace", "round", "semver.is_valid", "split",
+    "startswith", "strings.any_prefix_match", "strings.any_suffix_match", "strings.count", "strings.reverse",
+    "substring", "sum", "time.add_date", "time.clock", "time.date", "time.weekday", "to_number", "trim", "trim_left",
+    "trim_prefix",
+    "trim_right", "trim_suffix", "type_name", "union", "units.parse", "units.parse_bytes", "upper", "walk",
 }  # fmt: skip
 """Functions to which a character is a character."""
+_PLAIN = {
+    "base64.decode", "base64.encode", "base64.is_valid", "base64url.decode", "base64url.encode",
+    "base64url.encode_no_pad", "crypto.hmac.equal", "crypto.md5", "crypto.sha1", "crypto.sha256", "hex.decode",
+    "hex.encode", "json.is_valid", "json.marshal", "json.patch", "json.unmarshal", "regex.find_all_string_submatch_n",
+    "regex.globs_match", "regex.is_valid", "regex.template_match", "time.parse_duration_ns",
+    "time.parse_ns", "uuid.parse",
+}  # fmt: skip
+"""Functions that answer as OPA's own where none of the characters that are spelled otherwise is in it. What is in no
+list does not, or nobody has seen it do so: tests/unit/policy/test_rego_functions.py has what each answers."""
 
 
 def spelled(value: Any) -> Any:
@@ -117,6 +156,8 @@ def _spelled_module(text: str) -> str:
         at = starts[token.line - 1] + token.column - 1
         if token.kind == "string" and (said := said_by(token)) is not None:
             put, length = f'"{spelled(said)}"', len(token.text)
+        elif [each.text for each in tokens[n : n + 3]] == ["set", "(", ")"] and begins(tokens, n, "set"):
+            put, length = "({1} - {1}", len("set(")
         elif (name := _called(tokens, n)) in ours:
             put, length = _CALL + name.replace(".", "_"), len(name)
         else:
@@ -156,31 +197,86 @@ def why_unreadable(value: Any, functions: Sequence[tuple[str, re.Pattern[str]]])
     return ""
 
 
-def spelling_flaws(text: str) -> Iterator[Flaw]:
-    """Texts of a module that cannot be told to the engine as they are meant, and calls that are not seen."""
-    tokens = list(tokens_of(text))
-    strict = [name for name, misread in _unreadable(tokens) if misread is _SPELLED]
-    messages = _messages(tokens) if strict else ()
-    matching = _patterns(tokens, _own(tokens))
-    patterns = {n for name, places in matching.items() if name != "glob.match" for n in places}
+def spelling_flaws(texts: Sequence[str]) -> Iterator[tuple[int, Flaw]]:
+    """What in these modules, which may hand each other texts, the engine cannot be told or does not answer as OPA does.
+
+    Each with the place of its module.
+    """
+    modules = [list(tokens_of(text)) for text in texts]
+    strict = next(
+        (name for each in modules for name, misread in _unreadable(each) if misread is _SPELLED), ""
+    )
+    matching = [_patterns(tokens) for tokens in modules]
+    anywhere = any(elsewhere - {"glob.match"} for _, elsewhere in matching)
+    for place, tokens in enumerate(modules):
+        texts_of = {n for n, token in enumerate(tokens) if token.kind == "string"}
+        aside = texts_of - _messages(tokens)
+        patterns = {n for n, name in matching[place][0].items() if name != "glob.match"}
+        if anywhere:
+            patterns |= aside
+        for flaw in (*_odd_texts(tokens, strict, aside, patterns), *_odd_calls(tokens)):
+            yield place, flaw
+
+
+def _odd_texts(tokens: Sequence[Token], strict: str, aside: set[int], patterns: set[int]) -> Iterator[Flaw]:
     for n, token in enumerate(tokens):
-        if token.text == "(" and n and tokens[n - 1].text == "]" and not token.first:
-            yield Flaw(token.line, token.column, "a function is called by its name, as regex.match(…) is")
         said = said_by(token) if token.kind == "string" else None
         if said is None:
             continue
         if _TAKEN.search(said) or re.search("[\ud800-\udfff]", said):
             why = "it has a character that no rule can be told: half a one, or one of U+F0000 to U+F007F"
-            yield Flaw(token.line, token.column, why)
         elif n in patterns and (unknown := _UNKNOWN.search(_ESCAPED.sub("x", said))):
             why = f"{unknown.group()} in a pattern is not understood here as OPA does: say it otherwise"
-            yield Flaw(token.line, token.column, why)
-        elif strict and n not in messages and (found := _SPELLED.search(said)):
+        elif strict and n in aside and (found := _SPELLED.search(said)):
             why = (
-                f"{strict[0]} would misread the character U+{ord(found.group()):04X} of this text: leave it out, "
+                f"{strict} would misread the character U+{ord(found.group()):04X} of this text: leave it out, "
                 "or put one of the two into a rule of its own"
             )
-            yield Flaw(token.line, token.column, why)
+        else:
+            continue
+        yield Flaw(token.line, token.column, why)
+
+
+def _odd_calls(tokens: list[Token]) -> Iterator[Flaw]:
+    own = _own(tokens)
+    known = _OURS | _ALIKE | _PLAIN | IMPURE
+    for name, line, column in calls_of(tokens):
+        if name not in known and name.split(".")[0] not in own:
+            yield Flaw(
+                line, column, f"{name} does not answer here as OPA does, or is no function: do without it"
+            )
+    texts = set[str]()
+    for n, token in enumerate(tokens):
+        if token.text == "(" and n and tokens[n - 1].text == "]" and not token.first:
+            yield Flaw(token.line, token.column, "a function is called by its name, as regex.match(…) is")
+        if token.text == "input" and begins(tokens, n, "input"):
+            path, end = chain(tokens, n + 1)
+            before, behind = tokens[n - 1], tokens[end : end + 1]
+            if path[:1] == ("time",):
+                continue
+            if (
+                before.text == ":="
+                and n > 1
+                and (not behind or behind[0].first or behind[0].text in {";", "}"})
+            ):
+                texts.add(tokens[n - 2].text)
+            if _is_beside(tokens, n - 1, -1) or _is_beside(tokens, end, 1):
+                yield Flaw(token.line, token.column, _NUMBER)
+    for n, token in enumerate(tokens):
+        compared = _is_beside(tokens, n - 1, -1) or _is_beside(tokens, n + 1, 1)
+        if compared and token.text in texts and begins(tokens, n, token.text):
+            yield Flaw(token.line, token.column, _NUMBER)
+
+
+def _is_beside(tokens: Sequence[Token], n: int, step: int) -> bool:
+    """Whether an order sign stands here, and a number behind it."""
+    other = n + step
+    return (
+        0 <= n < len(tokens)
+        and 0 <= other < len(tokens)
+        and tokens[n].text in _COMPARED
+        and (tokens[other].text.isdigit() or (tokens[other].text == "-" and step > 0))
+    )
 
 
 def _messages(tokens: Sequence[Token]) -> set[int]:
@@ -227,36 +323,44 @@ def _unreadable(tokens: list[Token]) -> Iterator[tuple[str, re.Pattern[str]]]:
             continue
         if name in {"lower", "upper"}:
             yield name, _cased(name)
-        elif name not in _ALIKE | _OURS:
+        elif name in {"max", "min"} or name not in _ALIKE | _OURS:
             yield name, _SPELLED
     yield from ((each, _SPELLED) for each in _compared(tokens)[:1])
-    for name, places in _patterns(tokens, own).items():
-        patterns = [said for n in places if (said := said_by(tokens[n])) is not None]
-        counts = _ONE if name == "glob.match" else _COUNTS
-        if any(counts.search(_ESCAPED.sub("x", each)) for each in patterns):
+    alone, elsewhere = _patterns(tokens)
+    yield from ((name, _ODD) for name in sorted(elsewhere))
+    for n, name in alone.items():
+        pattern = said_by(tokens[n]) or ""
+        if (_ONE if name == "glob.match" else _COUNTS).search(_ESCAPED.sub("x", pattern)):
             yield name, _LONG
-        if any(_RANGES.search(each) for each in patterns):
+        if _RANGES.search(pattern):
             yield name, _NOT_MEANT
 
 
-def _patterns(tokens: Sequence[Token], own: set[str]) -> dict[str, set[int]]:
-    """By function: the texts that may be its pattern. That is the one that stands there; where it is put together or
-    stands elsewhere, all of the module that are not said and nothing else."""
-    found: dict[str, set[int]] = {}
-    elsewhere = set[str]()
+def _patterns(tokens: Sequence[Token]) -> tuple[dict[int, str], set[str]]:
+    """Where patterns stand in their calls, and the functions whose pattern is put together or stands elsewhere."""
+    found, elsewhere = dict[int, str](), set[str]()
+    own = _own(tokens)
     for n in range(len(tokens)):
         name = _called(tokens, n)
-        if name not in _OURS - {"trim_space"} or name.split(".")[0] in own:
+        if name not in _MATCHING or name.split(".")[0] in own:
             continue
-        here = [(token.kind, token.text) for token in tokens[n + 4 : n + 6]]
-        if name != "regex.replace" and len(here) == 2 and here[0][0] == "string" and here[1][1] == ",":
-            found.setdefault(name, set()).add(n + 4)
+        at = _argument(tokens, n + 3, 1 if name == "regex.replace" else 0)
+        if at and tokens[at].kind == "string" and tokens[at + 1].text in {",", ")"}:
+            found[at] = name
         else:
             elsewhere.add(name)
-    if elsewhere:
-        texts = {n for n, token in enumerate(tokens) if token.kind == "string"} - _messages(tokens)
-        found |= {name: found.get(name, set()) | texts for name in elsewhere}
-    return found
+    return found, elsewhere
+
+
+def _argument(tokens: Sequence[Token], opened: int, which: int) -> int:
+    """Where that argument begins, of a call whose bracket stands there; 0 when it is not soon to be seen."""
+    commas = [
+        n
+        for n in range(opened + 1, min(len(tokens), opened + MOST_TOKENS))
+        if tokens[n].text == "," and tokens[n].depth == tokens[opened].depth + 1
+    ]
+    found = opened + 1 if which == 0 else (commas[which - 1] + 1 if len(commas) >= which else 0)
+    return found if found + 1 < len(tokens) else 0
 
 
 def _compared(tokens: Sequence[Token]) -> list[str]:

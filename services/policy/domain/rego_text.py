@@ -21,7 +21,7 @@ _BEFORE_BRACE = frozenset({"if", "else", "in", "contains", "not", "with", "as", 
 WORDS = _BEFORE_BRACE | {"package", "import", "true", "false", "null", "input", "data", "_"}
 _VALUES = frozenset({"true", "false", "null", "input", "data", "_"})
 _NEVER_FIRST = frozenset({"package", "import", "with", "as", "in", "if", "contains"})
-_IMPURE = frozenset(
+IMPURE = frozenset(
     {"time.now_ns", "rand.intn", "uuid.rfc4122", "opa.runtime", "http.send", "net.lookup_ip_addr", "trace", "print"}
 )  # fmt: skip
 SPEAKING = ("deny", "approve")
@@ -178,6 +178,8 @@ def calls_of(tokens: Sequence[Token]) -> Iterator[tuple[str, int, int]]:
     for n, (token, behind) in enumerate(pairwise(tokens)):
         if behind.text != "(" or token.kind != "name" or token.text in WORDS:
             continue
+        if token.text == "set" and [each.text for each in tokens[n + 2 : n + 3]] == [")"]:
+            continue  # the empty set
         parts, at = [token.text], n
         while at >= 2 and tokens[at - 1].text == "." and tokens[at - 2].kind == "name":
             at -= 2
@@ -204,7 +206,7 @@ def _flaws(tokens: list[Token], heads: list[tuple[int, Token]], *, test: bool) -
     if test:
         return
     for name, line, column in calls_of(tokens):
-        if name in _IMPURE:
+        if name in IMPURE:
             text = f"{name} does not answer the same each time: a decision must come out alike when it is made again"
             yield Flaw(line, column, text)
     yield from _unknown(tokens)

@@ -62,7 +62,9 @@ def rule_input(
             "name": action.name,
             "target": action.target,
             "environment": action.environment,
-            "parameters": dict(action.parameters),
+            "parameters": dict(
+                sorted(action.parameters.items())
+            ),  # the engine goes through them in this order
         },
         "agent": {"id": agent.agent_id, "tier": agent.tier.value, "version": agent.agent_version},
         "run": {
