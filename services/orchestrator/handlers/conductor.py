@@ -49,6 +49,8 @@ class Conductor:
         self._privacy = privacy
         self._carried: InHand = {}
         self._expected: dict[Key, None] = {}
+        self._fell: dict[tuple[str, str], set[str]] = {}
+        """By tenant and agent: the runs that were carried here when its revocation came."""
         self._sharing = sharing or Sharing("", lambda: 0.0)
         self._placement = Placement(runs, crew, self._sharing, self._carried, self.carry)
         self._waiters = Waiters(runs)
@@ -131,7 +133,10 @@ class Conductor:
         reason = "PROCEDURE_VIOLATION" if kind == "procedure_violation" else "AGENT_REVOKED"
         self._driving.revoked.setdefault((tenant, agent_id), Breach(kind, reason, details))
         self._crew.expel(tenant, agent_id, Unavailable("AGENT_REVOKED", f"agent {agent_id} was revoked"))
+        fell = self._fell.setdefault((tenant, agent_id), set())
         for carried, task in self._in_hand(tenant, lambda run: run.agent_id == agent_id):
+            if self._read((tenant, carried.run_id)) is not None:
+                fell.add(carried.run_id)
             if not carried.ending:
                 task.cancel()
 
@@ -147,7 +152,8 @@ class Conductor:
         theirs = [carried for carried, _ in self._in_hand(tenant, lambda run: run.agent_id == agent_id)]
         for carried in theirs:
             await carried.ended.wait()
-        return len(theirs)
+        # Some may have been over before anybody asked.
+        return len(self._fell.get((tenant, agent_id), set()).union(each.run_id for each in theirs))
 
     async def streams_of_revoked(self, tenant: str, agent_id: str) -> int:
         """How many streams of a revoked agent were ended here: nothing more is heard from it."""
