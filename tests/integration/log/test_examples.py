@@ -71,20 +71,23 @@ async def test_each_subscription_goes_on_with_its_own(shared: Shared, tmp_path: 
     output = tmp_path / "output"
     await happens(shared, 0)
 
-    async def told(enough: int, *options: str) -> None:
+    async def told(enough: int, positions: int, *options: str) -> None:
         with output.open("w") as file:
             child = await asyncio.create_subprocess_exec(
                 sys.executable, script, url, *options, cwd=tmp_path, stdout=file, stderr=file
             )
         text = f"{options}: not {enough} were told"
         await until(lambda: output.read_text().count("agent/acme-") >= enough, text)
+        await until(
+            lambda: len(list(tmp_path.glob("*.position"))) == positions, "it does not keep where it is"
+        )
         child.kill()
         await child.wait()
 
     last = ("--form", "protobuf", "--only", f"policy.agent.acme-{COUNT - 1}.AgentRevoked")
-    await told(1, *last)
-    await told(COUNT, "--form", "protobuf")
-    await told(COUNT)
+    await told(1, 1, *last)
+    await told(COUNT, 2, "--form", "protobuf")
+    await told(COUNT, 3)
     kept = sorted(path.name for path in tmp_path.glob("*.position"))
     assert kept == [
         "subscribe.acme.json.position",
