@@ -3,7 +3,7 @@
 from chassis import powers, process
 from chassis.beginning import begun
 from chassis.eventlog.aggregates import HeldAggregates
-from chassis.eventlog.follower import Follower
+from chassis.eventlog.follower import Follower, FollowerState
 from chassis.eventlog.jetstream import JetStreamLog
 from chassis.eventlog.opened import opened
 from chassis.eventlog.shelf import Shelf
@@ -73,7 +73,9 @@ async def main(stopping: process.Stopping) -> None:
     await server.start()
     replicas.serve(conductor.share, conductor.given)
     await losing.start()
-    await serve_while(lambda: follower.well, server.set_serving, stopping.wait)
+    # One that is cut off for a while goes on: agents stay attached to it, and runs wait.
+    halted = FollowerState.HALTED
+    await serve_while(lambda: follower.state is not halted, server.set_serving, stopping.wait)
     conductor.let_waiters_go()
     running = (server.stop, conductor.close, replicas.stop, losing.stop, follower.stop, knowledge.close)
     for stop in (*running, keys.stop, nats.close, took.stop):
