@@ -19,7 +19,8 @@ from services.policy.adapters.rego_plan import ALL, Group, Plan, Word, loading, 
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import RegoModule
 from services.policy.domain.policyset_tests import Examined
-from services.policy.domain.rego_spelling import read_back, spelled, why_unreadable
+from services.policy.domain.rego_misread import why_unreadable
+from services.policy.domain.rego_spelling import read_back, spelled
 from services.policy.domain.rules import SILENCE, RuleOutcome, Said
 from services.policy.ports.sets import GivenUp
 

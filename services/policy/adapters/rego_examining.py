@@ -15,8 +15,9 @@ from services.policy.domain.action import Action, Mode, Packet, RunContext
 from services.policy.domain.agent import Agent
 from services.policy.domain.policyset_rules import RegoModule
 from services.policy.domain.policyset_tests import Examined, RuleFlaw, TestOutcome
+from services.policy.domain.rego_misread import misread_flaws
 from services.policy.domain.rego_silence import silences
-from services.policy.domain.rego_spelling import spelled_modules, spelling_flaws
+from services.policy.domain.rego_spelling import spelled_modules
 from services.policy.domain.rego_text import ModuleText, read_module, with_input_at
 from services.policy.domain.rules import rule_input
 from services.policy.domain.tier import Tier
@@ -108,7 +109,7 @@ def _spelling(rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
     )
     together += [[("test", n, module.test)] for n, module in enumerate(rego) if module.test]
     for group in together:
-        for place, flaw in spelling_flaws([text for _, _, text in group]):
+        for place, flaw in misread_flaws([text for _, _, text in group]):
             part, n, _ = group[place]
             yield RuleFlaw(f"rules/{n}/{part}", flaw.line, flaw.column, flaw.text)
 

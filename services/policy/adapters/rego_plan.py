@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from services.policy.domain.policyset_rules import RegoModule
 from services.policy.domain.rego_guards import guards_of
-from services.policy.domain.rego_spelling import spelled_modules, spelling_flaws, unreadable
+from services.policy.domain.rego_misread import misread_flaws, unreadable
+from services.policy.domain.rego_spelling import spelled_modules
 from services.policy.domain.rego_text import Path, read_module
 from services.policy.domain.rules import Said
 
@@ -127,7 +128,7 @@ def plan_of(rego: Sequence[RegoModule]) -> Plan:
 
 
 def _flaws(modules: Sequence[RegoModule]) -> Iterator[str]:
-    for place, flaw in spelling_flaws([module.text for module in modules]):
+    for place, flaw in misread_flaws([module.text for module in modules]):
         yield f"{modules[place].id}:{flaw.line}: {flaw.text}"
 
 

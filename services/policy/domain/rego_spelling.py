@@ -3,50 +3,23 @@
 It leaves the texts of a module escaped (`"\\n"` is two characters), takes those of the input as they are, cuts them at
 U+0000, and puts them into its answers without quoting, so that a target could say what a rule has answered. So it is
 shown none of these characters: in modules and input alike another stands for each, and is read back from what is said.
-To most functions a character is a character. Those that know what one means are given the text itself, and where that
-cannot be done they are not asked at all.
+To most functions a character is a character. Some that know what one means, or answer otherwise than OPA's own engine,
+are asked by functions of ours; what cannot be asked at all: `rego_misread`.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.policy.domain.rego_text import (
-    IMPURE,
-    SPEAKING,
-    Flaw,
-    Token,
-    begins,
-    calls_of,
-    chain,
-    is_head,
-    tokens_of,
-)
+from services.policy.domain.rego_text import Token, begins, is_head, tokens_of
 
 _STAND_IN = {**{code: chr(0xF0000 + code) for code in (*range(0x20), 0x5C, 0x7F)}, 0x22: "\x7f"}
 _STOOD_FOR = {ord(stand_in): chr(code) for code, stand_in in _STAND_IN.items()}
-MOST_TOKENS = 60
-_TAKEN = re.compile("[\U000f0000-\U000f007f]")
-_SPELLED = re.compile('[\x00-\x1f"\\\\\x7f]')
-_MAYBE = re.compile(r'["\\]')
+TAKEN = re.compile("[\U000f0000-\U000f007f]")
+SPELLED = re.compile('[\x00-\x1f"\\\\\x7f]')
+MAYBE = re.compile(r'["\\]')
 """Of how Python shows a value with any of these characters, which costs less than to look at each of its texts."""
-_LONG = re.compile("[\x00-\x07\x0b\x0e-\x1f\x7f-\U0010ffff]")
-_ODD = re.compile(r"[^ !#-\[\]-~]")
-_NOT_MEANT = re.compile('[\x00-\x07\x0b\x0e-\x1f\x7f"]')
-
-_ESCAPED = re.compile(r"\\[\W_]")
-_COUNTS = re.compile(r"(?:\.|\[\^[^]]{0,50}\]|\\[DSW])(?![*+])|\[\^[^]]{51}|\{\d|[^\x00-\x7f]")
-"""A pattern that counts characters, or may: the engine counts bytes."""
-_ONE = re.compile(r"[?\[]")
-"""As `_COUNTS`, of `glob.match`."""
-_NUMBER = "this is a text, and to OPA more than any number: compare to_number(…) of it"
-_UNKNOWN = re.compile(r"\\(?:[^\W_BDSWbdfnrstw]|$)|\[\^?\]")
-"""What a pattern may say to OPA, and says something else, or nothing, to the engine."""
-_RANGES = re.compile(r"[ !]-[#-~]|\[:|\\[x0-7]")
-"""A pattern that may mean a quotation mark or a control character without having one."""
-
 _CALL = "data.provost.spelling.of_"
 _SPACES = (
     " \t\n\v\f\r\x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
@@ -87,40 +60,16 @@ alike(xs) if count([x | some x in xs; not is_string(x)]) == 0
 refused(xs) := object.get([xs], "", "")
 """
 
-_OURS = {
+OURS = {
     "concat", "glob.match", "max", "min", "regex.find_n", "regex.match", "regex.replace", "regex.split", "sprintf",
     "trim_space",
 }  # fmt: skip
 """Functions that are asked by that module; `refused` fails, which is a no."""
-_MATCHING = {"regex.match", "regex.split", "regex.find_n", "regex.replace", "glob.match"}
-_COMPARED = {"<", "<=", ">", ">="}
-"""What goes by the order of characters, where it is not numbers that are compared."""
-_ALIKE = {
-    "abs", "array.concat", "array.reverse", "array.slice", "bits.and", "bits.lsh", "bits.negate", "bits.or", "bits.rsh",
-    "bits.xor", "ceil", "contains", "count", "endswith", "floor", "graph.reachable", "graph.reachable_paths", "indexof",
-    "indexof_n", "intersection", "is_array", "is_boolean", "is_null", "is_number", "is_object", "is_set", "is_string",
-    "json.filter", "json.remove", "lower", "numbers.range", "numbers.range_step", "object.filter", "object.get",
-    "object.keys", "object.remove", "object.subset", "product", "replace", "round", "semver.is_valid", "split",
-    "startswith", "strings.any_prefix_match", "strings.any_suffix_match", "strings.count", "strings.reverse",
-    "substring", "sum", "time.add_date", "time.clock", "time.date", "time.weekday", "to_number", "trim", "trim_left",
-    "trim_prefix",
-    "trim_right", "trim_suffix", "type_name", "union", "units.parse", "units.parse_bytes", "upper", "walk",
-}  # fmt: skip
-"""Functions to which a character is a character."""
-_PLAIN = {
-    "base64.decode", "base64.encode", "base64.is_valid", "base64url.decode", "base64url.encode",
-    "base64url.encode_no_pad", "crypto.hmac.equal", "crypto.md5", "crypto.sha1", "crypto.sha256", "hex.decode",
-    "hex.encode", "json.is_valid", "json.marshal", "json.patch", "json.unmarshal", "regex.find_all_string_submatch_n",
-    "regex.globs_match", "regex.is_valid", "regex.template_match", "time.parse_duration_ns",
-    "time.parse_ns", "uuid.parse",
-}  # fmt: skip
-"""Functions that answer as OPA's own where none of the characters that are spelled otherwise is in it. What is in no
-list does not, or nobody has seen it do so: tests/unit/policy/test_rego_functions.py has what each answers."""
 
 
 def spelled(value: Any) -> Any:
     """`value` as the engine is told it."""
-    return _spelled(value) if _MAYBE.search(repr(value)) else value
+    return _spelled(value) if MAYBE.search(repr(value)) else value
 
 
 def _spelled(value: Any) -> Any:
@@ -151,14 +100,14 @@ def _spelled_module(text: str) -> str:
     for line in text.split("\n"):
         starts.append(starts[-1] + len(line) + 1)
     tokens = list(tokens_of(text))
-    ours = _OURS - {name for name in _OURS if name.split(".")[0] in _own(tokens)}
+    ours = OURS - {name for name in OURS if name.split(".")[0] in own_names(tokens)}
     for n, token in enumerate(tokens):
         at = starts[token.line - 1] + token.column - 1
         if token.kind == "string" and (said := said_by(token)) is not None:
             put, length = f'"{spelled(said)}"', len(token.text)
         elif [each.text for each in tokens[n : n + 3]] == ["set", "(", ")"] and begins(tokens, n, "set"):
             put, length = "({1} - {1}", len("set(")
-        elif (name := _called(tokens, n)) in ours:
+        elif (name := called(tokens, n)) in ours:
             put, length = _CALL + name.replace(".", "_"), len(name)
         else:
             continue
@@ -178,125 +127,7 @@ def said_by(token: Token) -> str | None:
     return said if isinstance(said, str) else None
 
 
-def unreadable(modules: Sequence[str]) -> tuple[tuple[str, re.Pattern[str]], ...]:
-    """Functions that these modules call, each with the characters in what they are asked that it would misread."""
-    return tuple(dict.fromkeys(each for text in modules for each in _unreadable(list(tokens_of(text)))))
-
-
-def why_unreadable(value: Any, functions: Sequence[tuple[str, re.Pattern[str]]]) -> str:
-    """Why nothing can be said about this input; empty when something can."""
-    shown = repr(value)
-    if not _MAYBE.search(shown) and not any(misread.search(shown) for _, misread in functions):
-        return ""
-    for text in _texts(value):
-        if found := _TAKEN.search(text):
-            return f"no rule can be told the character U+{ord(found.group()):04X}"
-        for name, misread in functions:
-            if found := misread.search(text):
-                return f"{name} cannot be asked about a text with the character U+{ord(found.group()):04X}"
-    return ""
-
-
-def spelling_flaws(texts: Sequence[str]) -> Iterator[tuple[int, Flaw]]:
-    """What in these modules, which may hand each other texts, the engine cannot be told or does not answer as OPA does.
-
-    Each with the place of its module.
-    """
-    modules = [list(tokens_of(text)) for text in texts]
-    strict = next(
-        (name for each in modules for name, misread in _unreadable(each) if misread is _SPELLED), ""
-    )
-    matching = [_patterns(tokens) for tokens in modules]
-    anywhere = any(elsewhere - {"glob.match"} for _, elsewhere in matching)
-    for place, tokens in enumerate(modules):
-        texts_of = {n for n, token in enumerate(tokens) if token.kind == "string"}
-        aside = texts_of - _messages(tokens)
-        patterns = {n for n, name in matching[place][0].items() if name != "glob.match"}
-        if anywhere:
-            patterns |= aside
-        for flaw in (*_odd_texts(tokens, strict, aside, patterns), *_odd_calls(tokens)):
-            yield place, flaw
-
-
-def _odd_texts(tokens: Sequence[Token], strict: str, aside: set[int], patterns: set[int]) -> Iterator[Flaw]:
-    for n, token in enumerate(tokens):
-        said = said_by(token) if token.kind == "string" else None
-        if said is None:
-            continue
-        if _TAKEN.search(said) or re.search("[\ud800-\udfff]", said):
-            why = "it has a character that no rule can be told: half a one, or one of U+F0000 to U+F007F"
-        elif n in patterns and (unknown := _UNKNOWN.search(_ESCAPED.sub("x", said))):
-            why = f"{unknown.group()} in a pattern is not understood here as OPA does: say it otherwise"
-        elif strict and n in aside and (found := _SPELLED.search(said)):
-            why = (
-                f"{strict} would misread the character U+{ord(found.group()):04X} of this text: leave it out, "
-                "or put one of the two into a rule of its own"
-            )
-        else:
-            continue
-        yield Flaw(token.line, token.column, why)
-
-
-def _odd_calls(tokens: list[Token]) -> Iterator[Flaw]:
-    own = _own(tokens)
-    known = _OURS | _ALIKE | _PLAIN | IMPURE
-    for name, line, column in calls_of(tokens):
-        if name not in known and name.split(".")[0] not in own:
-            yield Flaw(
-                line, column, f"{name} does not answer here as OPA does, or is no function: do without it"
-            )
-    texts = set[str]()
-    for n, token in enumerate(tokens):
-        if token.text == "(" and n and tokens[n - 1].text == "]" and not token.first:
-            yield Flaw(token.line, token.column, "a function is called by its name, as regex.match(…) is")
-        if token.text == "input" and begins(tokens, n, "input"):
-            path, end = chain(tokens, n + 1)
-            before, behind = tokens[n - 1], tokens[end : end + 1]
-            if path[:1] == ("time",):
-                continue
-            if (
-                before.text == ":="
-                and n > 1
-                and (not behind or behind[0].first or behind[0].text in {";", "}"})
-            ):
-                texts.add(tokens[n - 2].text)
-            if _is_beside(tokens, n - 1, -1) or _is_beside(tokens, end, 1):
-                yield Flaw(token.line, token.column, _NUMBER)
-    for n, token in enumerate(tokens):
-        compared = _is_beside(tokens, n - 1, -1) or _is_beside(tokens, n + 1, 1)
-        if compared and token.text in texts and begins(tokens, n, token.text):
-            yield Flaw(token.line, token.column, _NUMBER)
-
-
-def _is_beside(tokens: Sequence[Token], n: int, step: int) -> bool:
-    """Whether an order sign stands here, and a number behind it."""
-    other = n + step
-    return (
-        0 <= n < len(tokens)
-        and 0 <= other < len(tokens)
-        and tokens[n].text in _COMPARED
-        and (tokens[other].text.isdigit() or (tokens[other].text == "-" and step > 0))
-    )
-
-
-def _messages(tokens: Sequence[Token]) -> set[int]:
-    """Where texts stand that are said and nothing else: no function is asked about them."""
-    texts = [token.text for token in tokens]
-    saying = {n for n in range(1, len(texts)) if texts[n] == "contains" and texts[n - 1] in SPEAKING}
-    names = {texts[n + 1] for n in saying if tokens[n + 1 : n + 2]}
-    for n, name in enumerate(texts):
-        if name in names and n - 1 not in saying and texts[n + 1 : n + 2] != [":="]:
-            names.discard(name)
-    found = set[int]()
-    for n, token in enumerate(tokens):
-        start = n - 2 if texts[max(0, n - 2) : n] == ["sprintf", "("] else n
-        told = start - 1 in saying or (texts[start - 1] == ":=" and texts[start - 2] in names)
-        if token.kind == "string" and start > 1 and told:
-            found.add(n)
-    return found
-
-
-def _called(tokens: Sequence[Token], n: int) -> str:
+def called(tokens: Sequence[Token], n: int) -> str:
     """The built-in function that is called here, as `trim_space` or `regex.match`; empty when none is."""
     if is_head(tokens, n) or (n > 0 and tokens[n - 1].text == "."):
         return ""
@@ -307,89 +138,10 @@ def _called(tokens: Sequence[Token], n: int) -> str:
     return "".join(texts[:3]) if together and texts[3:] == ["("] else ""
 
 
-def _own(tokens: Sequence[Token]) -> set[str]:
+def own_names(tokens: Sequence[Token]) -> set[str]:
     """Names that no built-in function has here: those of the module's rules, and what it imports."""
     lines = {token.line for token in tokens if token.first and token.text == "import"}
     return {
         "data",
         *(token.text for n, token in enumerate(tokens) if token.line in lines or is_head(tokens, n)),
     }
-
-
-def _unreadable(tokens: list[Token]) -> Iterator[tuple[str, re.Pattern[str]]]:
-    own = _own(tokens)
-    for name in dict.fromkeys(name for name, _, _ in calls_of(tokens)):
-        if name.split(".")[0] in own:
-            continue
-        if name in {"lower", "upper"}:
-            yield name, _cased(name)
-        elif name in {"max", "min"} or name not in _ALIKE | _OURS:
-            yield name, _SPELLED
-    yield from ((each, _SPELLED) for each in _compared(tokens)[:1])
-    alone, elsewhere = _patterns(tokens)
-    yield from ((name, _ODD) for name in sorted(elsewhere))
-    for n, name in alone.items():
-        pattern = said_by(tokens[n]) or ""
-        if (_ONE if name == "glob.match" else _COUNTS).search(_ESCAPED.sub("x", pattern)):
-            yield name, _LONG
-        if _RANGES.search(pattern):
-            yield name, _NOT_MEANT
-
-
-def _patterns(tokens: Sequence[Token]) -> tuple[dict[int, str], set[str]]:
-    """Where patterns stand in their calls, and the functions whose pattern is put together or stands elsewhere."""
-    found, elsewhere = dict[int, str](), set[str]()
-    own = _own(tokens)
-    for n in range(len(tokens)):
-        name = _called(tokens, n)
-        if name not in _MATCHING or name.split(".")[0] in own:
-            continue
-        at = _argument(tokens, n + 3, 1 if name == "regex.replace" else 0)
-        if at and tokens[at].kind == "string" and tokens[at + 1].text in {",", ")"}:
-            found[at] = name
-        else:
-            elsewhere.add(name)
-    return found, elsewhere
-
-
-def _argument(tokens: Sequence[Token], opened: int, which: int) -> int:
-    """Where that argument begins, of a call whose bracket stands there; 0 when it is not soon to be seen."""
-    commas = [
-        n
-        for n in range(opened + 1, min(len(tokens), opened + MOST_TOKENS))
-        if tokens[n].text == "," and tokens[n].depth == tokens[opened].depth + 1
-    ]
-    found = opened + 1 if which == 0 else (commas[which - 1] + 1 if len(commas) >= which else 0)
-    return found if found + 1 < len(tokens) else 0
-
-
-def _compared(tokens: Sequence[Token]) -> list[str]:
-    """The signs by which other things than numbers may be compared."""
-    return [
-        token.text
-        for n, token in enumerate(tokens)
-        if token.text in _COMPARED
-        and not any(
-            each.text.isdigit() or each.text == "count" for each in (tokens[n - 1], *tokens[n + 1 : n + 2])
-        )
-    ]
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, each in value.items():
-            yield from _texts(key)
-            yield from _texts(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _texts(each)
-
-
-@cache
-def _cased(name: str) -> re.Pattern[str]:
-    """Characters beyond ASCII that this function changes: the engine changes ASCII alone."""
-    change = str.lower if name == "lower" else str.upper
-    found = (chr(code) for code in range(0x80, 0x20000) if not 0xD800 <= code < 0xE000)
-    return re.compile("[" + "".join(each for each in found if change(each) != each) + "]")

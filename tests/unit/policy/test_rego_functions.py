@@ -9,7 +9,7 @@ import pytest
 
 from services.policy.adapters import rego
 from services.policy.adapters.rego import RegoRules
-from services.policy.domain import rego_spelling
+from services.policy.domain import rego_misread, rego_spelling
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import RegoModule, Rules
 from services.policy.domain.rego_text import calls_of, tokens_of
@@ -254,7 +254,7 @@ def test_it_answers_as_opas_own(rules: RegoRules, body: str) -> None:
 def test_each_function_that_may_be_called_has_been_asked() -> None:
     """What OPA has besides is refused."""
     called = {name for body in HOLD for name, _, _ in calls_of(list(tokens_of(f"_ if {{ {body} }}")))}
-    may = rego_spelling._OURS | rego_spelling._ALIKE | rego_spelling._PLAIN
+    may = rego_spelling.OURS | rego_misread._ALIKE | rego_misread._PLAIN
     assert may - called == {"contains"}  # which is also a word of the language
 
 
