@@ -119,13 +119,9 @@ class _Tenant:
         self._written = 0
         self._last = self._rival = -1e9
         name = f"budgets of {tenant}"
-        self.decisions: Grouping[Want, _Answered[Drawn]] = Grouping(name, self._writer(decided), monotonic)
-        self.reservations: Grouping[Draw, _Answered[Outcome]] = Grouping(
-            name, self._writer(reserved), monotonic
-        )
-        self.closings: Grouping[Close, _Answered[Closing | Fault]] = Grouping(
-            name, self._writer(closed), monotonic
-        )
+        self.decisions: Grouping[Want, _Answered[Drawn]] = Grouping(name, self._writer(decided))
+        self.reservations: Grouping[Draw, _Answered[Outcome]] = Grouping(name, self._writer(reserved))
+        self.closings: Grouping[Close, _Answered[Closing | Fault]] = Grouping(name, self._writer(closed))
 
     async def idle(self) -> None:
         await asyncio.gather(self.decisions.idle(), self.reservations.idle(), self.closings.idle())

@@ -6,9 +6,9 @@ flight at a time; who shares it: `grouping`. What draws on a budget is committed
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from chassis.process import monotonic, new_id
+from chassis.process import new_id
 from kernel.events import Cause, Head, Stream
 from kernel.ports import EventLog
 from services.policy.adapters.grouping import Grouping, Waiting, common_cause, fail, require_fits
@@ -18,9 +18,8 @@ from services.policy.domain.decision import DecisionRecord, DecisionsMade
 class GroupCommit:
     """Implements `Record`."""
 
-    def __init__(self, log: EventLog, monotonic: Callable[[], float] = monotonic) -> None:
+    def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._monotonic = monotonic
         self._tenants: dict[str, _Tenant] = {}
 
     async def commit(self, decisions: Sequence[DecisionRecord], cause: Cause) -> int:
@@ -30,7 +29,7 @@ class GroupCommit:
         require_fits(size_bytes)
         tenant = self._tenants.get(cause.tenant)
         if tenant is None:
-            tenant = self._tenants[cause.tenant] = _Tenant(cause.tenant, self._log, self._monotonic)
+            tenant = self._tenants[cause.tenant] = _Tenant(cause.tenant, self._log)
         return await tenant.groups.add(decisions, cause, size_bytes)
 
     async def stop(self) -> None:
@@ -41,12 +40,10 @@ class GroupCommit:
 class _Tenant:
     """The groups of one tenant, one after the other."""
 
-    def __init__(self, tenant: str, log: EventLog, monotonic: Callable[[], float]) -> None:
+    def __init__(self, tenant: str, log: EventLog) -> None:
         self._tenant = tenant
         self._log = log
-        self.groups: Grouping[DecisionRecord, int] = Grouping(
-            f"group commit {tenant}", self._commit, monotonic
-        )
+        self.groups: Grouping[DecisionRecord, int] = Grouping(f"group commit {tenant}", self._commit)
         self._begin()
 
     def _begin(self) -> None:

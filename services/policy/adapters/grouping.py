@@ -1,9 +1,6 @@
 """Those who arrive together are written together, so that a call shares one fsync with its neighbours.
 
-One group is under way at a time. Callers who were answered together come back together, one by one: the next group
-leaves when as many are here as there were, those just written and those who came meanwhile; without the rest when
-nobody has come for 2 ms, or after 30 ms. Groups that left sooner would become smaller and smaller, and one costs the
-same for few as for many. One caller alone waits for nobody.
+One group is under way at a time, and whoever comes meanwhile is in the next. Who arrives together: `chassis.rpc.door`.
 """
 
 import asyncio
@@ -17,10 +14,6 @@ from kernel.events import Cause
 from kernel.faults import Exhausted, Fault, Unavailable
 from services.policy.domain.actor import POLICY
 
-PAUSE_SECONDS = 0.002
-LATE_SECONDS = 0.0005
-"""A pause that ends later than this was none: we were busy, and those who came may not have been let in yet."""
-LONGEST_WAIT_SECONDS = 0.03
 MAX_EVENT_BYTES = 900_000
 
 _log = get_logger("policy.grouping")
@@ -48,23 +41,16 @@ class Grouping(Generic[Asked, Answer]):
         self,
         name: str,
         write: Callable[[Sequence[Waiting[Asked, Answer]]], Awaitable[None]],
-        monotonic: Callable[[], float],
     ) -> None:
         self._name = name
         self._write = write
-        self._monotonic = monotonic
         self._waiting: list[Waiting[Asked, Answer]] = []
         self._flushing: asyncio.Task[None] | None = None
-        self._callers = 1
-        self._answered = 0.0
-        self._together = asyncio.Event()
 
     def add(self, asked: Sequence[Asked], cause: Cause, size_bytes: int) -> "asyncio.Future[Answer]":
         """Have it written, soon. Each caller is answered by itself: one that goes away takes nobody along."""
         waiting: Waiting[Asked, Answer] = Waiting(asked, cause, size_bytes)
         self._waiting.append(waiting)
-        if len(self._waiting) >= self._callers:
-            self._together.set()
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush(), name=self._name)
         return waiting.answered
@@ -77,28 +63,9 @@ class Grouping(Generic[Asked, Answer]):
     async def _flush(self) -> None:
         try:
             while self._waiting:
-                if len(self._waiting) < self._callers:
-                    await self._company()
-                group = self._next_group()
-                await self._write(group)
-                self._callers = len(group) + len(self._waiting)
-                self._answered = self._monotonic()
+                await self._write(self._next_group())
         finally:
             self._flushing = None
-
-    async def _company(self) -> None:
-        """Wait for those who were answered together, as long as they keep coming."""
-        until = self._answered + LONGEST_WAIT_SECONDS
-        came = 0
-        while came < len(self._waiting) < self._callers and (now := self._monotonic()) < until:
-            came = len(self._waiting)
-            self._together.clear()
-            try:
-                async with asyncio.timeout(PAUSE_SECONDS):
-                    await self._together.wait()
-            except TimeoutError:
-                if self._monotonic() - now > PAUSE_SECONDS + LATE_SECONDS:
-                    came = 0
 
     def _next_group(self) -> list[Waiting[Asked, Answer]]:
         size_bytes, n = 0, 0

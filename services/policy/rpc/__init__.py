@@ -1,5 +1,6 @@
 """Policy over gRPC: unwrap, ask, wrap. What a caller may is in `roles`."""
 
+from chassis.rpc.door import Door
 from services.policy.handlers import Policy
 from services.policy.rpc.agents import AgentsRpc
 from services.policy.rpc.approvals import ApprovalsRpc
@@ -23,3 +24,4 @@ class PolicyServicer(
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        self._door = Door()

@@ -2,6 +2,7 @@
 
 from chassis.process import now
 from chassis.rpc.cause import Context, cause_of
+from chassis.rpc.door import Door
 from kernel.faults import Invalid
 from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceServicer
@@ -24,6 +25,7 @@ class BudgetsRpc(PolicyServiceServicer):
     """What may be spent."""
 
     _policy: Policy
+    _door: Door
 
     async def SetBudget(self, request: pb.SetBudgetRequest, context: Context) -> pb.SetBudgetResponse:
         admitted(context, "SetBudget")
@@ -60,14 +62,15 @@ class BudgetsRpc(PolicyServiceServicer):
         self, request: pb.ReserveBudgetRequest, context: Context
     ) -> pb.ReserveBudgetResponse:
         caller = admitted(context, "ReserveBudget")
-        reservation, sequence = await self._policy.spending.reserve(
-            context_from_wire(request.context),
-            amounts_from_wire(request.amounts, "amounts"),
-            request.ttl_seconds,
-            request.session_token,
-            cause_of(context, request.request_id),
-            trusted="service" in caller.roles,
-        )
+        async with self._door.turn():
+            reservation, sequence = await self._policy.spending.reserve(
+                context_from_wire(request.context),
+                amounts_from_wire(request.amounts, "amounts"),
+                request.ttl_seconds,
+                request.session_token,
+                cause_of(context, request.request_id),
+                trusted="service" in caller.roles,
+            )
         made = None if reservation is None else reservation_to_wire(reservation)
         return pb.ReserveBudgetResponse(reservation=made, sequence=sequence)
 
@@ -78,13 +81,14 @@ class BudgetsRpc(PolicyServiceServicer):
         spent = amounts_from_wire(request.spent, "spent")
         if request.whole and spent != NOTHING:
             raise Invalid("FIELD_INVALID", "spent must be empty when whole is set", field="spent")
-        end, sequence = await self._policy.spending.settle(
-            bounded(request.reservation_id, "reservation_id", MAX_ID),
-            None if request.whole else spent,
-            request.session_token,
-            cause_of(context, request.request_id),
-            trusted="service" in caller.roles,
-        )
+        async with self._door.turn():
+            end, sequence = await self._policy.spending.settle(
+                bounded(request.reservation_id, "reservation_id", MAX_ID),
+                None if request.whole else spent,
+                request.session_token,
+                cause_of(context, request.request_id),
+                trusted="service" in caller.roles,
+            )
         return pb.SettleReservationResponse(
             end=pb.ReservationEnd.Value(f"RESERVATION_END_{end}"), sequence=sequence
         )

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 from chassis import process, telemetry
 from chassis.rpc.cause import Caller, Context, cause_of
+from chassis.rpc.door import Door
 from kernel.faults import Fault, Invalid, Unavailable
 from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceServicer
@@ -34,14 +35,23 @@ class DecisionsRpc(PolicyServiceServicer):
     """May it?"""
 
     _policy: Policy
+    _door: Door
 
     async def Authorize(self, request: pb.AuthorizeRequest, context: Context) -> pb.AuthorizeResponse:
-        return await self._authorize(request, admitted(context, "Authorize"), context)
+        caller = admitted(context, "Authorize")
+        async with self._door.turn():
+            return await self._authorize(request, caller, context)
 
     async def BatchAuthorize(
         self, request: pb.BatchAuthorizeRequest, context: Context
     ) -> pb.BatchAuthorizeResponse:
         caller = admitted(context, "BatchAuthorize")
+        async with self._door.turn():
+            return await self._batch(request, caller, context)
+
+    async def _batch(
+        self, request: pb.BatchAuthorizeRequest, caller: Caller, context: Context
+    ) -> pb.BatchAuthorizeResponse:
         if not 1 <= len(request.actions) <= MAX_ACTIONS:
             raise Invalid("FIELD_INVALID", f"actions must be 1 to {MAX_ACTIONS}", field="actions")
         actions = tuple([action_from_wire(action) for action in request.actions])
@@ -75,7 +85,8 @@ class DecisionsRpc(PolicyServiceServicer):
         async def answer(request: pb.StreamAuthorizeRequest) -> pb.StreamAuthorizeResponse:
             ask = request.ask
             try:
-                answered = await self._authorize(ask, caller, context)
+                async with self._door.turn():
+                    answered = await self._authorize(ask, caller, context)
             except Exception as error:  # noqa: BLE001 - what fails is told in its answer, and ends nothing else
                 return pb.StreamAuthorizeResponse(request_id=ask.request_id, failure=_failure(error))
             return pb.StreamAuthorizeResponse(request_id=ask.request_id, answer=answered)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from itertools import count
 
 import pytest
 
@@ -11,7 +10,7 @@ from kernel.events import Appended, Cause, Head, Recorded, Stream
 from kernel.faults import AppendConflict, Exhausted, Unavailable
 from kernel.ports import Guard
 from services.policy.adapters.group_commit import GroupCommit
-from services.policy.adapters.grouping import LONGEST_WAIT_SECONDS, MAX_EVENT_BYTES, PAUSE_SECONDS
+from services.policy.adapters.grouping import MAX_EVENT_BYTES
 from services.policy.domain.action import Mode
 from services.policy.domain.decision import DecisionRecord, DecisionsMade, Verdict
 from services.policy.domain.tier import Tier
@@ -106,87 +105,6 @@ async def test_whoever_comes_while_a_group_is_being_written_is_in_the_next(
     assert await asyncio.gather(*rest) == [102] * 3
     assert [after for _, _, after, _ in log.appended] == [Head(0, 0), Head(101, 1)]
     assert log.appended[0][0] == log.appended[1][0]
-
-
-async def answered(log: GatedLog, *begun: "asyncio.Task[int]") -> None:
-    """The group on its way is written, and with it all that was begun."""
-    await log.arrived.get()
-    log.answer()
-    await asyncio.gather(*begun)
-
-
-async def test_those_who_were_answered_together_are_written_together_again(log: GatedLog) -> None:
-    commits = GroupCommit(log, lambda: 0.0)
-    await answered(log, *begin(commits, "a", "b"))
-    early = begin(commits, "c")
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert log.groups == [["a", "b"]]
-    await answered(log, *early, *begin(commits, "d"))
-    assert log.groups == [["a", "b"], ["c", "d"]]
-
-
-async def test_who_came_while_others_were_written_is_waited_with(log: GatedLog) -> None:
-    commits = GroupCommit(log, lambda: 0.0)
-    first = begin(commits, "a")
-    await log.arrived.get()
-    second = begin(commits, "b")
-    await asyncio.sleep(0)
-    log.answer()
-    await asyncio.gather(*first)
-    await answered(log, *second, *begin(commits, "c"))
-    assert log.groups == [["a"], ["b", "c"]]
-
-
-async def test_who_does_not_come_back_is_not_waited_for(log: GatedLog) -> None:
-    commits = GroupCommit(log, lambda: 0.0)
-    await answered(log, *begin(commits, "a", "b"))
-    await answered(log, *begin(commits, "c"))
-    assert log.groups == [["a", "b"], ["c"]]
-    alone = begin(commits, "d")
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert log.groups == [["a", "b"], ["c"], ["d"]]
-    await answered(log, *alone)
-
-
-async def test_a_pause_that_was_overslept_is_no_pause(log: GatedLog) -> None:
-    looked = 0
-
-    def clock() -> float:
-        nonlocal looked
-        looked += 1
-        return now
-
-    now = 0.0
-    commits = GroupCommit(log, clock)
-    await answered(log, *begin(commits, "a", "b"))
-    early, before = begin(commits, "c"), looked
-    while looked == before:
-        await asyncio.sleep(0)
-    now = 5 * PAUSE_SECONDS  # the pause has begun, and this is what the clock will say when it is over
-    while looked < before + 3:  # over, and the next one begun
-        await asyncio.sleep(0)
-    assert log.groups == [["a", "b"]]
-    await answered(log, *early, *begin(commits, "d"))
-    assert log.groups == [["a", "b"], ["c", "d"]]
-
-
-async def test_nobody_is_waited_for_longer_than_30_ms(log: GatedLog) -> None:
-    clock = count()
-    commits = GroupCommit(log, lambda: next(clock) * LONGEST_WAIT_SECONDS / 7)  # every pause is overslept
-    await answered(log, *begin(commits, "a", "b"))
-    await answered(log, *begin(commits, "c"))
-    assert log.groups == [["a", "b"], ["c"]]
-
-
-async def test_one_alone_does_not_wait(log: GatedLog, commits: GroupCommit) -> None:
-    looks = iter([0.0, 0.0])  # once for each group: whoever waits looks at the clock again
-    alone = GroupCommit(log, lambda: next(looks))
-    for name in ("a", "b"):
-        log.answer()
-        assert await alone.commit([record(name)], CAUSE) > 100
-    assert log.groups == [["a"], ["b"]]
 
 
 async def test_what_was_not_written_is_told_and_the_next_group_begins_anew(
