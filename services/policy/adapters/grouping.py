@@ -1,6 +1,6 @@
 """Those who arrive together are written together, so that a call shares one fsync with its neighbours.
 
-One group is under way at a time, and whoever comes meanwhile is in the next. Who arrives together: `chassis.rpc.door`.
+One group is under way at a time, and whoever comes meanwhile is in the next. Who arrives together is up to `rpc/door`.
 """
 
 import asyncio

@@ -1,11 +1,11 @@
 """Policy over gRPC: unwrap, ask, wrap. What a caller may is in `roles`."""
 
-from chassis.rpc.door import Door
 from services.policy.handlers import Policy
 from services.policy.rpc.agents import AgentsRpc
 from services.policy.rpc.approvals import ApprovalsRpc
 from services.policy.rpc.budgets import BudgetsRpc
 from services.policy.rpc.decisions import DecisionsRpc
+from services.policy.rpc.door import Door
 from services.policy.rpc.revocation import RevocationRpc
 from services.policy.rpc.sessions import SessionsRpc
 from services.policy.rpc.sets import SetsRpc

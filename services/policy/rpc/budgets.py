@@ -2,7 +2,6 @@
 
 from chassis.process import now
 from chassis.rpc.cause import Context, cause_of
-from chassis.rpc.door import Door
 from kernel.faults import Invalid
 from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceServicer
@@ -10,6 +9,7 @@ from services.policy.domain.amounts import NOTHING
 from services.policy.domain.reservation import BudgetScope
 from services.policy.handlers import Policy
 from services.policy.rpc.callers import admitted
+from services.policy.rpc.door import Door
 from services.policy.wire.budgets import (
     amounts_from_wire,
     budget_to_wire,

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 
 from chassis import process, telemetry
 from chassis.rpc.cause import Caller, Context, cause_of
-from chassis.rpc.door import Door
 from kernel.faults import Fault, Invalid, Unavailable
 from provost.policy.v1 import policy_pb2 as pb
 from provost.policy.v1.policy_pb2_grpc import PolicyServiceServicer
@@ -12,6 +11,7 @@ from services.policy.handlers import Policy
 from services.policy.handlers.ask import Answer, Ask, Decision
 from services.policy.rpc import counters
 from services.policy.rpc.callers import admitted
+from services.policy.rpc.door import Door
 from services.policy.rpc.streaming import Answering
 from services.policy.wire.budgets import amounts_from_wire
 from services.policy.wire.decisions import (

@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from chassis.rpc.door import AT_ONCE, LONGEST_WAIT_SECONDS, PATIENCE_SECONDS, PAUSE_SECONDS, Door
+from services.policy.rpc.door import AT_ONCE, LONGEST_WAIT_SECONDS, PATIENCE_SECONDS, PAUSE_SECONDS, Door
 
 
 class Visit:

@@ -5,8 +5,8 @@ between (`docs/decisions/0036`). And those who are let in together are written t
 
 One party is inside at a time. Its callers come back together, one by one: the next is let in when as many are here as
 there were, those just answered and those who came meanwhile; without the rest when nobody has come for 2 ms, or after
-30 ms. A party that takes longer than 10 ms is not waited for: some of it may wait for others, or for nothing. One
-caller alone waits for nobody.
+30 ms. A party that takes longer than 10 ms is not waited for: some of it may wait for others than the log. One caller
+alone waits for nobody.
 """
 
 import asyncio
