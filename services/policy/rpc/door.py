@@ -5,8 +5,8 @@ between (`docs/decisions/0036`). And those who are let in together are written t
 
 One party is inside at a time. Its callers come back together, one by one: the next is let in when as many are here as
 there were, those just answered and those who came meanwhile; without the rest when nobody has come for 2 ms, or after
-30 ms. A party that takes longer than 10 ms is not waited for: some of it may wait for others than the log. One caller
-alone waits for nobody.
+30 ms. Of a party from which nobody has come out for 10 ms the rest is not waited for: it may wait for others than the
+log. One caller alone waits for nobody.
 """
 
 import asyncio
@@ -26,14 +26,13 @@ AT_ONCE = 64
 class _Party:
     """Those who were let in together, as many as have not been answered yet."""
 
-    def __init__(self, inside: int, ended: "Callable[[_Party], None]") -> None:
+    def __init__(self, inside: int, answered: "Callable[[_Party], None]") -> None:
         self.inside = inside
-        self._ended = ended
+        self._answered = answered
 
     def leave(self) -> None:
         self.inside -= 1
-        if not self.inside:
-            self._ended(self)
+        self._answered(self)
 
 
 class Door:
@@ -44,7 +43,7 @@ class Door:
         self._waiting: list[asyncio.Future[_Party]] = []
         self._party = _Party(0, self._answered)
         self._expected = 1
-        self._opened_at = self._answered_at = 0.0
+        self._moved_at = 0.0
         self._news = asyncio.Event()
         self._opening: asyncio.Task[None] | None = None
 
@@ -54,7 +53,7 @@ class Door:
     async def enter(self) -> _Party:
         """The party that is let in; its `leave` is to be called once."""
         if self._opening is None and not self._party.inside and self._expected <= 1:
-            self._opened_at = self._monotonic()
+            self._moved_at = self._monotonic()
             self._party = _Party(1, self._answered)
             return self._party
         waiting: asyncio.Future[_Party] = asyncio.get_running_loop().create_future()
@@ -71,8 +70,10 @@ class Door:
             raise
 
     def _answered(self, party: _Party) -> None:
-        if party is self._party:
-            self._answered_at = self._monotonic()
+        if party is not self._party:
+            return
+        self._moved_at = self._monotonic()
+        if not party.inside:
             self._expected += len(self._waiting)
             self._news.set()
 
@@ -80,8 +81,7 @@ class Door:
         try:
             while self._waiting:
                 while (
-                    self._party.inside
-                    and (left := self._opened_at + PATIENCE_SECONDS - self._monotonic()) > 0
+                    self._party.inside and (left := self._moved_at + PATIENCE_SECONDS - self._monotonic()) > 0
                 ):
                     await self._news_within(left)
                 if not self._party.inside and len(self._waiting) < self._expected:
@@ -92,7 +92,7 @@ class Door:
 
     async def _company(self) -> None:
         """Wait for those who were answered together, as long as they keep coming."""
-        until = self._answered_at + LONGEST_WAIT_SECONDS
+        until = self._moved_at + LONGEST_WAIT_SECONDS
         came = 0
         while came < len(self._waiting) < self._expected and (now := self._monotonic()) < until:
             came = len(self._waiting)
@@ -113,15 +113,16 @@ class Door:
 
     async def _let_in(self) -> None:
         here, self._waiting = [each for each in self._waiting if not each.done()], []
-        self._opened_at, self._expected = self._monotonic(), len(here)
         self._party = party = _Party(len(here), self._answered)
+        self._expected = len(here)
         for n in range(0, len(here), AT_ONCE):
             for each in here[n : n + AT_ONCE]:
                 if each.done():
                     party.leave()  # gone since
                 else:
                     each.set_result(party)
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # each of them does what it can do at once
+        self._moved_at = self._monotonic()
 
 
 class Turn:
