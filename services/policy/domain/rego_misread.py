@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from services.policy.domain.rego_order import SIGNS, order_flaws
 from services.policy.domain.rego_spelling import MAYBE, OURS, SPELLED, TAKEN, called, own_names, said_by
-from services.policy.domain.rego_text import IMPURE, SPEAKING, Flaw, Token, begins, calls_of, chain, tokens_of
+from services.policy.domain.rego_text import IMPURE, SPEAKING, WORDS, Flaw, Token, calls_of, tokens_of
 
 MOST_TOKENS = 60
 """Of a call, in which its pattern is looked for."""
-_NUMBER = "this is a text, and to OPA more than any number: compare to_number(…) of it"
 
 _ODD = re.compile(r"[^ !#-\[\]-~]")
 """What a pattern that nobody has seen may take for something else."""
@@ -32,9 +32,11 @@ _UNKNOWN = re.compile(r"\\(?:[^\W_BDSWbdfnrstw]|$)|\[\^?\]")
 _RANGES = re.compile(r"[ !]-[#-~]|\[:|\\[x0-7]")
 """A pattern that may mean a quotation mark or a control character without having one."""
 
+_APART = SIGNS | {",", ";", ":=", "==", "!=", "="}
+"""Between these stand expressions of their own."""
+_BEFORE_VALUES = {":=", "=", "==", "!=", "(", "[", "{", ",", ":", "in", "|", "&", "-"}
+"""Behind these a brace holds a value; elsewhere what must hold."""
 _MATCHING = {"regex.match", "regex.split", "regex.find_n", "regex.replace", "glob.match"}
-_COMPARED = {"<", "<=", ">", ">="}
-"""What goes by the order of characters, where it is not numbers that are compared."""
 _ALIKE = {
     "abs", "array.concat", "array.reverse", "array.slice", "bits.and", "bits.lsh", "bits.negate", "bits.or", "bits.rsh",
     "bits.xor", "ceil", "contains", "count", "endswith", "floor", "graph.reachable", "graph.reachable_paths", "indexof",
@@ -42,7 +44,7 @@ _ALIKE = {
     "json.filter", "json.remove", "lower", "numbers.range", "numbers.range_step", "object.filter", "object.get",
     "object.keys", "object.remove", "object.subset", "product", "replace", "round", "semver.is_valid", "split",
     "startswith", "strings.any_prefix_match", "strings.any_suffix_match", "strings.count", "strings.reverse",
-    "substring", "sum", "time.add_date", "time.clock", "time.date", "time.weekday", "to_number", "trim", "trim_left",
+    "substring", "sum", "time.add_date", "time.clock", "time.date", "time.weekday", "trim", "trim_left",
     "trim_prefix", "trim_right", "trim_suffix", "type_name", "union", "units.parse", "units.parse_bytes", "upper",
     "walk",
 }  # fmt: skip
@@ -123,38 +125,45 @@ def _odd_calls(tokens: list[Token]) -> Iterator[Flaw]:
             yield Flaw(
                 line, column, f"{name} does not answer here as OPA does, or is no function: do without it"
             )
-    texts = set[str]()
     for n, token in enumerate(tokens):
         if token.text == "(" and n and tokens[n - 1].text == "]" and not token.first:
             yield Flaw(token.line, token.column, "a function is called by its name, as regex.match(…) is")
-        if token.text == "input" and begins(tokens, n, "input"):
-            path, end = chain(tokens, n + 1)
-            before, behind = tokens[n - 1], tokens[end : end + 1]
-            if path[:1] == ("time",):
-                continue
-            if (
-                before.text == ":="
-                and n > 1
-                and (not behind or behind[0].first or behind[0].text in {";", "}"})
-            ):
-                texts.add(tokens[n - 2].text)
-            if _is_beside(tokens, n - 1, -1) or _is_beside(tokens, end, 1):
-                yield Flaw(token.line, token.column, _NUMBER)
+        if token.text == "%":
+            yield Flaw(
+                token.line, token.column, "% is wrong here for some numbers: write a - floor(a / b) * b"
+            )
+    yield from _beside_sets(tokens)
+    yield from order_flaws(tokens, own)
+
+
+def _beside_sets(tokens: Sequence[Token]) -> Iterator[Flaw]:
+    """Where `-` and another sign between sets stand in one expression."""
+    found: dict[int, dict[str, Token]] = {}
     for n, token in enumerate(tokens):
-        compared = _is_beside(tokens, n - 1, -1) or _is_beside(tokens, n + 1, 1)
-        if compared and token.text in texts and begins(tokens, n, token.text):
-            yield Flaw(token.line, token.column, _NUMBER)
+        here = found.setdefault(token.depth, {})
+        if token.text == "|" and _is_comprehension(tokens, n):
+            here.clear()
+        elif token.text in {"-", "|", "&"}:
+            here[token.text] = token
+            if len(here) > 1 and "-" in here:
+                minus = here["-"]
+                yield Flaw(minus.line, minus.column, "- beside | or & is read otherwise here: put brackets")
+                here.clear()
+        elif token.text in _APART or (token.kind == "name" and token.text in WORDS):
+            here.clear()
+        elif token.text in {"(", "[", "{"}:
+            found.pop(token.depth + 1, None)
 
 
-def _is_beside(tokens: Sequence[Token], n: int, step: int) -> bool:
-    """Whether an order sign stands here, and a number behind it."""
-    other = n + step
-    return (
-        0 <= n < len(tokens)
-        and 0 <= other < len(tokens)
-        and tokens[n].text in _COMPARED
-        and (tokens[other].text.isdigit() or (tokens[other].text == "-" and step > 0))
-    )
+def _is_comprehension(tokens: Sequence[Token], n: int) -> bool:
+    """Whether the sign that stands here says where the members of a value come from."""
+    for at in range(n - 1, max(0, n - MOST_TOKENS), -1):
+        each = tokens[at]
+        if each.depth == tokens[n].depth and each.text in {"|", ";"}:
+            return False
+        if each.depth < tokens[n].depth:
+            return each.text == "[" or (each.text == "{" and tokens[at - 1].text in _BEFORE_VALUES)
+    return False
 
 
 def _messages(tokens: Sequence[Token]) -> set[int]:
@@ -226,7 +235,7 @@ def _compared(tokens: Sequence[Token]) -> list[str]:
     return [
         token.text
         for n, token in enumerate(tokens)
-        if token.text in _COMPARED
+        if token.text in SIGNS
         and not any(
             each.text.isdigit() or each.text == "count" for each in (tokens[n - 1], *tokens[n + 1 : n + 2])
         )

@@ -55,6 +55,10 @@ of_max(xs) := x if {{ alike(xs); some x in xs; count([y | some y in xs; y > x]) 
 of_max(xs) := refused(xs) if not alike(xs)
 of_min(xs) := x if {{ alike(xs); some x in xs; count([y | some y in xs; y < x]) == 0 }}
 of_min(xs) := refused(xs) if not alike(xs)
+of_to_number(x) := to_number(x) if not is_string(x)
+of_to_number(x) := to_number(x) if plain_number(x)
+of_to_number(x) := refused(x) if {{ is_string(x); not plain_number(x) }}
+plain_number(x) if {{ is_string(x); count(x) < 16; regex.match("^-?(0|[1-9][0-9]*)([.][0-9]+)?$", x) }}
 alike(xs) if count([x | some x in xs; not is_number(x)]) == 0
 alike(xs) if count([x | some x in xs; not is_string(x)]) == 0
 refused(xs) := object.get([xs], "", "")
@@ -62,7 +66,7 @@ refused(xs) := object.get([xs], "", "")
 
 OURS = {
     "concat", "glob.match", "max", "min", "regex.find_n", "regex.match", "regex.replace", "regex.split", "sprintf",
-    "trim_space",
+    "to_number", "trim_space",
 }  # fmt: skip
 """Functions that are asked by that module; `refused` fails, which is a no."""
 
