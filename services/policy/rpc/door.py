@@ -3,10 +3,10 @@
 What is done for one call after the other, in one go, costs less than the same for each as it comes, with gRPC's work in
 between (`docs/decisions/0036`). And those who are let in together are written together, and share an fsync.
 
-One party is inside at a time. Its callers come back together, one by one: the next is let in when as many are here as
-there were, those just answered and those who came meanwhile; without the rest when nobody has come for 2 ms, or after
-30 ms. Of a party from which nobody has come out for 10 ms the rest is not waited for: it may wait for others than the
-log. One caller alone waits for nobody.
+One party is waited for at a time. Its callers come back together, one by one: the next is let in when as many are here
+as there were, those just answered and those who came meanwhile; without the rest when nobody has come for 2 ms, or
+after some 30 ms. Of a party from which nobody has come out for 10 ms the rest is not waited for: it may wait for others
+than the log. Who has been alone waits for nobody.
 """
 
 import asyncio
@@ -112,13 +112,13 @@ class Door:
         return True
 
     async def _let_in(self) -> None:
-        here, self._waiting = [each for each in self._waiting if not each.done()], []
+        here, self._waiting = self._waiting, []
         self._party = party = _Party(len(here), self._answered)
         self._expected = len(here)
         for n in range(0, len(here), AT_ONCE):
             for each in here[n : n + AT_ONCE]:
                 if each.done():
-                    party.leave()  # gone since
+                    party.leave()  # gone meanwhile
                 else:
                     each.set_result(party)
             await asyncio.sleep(0)  # each of them does what it can do at once

@@ -156,6 +156,7 @@ async def test_a_party_that_takes_long_is_not_waited_for() -> None:
     await idle()
     await visit.go("slow")  # of a party that is no longer waited for
     assert visit.inside == ["slow", "a"]
+    assert visit.door._expected == 1  # nor counted
     await visit.go("a")
     await visit.let_in("b", "c")
     await visit.go("b", "c")
@@ -199,3 +200,77 @@ async def test_who_goes_away_is_not_waited_for() -> None:
     assert visit.inside == ["a", "b", "c", "d"]
     await visit.go("d")
     assert visit.door._party.inside == 0
+
+
+class Patient(Door):
+    """Waits for news until there is some: nothing happens because time has passed."""
+
+    companies = 0
+
+    async def _company(self) -> None:
+        self.companies += 1
+        await super()._company()
+
+    async def _news_within(self, seconds: float) -> bool:
+        self._news.clear()
+        async with asyncio.timeout(5):
+            await self._news.wait()
+        return True
+
+
+async def test_the_last_who_leaves_and_the_last_who_comes_open_the_door() -> None:
+    door = Patient(lambda: 0.0)
+    visit = Visit(door)
+    visit.come("a")
+    await visit.let_in("a")
+    visit.come("b")
+    await idle()
+    assert door.companies == 0
+    await visit.go("a")
+    await idle()
+    assert (visit.inside, door.companies) == (["a"], 1)
+    visit.come("c")
+    await idle()
+    assert visit.inside == ["a", "b", "c"]
+    await visit.go("b", "c")
+
+
+class Unsociable(Door):
+    async def _company(self) -> None:
+        raise AssertionError("somebody is waited for")
+
+
+async def test_behind_a_party_that_takes_long_no_company_is_waited_for() -> None:
+    now = 0.0
+    visit = Visit(Unsociable(lambda: now))
+    visit.come("x")
+    await visit.let_in("x")
+    visit.come("slow", "a")
+    await idle()
+    visit.door._expected = 0  # x does not come back
+    await visit.go("x")
+    await visit.let_in("slow", "a")
+    await visit.go("a")
+    visit.come("b")
+    now = PATIENCE_SECONDS
+    await visit.let_in("b")
+    await visit.go("b", "slow")
+
+
+async def test_who_goes_away_while_the_first_of_its_party_are_let_in_is_not_counted() -> None:
+    door = Door(lambda: 0.0)
+    first = await door.enter()
+
+    async def call(then: asyncio.Task[None] | None = None) -> None:
+        async with door.turn():
+            if then is not None:
+                then.cancel()
+
+    last = asyncio.create_task(call())
+    calls = [asyncio.create_task(call(last)), *(asyncio.create_task(call()) for _ in range(AT_ONCE))]
+    await idle()
+    door._waiting.append(door._waiting.pop(0))  # `last` is in the second handful
+    first.leave()
+    await asyncio.wait({last, *calls})
+    assert last.cancelled()
+    assert door._party.inside == 0
