@@ -69,7 +69,7 @@ def examine(rego: Sequence[RegoModule], given_up: GivenUp = lambda: False) -> Ex
     """What is wrong with these modules; how their tests come out, if nothing is."""
     if not rego:
         return Examined()
-    flaws = tuple(_by_text(rego))
+    flaws = tuple(sorted(_by_text(rego), key=_place))
     if flaws:
         return Examined(flaws)
     child = Examining(given_up)
@@ -78,6 +78,10 @@ def examine(rego: Sequence[RegoModule], given_up: GivenUp = lambda: False) -> Ex
         return Examined(flaws) if flaws else Examined((), tuple(_tested(child, rego)))
     finally:
         child.end()
+
+
+def _place(flaw: RuleFlaw) -> tuple[int, str, int, int]:
+    return int(flaw.path.split("/")[1]), flaw.path, flaw.line, flaw.column
 
 
 def _by_text(rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:

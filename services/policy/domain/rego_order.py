@@ -17,7 +17,7 @@ _WHY = (
     "what is compared by order must be seen to be two numbers or two texts (to OPA a text is more than any number): "
     "write to_number(…) or count(…), or compare by =="
 )
-_ARITHMETIC = {"+", "-", "*", "/"}
+_ARITHMETIC = {"+", "-", "*", "/", "%"}
 _ENDS = SIGNS | {"{", "}", ";", ",", "|", "&", "==", "!=", ":=", "="} | (WORDS - {"input", "data", "_"})
 _NUMBERS = {
     "abs", "bits.and", "bits.lsh", "bits.negate", "bits.or", "bits.rsh", "bits.xor", "ceil", "count", "floor",
@@ -156,7 +156,7 @@ class _Sides:
 
     def _called(self, side: list[Token], texts: list[str]) -> str:
         at = next((n for n, text in enumerate(texts) if text in {"(", "["}), len(texts))
-        name, kind = "".join(texts[:at]), ""
+        name = "".join(texts[:at])
         if at < len(texts) and texts[at] == "[":
             end = self._closes(side, at)
             return "number" if end == len(side) - 1 and self._named(name) == "list" else ""

@@ -368,6 +368,7 @@ def orders(rules: str) -> int:
     ("body", "why"),
     [
         ("19675 % 7 == 5", "write a - floor(a / b) * b"),
+        ("input.time.unix_seconds % 86400 < 3600", "write a - floor(a / b) * b"),
         ("{1} | {2} - {1} == {1, 2}", "put brackets"),
         ("{1, 2, 3} - {1} & {3} == {3}", "put brackets"),
     ],
