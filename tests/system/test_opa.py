@@ -11,7 +11,7 @@ import pytest
 
 from services.policy.adapters.opa import OpaServer
 from services.policy.adapters.policyset_yaml import YamlPolicySets
-from services.policy.adapters.rego import RegoRules
+from services.policy.adapters.rego.rules import RegoRules
 from services.policy.domain.action import Action, Mode, Packet, RunContext
 from services.policy.domain.decision import judge
 from services.policy.domain.question import Question, Verdict

@@ -10,7 +10,7 @@ from services.policy.adapters.group_commit import GroupCommit
 from services.policy.adapters.identity import identity_over
 from services.policy.adapters.opa import OpaServer
 from services.policy.adapters.policyset_yaml import YamlPolicySets
-from services.policy.adapters.rego import RegoRules
+from services.policy.adapters.rego.rules import RegoRules
 from services.policy.adapters.revoking import Revoking
 from services.policy.adapters.signing import FileSigner, digest_of
 from services.policy.adapters.simulating.running import ChildSimulations

@@ -9,8 +9,7 @@ Where to look, each beginning with the file to open first:
 * an approval: `approval`, with `demand` (how many, and whose) and `votes`
 * what an action or a target is matched by, everywhere: `pattern`
 * a policy set: `policyset`, made of `policyset_rules` and read by `policyset_document`; the rest is `policyset_*`
-* custom rules as text: `rego_text`, `rego_guards`, `rego_silence`; what the engine is told and asked:
-  `rego_spelling`, `rego_misread`, `rego_order`
+* custom rules as text: `rego_text`, `rego_guards`, `rego_silence`
 * budgets: `budget`, with `limits`, `amounts`, `counters` (kept on `shelves`, as long as there is `room`), `drawing`,
   `reserving`, `reservation`, `closing`; what several callers get by one event: `budget_events`; `recorded_errors` and
   `shown_budgets`

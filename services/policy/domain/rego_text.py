@@ -1,6 +1,6 @@
 """What can be said of a Rego module by its text alone: what it defines, what of `input` it looks at, what it calls.
 
-The engine that evaluates rules here lets some mistakes pass in silence, and a rule that never fires allows: such
+The engine that evaluates rules lets some mistakes pass until it comes to them, and a rule that never fires allows: such
 mistakes are found here, so that a set with one never goes live. Nothing is evaluated.
 """
 
@@ -17,14 +17,38 @@ _TOKEN = re.compile(
 )
 _OPEN, _CLOSE = "([{", ")]}"
 _COMPARED = frozenset({"==", "!=", "<", ">", "<=", ">=", "+", "-", "*", "/", "%"})
-_BEFORE_BRACE = frozenset({"if", "else", "in", "contains", "not", "with", "as", "some", "every", "default"})
-WORDS = _BEFORE_BRACE | {"package", "import", "true", "false", "null", "input", "data", "_"}
+WORDS = frozenset(
+    {
+        "if", "else", "in", "contains", "not", "with", "as", "some", "every", "default", "package", "import",
+        "true", "false", "null", "input", "data", "_",
+    }
+)  # fmt: skip
 _VALUES = frozenset({"true", "false", "null", "input", "data", "_"})
 _NEVER_FIRST = frozenset({"package", "import", "with", "as", "in", "if", "contains"})
 IMPURE = frozenset(
     {"time.now_ns", "rand.intn", "uuid.rfc4122", "opa.runtime", "http.send", "net.lookup_ip_addr", "trace", "print"}
 )  # fmt: skip
 SPEAKING = ("deny", "approve")
+FUNCTIONS = frozenset(
+    {
+        "abs", "array.concat", "array.reverse", "array.slice", "base64.decode", "base64.encode", "base64.is_valid",
+        "base64url.decode", "base64url.encode", "base64url.encode_no_pad", "bits.and", "bits.lsh", "bits.negate",
+        "bits.or", "bits.rsh", "bits.xor", "ceil", "concat", "contains", "count", "endswith", "floor", "format_int",
+        "glob.match", "graph.reachable", "graph.reachable_paths", "hex.decode", "hex.encode", "indexof", "indexof_n",
+        "intersection", "is_array", "is_boolean", "is_null", "is_number", "is_object", "is_set", "is_string",
+        "json.filter", "json.is_valid", "json.marshal", "json.remove", "json.unmarshal", "lower", "max",
+        "min", "net.cidr_contains", "net.cidr_is_valid", "numbers.range", "numbers.range_step", "object.filter",
+        "object.get", "object.keys", "object.remove", "object.subset", "object.union", "object.union_n", "product",
+        "regex.find_all_string_submatch_n", "regex.find_n", "regex.is_valid", "regex.match", "regex.replace",
+        "regex.split", "replace", "round", "semver.compare", "semver.is_valid", "sort", "split", "sprintf",
+        "startswith", "strings.any_prefix_match", "strings.any_suffix_match", "strings.count", "strings.reverse",
+        "substring", "sum", "time.clock", "time.date", "time.diff", "time.format", "time.parse_duration_ns",
+        "time.parse_ns", "time.parse_rfc3339_ns", "time.weekday", "to_number", "trim", "trim_left", "trim_prefix",
+        "trim_right", "trim_space", "trim_suffix", "type_name", "union", "units.parse", "units.parse_bytes", "upper",
+        "urlquery.decode", "urlquery.encode", "uuid.parse", "walk",
+    }
+)  # fmt: skip
+"""What a rule may call: what answers here as OPA's own engine does, which tests/system/test_opa.py asks of each."""
 
 Path = tuple[str, ...]
 
@@ -86,17 +110,6 @@ def read_module(text: str, *, test: bool = False) -> ModuleText:
         frozenset(named),
         tuple(flaws),
     )
-
-
-def with_input_at(text: str, field: str) -> str:
-    """`text` with every reference to `input` changed into one to that field of it."""
-    tokens = list(tokens_of(text))
-    lines = text.split("\n")
-    for n in reversed(range(len(tokens))):
-        if begins(tokens, n, "input"):
-            line, end = tokens[n].line - 1, tokens[n].column - 1 + len("input")
-            lines[line] = f"{lines[line][:end]}.{field}{lines[line][end:]}"
-    return "\n".join(lines)
 
 
 def tokens_of(text: str) -> Iterator[Token]:
@@ -199,24 +212,27 @@ def _flaws(tokens: list[Token], heads: list[tuple[int, Token]], *, test: bool) -
         if token.text == "default" and n + 1 < len(tokens) and tokens[n + 1].text in SPEAKING:
             text = f"{tokens[n + 1].text} has no default: it is empty where nothing is said"
             yield Flaw(token.line, token.column, text)
-    for before, token in pairwise(tokens):
-        old = before.text in {")", "]"} or (before.kind == "name" and before.text not in _BEFORE_BRACE)
-        if token.text == "{" and token.depth == 0 and old:
-            yield Flaw(token.line, token.column, "Rego v1 wants `if` before what must hold")
     if test:
         return
+    own = {"data", *_imported(tokens), *(token.text for _, token in heads)}
     for name, line, column in calls_of(tokens):
         if name in IMPURE:
             text = f"{name} does not answer the same each time: a decision must come out alike when it is made again"
             yield Flaw(line, column, text)
+        elif name not in FUNCTIONS and name.split(".")[0] not in own:
+            yield Flaw(line, column, f"there is no function {name} here")
     yield from _unknown(tokens)
+
+
+def _imported(tokens: Sequence[Token]) -> set[str]:
+    lines = {token.line for token in tokens if token.first and token.text == "import"}
+    return {token.text for token in tokens if token.line in lines}
 
 
 def _unknown(tokens: list[Token]) -> Iterator[Flaw]:
     """Names that are compared or taken over and stand nowhere else: nothing ever gives them a value."""
     places: dict[str, list[int]] = {}
-    imports = {token.line for token in tokens if token.first and token.text == "import"}
-    known = {token.text for token in tokens if token.line in imports}
+    known = _imported(tokens)
     for n, token in enumerate(tokens):
         if token.kind != "name" or token.text in WORDS or (n and tokens[n - 1].text == "."):
             continue

@@ -32,7 +32,7 @@ from services.policy.adapters.budget_lane import BudgetLane
 from services.policy.adapters.group_commit import GroupCommit
 from services.policy.adapters.identity import HashedIdentity
 from services.policy.adapters.policyset_yaml import YamlPolicySets
-from services.policy.adapters.rego import RegoRules
+from services.policy.adapters.rego.rules import RegoRules
 from services.policy.adapters.signing import FileSigner, digest_of
 from services.policy.handlers import Policy
 from services.policy.ports import Means

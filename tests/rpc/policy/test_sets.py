@@ -14,7 +14,7 @@ from kernel.faults import Denied, Exhausted, Invalid, NotFound, Refused, Unavail
 from provost.policy.v1 import events_pb2
 from provost.policy.v1 import policy_pb2 as pb
 from services.policy.adapters.policyset_yaml import YamlPolicySets
-from services.policy.adapters.rego import RegoRules
+from services.policy.adapters.rego.rules import RegoRules
 from tests.rpc.policy.conftest import Running, action, context
 
 RULES = """

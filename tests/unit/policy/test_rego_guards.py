@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.policy.adapters.rego import RegoRules
-from services.policy.adapters.rego_plan import Group
+from services.policy.adapters.rego.plan import Group
+from services.policy.adapters.rego.rules import RegoRules
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import RegoModule, Rules
 from services.policy.domain.rego_guards import guards_of

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.policy.adapters.rego_examining import examine
+from services.policy.adapters.rego.examining import examine
 from services.policy.domain.policyset_rules import RegoModule
 from services.policy.domain.policyset_tests import RuleFlaw
 from services.policy.domain.rego_silence import idle, silences

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from services.policy.adapters.rego import RegoRules
+from services.policy.adapters.rego.rules import RegoRules
 from services.policy.adapters.simulating.deciding import Deciding
 from services.policy.domain.action import Mode, Packet
 from services.policy.domain.amounts import Amounts

@@ -12,7 +12,7 @@ from chassis.eventlog.wire import Connection
 from kernel.events import Recorded
 from kernel.faults import Unavailable
 from services.policy.adapters.policyset_yaml import YamlPolicySets
-from services.policy.adapters.rego import RegoRules
+from services.policy.adapters.rego.rules import RegoRules
 from services.policy.adapters.simulating.deciding import Deciding
 from services.policy.adapters.simulating.frames import PROGRESS, Say
 from services.policy.adapters.simulating.history import History, filters

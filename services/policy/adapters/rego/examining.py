@@ -4,21 +4,18 @@ In a child process of its own, so that nothing that is being decided waits for i
 all of a set, for anybody may have sets looked over.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from chassis import process
-from services.policy.adapters.rego_child import Child, ChildGone
-from services.policy.adapters.rego_plan import loading, plan_of
+from services.policy.adapters.rego.child import Child, ChildGone, why
+from services.policy.adapters.rego.plan import loading, plan_of
 from services.policy.domain.action import Action, Mode, Packet, RunContext
 from services.policy.domain.agent import Agent
 from services.policy.domain.policyset_rules import RegoModule
 from services.policy.domain.policyset_tests import Examined, RuleFlaw, TestOutcome
-from services.policy.domain.rego_misread import misread_flaws
 from services.policy.domain.rego_silence import silences
-from services.policy.domain.rego_spelling import spelled_modules
-from services.policy.domain.rego_text import ModuleText, read_module, with_input_at
+from services.policy.domain.rego_text import ModuleText, read_module
 from services.policy.domain.rules import rule_input
 from services.policy.domain.tier import Tier
 from services.policy.ports.sets import GivenUp
@@ -26,9 +23,6 @@ from services.policy.ports.sets import GivenUp
 SECONDS = 5.0
 SECONDS_IN_ALL = 30.0
 
-_ERROR = re.compile(
-    r"\(error(?: \d+:(?P<file>[^|\s]+)\|(?P<offset>\d+)\|\d+)?\s*\(errormsg \d+:(?P<text>[^\n]*?)\)\n"
-)
 _SAMPLE = rule_input(
     Action("", "sample", "sample", "sandbox", {"sample": "1"}),
     RunContext("sample", "sample", "sample", Mode.AUTO, steps_done=("PLAN",)),
@@ -94,7 +88,6 @@ def _by_text(rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
             yield from _flaws_of(tests, f"rules/{n}/test", f"provost.rules.{module.id}_test")
             if not tests.tests:
                 yield RuleFlaw(f"rules/{n}/test", 1, 1, "there is no test in it: a rule named `test_…`")
-    yield from _spelling(rego)
     yield from silences(rego)
 
 
@@ -105,68 +98,30 @@ def _flaws_of(text: ModuleText, path: str, package: str) -> Iterator[RuleFlaw]:
         yield RuleFlaw(path, flaw.line, flaw.column, flaw.text)
 
 
-def _spelling(rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
-    """Of modules that may read each other as of one; each test by itself, as it sees what it tests."""
-    parts = [("rego", n, module.text) for n, module in enumerate(rego)]
-    together = (
-        [parts] if any(read_module(module.text).reads_data for module in rego) else [[each] for each in parts]
-    )
-    together += [[("test", n, module.test)] for n, module in enumerate(rego) if module.test]
-    for group in together:
-        for place, flaw in misread_flaws([text for _, _, text in group]):
-            part, n, _ = group[place]
-            yield RuleFlaw(f"rules/{n}/{part}", flaw.line, flaw.column, flaw.text)
-
-
 def _by_engine(child: Examining, rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
     plan = plan_of(rego)
-    written = plan.modules | {f"{module.id}.rego": module.text for module in rego}
+    load, modules = loading(plan), dict(plan.modules)
     try:
-        loaded = child.ask(loading(plan))
-        if "failed" in loaded:  # a mistake is told where it was written
-            as_written = child.ask(loading(plan) | {"modules": written})
-            loaded = as_written if "failed" in as_written else loaded
-        if "failed" in loaded:
-            yield from _errors(loaded["failed"], rego)
+        while "failed" in (loaded := child.ask(load | {"modules": modules})):
+            yield _flaw_at(loaded, rego)
+            if modules.pop(loaded["place"][0], None) is None:  # else: what is wrong with the others?
+                return
+        if len(modules) < len(plan.modules):
             return
-        yield from _missing(loaded["missing"], rego)
-        if loaded["missing"]:
-            return
-        for group in plan.groups:
-            asked = {"do": "judge", "key": plan.key, "asks": [(_SAMPLE, [group.entrypoint])]}
-            good, value = child.ask(asked)["answers"][0][0]
-            if not good:
-                whose = min(group.modules)
-                found = list(_errors(value, rego))
-                yield RuleFlaw(f"rules/{whose}/rego", 1, 1, found[0].text if found else "cannot be evaluated")
+        asked = {"do": "judge", "key": plan.key, "asks": [(_SAMPLE, list(range(len(plan.speakers))))]}
+        said = child.ask(asked)["answers"][0]
+        yield from dict.fromkeys(_flaw_at(value, rego) for good, value in said if not good)
     except ChildGone as gone:
         yield RuleFlaw("rules", 0, 0, f"the rules cannot be evaluated: {gone}")
 
 
-def _errors(said: str, rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
-    """What the interpreter says is wrong, each once for a place."""
-    seen: set[tuple[str, str]] = set()
-    for error in _ERROR.finditer(said):
-        file, text = error["file"] or "", error["text"]
-        name, offset = file.removesuffix(".rego"), int(error["offset"] or 0)
-        n = next((n for n, module in enumerate(rego) if module.id == name), None)
-        if (file, text) in seen:
-            continue
-        seen.add((file, text))
-        if n is None:
-            yield RuleFlaw("rules", 0, 0, text)
-        else:
-            before = rego[n].text.encode()[:offset].decode("utf-8", "replace")
-            yield RuleFlaw(f"rules/{n}/rego", before.count("\n") + 1, len(before) - before.rfind("\n"), text)
-    if not seen:
-        yield RuleFlaw("rules", 0, 0, said.splitlines()[0][:300] if said else "cannot be evaluated")
-
-
-def _missing(functions: Sequence[str], rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
-    for n, module in enumerate(rego):
-        for name, line, column in read_module(module.text).calls:
-            if name in functions:
-                yield RuleFlaw(f"rules/{n}/rego", line, column, f"there is no function {name} here")
+def _flaw_at(failed: dict[str, Any], rego: Sequence[RegoModule]) -> RuleFlaw:
+    """What the interpreter says is wrong, where it says so."""
+    file, line, column = failed["place"]
+    n = next((n for n, module in enumerate(rego) if f"{module.id}.rego" == file), None)
+    if n is None:
+        return RuleFlaw("rules", 0, 0, failed["failed"])
+    return RuleFlaw(f"rules/{n}/rego", line, column, failed["failed"])
 
 
 def _tested(child: Examining, rego: Sequence[RegoModule]) -> Iterator[TestOutcome]:
@@ -177,30 +132,26 @@ def _tested(child: Examining, rego: Sequence[RegoModule]) -> Iterator[TestOutcom
         for package, names, part in ((module.id, own, "rego"), (f"{module.id}_test", tests, "test")):
             for name in names:
                 path = f"rules/{n}/{part}"
-                found.append((f"{module.id}.{name}", path, f"provost/rules/{package}/{name}"))
-    testing = _Testing(child, rego, [entrypoint for _, _, entrypoint in found])
-    for name, path, entrypoint in found:
-        passed, text = testing.holds(entrypoint)
+                found.append((f"{module.id}.{name}", path, f"data.provost.rules.{package}.{name}"))
+    testing = _Testing(child, rego, [rule for _, _, rule in found])
+    for n, (name, path, _) in enumerate(found):
+        passed, text = testing.holds(n)
         yield TestOutcome(name, path, passed, text)
 
 
 class _Testing:
     """All tests of a set, compiled together: once, and again after one of which the child died."""
 
-    def __init__(self, child: Examining, rego: Sequence[RegoModule], entrypoints: list[str]) -> None:
+    def __init__(self, child: Examining, rego: Sequence[RegoModule], rules: list[str]) -> None:
         self._child = child
-        # The engine ends itself on `with input as …`, and not on `with input.given as …`.
-        texts = {f"{each.id}.rego": each.text for each in rego}
-        texts |= {f"{each.id}_test.rego": each.test for each in rego if each.test}
-        modules = spelled_modules({name: with_input_at(text, "given") for name, text in texts.items()})
-        self._load = {
-            "do": "load", "key": "test", "modules": modules, "entrypoints": entrypoints, "functions": [],
-        }  # fmt: skip
+        modules = {f"{each.id}.rego": each.text for each in rego}
+        modules |= {f"{each.id}_test.rego": each.test for each in rego if each.test}
+        self._load = {"do": "load", "key": "test", "modules": modules, "rules": rules}
         self._no_use = ""
 
-    def holds(self, entrypoint: str) -> tuple[bool, str]:
-        """Whether this test does; why not, if it does not."""
-        asked: dict[str, Any] = {"do": "judge", "key": "test", "asks": [({"given": {}}, [entrypoint])]}
+    def holds(self, n: int) -> tuple[bool, str]:
+        """Whether the test at this place does; why not, if it does not."""
+        asked: dict[str, Any] = {"do": "judge", "key": "test", "asks": [({}, [n])]}
         try:
             answer = self._asked(asked)
             if "unknown" in answer:
@@ -209,10 +160,10 @@ class _Testing:
         except ChildGone as gone:
             return False, f"it cannot be evaluated: {gone}"
         if "failed" in answer:
-            return False, str(answer["failed"]).splitlines()[0][:300]
+            return False, why(answer)[:300]
         good, value = answer["answers"][0][0]
         if not good:
-            return False, str(value)[:300]
+            return False, why(value)[:300]
         return value is True, "" if value is True else "it does not hold"
 
     def _asked(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -224,4 +175,4 @@ class _Testing:
             answer = self._child.ask(self._load)
         except ChildGone as gone:
             return f"it cannot be evaluated: {gone}"
-        return (str(answer["failed"]) or "the tests do not compile") if "failed" in answer else ""
+        return why(answer) if "failed" in answer else ""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from services.policy.adapters.rego_plan import Plan, Word
+from services.policy.adapters.rego.plan import Plan, Word
 from services.policy.domain.rules import SILENCE, RuleOutcome
 
 ASKED_TOGETHER = 200

@@ -5,20 +5,25 @@ values it can see, and what was answered is remembered.
 """
 
 import hashlib
-import re
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from services.policy.domain.policyset_rules import RegoModule
 from services.policy.domain.rego_guards import guards_of
-from services.policy.domain.rego_misread import misread_flaws, unreadable
-from services.policy.domain.rego_spelling import spelled_modules
 from services.policy.domain.rego_text import Path, read_module
 from services.policy.domain.rules import Said
 
 REMEMBERED = 50_000
-ALL = "provost/ask/all"
+
+
+class Speaker(NamedTuple):
+    """A rule that is asked: the place of its module in the set, `deny` or `approve`, and its path."""
+
+    place: int
+    kind: str
+    path: str
 
 
 class Word(NamedTuple):
@@ -52,14 +57,11 @@ class Memory:
 class Group:
     """Modules that look at the same of the input."""
 
-    entrypoint: str
     paths: tuple[Path, ...]
     modules: list[int]
+    speakers: list[int]
+    """Which of the plan's, in order."""
     guards: tuple[tuple[Path, frozenset[str]], ...] | None = None
-    misread: tuple[tuple[str, re.Pattern[str]], ...] = ()
-    """Functions of theirs, and what these would misread: see `unreadable`."""
-    flaw: str = ""
-    """Why none of them is asked: with a text that the engine cannot be told, one may be silent."""
     memory: Memory = field(default_factory=Memory)
 
     def silent(self, value: Mapping[str, Any]) -> bool:
@@ -79,8 +81,8 @@ class Plan:
     key: str
     modules: dict[str, str]
     ids: tuple[str, ...]
+    speakers: tuple[Speaker, ...]
     groups: tuple[Group, ...]
-    functions: tuple[str, ...]
     resting_until: float = 0.0
     why_resting: str = ""
 
@@ -94,42 +96,23 @@ def plan_of(rego: Sequence[RegoModule]) -> Plan:
         if any(each.reads_data for each in texts):  # one may look through another's eyes
             looked = frozenset(path for each in texts for path in each.looks_at)
         together.setdefault(shortest(looked), []).append(place)
-    heard = list(rego) if any(each.reads_data for each in texts) else []
+    speakers = tuple(
+        Speaker(place, kind, f"data.provost.rules.{rego[place].id}.{kind}")
+        for place, text in enumerate(texts)
+        for kind in text.speaks
+    )
     groups = tuple(
         Group(
-            f"provost/ask/g{n}",
             paths,
             places,
-            guards([module.text for module in own]),
-            unreadable([module.text for module in heard or own]),
-            next(_flaws(heard or own), ""),
+            [n for n, each in enumerate(speakers) if each.place in places],
+            guards([rego[place].text for place in places]),
         )
-        for n, (paths, places) in enumerate(together.items())
-        for own in [[rego[place] for place in places]]
+        for paths, places in together.items()
     )
-    lines = ["package provost.ask", ""]
-    for n, group in enumerate(groups):
-        asked = ", ".join(
-            f'[{place}, "{name}", data.provost.rules.{rego[place].id}.{name}]'
-            for place in group.modules
-            for name in texts[place].speaks
-        )
-        lines.append(f"g{n} := [{asked}]")
-    lines.append(f"all := [{', '.join(f'g{n}' for n in range(len(groups)))}]")
-    modules = spelled_modules({f"{module.id}.rego": module.text for module in rego})
-    modules["ask.rego"] = "\n".join(lines) + "\n"
-    defined = {name for text in texts for name in text.defines}
-    functions = {name for text in texts for name, _, _ in text.calls if name.split(".")[-1] not in defined}
-    digest = hashlib.sha256(
-        "\0".join(f"{name}\0{text}" for name, text in modules.items()).encode(errors="replace")
-    )
-    ids = tuple(module.id for module in rego)
-    return Plan(digest.hexdigest(), modules, ids, groups, tuple(sorted(functions)))
-
-
-def _flaws(modules: Sequence[RegoModule]) -> Iterator[str]:
-    for place, flaw in misread_flaws([module.text for module in modules]):
-        yield f"{modules[place].id}:{flaw.line}: {flaw.text}"
+    modules = {f"{module.id}.rego": module.text for module in rego}
+    digest = hashlib.sha256(json.dumps(modules).encode())
+    return Plan(digest.hexdigest(), modules, tuple(module.id for module in rego), speakers, groups)
 
 
 def guards(texts: Sequence[str]) -> tuple[tuple[Path, frozenset[str]], ...] | None:
@@ -146,13 +129,8 @@ def guards(texts: Sequence[str]) -> tuple[tuple[Path, frozenset[str]], ...] | No
 
 def loading(plan: Plan) -> dict[str, Any]:
     """What the child has to be told once."""
-    return {
-        "do": "load",
-        "key": plan.key,
-        "modules": plan.modules,
-        "entrypoints": [ALL, *(group.entrypoint for group in plan.groups)],
-        "functions": list(plan.functions),
-    }
+    rules = [each.path for each in plan.speakers]
+    return {"do": "load", "key": plan.key, "modules": plan.modules, "rules": rules}
 
 
 def shortest(paths: frozenset[Path]) -> tuple[Path, ...]:

@@ -1,4 +1,4 @@
-"""Texts in custom rules: to a rule they are what OPA's own engine says they are, or it is not asked at all.
+"""Texts in custom rules: to a rule they are what OPA's own engine says they are.
 
 What is expected here was said by that engine; tests/system/test_opa.py asks it.
 """
@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.policy.adapters import rego
-from services.policy.adapters.rego import RegoRules
-from services.policy.adapters.rego_plan import plan_of
+from services.policy.adapters.rego import rules as rego
+from services.policy.adapters.rego.plan import plan_of
+from services.policy.adapters.rego.rules import RegoRules
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import RegoModule, Rules
 from services.policy.domain.rules import RuleOutcome
@@ -19,6 +19,7 @@ from services.policy.domain.rules import RuleOutcome
 ODD = [
     "a\\b", "a\nb", 'say "hi"', '"prod"', "é", "\\u0041", "\\n", "C:\\new", "C:\\users", "x", "", "tab\t", "\\", '"',
     "a\\\\b", "😀é", '{"a":1}', "a/b", "\x01", "\x7f", "\u2028", "a\0b", "rm -rf /\nls",
+    "\U000f0041",
 ]  # fmt: skip
 
 
@@ -72,9 +73,10 @@ def test_a_text_is_the_same_in_a_rule_and_in_what_is_asked(
 
 @pytest.mark.parametrize("text", ODD)
 def test_a_text_has_as_many_characters_as_it_has_and_is_said_as_it_is(rules: RegoRules, text: str) -> None:
+    """Those beyond U+FFFF count twice, which OPA has otherwise (docs/policy.md)."""
     body = 'm := sprintf("%d: %s", [count(input.action.target), input.action.target])'
     (outcome,) = asked(rules, module(body, head="deny contains m"), text)
-    assert [each.text for each in outcome.denied] == [f"{len(text)}: {text}"]
+    assert [each.text for each in outcome.denied] == [f"{len(text.encode('utf-16-le')) // 2}: {text}"]
 
 
 def test_what_is_asked_does_not_say_what_a_rule_has_answered(rules: RegoRules) -> None:
@@ -118,61 +120,18 @@ def test_what_is_asked_does_not_say_what_a_rule_has_answered(rules: RegoRules) -
         (r'glob.match("DOMAIN\\\\*", [], input.action.target)', ["DOMAIN\\x1", "DOMAIN\\"], ["DOMAINx1", "DOMAIN*"]),
         ('glob.match("*.sh", ["/"], input.action.target)', ['a"b.sh', "x\ny.sh"], ["a/b.sh"]),
         ('trim_space(input.action.target) == "x"', ["\n\tx ", "x"], ["\\nx"]),
+        ('lower(input.action.target) == "österreich"', ["ÖSTERREICH"], ["OSTERREICH"]),
+        ('regex.match("^...$", input.action.target)', ["abc", "äbc"], ["äb"]),
+        ('regex.match("^[ -~]*$", input.action.target)', ["abc", 'a"c'], ["a\nb"]),
+        (r"regex.match(`\Aprod\z`, input.action.target)", ["prod"], ["a\nprod"]),
+        ('base64.encode(input.action.target) == "YQpi"', ["a\nb"], ["ab"]),
+        ('input.action.target < "b"', ["a", "B", ""], ["b", "é"]),
     ],
 )  # fmt: skip
 def test_functions_say_what_opas_own_engine_says(
     rules: RegoRules, body: str, yes: list[str], no: list[str]
 ) -> None:
     assert found(rules, body, *yes, *no) == [True] * len(yes) + [False] * len(no)
-
-
-@pytest.mark.parametrize(
-    ("body", "fine", "not_asked"),
-    [
-        ('base64.encode(input.action.target) == "eA=="', "x", "a\nb"),
-        ('lower(input.action.target) == "österreich"', "österreich", "ÖSTERREICH"),
-        ('regex.match("^...$", input.action.target)', "abc", "äbc"),
-        ('regex.match("^[ -~]*$", input.action.target)', "abc", 'a"c'),
-        ('regex.match("^[^a]", input.action.target)', "b", "\0"),
-        (r"regex.match(`^\\.$`, input.action.target)", r"\x", r"\ä"),
-        ('regex.match("^(?:[^,]+){1}$", input.action.target)', "a", "ä"),
-        ('startswith(input.action.target, "x")', "x", "\U000f0041"),
-        ('input.action.target >= "A"; input.action.target <= "z"', "C", "C:\\x"),
-        ('max([input.action.target, "a"]) == "a"', "A", '"x'),
-    ],
-)
-def test_what_a_function_would_misread_is_not_asked_and_denies(
-    rules: RegoRules, body: str, fine: str, not_asked: str
-) -> None:
-    good, bad = found(rules, body, fine, not_asked)
-    assert good is True
-    assert "character U+" in str(bad)
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (r'base64.encode(input.action.target) == "\n"', "base64.encode would misread the character U+000A"),
-        (r'json.unmarshal("{\"a\": 1}") == input.action.target', "put one of the two into a rule of its own"),
-        (r'input.action.target == "\ud800"', "half a one"),
-        ('startswith(input.action.target, "\U000f0041")', "U+F0000 to U+F007F"),
-        (r'regex.match("\\Aprod", input.action.target)', r"\A in a pattern is not understood"),
-        (r"regex.match(`prod\z`, input.action.target)", r"\z in a pattern is not understood"),
-        (r"regex.match(`\pL`, input.action.target)", r"\p in a pattern is not understood"),
-        (r"p := `^\x5cb`; regex.match(p, input.action.target)", r"\x in a pattern is not understood"),
-        ('regex.match("[]a]", input.action.target)', "[] in a pattern is not understood"),
-        (r'concat("", ["a\\", "A"]) != "x"; regex.match(input.action.name, "x")', "\\ in a pattern"),
-        (r'input.action.target < "\\"', "< would misread the character U+005C"),
-    ],
-)
-def test_a_text_that_cannot_be_told_is_a_mistake_with_its_place_and_denies_where_it_is_in_force(
-    rules: RegoRules, body: str, said: str
-) -> None:
-    (flaw,) = rules.examine([module(body)]).flaws
-    assert said in flaw.text
-    assert (flaw.path, flaw.line) == ("rules/0/rego", 3)
-    assert module(body).text.split("\n")[2][flaw.column - 1] in '"`'
-    assert all(said in str(each) for each in found(rules, body, "x", "y"))
 
 
 @pytest.mark.parametrize(
@@ -198,54 +157,6 @@ def test_where_a_line_ends_changes_nothing(rules: RegoRules, text: str, call: st
     made = RegoModule("texts", f"package provost.rules.texts\n\n{text.format(call)}\n")
     found = asked(rules, made, yes, no)
     assert [outcome.failed or bool(outcome.denied) for outcome in found] == [True, False]
-
-
-def test_a_function_is_seen_on_a_line_of_its_own(rules: RegoRules) -> None:
-    text = 'deny contains "found" if\n\tbase64.encode(input.action.target) == "YQpi"'
-    (outcome,) = asked(rules, RegoModule("texts", f"package provost.rules.texts\n\n{text}\n"), "a\nb")
-    assert outcome.failed == "texts: base64.encode cannot be asked about a text with the character U+000A"
-
-
-def test_a_function_that_is_not_called_by_its_name_is_a_mistake(rules: RegoRules) -> None:
-    made = module(r'regex["match"](`^rm\s`, input.action.target)')
-    (flaw,) = rules.examine([made]).flaws
-    assert "a function is called by its name" in flaw.text
-    assert "called by its name" in asked(rules, made, "rm x")[0].failed
-
-
-def test_what_is_said_and_nothing_else_may_be_any_text(rules: RegoRules) -> None:
-    """No function is asked about it."""
-    text = """package provost.rules.texts
-
-deny contains "not \\"here\\"" if json.marshal(input.action.target) == "x"
-
-deny contains msg if {
-  base64.encode(input.action.target) == "eA=="
-  msg := sprintf("\\"%s\\" is not for agents", [input.action.target])
-}
-"""
-    made = RegoModule("texts", text)
-    assert rules.examine([made]).flaws == ()
-    (outcome,) = asked(rules, made, "x")
-    assert [each.text for each in outcome.denied] == ['"x" is not for agents']
-
-
-def test_a_text_that_cannot_be_told_denies_no_more_than_what_its_rule_looks_at(rules: RegoRules) -> None:
-    bad = RegoModule(
-        "bad",
-        r"""package provost.rules.bad
-
-deny contains "no" if { input.action.name == "x"; base64.encode(input.action.name) != "\n" }
-""",
-    )
-    good = RegoModule(
-        "good", 'package provost.rules.good\n\ndeny contains "closed" if input.action.target == "prod"\n'
-    )
-    policy = PolicySet("1", {}, {}, (), (), Rules(rego=(bad, good)))
-    asks = [{"action": {"name": name, "target": target}} for name in "xy" for target in ("prod", "dev")]
-    found = rules.judge(policy, asks)
-    assert ["misread" in each.failed for each in found] == [True, True, False, False]
-    assert [[said.text for said in each.denied] for each in found[2:]] == [["closed"], []]
 
 
 @pytest.mark.parametrize(
@@ -278,4 +189,4 @@ test_matched if regex.match(`^\\$`, "\\")
 def test_a_mistake_behind_such_texts_is_told_where_it_was_written(rules: RegoRules) -> None:
     text = 'package provost.rules.texts\n\ndeny contains "x" if {\n  x := `a\n"b`; y := "\\n"; z := = 1\n}\n'
     (flaw, *_) = rules.examine([RegoModule("texts", text)]).flaws
-    assert (flaw.line, "assignment" in flaw.text) == (5, True), flaw
+    assert (flaw.line, flaw.column, flaw.text) == (5, 22, "expecting expression")

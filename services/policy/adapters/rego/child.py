@@ -12,13 +12,20 @@ from typing import Any
 from chassis import process
 from services.policy.ports.sets import GivenUp
 
-_WORKER = Path(__file__).with_name("rego_worker.py")
+_ROOT = Path(__file__).parents[4]
 _START_SECONDS = 10.0
 _LOOK_MS = 100
 
 
 class ChildGone(Exception):
     """The child has died, or was late and has been ended; says which."""
+
+
+def why(answer: dict[str, Any]) -> str:
+    """Why it has said nothing, in its own words."""
+    file, line, _ = answer.get("place", ("", 0, 0))
+    text = str(answer.get("failed", "there is no answer"))
+    return f"{file}:{line}: {text}" if file else text
 
 
 class Child:
@@ -38,7 +45,7 @@ class Child:
         child = self._process or self._start()
         assert child.stdin is not None
         assert child.stdout is not None
-        body = json.dumps(asked).encode("utf-8", "surrogatepass")
+        body = json.dumps(asked | {"seconds": seconds}).encode()
         try:
             child.stdin.write(struct.pack(">I", len(body)) + body)
             child.stdin.flush()
@@ -63,11 +70,11 @@ class Child:
     def _start(self) -> subprocess.Popen[bytes]:
         # Nothing of our environment: there are secrets in it, and the rules of others are evaluated here.
         self._process = subprocess.Popen(
-            [sys.executable, "-I", str(_WORKER)],
+            [sys.executable, "-s", "-P", "-m", "services.policy.adapters.rego.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={"LANG": "C.UTF-8"},
+            env={"LANG": "C.UTF-8", "PYTHONPATH": str(_ROOT), "MIMALLOC_ARENA_RESERVE": "64MiB"},
             start_new_session=True,
         )
         return self._process
