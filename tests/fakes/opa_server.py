@@ -1,31 +1,30 @@
 """OPA's own engine behind OPA's own API, as far as Provost uses it: for what an OPA server would say.
 
-Run as a program (`python tests/fakes/opa_server.py ENGINE FILES`), for the engine wants a process to itself:
-ENGINE is the folder it is installed in, FILES what `deploy/opa/files.py` writes. Says its port on the first line.
+Run as a program (`python tests/fakes/opa_server.py FILES`), for the engine wants a process to itself: FILES is what
+`deploy/opa/files.py` writes. Says its port on the first line.
 """
 
 import json
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-ENGINE = Path(__file__).parents[2] / ".venv-system"
+from opa_bindings import OpaEngine  # type: ignore[import-untyped]
 
 
 class OpaProcess:
     """The server as a child process."""
 
     def __init__(self, files: Path) -> None:
-        command = [sys.executable, str(Path(__file__)), str(ENGINE), str(files)]
+        command = [sys.executable, str(Path(__file__)), str(files)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         said = self._process.stdout.readline().strip()
         if not said:
             self.stop()
-            raise RuntimeError(f"OPA's engine is not in {ENGINE}: make test-system installs it")
+            raise RuntimeError("OPA's engine has not begun")
         self.url = f"http://127.0.0.1:{said}"
 
     def stop(self) -> None:
@@ -60,9 +59,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    sys.path.insert(0, sys.argv[1])  # requirements/system.lock, in a folder of its own
-    files = Path(sys.argv[2])
-    engine: Any = import_module("opa_bindings").OpaEngine()
+    files = Path(sys.argv[1])
+    engine = OpaEngine()
     engine.add_data(json.loads((files / "data.json").read_text("utf-8")))
     for module in sorted(files.rglob("*.rego")):
         engine.add_policy(module.name, module.read_text("utf-8"))

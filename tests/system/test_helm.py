@@ -15,7 +15,6 @@ from ruamel.yaml import YAML
 
 from chassis.embedded.services import MODULES
 from chassis.mistakes import KNOWN_NAMES
-from tests.fakes.opa_server import ENGINE as PACKAGES
 from tests.system.helm.chart import CHART, COMPONENT, EVERYTHING, rendered, templated
 from tests.unit.house.skeleton import REPOSITORY
 
@@ -25,6 +24,7 @@ MONITORED = "monitoring.podMonitor.enabled=true,monitoring.rules.enabled=true,mo
 LAG = (
     "lag[0].deployment=reader,lag[0].stream=EVENTS,lag[0].consumer=theirs,lag[0].threshold=1000,lag[0].max=5"
 )
+PACKAGES = REPOSITORY / ".venv-system"
 COMPOSE = REPOSITORY / "deploy/compose.yaml"
 VAULT_POLICIES = REPOSITORY / "deploy/vault/policies/services"
 KEPT = {

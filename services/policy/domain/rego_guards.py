@@ -58,7 +58,7 @@ def _begins(tokens: Sequence[Token], n: int) -> bool:
     before = tokens[n - 1]
     if before.text == ";" and before.depth == 1:
         return True
-    ended = before.kind in {"name", "string"} or before.text in _ENDS or before.text.isdigit()
+    ended = before.kind in {"name", "string", "number"} or before.text in _ENDS
     return tokens[n].first and ended and before.text not in _OPENS
 
 

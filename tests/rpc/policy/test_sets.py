@@ -282,7 +282,7 @@ async def test_a_flaw_in_a_rule_is_told_by_its_line_in_the_document(running: Run
     document = other(await default(running), "2", tail)
     found = await running.call("ValidatePolicySet", pb.ValidatePolicySetRequest(document=document))
     (problem,) = found.problems
-    assert "target never gets a value" in problem.text
+    assert "var target is unsafe" in problem.text
     assert document.splitlines()[problem.line - 1][problem.column - 1 :].startswith("target ==")
 
 

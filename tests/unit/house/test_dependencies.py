@@ -21,14 +21,24 @@ def direct(*files: str) -> set[str]:
         for file in files
         for line in (REPOSITORY / "requirements" / f"{file}.in").read_text().splitlines()
     ]
-    return {re.split(r"[\[<>=~!; ]", line)[0] for line in lines if line and not line.startswith(("#", "-"))}
+    found = {re.split(r"[\[<>=~!; ]", line)[0] for line in lines if line and not line.startswith(("#", "-"))}
+    return found | set(pinned("opa")) if "run" in files else found
+
+
+def pinned(lock: str) -> list[str]:
+    text = (REPOSITORY / "requirements" / f"{lock}.lock").read_text()
+    return re.findall(r"^(\S+)==", text, re.MULTILINE)
 
 
 def test_every_dependency_has_its_line() -> None:
     table = (REPOSITORY / "docs" / "dependencies.md").read_text()
     named = re.findall(r"^\| `([^`]+)` \| \S", table, re.MULTILINE)
-    system = re.findall(r"^(\S+)==", (REPOSITORY / "requirements" / "system.lock").read_text(), re.MULTILINE)
-    assert sorted(named) == sorted({*direct("run", "dev", "bench"), *system})
+    assert sorted(named) == sorted({*direct("run", "dev", "bench"), *pinned("system")})
+
+
+@pytest.mark.parametrize("lock", ["run", "dev"])
+def test_what_no_resolver_takes_is_in_the_locks_all_the_same(lock: str) -> None:
+    assert pinned("opa")[0] in pinned(lock)
 
 
 def test_every_npm_package_has_its_line() -> None:

@@ -73,10 +73,9 @@ def test_a_text_is_the_same_in_a_rule_and_in_what_is_asked(
 
 @pytest.mark.parametrize("text", ODD)
 def test_a_text_has_as_many_characters_as_it_has_and_is_said_as_it_is(rules: RegoRules, text: str) -> None:
-    """Those beyond U+FFFF count twice, which OPA has otherwise (docs/policy.md)."""
     body = 'm := sprintf("%d: %s", [count(input.action.target), input.action.target])'
     (outcome,) = asked(rules, module(body, head="deny contains m"), text)
-    assert [each.text for each in outcome.denied] == [f"{len(text.encode('utf-16-le')) // 2}: {text}"]
+    assert [each.text for each in outcome.denied] == [f"{len(text)}: {text}"]
 
 
 def test_what_is_asked_does_not_say_what_a_rule_has_answered(rules: RegoRules) -> None:
@@ -116,8 +115,9 @@ def test_what_is_asked_does_not_say_what_a_rule_has_answered(rules: RegoRules) -
         (r'p := concat("", ["^a\\.", "b"]); regex.match(p, input.action.target)', ["a.b"], ["axb"]),
         (r'regex.replace(input.action.target, `\d+`, "N") == "nodeN"', ["node7", "node12"], ["node", 'node"7']),
         (r'count(regex.split("\n+", input.action.target)) == 2', ["a\n\nb"], ["a\\nb"]),
-        (r'glob.match("a\\*", [], input.action.target)', ["a*"], ["ab"]),
-        (r'glob.match("DOMAIN\\\\*", [], input.action.target)', ["DOMAIN\\x1", "DOMAIN\\"], ["DOMAINx1", "DOMAIN*"]),
+        (r'p := "a\\*"; glob.match(p, [], input.action.target)', ["a*"], ["ab"]),
+        (r'p := "DOMAIN\\\\*"; glob.match(p, [], input.action.target)',
+            ["DOMAIN\\x1", "DOMAIN\\"], ["DOMAINx1", "DOMAIN*"]),
         ('glob.match("*.sh", ["/"], input.action.target)', ['a"b.sh', "x\ny.sh"], ["a/b.sh"]),
         ('trim_space(input.action.target) == "x"', ["\n\tx ", "x"], ["\\nx"]),
         ('lower(input.action.target) == "österreich"', ["ÖSTERREICH"], ["OSTERREICH"]),
@@ -149,7 +149,7 @@ def test_functions_say_what_opas_own_engine_says(
     ("call", "yes", "no"),
     [
         (r"regex.match(`^rm\s`, input.action.target)", "rm x", "ls"),
-        (r'glob.match("rm\\*", [], input.action.target)', "rm*", "rmx"),
+        ('glob.match("rm*x", [], input.action.target)', "rm-x", "rmy"),
         ('trim_space(input.action.target) == "rm"', "\trm\n", "ls"),
     ],
 )
@@ -189,4 +189,4 @@ test_matched if regex.match(`^\\$`, "\\")
 def test_a_mistake_behind_such_texts_is_told_where_it_was_written(rules: RegoRules) -> None:
     text = 'package provost.rules.texts\n\ndeny contains "x" if {\n  x := `a\n"b`; y := "\\n"; z := = 1\n}\n'
     (flaw, *_) = rules.examine([RegoModule("texts", text)]).flaws
-    assert (flaw.line, flaw.column, flaw.text) == (5, 22, "expecting expression")
+    assert (flaw.line, flaw.column, flaw.text) == (5, 22, "unexpected eq token")

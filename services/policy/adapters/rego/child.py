@@ -12,7 +12,7 @@ from typing import Any
 from chassis import process
 from services.policy.ports.sets import GivenUp
 
-_ROOT = Path(__file__).parents[4]
+_WORKER = Path(__file__).with_name("worker.py")
 _START_SECONDS = 10.0
 _LOOK_MS = 100
 
@@ -23,9 +23,9 @@ class ChildGone(Exception):
 
 def why(answer: dict[str, Any]) -> str:
     """Why it has said nothing, in its own words."""
-    file, line, _ = answer.get("place", ("", 0, 0))
-    text = str(answer.get("failed", "there is no answer"))
-    return f"{file}:{line}: {text}" if file else text
+    for file, line, _, text in answer.get("flaws", ()):
+        return f"{file}:{line}: {text}"
+    return str(answer.get("failed", "there is no answer"))
 
 
 class Child:
@@ -70,11 +70,11 @@ class Child:
     def _start(self) -> subprocess.Popen[bytes]:
         # Nothing of our environment: there are secrets in it, and the rules of others are evaluated here.
         self._process = subprocess.Popen(
-            [sys.executable, "-s", "-P", "-m", "services.policy.adapters.rego.worker"],
+            [sys.executable, "-I", str(_WORKER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={"LANG": "C.UTF-8", "PYTHONPATH": str(_ROOT), "MIMALLOC_ARENA_RESERVE": "64MiB"},
+            env={"LANG": "C.UTF-8"},
             start_new_session=True,
         )
         return self._process

@@ -9,7 +9,7 @@ from typing import Any
 
 from chassis import process
 from services.policy.adapters.rego.child import Child, ChildGone, why
-from services.policy.adapters.rego.plan import loading, plan_of
+from services.policy.adapters.rego.plan import asking, loading, plan_of
 from services.policy.domain.action import Action, Mode, Packet, RunContext
 from services.policy.domain.agent import Agent
 from services.policy.domain.policyset_rules import RegoModule
@@ -22,6 +22,8 @@ from services.policy.ports.sets import GivenUp
 
 SECONDS = 5.0
 SECONDS_IN_ALL = 30.0
+MOST_SECONDS = 0.25
+"""Of a processor, for one question: a rule that takes longer would never be waited for."""
 
 _SAMPLE = rule_input(
     Action("", "sample", "sample", "sandbox", {"sample": "1"}),
@@ -100,28 +102,31 @@ def _flaws_of(text: ModuleText, path: str, package: str) -> Iterator[RuleFlaw]:
 
 def _by_engine(child: Examining, rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
     plan = plan_of(rego)
-    load, modules = loading(plan), dict(plan.modules)
     try:
-        while "failed" in (loaded := child.ask(load | {"modules": modules})):
-            yield _flaw_at(loaded, rego)
-            if modules.pop(loaded["place"][0], None) is None:  # else: what is wrong with the others?
-                return
-        if len(modules) < len(plan.modules):
+        loaded = child.ask(loading(plan))
+        if "failed" in loaded:
+            yield from _flaws_in(loaded, rego)
             return
-        asked = {"do": "judge", "key": plan.key, "asks": [(_SAMPLE, list(range(len(plan.speakers))))]}
-        said = child.ask(asked)["answers"][0]
-        yield from dict.fromkeys(_flaw_at(value, rego) for good, value in said if not good)
+        answer = child.ask(asking(plan, [_SAMPLE]))
     except ChildGone as gone:
         yield RuleFlaw("rules", 0, 0, f"the rules cannot be evaluated: {gone}")
+        return
+    ((good, said),) = answer["answers"]
+    if not good:
+        yield from _flaws_in(said, rego)
+    elif answer["cpu_seconds"] > MOST_SECONDS:
+        text = f"one question takes {answer['cpu_seconds']:.1f} s of a processor: at most {MOST_SECONDS} s"
+        yield RuleFlaw("rules", 0, 0, text)
 
 
-def _flaw_at(failed: dict[str, Any], rego: Sequence[RegoModule]) -> RuleFlaw:
-    """What the interpreter says is wrong, where it says so."""
-    file, line, column = failed["place"]
-    n = next((n for n, module in enumerate(rego) if f"{module.id}.rego" == file), None)
-    if n is None:
-        return RuleFlaw("rules", 0, 0, failed["failed"])
-    return RuleFlaw(f"rules/{n}/rego", line, column, failed["failed"])
+def _flaws_in(failed: dict[str, Any], rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
+    """What OPA says is wrong, where it says so."""
+    files = {f"{module.id}.rego": n for n, module in enumerate(rego)}
+    found = [flaw for flaw in failed["flaws"] if flaw[0] in files]
+    for file, line, column, text in found:
+        yield RuleFlaw(f"rules/{files[file]}/rego", line, column, text)
+    if not found:
+        yield RuleFlaw("rules", 0, 0, failed["failed"])
 
 
 def _tested(child: Examining, rego: Sequence[RegoModule]) -> Iterator[TestOutcome]:
@@ -130,43 +135,54 @@ def _tested(child: Examining, rego: Sequence[RegoModule]) -> Iterator[TestOutcom
         own = read_module(module.text).tests
         tests = read_module(module.test, test=True).tests if module.test else ()
         for package, names, part in ((module.id, own, "rego"), (f"{module.id}_test", tests, "test")):
-            for name in names:
-                path = f"rules/{n}/{part}"
-                found.append((f"{module.id}.{name}", path, f"data.provost.rules.{package}.{name}"))
+            found += [
+                (f"{module.id}.{name}", f"rules/{n}/{part}", f"provost.rules.{package}.{name}")
+                for name in names
+            ]
     testing = _Testing(child, rego, [rule for _, _, rule in found])
-    for n, (name, path, _) in enumerate(found):
-        passed, text = testing.holds(n)
-        yield TestOutcome(name, path, passed, text)
+    passed = testing.passed()
+    for name, path, rule in found:
+        holds, text = testing.holds(rule) if passed is None else (rule in passed, "")
+        yield TestOutcome(name, path, holds, text if holds else text or "it does not hold")
 
 
 class _Testing:
     """All tests of a set, compiled together: once, and again after one of which the child died."""
 
-    def __init__(self, child: Examining, rego: Sequence[RegoModule], rules: list[str]) -> None:
+    def __init__(self, child: Examining, rego: Sequence[RegoModule], rules: Sequence[str]) -> None:
         self._child = child
         modules = {f"{each.id}.rego": each.text for each in rego}
         modules |= {f"{each.id}_test.rego": each.test for each in rego if each.test}
-        self._load = {"do": "load", "key": "test", "modules": modules, "rules": rules}
+        lines = [f'passed contains "{rule}" if data.{rule} == true' for rule in rules]
+        modules["ask.rego"] = "\n\n".join(["package provost.ask", *lines])
+        self._load = {"do": "load", "key": "test", "modules": modules}
         self._no_use = ""
 
-    def holds(self, n: int) -> tuple[bool, str]:
-        """Whether the test at this place does; why not, if it does not."""
-        asked: dict[str, Any] = {"do": "judge", "key": "test", "asks": [({}, [n])]}
+    def passed(self) -> frozenset[str] | None:
+        """Those that hold; None when each has to be asked by itself, for one fails or takes too long."""
+        good, said = self._asked("provost.ask.passed")
+        return frozenset(said or ()) if good else None
+
+    def holds(self, rule: str) -> tuple[bool, str]:
+        """Whether this test does; why not, if it could not be asked."""
+        good, said = self._asked(rule)
+        return (said is True, "") if good else (False, str(said))
+
+    def _asked(self, path: str) -> tuple[bool, Any]:
+        asked = {"do": "judge", "key": "test", "path": path, "inputs": [{}]}
         try:
-            answer = self._asked(asked)
+            answer = self._ask(asked)
             if "unknown" in answer:
                 self._no_use = self._compiled()
-                answer = self._asked(asked)
+                answer = self._ask(asked)
         except ChildGone as gone:
             return False, f"it cannot be evaluated: {gone}"
         if "failed" in answer:
             return False, why(answer)[:300]
-        good, value = answer["answers"][0][0]
-        if not good:
-            return False, why(value)[:300]
-        return value is True, "" if value is True else "it does not hold"
+        ((good, said),) = answer["answers"]
+        return good, said if good else why(said)[:300]
 
-    def _asked(self, asked: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, asked: dict[str, Any]) -> dict[str, Any]:
         return {"failed": self._no_use} if self._no_use else self._child.ask(asked)
 
     def _compiled(self) -> str:

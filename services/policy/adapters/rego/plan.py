@@ -16,14 +16,8 @@ from services.policy.domain.rego_text import Path, read_module
 from services.policy.domain.rules import Said
 
 REMEMBERED = 50_000
-
-
-class Speaker(NamedTuple):
-    """A rule that is asked: the place of its module in the set, `deny` or `approve`, and its path."""
-
-    place: int
-    kind: str
-    path: str
+SAID = "provost.ask.said"
+"""What all rules say: for each group, what each of its speakers does."""
 
 
 class Word(NamedTuple):
@@ -59,8 +53,8 @@ class Group:
 
     paths: tuple[Path, ...]
     modules: list[int]
-    speakers: list[int]
-    """Which of the plan's, in order."""
+    speakers: list[tuple[int, str]]
+    """Each of `deny` and `approve` that one of them defines, by its module's place in the set."""
     guards: tuple[tuple[Path, frozenset[str]], ...] | None = None
     memory: Memory = field(default_factory=Memory)
 
@@ -81,7 +75,6 @@ class Plan:
     key: str
     modules: dict[str, str]
     ids: tuple[str, ...]
-    speakers: tuple[Speaker, ...]
     groups: tuple[Group, ...]
     resting_until: float = 0.0
     why_resting: str = ""
@@ -96,23 +89,23 @@ def plan_of(rego: Sequence[RegoModule]) -> Plan:
         if any(each.reads_data for each in texts):  # one may look through another's eyes
             looked = frozenset(path for each in texts for path in each.looks_at)
         together.setdefault(shortest(looked), []).append(place)
-    speakers = tuple(
-        Speaker(place, kind, f"data.provost.rules.{rego[place].id}.{kind}")
-        for place, text in enumerate(texts)
-        for kind in text.speaks
-    )
     groups = tuple(
         Group(
             paths,
             places,
-            [n for n, each in enumerate(speakers) if each.place in places],
+            [(place, kind) for place in places for kind in texts[place].speaks],
             guards([rego[place].text for place in places]),
         )
         for paths, places in together.items()
     )
+    said = ",\n".join(
+        f"[{', '.join(f'data.provost.rules.{rego[place].id}.{kind}' for place, kind in group.speakers)}]"
+        for group in groups
+    )
     modules = {f"{module.id}.rego": module.text for module in rego}
+    modules["ask.rego"] = f"package provost.ask\n\nsaid := [{said}]\n"
     digest = hashlib.sha256(json.dumps(modules).encode())
-    return Plan(digest.hexdigest(), modules, tuple(module.id for module in rego), speakers, groups)
+    return Plan(digest.hexdigest(), modules, tuple(module.id for module in rego), groups)
 
 
 def guards(texts: Sequence[str]) -> tuple[tuple[Path, frozenset[str]], ...] | None:
@@ -129,8 +122,12 @@ def guards(texts: Sequence[str]) -> tuple[tuple[Path, frozenset[str]], ...] | No
 
 def loading(plan: Plan) -> dict[str, Any]:
     """What the child has to be told once."""
-    rules = [each.path for each in plan.speakers]
-    return {"do": "load", "key": plan.key, "modules": plan.modules, "rules": rules}
+    return {"do": "load", "key": plan.key, "modules": plan.modules}
+
+
+def asking(plan: Plan, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What all rules say to each of these."""
+    return {"do": "judge", "key": plan.key, "path": SAID, "inputs": inputs}
 
 
 def shortest(paths: frozenset[Path]) -> tuple[Path, ...]:

@@ -15,7 +15,7 @@ from chassis.telemetry import get_logger
 from services.policy.adapters.rego.child import Child, ChildGone, why
 from services.policy.adapters.rego.examining import examine
 from services.policy.adapters.rego.hearing import Ask, Hearing, Told
-from services.policy.adapters.rego.plan import Plan, Speaker, Word, loading, plan_of, projected
+from services.policy.adapters.rego.plan import Group, Plan, Word, asking, loading, plan_of, projected
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import RegoModule
 from services.policy.domain.policyset_tests import Examined
@@ -92,9 +92,10 @@ class RegoRules:
         """For each of `asks` and each of its groups: what is said, or why nothing."""
         if process.monotonic() < plan.resting_until:
             return [[plan.why_resting] * len(ask.groups) for ask in asks]
-        asked = [_asked(plan, ask) for ask in asks]
+        paths = sorted({path for group in plan.groups for path in group.paths})
+        inputs = [projected(ask.value, paths) for ask in asks]
         try:
-            answer = self._ask(plan, asked)
+            answer = self._ask(plan, inputs)
         except ChildGone as gone:
             plan.resting_until = process.monotonic() + REST_SECONDS
             plan.why_resting = f"the rules could not be evaluated: {gone}"
@@ -102,11 +103,11 @@ class RegoRules:
             return [[plan.why_resting] * len(ask.groups) for ask in asks]
         if "answers" not in answer:
             return [[why(answer)] * len(ask.groups) for ask in asks]
-        return [_told(plan, ask, said) for ask, said in zip(asks, answer["answers"], strict=True)]
+        return [_told(plan, ask, *said) for ask, said in zip(asks, answer["answers"], strict=True)]
 
-    def _ask(self, plan: Plan, told: Sequence[tuple[Mapping[str, Any], list[int]]]) -> dict[str, Any]:
-        seconds = JUDGE_SECONDS + JUDGE_SECONDS_EACH * len(told)
-        asked = {"do": "judge", "key": plan.key, "asks": told}
+    def _ask(self, plan: Plan, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        seconds = JUDGE_SECONDS + JUDGE_SECONDS_EACH * len(inputs)
+        asked = asking(plan, inputs)
         answer = self._child.ask(asked, seconds)
         if "unknown" not in answer:
             return answer
@@ -114,32 +115,22 @@ class RegoRules:
         return loaded if "failed" in loaded else self._child.ask(asked, seconds)
 
 
-def _asked(plan: Plan, ask: Ask) -> tuple[Mapping[str, Any], list[int]]:
-    """As much of an input as is looked at, and which rules are asked about it."""
-    groups = [plan.groups[n] for n in ask.groups]
-    paths = [path for group in groups for path in group.paths]
-    return projected(ask.value, paths), [n for group in groups for n in group.speakers]
+def _told(plan: Plan, ask: Ask, good: bool, said: Any) -> list[Told]:
+    """For each group that was asked, out of what all have said; all of it failed if any of it did."""
+    if not good:
+        return [why(said)] * len(ask.groups)
+    if said is None:
+        return ["a rule says nothing where it should say something"] * len(ask.groups)
+    return [_words(plan, plan.groups[n], said[n]) for n in ask.groups]
 
 
-def _told(plan: Plan, ask: Ask, said: Sequence[tuple[bool, Any]]) -> list[Told]:
-    """For each group that was asked, out of what each of its rules has said."""
-    answers = iter(said)
-    return [
-        _words(plan, [(plan.speakers[k], *next(answers)) for k in plan.groups[n].speakers])
-        for n in ask.groups
-    ]
-
-
-def _words(plan: Plan, said: Sequence[tuple[Speaker, bool, Any]]) -> Told:
+def _words(plan: Plan, group: Group, said: Sequence[Any]) -> Told:
     words: list[Word] = []
-    for speaker, good, value in said:
-        if not good:
-            return why(value)
-        id_ = plan.ids[speaker.place]
-        if not isinstance(value, list):
-            return f"{speaker.kind} of {id_} is no set of messages"
+    for (place, kind), messages in zip(group.speakers, said, strict=True):
+        if not isinstance(messages, list):
+            return f"{kind} of {plan.ids[place]} is no set of messages"
         try:
-            words += [Word(speaker.place, speaker.kind, Said.of(message, id_)) for message in value]
+            words += [Word(place, kind, Said.of(message, plan.ids[place])) for message in messages]
         except ValueError as problem:
             return str(problem)
     return tuple(words)
