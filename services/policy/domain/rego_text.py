@@ -1,7 +1,7 @@
-"""What can be said of a Rego module by its text alone: what it defines, what of `input` it looks at, what it calls.
+"""What can be said of a Rego module by its text alone: what it defines, and what of `input` it looks at.
 
-The engine that evaluates rules lets some mistakes pass until it comes to them, and a rule that never fires allows: such
-mistakes are found here, so that a set with one never goes live. Nothing is evaluated.
+A rule that never fires allows. What OPA takes and Provost would not hear, or not see, is found here, so that a set with
+such a mistake never goes live. Nothing is evaluated.
 """
 
 import re
@@ -55,8 +55,6 @@ class ModuleText:
     tests: tuple[str, ...]
     looks_at: frozenset[Path]
     reads_data: bool
-    calls: tuple[tuple[str, int, int], ...]
-    defines: frozenset[str]
     flaws: tuple[Flaw, ...]
 
 
@@ -90,8 +88,6 @@ def read_module(text: str, *, test: bool = False) -> ModuleText:
         tuple(dict.fromkeys(name for name in named if name.startswith("test_"))),
         frozenset(_looks_at(tokens)),
         any(begins(tokens, n, "data") for n in range(len(tokens))),
-        tuple(calls_of(tokens)),
-        frozenset(named),
         tuple(flaws),
     )
 

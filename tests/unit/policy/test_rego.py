@@ -90,7 +90,6 @@ def test_a_module_is_known_by_its_text() -> None:
         ("action", "name"), ("run", "labels"), ("action", "target"), ("time", "unix_seconds"),
     }  # fmt: skip
     assert text.flaws == ()
-    assert text.calls == (("sprintf", 7, 12),)
     assert read_module(DRAINS_TEST, test=True).tests == (
         "test_secrets_do_not_drain",
         "test_others_do",

@@ -4,6 +4,7 @@ In a child process of its own, so that nothing that is being decided waits for i
 all of a set, for anybody may have sets looked over.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,9 +23,11 @@ from services.policy.ports.sets import GivenUp
 
 SECONDS = 5.0
 SECONDS_IN_ALL = 30.0
+PASSED = "provost.ask.passed"
 MOST_SECONDS = 0.25
 """Of a processor, for one question: a rule that takes longer would never be waited for."""
 
+_NAMED = re.compile(r"\b(?:var|function) ([\w.]+)")
 _SAMPLE = rule_input(
     Action("", "sample", "sample", "sandbox", {"sample": "1"}),
     RunContext("sample", "sample", "sample", Mode.AUTO, steps_done=("PLAN",)),
@@ -124,9 +127,17 @@ def _flaws_in(failed: dict[str, Any], rego: Sequence[RegoModule]) -> Iterator[Ru
     files = {f"{module.id}.rego": n for n, module in enumerate(rego)}
     found = [flaw for flaw in failed["flaws"] if flaw[0] in files]
     for file, line, column, text in found:
-        yield RuleFlaw(f"rules/{files[file]}/rego", line, column, text)
+        written = "".join(rego[files[file]].text.split("\n")[line - 1 : line])
+        yield RuleFlaw(f"rules/{files[file]}/rego", line, column or _column(written, text), text)
     if not found:
         yield RuleFlaw("rules", 0, 0, failed["failed"])
+
+
+def _column(line: str, text: str) -> int:
+    """Of what a mistake names, which is told by its line alone, or of the first thing in that."""
+    named = _NAMED.search(text)
+    at = line.find(named[1]) if named else -1
+    return 1 + (at if at >= 0 else len(line) - len(line.lstrip()))
 
 
 def _tested(child: Examining, rego: Sequence[RegoModule]) -> Iterator[TestOutcome]:
@@ -140,10 +151,12 @@ def _tested(child: Examining, rego: Sequence[RegoModule]) -> Iterator[TestOutcom
                 for name in names
             ]
     testing = _Testing(child, rego, [rule for _, _, rule in found])
-    passed = testing.passed()
+    together = testing.passed([rule for _, _, rule in found])
     for name, path, rule in found:
-        holds, text = testing.holds(rule) if passed is None else (rule in passed, "")
-        yield TestOutcome(name, path, holds, text if holds else text or "it does not hold")
+        # Where one of them fails or takes too long, each is asked by itself.
+        passed, why_not = testing.passed([rule]) if together[1] else together
+        holds = rule in passed
+        yield TestOutcome(name, path, holds, "" if holds else why_not or "it does not hold")
 
 
 class _Testing:
@@ -153,34 +166,28 @@ class _Testing:
         self._child = child
         modules = {f"{each.id}.rego": each.text for each in rego}
         modules |= {f"{each.id}_test.rego": each.test for each in rego if each.test}
-        lines = [f'passed contains "{rule}" if data.{rule} == true' for rule in rules]
+        lines = [
+            f'passed contains "{rule}" if {{\n\t"{rule}" in input.asked\n\tdata.{rule} == true with input as {{}}\n}}'
+            for rule in rules
+        ]
         modules["ask.rego"] = "\n\n".join(["package provost.ask", *lines])
-        self._load = {"do": "load", "key": "test", "modules": modules}
+        self._load = {"do": "load", "key": "test", "modules": modules, "path": PASSED}
         self._no_use = ""
 
-    def passed(self) -> frozenset[str] | None:
-        """Those that hold; None when each has to be asked by itself, for one fails or takes too long."""
-        good, said = self._asked("provost.ask.passed")
-        return frozenset(said or ()) if good else None
-
-    def holds(self, rule: str) -> tuple[bool, str]:
-        """Whether this test does; why not, if it could not be asked."""
-        good, said = self._asked(rule)
-        return (said is True, "") if good else (False, str(said))
-
-    def _asked(self, path: str) -> tuple[bool, Any]:
-        asked = {"do": "judge", "key": "test", "path": path, "inputs": [{}]}
+    def passed(self, rules: Sequence[str]) -> tuple[frozenset[str], str]:
+        """Those of these that hold, or why they could not be asked."""
+        asked = {"do": "judge", "key": "test", "inputs": [{"asked": rules}]}
         try:
             answer = self._ask(asked)
             if "unknown" in answer:
                 self._no_use = self._compiled()
                 answer = self._ask(asked)
         except ChildGone as gone:
-            return False, f"it cannot be evaluated: {gone}"
+            return frozenset(), f"it cannot be evaluated: {gone}"
         if "failed" in answer:
-            return False, why(answer)[:300]
+            return frozenset(), why(answer)[:300]
         ((good, said),) = answer["answers"]
-        return good, said if good else why(said)[:300]
+        return (frozenset(said), "") if good else (frozenset(), why(said)[:300])
 
     def _ask(self, asked: dict[str, Any]) -> dict[str, Any]:
         return {"failed": self._no_use} if self._no_use else self._child.ask(asked)

@@ -122,12 +122,12 @@ def guards(texts: Sequence[str]) -> tuple[tuple[Path, frozenset[str]], ...] | No
 
 def loading(plan: Plan) -> dict[str, Any]:
     """What the child has to be told once."""
-    return {"do": "load", "key": plan.key, "modules": plan.modules}
+    return {"do": "load", "key": plan.key, "modules": plan.modules, "path": SAID}
 
 
 def asking(plan: Plan, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What all rules say to each of these."""
-    return {"do": "judge", "key": plan.key, "path": SAID, "inputs": inputs}
+    return {"do": "judge", "key": plan.key, "inputs": inputs}
 
 
 def shortest(paths: frozenset[Path]) -> tuple[Path, ...]:

@@ -28,11 +28,11 @@ _FLAW = re.compile(
 
 
 class Failed(Exception):
-    """OPA cannot do it; says why, and where: file, line, column and text of each mistake."""
+    """OPA cannot do it; says why, and where: file, line, column (0: it does not say) and text of each mistake."""
 
     def __init__(self, said: str) -> None:
         self.flaws = [
-            (found["file"], int(found["line"]), len(found["before"] or "") + 1, found["text"])
+            (found["file"], int(found["line"]), _column(found), found["text"])
             for found in _FLAW.finditer(said)
         ]
         super().__init__(self.flaws[0][3] if self.flaws else said)
@@ -41,11 +41,16 @@ class Failed(Exception):
         return {"failed": str(self)[:500], "flaws": self.flaws}
 
 
-class Compiled:
-    """Modules by name, ready to be asked."""
+def _column(found: re.Match[str]) -> int:
+    """A mistake in how it is written is shown with its line; other ones with the expression alone, if at all."""
+    return len(found["before"]) + 1 if found["before"] is not None and "parse_error" in found.group() else 0
 
-    def __init__(self, modules: dict[str, str]) -> None:
-        self._engine = OpaEngine()
+
+class Compiled:
+    """Modules by name, ready to be asked for what stands at a path."""
+
+    def __init__(self, modules: dict[str, str], path: str) -> None:
+        self._engine, self._path = OpaEngine(), path
         mistakes: list[str] = []
         for name, text in modules.items():
             try:
@@ -54,16 +59,27 @@ class Compiled:
                 mistakes.append(str(error))
         if mistakes:
             raise Failed("\n".join(mistakes))
-        self.ask("provost.compiled", {})
+        try:
+            self._engine.eval_document(path, {})  # which compiles it; what it says does not matter
+        except OpaError as error:
+            if error.code not in {"undefined", "eval_error"}:
+                raise Failed(str(error)) from None
 
-    def ask(self, path: str, value: Any) -> Any:
-        """What stands at `path` under `data`, for this input; None when it is undefined.
+    def answer(self, value: Any) -> tuple[bool, Any]:
+        """Whether it could be asked, and what it says to this input, or why not."""
+        try:
+            return True, self.ask(value)
+        except Failed as failure:
+            return False, failure.told()
+
+    def ask(self, value: Any) -> Any:
+        """What it says; None when it is undefined.
 
         Raises:
             Failed: a function of it could not be computed.
         """
         try:
-            return self._engine.eval_document(path, value)
+            return self._engine.eval_document(self._path, value)
         except OpaUndefinedError:
             return None
         except OpaError as error:
@@ -81,38 +97,30 @@ class Worker:
         try:
             if asked["do"] == "load":
                 return self._load(asked)
-            return self._judge(asked["key"], asked["path"], asked["inputs"])
+            return self._judge(asked["key"], asked["inputs"])
         except Failed as failure:
             return failure.told()
 
     def _load(self, asked: dict[str, Any]) -> dict[str, Any]:
-        self._kept[asked["key"]] = Compiled(asked["modules"])
+        self._kept[asked["key"]] = Compiled(asked["modules"], asked["path"])
         while len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]
         return {}
 
-    def _judge(self, key: str, path: str, inputs: list[Any]) -> dict[str, Any]:
+    def _judge(self, key: str, inputs: list[Any]) -> dict[str, Any]:
         compiled = self._kept.pop(key, None)
         if compiled is None:
             return {"unknown": True}
         self._kept[key] = compiled  # it was used last
         began = time.process_time()
-        answers = [_answer(compiled, path, value) for value in inputs]
+        answers = [compiled.answer(value) for value in inputs]
         return {"answers": answers, "cpu_seconds": time.process_time() - began}
-
-
-def _answer(compiled: Compiled, path: str, value: Any) -> tuple[bool, Any]:
-    """Whether it could be asked, and what it says or why not."""
-    try:
-        return True, compiled.ask(path, value)
-    except Failed as failure:
-        return False, failure.told()
 
 
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     worker, wanted, given = Worker(), sys.stdin.buffer, sys.stdout.buffer
-    Compiled({})
+    Compiled({}, "")
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
     while len(head := wanted.read(4)) == 4:
         asked = json.loads(wanted.read(struct.unpack(">I", head)[0]))
