@@ -45,6 +45,8 @@ def _guard(rule: Sequence[Token]) -> Guard | None:
     if braces != [0, len(body) - 1] or body[0].text != "{":
         return None  # several bodies, or something behind it
     inner = body[1:-1]
+    if any(token.text == "|" and token.depth == 1 for token in inner):
+        return None  # a set or an object made of others, which holds even if it is empty
     for n in range(len(inner)):
         if _begins(inner, n) and (guard := _equality(_statement(inner, n))) is not None:
             return guard

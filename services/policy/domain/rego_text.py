@@ -28,8 +28,8 @@ _NEVER_FIRST = frozenset({"package", "import", "with", "as", "in", "if", "contai
 IMPURE = frozenset(
     {
         "crypto.x509.parse_and_verify_certificates", "crypto.x509.parse_and_verify_certificates_with_options",
-        "http.send", "io.jwt.decode_verify", "net.lookup_ip_addr", "opa.runtime", "print", "providers.aws.sign_req",
-        "rand.intn", "time.now_ns", "trace", "uuid.rfc4122",
+        "http.send", "io.jwt.decode_verify", "net.lookup_ip_addr", "opa.runtime", "providers.aws.sign_req", "rand.intn",
+        "time.now_ns", "uuid.rfc4122",
     }
 )  # fmt: skip
 SPEAKING = ("deny", "approve")
@@ -167,28 +167,18 @@ def chain(tokens: Sequence[Token], n: int) -> tuple[Path, int]:
     return tuple(path), n
 
 
-def calls_of(tokens: Sequence[Token]) -> Iterator[tuple[str, int, int]]:
-    """Each function that is called, and where."""
-    for n, (token, behind) in enumerate(pairwise(tokens)):
-        if behind.text != "(" or token.kind != "name" or token.text in WORDS:
-            continue
-        if token.text == "set" and [each.text for each in tokens[n + 2 : n + 3]] == [")"]:
-            continue  # the empty set
-        parts, at = [token.text], n
-        while at >= 2 and tokens[at - 1].text == "." and tokens[at - 2].kind == "name":
-            at -= 2
-            parts.insert(0, tokens[at].text)
-        if not is_head(tokens, at):
-            yield ".".join(parts), tokens[at].line, tokens[at].column
-
-
 def _flaws(tokens: list[Token], heads: list[tuple[int, Token]], *, test: bool) -> Iterator[Flaw]:
     for token in tokens:
+        if token.text == "\0":
+            yield Flaw(token.line, token.column, "the character U+0000 can stand in no rule: write \\u0000")
         if token.kind == "string" and token.text.startswith("$"):
             yield Flaw(token.line, token.column, "text with values in it is newer than Rego v1: use sprintf")
     for n, token in heads:
         if token.text in SPEAKING and (n + 1 >= len(tokens) or tokens[n + 1].text != "contains"):
             text = f"must be written as `{token.text} contains msg if {{ … }}`"
+            yield Flaw(token.line, token.column, text)
+        if token.text.startswith("test_") and not _is_test(tokens[n + 1 : n + 3]):
+            text = f"a test is written as `{token.text} if {{ … }}`; what is none has another name"
             yield Flaw(token.line, token.column, text)
         if token.text == "default" and n + 1 < len(tokens) and tokens[n + 1].text in SPEAKING:
             text = f"{tokens[n + 1].text} has no default: it is empty where nothing is said"
@@ -196,10 +186,17 @@ def _flaws(tokens: list[Token], heads: list[tuple[int, Token]], *, test: bool) -
     yield from _flaws_of_lines(tokens)
     if test:
         return
-    for name, line, column in calls_of(tokens):
+    for n, token in enumerate(tokens):
+        name = ".".join((token.text, *chain(tokens, n + 1)[0])) if begins(tokens, n, token.text) else ""
         if name in IMPURE:
             text = f"{name} does not answer the same each time: a decision must come out alike when it is made again"
-            yield Flaw(line, column, text)
+            yield Flaw(token.line, token.column, text)
+
+
+def _is_test(behind: Sequence[Token]) -> bool:
+    """Whether the head of a rule that goes on so says that it holds, and nothing else."""
+    texts = [token.text for token in behind]
+    return texts[:1] == ["if"] or texts in (["=", "true"], [":=", "true"])
 
 
 def _flaws_of_lines(tokens: Sequence[Token]) -> Iterator[Flaw]:
@@ -213,7 +210,7 @@ def _flaws_of_lines(tokens: Sequence[Token]) -> Iterator[Flaw]:
         begins_rule = token.kind == "name" and (
             token.text not in WORDS or token.text in {"default", "import"}
         )
-        if begins_rule and token.depth == 0 and not token.first and _ends(before):
+        if begins_rule and token.depth == 0 and not token.first and _ends(tokens, n - 1):
             yield Flaw(
                 token.line, token.column, f"{token.text} must begin a line: each rule has lines of its own"
             )
@@ -224,8 +221,9 @@ def _is_first_of(tokens: Sequence[Token], n: int, *name: str) -> bool:
     return [token.text for token in tokens[max(0, n - 1 - len(name)) : n]] == [*name, "("]
 
 
-def _ends(token: Token) -> bool:
+def _ends(tokens: Sequence[Token], n: int) -> bool:
     """Whether what this is part of may be over with it."""
+    token = tokens[n]
     if token.kind == "name":
-        return token.text not in WORDS or token.text in _VALUES
+        return token.text not in WORDS or token.text in _VALUES or (n > 0 and tokens[n - 1].text == ".")
     return token.kind in {"string", "number"} or token.text in {")", "]", "}"}

@@ -18,6 +18,7 @@ from services.policy.adapters.rego.plan import plan_of, projected
 from services.policy.adapters.rego.rules import RegoRules
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import RegoModule, Rules
+from services.policy.domain.policyset_tests import Examined
 from services.policy.domain.rego_text import read_module
 from services.policy.domain.rules import SILENCE, RuleOutcome, Said
 from tests.fakes.wait import until
@@ -53,6 +54,7 @@ test_others_do if {
 
 test_others_do_too if count(drains.deny) == 0 with input as {"action": {"name": "node.drain"}, "run": {"labels": []}}
 """
+ASK_TEST = "package provost.rules.ask_test\n\ntest_a if count(data.provost.rules.ask.deny) == 1\n"
 SLOW_TEST = """
 test_slow if {
     count([1 | some i in numbers.range(1, 100000); some j in numbers.range(1, 100000); i + j == 300000]) == 1
@@ -110,6 +112,18 @@ def test_a_module_is_known_by_its_text() -> None:
             "deny must begin a line",
         ),
         ('package p\n\nimport rego.v1 deny contains "b" if true', 3, "deny must begin a line"),
+        ('package p\n\napprove contains input.a.in deny contains "b" if true', 3, "deny must begin a line"),
+        ('package p\n\nx := input.a.default deny contains "b" if true', 3, "deny must begin a line"),
+        (
+            "package p\n\ndeny contains x if x := upper(1) with upper as uuid.rfc4122",
+            3,
+            "not answer the same",
+        ),
+        ('package p\n\ndeny contains "x" if time["now_ns"]() > 1', 3, "not answer the same"),
+        ("package p\n\n\0", 3, "U+0000"),
+        ("package p\n\ntest_v := 1", 3, "a test is written as"),
+        ('package p\n\ntest_s contains "x" if true', 3, "a test is written as"),
+        ("package p\n\ntest_helper(x) if x == 1", 3, "a test is written as"),
         ('package p\n\ndeny contains "x" if {\n time.now_ns() > 4\n}', 4, "time.now_ns"),
         ("package p\n\ndefault deny := {}\n", 3, "no default"),
         ('package p\n\ndeny contains $"{input.x}" if true', 3, "sprintf"),
@@ -129,6 +143,8 @@ def test_what_the_engine_would_pass_over_is_found_by_the_text(module: str, line:
         "deny contains x if some x in input.a with input as data.b",
         "x := true if\n  input.a",
         "f(x) := y if y := x + 1",
+        "test_b := true if count(deny) == 0",
+        "x := input.a.if if input.a.in == input.a.not",
         "test_a if count(deny) == 0 with input.a as {}",
         'deny contains "a" if every k, v in input.a { k == v }',
     ],
@@ -269,6 +285,53 @@ test_asks_around if http.send({"method": "get", "url": "http://127.0.0.1:1/"}).s
     (told_of,) = rules.examine([RegoModule("drains", DRAINS, test)]).tests
     assert not told_of.passed
     assert "too many open files" in told_of.text
+
+
+def test_a_set_without_tests_may_be_published(rules: RegoRules) -> None:
+    assert rules.examine([RegoModule("drains", DRAINS)]) == Examined()
+
+
+def test_a_rule_may_be_named_as_what_asks_it(rules: RegoRules) -> None:
+    module = RegoModule("ask", 'package provost.rules.ask\n\ndeny contains "a" if true\n', ASK_TEST)
+    assert [test.passed for test in rules.examine([module]).tests] == [True]
+    (said,) = rules.judge(set_of(module), [told()])
+    assert said.denied == (Said("ask", "a"),)
+
+
+def test_a_question_that_takes_too_long_is_not_published(rules: RegoRules) -> None:
+    slow = """package provost.rules.slow
+
+deny contains "x" if {
+    input.action.name
+    count([1 | some i in numbers.range(1, 1500); some j in numbers.range(1, 1000); i + j == 0]) == 1
+}
+"""
+    (flaw,) = rules.examine([RegoModule("slow", slow)]).flaws
+    assert "one question takes" in flaw.text
+
+
+def test_many_sets_hold_no_more_than_those_that_are_kept() -> None:
+    child = Child()
+    sizes = []
+    try:
+        for n in range(90):
+            modules = {
+                f"m{n}.rego": f"package m{n}\n\n" + "\n".join(f"r{k} := input.x[{k}]" for k in range(1500))
+            }
+            assert "failed" not in child.ask(
+                {"do": "load", "key": str(n), "modules": modules, "path": f"m{n}"}, 30.0
+            )
+            assert child._process is not None
+            sizes.append(_resident_megabytes(child._process.pid))
+    finally:
+        child.end()
+    assert sizes[-1] < 2 * sizes[40], sizes
+
+
+def _resident_megabytes(pid: int) -> float:
+    return (
+        int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024**2
+    )
 
 
 def test_tests_of_rules_are_told_one_by_one(rules: RegoRules) -> None:

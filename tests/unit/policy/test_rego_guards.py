@@ -43,6 +43,8 @@ HEAD = "package provost.rules.m\n\n"
         ('deny contains "x" if {\n  count([1 | input.a == "c"]) == 0\n}', None),
         ('deny contains "x" if {\n  input.a == "c\\u0064"\n}', None),
         ('deny contains "x" if input == "c"', None),
+        ('deny contains "x" if { y | some y in input.l; input.a == "c" }', None),
+        ('deny contains "x" if {\n  "k": y | some y in input.l\n  input.a == "c"\n}', None),
         ('deny contains "x" if input.a[_] == "c"', None),
         ('deny contains "x" if { input.a == "c" } { input.b == "d" }', None),
         ('deny contains "x"', None),

@@ -10,7 +10,7 @@ from typing import Any
 
 from chassis import process
 from services.policy.adapters.rego.child import Child, ChildGone, why
-from services.policy.adapters.rego.plan import asking, loading, plan_of
+from services.policy.adapters.rego.plan import ASKING, asking, loading, plan_of
 from services.policy.domain.action import Action, Mode, Packet, RunContext
 from services.policy.domain.agent import Agent
 from services.policy.domain.policyset_rules import RegoModule
@@ -24,8 +24,8 @@ from services.policy.ports.sets import GivenUp
 SECONDS = 5.0
 SECONDS_IN_ALL = 30.0
 PASSED = "provost.ask.passed"
-MOST_SECONDS = 0.25
-"""Of a processor, for one question: a rule that takes longer would never be waited for."""
+MOST_LOAD_SECONDS, MOST_SECONDS = 3.0, 0.25
+"""Of a processor, to compile a set and for one question: what takes longer would not be waited for."""
 
 _NAMED = re.compile(r"\b(?:var|function) ([\w.]+)")
 _SAMPLE = rule_input(
@@ -117,9 +117,14 @@ def _by_engine(child: Examining, rego: Sequence[RegoModule]) -> Iterator[RuleFla
     ((good, said),) = answer["answers"]
     if not good:
         yield from _flaws_in(said, rego)
-    elif answer["cpu_seconds"] > MOST_SECONDS:
-        text = f"one question takes {answer['cpu_seconds']:.1f} s of a processor: at most {MOST_SECONDS} s"
-        yield RuleFlaw("rules", 0, 0, text)
+    elif said is None:
+        yield RuleFlaw("rules", 0, 0, "a rule says nothing where it should say something")
+    for what, seconds, most in (
+        ("to be compiled they take", loaded["cpu_seconds"], MOST_LOAD_SECONDS),
+        ("one question takes", answer["cpu_seconds"], MOST_SECONDS),
+    ):
+        if seconds > most:
+            yield RuleFlaw("rules", 0, 0, f"{what} {seconds:.1f} s of a processor: at most {most} s")
 
 
 def _flaws_in(failed: dict[str, Any], rego: Sequence[RegoModule]) -> Iterator[RuleFlaw]:
@@ -150,6 +155,8 @@ def _tested(child: Examining, rego: Sequence[RegoModule]) -> Iterator[TestOutcom
                 (f"{module.id}.{name}", f"rules/{n}/{part}", f"provost.rules.{package}.{name}")
                 for name in names
             ]
+    if not found:
+        return
     testing = _Testing(child, rego, [rule for _, _, rule in found])
     together = testing.passed([rule for _, _, rule in found])
     for name, path, rule in found:
@@ -170,7 +177,7 @@ class _Testing:
             f'passed contains "{rule}" if {{\n\t"{rule}" in input.asked\n\tdata.{rule} == true with input as {{}}\n}}'
             for rule in rules
         ]
-        modules["ask.rego"] = "\n\n".join(["package provost.ask", *lines])
+        modules[ASKING] = "\n\n".join(["package provost.ask", *lines])
         self._load = {"do": "load", "key": "test", "modules": modules, "path": PASSED}
         self._no_use = ""
 

@@ -16,6 +16,8 @@ from services.policy.domain.rego_text import Path, read_module
 from services.policy.domain.rules import Said
 
 REMEMBERED = 50_000
+ASKING = "provost/ask"
+"""The name of a module of ours; no rule has it."""
 SAID = "provost.ask.said"
 """What all rules say: for each group, what each of its speakers does."""
 
@@ -103,7 +105,7 @@ def plan_of(rego: Sequence[RegoModule]) -> Plan:
         for group in groups
     )
     modules = {f"{module.id}.rego": module.text for module in rego}
-    modules["ask.rego"] = f"package provost.ask\n\nsaid := [{said}]\n"
+    modules[ASKING] = f"package provost.ask\n\nsaid := [{said}]\n"
     digest = hashlib.sha256(json.dumps(modules).encode())
     return Plan(digest.hexdigest(), modules, tuple(module.id for module in rego), groups)
 

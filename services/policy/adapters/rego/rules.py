@@ -22,7 +22,7 @@ from services.policy.domain.policyset_tests import Examined
 from services.policy.domain.rules import SILENCE, RuleOutcome, Said
 from services.policy.ports.sets import GivenUp
 
-LOAD_SECONDS = 2.0
+LOAD_SECONDS = 5.0
 JUDGE_SECONDS = 0.25
 JUDGE_SECONDS_EACH = 0.005
 REST_SECONDS = 5.0
