@@ -188,9 +188,9 @@ async def test_what_comes_meanwhile_is_held_back_and_comes_together(real: JetStr
     await write(real, 1, 1)
     await until(lambda: deliveries == [[1]], "the first one never came")
     await write(real, 2, 20)
-    assert deliveries == [[1]]
+    # What is acknowledged this very moment the server may hand out by itself.
+    assert sum(map(len, deliveries)) <= 2, "they are not held back"
     await follower.reached(21)  # somebody waits for it: now it comes
-    # What was acknowledged this very moment the server may hand to the next burst.
     assert [each for delivery in deliveries for each in delivery] == list(range(1, 22))
     assert len(deliveries) <= 3, "they came one by one"
     await follower.stop()
