@@ -253,6 +253,18 @@ def test_a_rule_that_takes_all_memory_or_for_ever_harms_nobody_else(rules: RegoR
     assert list(rules.judge(fine, [told()])) == [SILENCE]
 
 
+def test_a_child_that_somebody_has_killed_is_begun_again(rules: RegoRules) -> None:
+    policy = set_of(RegoModule("drains", DRAINS))
+    assert list(rules.judge(policy, [told()])) == [SILENCE]
+    child = rules._child._process
+    assert child is not None
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    (said,) = rules.judge(policy, [told(labels=("secret",))])
+    assert not said.failed
+    assert said.denied
+
+
 async def test_others_go_on_while_the_rules_are_asked() -> None:
     rules, policy = RegoRules(), set_of(RegoModule("drains", DRAINS))
     inputs = [told(), told(labels=("secret",)), told()]

@@ -41,6 +41,8 @@ class Child:
         Raises:
             ChildGone: it died of the question, or did not answer in time.
         """
+        if self._process is not None and self._process.poll() is not None:
+            self.end()  # it died of something else meanwhile
         fresh = self._process is None
         child = self._process or self._start()
         assert child.stdin is not None
