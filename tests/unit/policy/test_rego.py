@@ -258,6 +258,8 @@ def test_a_child_that_somebody_has_killed_is_begun_again(rules: RegoRules) -> No
     assert list(rules.judge(policy, [told()])) == [SILENCE]
     child = rules._child._process
     assert child is not None
+    if (score := Path(f"/proc/{child.pid}/oom_score_adj")).exists():
+        assert score.read_text("ascii") == "1000\n", "where memory is short it is the first to go"
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     (said,) = rules.judge(policy, [told(labels=("secret",))])

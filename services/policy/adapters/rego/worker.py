@@ -13,11 +13,13 @@ import signal
 import struct
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from opa_bindings import OpaEngine, OpaError, OpaUndefinedError  # type: ignore[import-untyped]
 
 MEMORY_BYTES = 1024**3
+FIRST_TO_GO = Path("/proc/self/oom_score_adj")
 KEPT = 16
 PATIENCE = 1.0
 """How many seconds longer than it is waited for a question may take."""
@@ -118,6 +120,8 @@ class Worker:
 
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    if FIRST_TO_GO.exists():  # where memory is short before that, rather this than policy
+        FIRST_TO_GO.write_text("1000")
     worker, wanted, given = Worker(), sys.stdin.buffer, sys.stdout.buffer
     Compiled({}, "")
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
