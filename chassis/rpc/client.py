@@ -165,10 +165,7 @@ def _options(max_message_bytes: int, balancing: Any) -> list[tuple[str, Any]]:
         ("grpc.service_config", json.dumps(balancing | _SERVICE_CONFIG)),
         ("grpc.enable_retries", 1),
         ("grpc.per_rpc_retry_buffer_size", max_message_bytes + 65_536),  # what does not fit is not retried
-        (
-            "grpc.http2.bdp_probe",
-            0,
-        ),  # windows that grow hold megabytes for every reader that is slower than we
+        ("grpc.http2.bdp_probe", 0),  # it lets windows grow to megabytes for each slow reader
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.initial_reconnect_backoff_ms", 50),

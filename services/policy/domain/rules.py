@@ -62,9 +62,8 @@ def rule_input(
             "name": action.name,
             "target": action.target,
             "environment": action.environment,
-            "parameters": dict(
-                sorted(action.parameters.items())
-            ),  # the engine goes through them in this order
+            # Alike in whatever order they came, so that what was said to them is remembered.
+            "parameters": dict(sorted(action.parameters.items())),
         },
         "agent": {"id": agent.agent_id, "tier": agent.tier.value, "version": agent.agent_version},
         "run": {

@@ -1,10 +1,7 @@
 """What rules may call, and what becomes of what cannot be computed: a failure, which denies, with its place."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from services.policy.adapters.rego import rules as rego
 from services.policy.adapters.rego.rules import RegoRules
 from services.policy.domain.policyset import PolicySet
 from services.policy.domain.policyset_rules import RegoModule, Rules
@@ -52,57 +49,49 @@ MISTAKES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def rules() -> Iterator[RegoRules]:
-    made = RegoRules()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(rego, "LOAD_SECONDS", 30.0)
-        patched.setattr(rego, "JUDGE_SECONDS", 30.0)
-        yield made
-    made.end()
-
-
 def module(body: str) -> RegoModule:
     text = f'package provost.rules.it\n\ndeny contains "yes" if {{ {body} }}\n\nf(x) := x\n'
     return RegoModule("it", text)
 
 
-def asked(rules: RegoRules, body: str) -> RuleOutcome:
+def asked(patient_rules: RegoRules, body: str) -> RuleOutcome:
     policy = PolicySet("1", {}, {}, (), (), Rules(rego=(module(body),)))
     value = {"action": {"target": "[", "parameters": {"replicas": "10"}}, "run": {"labels": []}}
-    (outcome,) = rules.judge(policy, [value])
+    (outcome,) = patient_rules.judge(policy, [value])
     return outcome
 
 
 @pytest.mark.parametrize("body", HOLD)
-def test_what_holds_says_so(rules: RegoRules, body: str) -> None:
-    outcome = asked(rules, body)
+def test_what_holds_says_so(patient_rules: RegoRules, body: str) -> None:
+    outcome = asked(patient_rules, body)
     assert (outcome.failed, [each.text for each in outcome.denied]) == ("", ["yes"])
 
 
 @pytest.mark.parametrize("body", SILENT)
-def test_what_does_not_hold_or_is_undefined_says_nothing(rules: RegoRules, body: str) -> None:
-    assert asked(rules, body) == RuleOutcome()
+def test_what_does_not_hold_or_is_undefined_says_nothing(patient_rules: RegoRules, body: str) -> None:
+    assert asked(patient_rules, body) == RuleOutcome()
 
 
 @pytest.mark.parametrize(("body", "why"), FAIL)
-def test_what_cannot_be_computed_denies_and_says_why_and_where(rules: RegoRules, body: str, why: str) -> None:
-    failed = asked(rules, body).failed
-    assert failed.startswith("it: it.rego:3: ")
+def test_what_cannot_be_computed_denies_and_says_why_and_where(
+    patient_rules: RegoRules, body: str, why: str
+) -> None:
+    failed = asked(patient_rules, body).failed
+    assert failed.startswith("it.rego:3: ")
     assert why in failed
 
 
 @pytest.mark.parametrize(("body", "why"), MISTAKES)
-def test_a_mistake_is_told_with_its_line(rules: RegoRules, body: str, why: str) -> None:
-    flaws = rules.examine([module(body)]).flaws
+def test_a_mistake_is_told_with_its_line(patient_rules: RegoRules, body: str, why: str) -> None:
+    flaws = patient_rules.examine([module(body)]).flaws
     assert [(flaw.line, why in flaw.text) for flaw in flaws[:1]] == [(3, True)], flaws
 
 
 @pytest.mark.parametrize("name", sorted(IMPURE))
 def test_what_does_not_answer_the_same_each_time_is_a_mistake_where_it_is_called(
-    rules: RegoRules, name: str
+    patient_rules: RegoRules, name: str
 ) -> None:
     body = f"x := 1; {name}(x)"
-    (flaw,) = rules.examine([module(body)]).flaws
+    (flaw,) = patient_rules.examine([module(body)]).flaws
     assert "does not answer the same each time" in flaw.text
     assert (flaw.line, flaw.column) == (3, module(body).text.split("\n")[2].index(name) + 1)

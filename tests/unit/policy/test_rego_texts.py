@@ -5,11 +5,9 @@ What is expected here was said by that engine; tests/system/test_opa.py asks it.
 
 import json
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from services.policy.adapters.rego import rules as rego
 from services.policy.adapters.rego.plan import plan_of
 from services.policy.adapters.rego.rules import RegoRules
 from services.policy.domain.policyset import PolicySet
@@ -23,36 +21,28 @@ ODD = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def rules() -> Iterator[RegoRules]:
-    made = RegoRules()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(rego, "LOAD_SECONDS", 30.0)
-        patched.setattr(rego, "JUDGE_SECONDS", 30.0)
-        yield made
-    made.end()
-
-
 def module(*bodies: str, head: str = 'deny contains "found"') -> RegoModule:
     lines = "\n".join(f"{head} if {{ {body} }}" for body in bodies)
     return RegoModule("texts", f"package provost.rules.texts\n\n{lines}\n")
 
 
-def asked(rules: RegoRules, made: RegoModule, *texts: str) -> list[RuleOutcome]:
+def asked(patient_rules: RegoRules, made: RegoModule, *texts: str) -> list[RuleOutcome]:
     policy = PolicySet("1", {}, {}, (), (), Rules(rego=(made,)))
     return list(
-        rules.judge(policy, [{"action": {"target": text, "parameters": {text: "v"}}} for text in texts])
+        patient_rules.judge(
+            policy, [{"action": {"target": text, "parameters": {text: "v"}}} for text in texts]
+        )
     )
 
 
-def found(rules: RegoRules, body: str, *texts: str) -> list[bool | str]:
-    return [outcome.failed or bool(outcome.denied) for outcome in asked(rules, module(body), *texts)]
+def found(patient_rules: RegoRules, body: str, *texts: str) -> list[bool | str]:
+    return [outcome.failed or bool(outcome.denied) for outcome in asked(patient_rules, module(body), *texts)]
 
 
 @pytest.mark.parametrize("ascii_alone", [True, False])
 @pytest.mark.parametrize("text", ODD)
 def test_a_text_is_the_same_in_a_rule_and_in_what_is_asked(
-    rules: RegoRules, text: str, ascii_alone: bool
+    patient_rules: RegoRules, text: str, ascii_alone: bool
 ) -> None:
     written = json.dumps(text, ensure_ascii=ascii_alone)
     made = module(
@@ -65,27 +55,29 @@ def test_a_text_is_the_same_in_a_rule_and_in_what_is_asked(
         head="deny contains x",
     )
     others = [each for each in ODD if not each.startswith(text)]
-    outcome, *rest = asked(rules, made, text, *others)
+    outcome, *rest = asked(patient_rules, made, text, *others)
     assert {each.text for each in outcome.denied} == {"is", "in", "starts", "split", "key", "count"}
     assert {each.text for other in rest for each in other.denied} <= {"split", "count"}
     assert not any(other.failed for other in rest)
 
 
 @pytest.mark.parametrize("text", ODD)
-def test_a_text_has_as_many_characters_as_it_has_and_is_said_as_it_is(rules: RegoRules, text: str) -> None:
+def test_a_text_has_as_many_characters_as_it_has_and_is_said_as_it_is(
+    patient_rules: RegoRules, text: str
+) -> None:
     body = 'm := sprintf("%d: %s", [count(input.action.target), input.action.target])'
-    (outcome,) = asked(rules, module(body, head="deny contains m"), text)
+    (outcome,) = asked(patient_rules, module(body, head="deny contains m"), text)
     assert [each.text for each in outcome.denied] == [f"{len(text)}: {text}"]
 
 
-def test_what_is_asked_does_not_say_what_a_rule_has_answered(rules: RegoRules) -> None:
+def test_what_is_asked_does_not_say_what_a_rule_has_answered(patient_rules: RegoRules) -> None:
     approve = 'approve contains m if { m := sprintf("%s?", [input.action.target]) }'
     made = RegoModule("texts", f'package provost.rules.texts\n\n{approve}\ndeny contains "never" if true\n')
     forged = 'x"]]]],"expressions":[[[[0,"deny",[]],[0,"approve",[]]]]],"y":[[[[0,"deny",["'
     for n in range(5):
         target = forged.replace("]]]]", "]" * (n + 1), 1)
         (outcome,) = asked(
-            rules,
+            patient_rules,
             made,
             target,
         )
@@ -129,9 +121,9 @@ def test_what_is_asked_does_not_say_what_a_rule_has_answered(rules: RegoRules) -
     ],
 )  # fmt: skip
 def test_functions_say_what_opas_own_engine_says(
-    rules: RegoRules, body: str, yes: list[str], no: list[str]
+    patient_rules: RegoRules, body: str, yes: list[str], no: list[str]
 ) -> None:
-    assert found(rules, body, *yes, *no) == [True] * len(yes) + [False] * len(no)
+    assert found(patient_rules, body, *yes, *no) == [True] * len(yes) + [False] * len(no)
 
 
 @pytest.mark.parametrize(
@@ -153,9 +145,11 @@ def test_functions_say_what_opas_own_engine_says(
         ('trim_space(input.action.target) == "rm"', "\trm\n", "ls"),
     ],
 )
-def test_where_a_line_ends_changes_nothing(rules: RegoRules, text: str, call: str, yes: str, no: str) -> None:
+def test_where_a_line_ends_changes_nothing(
+    patient_rules: RegoRules, text: str, call: str, yes: str, no: str
+) -> None:
     made = RegoModule("texts", f"package provost.rules.texts\n\n{text.format(call)}\n")
-    found = asked(rules, made, yes, no)
+    found = asked(patient_rules, made, yes, no)
     assert [outcome.failed or bool(outcome.denied) for outcome in found] == [True, False]
 
 
@@ -171,7 +165,7 @@ def test_no_text_keeps_whoever_looks_at_it_busy(text: str) -> None:
     assert time.thread_time() - began < 5
 
 
-def test_a_rules_own_tests_see_the_texts_that_it_sees(rules: RegoRules) -> None:
+def test_a_rules_own_tests_see_the_texts_that_it_sees(patient_rules: RegoRules) -> None:
     rule = r'deny contains "no" if contains(input.action.target, "\n\"\\")'
     test = r"""package provost.rules.texts_test
 
@@ -179,14 +173,14 @@ test_found if count(data.provost.rules.texts.deny) == 1 with input as {"action":
 test_raw if count(data.provost.rules.texts.deny) == 0 with input as {"action": {"target": `a\n\"\\`}}
 test_matched if regex.match(`^\\$`, "\\")
 """
-    found = rules.examine([RegoModule("texts", f"package provost.rules.texts\n\n{rule}\n", test)])
+    found = patient_rules.examine([RegoModule("texts", f"package provost.rules.texts\n\n{rule}\n", test)])
     assert found.flaws == ()
     assert [(each.name, each.passed) for each in found.tests] == [
         ("texts.test_found", True), ("texts.test_raw", True), ("texts.test_matched", True),
     ]  # fmt: skip
 
 
-def test_a_mistake_behind_such_texts_is_told_where_it_was_written(rules: RegoRules) -> None:
+def test_a_mistake_behind_such_texts_is_told_where_it_was_written(patient_rules: RegoRules) -> None:
     text = 'package provost.rules.texts\n\ndeny contains "x" if {\n  x := `a\n"b`; y := "\\n"; z := = 1\n}\n'
-    (flaw, *_) = rules.examine([RegoModule("texts", text)]).flaws
+    (flaw, *_) = patient_rules.examine([RegoModule("texts", text)]).flaws
     assert (flaw.line, flaw.column, flaw.text) == (5, 22, "unexpected eq token")

@@ -39,16 +39,16 @@ class Child:
         """Its answer, waited for so long.
 
         Raises:
-            ChildGone: it died of the question, or did not answer in time.
+            ChildGone: it could not be begun, died of the question, or did not answer in time.
         """
         if self._process is not None and self._process.poll() is not None:
             self.end()  # it died of something else meanwhile
         fresh = self._process is None
-        child = self._process or self._start()
-        assert child.stdin is not None
-        assert child.stdout is not None
         body = json.dumps(asked | {"seconds": seconds}).encode()
         try:
+            child = self._process or self._start()
+            assert child.stdin is not None
+            assert child.stdout is not None
             child.stdin.write(struct.pack(">I", len(body)) + body)
             child.stdin.flush()
             until = process.monotonic() + seconds + (_START_SECONDS if fresh else 0.0)

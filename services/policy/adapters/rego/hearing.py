@@ -69,8 +69,7 @@ class Hearing:
                 continue  # it has nothing to say to this
             told = self._told[n, key]
             if isinstance(told, str):
-                whose = ", ".join(self._plan.ids[place] for place in self._plan.groups[n].modules)
-                return RuleOutcome(failed=f"{whose}: {told}")
+                return RuleOutcome(failed=told)
             words += told
         if not words:
             return SILENCE

@@ -92,8 +92,7 @@ class RegoRules:
         """For each of `asks` and each of its groups: what is said, or why nothing."""
         if process.monotonic() < plan.resting_until:
             return [[plan.why_resting] * len(ask.groups) for ask in asks]
-        paths = sorted({path for group in plan.groups for path in group.paths})
-        inputs = [projected(ask.value, paths) for ask in asks]
+        inputs = [projected(ask.value, plan.paths) for ask in asks]
         try:
             answer = self._ask(plan, inputs)
         except ChildGone as gone:

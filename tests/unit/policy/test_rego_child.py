@@ -1,0 +1,140 @@
+"""The process that evaluates custom rules: limited, ended, and begun again."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.policy.adapters.rego.child import Child, ChildGone
+from services.policy.adapters.rego.rules import RegoRules
+from services.policy.domain.policyset_rules import RegoModule
+from services.policy.domain.rules import SILENCE
+from tests.fakes.wait import until
+from tests.unit.policy.rego_words import (
+    DRAINS,
+    TAKES_FOR_EVER,
+    set_of,
+    told,
+)
+
+TAKES_ALL_MEMORY = """package provost.rules.ends
+
+deny contains "x" if count(numbers.range(1, 1000000000)) == input.time.unix_seconds
+"""
+
+
+@pytest.mark.parametrize("module", [TAKES_ALL_MEMORY, TAKES_FOR_EVER])
+def test_a_rule_that_takes_all_memory_or_for_ever_harms_nobody_else(rules: RegoRules, module: str) -> None:
+    harmful = set_of(RegoModule("ends" if "ends" in module else "slow", module))
+    fine = set_of(RegoModule("drains", DRAINS))
+    (said,) = rules.judge(harmful, [told(labels=("boom",))])
+    assert said.failed
+    (again,) = rules.judge(harmful, [told(labels=("boom",))])
+    assert again.failed, "it must not be tried again at once"
+    assert list(rules.judge(fine, [told()])) == [SILENCE]
+
+
+def test_a_child_that_somebody_has_killed_is_begun_again(rules: RegoRules) -> None:
+    policy = set_of(RegoModule("drains", DRAINS))
+    assert list(rules.judge(policy, [told()])) == [SILENCE]
+    child = rules._child._process
+    assert child is not None
+    if (score := Path(f"/proc/{child.pid}/oom_score_adj")).exists():
+        assert score.read_text("ascii") == "1000\n", "where memory is short it is the first to go"
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    (said,) = rules.judge(policy, [told(labels=("secret",))])
+    assert not said.failed
+    assert said.denied
+
+
+def test_many_sets_hold_no_more_than_those_that_are_kept() -> None:
+    child = Child()
+    sizes = []
+    try:
+        for n in range(90):
+            modules = {
+                f"m{n}.rego": f"package m{n}\n\n" + "\n".join(f"r{k} := input.x[{k}]" for k in range(1500))
+            }
+            assert "failed" not in child.ask(
+                {"do": "load", "key": str(n), "modules": modules, "path": f"m{n}"}, 30.0
+            )
+            assert child._process is not None
+            sizes.append(_resident_megabytes(child._process.pid))
+    finally:
+        child.end()
+    assert sizes[-1] < 2 * sizes[40], sizes
+
+
+def _resident_megabytes(pid: int) -> float:
+    return (
+        int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024**2
+    )
+
+
+async def test_the_child_ends_with_whoever_asked_it_though_it_is_busy() -> None:
+    asks = (
+        "from services.policy.adapters.rego.rules import RegoRules; from tests.unit.policy.rego_words import *;"
+        "from services.policy.adapters.rego import child; start = child.Child._start\n"
+        "def told_of(of):\n  made = start(of); print(made.pid, flush=True); return made\n"
+        "child.Child._start = told_of\n"
+        "RegoRules().examine([RegoModule('drains', DRAINS, SLOW_TEST_ALONE)])"
+    )
+    asking = await asyncio.create_subprocess_exec(sys.executable, "-c", asks, stdout=subprocess.PIPE)
+    assert asking.stdout is not None
+    try:
+        pid = int(await asking.stdout.readline())
+        await until(lambda: _cpu(pid) > 0.5, "it never began")
+    finally:
+        asking.kill()
+        await asking.wait()
+    await until(lambda: not _lives(pid), "it goes on, and nobody waits for it")
+
+
+def _stat(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()
+
+
+def _cpu(pid: int) -> float:
+    return int(_stat(pid)[11]) / os.sysconf("SC_CLK_TCK")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return _stat(pid)[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_it_has_a_gibibyte_and_no_more() -> None:
+    child = Child()
+    try:
+        for most, fits in ((1_000_000, True), (100_000_000, False)):
+            modules = {"m.rego": f"package m\n\nx := count(numbers.range(1, {most}))\n"}
+            load = {"do": "load", "key": str(most), "modules": modules, "path": "m.x"}
+            if fits:
+                assert "failed" not in child.ask(load, 60.0)
+            else:
+                with pytest.raises(ChildGone, match="ended itself"):
+                    child.ask(load, 600.0)
+    finally:
+        child.end()
+
+
+def test_it_ends_itself_with_a_question_that_nobody_waits_for() -> None:
+    child = Child()
+    modules = {"m.rego": TAKES_FOR_EVER.replace("input.time.unix_seconds", "1")}
+    try:
+        with pytest.raises(ChildGone, match="ended itself"):
+            child.ask({"do": "load", "key": "k", "modules": modules, "path": "provost.rules.slow.deny"}, 0.1)
+    finally:
+        child.end()
+
+
+def test_one_that_cannot_be_begun_is_a_failure(rules: RegoRules, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    (said,) = rules.judge(set_of(RegoModule("drains", DRAINS)), [told()])
+    assert "No such file" in said.failed
