@@ -64,6 +64,7 @@ class HeldAggregates(Generic[C, S, E]):
         self._shelf = shelf
         self._held: dict[str, dict[str, Held[S]]] = {}
         self._place = (decider.context, decider.aggregate)
+        self._mark = f".{decider.context}.{decider.aggregate}."
         self._moved = asyncio.Event()
         self._look = Shared(self.catch_up)
         self.following: Following | None = None
@@ -136,6 +137,8 @@ class HeldAggregates(Generic[C, S, E]):
     async def take(self, events: Sequence[Recorded]) -> None:
         """Fold in what the follower delivers; what is known, of another kind, or there twice, is passed over."""
         for recorded in events:
+            if self._mark not in recorded.subject:
+                continue
             parts = recorded.subject.split(".")
             if len(parts) != 6 or (parts[2], parts[3]) != self._place:
                 continue

@@ -7,6 +7,8 @@ header or begin another. Read lazily: most readers of most events look at one he
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from types import EllipsisType
+from typing import Any
 from urllib.parse import quote, unquote
 
 from chassis import tracing
@@ -17,25 +19,21 @@ _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%'
 _FIRST_LINE = b"NATS/1.0"
 _END = b"\r\n"
 _OF_EVENTS = "ce-"
-# As `event_lines` has them, and behind them what is for the server or for tracing: most of what is read, and all of it
-# is there once. One match at a tenth of the cost of looking at the names.
+# As `event_lines` has them: the last three may be missing, and behind them is what is for the server or for tracing.
+# Most of what is read is so, and all of it is there once. One match at a tenth of the cost of looking at the names.
+_ALWAYS = (
+    "ce-specversion", "ce-id", "ce-type", "ce-source", "ce-time", "ce-subject", "ce-datacontenttype", "ce-aggver",
+    "ce-actor", "Nats-Msg-Id",
+)  # fmt: skip
+_SOMETIMES = ("ce-prevseq", "ce-correlationid", "ce-causationid")
+_GROUPS = {name: n for n, name in enumerate((*_ALWAYS, *_SOMETIMES), 1)}
 _USUAL = re.compile(
-    rb"NATS/1\.0\r\n"
-    + b"".join(
-        b"ce-%b: [^\r]*\r\n" % name
-        for name in (
-            b"specversion",
-            b"id",
-            b"type",
-            b"source",
-            b"time",
-            b"subject",
-            b"datacontenttype",
-            b"aggver",
-        )
-    )
-    + rb"ce-actor: [^\r]*\r\nNats-Msg-Id: [^\r]*\r\n(?:ce-prevseq: [^\r]*\r\n)?(?:ce-correlationid: [^\r]*\r\n)?"
-    rb"(?:ce-causationid: [^\r]*\r\n)?(?:(?!ce-)[!-~]+ [ -~]*\r\n)*\r\n"
+    (
+        r"NATS/1\.0\r\n"
+        + "".join(rf"{name}: ([^\r]*)\r\n" for name in _ALWAYS)
+        + "".join(rf"(?:{name}: ([^\r]*)\r\n)?" for name in _SOMETIMES)
+        + r"(?:(?!ce-)[!-~]+ [ -~]*\r\n)*\r\n"
+    ).encode()
 ).fullmatch
 REPUBLISHED = b"\r\nNats-Stream: "
 """In the headers of what the server took from another stream."""
@@ -44,41 +42,46 @@ REPUBLISHED = b"\r\nNats-Stream: "
 class Headers(Mapping[str, str]):
     """The headers of one event, over their bytes as published (`raw`).
 
-    Looked up in the bytes, parsed only when that does not find it. Of two with the same name the first counts; of those
-    of an event none does, when one of them is there twice or the block is not as NATS has it. The ledger, which shows a
-    leaf that holds no order, sees none of them either: what nobody can be held to takes effect nowhere.
+    Looked up in the bytes where they are as we write them, else parsed. Of two with the same name the first counts; of
+    those of an event none does, when one of them is there twice or the block is not as NATS has it. The ledger, which
+    shows a leaf that holds no order, sees none of them either: what nobody can be held to takes effect nowhere.
     """
 
-    __slots__ = ("_parsed", "_says", "raw")
+    __slots__ = ("_parsed", "_usual", "raw")
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
         self._parsed: dict[str, str] | None = None
-        self._says: bool | None = None
+        self._usual: re.Match[bytes] | EllipsisType | None = ...
 
-    def _says_something(self) -> bool:
-        if self._says is None:
-            self._says = _plain(self.raw)
-        return self._says
+    def _match(self) -> re.Match[bytes] | None:
+        if self._usual is ...:
+            self._usual = _USUAL(self.raw)
+        return self._usual
 
     def _all(self) -> dict[str, str]:
         if self._parsed is None:
             parsed = _parse(self.raw)
-            if not self._says_something():
+            if self._match() is None and not _plain(self.raw):
                 parsed = {name: value for name, value in parsed.items() if not name.startswith(_OF_EVENTS)}
             self._parsed = parsed
         return self._parsed
 
+    def get(self, name: str, default: Any = None) -> Any:
+        group = _GROUPS.get(name)
+        if group is None or (usual := self._match()) is None:
+            return self._all().get(name, default)
+        value = usual[group]
+        return default if value is None else _value(name, value.decode("utf-8", "replace"))
+
     def __getitem__(self, name: str) -> str:
-        if self._parsed is None:
-            if name.startswith(_OF_EVENTS) and not self._says_something():
-                raise KeyError(name)
-            mark = f"\r\n{name}: ".encode()
-            at = self.raw.find(mark)
-            if at >= 0:
-                at += len(mark)
-                return _value(name, self.raw[at : self.raw.find(_END, at)].decode("utf-8", "replace"))
-        return self._all()[name]
+        value: str | None = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._all())
@@ -131,8 +134,6 @@ def repeats(recorded: Recorded, newest: int) -> bool:
 
 def _plain(raw: bytes) -> bool:
     """Whether it is a header block, and no header of an event is there twice: as the ledger's `headers_of` has it."""
-    if _USUAL(raw):
-        return True
     if raw and not (raw.startswith(b"NATS/1.0\r\n") and raw.endswith(b"\r\n\r\n")):
         return False
     names: set[str] = set()

@@ -1,6 +1,6 @@
 """Events as bytes, headers as lines, subjects as names."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from google.protobuf.wrappers_pb2 import BoolValue as BoolMessage
@@ -155,6 +155,29 @@ def test_a_header_is_the_same_looked_up_or_listed(lines: list[tuple[str, str]]) 
     assert set(listed) == set(names) - ({"ce-a"} if names.count("ce-a") > 1 else set())
     assert "c" not in Headers(raw)
     assert Headers(b"NATS/1.0\r\na:b\r\n\r\n")["a"] == "b"
+
+
+@given(
+    st.lists(st.sampled_from(["ce-prevseq", "ce-correlationid", "ce-causationid"]), unique=True),
+    st.text("x%2 :\t\n", max_size=6),
+)
+def test_a_header_of_ours_is_the_same_looked_up_or_listed(left_out: list[str], value: str) -> None:
+    whole = event_lines(
+        ONE,
+        "a.B",
+        "id",
+        0,
+        after=Head(9, 3),
+        cause=replace(cause("r"), correlation_id="c", causation_id="d"),
+        source=SOURCE,
+    )
+    kept = [line for line in whole.split("\r\n")[:-1] if line.partition(":")[0] not in left_out]
+    raw = block("".join(f"{line}\r\n" for line in [*kept, f"Nats-Expected-Stream: {value}"]))
+    listed = dict(Headers(raw).items())
+    for name in (*listed, *left_out):
+        assert Headers(raw).get(name) == listed.get(name)
+        assert (name in Headers(raw)) == (name in listed)
+    assert listed["ce-aggver"] == "4"
 
 
 @pytest.mark.parametrize(
