@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,13 +28,17 @@ deny contains "x" if count(numbers.range(1, 1000000000)) == input.time.unix_seco
 
 
 @pytest.mark.parametrize("module", [TAKES_ALL_MEMORY, TAKES_FOR_EVER])
-def test_a_rule_that_takes_all_memory_or_for_ever_harms_nobody_else(rules: RegoRules, module: str) -> None:
+def test_a_rule_that_takes_all_memory_or_for_ever_harms_nobody_else(
+    rules: RegoRules, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     harmful = set_of(RegoModule("ends" if "ends" in module else "slow", module))
     fine = set_of(RegoModule("drains", DRAINS))
     (said,) = rules.judge(harmful, [told(labels=("boom",))])
     assert said.failed
-    (again,) = rules.judge(harmful, [told(labels=("boom",))])
-    assert again.failed, "it must not be tried again at once"
+    with monkeypatch.context() as untried:
+        untried.setattr(rules, "_ask", None)
+        (again,) = rules.judge(harmful, [told(labels=("boom",))])
+    assert again == said, "it must not be tried again at once"
     assert list(rules.judge(fine, [told()])) == [SILENCE]
 
 
@@ -132,6 +137,38 @@ def test_it_ends_itself_with_a_question_that_nobody_waits_for() -> None:
             child.ask({"do": "load", "key": "k", "modules": modules, "path": "provost.rules.slow.deny"}, 0.1)
     finally:
         child.end()
+
+
+def test_what_cannot_be_compiled_is_not_kept_and_what_fails_when_asked_is() -> None:
+    child = Child()
+
+    def loaded(body: str) -> dict[str, Any]:
+        modules = {"m.rego": f"package m\n\n{body}\n"}
+        return child.ask({"do": "load", "key": body, "modules": modules, "path": "m.x"}, 30.0)
+
+    def said(body: str) -> dict[str, Any]:
+        return child.ask({"do": "judge", "key": body, "inputs": [{}]}, 30.0)
+
+    by_zero = "div: divide by zero"
+    try:
+        assert loaded("x := y")["flaws"] == [["m.rego", 3, 0, "var y is unsafe"]]
+        assert said("x := y") == {"unknown": True}
+        for body, answer in (
+            ("x if input.q", [True, None]),
+            ("x := 1 / 0", [False, {"failed": by_zero, "flaws": [["m.rego", 3, 0, by_zero]]}]),
+        ):
+            assert "failed" not in loaded(body)
+            assert said(body)["answers"] == [answer]
+    finally:
+        child.end()
+
+
+def test_it_knows_nothing_of_our_environment(rules: RegoRules, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROVOST_INTERNAL_KEY", "a secret")
+    rules.judge(set_of(RegoModule("drains", DRAINS)), [told()])
+    assert rules._child._process is not None
+    environment = Path(f"/proc/{rules._child._process.pid}/environ")
+    assert environment.read_bytes() == b"LANG=C.UTF-8\0"
 
 
 def test_one_that_cannot_be_begun_is_a_failure(rules: RegoRules, monkeypatch: pytest.MonkeyPatch) -> None:
