@@ -107,22 +107,6 @@ def test_a_sets_memory_goes_with_it(rules: RegoRules) -> None:
     assert len(rules._plans) == 0
 
 
-def test_a_set_in_force_that_cannot_be_read_right_refuses(rules: RegoRules) -> None:
-    """As of before that was a mistake: what is not seen is never asked, and would be silent."""
-    hidden = 'package provost.rules.a\n\napprove contains "y" if input.q deny contains "x" if true\n'
-    policy = set_of(RegoModule("a", hidden), RegoModule("drains", DRAINS))
-    for _ in range(2):
-        (said,) = rules.judge(policy, [told("service.restart")])
-        assert said.failed == "a.rego:3: deny must begin a line: each rule has lines of its own"
-
-
-def test_it_refuses_also_where_none_of_its_rules_seems_to_have_a_say(rules: RegoRules) -> None:
-    escaped = 'input.action.name == "node.drain"\n\tglob.match("a\\\\*", [], input.action.target)'
-    policy = set_of(RegoModule("a", f'package provost.rules.a\n\ndeny contains "x" if {{\n\t{escaped}\n}}\n'))
-    (said,) = rules.judge(policy, [told("service.restart")])
-    assert said.failed.startswith("a.rego:5: an escape in a glob")
-
-
 def test_it_is_told_which_module_has_failed(rules: RegoRules) -> None:
     bad = 'package provost.rules.bad\n\ndeny contains "x" if to_number(input.action.target) > 1\n'
     (said,) = rules.judge(set_of(RegoModule("drains", DRAINS), RegoModule("bad", bad)), [told()])

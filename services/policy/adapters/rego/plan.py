@@ -6,7 +6,6 @@ values it can see, and what was answered is remembered.
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -80,19 +79,13 @@ class Plan:
     groups: tuple[Group, ...]
     paths: tuple[Path, ...]
     """What all of them look at."""
-    resting_until: float
-    why_resting: str
-    """Why nothing is asked before that moment: it took too long, or for good, because it cannot be read right."""
+    resting_until: float = 0.0
+    why_resting: str = ""
 
 
 def plan_of(rego: Sequence[RegoModule]) -> Plan:
     """How these modules are asked: those that look at the same of the input, together."""
     texts = [read_module(module.text) for module in rego]
-    flaws = [
-        f"{module.id}.rego:{flaw.line}: {flaw.text}"
-        for module, text in zip(rego, texts, strict=True)
-        for flaw in text.flaws
-    ]
     together: dict[tuple[Path, ...], list[int]] = {}
     for place, text in enumerate(texts):
         looked = text.looks_at
@@ -103,7 +96,7 @@ def plan_of(rego: Sequence[RegoModule]) -> Plan:
         Group(
             paths,
             [(place, kind) for place in places for kind in texts[place].speaks],
-            None if flaws else guards([rego[place].text for place in places]),
+            guards([rego[place].text for place in places]),
         )
         for paths, places in together.items()
     )
@@ -116,9 +109,7 @@ def plan_of(rego: Sequence[RegoModule]) -> Plan:
     digest = hashlib.sha256(json.dumps(modules).encode())
     ids = tuple(module.id for module in rego)
     paths = shortest(frozenset(path for group in groups for path in group.paths))
-    # A set that went live when such a mistake was not seen yet: what is not read right may be silent, so it refuses.
-    resting_until, why = (math.inf, flaws[0]) if flaws else (0.0, "")
-    return Plan(digest.hexdigest(), modules, ids, groups, paths, resting_until, why)
+    return Plan(digest.hexdigest(), modules, ids, groups, paths)
 
 
 def guards(texts: Sequence[str]) -> tuple[tuple[Path, frozenset[str]], ...] | None:

@@ -97,7 +97,7 @@ class RegoRules:
             answer = self._ask(plan, inputs)
         except ChildGone as gone:
             plan.resting_until = process.monotonic() + REST_SECONDS
-            plan.why_resting = f"the rules could not be evaluated: {gone}"
+            plan.why_resting = str(gone)
             _log.error("custom rules not evaluated", rules=list(plan.ids), problem=str(gone))
             return [[plan.why_resting] * len(ask.groups) for ask in asks]
         if "answers" not in answer:
