@@ -74,6 +74,15 @@ def test_what_cannot_be_evaluated_is_a_failure_and_never_silence(rules: RegoRule
     assert not said.denied
 
 
+def test_what_fails_among_many_fails_alone(rules: RegoRules) -> None:
+    numbered = 'package provost.rules.n\n\ndeny contains "odd" if to_number(input.action.name) % 2 == 1\n'
+    policy = set_of(RegoModule("n", numbered), RegoModule("drains", DRAINS))
+    odd, failed, even = rules.judge(policy, [told("5"), told("five", ("secret",)), told("4")])
+    assert odd == RuleOutcome((Said("n", "odd"),))
+    assert failed.failed.startswith("n.rego:3: to_number")
+    assert even == SILENCE
+
+
 @pytest.mark.parametrize(
     "message", ["1", '{"id": "x"}', "null", '{"id": 4, "text": "y"}', r'{"id": "x\n", "text": "y"}']
 )

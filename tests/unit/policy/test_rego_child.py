@@ -157,6 +157,30 @@ def test_what_cannot_be_compiled_is_not_kept_and_what_fails_when_asked_is() -> N
         child.end()
 
 
+def test_what_is_asked_together_is_answered_as_one_by_one() -> None:
+    """Also what says nothing to some, or fails for some."""
+    child = Child()
+    modules = {
+        "m.rego": "package m\n\nx := 10 / input.by if input.by < 5\n\n"
+        "all := [each | some one in input.inputs; each := x with input as one]\n"
+    }
+    try:
+        for key, together in (("apart", ""), ("together", "m.all")):
+            load = {"do": "load", "key": key, "modules": modules, "path": "m.x", "together": together}
+            assert "failed" not in child.ask(load, 30.0)
+        for values in ([1, 2], [2, 7, 1], [1, 0, 7], [7], [0], []):
+            apart, together = (
+                child.ask({"do": "judge", "key": key, "inputs": [{"by": by} for by in values]}, 30.0)[
+                    "answers"
+                ]
+                for key in ("apart", "together")
+            )
+            assert together == apart
+            assert [good for good, _ in apart] == [by != 0 for by in values]
+    finally:
+        child.end()
+
+
 def test_it_knows_nothing_of_our_environment(rules: RegoRules, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROVOST_INTERNAL_KEY", "a secret")
     rules.judge(set_of(RegoModule("drains", DRAINS)), [told()])

@@ -20,6 +20,8 @@ ASKING = "provost/ask"
 """The name of a module of ours; no rule has it."""
 SAID = "provost.ask.said"
 """What all rules say: for each group, what each of its speakers does."""
+TOGETHER = "provost.ask.together"
+"""The same for each of `inputs`."""
 
 
 class Word(NamedTuple):
@@ -105,7 +107,8 @@ def plan_of(rego: Sequence[RegoModule]) -> Plan:
         for group in groups
     )
     modules = {f"{module.id}.rego": module.text for module in rego}
-    modules[ASKING] = f"package provost.ask\n\nsaid := [{said}]\n"
+    each = "together := [each | some one in input.inputs; each := said with input as one]"
+    modules[ASKING] = f"package provost.ask\n\nsaid := [{said}]\n\n{each}\n"
     digest = hashlib.sha256(json.dumps(modules).encode())
     ids = tuple(module.id for module in rego)
     paths = shortest(frozenset(path for group in groups for path in group.paths))
@@ -126,7 +129,7 @@ def guards(texts: Sequence[str]) -> tuple[tuple[Path, frozenset[str]], ...] | No
 
 def loading(plan: Plan) -> dict[str, Any]:
     """What the child has to be told once."""
-    return {"do": "load", "key": plan.key, "modules": plan.modules, "path": SAID}
+    return {"do": "load", "key": plan.key, "modules": plan.modules, "path": SAID, "together": TOGETHER}
 
 
 def asking(plan: Plan, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

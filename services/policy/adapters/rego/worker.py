@@ -6,6 +6,7 @@ longer than whoever asked would wait. Once it has begun it can open nothing any 
 OPA has functions that would.
 """
 
+import contextlib
 import json
 import re
 import resource
@@ -49,10 +50,10 @@ def _column(found: re.Match[str]) -> int:
 
 
 class Compiled:
-    """Modules by name, ready to be asked for what stands at a path."""
+    """Modules by name, ready to be asked for what stands at `path`, or for a list of that, which is at `together`."""
 
-    def __init__(self, modules: dict[str, str], path: str) -> None:
-        self._engine, self._path = OpaEngine(), path
+    def __init__(self, modules: dict[str, str], path: str, together: str = "") -> None:
+        self._engine, self._path, self._together = OpaEngine(), path, together
         mistakes: list[str] = []
         for name, text in modules.items():
             try:
@@ -73,8 +74,17 @@ class Compiled:
         """Give back what it holds, which Python does not see."""
         self._engine.close()
 
-    def answer(self, value: Any) -> tuple[bool, Any]:
-        """Whether it could be computed, and what it says to this input (None: it is undefined), or why not."""
+    def answers(self, values: list[Any]) -> list[tuple[bool, Any]]:
+        """For each input whether it could be computed, and what it says to it (None: it is undefined), or why not."""
+        if self._together and len(values) > 1:
+            # In one go it takes half as long; where one fails, all do, and are asked one by one.
+            with contextlib.suppress(OpaError):
+                said = self._engine.eval_document(self._together, {"inputs": values})
+                if len(said) == len(values):  # what is undefined is missing
+                    return [(True, each) for each in said]
+        return [self._answer(value) for value in values]
+
+    def _answer(self, value: Any) -> tuple[bool, Any]:
         try:
             return True, self._engine.eval_document(self._path, value)
         except OpaUndefinedError:
@@ -100,7 +110,7 @@ class Worker:
 
     def _load(self, asked: dict[str, Any]) -> dict[str, Any]:
         began = time.process_time()
-        compiled = Compiled(asked["modules"], asked["path"])
+        compiled = Compiled(asked["modules"], asked["path"], asked.get("together", ""))
         if replaced := self._kept.pop(asked["key"], None):
             replaced.close()
         self._kept[asked["key"]] = compiled
@@ -114,7 +124,7 @@ class Worker:
             return {"unknown": True}
         self._kept[key] = compiled  # it was used last
         began = time.process_time()
-        answers = [compiled.answer(value) for value in inputs]
+        answers = compiled.answers(inputs)
         return {"answers": answers, "cpu_seconds": time.process_time() - began}
 
 
