@@ -1,6 +1,8 @@
-"""WebSockets of a server that another takes over from: granian would leave them open and silent.
+"""Connections of a server that is to end, or that another takes over from.
 
-Each is closed with 1012, and its reader goes on behind the last cursor it has seen, with whoever answers then.
+granian would end one that is idle at that moment, though its next request may be on the way, and leave WebSockets open
+and silent. So those are closed with 1012, and their readers go on behind the last cursor they have seen, with whoever
+answers then; each other connection is told with its next answer that it is the last (RFC 9112, 9.6).
 """
 
 import asyncio
@@ -11,25 +13,28 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 SERVICE_RESTART = 1012
 GRACE_SECONDS = 5.0
 """How long a reader that does not read holds up the others' leave."""
+LAST_SECONDS = 0.2
+"""How long whoever asks again and again has for a last answer."""
 
 
 class Leaving:
-    """`app`, whose WebSockets can be asked to leave. What is not a WebSocket passes through."""
+    """`app`, whose callers can be asked to leave."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._asked = asyncio.Event()
         self._open: set[asyncio.Future[None]] = set()
 
-    async def leave(self) -> None:
-        """Return when none is open any more, and none will be."""
+    async def leave(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        """Return when no WebSocket is open any more, none will be, and who asks often has been told to go."""
         self._asked.set()
         if self._open:
-            await asyncio.wait(self._open, timeout=GRACE_SECONDS)
+            await asyncio.wait(self._open, timeout=grace_seconds)
+        await asyncio.sleep(LAST_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, self._as_the_last(send))
             return
         if self._asked.is_set():
             await send({"type": "websocket.http.response.start", "status": 503, "headers": []})
@@ -45,6 +50,14 @@ class Leaving:
         finally:
             self._open.discard(over)
             over.set_result(None)
+
+    def _as_the_last(self, send: Send) -> Send:
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._asked.is_set():
+                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+            await send(message)
+
+        return sent
 
     def _until_asked(self, receive: Receive) -> Receive:
         connected = False

@@ -6,9 +6,12 @@ Whoever connects at that very moment may be cut off before it is heard: handshak
 """
 
 import asyncio
+import ctypes
 import os
 import socket
 import ssl
+import struct
+import sys
 import tempfile
 from pathlib import Path
 
@@ -27,6 +30,7 @@ from services.gateway.web.streams import Streams
 BACKLOG = 1024
 LOOK_SECONDS = 1.0
 """How often the certificate is looked at."""
+SO_ATTACH_FILTER, BPF_RET = 26, 0x06  # <asm/socket.h>, <linux/bpf_common.h>; Python names neither
 _log = telemetry.get_logger("gateway.web")
 
 
@@ -81,10 +85,12 @@ class HttpServer:
         if self._renewing is not None:
             self._renewing.cancel()
             await asyncio.wait({self._renewing})
+        unheard(self._listening)
         streams: Streams = self._app.state.streams
         streams.end()
         if streams.sockets:
             await asyncio.wait(streams.sockets, timeout=self._grace_seconds)
+        await asyncio.gather(*(server.callers.leave(0) for server in self._serving.values()))
         self._listening.close()
         serving = set(self._serving)
         if not serving:  # it ended by itself
@@ -115,7 +121,7 @@ class HttpServer:
                 continue
             material = fresh
             for serving, server in before.items():
-                await server.sockets.leave()
+                await server.callers.leave()
                 if not serving.done():
                     server.stop()  # type: ignore[no-untyped-call]
 
@@ -157,13 +163,29 @@ class HttpServer:
         return listening
 
 
+def unheard(listening: socket.socket) -> None:
+    """Let nobody new in, and nobody know it: connections that were taken stay, new ones are tried again by the kernel.
+
+    granian resets those that it was given and has not heard yet when it ends. Linux alone can do without (socket(7),
+    SO_ATTACH_FILTER: a program of one instruction that keeps nothing); elsewhere they are reset.
+    """
+    if sys.platform != "linux":
+        return
+    keep_nothing = ctypes.create_string_buffer(struct.pack("=HBBI", BPF_RET, 0, 0, 0))
+    program = struct.pack("@HP", 1, ctypes.addressof(keep_nothing))
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+    except OSError as problem:  # a kernel without it: those who connect at this moment ask again
+        _log.warning("new connections may be reset", problem=str(problem))
+
+
 class _Granian(Server):
     """Serves on a socket that is `listening` already and stays so when this one ends."""
 
     def __init__(self, app: FastAPI, listening: socket.socket, files: tuple[Path, Path] | None) -> None:
-        self.sockets = Leaving(app)
+        self.callers = Leaving(app)
         super().__init__(
-            self.sockets,
+            self.callers,
             interface=Interfaces.ASGINL,
             # HTTP/2 it would let be silent for as long as it likes, and any connection that does not say which it is.
             http=HTTPModes.http1,
