@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from kernel.faults import Fault, Unavailable
 from services.orchestrator.domain.budget import Breach
+from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.run import Run
 from services.orchestrator.handlers.carrying import Carried, InHand
 from services.orchestrator.handlers.crew import AttachedCrew
@@ -146,14 +147,22 @@ class Conductor:
         return {"runs": self.runs_of_revoked, "streams": self.streams_of_revoked}
 
     async def runs_of_revoked(self, tenant: str, agent_id: str) -> int:
-        """Wait until no run of a revoked agent does anything any more but record its end; how many those were."""
+        """Wait until no run of a revoked agent does anything any more but record its end; how many those were.
+
+        Neither one that had come to its own end in that moment is one of them, nor one that cannot be read.
+        """
         if (tenant, agent_id) not in self._driving.revoked:
             raise RuntimeError(f"the revocation of {agent_id} has not been heeded")
         theirs = [carried for carried, _ in self._in_hand(tenant, lambda run: run.agent_id == agent_id)]
         for carried in theirs:
             await carried.ended.wait()
         # Some may have been over before anybody asked.
-        return len(self._fell.get((tenant, agent_id), set()).union(each.run_id for each in theirs))
+        fell = self._fell.get((tenant, agent_id), set()).union(each.run_id for each in theirs)
+        return sum(self._taken_away(tenant, run_id) for run_id in fell)
+
+    def _taken_away(self, tenant: str, run_id: str) -> bool:
+        run = self._read((tenant, run_id))
+        return run is not None and run.state not in (RunState.COMPLETED, RunState.FAILED)
 
     async def streams_of_revoked(self, tenant: str, agent_id: str) -> int:
         """How many streams of a revoked agent were ended here: nothing more is heard from it."""

@@ -7,6 +7,7 @@ import pytest
 
 from kernel.events import Recorded
 from services.orchestrator.domain.budget import Breach
+from services.orchestrator.domain.facts import RunEnded
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Mode
 from services.orchestrator.reactor import Reactor
@@ -55,6 +56,26 @@ async def test_what_waits_for_the_agent_ends_with_it() -> None:
             "it was over before anybody asked, and ended"
         )
     assert len(at.state.handoffs) == 1
+
+
+async def test_a_run_that_ended_well_in_the_same_moment_has_lost_nothing() -> None:
+    async with house(peers()) as it:
+        append, written, free = it.log.append, asyncio.Event(), asyncio.Event()
+
+        async def slow(stream: Any, events: Any, **how: Any) -> Any:
+            appended = await append(stream, events, **how)
+            if any(isinstance(each, RunEnded) for each in events):
+                written.set()
+                await free.wait()  # it is in the log, and who wrote it has not heard
+            return appended
+
+        it.log.append = slow  # type: ignore[method-assign]
+        asking = asyncio.create_task(it.process(Mode.SAFE))
+        await written.wait()
+        it.conductor.agent_revoked(TENANT, AGENT, "operator", "taken away")
+        free.set()
+        assert (await asking).run.state is RunState.COMPLETED
+        assert await it.conductor.runs_of_revoked(TENANT, AGENT) == 0
 
 
 async def test_a_revocation_that_cannot_be_read_ends_runs_and_streams_all_the_same() -> None:
