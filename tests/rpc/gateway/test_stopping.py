@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -52,7 +51,6 @@ async def test_who_asks_again_is_answered_and_told_to_go(
     await asyncio.wait({stopping})
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere they are reset")
 def test_unheard_nobody_new_comes_in_and_nobody_is_reset() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         before = socket.create_connection(listening.getsockname(), timeout=10)
