@@ -17,6 +17,7 @@ from services.gateway.web import problems
 from services.gateway.web.auth import admitted, spelled
 from services.gateway.web.bodies import Bodies
 from services.gateway.web.edge import Edge
+from services.gateway.web.leaving import Unanswered
 from services.gateway.web.routes import (
     about,
     audit,
@@ -154,7 +155,7 @@ def build(gateway: Gateway, settings: about.About, large: LargePlaces | None = N
         dependencies=[Depends(admitted), Depends(spelled)],
     )
     app.state.gateway, app.state.about, app.state.bodies = gateway, settings, Bodies(large or LargePlaces())
-    app.state.streams = Streams()
+    app.state.streams, app.state.unanswered = Streams(), Unanswered()
     for row, endpoint, more in ROUTES:
         method, path = row.split()
         app.router.add_api_route(path, endpoint, methods=[method], **_described(endpoint, **more))

@@ -12,6 +12,8 @@ from chassis import metrics, process, telemetry, tracing
 from chassis.rpc.faults import PeerFailed
 from services.gateway.web import problems
 from services.gateway.web.auth import TENANT
+from services.gateway.web.given import REQUEST_ID
+from services.gateway.web.leaving import Unanswered
 
 # Only what this gateway serves itself may run or be loaded; answers of the API may not be framed.
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -28,6 +30,8 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
 )
 # Nor may they be kept, save where a route says so itself: the log's tiles, which never change.
 NOT_KEPT = (b"cache-control", b"no-store")
+AGAIN = b"idempotency-key"
+"""Says with an answer that may be another one the next time under which id the same can be asked again."""
 REQUESTS = Counter("provost_http_requests", "Requests answered, by route and status.", ("route", "status"))
 SECONDS = Histogram("provost_http_seconds", "How long requests took, by route.", ("route",))
 
@@ -52,15 +56,21 @@ class Edge:
         started = process.monotonic()
         status = 0
         body = _Body(scope, receive)
+        unanswered: Unanswered = scope["app"].state.unanswered
+        task = unanswered.begin()
 
         async def answering(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
+                unanswered.end(task)
                 await body.throw_away()
                 status = message["status"]
                 said = list(message.get("headers", ()))
                 kept = () if any(name == NOT_KEPT[0] for name, _ in said) else (NOT_KEPT,)
-                message["headers"] = [*said, *HEADERS, *kept]
+                again = (
+                    ((AGAIN, scope[REQUEST_ID].encode()),) if status >= 500 and REQUEST_ID in scope else ()
+                )
+                message["headers"] = [*said, *HEADERS, *kept, *again]
             await send(message)
 
         try:
@@ -68,6 +78,10 @@ class Edge:
                 f"{scope['method']} {scope['path']}", kind="SERVER", traceparent=_traceparent(scope)
             ):
                 await self._app(scope, body.receive, answering)
+        except asyncio.CancelledError:
+            if not unanswered.given_up(task):
+                raise
+            await problems.shutting_down()(scope, receive, answering)
         except ClientDisconnect:
             status = status or LEFT  # nobody is there to be answered
         except PeerFailed as failure:
@@ -80,6 +94,7 @@ class Edge:
             if not status:
                 await problems.internal(trouble)(scope, receive, answering)
         finally:
+            unanswered.end(task)
             route = _route(scope)
             REQUESTS.labels(route, str(status)).inc()
             SECONDS.labels(route).observe(process.monotonic() - started)

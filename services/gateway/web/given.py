@@ -31,16 +31,22 @@ async def given(
         return shaped(shape, bodies.parse_json(body))
 
 
+REQUEST_ID = "provost.request_id"
+"""Where a request says under which id it has one effect, for an answer that may be another one the next time."""
+
+
 class Idempotency:
     """The header `Idempotency-Key`, which every route that changes something takes for a `request_id` in the body."""
 
     def __init__(
         self,
+        request: Request,
         idempotency_key: Annotated[
             str | None, Header(description="sent again, it has one effect; as `request_id` in the body")
         ] = None,
     ) -> None:
         self._header = idempotency_key
+        self._scope = request.scope
 
     def id_of(self, request_id: str | None) -> str:
         """The id under which the request has one effect; `request_id` is what its body says.
@@ -53,7 +59,9 @@ class Idempotency:
         if request_id and key and request_id != key:
             text = "is not what the header Idempotency-Key says"
             raise InvalidFields("FIELD_INVALID", (("request_id", text),))
-        return request_id or key or process.new_id()
+        found: str = request_id or key or process.new_id()
+        self._scope[REQUEST_ID] = found
+        return found
 
 
 Once = Annotated[Idempotency, Depends()]

@@ -7,6 +7,7 @@ answers then; each other connection is told with its next answer that it is the 
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,20 +18,55 @@ LAST_SECONDS = 0.2
 """How long whoever asks again and again has for a last answer."""
 
 
+class Unanswered:
+    """The requests that nobody has begun to answer, so that each can be told when there is no more time for it."""
+
+    def __init__(self) -> None:
+        self._asking: set[asyncio.Task[Any]] = set()
+        self._time_up = False
+
+    def begin(self) -> asyncio.Task[Any]:
+        """A request has come, in this task."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._asking.add(task)
+        return task
+
+    def end(self, task: asyncio.Task[Any]) -> None:
+        """Its answer has begun, or it is gone."""
+        self._asking.discard(task)
+
+    def give_up(self) -> int:
+        """Time is up: how many are told so."""
+        self._time_up = True
+        for task in self._asking:
+            task.cancel()
+        return len(self._asking)
+
+    def given_up(self, task: asyncio.Task[Any]) -> bool:
+        """Whether that is why it was cancelled; it is not any more then, and can be told."""
+        if given_up := self._time_up and task in self._asking:
+            task.uncancel()
+        return given_up
+
+
 class Leaving:
     """`app`, whose callers can be asked to leave."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._closing = False
         self._asked = asyncio.Event()
         self._open: set[asyncio.Future[None]] = set()
 
     async def leave(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """Return when no WebSocket is open any more, none will be, and who asks often has been told to go."""
+        """Return when who asks often has been told to go, no WebSocket is open any more, and none will be."""
+        self._closing = True
+        await asyncio.sleep(LAST_SECONDS)
+        # Not before: whoever is closed comes back at once, perhaps still to this server.
         self._asked.set()
         if self._open:
             await asyncio.wait(self._open, timeout=grace_seconds)
-        await asyncio.sleep(LAST_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
@@ -53,7 +89,7 @@ class Leaving:
 
     def _as_the_last(self, send: Send) -> Send:
         async def sent(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._asked.is_set():
+            if message["type"] == "http.response.start" and self._closing:
                 message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
             await send(message)
 

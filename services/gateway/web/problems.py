@@ -103,6 +103,13 @@ def peer_failed() -> Response:
     return response_of(_problem(HTTPStatus.BAD_GATEWAY, "INTERNAL", text, []))
 
 
+def shutting_down() -> Response:
+    """The answer to who still waits when the gateway ends."""
+    text = "the gateway ends; whether it took effect is not known: ask again, under the same Idempotency-Key"
+    problem = _problem(HTTPStatus.SERVICE_UNAVAILABLE, "SHUTTING_DOWN", text, [])
+    return response_of(problem, {"Retry-After": str(RETRY_SECONDS)})
+
+
 async def on_fault(_: HTTPConnection, fault: Exception) -> Response:
     assert isinstance(fault, Fault)
     problem = problem_of(fault)

@@ -22,15 +22,25 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from chassis import telemetry
+from chassis.process import monotonic
 from chassis.tls.certificates import Certificates, Material
-from services.gateway.web.leaving import Leaving
+from services.gateway.web.leaving import Leaving, Unanswered
 from services.gateway.web.room import HEAD_BYTES, HEAD_SECONDS, connections
 from services.gateway.web.streams import Streams
 
 BACKLOG = 1024
 LOOK_SECONDS = 1.0
 """How often the certificate is looked at."""
-SO_ATTACH_FILTER, BPF_RET = 26, 0x06  # <asm/socket.h>, <linux/bpf_common.h>; Python names neither
+TELLING_SECONDS = 0.5
+"""How long before the end who waits for an answer is told that none comes."""
+SO_ATTACH_FILTER = 26  # <asm-generic/socket.h>; Python does not name it
+_NO_NEW_ONES = (  # as in <linux/filter.h>: what to do, to skip if so, if not, and with what
+    (0x30, 0, 0, 13),  # load the byte with TCP's flags
+    (0x54, 0, 0, 0x12),  # SYN and ACK of them
+    (0x15, 0, 1, 0x02),  # SYN alone: a new connection
+    (0x06, 0, 0, 0),  # drop it
+    (0x06, 0, 0, 0xFFFFFFFF),  # keep all else: handshakes that are under way come to their end
+)
 _log = telemetry.get_logger("gateway.web")
 
 
@@ -85,11 +95,12 @@ class HttpServer:
         if self._renewing is not None:
             self._renewing.cancel()
             await asyncio.wait({self._renewing})
-        unheard(self._listening)
+        until = monotonic() + self._grace_seconds
         streams: Streams = self._app.state.streams
         streams.end()
         if streams.sockets:
-            await asyncio.wait(streams.sockets, timeout=self._grace_seconds)
+            await asyncio.wait(streams.sockets, timeout=self._grace_seconds / 2)
+        unheard(self._listening)
         await asyncio.gather(*(server.callers.leave(0) for server in self._serving.values()))
         self._listening.close()
         serving = set(self._serving)
@@ -97,7 +108,11 @@ class HttpServer:
             return
         for server in self._serving.values():
             server.stop()  # type: ignore[no-untyped-call]
-        _, pending = await asyncio.wait(serving, timeout=self._grace_seconds)
+        _, pending = await asyncio.wait(serving, timeout=max(0.0, until - monotonic() - TELLING_SECONDS))
+        if pending:
+            unanswered: Unanswered = self._app.state.unanswered
+            _log.warning("requests are given up", requests=unanswered.give_up())
+            _, pending = await asyncio.wait(serving, timeout=TELLING_SECONDS)
         if pending:
             _log.warning("requests were cut off", after_seconds=self._grace_seconds)
             for each in pending:
@@ -164,17 +179,20 @@ class HttpServer:
 
 
 def unheard(listening: socket.socket) -> None:
-    """Let nobody new in, and nobody know it: connections that were taken stay, new ones are tried again by the kernel.
+    """Let nobody new in, and nobody know it: who asks to be connected is not heard, and asks again a second later.
 
     granian resets those that it was given and has not heard yet when it ends. Linux alone can do without (socket(7),
-    SO_ATTACH_FILTER: a program of one instruction that keeps nothing); elsewhere they are reset.
+    SO_ATTACH_FILTER); elsewhere they are reset.
     """
     if sys.platform != "linux":
         return
-    keep_nothing = ctypes.create_string_buffer(struct.pack("=HBBI", BPF_RET, 0, 0, 0))
-    program = struct.pack("@HP", 1, ctypes.addressof(keep_nothing))
+    program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *each) for each in _NO_NEW_ONES))
     try:
-        listening.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+        listening.setsockopt(
+            socket.SOL_SOCKET,
+            SO_ATTACH_FILTER,
+            struct.pack("@HP", len(_NO_NEW_ONES), ctypes.addressof(program)),
+        )
     except OSError as problem:  # a kernel without it: those who connect at this moment ask again
         _log.warning("new connections may be reset", problem=str(problem))
 

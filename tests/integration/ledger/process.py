@@ -113,7 +113,9 @@ class LedgerProcess(ServerProcess):
         """Every answer of a stream."""
         async with client.channel(self.address, internal_key=KEY) as channel:
             call = getattr(LedgerServiceStub(channel), method)
-            answers = call(request, metadata=_METADATA, timeout=timeout_seconds, wait_for_ready=True)  # as `call`
+            answers = call(
+                request, metadata=_METADATA, timeout=timeout_seconds, wait_for_ready=True
+            )  # as `call`
             return [each async for each in answers]
 
     def _ready(self) -> bool:

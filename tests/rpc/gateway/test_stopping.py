@@ -1,17 +1,21 @@
 """The HTTP server as it stops: callers on a connection are told that it was the last answer, new ones are not reset."""
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from starlette.types import Receive, Scope, Send
 
+from services.gateway.domain.callers import Caller
+from services.gateway.domain.runs import Run, StartRun
 from services.gateway.web import leaving
 from services.gateway.web.app import build
 from services.gateway.web.routes.about import About
 from services.gateway.web.server import HttpServer, unheard
-from tests.fakes.doors import VIEWER, House
+from tests.fakes.doors import OPERATOR, VIEWER, FakeOrchestrator, House
 
 pytestmark = pytest.mark.timeout(60)
 ABOUT = About("0", "keys", 100, 60.0, True, 2, 0.7, False)
@@ -51,12 +55,61 @@ async def test_who_asks_again_is_answered_and_told_to_go(
     await asyncio.wait({stopping})
 
 
-def test_unheard_nobody_new_comes_in_and_nobody_is_reset() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        before = socket.create_connection(listening.getsockname(), timeout=10)
+async def test_a_websocket_is_let_in_until_the_others_have_been_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaving, "LAST_SECONDS", 3600.0)
+    let_in: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        let_in.append(scope["type"])
+
+    callers = leaving.Leaving(app)
+    renewing = asyncio.create_task(callers.leave())
+    await asyncio.sleep(0)
+    await callers({"type": "websocket"}, asyncio.Event().wait, asyncio.Event().wait)  # type: ignore[arg-type]
+    assert let_in == ["websocket"]
+    renewing.cancel()
+
+
+class Slow(FakeOrchestrator):
+    """Is asked for a run, and never answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = asyncio.Event()
+
+    async def start_run(self, ask: StartRun, caller: Caller) -> Run:
+        self.begun.set()
+        return await asyncio.Future()
+
+
+@pytest.mark.parametrize("key", ["again", ""])
+async def test_who_waits_for_too_long_is_told_how_to_ask_again(key: str) -> None:
+    slow = Slow()
+    web = HttpServer(build(House(orchestrator=slow).gateway, ABOUT), "127.0.0.1", 0, 1.0)
+    await web.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+    body = json.dumps({"agent": "sre-1", "task": "t1", "objective": "memory"})
+    once = f"Idempotency-Key: {key}\r\n" if key else ""
+    head = f"POST /api/runs HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {OPERATOR}\r\n{once}"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    await asyncio.wait_for(slow.begun.wait(), 10)
+    await asyncio.wait_for(web.stop(), 10)
+    told, _, problem = (await asyncio.wait_for(reader.read(), 10)).decode().partition("\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in told.lower().splitlines()[1:])
+    assert (told.split()[1], json.loads(problem)["reason"]) == ("503", "SHUTTING_DOWN")
+    assert headers["idempotency-key"] == key if key else len(headers["idempotency-key"]) > 8
+    assert headers["cache-control"] == "no-store"
+    writer.close()
+
+
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::")])
+def test_unheard_nobody_new_comes_in_and_nobody_is_reset(family: socket.AddressFamily, host: str) -> None:
+    with socket.create_server((host, 0), family=family) as listening:
+        at = ("127.0.0.1" if host != "::" else "::1", listening.getsockname()[1])
+        before = socket.create_connection(at, timeout=10)
         unheard(listening)
         with pytest.raises(TimeoutError):  # not refused, not reset
-            socket.create_connection(listening.getsockname(), timeout=0.2)
+            socket.create_connection(at, timeout=0.2)
         taken, _ = listening.accept()
         before.sendall(b"still here")
         assert taken.recv(100) == b"still here"
