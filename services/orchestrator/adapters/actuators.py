@@ -39,6 +39,8 @@ class GrpcActuators:
         except Unavailable:
             raise
         except Fault as fault:
+            if fault.reason == "PERMIT_EXPIRED":  # they were away for too long: that is none of the agent's
+                raise Unavailable(fault.reason, fault.text) from None
             return Effect(
                 effect_id,
                 action.action_id,

@@ -15,7 +15,11 @@ class ActuatorDoor(Protocol):
     async def perform(
         self, effect_id: str, action: Action, permit: str, journal_key: bytes, cause: Cause
     ) -> Effect:
-        """Does it once per effect id."""
+        """Does it once per effect id.
+
+        Raises:
+            Unavailable: nobody answered, or not before the permit ran out: ask for its outcome, then for a new one.
+        """
         ...
 
     async def outcome(
