@@ -22,6 +22,8 @@ ACTOR = "x-provost-actor"
 ROLES = "x-provost-roles"
 CORRELATION = "x-provost-correlation"
 CAUSATION = "x-provost-causation"
+REQUEST = "x-provost-request"
+"""The id of a call whose request names none, so that it is the same call when it is sent again on its way."""
 TRACEPARENT = "traceparent"
 INTERNAL_KEY = "x-provost-internal"
 
@@ -45,7 +47,8 @@ class Caller:
 
 
 def cause_of(context: Context, request_id: str = "") -> Cause:
-    """The cause this call carries, at this moment; an empty `request_id` is made up (and then repeats nothing).
+    """The cause this call carries, at this moment; an empty `request_id` is what the metadata says or, without, made up
+    (and then repeats nothing).
 
     Raises:
         Invalid: tenant, actor, correlation, causation or `request_id` is missing or malformed.
@@ -54,6 +57,7 @@ def cause_of(context: Context, request_id: str = "") -> Cause:
     tenant, actor = metadata.get(TENANT, ""), metadata.get(ACTOR, "")
     correlation, causation = metadata.get(CORRELATION, ""), metadata.get(CAUSATION, "")
     _require(tenant, actor, correlation, causation)
+    request_id = request_id or metadata.get(REQUEST, "")
     return Cause(
         tenant=tenant,
         request_id=require_token(request_id, "request_id") if request_id else process.new_id(),

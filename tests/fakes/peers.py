@@ -28,7 +28,8 @@ def settings(**changes: object) -> ServiceSettings:
 
 
 class Policy(policy_pb2_grpc.PolicyServiceServicer):
-    """GetAgent says back all it heard; RevokeAgent refuses; GetPolicySet takes `slow` seconds or until cancelled."""
+    """GetAgent says back all it heard, and that it ends the first `ending` times; RevokeAgent refuses; GetPolicySet takes
+    `slow` seconds or until cancelled."""
 
     def __init__(self) -> None:
         self.heard: list[dict[str, str | bytes]] = []
@@ -36,12 +37,15 @@ class Policy(policy_pb2_grpc.PolicyServiceServicer):
         self.waiting = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.streamed: list[str] = []
+        self.ending = 0
 
     async def GetAgent(
         self, request: policy_pb2.GetAgentRequest, context: Context
     ) -> policy_pb2.GetAgentResponse:
         self.heard.append(dict(context.invocation_metadata() or ()))
         self.seconds_left.append(context.time_remaining())
+        if len(self.heard) <= self.ending:
+            raise Unavailable("SHUTTING_DOWN", "this server is stopping; try again")
         context.set_trailing_metadata((("provost-stale-seconds", "12"), ("x-internal", "nobody's business")))
         return policy_pb2.GetAgentResponse(agent=policy_pb2.Agent(agent_id=request.agent_id))
 

@@ -9,7 +9,7 @@ import grpc.aio
 
 from chassis import process, tracing
 from chassis.rpc import LARGE_MESSAGES
-from chassis.rpc.cause import Metadata, metadata_of
+from chassis.rpc.cause import REQUEST, Metadata, metadata_of
 from chassis.rpc.client import Streaming, Unary, channel
 from chassis.rpc.faults import DETAILS_KEY, fault_of
 from chassis.tls.certificates import Certificates
@@ -58,7 +58,7 @@ class Peer:
         timeout_seconds: float = 5.0,
     ) -> tuple[Response, int | None]:
         """The same, and how many seconds old the answer may be, if that is said."""
-        metadata = metadata_for(caller)
+        metadata = _of_one_call(caller)
 
         async def attempt() -> tuple[Response, int | None]:
             call = method(request, timeout=timeout_seconds, metadata=metadata, wait_for_ready=False)
@@ -86,7 +86,7 @@ class Peer:
 
         That one is more patient.
         """
-        call = method(request, timeout=timeout_seconds, metadata=metadata_for(caller))
+        call = method(request, timeout=timeout_seconds, metadata=_of_one_call(caller))
         try:
             async for answer in call:
                 yield answer
@@ -167,6 +167,11 @@ def metadata_for(caller: Caller) -> Metadata:
     return metadata_of(cause, roles=sorted(caller.roles))
 
 
+def _of_one_call(caller: Caller) -> Metadata:
+    """With an id for a request that names none, which is not looked into here: it may be sent more than once."""
+    return (*metadata_for(caller), (REQUEST, process.new_id()))
+
+
 def _stale_seconds(metadata: Iterable[tuple[str, str | bytes]]) -> int | None:
     return next((int(value) for key, value in metadata if key == STALE), None)
 
@@ -194,7 +199,7 @@ class PassThrough:
         call = self._unary.get(method)
         if call is None:
             call = self._unary[method] = peer.channel.unary_unary(method)
-        metadata = metadata_for(caller)
+        metadata = _of_one_call(caller)
 
         async def attempt() -> tuple[bytes, Iterable[tuple[str, str | bytes]]]:
             answering = call(request, timeout=timeout_seconds, metadata=metadata, wait_for_ready=False)
@@ -206,7 +211,7 @@ class PassThrough:
         self, method: str, request: bytes, caller: Caller, timeout_seconds: float | None
     ) -> AsyncGenerator[bytes, None]:
         begin: Any = self._peer(method).channel.unary_stream(method)
-        call = begin(request, timeout=timeout_seconds, metadata=metadata_for(caller))
+        call = begin(request, timeout=timeout_seconds, metadata=_of_one_call(caller))
         try:
             async for answer in call:
                 yield answer
@@ -217,7 +222,7 @@ class PassThrough:
         self, method: str, requests: AsyncIterator[bytes], caller: Caller, timeout_seconds: float | None
     ) -> AsyncGenerator[bytes, None]:
         begin: Any = self._peer(method).channel.stream_stream(method)
-        call = begin(requests, timeout=timeout_seconds, metadata=metadata_for(caller))
+        call = begin(requests, timeout=timeout_seconds, metadata=_of_one_call(caller))
         try:
             async for answer in call:
                 yield answer

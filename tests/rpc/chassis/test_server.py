@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from chassis import metrics
 from chassis.config import ServiceSettings
 from chassis.rpc import client
-from chassis.rpc.cause import caller_of, cause_of, metadata_of
+from chassis.rpc.cause import INTERNAL_KEY, REQUEST, caller_of, cause_of, metadata_of
 from chassis.rpc.faults import PeerFailed, fault_of
 from chassis.rpc.server import PortTaken, Server
 from kernel.events import Cause
@@ -53,6 +53,18 @@ async def test_a_call_arrives_with_its_cause(running: Running, cause: Cause) -> 
     assert (arrived.causation_id, arrived.request_id) == ("event-1", "request-1")
     assert arrived.at.tzinfo is not None
     assert caller.roles == {"operator"}
+
+
+async def test_a_request_without_an_id_has_that_of_its_call(running: Running, cause: Cause) -> None:
+    async def say(request: StringValue, context: Any) -> StringValue:
+        return StringValue(value=cause_of(context, request.value).request_id)
+
+    running.echo.on_say = say
+    carried = (*metadata_of(cause), (INTERNAL_KEY, KEY), (REQUEST, "of-the-call"))
+    async with grpc.aio.insecure_channel(running.address) as channel:
+        for said, heard in (("", "of-the-call"), ("its-own", "its-own")):
+            answer = await EchoStub(channel).Say(StringValue(value=said), metadata=carried)
+            assert answer.value == heard
 
 
 @pytest.mark.parametrize("key", ["", "wrong", "an internal key for test", "ключ"])

@@ -62,6 +62,7 @@ async def test_what_the_client_says_about_itself_is_dropped(front: Front) -> Non
         ("x-provost-roles", "service,admin"),
         ("x-provost-internal", "guess"),
         ("x-provost-correlation", "c"),
+        ("x-provost-request", "mine"),
         ("x-anything", "else"),
         ("x-tenant", "acme"),
     )
@@ -70,6 +71,7 @@ async def test_what_the_client_says_about_itself_is_dropped(front: Front) -> Non
     assert (heard["x-provost-tenant"], heard["x-provost-roles"]) == ("default", "viewer")
     assert "x-anything" not in heard
     assert "x-provost-correlation" not in heard
+    assert heard["x-provost-request"] != "mine"
     assert "x-api-key" not in heard
     assert VIEWER not in heard.values()
 
@@ -329,6 +331,15 @@ async def test_a_service_that_is_away_is_waited_for(front: Front) -> None:
 async def _ask(policy: Any) -> policy_pb2.GetAgentResponse:
     answer: policy_pb2.GetAgentResponse = await policy.GetAgent(ASK, metadata=AS_OPERATOR)
     return answer
+
+
+async def test_a_call_that_is_sent_again_on_its_way_is_the_same_call(front: Front) -> None:
+    front.peers.policy.ending = 2
+    for _ in range(2):
+        await PolicyServiceStub(front.channel).GetAgent(ASK, metadata=AS_OPERATOR)
+    first, *again, next_one = (each["x-provost-request"] for each in front.peers.policy.heard)
+    assert again == [first, first]
+    assert next_one != first
 
 
 async def test_a_service_that_stays_away_is_named(front: Front) -> None:
