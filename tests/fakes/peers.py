@@ -28,8 +28,8 @@ def settings(**changes: object) -> ServiceSettings:
 
 
 class Policy(policy_pb2_grpc.PolicyServiceServicer):
-    """GetAgent says back all it heard, and that it ends the first `ending` times; RevokeAgent refuses; GetPolicySet takes
-    `slow` seconds or until cancelled."""
+    """GetAgent says back all it heard, and that it ends the first `ending` times; RevokeAgent refuses; GetPolicySet
+    takes `slow` seconds or until cancelled."""
 
     def __init__(self) -> None:
         self.heard: list[dict[str, str | bytes]] = []
