@@ -16,6 +16,7 @@ from chassis.tls import certificates
 from kernel.events import Cause, Recorded
 from provost.orchestrator.v1.actuator_pb2_grpc import add_ActuatorServiceServicer_to_server
 from services.orchestrator.actuators.ansible import AnsibleCheck
+from services.orchestrator.actuators.command import end_left_behind
 from services.orchestrator.actuators.diagnostics import DIAGNOSTICS
 from services.orchestrator.actuators.hands import Hands
 from services.orchestrator.actuators.journal import Journal
@@ -27,6 +28,7 @@ from services.orchestrator.config import OrchestratorSettings
 async def main(stopping: process.Stopping) -> None:
     took = await begun(OrchestratorSettings, "actuators", stopping)
     settings = took.settings
+    await end_left_behind()
     to_policy = channel(
         settings.policy_address, internal_key=settings.internal_key.get_secret_value(), service="policy",
         certificates=certificates.of(settings, "actuators"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,6 +61,10 @@ def hands(tmp_path: Path, actuator: Sleeping, stale: Callable[[], float] = lambd
     permits = Written(good=PERMIT, others=Permit("d2", "digest:test.act", "acme", "r2", "t1", "sre-2", 6))
     journal = Journal(tmp_path / "journal.db")
     return Hands((actuator,), permits, journal, lambda name, *_: f"digest:{name}", lambda: 0.0, stale)
+
+
+def begun(pid_file: Path) -> bool:
+    return pid_file.exists() and pid_file.read_text() != ""
 
 
 def alive(pid_file: Path) -> bool:
@@ -164,10 +169,10 @@ async def test_who_has_not_heard_of_revocations_for_long_stops_all(tmp_path: Pat
 async def test_a_program_that_cannot_be_killed_holds_nobody_up_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks: list[bytes] = []
+    looks: list[object] = []
 
-    def undying(mark: bytes) -> list[int]:
-        looks.append(mark)
+    def undying(fits: object) -> list[int]:
+        looks.append(fits)
         return [NOBODYS]
 
     # A process in uninterruptible sleep cannot be made here: it is looked for, and is there each time.
@@ -176,3 +181,26 @@ async def test_a_program_that_cannot_be_killed_holds_nobody_up_for_ever(
     ran = await run(["echo", "done"], 60.0)
     assert (ran.exit_code, ran.output) == (0, "done\n")
     assert len(looks) > 1, "it was not looked for again"
+
+
+KILLED = """
+import asyncio, sys
+from services.orchestrator.actuators.command import run
+asyncio.run(run(["sh", "-c", f"setsid sleep 600 & echo $! > {sys.argv[1]}; exec sleep 600"], 600.0))
+"""
+
+
+async def test_what_killed_actuators_have_left_running_is_ended_and_nothing_else(tmp_path: Path) -> None:
+    orphans, own = tmp_path / "orphans", tmp_path / "own"
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, str(orphans))
+    ours = asyncio.create_task(run(["sh", "-c", f"echo $$ > {own}; exec sleep 600"], 600.0))
+    await until(lambda: begun(orphans) and begun(own), "none began")
+    await command.end_left_behind()
+    assert alive(orphans), "its actuators are still there"
+    killed.kill()
+    await killed.wait()
+    await command.end_left_behind()
+    await until(lambda: not alive(orphans), "it goes on")
+    assert alive(own)
+    ours.cancel()
+    await asyncio.wait({ours})
