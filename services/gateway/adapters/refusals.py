@@ -1,4 +1,8 @@
-"""Who was turned away, into the event log: a few appends a second at most, however many there are, and none is lost."""
+"""Who was turned away, into the event log: a few appends a second at most, however many there are.
+
+A 401 does not wait for the log, or a flood would. So those of the last 0.3 s, and of as long as the log takes nothing,
+are lost when this process is killed; when it is stopped, none is.
+"""
 
 import asyncio
 from collections.abc import Callable
