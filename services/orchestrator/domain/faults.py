@@ -54,3 +54,11 @@ class NoAgentFree(Refused):
 class ProposalInvalid(Invalid):
     def __init__(self, why: str) -> None:
         super().__init__("PROPOSAL_INVALID", why)
+
+
+class RequestIdReused(Invalid):
+    """The run that it has begun is not the answer to this."""
+
+    def __init__(self) -> None:
+        text = "request_id was used before for something else: give every request an id of its own"
+        super().__init__("FIELD_INVALID", text, field="request_id")

@@ -62,17 +62,16 @@ class Orchestrator:
         """A whole run over a log: answers when it is over, waits for a person, or takes longer than the limit.
 
         Raises:
-            LogEmpty, LogTooLarge; AGENT_UNKNOWN when `agent_id` is given and nobody knows it.
+            LogEmpty, LogTooLarge, RequestIdReused; AGENT_UNKNOWN when `agent_id` is given and nobody knows it.
             Fault: nothing can be written until people have mended the log (STREAM_REGRESSION), or made room (LOG_FULL,
             ARTIFACTS_FULL); the run goes on then.
         """
         if len(log) > self._limits.max_log_bytes:
             raise LogTooLarge(self._limits.max_log_bytes)
         run_id = run_id_of(cause)
-        if self._runs.current(cause.tenant, run_id).started is None:
-            await self._starting.from_log(
-                run_id, log, mode, strategy, include_trace, agent_id, forbidden, subject, cause
-            )
+        await self._starting.from_log(
+            run_id, log, mode, strategy, include_trace, agent_id, forbidden, subject, cause
+        )
         self._conductor.carry(cause.tenant, run_id)
         rests = await self._conductor.settled(cause.tenant, run_id, self._limits.max_wait_seconds)
         if not rests and self._conductor.stopping:
@@ -98,7 +97,7 @@ class Orchestrator:
         """Start a governed run without a log; answers at once.
 
         Raises:
-            Invalid: a name is malformed. NotFound: nobody knows the agent (AGENT_UNKNOWN).
+            RequestIdReused. Invalid: a name is malformed. NotFound: nobody knows the agent (AGENT_UNKNOWN).
         """
         run_id = run_id_of(cause)
         await self._starting.from_packet(run_id, agent_id, task_id, objective, mode, packet, subject, cause)

@@ -1,7 +1,8 @@
 """A run is begun: what it is about made harmless and sealed, its beginning in the log, and then it is carried."""
 
 import asyncio
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 
 from kernel.events import Cause, derived_hex, derived_id, require_token
 from kernel.faults import Invalid
@@ -11,6 +12,7 @@ from services.orchestrator.domain.phases import Phase
 from services.orchestrator.domain.records import Constraints, ErrorBudget, Mode, Packet, Source, Strategy
 from services.orchestrator.handlers.conductor import Conductor
 from services.orchestrator.handlers.reading import read_log
+from services.orchestrator.handlers.repeating import Repeating
 from services.orchestrator.ports import Clock, Runs
 from services.orchestrator.ports.crew import Crew
 from services.orchestrator.ports.policy import PolicyDoor
@@ -52,6 +54,7 @@ class Starting:
         self._privacy = privacy
         self._clock = clock
         self._reasoning = reasoning
+        self._repeating = Repeating(runs, privacy, state)
 
     async def from_log(
         self,
@@ -65,29 +68,23 @@ class Starting:
         subject: str,
         cause: Cause,
     ) -> None:
-        """Begin a run over a log, and carry it.
+        """Begin a run over a log, and carry it; nothing when the same request has begun it before.
 
         Raises:
-            LogEmpty; AGENT_UNKNOWN (NotFound) when `agent_id` is given and nobody knows it; Unavailable.
+            LogEmpty; RequestIdReused; AGENT_UNKNOWN (NotFound) when `agent_id` is given and nobody knows it;
+            Unavailable.
         """
-        if agent_id:
+        begun = self._begun(run_id, cause)
+        if agent_id and not begun:
             await self._policy.standing(require_token(agent_id, "agent_id"), cause)
         read = read_log(log) if len(log) <= _INLINE_BYTES else await asyncio.to_thread(read_log, log)
         if not read.text.strip():
             raise LogEmpty
         content = read.text.encode("utf-8", "surrogatepass")
-        key_id = await self._privacy.key_of(cause.tenant, subject_of(subject, run_id))
+        subject = subject_of(subject, run_id)
         task_id = f"log-{run_id[:16]}"
-        sha256 = await self._state.put_artifact(
-            await self._privacy.seal_bytes(cause.tenant, key_id, content),
-            "log.txt",
-            "text/plain; charset=utf-8",
-            task_id,
-            run_id,
-            _of_run(cause, run_id, "log"),
-        )
         lines = read.text.count("\n") + (not read.text.endswith("\n"))
-        source = Source(sha256, len(content), lines, read.replaced_bytes, read.redactions)
+        source = Source("", len(content), lines, read.replaced_bytes, read.redactions)
         packet = Packet(
             agent_id=agent_id,
             task_id=task_id,
@@ -100,10 +97,20 @@ class Starting:
             escalation_rules=("an action that policy does not allow is left to people",),
             created_at=cause.at,
         )
-        command = self._start(
-            run_id, task_id, agent_id, mode, strategy, packet, source, include_trace, key_id, cause
-        )
-        await self._record_start(command, cause)
+        command = self._start(run_id, task_id, agent_id, mode, strategy, packet, source, include_trace, cause)
+        if begun:
+            await self._repeating.require_same(command, subject, content, cause)
+            return
+        key_id = await self._privacy.key_of(cause.tenant, subject)
+        sealed = await self._privacy.seal_bytes(cause.tenant, key_id, content)
+        of_log = _of_run(cause, run_id, "log")
+        media_type = "text/plain; charset=utf-8"
+        sha256 = await self._state.put_artifact(sealed, "log.txt", media_type, task_id, run_id, of_log)
+        if sha256 != hashlib.sha256(sealed).hexdigest():  # an earlier try came as far as this
+            await self._repeating.require_log(sha256, key_id, content, of_log)
+        kept = replace(command, source=replace(source, artifact_sha256=sha256), subject_key=key_id)
+        if not await self._record_start(kept, cause):
+            await self._repeating.require_same(command, subject, content, cause)
         self._conductor.carry(cause.tenant, run_id, read.text)
 
     async def from_packet(
@@ -120,7 +127,7 @@ class Starting:
         """Begin a run without a log, and carry it. Without a packet one is made of `objective`, if there is any.
 
         Raises:
-            Invalid: a name is malformed. NotFound: nobody knows the agent (AGENT_UNKNOWN).
+            RequestIdReused. Invalid: a name is malformed. NotFound: nobody knows the agent (AGENT_UNKNOWN).
         """
         await self._policy.standing(require_token(agent_id, "agent_id"), cause)
         require_token(task_id, "task_id")
@@ -142,18 +149,26 @@ class Starting:
             if len(packet.objective) > MAX_OBJECTIVE_CHARACTERS:  # state sees it sealed
                 text = f"objective has at most {MAX_OBJECTIVE_CHARACTERS} characters"
                 raise Invalid("PACKET_INVALID", text, field="packet.objective")
-        key_id = await self._privacy.key_of(cause.tenant, subject_of(subject, run_id))
-        command = self._start(
-            run_id, task_id, agent_id, mode, Strategy.REFLECTIVE, packet, None, True, key_id, cause
-        )
-        await self._record_start(command, cause)
+        subject, begun = subject_of(subject, run_id), self._begun(run_id, cause)
+        command = self._start(run_id, task_id, agent_id, mode, Strategy.REFLECTIVE, packet, None, True, cause)
+        if not begun:
+            key_id = await self._privacy.key_of(cause.tenant, subject)
+            begun = not await self._record_start(replace(command, subject_key=key_id), cause)
+        if begun:
+            await self._repeating.require_same(command, subject, b"", cause)
         self._conductor.carry(cause.tenant, run_id)
 
-    async def _record_start(self, command: wants.StartRun, cause: Cause) -> None:
+    def _begun(self, run_id: str, cause: Cause) -> bool:
+        return self._runs.current(cause.tenant, run_id).started is not None
+
+    async def _record_start(self, command: wants.StartRun, cause: Cause) -> bool:
+        """Whether the run has begun by this, and not before."""
         tenant, run_id = cause.tenant, command.run_id
+        if not command.agent_id:
+            command = replace(command, agent_id=self._crew.reserve_any(tenant, run_id))
         try:
             command = await self._privacy.sealed(tenant, command.subject_key, command)
-            await self._runs.handle(run_id, command, _of_run(cause, run_id, "start"))
+            appended = await self._runs.handle(run_id, command, _of_run(cause, run_id, "start"))
         except BaseException:
             # The caller may have gone, or the answer of the log: whether there is a run shows later. Until it is
             # carried, and takes its agent anew, the agent is free.
@@ -162,6 +177,7 @@ class Starting:
             self._conductor.expect(tenant, run_id)
             raise
         self._conductor.noted(tenant, run_id)  # it may have begun before, with another agent, and be over
+        return bool(appended.event_ids) and not appended.duplicate
 
     def _start(
         self,
@@ -173,14 +189,14 @@ class Starting:
         packet: Packet | None,
         source: Source | None,
         include_trace: bool,
-        subject_key: str,
         cause: Cause,
     ) -> wants.StartRun:
+        """As it is asked for: nothing sealed, and without an agent where anybody may do it."""
         reflective = self._reasoning.enabled and strategy is Strategy.REFLECTIVE
         return wants.StartRun(
             run_id=run_id,
             task_id=task_id,
-            agent_id=agent_id or self._crew.reserve_any(cause.tenant, run_id),
+            agent_id=agent_id,
             mode=mode,
             strategy=Strategy.REFLECTIVE if reflective else Strategy.CLASSIC,
             objective=packet.objective if packet else "",
@@ -191,7 +207,6 @@ class Starting:
             max_reasoning_cycles=self._reasoning.max_cycles if reflective else 1,
             target_reasoning_score=self._reasoning.target_score,
             at=self._clock(),
-            subject_key=subject_key,
         )
 
 

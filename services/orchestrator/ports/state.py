@@ -93,7 +93,12 @@ class StateDoor(Protocol):
         ...
 
     async def get_artifact(self, sha256: str, agent_id: str, run_id: str, cause: Cause) -> bytes:
-        """The bytes, read by an agent for a run, which takes on the artifact's labels before it has them."""
+        """The bytes, read by an agent for a run, which takes on the artifact's labels before it has them; or by nobody,
+        with both empty.
+
+        Raises:
+            NotFound: it is kept no longer (ARTIFACT_UNKNOWN).
+        """
         ...
 
     async def artifact_names(self, task_id: str, cause: Cause) -> frozenset[str]: ...

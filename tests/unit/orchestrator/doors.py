@@ -172,6 +172,8 @@ class FakeState:
         self.issued: set[str] = set()
         """Requests that are answered again, and do nothing again."""
         self.artifacts: dict[str, bytes] = {}
+        self.stored: dict[str, str] = {}
+        """By request: the artifact that it stored, whatever it brings when it comes again."""
         self.names: set[str] = set()
         self.errors: list[tuple[str, bool]] = []
         self.errors_under: list[int] = []
@@ -313,15 +315,19 @@ class FakeState:
         self.outage.pass_by()
         self._require(agent_id, run_id, fencing_token)
         self.under[name] = fencing_token
-        sha256 = hashlib.sha256(content).hexdigest()
-        self.artifacts[sha256] = content
-        self.names.add(name)
-        return sha256
+        if cause.request_id not in self.stored:
+            sha256 = self.stored[cause.request_id] = hashlib.sha256(content).hexdigest()
+            self.artifacts[sha256] = content
+            self.names.add(name)
+        return self.stored[cause.request_id]
 
     async def get_artifact(self, sha256: str, agent_id: str, run_id: str, cause: Cause) -> bytes:
         self.outage.pass_by()
-        assert agent_id in self.packets, "state knows of no such agent"
-        assert run_id
+        if agent_id or run_id:
+            assert agent_id in self.packets, "state knows of no such agent"
+            assert run_id
+        if sha256 not in self.artifacts:
+            raise NotFound("ARTIFACT_UNKNOWN", f"there is no artifact {sha256}")
         return self.artifacts[sha256]
 
     async def artifact_names(self, task_id: str, cause: Cause) -> frozenset[str]:

@@ -68,7 +68,8 @@ class OrchestratorServiceServicer:
 
     def ProcessLog(self, request, context):
         """Takes a log through a whole governed run and answers when it has ended or waits for a person. Changes state; safe to
-        retry with the same request_id. After 240 s it answers with the run as it stands by then, which goes on.
+        retry with the same request_id, which is refused for anything else: another log, mode, strategy, agent, subject …
+        (FIELD_INVALID). After 240 s it answers with the run as it stands by then, which goes on.
         Reasons: LOG_EMPTY, LOG_TOO_LARGE, NO_AGENT_FREE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -76,7 +77,8 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StartRun(self, request, context):
-        """Starts the same lifecycle without a log and answers at once. Changes state; safe to retry.
+        """Starts the same lifecycle without a log and answers at once. Changes state; safe to retry with the same request_id,
+        which is refused for anything else (FIELD_INVALID).
         Reasons: AGENT_UNKNOWN, MALFORMED_ID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -35,11 +35,13 @@ class OrchestratorServiceStub:
     def __new__(cls, channel: _aio.Channel) -> OrchestratorServiceAsyncStub: ...
     ProcessLog: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.ProcessLogRequest, _orchestrator_pb2.ProcessLogResponse]
     """Takes a log through a whole governed run and answers when it has ended or waits for a person. Changes state; safe to
-    retry with the same request_id. After 240 s it answers with the run as it stands by then, which goes on.
+    retry with the same request_id, which is refused for anything else: another log, mode, strategy, agent, subject …
+    (FIELD_INVALID). After 240 s it answers with the run as it stands by then, which goes on.
     Reasons: LOG_EMPTY, LOG_TOO_LARGE, NO_AGENT_FREE.
     """
     StartRun: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.StartRunRequest, _orchestrator_pb2.StartRunResponse]
-    """Starts the same lifecycle without a log and answers at once. Changes state; safe to retry.
+    """Starts the same lifecycle without a log and answers at once. Changes state; safe to retry with the same request_id,
+    which is refused for anything else (FIELD_INVALID).
     Reasons: AGENT_UNKNOWN, MALFORMED_ID.
     """
     GetRun: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.GetRunRequest, _orchestrator_pb2.GetRunResponse]
@@ -58,11 +60,13 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ProcessLog: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.ProcessLogRequest, _orchestrator_pb2.ProcessLogResponse]  # type: ignore[assignment]
     """Takes a log through a whole governed run and answers when it has ended or waits for a person. Changes state; safe to
-    retry with the same request_id. After 240 s it answers with the run as it stands by then, which goes on.
+    retry with the same request_id, which is refused for anything else: another log, mode, strategy, agent, subject …
+    (FIELD_INVALID). After 240 s it answers with the run as it stands by then, which goes on.
     Reasons: LOG_EMPTY, LOG_TOO_LARGE, NO_AGENT_FREE.
     """
     StartRun: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.StartRunRequest, _orchestrator_pb2.StartRunResponse]  # type: ignore[assignment]
-    """Starts the same lifecycle without a log and answers at once. Changes state; safe to retry.
+    """Starts the same lifecycle without a log and answers at once. Changes state; safe to retry with the same request_id,
+    which is refused for anything else (FIELD_INVALID).
     Reasons: AGENT_UNKNOWN, MALFORMED_ID.
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.GetRunRequest, _orchestrator_pb2.GetRunResponse]  # type: ignore[assignment]
@@ -84,7 +88,8 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orchestrator_pb2.ProcessLogResponse, _abc.Awaitable[_orchestrator_pb2.ProcessLogResponse]]:
         """Takes a log through a whole governed run and answers when it has ended or waits for a person. Changes state; safe to
-        retry with the same request_id. After 240 s it answers with the run as it stands by then, which goes on.
+        retry with the same request_id, which is refused for anything else: another log, mode, strategy, agent, subject …
+        (FIELD_INVALID). After 240 s it answers with the run as it stands by then, which goes on.
         Reasons: LOG_EMPTY, LOG_TOO_LARGE, NO_AGENT_FREE.
         """
 
@@ -94,7 +99,8 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _orchestrator_pb2.StartRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_orchestrator_pb2.StartRunResponse, _abc.Awaitable[_orchestrator_pb2.StartRunResponse]]:
-        """Starts the same lifecycle without a log and answers at once. Changes state; safe to retry.
+        """Starts the same lifecycle without a log and answers at once. Changes state; safe to retry with the same request_id,
+        which is refused for anything else (FIELD_INVALID).
         Reasons: AGENT_UNKNOWN, MALFORMED_ID.
         """
 

@@ -1109,7 +1109,8 @@ export const EffectStateSchema: GenEnum<EffectState> = /*@__PURE__*/
 export const OrchestratorService: GenService<{
   /**
    * Takes a log through a whole governed run and answers when it has ended or waits for a person. Changes state; safe to
-   * retry with the same request_id. After 240 s it answers with the run as it stands by then, which goes on.
+   * retry with the same request_id, which is refused for anything else: another log, mode, strategy, agent, subject …
+   * (FIELD_INVALID). After 240 s it answers with the run as it stands by then, which goes on.
    * Reasons: LOG_EMPTY, LOG_TOO_LARGE, NO_AGENT_FREE.
    *
    * @generated from rpc provost.orchestrator.v1.OrchestratorService.ProcessLog
@@ -1120,7 +1121,8 @@ export const OrchestratorService: GenService<{
     output: typeof ProcessLogResponseSchema;
   },
   /**
-   * Starts the same lifecycle without a log and answers at once. Changes state; safe to retry.
+   * Starts the same lifecycle without a log and answers at once. Changes state; safe to retry with the same request_id,
+   * which is refused for anything else (FIELD_INVALID).
    * Reasons: AGENT_UNKNOWN, MALFORMED_ID.
    *
    * @generated from rpc provost.orchestrator.v1.OrchestratorService.StartRun
