@@ -77,6 +77,23 @@ async def test_a_raw_log_with_parameters(rest: httpx2.AsyncClient, house: House,
     assert asked == ProcessLog("r-1", log, Mode.AUTO, Strategy.REFLECTIVE, True, "sre-2", ())
 
 
+async def test_beside_json_the_query_says_nothing_and_it_is_said_where_to_say_it(
+    rest: httpx2.AsyncClient, house: House
+) -> None:
+    asked = "mode=assisted&agent=sre-2&request_id=r-1&subject=ann&include_trace=false&strategy=classic"
+    for path in ("/api/process_log", "/process_log"):
+        answer = await rest.post(f"{path}?{asked}", json={"log": LOG})
+        assert (answer.status_code, answer.json()["reason"]) == (400, "FIELD_INVALID")
+        said = {each["field"]: each["detail"] for each in answer.json()["errors"]}
+        assert list(said) == ["agent", "include_trace", "mode", "request_id", "strategy", "subject"]
+        assert "`mode` in the body" in said["mode"]
+        assert "`llm_config.strategy` in the body" in said["strategy"]
+    assert house.orchestrator.asked == []
+    bare = {"X-API-Key": ""}
+    answer = await rest.post(f"/api/process_log?api_key={OPERATOR}", json={"log": LOG}, headers=bare)
+    assert answer.status_code == 200
+
+
 async def test_the_same_request_id_is_the_same_run(rest: httpx2.AsyncClient, house: House) -> None:
     first = await rest.post("/api/process_log", json={"log": LOG, "request_id": "once"})
     again = await rest.post("/api/process_log", json={"log": LOG}, headers={"Idempotency-Key": '"once"'})

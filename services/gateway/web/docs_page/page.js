@@ -46,6 +46,12 @@ function line(name, schema, required, description) {
   return [element("code", { textContent: name }), " ", element("span", { className: "note", textContent: notes })];
 }
 
+// What a form asks for besides the body: JSON says it all itself, and the query goes with other bodies.
+function parametersOf(operation) {
+  const json = operation.requestBody?.content?.["application/json"];
+  return (operation.parameters ?? []).filter((each) => !json || each.in !== "query");
+}
+
 function bodyParts(operation) {
   const given = operation.requestBody?.content?.["application/json"]?.schema;
   if (!given) return [];
@@ -61,7 +67,7 @@ function requestOf(method, path, operation, form, signal) {
   const query = new URLSearchParams();
   const headers = {};
   let target = path;
-  for (const parameter of operation.parameters ?? []) {
+  for (const parameter of parametersOf(operation)) {
     const value = form.elements[parameter.name].value;
     if (parameter.in === "path") target = target.replace(`{${parameter.name}}`, encodeURIComponent(value));
     else if (value !== "" && parameter.in === "query") query.set(parameter.name, value);
@@ -110,7 +116,7 @@ function panel(method, path, operation) {
   const answer = element("pre", { hidden: true });
   const stop = element("button", { type: "button", textContent: "Stop", hidden: true });
   const form = element("form");
-  for (const parameter of operation.parameters ?? []) {
+  for (const parameter of parametersOf(operation)) {
     form.append(element("label", {},
       ...line(parameter.name, parameter.schema ?? {}, parameter.required, parameter.description),
       element("input", { name: parameter.name, required: Boolean(parameter.required) })));

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 
 from services.gateway.domain.callers import Caller
-from services.gateway.domain.faults import LogEmpty, LogTooLarge
+from services.gateway.domain.faults import InvalidFields, LogEmpty, LogTooLarge
 from services.gateway.domain.records import Listing, Page
 from services.gateway.domain.runs import Mode, ProcessLog, Run, RunState, StartRun, Strategy
 from services.gateway.handlers import Gateway
@@ -28,6 +28,15 @@ from services.gateway.web.shapes import (
 )
 
 RAW_TYPES = ("text/plain", "application/octet-stream")
+# What the query says beside a raw log, and the field that says it in JSON.
+IN_JSON = {
+    "mode": "mode",
+    "include_trace": "include_trace",
+    "strategy": "llm_config.strategy",
+    "agent": "agent",
+    "request_id": "request_id",
+    "subject": "subject",
+}
 # RFC 9745: since when the older form is deprecated (2026-01-01), as a structured-field date.
 DEPRECATED = {
     "Deprecation": "@1767225600",
@@ -55,12 +64,15 @@ async def process_log(
 
     200 when the run has ended, 202 when it waits for a person or goes on after four minutes. A body of type
     `text/plain` or `application/octet-stream` is the log itself, and then the query parameters say the rest; any other
-    body is JSON, and they are not looked at.
+    body is JSON, which says it all itself: beside it they are refused.
     """
     store: bodies.Bodies = request.app.state.bodies
     unknown: tuple[str, ...] = ()
+    raw = _media_type(request) in RAW_TYPES
+    if not raw:
+        _require_no_query(request)
     async with store.read(request, bodies.MAX_BODY_BYTES) as body:
-        if _media_type(request) in RAW_TYPES:
+        if raw:
             said = ProcessLogBody(
                 log="",
                 mode=mode,
@@ -151,6 +163,13 @@ def _where(run: Run, response: Response) -> None:
     response.headers["Location"] = f"/api/runs/{run.run_id}"
     if run.under_way:
         response.status_code = 202
+
+
+def _require_no_query(request: Request) -> None:
+    beside = sorted(request.query_params.keys() & IN_JSON.keys())
+    if beside:
+        text = "in the query goes with a raw log alone; beside JSON say `{}` in the body"
+        raise InvalidFields("FIELD_INVALID", tuple((name, text.format(IN_JSON[name])) for name in beside))
 
 
 def _media_type(request: Request) -> str:
