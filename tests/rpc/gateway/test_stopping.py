@@ -16,9 +16,11 @@ from services.gateway.web.app import build
 from services.gateway.web.routes.about import About
 from services.gateway.web.server import HttpServer, unheard
 from tests.fakes.doors import OPERATOR, VIEWER, FakeOrchestrator, House
+from tests.rpc.gateway.test_socket import BOUND
 
 pytestmark = pytest.mark.timeout(60)
 ABOUT = About("0", "keys", 100, 60.0, True, 2, 0.7, False)
+EVERYWHERE = pytest.mark.parametrize(("listens", "connects"), BOUND.values(), ids=BOUND.keys())
 ASK = f"GET /api/config HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {VIEWER}\r\n\r\n".encode()
 
 
@@ -102,14 +104,28 @@ async def test_who_waits_for_too_long_is_told_how_to_ask_again(key: str) -> None
     writer.close()
 
 
-@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::")])
-def test_unheard_nobody_new_comes_in_and_nobody_is_reset(family: socket.AddressFamily, host: str) -> None:
-    with socket.create_server((host, 0), family=family) as listening:
-        at = ("127.0.0.1" if host != "::" else "::1", listening.getsockname()[1])
-        before = socket.create_connection(at, timeout=10)
+async def test_nobody_new_is_heard_refused_or_reset_while_it_stops(
+    web: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaving, "LAST_SECONDS", 3600.0)
+    stopping = asyncio.create_task(web.stop())
+    await asyncio.sleep(0)  # until it waits
+    with pytest.raises(TimeoutError):
+        await asyncio.to_thread(socket.create_connection, ("127.0.0.1", web.port), 0.2)
+    assert not stopping.done()
+    stopping.cancel()
+    await asyncio.wait({stopping})
+
+
+@EVERYWHERE
+def test_unheard_nobody_new_comes_in_and_nobody_is_reset(listens: str, connects: str) -> None:
+    server = HttpServer(build(House().gateway, ABOUT), listens, 0, 1.0)
+    with server._bound() as listening:
+        where = (connects, server.port)
+        before = socket.create_connection(where, timeout=10)
         unheard(listening)
         with pytest.raises(TimeoutError):  # not refused, not reset
-            socket.create_connection(at, timeout=0.2)
+            socket.create_connection(where, timeout=0.2)
         taken, _ = listening.accept()
         before.sendall(b"still here")
         assert taken.recv(100) == b"still here"
