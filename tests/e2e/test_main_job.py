@@ -225,6 +225,11 @@ def test_the_same_request_is_the_same_run(operator: httpx.Client) -> None:
     second = process(operator, LOG, request_id="only-once").json()
     assert first["run_id"] == second["run_id"]
     assert first["sequence"] == second["sequence"]
+    as_long = LOG.replace(LOG[0], "#", 1)
+    for log, mode in ((as_long, "safe"), (LOG, "assisted")):
+        refused = process(operator, log, mode=mode, request_id="only-once")
+        assert (refused.status_code, refused.json()["reason"]) == (400, "FIELD_INVALID")
+        assert [each["field"] for each in refused.json()["errors"]] == ["request_id"]
 
 
 def test_another_key_is_refused_and_the_attempt_is_recorded(

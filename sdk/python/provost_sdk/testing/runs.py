@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 
@@ -19,6 +19,7 @@ from provost_sdk.testing.tables import Finding, Rule, decided, found_in
 from provost_sdk.testing.world import World
 
 _BUILT_IN = "double-1"
+_Asked: TypeAlias = pb.ProcessLogRequest | pb.StartRunRequest
 
 
 class Runs:
@@ -33,14 +34,20 @@ class Runs:
         self._agents = agents
         self._changed = asyncio.Event()
         self.runs: dict[tuple[str, str], pb.Run] = {}
+        self._asked: dict[tuple[str, str], _Asked] = {}
         self.approvals: dict[tuple[str, str], policy_pb2.Approval] = {}
         self.reports: dict[tuple[str, str], state_pb2.GetArtifactResponse] = {}
 
-    async def begin(self, caller: Caller, run: pb.Run, text: str, request_id: str) -> pb.Run:
-        """Carry a new run as far as it goes; or the caller's own run of an earlier request with this id."""
-        asked = f"{caller.tenant}:{caller.name}:{request_id}" if request_id else ""
+    async def begin(
+        self, caller: Caller, run: pb.Run, text: str, request: _Asked, context: Context
+    ) -> pb.Run:
+        """Carry a new run as far as it goes; or the caller's own run of an earlier request, the same under this id."""
+        asked = f"{caller.tenant}:{caller.name}:{request.request_id}" if request.request_id else ""
         run.run_id = self._world.id_of("run", asked)
         known = self.runs.get((caller.tenant, run.run_id))
+        if self._asked.setdefault((caller.tenant, run.run_id), request) != request:
+            why = "request_id was used before for something else: give every request an id of its own"
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID", why)
         if known is not None:
             return known
         run.task_id = run.task_id or f"log-{run.run_id[:16]}"
@@ -177,7 +184,7 @@ class OrchestratorDouble(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             objective="find what is wrong in this log and plan a remedy",
         )
         text = request.log.decode("utf-8", "replace")
-        return pb.ProcessLogResponse(run=await self._runs.begin(caller, run, text, request.request_id))
+        return pb.ProcessLogResponse(run=await self._runs.begin(caller, run, text, request, context))
 
     async def StartRun(self, request: pb.StartRunRequest, context: Context) -> pb.StartRunResponse:
         caller = await admitted(context, self._world.callers, "operator")
@@ -189,7 +196,7 @@ class OrchestratorDouble(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             objective=request.objective,
         )
         return pb.StartRunResponse(
-            run=await self._runs.begin(caller, run, request.objective, request.request_id)
+            run=await self._runs.begin(caller, run, request.objective, request, context)
         )
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
