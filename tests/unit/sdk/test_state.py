@@ -72,7 +72,10 @@ TASK = pb.GetTaskResponse(
     locks=[HELD],
     entries=[ENTRY],
     unread_messages=[MESSAGE],
-    artifacts=[pb.Artifact(sha256="ab" * 32, name="report.json", size_bytes=12)],
+    artifacts=[
+        pb.Artifact(sha256=each * 32, name="report.json", run_id=f"run-of-{each}", size_bytes=12)
+        for each in ("ab", "cd")
+    ],
     handoff=pb.Handoff(
         previous_agent_id="sre-0",
         revocation_reason=pb.RevocationReason(type="operator", details="taken away\x1b[2J"),
@@ -97,6 +100,8 @@ def test_a_task_is_seen_as_it_is(provost: type[FakeProvost]) -> None:
         "QUESTION",
         "all (sre-2)",
         "report.json",
+        "run-of-ab",
+        "run-of-cd",
         "Handoff from sre-0",
         r"why: operator: taken away\x1b[2J",
         "labels: of-handoff, personal",

@@ -16,7 +16,7 @@ MESSAGES = ("seq", "at", "type", "from", "to", "says", "labels", "id")
 CHECKPOINTS = ("number", "at", "phase", "agent", "task", "note", "labels", "artifact")
 TASKS = ("task", "changed at", "working", "agents", "board", "unread", "artifacts")
 _AGENTS = ("agent", "phase", "run", "lock until", "errors", "heartbeat", "state")
-_ARTIFACTS = ("sha256", "name", "bytes", "at", "labels")
+_ARTIFACTS = ("sha256", "name", "run", "bytes", "at", "labels")
 
 
 def agent(told: "pb.AgentSnapshot") -> None:
@@ -213,7 +213,7 @@ def _agent_row(told: "pb.AgentSnapshot") -> Sequence[object]:
 
 def _artifact_row(artifact: "pb.Artifact") -> Sequence[object]:
     labels = ", ".join(artifact.labels)
-    return (artifact.sha256, artifact.name, artifact.size_bytes, at(artifact.at), labels)
+    return (artifact.sha256, artifact.name, artifact.run_id, artifact.size_bytes, at(artifact.at), labels)
 
 
 def _handoff(handoff: "pb.Handoff") -> None:
