@@ -82,6 +82,7 @@ class Orchestrator(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self.go = asyncio.Event()
         self.go.set()
         self.at_work = 0
+        self.request_ids: list[str] = []
         self.heard: list[dict[str, str | bytes]] = []
         self.left = asyncio.Event()
         self.greeted: list[str] = []
@@ -90,6 +91,7 @@ class Orchestrator(orchestrator_pb2_grpc.OrchestratorServiceServicer):
 
     async def ProcessLog(self, request: orchestrator_pb2.ProcessLogRequest, context: Context) -> Any:
         self.at_work += 1
+        self.request_ids.append(request.request_id)
         await self.go.wait()
         source = orchestrator_pb2.Source(size_bytes=len(request.log))
         state = orchestrator_pb2.RUN_STATE_COMPLETED

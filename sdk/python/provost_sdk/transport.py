@@ -79,6 +79,13 @@ class Connection:
     async def close(self) -> None:
         await self._channel.close()
 
+    async def reached(self) -> bool:
+        """Whether somebody takes the connection; nothing is asked over it."""
+        ready, down = grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE
+        while (state := self._channel.get_state(try_to_connect=True)) not in (ready, down):
+            await self._channel.wait_for_state_change(state)
+        return state is ready
+
     async def _call(
         self,
         method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]",

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
+from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,16 @@ import pytest
 from provost_sdk import Provost
 from provost_sdk.errors import NotAllowed, NotAuthenticated
 from tests.fakes.doors import OPERATOR, VIEWER
+from tests.fakes.wait import until
 from tests.integration.gateway.conftest import Door
 
 PROGRAM = Path(sys.executable).parent / "provost"
+INTERRUPTIBLE = """
+import signal
+from provost_sdk.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may be deaf to it
+main()
+"""
 
 
 async def provost(*arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
@@ -36,6 +45,43 @@ async def test_a_log_goes_in_and_an_answer_comes_out(door: Door, tmp_path: Path)
     assert b"COMPLETED" in told.stdout
     told = await provost("process", "-", "--address", door.process.address, "--key", "wrong", stdin=b"boom\n")
     assert (told.returncode, b"KEY_UNKNOWN" in told.stderr) == (1, True)
+
+
+async def waiting(door: Door, *options: str) -> Process:
+    """`provost process` whose run is at work."""
+    door.peers.orchestrator.go.clear()
+    flags = ("process", "-", *options, "--address", door.process.address, "--key", OPERATOR)
+    command = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", INTERRUPTIBLE, *flags, stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+    assert command.stdin is not None
+    command.stdin.write(b"boom\n")
+    command.stdin.close()
+    await until(lambda: door.peers.orchestrator.at_work == 1, "no run was asked for")
+    return command
+
+
+async def test_a_gateway_that_was_killed_and_is_back_loses_no_run(door: Door) -> None:
+    command = await waiting(door, "--json")
+    await asyncio.to_thread(door.process.kill)
+    await asyncio.to_thread(door.process.start)
+    await until(lambda: door.peers.orchestrator.at_work == 2, "nobody asked again")
+    door.peers.orchestrator.go.set()
+    out, err = await command.communicate()
+    assert command.returncode == 0, err
+    assert b"the same request is sent again" in err
+    first, again = door.peers.orchestrator.request_ids
+    assert first == again == json.loads(out)["run_id"]
+
+
+async def test_whoever_waits_no_longer_for_a_run_is_told_how_to_find_it(door: Door) -> None:
+    command = await waiting(door, "--request-id", "r-7")
+    command.send_signal(signal.SIGINT)
+    _, err = await command.communicate()
+    assert command.returncode == 130
+    assert b"provost runs list" in err
+    assert b"--request-id r-7" in err
+    assert b"Traceback" not in err
 
 
 async def test_status_names_what_is_away(door: Door) -> None:

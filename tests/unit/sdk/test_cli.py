@@ -29,6 +29,7 @@ class FakeProvost:
     asked: ClassVar[list[tuple[str, tuple[Any, ...], dict[str, Any]]]] = []
     made: ClassVar[list[tuple[str, str]]] = []
     authorities: ClassVar[list[Path | None]] = []
+    there = True
 
     def __init__(self, address: str, key: str = "", *, ca_file: Path | None = None, **_: object) -> None:
         self.made.append((address, key))
@@ -39,6 +40,9 @@ class FakeProvost:
 
     async def __aexit__(self, *_: object) -> None:
         return None
+
+    async def reached(self) -> bool:
+        return self.there
 
     def __getattr__(self, name: str) -> Any:
         async def call(*args: Any, **kwargs: Any) -> Any:
@@ -63,6 +67,8 @@ def provost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeProvost
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PROVOST_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("provost_sdk.cli.process.AWAY_SECONDS", 0.0)
+    monkeypatch.setattr("provost_sdk.cli.process.PAUSE_SECONDS", 0.0)
     fresh = type("FreshProvost", (FakeProvost,), {"answers": {}, "asked": [], "made": [], "authorities": []})
     monkeypatch.setattr("provost_sdk.client.Provost", fresh)
     return fresh
@@ -127,10 +133,32 @@ def test_misuse_is_exit_code_two(provost: type[FakeProvost]) -> None:
 
 def test_when_nothing_runs_it_says_how_to_start(provost: type[FakeProvost]) -> None:
     provost.answers["process_log"] = errors.Unreachable(errors.GATEWAY_UNREACHABLE, "refused")
+    provost.there = False
     result = invoke("process", "-", stdin=b"x")
     assert result.exit_code == 3
     assert "make run" in result.stderr
     assert "127.0.0.1:7000: refused" in result.stderr
+    assert "--request-id" not in result.stderr
+    assert len(provost.asked) == 1
+
+
+def test_whoever_gets_no_answer_about_a_run_is_told_how_to_ask_for_it_again(
+    provost: type[FakeProvost],
+) -> None:
+    away = errors.Unreachable(errors.GATEWAY_UNREACHABLE, "reset")
+    provost.answers["process_log"] = [away, away]
+    result = invoke("process", "-", stdin=b"x")
+    assert result.exit_code == 3
+    (first, again) = (options["request_id"] for _, _, options in provost.asked)
+    assert first == again != ""
+    assert f"`--request-id {first}`" in result.stderr
+    provost.answers["process_log"] = errors.Unreachable("DEADLINE_EXCEEDED", "no answer came within 300 s")
+    result = invoke("process", "-", "--request-id", "r-1", stdin=b"x")
+    assert (result.exit_code, len(provost.asked)) == (3, 3)
+    assert "`--request-id r-1`" in result.stderr
+    provost.answers["process_log"] = [away, run_in("COMPLETED")]
+    result = invoke("process", "-", stdin=b"x")
+    assert (result.exit_code, "runs list" in result.stderr) == (0, False)
 
 
 def test_only_of_the_address_here_it_is_said_that_it_runs_here(

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import sys
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from pathlib import Path
 from time import monotonic
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT_SECONDS = 240
 """Of one call."""
+AWAY_SECONDS = 60.0
+"""For so long whoever was there a moment ago is asked again: a service that was killed is back by then."""
+PAUSE_SECONDS = 1.0
 MAX_LOG_BYTES = 32 * 1024 * 1024
 
 
@@ -61,22 +65,64 @@ def process(
     key: Key = None,
 ) -> None:
     """Take a log through a governed run. Exit code 0: done; 4: it waits for a person; 5: refused, failed or revoked."""
+    from provost_sdk.transport import new_request_id
+
     log = _read(file)
-    run = ask(
-        "operator",
-        address,
-        key,
-        lambda provost: provost.process_log(
-            log,
-            mode=mode,
-            strategy=strategy or "",
-            include_trace=trace,
-            agent=agent,
-            subject=subject,
-            request_id=request_id,
-        ),
-    )
-    finish(run, as_json)
+    same = request_id or new_request_id()
+
+    async def question(provost: "Provost") -> "orchestrator_pb2.Run":
+        return await asked_again(
+            provost,
+            lambda: provost.process_log(
+                log,
+                mode=mode,
+                strategy=strategy or "",
+                include_trace=trace,
+                agent=agent,
+                subject=subject,
+                request_id=same,
+            ),
+            same,
+        )
+
+    finish(ask("operator", address, key, question), as_json)
+
+
+async def asked_again(
+    provost: "Provost", question: "Callable[[], Awaitable[orchestrator_pb2.Run]]", request_id: str
+) -> "orchestrator_pb2.Run":
+    """What `question` comes to, which is asked again while nobody answers who was there when it was asked first.
+
+    Whoever gets no answer is told that the run may go on, and how to find it. Raises ProvostError.
+    """
+    from provost_sdk.cli.show import inert
+    from provost_sdk.errors import Unreachable
+
+    if not await provost.reached():
+        return await question()  # nothing has begun: it says why
+    until = 0.0
+    try:
+        while True:
+            try:
+                return await question()
+            except Unreachable as away:
+                if away.reason == "DEADLINE_EXCEEDED" or 0.0 < until <= monotonic():
+                    raise
+                if not until:
+                    until = monotonic() + AWAY_SECONDS
+                    told = f"No answer for now ({away.reason}): the same request is sent again for {AWAY_SECONDS:g} s."
+                    print(told, file=sys.stderr)
+                await asyncio.sleep(PAUSE_SECONDS)
+    except (Unreachable, asyncio.CancelledError):
+        print(
+            "The run may go on without you: `provost runs list` shows it. The same command with",
+            file=sys.stderr,
+        )
+        print(
+            f"`--request-id {inert(request_id)}` asks for it again, and starts no second one.",
+            file=sys.stderr,
+        )
+        raise
 
 
 def run(
