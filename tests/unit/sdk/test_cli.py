@@ -102,6 +102,22 @@ def test_the_exit_code_says_what_came_of_the_run(
     assert (str(options["mode"]), options["agent"]) == ("auto", "sre-2")
 
 
+def test_a_run_whose_own_verification_failed_is_not_well(provost: type[FakeProvost]) -> None:
+    run = run_in("COMPLETED")
+    run.checks.add(name="no action failed", ok=False, detail="a1 FAILED")
+    provost.answers |= {
+        "process_log": run,
+        "start_run": run,
+        "get_run": run,
+        "list_runs": orchestrator_pb2.ListRunsResponse(runs=[run]),
+    }
+    for command in (("process", "-"), ("run", "sre-1", "t", "o", "--wait", "0"), ("runs", "show", "r")):
+        for options in ((), ("--json",)):
+            assert invoke(*command, *options, stdin=b"x").exit_code == 1, command
+    listed = invoke("runs", "list")
+    assert (listed.exit_code, "COMPLETED, 1 of 2 checks failed" in listed.output) == (0, True)
+
+
 def test_a_log_may_come_from_standard_input_and_the_answer_be_json(provost: type[FakeProvost]) -> None:
     provost.answers["process_log"] = run_in("COMPLETED")
     result = invoke("process", "-", "--json", stdin=b"boom\n")

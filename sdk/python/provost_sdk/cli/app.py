@@ -38,8 +38,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    epilog="Exit codes: 0 all well · 1 it was answered, and not well · 2 misused · 3 nobody answers · "
-    "4 a run waits for a person · 5 a run was refused, failed or revoked.",
+    epilog="Exit codes: 0 all well · 1 it was answered, and not well, as a run whose own verification "
+    "failed · 2 misused · 3 nobody answers · 4 a run waits for a person · 5 a run was refused, failed or revoked.",
 )
 app.callback()(status.about)
 app.command("status")(status.status)

@@ -64,7 +64,10 @@ def process(
     address: Address = None,
     key: Key = None,
 ) -> None:
-    """Take a log through a governed run. Exit code 0: done; 4: it waits for a person; 5: refused, failed or revoked."""
+    """Take a log through a governed run.
+
+    Exit code 0: done; 1: done, its own verification failed; 4: it waits for a person; 5: refused, failed or revoked.
+    """
     from provost_sdk.transport import new_request_id
 
     log = _read(file)
@@ -164,7 +167,7 @@ async def awaited(provost: "Provost", run_id: str, seconds: int) -> "orchestrato
 
 
 def finish(made: "orchestrator_pb2.Run", as_json: bool) -> None:
-    """Show a run, and end with the exit code that fits its state."""
+    """Show a run, and end with the exit code that fits its state and what VERIFY found."""
     from provost_sdk.models import run_as_dict, word
 
     if as_json:
@@ -175,7 +178,7 @@ def finish(made: "orchestrator_pb2.Run", as_json: bool) -> None:
         show_run(made)
     state = word(made, "state")
     if state == "COMPLETED":
-        raise typer.Exit(Exit.OK)
+        raise typer.Exit(Exit.OK if all(check.ok for check in made.checks) else Exit.NOT_WELL)
     raise typer.Exit(Exit.WAITING if state in ("WAITING", "RUNNING") else Exit.NOT_DONE)
 
 

@@ -62,7 +62,7 @@ def _row(each: "orchestrator_pb2.Run") -> Sequence[object]:
     return (
         each.run_id,
         _time(each),
-        word(each, "state"),
+        _state(each),
         each.agent_id,
         word(each, "mode").lower(),
         _what(each),
@@ -71,6 +71,13 @@ def _row(each: "orchestrator_pb2.Run") -> Sequence[object]:
 
 def _time(run: "orchestrator_pb2.Run") -> str:
     return run.start_time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S") if run.HasField("start_time") else ""
+
+
+def _state(run: "orchestrator_pb2.Run") -> str:
+    from provost_sdk.models import word
+
+    failed = sum(not check.ok for check in run.checks)
+    return word(run, "state") + (f", {failed} of {len(run.checks)} checks failed" if failed else "")
 
 
 def _what(run: "orchestrator_pb2.Run") -> str:
