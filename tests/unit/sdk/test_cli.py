@@ -118,6 +118,12 @@ def test_a_run_whose_own_verification_failed_is_not_well(provost: type[FakeProvo
     assert (listed.exit_code, "COMPLETED, 1 of 2 checks failed" in listed.output) == (0, True)
 
 
+def test_a_list_of_runs_in_a_state_that_none_is_in_says_so(provost: type[FakeProvost]) -> None:
+    provost.answers["list_runs"] = orchestrator_pb2.ListRunsResponse()
+    assert "No run is WAITING." in invoke("runs", "list", "--state", "waiting").output
+    assert "No runs yet: provost process FILE" in invoke("runs", "list").output
+
+
 def test_a_log_may_come_from_standard_input_and_the_answer_be_json(provost: type[FakeProvost]) -> None:
     provost.answers["process_log"] = run_in("COMPLETED")
     result = invoke("process", "-", "--json", stdin=b"boom\n")

@@ -41,7 +41,8 @@ def list_(
         pages.tell_more(found)
         return
     columns = ("run", "started", "state", "agent", "mode", "what")
-    pages.show(found, False, columns, _row, "No runs yet: provost process FILE")
+    empty = f"No run is {wanted}." if wanted else "No runs yet: provost process FILE"
+    pages.show(found, False, columns, _row, empty)
 
 
 @app.command()
