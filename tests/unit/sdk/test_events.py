@@ -1,6 +1,7 @@
 """`provost events`: the newest and what comes, what was in a time; nothing twice, nothing missed, and how to go on."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,8 +10,10 @@ from typer.testing import CliRunner
 
 from provost.ledger.v1 import ledger_pb2 as pb
 from provost_sdk.cli.app import app
+from provost_sdk.cli.filters import event_types
 from provost_sdk.cloudevents import as_cloudevent
 from provost_sdk.errors import Unreachable
+from tests.unit.house.skeleton import REPOSITORY
 from tests.unit.sdk.test_history import FakeProvost, event, provost
 
 __all__ = ["provost"]
@@ -42,6 +45,34 @@ def test_the_last_ones_oldest_first(provost: type[FakeProvost]) -> None:
     assert json.loads(result.stdout.splitlines()[-1])["cursor"] == "c9.9"
     wanted = provost.asked[-1][1][0]
     assert (wanted.event_type, wanted.agent_id) == ("RunStarted", "sre-1")
+
+
+@pytest.mark.parametrize(
+    "typo", ["AgentRevokd", "agentrevoked", "provost.policy.v1.AgentRevokd", "provost.state.v1.AgentRevoked"]
+)
+def test_an_event_that_no_contract_knows_is_refused_with_those_that_are_like_it(
+    provost: type[FakeProvost], typo: str
+) -> None:
+    for command in (
+        ("events", "tail", "-f"),
+        ("events", "replay"),
+        ("ledger", "events"),
+        ("ledger", "watch"),
+    ):
+        result = CliRunner().invoke(app, [*command, "--type", typo])
+        assert result.exit_code == 2, command
+        assert f"there is no event {typo}; AgentRevoked or" in result.stderr
+    assert provost.asked == []
+
+
+def test_an_event_has_a_full_name_too_and_every_one_that_is_documented_is_known(
+    provost: type[FakeProvost],
+) -> None:
+    provost.answers = {"list_events": lambda *_, **__: listing(9)}
+    assert invoke("replay", "--type", "provost.policy.v1.AgentRevoked").exit_code == 0
+    assert provost.asked[-1][1][0].event_type == "AgentRevoked"
+    documented = (REPOSITORY / "docs" / "events.md").read_text("utf-8")
+    assert set(event_types()) == set(re.findall(r"^\| `([A-Z]\w+)` \|", documented, re.MULTILINE))
 
 
 def test_the_last_ones_are_all_there_though_pages_are_short_or_empty(provost: type[FakeProvost]) -> None:

@@ -7,6 +7,40 @@ import typer
 
 from provost_sdk.cli.session import misused
 
+
+def event_types() -> dict[str, str]:
+    """The full name of every event that the contracts know, by its own."""
+    from provost.event.v1 import keys_pb2
+    from provost.gateway.v1 import events_pb2 as gateway
+    from provost.ledger.v1 import events_pb2 as ledger
+    from provost.orchestrator.v1 import events_pb2 as orchestrator
+    from provost.policy.v1 import events_pb2 as policy
+    from provost.state.v1 import events_pb2 as state
+
+    files = (keys_pb2, gateway, ledger, orchestrator, policy, state)
+    messages = [each for file in files for each in file.DESCRIPTOR.message_types_by_name.values()]
+    parts = {field.message_type.full_name for each in messages for field in each.fields if field.message_type}
+    return {each.name: each.full_name for each in messages if each.full_name not in parts}
+
+
+def _known(event_type: str) -> str:
+    """The name by which events are found, of it or of the full one; what no contract knows ends the command."""
+    if not event_type:
+        return ""
+    from difflib import get_close_matches
+
+    from provost_sdk.cli.show import inert
+
+    known = event_types()
+    name = event_type.rpartition(".")[2]
+    if name not in known or event_type not in (name, known[name]):
+        spelled = {each.lower(): each for each in known}
+        near = " or ".join(spelled[each] for each in get_close_matches(name.lower(), spelled))
+        like = f"; {near}?" if near else ": docs/events.md has all"
+        misused(f"--type: there is no event {inert(event_type)}{like}")
+    return name
+
+
 Agent = Annotated[str, typer.Option("--agent", help="Only of or by this agent.")]
 Task = Annotated[str, typer.Option("--task", help="Only of this task.")]
 RunId = Annotated[str, typer.Option("--run", help="Only of this run.")]
@@ -16,7 +50,7 @@ Since = Annotated[
     str, typer.Option("--since", help="From this time on, RFC 3339, UTC unless it says otherwise.")
 ]
 Until = Annotated[str, typer.Option("--until", help="Before this time.")]
-EventType = Annotated[str, typer.Option("--type", help="Only these, as AgentRevoked.")]
+EventType = Annotated[str, typer.Option("--type", callback=_known, help="Only these, as AgentRevoked.")]
 Actor = Annotated[str, typer.Option("--actor", help="Only caused by, as key:alice or agent:sre-1.")]
 Context = Annotated[str, typer.Option("--context", help="Only of this service, as policy.")]
 Aggregate = Annotated[str, typer.Option("--aggregate", help="Only of such things, as approval.")]
