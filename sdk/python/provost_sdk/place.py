@@ -35,7 +35,7 @@ def find(role: str, address: str | None = None, key: str | None = None) -> Place
     for option, given in (("--address", address), ("--key", key)):
         if given is not None and not given.strip():
             raise ValueError(f"{option} was given, and is empty: give one, or leave it out.")
-    home = Path(os.environ.get("PROVOST_HOME") or ".provost")
+    home = _home()
     run = _read(home / "run.json")
     wanted = address or os.environ.get("PROVOST_ADDRESS", "")
     here = str(run.get("grpc") or f"127.0.0.1:{os.environ.get('PROVOST_GATEWAY_PORT') or DEFAULT_PORT}")
@@ -51,6 +51,21 @@ def find(role: str, address: str | None = None, key: str | None = None) -> Place
     )
 
 
+def ended_here() -> bool:
+    """Whether what has announced itself on this machine has ended without taking that back, as after `kill -9`.
+
+    A run holds the lock of its home while it lives. False where that cannot be seen.
+    """
+    try:
+        import fcntl
+
+        with (_home() / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return False  # it is held, or not there, not ours to read, or this system knows no such lock
+    return True
+
+
 def certificates_in(file: Path, setting: str) -> bytes:
     """The certificates in a file, PEM. Raises ValueError: there are none; it names the `setting`."""
     try:
@@ -62,6 +77,10 @@ def certificates_in(file: Path, setting: str) -> bytes:
     if b"-----BEGIN CERTIFICATE-----" not in found:
         raise ValueError(f"{setting}: there is no certificate in {file}: name a file of certificates, PEM")
     return found
+
+
+def _home() -> Path:
+    return Path(os.environ.get("PROVOST_HOME") or ".provost")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Self
 import pytest
 from typer.testing import CliRunner
 
+from chassis.config import ServiceSettings
+from chassis.embedded.place import Place
 from provost.gateway.v1 import gateway_pb2
 from provost.ledger.v1 import ledger_pb2
 from provost.orchestrator.v1 import orchestrator_pb2
@@ -191,6 +193,24 @@ def test_only_of_the_address_here_it_is_said_that_it_runs_here(
     provost.answers["status"] = errors.Unreachable(errors.GATEWAY_UNREACHABLE, "refused")
     assert "It says it runs here" in invoke("status").stderr
     assert "It says it runs here" not in invoke("status", "--address", "elsewhere:7000").stderr
+
+
+def test_of_a_run_that_was_killed_it_is_said_that_it_has_ended(
+    provost: type[FakeProvost], tmp_path: Path
+) -> None:
+    away = errors.Unreachable(errors.GATEWAY_UNREACHABLE, "refused")
+    provost.answers |= {"status": away, "list_runs": away}
+    settings = ServiceSettings(_env_file=None)
+    with Place(tmp_path / "home") as place:
+        place.announce(settings, tmp_path / "keys", {})
+        announced = place.run_file.read_bytes()
+        assert "It says it runs here" in invoke("status").stderr
+    place.run_file.write_bytes(announced)  # what kill -9 leaves behind; the lock is given up
+    for command in (("status",), ("runs", "list")):
+        result = invoke(*command)
+        assert (result.exit_code, "provost status --wait" in result.stderr) == (3, False)
+        assert "has ended without saying so: `make run` goes on where it was" in result.stderr
+    assert "has ended" not in invoke("status", "--address", "elsewhere:7000").stderr
 
 
 def test_every_command_takes_the_authority_and_says_when_it_does_not_trust_the_gateway(

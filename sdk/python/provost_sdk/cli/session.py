@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from provost_sdk.place import Place, find
+from provost_sdk.place import Place, ended_here, find
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -117,6 +117,8 @@ def _unreached(text: str, place: Place) -> str:
     mend = "Start Provost with `make run`"
     if place.local:
         mend = "It says it runs here: `provost status --wait 10`"
+        if ended_here():
+            mend = "It ran here, and has ended without saying so: `make run` goes on where it was"
     return (
         f"Nobody answers at {place.address}: {text}\n"
         f"{mend}, or name another place with --address or PROVOST_ADDRESS."
