@@ -7,22 +7,28 @@ import os
 import sys
 from functools import partial
 
-from chassis import config, process, telemetry
-from chassis.embedded import keys, ports
-from chassis.embedded.drill import ask_for_drill
-from chassis.embedded.place import Occupied, Place
-from chassis.embedded.running import supervise
-from chassis.embedded.settings import Settings
-
 
 def main() -> None:
+    """Ctrl-C while all this is still being read ends it quietly: nothing has begun."""
+    try:
+        _begin()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _begin() -> None:
     drilling = sys.argv[1:] == ["--amnesia"]
     if sys.argv[1:] and not drilling:
         raise SystemExit("python -m chassis.embedded [--amnesia]")
     os.umask(0o077)
     # Children are forked, and gRPC's own handlers for that are of no use between fork and exec.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
-    from chassis.embedded import services
+    from chassis import config, process, telemetry
+    from chassis.embedded import keys, ports, services
+    from chassis.embedded.drill import ask_for_drill
+    from chassis.embedded.place import Occupied, Place
+    from chassis.embedded.running import supervise
+    from chassis.embedded.settings import Settings
 
     settings = config.load(Settings, services.settings_classes())
     telemetry.configure("supervisor", settings)

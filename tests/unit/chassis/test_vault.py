@@ -22,7 +22,7 @@ SERVICES = ("policy", "state", "ledger", "orchestrator", "gateway")
 
 
 def test_without_a_vault_no_client_of_it_is_loaded() -> None:
-    roots = [f"services.{name}.__main__" for name in SERVICES] + ["chassis.embedded.__main__"]
+    roots = [f"services.{name}.__main__" for name in SERVICES] + ["chassis.embedded.running"]
     done = subprocess.run(
         [sys.executable, "-c", LOADED, *roots], capture_output=True, text=True, check=False, timeout=60
     )

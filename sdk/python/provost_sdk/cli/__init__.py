@@ -3,6 +3,9 @@
 
 def main() -> None:
     """The console script."""
-    from provost_sdk.cli.app import app
+    try:
+        from provost_sdk.cli.app import app
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None  # Ctrl-C while it is still being read, as later
 
     app()
