@@ -304,6 +304,18 @@ def test_why_not_and_what_would_have_to_change(provost: type[FakeProvost]) -> No
     assert "DENY  TIER_TOO_LOW by tier.T1_OPERATOR" in result.stdout
     assert "for a yes: tier → T3_EXECUTOR (by admin)" in result.stdout
     assert "✗ tier" in result.stdout
+    asking = pb.Change(what="approval", to="approval.production", by="approver")
+    provost.answers["Explain"].decision.changes.append(asking)
+    told = invoke("policy", "explain", "sre-1", "service.restart").stdout
+    assert (
+        """
+  for a yes, all of these:
+    tier → T3_EXECUTOR (by admin)
+    approval → approval.production (by approver)
+"""
+        in told
+    )
+    provost.asked.pop()
     request = asked_of(provost, "Explain")
     assert (request.context.task_id, request.tier) == ("", pb.TIER_T1_OPERATOR)
     assert [method for method, _ in provost.asked] == ["Explain"]

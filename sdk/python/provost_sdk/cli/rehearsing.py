@@ -163,8 +163,11 @@ def explain(
         + plain(f"  {said.reason} by {said.rule} (policy set {said.policy_version})")
     )
     console().print(plain(f"  {said.explanation}"))
+    if len(said.changes) > 1:
+        console().print(plain("  for a yes, all of these:", "bold"))
     for change in said.changes:
-        console().print(plain(f"  for a yes: {change.what} → {change.to} (by {change.by})", "bold"))
+        begin = "  for a yes: " if len(said.changes) == 1 else "    "
+        console().print(plain(f"{begin}{change.what} → {change.to} (by {change.by})", "bold"))
     for check in answer.checks:
         mark = plain("  ✓ ", "green") if check.passed else plain("  ✗ ", "bold red")
         console().print(mark + plain(f"{check.rule:<24} {check.text}", "" if not check.passed else "dim"))
