@@ -172,7 +172,10 @@ def _outside_table(q: Question) -> Judgement | None:
     if policy.row(tier, action.environment, action.name) is not None:
         text = f"{tier} may do {where}, but not to {shown(action.target)}: it would take another policy set."
         return denied(rule, "OUT_OF_SCOPE", text, change)
-    text = f"no tier may do {where}: it would take another environment or policy set."
+    elsewhere = any(policy.least_tier(each, action.name, action.target) for each in ENVIRONMENTS)
+    text = (
+        f"no tier may do {where}: it would take another {'environment or ' if elsewhere else ''}policy set."
+    )
     return denied(rule, "ENVIRONMENT_NOT_ALLOWED", text, change)
 
 

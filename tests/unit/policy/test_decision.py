@@ -10,7 +10,7 @@ from services.policy.domain.decision import Verdict, approval_refused, approved,
 from services.policy.domain.faults import ApprovalPending, ApprovalRejected
 from services.policy.domain.quoted import shown
 from services.policy.domain.tier import Tier
-from tests.unit.policy.words import DEFAULT, action, agent, question
+from tests.unit.policy.words import DEFAULT, SETS, action, agent, question
 
 LEAST = {
     ("diagnostics.memory", "sandbox"): Tier.T0_OBSERVER,
@@ -97,6 +97,19 @@ def test_what_it_takes_is_something_that_somebody_can_do() -> None:
     ]
     asking = judge(question(mode=Mode.ASSISTED))
     assert "a run requests it by itself, and approvers answer" in asking.explanation
+
+
+def test_another_environment_is_named_where_one_allows_the_action() -> None:
+    document = SETS.default_document
+    some = document.replace("actions: [hardware.replace, node.drain", "actions: [node.drain")
+    policy = SETS.check(
+        some.replace("sandbox, staging, production]\n        targets", "sandbox]\n        targets")
+    )
+    narrowed = judge(question(action("node.drain", "production"), policy=policy))
+    assert narrowed.explanation.endswith("in production: it would take another environment or policy set.")
+    nowhere = judge(question(action("hardware.replace", "production"), policy=policy))
+    assert nowhere.explanation.endswith("in production: it would take another policy set.")
+    assert narrowed.reason == nowhere.reason == "ENVIRONMENT_NOT_ALLOWED"
 
 
 def test_a_scope_that_names_the_action_leaves_it_to_the_tier() -> None:
