@@ -114,14 +114,11 @@ class BudgetRefusal:
         counted = f"{self.spent} spent, {self.reserved} set aside"
         asked = f", {self.asked} asked for" if self.asked else ""
         anew = (
-            "it never begins anew"
+            "it never begins anew, until an admin sets another."
             if self.renew_time is None
-            else f"it begins anew at {_time(self.renew_time)}"
+            else f"it begins anew at {_time(self.renew_time)}, or an admin sets another."
         )
-        return (
-            f"budget {self.budget_id} of {whose} allows {self.most} {self.unit}: {counted}{asked}; {anew}, "
-            "or an admin sets another."
-        )
+        return f"budget {self.budget_id} of {whose} allows {self.most} {self.unit}: {counted}{asked}; {anew}"
 
     @property
     def facts(self) -> Mapping[str, str]:

@@ -47,7 +47,7 @@ def test_what_fits_is_set_aside_and_what_does_not_is_told_which_budget_refuses()
     assert isinstance(third, BudgetRefusal)
     assert third.text == (
         "budget set.daily of agent 'sre-1' allows 2 ACTIONS: 0 spent, 2 set aside, 1 asked for; it never begins anew, "
-        "or an admin sets another."
+        "until an admin sets another."
     )
     assert third.facts["unit"] == "ACTIONS"
     assert used(budgets, ACTIONS, DAILY) == (0, 2)
