@@ -482,5 +482,10 @@ def test_who_was_silent_is_named_and_the_exit_code_is_one(provost: type[FakeProv
     provost.answers["GetRevocationReceipt"] = pb.GetRevocationReceiptResponse(receipt=silent)
     result = invoke("agents", "receipt", "sre-1")
     assert (result.exit_code, "SILENT: state/3f2a:locks" in result.stdout) == (1, True)
+    assert "This receipt stays as it is." in result.stdout
+    assert "says `provost status`: end that process." in result.stdout
+    assert r"\x0a" not in result.stdout
     told = invoke("agents", "receipt", "sre-1", "--json")
     assert (told.exit_code, json.loads(told.stdout)["lost"][1]["ended"]) == (1, 2)
+    provost.answers["GetRevocationReceipt"] = pb.GetRevocationReceiptResponse(receipt=RECEIPT)
+    assert "stays as it is" not in invoke("agents", "receipt", "sre-1").stdout

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from provost.policy.v1 import policy_pb2
     from provost_sdk.client import Provost
 
+# A receipt is written once; asking again under the same request id reads it.
+_OF_THE_SILENT = (
+    "  This receipt stays as it is. Who was only late has taken the power away all the same.",
+    "  Who is not well says `provost status`: end that process. It holds nothing then, and has read the revocation",
+    "  before it serves again.",
+)
 _COLUMNS = ("power over", "service", "process", "ended", "ms until powerless", "signed")
 
 
@@ -117,5 +123,7 @@ def _tell(found: "policy_pb2.RevocationReceipt") -> None:
     )
     for silent in found.silent:
         console().print(plain(f"  SILENT: {silent}: it may still have power there", "bold red"))
+    for line in _OF_THE_SILENT if found.silent else ():
+        console().print(plain(line))
     if found.children:
         console().print(plain(f"  with it: {', '.join(found.children)}"))
