@@ -214,10 +214,13 @@ class MessageTooLarge(Exhausted):
 
 
 class RecipientUnknown(Invalid):
+    """Without an `agent_id`: it was for all of the task, and nobody else is."""
+
     def __init__(self, field: str, agent_id: str, task_id: str) -> None:
+        who = f"{agent_id} does not work" if agent_id else "nobody else works"
         super().__init__(
             "RECIPIENT_UNKNOWN",
-            f"{field}: {agent_id} does not work on task {task_id}; who has taken its lock for it does",
+            f"{field}: {who} on task {task_id}; who has taken its lock for it does",
             field=field,
             agent_id=agent_id,
             task_id=task_id,

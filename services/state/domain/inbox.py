@@ -185,7 +185,7 @@ def _send(inbox: Inbox, command: SendMessage) -> MessageSent | None:
             raise RecipientUnknown("to_agent_id", command.to_agent_id, command.task_id)
         others = frozenset({command.to_agent_id})
     elif not others:
-        raise RecipientUnknown("to_agent_id", "(all)", command.task_id)
+        raise RecipientUnknown("to_agent_id", "", command.task_id)
     full = frozenset(each for each in others if not _has_room(inbox.loads.get(each), n_bytes))
     if full == others:
         raise InboxFull(command.task_id, sorted(full), MAX_WAITING, MAX_WAITING_BYTES)

@@ -164,6 +164,7 @@ async def test_nobody_else_there_is_nobody_to_send_to(state: Running) -> None:
     with pytest.raises(Invalid) as caught:
         await send(state, "hello?", from_agent_id="alpha")
     assert caught.value.reason == "RECIPIENT_UNKNOWN"
+    assert caught.value.text.startswith("to_agent_id: nobody else works on task ")
     sent = await send(state, "listen", from_agent_id="", actor="key:boss")
     assert (sent.message.from_agent_id, list(sent.message.recipients)) == ("key-boss", ["alpha"])
 
