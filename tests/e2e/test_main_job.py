@@ -1,5 +1,6 @@
 """The main job as its users see it: a log in, a governed run, a provable trail. Real processes, real keys, REST."""
 
+import gzip
 import hashlib
 import time
 from collections.abc import Callable
@@ -200,6 +201,16 @@ def test_a_hostile_log_is_an_ordinary_run(operator: httpx.Client, running: Embed
     assert all(text.isprintable() for text in shown), shown
     for log in (running.home / "logs").glob("*.log"):
         assert b"\x1b" not in log.read_bytes(), f"{log.name} shows control characters"
+
+
+def test_a_compressed_log_is_refused_with_what_to_do(operator: httpx.Client) -> None:
+    log = gzip.compress(LOG.encode())
+    answer = operator.post(
+        "/api/process_log", content=log, headers={"content-type": "application/octet-stream"}
+    )
+    assert (answer.status_code, answer.json()["reason"]) == (400, "FIELD_INVALID")
+    assert answer.json()["errors"][0]["field"] == "log"
+    assert "decompress it first" in answer.json()["detail"]
 
 
 INJECTIONS = [

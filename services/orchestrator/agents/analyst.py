@@ -14,6 +14,7 @@ from services.orchestrator.agents.findings import find
 from services.orchestrator.agents.incident import NO_CAUSE, Claim, Evidence, Severity
 from services.orchestrator.agents.inert import inert, plain
 from services.orchestrator.agents.matching import Shown, match
+from services.orchestrator.agents.readable import unreadable
 from services.orchestrator.agents.reading import Reading, read
 from services.orchestrator.agents.rules import Rules
 from services.orchestrator.agents.scoring import Trouble, loudness, roots, troubles
@@ -56,7 +57,7 @@ def survey(text: str, rules: Rules) -> Survey:
     """Reads a log, holds the rules against it, looks for bursts."""
     reading = read(text)
     shown = match(reading, rules)
-    findings = find(reading, shown, rules)
+    findings = find(reading, shown, rules) or unreadable(text, reading)
     found = bursts(reading, {group for finding in findings for group in finding.groups})
     bursting = frozenset(burst.group for burst in found)
     findings.sort(key=lambda f: (-loudness(f, bursting), f.lines[0], f.rule))

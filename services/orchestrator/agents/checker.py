@@ -7,9 +7,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.orchestrator.agents.analyst import Survey
-from services.orchestrator.agents.finding import ADDRESSED
+from services.orchestrator.agents.finding import ADDRESSED, UNREADABLE
 from services.orchestrator.agents.incident import Claim
 from services.orchestrator.agents.matching import Sign
+from services.orchestrator.agents.readable import is_strange
 
 
 def check(seen: Survey, claims: tuple[Claim, ...]) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
@@ -39,6 +40,8 @@ def _says(seen: Survey, line: int, claim: Claim) -> bool:
     shown = seen.shown[kind]
     if claim.rule == ADDRESSED:
         return shown.sign is Sign.ADDRESSED
+    if claim.rule == UNREADABLE:
+        return is_strange(seen.reading.lines[line - 1])
     if shown.sign is Sign.RULE and seen.rules.rules[shown.rule].id == claim.rule:
         return True
     return claim.rule.startswith("unexplained.") and shown.sign in {Sign.NOTHING, Sign.FAILING, Sign.RULE}

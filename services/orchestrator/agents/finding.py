@@ -12,6 +12,7 @@ from services.orchestrator.agents.rules import Rule, Rules
 
 UNEXPLAINED = "unexplained"
 ADDRESSED = "addressed"
+UNREADABLE = "unreadable"  # rule and class of cause
 _OF_LEVEL = {Level.WARNING: Severity.WARNING, Level.ERROR: Severity.ERROR, Level.CRITICAL: Severity.CRITICAL}
 
 

@@ -37,6 +37,15 @@ class LogEmpty(Invalid):
         )
 
 
+class LogCompressed(Invalid):
+    def __init__(self, form: str, command: str) -> None:
+        super().__init__(
+            "FIELD_INVALID",
+            f"the log is compressed ({form}): decompress it first, with `{command}`, and send the text",
+            field="log",
+        )
+
+
 class LogTooLarge(Exhausted):
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(

@@ -62,7 +62,8 @@ class Orchestrator:
         """A whole run over a log: answers when it is over, waits for a person, or takes longer than the limit.
 
         Raises:
-            LogEmpty, LogTooLarge, RequestIdReused; AGENT_UNKNOWN when `agent_id` is given and nobody knows it.
+            LogEmpty, LogCompressed, LogTooLarge, RequestIdReused; AGENT_UNKNOWN when `agent_id` is given and nobody
+            knows it.
             Fault: nothing can be written until people have mended the log (STREAM_REGRESSION), or made room (LOG_FULL,
             ARTIFACTS_FULL); the run goes on then.
         """

@@ -71,8 +71,8 @@ class Starting:
         """Begin a run over a log, and carry it; nothing when the same request has begun it before.
 
         Raises:
-            LogEmpty; RequestIdReused; AGENT_UNKNOWN (NotFound) when `agent_id` is given and nobody knows it;
-            Unavailable.
+            LogEmpty, LogCompressed; RequestIdReused; AGENT_UNKNOWN (NotFound) when `agent_id` is given and nobody
+            knows it; Unavailable.
         """
         begun = self._begun(run_id, cause)
         if agent_id and not begun:

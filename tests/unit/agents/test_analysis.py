@@ -3,6 +3,7 @@ are there.
 """
 
 import hashlib
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -107,8 +108,36 @@ def test_any_mix_of_lines(lines: list[str]) -> None:
 
 
 def test_nothing_at_all_is_nothing_wrong() -> None:
-    for text in ("", "\n", " \n\t\n", "\x00"):
+    for text in ("", "\n", " \n\t\n"):
         assert analyse(text).incident.cause == "none"
+
+
+WELL = "Jan 10 10:02:00 web app[7]: all is well\n" * 100
+NO_TEXT = {
+    "random bytes": random.Random(7).randbytes(100_000).decode("utf-8", "replace"),
+    "a few of them": random.Random(7).randbytes(20).decode("utf-8", "replace"),
+    "two bytes a character": WELL.encode("utf-16-le").decode(),
+    "NULs": "\0" * 1_000,
+    "more than a hundredth": WELL + "\ufffd" * (len(WELL) // 90),
+}
+
+
+@pytest.mark.parametrize("name", NO_TEXT)
+def test_nobody_says_that_nothing_is_wrong_of_what_is_no_text(name: str) -> None:
+    found = analyse(NO_TEXT[name])
+    assert (found.incident.cause, found.incident.severity) == ("unreadable", Severity.WARNING)
+    assert found.incident.confidence < 0.5
+    assert found.incident.summary.startswith("No readable text: ")
+    assert "nothing is wrong" not in f"{found.incident.summary} {found.cycles}".lower()
+    assert not found.plan.actions
+    assert_sound(NO_TEXT[name], found)
+
+
+def test_a_few_bytes_that_are_no_text_change_nothing() -> None:
+    for text in (WELL + "caf\ufffd\n", "caf\ufffd opened\n", WELL + "\0\0\a\b\n", f"\x1b[32m{WELL}\x1b[0m"):
+        assert analyse(text).incident.cause == "none"
+    killed = "kernel: Out of memory: Killed process 12 (java)\n" + "\ufffd" * 1_000
+    assert analyse(killed).incident.cause == "memory"
 
 
 def test_the_worst_sources_are_named_and_counted_once_per_attempt() -> None:

@@ -1,6 +1,9 @@
 """What starts a run, what starts none, and who sees it."""
 
 import asyncio
+import bz2
+import gzip
+import lzma
 from typing import Any
 
 import pytest
@@ -8,11 +11,12 @@ import pytest
 from chassis.eventlog.memory import MemoryLog
 from kernel.events import Cause
 from kernel.faults import NotFound, Unavailable
-from services.orchestrator.domain.faults import LogEmpty, LogTooLarge, RunUnknown
+from services.orchestrator.domain.faults import LogCompressed, LogEmpty, LogTooLarge, RunUnknown
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Mode, Strategy
 from services.orchestrator.handlers import AttachedCrew
 from services.orchestrator.handlers.carrying import StepLimits
+from services.orchestrator.handlers.reading import read_log
 from services.orchestrator.wire import EVENTS
 from tests.fakes.wait import until
 from tests.unit.orchestrator.doors import NOW
@@ -43,6 +47,47 @@ async def test_bytes_that_are_not_text_are_counted_and_secrets_go() -> None:
     assert source.redactions == {"assigned_secret": 1}
     assert not any(b"hunter2" in content for content in at.state.artifacts.values())
     assert not any(b"hunter2" in recorded.payload for recorded in it.log.recorded())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-16-le", "utf-16-be", "utf-32-be"])
+async def test_a_log_with_a_mark_of_its_encoding_is_read_in_it(encoding: str) -> None:
+    marked = ("" if encoding.count("-") == 1 else "\ufeff") + LOG.decode() + "password=hunter2\n"
+    at = peers()
+    async with house(at) as it:
+        view = await it.process(Mode.SAFE, log=marked.encode(encoding))
+    source = view.run.known.source
+    assert source is not None
+    assert (source.replaced_bytes, source.redactions) == (0, {"assigned_secret": 1})
+    assert view.run.incident is not None
+    assert view.run.incident.cause == "memory_exhausted"
+
+
+@pytest.mark.parametrize(
+    "log", [b"\xff\xfepassword=hunter2", b"\xff\xfep\0a", b"\xff\xfe\0\0 password=hunter2"]
+)
+def test_a_mark_before_something_else_hides_no_secret(log: bytes) -> None:
+    read = read_log(log)
+    assert read.replaced_bytes == 2
+    assert "hunter2" not in read.text
+
+
+COMPRESSED = {
+    "gzip": gzip.compress(LOG),
+    "zstd": b"\x28\xb5\x2f\xfd\x24\x00",
+    "xz": lzma.compress(LOG),
+    "bzip2": bz2.compress(LOG),
+    "zip": b"PK\x03\x04\x14\x00",
+}
+
+
+@pytest.mark.parametrize("form", COMPRESSED)
+async def test_a_compressed_log_is_refused_and_it_is_said_what_to_do(form: str) -> None:
+    at = peers()
+    async with house(at) as it:
+        with pytest.raises(LogCompressed, match=rf"compressed \({form}\): decompress it first") as refused:
+            await it.process(Mode.SAFE, log=COMPRESSED[form])
+        assert it.log.recorded() == []
+    assert refused.value.reason == "FIELD_INVALID"
 
 
 async def test_without_a_packet_the_run_is_refused() -> None:
