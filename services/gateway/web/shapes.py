@@ -91,7 +91,7 @@ class StartRunBody(Shape):
 
     agent: AgentId
     task: Token
-    objective: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+    objective: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
     mode: ModeName = "safe"
     request_id: Token | None = None
     subject: Subject | None = None

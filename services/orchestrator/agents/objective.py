@@ -28,7 +28,7 @@ def _words(*stems: str) -> re.Pattern[str]:
     return re.compile(rf"\b(?:{'|'.join(stems)})", re.IGNORECASE)
 
 
-_LOOKS = (
+LOOKS = (
     Look(
         "diagnostics.memory",
         _words("memory", "ram", "oom", "swap", "leak", "heap"),
@@ -62,10 +62,10 @@ _LOOKS = (
         {"play": "sshd_hardened"},
     ),
 )
-_GENERAL = 4
+AROUND = LOOKS[:4]
+"""What to look at when the objective speaks of nothing known."""
 
 
 def looks_for(objective: str) -> tuple[Look, ...]:
-    """What the objective speaks of, in a sensible order; a look around when it speaks of nothing known."""
-    spoken = tuple(look for look in _LOOKS if look.words.search(objective[:10_000]))
-    return spoken or _LOOKS[:_GENERAL]
+    """What the objective speaks of, in a sensible order; none when it speaks of nothing known."""
+    return tuple(look for look in LOOKS if look.words.search(objective[:10_000]))

@@ -4,17 +4,23 @@ from provost.orchestrator.v1 import incident_pb2, orchestrator_pb2
 from provost.policy.v1 import policy_pb2
 from services.orchestrator.agents.actions import Tier
 from services.orchestrator.agents.incident import Action, Analysis, Cycle, Incident
-from services.orchestrator.agents.objective import Look, looks_for
+from services.orchestrator.agents.objective import AROUND, Look, looks_for
 from services.orchestrator.agents.reflection import analyse
 
 TARGET, ENVIRONMENT = "localhost", "sandbox"
+NOT_KNOWN = (
+    "nothing in the objective is known here, so this is a general look around instead "
+    "(provost run --help lists the words that are known)"
+)
 
 
 def think(task: orchestrator_pb2.Task) -> orchestrator_pb2.Proposal:
     """What the built-in agent proposes: from the log, or from the objective when there is no log."""
     if not task.log:
-        plan = [_look(n, look) for n, look in enumerate(looks_for(task.packet.objective), start=1)]
-        return orchestrator_pb2.Proposal(run_id=task.run_id, plan=plan)
+        looks = looks_for(task.packet.objective)
+        plan = [_look(n, look) for n, look in enumerate(looks or AROUND, start=1)]
+        cycles = [] if looks else [incident_pb2.ReasoningCycle(number=1, belief=NOT_KNOWN)]
+        return orchestrator_pb2.Proposal(run_id=task.run_id, plan=plan, cycles=cycles)
     reflective = task.strategy == orchestrator_pb2.STRATEGY_REFLECTIVE
     analysis = analyse(
         task.log.decode("utf-8", "replace"),

@@ -103,6 +103,9 @@ def outcome_of(run: Run) -> str:
         ("not approved", verdicts[Verdict.NEEDS_APPROVAL]),
     ) if count]  # fmt: skip
     tail = "; nothing outside was changed" if run.known.mode is Mode.SAFE else ""
+    # An agent that gives its own plan no score did not do what it was asked: what it believes is said, then.
+    if not run.incident and run.cycles and not run.cycles[-1].score:
+        tail += f"; {run.cycles[-1].belief[:_MOST_CHARACTERS]}"
     # What people want otherwise is said where whoever started the run reads first.
     return (
         ", ".join(parts)

@@ -103,6 +103,13 @@ async def test_a_field_that_there_is_none_of_is_refused_by_name(
     assert (house.rules.asked, house.orchestrator.asked, house.policy.receipts) == ([], [], {})
 
 
+async def test_an_objective_says_something(rest: httpx2.AsyncClient, house: House) -> None:
+    body = {"agent": "sre-1", "task": "t", "objective": " \n"}
+    document = problem(await rest.post("/api/runs", json=body), 400)
+    assert (document["reason"], fields(document)) == ("FIELD_INVALID", ["objective"])
+    assert house.orchestrator.asked == []
+
+
 async def test_a_field_of_an_odd_name_is_told_inert(rest: httpx2.AsyncClient) -> None:
     body = {"agent": "sre-1", "task": "t", "objective": "o", "\x1b[31m" + "x" * 100: 1}
     (named,) = fields(problem(await rest.post("/api/runs", json=body), 400))

@@ -4,6 +4,7 @@ import asyncio
 import bz2
 import gzip
 import lzma
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,14 +14,15 @@ from kernel.events import Cause
 from kernel.faults import NotFound, Unavailable
 from services.orchestrator.domain.faults import LogCompressed, LogEmpty, LogTooLarge, RunUnknown
 from services.orchestrator.domain.phases import RunState
-from services.orchestrator.domain.records import Mode, Strategy
+from services.orchestrator.domain.records import Mode, Proposal, ReasoningCycle, Strategy
 from services.orchestrator.handlers import AttachedCrew
 from services.orchestrator.handlers.carrying import StepLimits
 from services.orchestrator.handlers.reading import read_log
+from services.orchestrator.ports.crew import Task
 from services.orchestrator.wire import EVENTS
 from tests.fakes.wait import until
 from tests.unit.orchestrator.doors import NOW
-from tests.unit.orchestrator.house import AGENT, LOG, TENANT, cause, ended, house, peers
+from tests.unit.orchestrator.house import AGENT, LOG, TENANT, cause, ended, house, peers, proposal
 
 
 async def test_what_cannot_be_a_log_starts_no_run() -> None:
@@ -97,6 +99,22 @@ async def test_without_a_packet_the_run_is_refused() -> None:
         await ended(it, view.run.known.run_id)
         run = it.runs.current(TENANT, view.run.known.run_id)
     assert (run.state, run.reason) == (RunState.REFUSED, "NO_INSTRUCTION_PACKET")
+
+
+async def test_an_agent_that_gives_its_plan_no_score_is_told_with_the_outcome() -> None:
+    def think(task: Task) -> Proposal:
+        cycle = ReasoningCycle(1, "nothing in it is known here", "", (), 0.0, "", "")
+        return replace(proposal(task), cycles=(cycle,))
+
+    async with house(peers(), think=think) as it:
+        view = await it.orchestrator.start_run(AGENT, "t1", "order a pizza", Mode.SAFE, None, "", cause())
+        await ended(it, view.run.known.run_id)
+        run = it.runs.current(TENANT, view.run.known.run_id)
+        run = await it.privacy.opened(TENANT, view.run.known.subject_key, run)
+        of_log = await it.process(Mode.SAFE, "another")
+    assert run.state is RunState.COMPLETED
+    assert run.outcome.endswith("nothing outside was changed; nothing in it is known here")
+    assert "known here" not in of_log.run.outcome
 
 
 async def test_a_lock_somebody_else_holds_refuses_the_run() -> None:

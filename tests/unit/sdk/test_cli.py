@@ -399,6 +399,11 @@ def test_a_run_without_a_log_is_started_and_waited_for(provost: type[FakeProvost
     assert provost.asked[1][2] == {"wait_seconds": 5}
 
 
+def test_a_run_needs_an_objective(provost: type[FakeProvost]) -> None:
+    told = invoke("run", "sre-1", "task-1", " ")
+    assert (told.exit_code, "objective is empty" in told.stderr, provost.asked) == (2, True, [])
+
+
 def test_a_wait_of_any_length_is_asked_for_in_parts(provost: type[FakeProvost]) -> None:
     provost.answers |= {"get_run": [run_in("RUNNING"), run_in("WAITING")]}
     assert invoke("runs", "show", "r", "--wait", "600").exit_code == 4

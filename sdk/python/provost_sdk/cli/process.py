@@ -139,9 +139,17 @@ def run(
     address: Address = None,
     key: Key = None,
 ) -> None:
-    """Start a governed run without a log. Exit codes as for `process`; 4 too when it goes on after the wait."""
+    """Start a governed run without a log. Exit codes as for `process`; 4 too when it goes on after the wait.
+
+    Built-in agents know these words, and what begins with them, and look around in general when there is none:
+    memory ram oom swap leak heap, disk space inode filesystem storage volume, process cpu load zombie slow hang,
+    socket port network connect listen traffic, time clock ntp chrony, ssh login password.
+    """
     from provost_sdk.cli.show import inert
     from provost_sdk.errors import ProvostError
+
+    if not objective.strip():
+        misused("The objective is empty: say what the agent is to do")
 
     async def question(provost: "Provost") -> "orchestrator_pb2.Run":
         started = await provost.start_run(agent, task, objective, mode=mode, subject=subject)
