@@ -182,7 +182,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class PastAction:
-    """What came of one kind of action in earlier runs; `helped` counts successes in runs that ended compliant."""
+    """What came of one kind of action in earlier runs; `helped` counts changes made in runs that ended compliant."""
 
     action: str
     previewed: int

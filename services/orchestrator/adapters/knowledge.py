@@ -37,7 +37,7 @@ from services.orchestrator.domain.records import EffectState, Incident, PastActi
 _LEARNT = ("PlanRecorded", "EffectsObserved", "RunEnded")
 FILTERS = (*(f"evt.*.orchestrator.run.*.{name}" for name in _LEARNT), ERASURES)
 AGAIN_SECONDS = 1.0
-_OURS, _SCHEMA_VERSION = 0x50564B31, 3
+_OURS, _SCHEMA_VERSION = 0x50564B31, 4
 _NEWEST, _MOST_WAITING = 50, 500
 _NOW = ("RunEnded", "SubjectErased")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -235,7 +235,7 @@ class SqliteKnowledge:
         )
 
     def _effects(self, run: tuple[str, str], observed: events_pb2.EffectsObserved) -> None:
-        seen = json.dumps({each.action_id: each.state for each in observed.effects})
+        seen = json.dumps({each.action_id: [each.state, each.changed] for each in observed.effects})
         self._db.execute(
             "UPDATE running SET effects = json_patch(effects, ?) WHERE tenant = ? AND run_id = ?",
             (seen, *run),
@@ -251,10 +251,11 @@ class SqliteKnowledge:
         before = self._db.execute(
             "SELECT seen, tried FROM incident WHERE tenant = ? AND cause = ? AND signature = ?", key
         ).fetchone() or (0, "[]")
-        states = {
-            name: _STATES.get(state, EffectState.UNKNOWN) for name, state in json.loads(effects).items()
+        came_of = {
+            action_id: (_STATES.get(state, EffectState.UNKNOWN), changed)
+            for action_id, (state, changed) in json.loads(effects).items()
         }
-        tried = know.tried(_actions(before[1]), json.loads(names), states, ended.compliant)
+        tried = know.tried(_actions(before[1]), json.loads(names), came_of, ended.compliant)
         at = ended.at.ToMicroseconds()
         kept = [[a.name, a.previewed, a.succeeded, a.failed, a.helped] for a in tried]
         outcome = ended.outcome if key_ids(ended.outcome) else know.inert(ended.outcome)

@@ -49,21 +49,22 @@ def closest(templates: frozenset[str], others: Iterable[tuple[frozenset[str], T]
 def tried(
     before: Iterable[PastAction],
     names: Mapping[str, str],
-    effects: Mapping[str, EffectState],
+    effects: Mapping[str, tuple[EffectState, bool]],
     compliant: bool,
 ) -> tuple[PastAction, ...]:
-    """`before`, and what came of a run's `effects` (action id to state, the `names` beside them), by name.
+    """`before`, and what came of a run's `effects`, by name.
 
-    What helped is what succeeded in a run that ended compliant.
+    `effects` are states by action id, and whether anything was changed; `names` stand beside them.
+    What helped succeeded and changed something, in a run that ended compliant: who only looks helps nobody.
     """
     found = {each.name: each for each in before}
-    for action_id, state in effects.items():
+    for action_id, (state, changed) in effects.items():
         name = names.get(action_id)
         if name is None:
             continue  # no action of the plan
         each = found.get(name, PastAction(name))
         counted = _COUNTED.get(state, "failed")
-        helped = each.helped + (compliant and state is EffectState.SUCCEEDED)
+        helped = each.helped + (compliant and changed and state is EffectState.SUCCEEDED)
         found[name] = replace(each, helped=helped, **{counted: getattr(each, counted) + 1})
     return tuple(found[name] for name in sorted(found))
 

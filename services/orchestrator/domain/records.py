@@ -167,7 +167,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class PastAction:
-    """What came of one kind of action over all runs that met an incident; `helped`: succeeded in compliant runs."""
+    """What came of one kind of action over all runs that met an incident; `helped`: made a change in compliant runs."""
 
     name: str
     previewed: int = 0

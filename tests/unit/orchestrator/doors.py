@@ -346,6 +346,7 @@ class FakeActuators:
         self.done: dict[str, str] = {}
         self.previews: list[str] = []
         self.fails = False
+        self.changes = False
         self.gate: asyncio.Event | None = None
         """When there is one, an effect begins and does not end before it is set."""
 
@@ -365,8 +366,9 @@ class FakeActuators:
             await self.gate.wait()
         self.outage.pass_by()
         state = EffectState.FAILED if self.fails else EffectState.SUCCEEDED
+        error_type = "ACTUATOR_FAILED" if self.fails else ""
         return Effect(
-            effect_id, action.action_id, state, "looked", error_type="ACTUATOR_FAILED" if self.fails else ""
+            effect_id, action.action_id, state, "looked", error_type=error_type, changed=self.changes
         )
 
     async def outcome(

@@ -57,18 +57,27 @@ def test_the_closest_are_told_and_no_others() -> None:
     assert len(closest(mine, [(mine, n) for n in range(20)])) == knowledge.MOST_TOLD
 
 
-def test_what_helped_succeeded_in_a_compliant_run() -> None:
-    names = {"a1": "diagnostics.memory", "a2": "service.restart", "a3": "diagnostics.memory"}
-    states = {
-        "a1": EffectState.SUCCEEDED,
-        "a2": EffectState.REFUSED,
-        "a3": EffectState.PREVIEWED,
-        "a9": EffectState.SUCCEEDED,
+def test_what_helped_changed_something_in_a_compliant_run() -> None:
+    names = {
+        "a1": "service.restart",
+        "a2": "node.drain",
+        "a3": "service.restart",
+        "a4": "diagnostics.memory",
+        "a5": "node.drain",
     }
-    once = tried((), names, states, compliant=True)
-    assert once == (PastAction("diagnostics.memory", 1, 1, 0, 1), PastAction("service.restart", failed=1))
-    again = tried(once, names, states, compliant=False)
-    assert again == (PastAction("diagnostics.memory", 2, 2, 0, 1), PastAction("service.restart", failed=2))
+    came_of = {
+        "a1": (EffectState.SUCCEEDED, True),
+        "a2": (EffectState.REFUSED, False),
+        "a3": (EffectState.PREVIEWED, False),
+        "a4": (EffectState.SUCCEEDED, False),
+        "a5": (EffectState.FAILED, True),
+        "a9": (EffectState.SUCCEEDED, True),
+    }
+    looked, drained = PastAction("diagnostics.memory", succeeded=1), PastAction("node.drain", failed=2)
+    once = tried((), names, came_of, compliant=True)
+    assert once == (looked, drained, PastAction("service.restart", 1, 1, 0, 1))
+    again = tried(once, names, came_of, compliant=False)
+    assert again[-1] == PastAction("service.restart", 2, 2, 0, 1)
 
 
 @given(st.text())
@@ -139,18 +148,20 @@ def with_patterns(task: Task) -> Proposal:
 
 @asynccontextmanager
 async def house_that_learns(
-    log: MemoryLog, path: Path, keys: MemorySubjectKeys | None = None
+    log: MemoryLog, path: Path, keys: MemorySubjectKeys | None = None, changes: bool = False
 ) -> AsyncIterator[tuple[House, Learner]]:
     keys = keys or MemorySubjectKeys()
     async with learning(log, path, keys) as learner:
         at = replace(peers(), knowledge=learner.knowledge, keys=keys)
+        at.actuators.changes = changes
         async with house(at, log, think=with_patterns) as it:
             yield it, learner
 
 
-async def test_the_next_run_says_what_was_tried_and_what_helped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", [False, True])
+async def test_the_next_run_says_what_was_tried_and_what_helped(tmp_path: Path, changes: bool) -> None:
     log, keys = MemoryLog(EVENTS), MemorySubjectKeys()
-    async with house_that_learns(log, tmp_path / "k.db", keys) as (it, learner):
+    async with house_that_learns(log, tmp_path / "k.db", keys, changes) as (it, learner):
         first = (await it.process(Mode.AUTO, "r1")).run
         await learner.caught_up()
         second = (await it.process(Mode.SAFE, "r2")).run
@@ -162,13 +173,13 @@ async def test_the_next_run_says_what_was_tried_and_what_helped(tmp_path: Path) 
     assert (past.similarity, past.seen, past.last_run_id) == (1.0, 1, first.known.run_id)
     assert (past.last_reason, past.last_outcome, past.last_time) == ("COMPLETED", past.last_outcome, NOW)
     assert keys.text(past.last_outcome) == first.outcome
-    assert past.tried == (PastAction("diagnostics.memory", succeeded=1, helped=1),)
+    assert past.tried == (PastAction("diagnostics.memory", succeeded=1, helped=changes),)
     (past,) = third.past
     assert (past.seen, past.last_run_id) == (2, second.known.run_id)
-    assert past.tried == (PastAction("diagnostics.memory", previewed=1, succeeded=1, helped=1),)
+    assert past.tried == (PastAction("diagnostics.memory", previewed=1, succeeded=1, helped=changes),)
     told = run_to_wire(view.run, view.sequence).past
     assert [(each.seen, each.last_run_id) for each in told] == [(2, second.known.run_id)]
-    assert [each.helped for each in told[0].tried] == [1]
+    assert [each.helped for each in told[0].tried] == [changes]
     # Nothing else of the run has changed by what was known.
     assert third.incident == first.incident
     assert third.plan == first.plan

@@ -69,6 +69,13 @@ def test_a_run_shows_everything_that_matters(screen: io.StringIO) -> None:
     assert "SECRET-PERMIT" not in text
 
 
+def test_of_what_only_looked_nobody_says_that_it_helped(screen: io.StringIO) -> None:
+    run = full_run()
+    run.past[0].tried[0].helped = 0
+    show_run.show_run(run)
+    assert "diagnostics.disk: ran 2 of 2" in shown(screen)
+
+
 def test_hostile_text_in_every_field_of_a_run_acts_on_nothing(screen: io.StringIO) -> None:
     run = full_run()
     for message in (run, run.incident, *run.incident.evidence, *run.incident.patterns, *run.plan, *run.decisions,

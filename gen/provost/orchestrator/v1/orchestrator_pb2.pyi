@@ -435,7 +435,7 @@ class PastAction(_message.Message):
     failed: _builtins.int
     """Failed, was refused, or nobody knows."""
     helped: _builtins.int
-    """How many of those that succeeded did so in runs that ended compliant: what helped."""
+    """How many of those that succeeded changed something, in runs that ended compliant: what helped."""
     def __init__(
         self,
         *,

@@ -92,7 +92,10 @@ def _past(run: "orchestrator_pb2.Run") -> "Iterator[Text]":
             + plain(f"   provost runs show {each.last_run_id}", "dim")
         )
         for tried in each.tried:
-            counts = f"helped {tried.helped} of {tried.succeeded + tried.failed}"
+            done = tried.succeeded + tried.failed
+            counts = (
+                f"helped {tried.helped} of {done}" if tried.helped else f"ran {tried.succeeded} of {done}"
+            )
             yield plain(
                 f"      {tried.name}: {counts}"
                 + (f", previewed {tried.previewed}" if tried.previewed else "")

@@ -385,7 +385,7 @@ export type PastAction = Message<"provost.orchestrator.v1.PastAction"> & {
   failed: bigint;
 
   /**
-   * How many of those that succeeded did so in runs that ended compliant: what helped.
+   * How many of those that succeeded changed something, in runs that ended compliant: what helped.
    *
    * @generated from field: int64 helped = 5;
    */
