@@ -51,6 +51,8 @@ _VALUE = (
 _QUOTE = r"\\{0,7}[\"']?"
 _START = r"(?<![A-Za-z0-9])"
 _STRONG = r"(?=[^\s]{0,64}\d)(?=[^\s]{0,64}[A-Za-z])"
+_GAP = r"[^A-Za-z0-9+/\r\n]{1,64}+"
+_FORTY = r"(?=[^A-Z\s]{0,39}[A-Z])(?=[^a-z\s]{0,39}[a-z])[A-Za-z0-9+/]{40}(?![A-Za-z0-9+/])"
 _UNLESS = r"(?!\[REDACTED|(?:bearer|basic|digest)\s)"
 
 _EXACT: tuple[_Secret, ...] = (
@@ -74,6 +76,14 @@ _EXACT: tuple[_Secret, ...] = (
         "aws_key",
         ("AKIA", "ASIA", "AGPA", "AIDA", "AROA"),
         re.compile(_START + r"(?P<secret>A[A-Z]{3}[A-Z0-9]{16})(?![A-Za-z0-9])"),
+    ),
+    _Secret(  # the secret beside a key's id, some words on: 40 characters of both cases, as no hash in hex is
+        "aws_key",
+        ("AKIA", "ASIA"),
+        re.compile(
+            _START + rf"A[A-Z]{{3}}[A-Z0-9]{{16}}(?:{_GAP}(?!{_FORTY})[A-Za-z0-9+/]{{1,256}}+){{0,6}}?"
+            rf"{_GAP}(?P<secret>{_FORTY})"
+        ),
     ),
     _Secret(
         "github_token",
@@ -185,6 +195,16 @@ _FOLDED: tuple[_Secret, ...] = (
         ("password is ", "password was "),
         re.compile(
             rf"password \w{{2,3}}\s{{1,4}}[\"'`]?(?P<secret>{_STRONG}[^\s\"'`]{{6,512}})", re.IGNORECASE | re.ASCII
+        ),
+    ),
+    _Secret(  # `passwd deploy1` is a command about somebody, so that more must stand before it
+        "named_secret",
+        ("password ", "passphrase ", "with passwd ", "using passwd "),
+        re.compile(
+            r"(?:(?:with|using) )?pass(?:word|phrase|wd)\s{1,4}"
+            r"(?![\[({</]|[\w.-]{1,64}[=:]|(?:scram-)?sha-?\d|pbkdf2|argon2|base64|oauth2|md5)"
+            rf"[\"'`]?(?P<secret>{_STRONG}[^\s\"'`]{{6,512}})",
+            re.IGNORECASE | re.ASCII,
         ),
     ),
     _Secret(

@@ -55,6 +55,9 @@ SECRETS = [
     ("API key q1w2e3r4t5y6u7i8o9p0 was refused", "q1w2e3r4t5y6u7i8o9p0", "named_secret"),
     ("the access-token is 'a1b2c3d4e5f6a7b8c9' now", "a1b2c3d4e5f6a7b8c9", "named_secret"),
     ("his password is hunter2!", "hunter2!", "named_secret"),
+    ("user bob with password hunter3plain", "hunter3plain", "named_secret"),
+    ("login of bob using passwd 'hunter3plain' ok", "hunter3plain", "named_secret"),
+    ("unlock it with the passphrase Correct4horse", "Correct4horse", "named_secret"),
     (f"refused: {PROVOSTS}.", PROVOSTS, "provost_key"),
     (f"('x-provost-internal', '{INTERNAL}')", INTERNAL, "assigned_secret"),
     (f"x-provost-internal: {INTERNAL}", INTERNAL, "assigned_secret"),
@@ -81,6 +84,14 @@ HARMLESS = [
     "api key rotated, access key for tenant-4711-production-eu denied",
     "access token has expired, session token is refreshed",
     "password is incorrect, password was changed",
+    "Accepted password for bob1 from 10.0.0.1 port 22 ssh2",
+    "password check failed for user (root1), password authentication failed for user web01",
+    "Enter passphrase for key '/home/bob/.ssh/id_ed25519'",
+    "sudo: bob : TTY=pts/0 ; USER=root ; COMMAND=/usr/bin/passwd deploy01",
+    "changed password user=bob12 uid=1000, password [attempt3], password (retry12)",
+    "password SCRAM-SHA-256, password sha512crypt, password /etc/ssl/key12.pem",
+    "password 1234567 times, password https://x/reset?id=12",
+    "AKIAB bf9a7cd3b3b6f2b4e09f55f29ba8a02fab0f1d3c4b is a commit",
     "pv_data_postgres_backup_store_0001 bound, pv_admin is no key",
     "hf_model loaded, pypi-mirror-of-the-company-and-friends synced",
 ]
@@ -97,6 +108,30 @@ def test_a_secret_goes(line: str, secret: str, kind: str) -> None:
 @pytest.mark.parametrize("line", HARMLESS)
 def test_what_is_no_secret_stays(line: str) -> None:
     assert redact(line).text == line
+
+
+@pytest.mark.parametrize(
+    "between",
+    [" ", ", ", "\t", ' and its secret access key "', ":", " (user bob, region eu-west-1) "],
+)
+def test_the_secret_beside_an_id_goes_with_it(between: str) -> None:
+    secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+    redacted = redact(f"aws AKIAIOSFODNN7EXAMPLE{between}{secret} ok, AKIAIOSFODNN7EXAMPL2 {secret}")
+    mark = "[REDACTED:aws_key]"
+    assert redacted.text == f"aws {mark}{between}{mark} ok, {mark} {mark}"
+    assert redacted.taken == {"aws_key": 4}
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+        "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEYx",
+        "\nwJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    ],
+)
+def test_what_stands_beside_an_id_and_is_no_secret_of_it_stays(behind: str) -> None:
+    assert redact(f"AKIAIOSFODNN7EXAMPLE {behind}").text == f"[REDACTED:aws_key] {behind}"
 
 
 def test_what_follows_a_secret_stays() -> None:
@@ -118,7 +153,9 @@ def test_sessions_and_permits_go(tmp_path: Path) -> None:
     "piece",
     ["mysql ", "mysql\t-", "mysql -p", "mysql " + "a " * 600, "mariadb" + "-" * 40, "api key ", "api key is ",
      "access token " + "a" * 15 + " ", "api key " + "=" * 63, "password is ", "pv_admin_", "pv_operator_-",
-     "provost-internal,", "SG.", "pypi-AgE" + "a" * 600, "hf_hf_", "internal_key", "-eyJ", "eyJ-", "_eyJaaaaaaaaaaa."],
+     "provost-internal,", "SG.", "pypi-AgE" + "a" * 600, "hf_hf_", "internal_key", "-eyJ", "eyJ-", "_eyJaaaaaaaaaaa.",
+     "password ", "password " + "a" * 64 + " ", "password a1",
+     "AKIA" + "A" * 16 + " ", "AKIA" + "A" * 16 + " " * 64, "AKIA" + "A" * 16 + " " + "a" * 39 + "A" * 217],
 )  # fmt: skip
 def test_no_endless_line_is_slow(piece: str) -> None:
     """It takes hundredths of a second; were it the square of the length, it would take minutes."""

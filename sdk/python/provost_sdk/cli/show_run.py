@@ -180,7 +180,8 @@ def _footer(run: "orchestrator_pb2.Run") -> "Iterator[Text]":
         yield plain(f"{source.replaced_bytes} bytes were not UTF-8 and were replaced.", "yellow")
     if source.redactions:
         kinds = ", ".join(f"{name} ×{count}" for name, count in sorted(source.redactions.items()))
-        yield plain(f"Secrets were taken out before anything was stored: {kinds}.", "yellow")
+        told = "What looks like a secret was taken out before anything was stored (by pattern: others may be left)"
+        yield plain(f"{told}: {kinds}.", "yellow")
     yield plain("")
     lines = f"{source.lines} lines · " if source.lines else ""
     mode, phase = word(run, "mode").lower(), word(run, "phase")
