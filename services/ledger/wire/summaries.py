@@ -88,8 +88,16 @@ def _run_packaged(event: orchestrator.RunPackaged, _: str) -> str:
 
 
 def _run_ended(event: orchestrator.RunEnded, _: str) -> str:
-    kept = "kept to the rules" if event.compliant else "did not keep to the rules"
-    return f"the run ended {word(event, 'state')} ({event.reason}), {kept}: {cut(event.outcome)}"
+    return f"the run ended {word(event, 'state')} ({event.reason}){_kept(event)}: {cut(event.outcome)}"
+
+
+def _kept(event: orchestrator.RunEnded) -> str:
+    """Not compliant is also what merely failed, was stopped or never began: how it ended says that by itself."""
+    if event.compliant:
+        return ", kept to the rules"
+    if event.reason == "PROCEDURE_VIOLATION":
+        return ", did not keep to the rules"
+    return ", not without errors" if word(event, "state") == "COMPLETED" else ""
 
 
 def _agent_registered(event: policy.AgentRegistered, _: str) -> str:

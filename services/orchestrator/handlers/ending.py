@@ -49,7 +49,9 @@ class Ending:
         """Leave a handoff and end. The revoked get no grace, the next agent gets what is known."""
         carried.ended.set()
         if run.phase is None:
-            await self.end(run, carried, RunState.REFUSED, "AGENT_PREVIOUSLY_REVOKED", why.details)
+            named = why.details.startswith((f"agent {run.agent_id} ", f"agent {run.agent_id!r} "))
+            said = why.details if named else f"agent {run.agent_id} was revoked: {why.details}"
+            await self.end(run, carried, RunState.REFUSED, "AGENT_PREVIOUSLY_REVOKED", said)
             return
         handoff = handoff_of(run, why.kind, why.details)
         handoff = await self._privacy.sealed(carried.tenant, run.known.subject_key, handoff)

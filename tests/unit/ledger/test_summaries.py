@@ -3,6 +3,7 @@
 import pytest
 
 from chassis.eventlog.headers import block
+from provost.orchestrator.v1.events_pb2 import RunEnded
 from provost.state.v1 import events_pb2 as events
 from provost.state.v1 import state_pb2 as state
 from services.ledger.domain.entry import Entry, Message, entry_of
@@ -23,6 +24,27 @@ def test_every_event_is_told_in_words(golden: str) -> None:
     name = golden.partition("/")[0]
     told = summary_of(entry(name, (HERE / f"{golden}.bin").read_bytes()))
     assert " " in told or name == "provost.ledger.v1.SubjectErased", f"{name} has no line of its own: {told}"
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "compliant", "told"),
+    [
+        ("COMPLETED", "COMPLETED", True, "the run ended COMPLETED (COMPLETED), kept to the rules: so"),
+        ("COMPLETED", "COMPLETED", False, "the run ended COMPLETED (COMPLETED), not without errors: so"),
+        ("REVOKED", "AGENT_REVOKED", False, "the run ended REVOKED (AGENT_REVOKED): so"),
+        ("REFUSED", "AGENT_PREVIOUSLY_REVOKED", False, "the run ended REFUSED (AGENT_PREVIOUSLY_REVOKED): so"),
+        ("FAILED", "SUBJECT_ERASED", False, "the run ended FAILED (SUBJECT_ERASED): so"),
+        (
+            "REVOKED", "PROCEDURE_VIOLATION", False,
+            "the run ended REVOKED (PROCEDURE_VIOLATION), did not keep to the rules: so",
+        ),
+    ],
+)  # fmt: skip
+def test_nobody_is_said_to_have_broken_a_rule_who_broke_none(
+    state: str, reason: str, compliant: bool, told: str
+) -> None:
+    ended = RunEnded(state=f"RUN_STATE_{state}", reason=reason, compliant=compliant, outcome="so")  # type: ignore[arg-type]
+    assert summary_of(entry(ended.DESCRIPTOR.full_name, ended.SerializeToString())) == told
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,19 @@ async def test_a_revoked_agent_does_not_start() -> None:
     assert at.state.advanced == []
 
 
+@pytest.mark.parametrize("details", ["let me look", f"agent {AGENT} was revoked: let me look"])
+async def test_whose_agent_was_revoked_before_it_began_is_told_which_and_why(details: str) -> None:
+    at = peers()
+    async with house(at) as it:
+        it.conductor.agent_revoked(TENANT, AGENT, "operator", details)
+        view = await it.orchestrator.start_run(AGENT, "t1", "look", Mode.SAFE, None, "", cause())
+        await ended(it, view.run.known.run_id)
+        run = it.runs.current(TENANT, view.run.known.run_id)
+        run = await it.privacy.opened(TENANT, view.run.known.subject_key, run)
+    assert (run.state, run.reason) == (RunState.REFUSED, "AGENT_PREVIOUSLY_REVOKED")
+    assert run.outcome == f"agent {AGENT} was revoked: let me look"
+
+
 async def test_a_suspended_agent_does_not_start_and_it_is_said_why() -> None:
     at = peers()
     at.policy.suspended[AGENT] = "let me look"
