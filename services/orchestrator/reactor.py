@@ -71,7 +71,7 @@ class Reactor:
             self._conductor.agent_weakened(tenant, recorded.stream.id)
         elif recorded.subject.endswith(".ApprovalAnswered"):
             answered = policy_events.ApprovalAnswered.FromString(recorded.payload)
-            self._conductor.nudge(tenant, answered.run_id)
+            self._conductor.answered(tenant, answered.run_id, answered.approval_id)
 
 
 def _why(recorded: Recorded) -> tuple[str, str]:

@@ -60,7 +60,7 @@ class OrchestratorServicer(OrchestratorServiceServicer):
             request.subject,
             cause_of(context, request.request_id),
         )
-        return pb.ProcessLogResponse(run=run_to_wire(view.run, view.sequence))
+        return pb.ProcessLogResponse(run=run_to_wire(view.run, view.sequence, view.answered))
 
     async def StartRun(self, request: pb.StartRunRequest, context: Context) -> pb.StartRunResponse:
         admitted(context, STARTERS)
@@ -74,14 +74,14 @@ class OrchestratorServicer(OrchestratorServiceServicer):
             request.subject,
             cause_of(context, request.request_id),
         )
-        return pb.StartRunResponse(run=run_to_wire(view.run, view.sequence))
+        return pb.StartRunResponse(run=run_to_wire(view.run, view.sequence, view.answered))
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
         tenant = admitted(context, READERS).tenant
         view = await self._orchestrator.get_run(
             tenant, request.run_id, request.wait_seconds, request.at_least_sequence
         )
-        return pb.GetRunResponse(run=run_to_wire(view.run, view.sequence))
+        return pb.GetRunResponse(run=run_to_wire(view.run, view.sequence, view.answered))
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
         tenant = admitted(context, READERS).tenant
@@ -89,7 +89,7 @@ class OrchestratorServicer(OrchestratorServiceServicer):
             tenant, _state(request.state), request.page_token, request.page_size
         )
         return pb.ListRunsResponse(
-            runs=[run_to_wire(v.run, v.sequence) for v in views], next_page_token=token
+            runs=[run_to_wire(v.run, v.sequence, v.answered) for v in views], next_page_token=token
         )
 
     async def AttachAgent(

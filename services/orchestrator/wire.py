@@ -43,9 +43,11 @@ _SOURCE = Mapper(records.Source, orchestrator_pb2.Source)
 _CHECK = Mapper(records.Check, orchestrator_pb2.Check)
 
 
-def run_to_wire(view: run.Run, sequence: int) -> orchestrator_pb2.Run:
-    """A run as callers see it. Cycles are left out when the run was started without a trace."""
+def run_to_wire(view: run.Run, sequence: int, answered: frozenset[str] = frozenset()) -> orchestrator_pb2.Run:
+    """A run as callers see it: cycles are left out when it was started without a trace, and the approvals it waits for
+    that are `answered`."""
     started = view.known
+    waits = view.approval_ids.values() if view.state is phases.RunState.WAITING else ()
     message = orchestrator_pb2.Run(
         run_id=started.run_id,
         task_id=started.task_id,
@@ -60,7 +62,7 @@ def run_to_wire(view: run.Run, sequence: int) -> orchestrator_pb2.Run:
         decisions=[DECISION.to_message(decision) for decision in view.decisions.values()],
         effects=[EFFECT.to_message(effect) for effect in view.effects.values()],
         cycles=[_CYCLE.to_message(cycle) for cycle in view.cycles] if started.include_trace else [],
-        waiting_for=list(view.approval_ids.values()) if view.state is phases.RunState.WAITING else [],
+        waiting_for=[each for each in waits if each not in answered],
         reason=view.reason,
         outcome=view.outcome,
         requested_by=started.requested_by,

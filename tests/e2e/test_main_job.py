@@ -125,6 +125,21 @@ def waiting_for(api: httpx.Client, run_id: str) -> str:
         assert time.monotonic() < end, run
 
 
+def test_a_run_that_waits_for_two_is_shown_to_wait_for_the_one_that_is_left(
+    operator: httpx.Client, approver: httpx.Client
+) -> None:
+    body = {"agent": "sre-4", "task": "t-two", "objective": "memory and disk", "mode": "assisted"}
+    run_id = operator.post("/api/runs", json=body).json()["run_id"]
+    first = waiting_for(operator, run_id)
+    (second,) = set(operator.get(f"/api/runs/{run_id}").json()["waiting_for"]) - {first}
+    assert approver.post(f"/api/approvals/{first}", json={"approve": True}).status_code == 200
+    end = time.monotonic() + 30
+    while (left := operator.get(f"/api/runs/{run_id}").json()["waiting_for"]) != [second]:
+        assert time.monotonic() < end, left
+    assert approver.post(f"/api/approvals/{second}", json={"approve": True}).status_code == 200
+    assert until_over(operator, run_id)["state"] == "COMPLETED"
+
+
 def test_a_rejected_run_does_nothing(operator: httpx.Client, approver: httpx.Client) -> None:
     begun = operator.post(
         "/api/runs", json={"agent": "sre-3", "task": "t-no", "objective": "memory", "mode": "assisted"}

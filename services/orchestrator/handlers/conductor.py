@@ -11,6 +11,7 @@ from kernel.faults import Fault, Unavailable
 from services.orchestrator.domain.budget import Breach
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.run import Run
+from services.orchestrator.handlers.answers import Answers
 from services.orchestrator.handlers.carrying import Carried, InHand
 from services.orchestrator.handlers.crew import AttachedCrew
 from services.orchestrator.handlers.driving import Driving
@@ -55,6 +56,7 @@ class Conductor:
         self._sharing = sharing or Sharing("", lambda: 0.0)
         self._placement = Placement(runs, crew, self._sharing, self._carried, self.carry)
         self._waiters = Waiters(runs)
+        self._answers = Answers()
         outages = Outages(self._waiters)
         ending = Ending(steps, policy, state, privacy, outages, clock)
         self._driving = Driving(runs, steps, privacy, self._waiters, outages, ending, new_id)
@@ -99,6 +101,8 @@ class Conductor:
     def noted(self, tenant: str, run_id: str) -> None:
         """Called when something was recorded of a run, here or by another replica."""
         key = (tenant, run_id)
+        if self._answers.of(key):
+            self._answers.noted(key, self._read(key))
         if self._placement.noted(key):
             self._waiters.wake(key)
         elif key in self._carried:
@@ -118,6 +122,15 @@ class Conductor:
         known = self._carried.get((tenant, run_id))
         if known is not None:
             known[0].nudge.set()
+
+    def answered(self, tenant: str, run_id: str, approval_id: str) -> None:
+        """People have answered one of a run's approvals."""
+        self._answers.heard((tenant, run_id), self._read((tenant, run_id)), approval_id)
+        self.nudge(tenant, run_id)
+
+    def answered_of(self, tenant: str, run_id: str) -> frozenset[str]:
+        """The approvals that a run need not wait for any more, though it waits."""
+        return self._answers.of((tenant, run_id))
 
     def agent_suspended(self, tenant: str, agent_id: str, suspended: bool) -> None:
         """An agent was suspended, or resumed."""

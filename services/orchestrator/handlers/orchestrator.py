@@ -27,6 +27,8 @@ class Limits:
 class RunView:
     run: Run
     sequence: int
+    answered: frozenset[str] = frozenset()
+    """Of the approvals that it waits for, those that people have answered."""
 
 
 class Orchestrator:
@@ -157,4 +159,8 @@ class Orchestrator:
             raise RunUnknown(run_id)
 
     def _view(self, tenant: str, run_id: str) -> RunView:
-        return RunView(self._runs.current(tenant, run_id), self._runs.head(tenant, run_id).sequence)
+        return RunView(
+            self._runs.current(tenant, run_id),
+            self._runs.head(tenant, run_id).sequence,
+            self._conductor.answered_of(tenant, run_id),
+        )

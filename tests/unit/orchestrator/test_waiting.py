@@ -2,12 +2,17 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
-from kernel.events import Cause
+from kernel.events import Cause, Recorded
 from kernel.faults import Invalid, Refused
+from provost.policy.v1 import events_pb2
 from services.orchestrator.domain.phases import RunState
 from services.orchestrator.domain.records import Constraints, ErrorBudget, Mode, Packet
 from services.orchestrator.handlers.carrying import StepLimits
+from services.orchestrator.ports.policy import RunContext
+from services.orchestrator.reactor import Reactor
+from services.orchestrator.wire import run_to_wire
 from tests.fakes.wait import until
 from tests.unit.orchestrator.doors import NOW
 from tests.unit.orchestrator.house import AGENT, TENANT, House, Peers, cause, ended, house, peers
@@ -261,3 +266,49 @@ async def test_a_rejected_run_ends_without_acting() -> None:
         await ended(it, view.run.known.run_id)
         assert it.runs.current(TENANT, view.run.known.run_id).state is RunState.COMPLETED
     assert at.actuators.done == {}
+
+
+def answered_event(it: House, run_id: str, approval_id: str) -> Recorded:
+    answered = events_pb2.ApprovalAnswered(approval_id=approval_id, run_id=run_id, approved=True)
+    subject = f"evt.{TENANT}.policy.approval.{approval_id}.ApprovalAnswered"
+    sequence = it.log.recorded()[-1].sequence + 1
+    return Recorded(sequence, subject, {"ce-id": approval_id}, answered.SerializeToString())
+
+
+async def test_a_run_waits_no_more_for_what_was_answered() -> None:
+    at = peers()
+    at.policy.allowed = frozenset({"diagnostics.memory", "service.restart"})
+    async with house(at) as it:
+        reactor = Reactor(it.runs, it.conductor)
+
+        async def waits_for(run_id: str) -> list[str]:
+            view = await it.orchestrator.get_run(TENANT, run_id, 0)
+            return list(run_to_wire(view.run, view.sequence, view.answered).waiting_for)
+
+        run_id = (await it.process(Mode.ASSISTED)).run.known.run_id
+        assert await waits_for(run_id) == ["ap-a1", "ap-a2"]
+        await reactor.take([answered_event(it, run_id, "ap-a1"), answered_event(it, "of no run here", "x")])
+        assert await waits_for(run_id) == ["ap-a2"]
+        assert it.conductor.answered_of(TENANT, "of no run here") == frozenset()
+        at.policy.answer("APPROVED")
+        await reactor.take([answered_event(it, run_id, "ap-a2")])
+        await ended(it, run_id)
+        await until(lambda: not it.conductor.answered_of(TENANT, run_id), "what was answered is held")
+        await reactor.take([answered_event(it, run_id, "ap-a2")])
+        assert not it.conductor.answered_of(TENANT, run_id), "its run is over"
+
+
+async def test_an_answer_counts_that_comes_before_its_run_says_that_it_waits() -> None:
+    at = peers()
+    async with house(at) as it:
+        ask = at.policy.request_approval
+
+        async def answered_at_once(context: RunContext, *more: Any) -> str:
+            approval_id = await ask(context, *more)
+            await Reactor(it.runs, it.conductor).take([answered_event(it, context.run_id, approval_id)])
+            return approval_id
+
+        at.policy.request_approval = answered_at_once  # type: ignore[method-assign,assignment]
+        view = await it.process(Mode.ASSISTED)
+        assert (view.run.state, view.run.approval_ids) == (RunState.WAITING, {"a1": "ap-a1"})
+        assert view.answered == {"ap-a1"}
