@@ -62,10 +62,11 @@ class Boards:
         return entry, appended.sequence
 
     async def _write(self, command: PutEntry, shown: ShowToken, person: bool, cause: Cause) -> Appended:
+        writer = () if person else (command.author, command.run_id)
         command = replace(
             command,
             crew=self._crew(command, person, cause),
-            labelling=self._working.labelling(cause.tenant, "" if person else command.author, command.run_id),
+            labelling=self._working.labelling(cause.tenant, *writer),
         )
         try:
             return await self._fencing.write(self._boards, command.task_id, command, shown, cause)

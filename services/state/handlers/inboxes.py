@@ -64,11 +64,11 @@ class Inboxes:
         return message, message.sequence
 
     async def _write(self, command: SendMessage, shown: ShowToken, person: bool, cause: Cause) -> Appended:
-        sender = "" if person else command.from_agent_id
+        sender = () if person else (command.from_agent_id, command.run_id)
         command = replace(
             command,
             crew=self._crew(command, person, cause),
-            labelling=self._working.labelling(cause.tenant, sender, command.run_id),
+            labelling=self._working.labelling(cause.tenant, *sender),
         )
         try:
             return await self._fencing.write(self._inboxes, command.task_id, command, shown, cause)

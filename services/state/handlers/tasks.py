@@ -128,7 +128,7 @@ class Tasks:
         return stored
 
     def _labels(self, wanted: Content, cause: Cause) -> tuple[str, ...]:
-        labelling = self._working.labelling_of_run(cause.tenant, wanted.run_id, wanted.agent_id)
+        labelling = self._working.labelling(cause.tenant, wanted.agent_id, wanted.run_id)
         return labelling.of(wanted.labels)
 
     async def get_artifact(self, sha256: str, reader: Reader | None, cause: Cause) -> tuple[Artifact, bytes]:

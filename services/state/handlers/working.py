@@ -47,20 +47,16 @@ class Working:
     def labelling(self, tenant: str, agent_id: str = "", run_id: str = "") -> Labelling:
         """What something that the agent writes may bear, and bears because of what its run has read.
 
-        Who does not say which run writes means the newest.
+        A run knows what it has read as whichever agent it has worked for. Who does not say which run writes means the
+        newest.
         """
         named = self._sets.labelling(tenant)
-        if not agent_id:
-            return named
-        agent = self._agents.current(tenant, agent_id)
-        return replace(named, carried=frozenset(agent.labelled.of(run_id) if run_id else agent.labels))
-
-    def labelling_of_run(self, tenant: str, run_id: str, agent_id: str) -> Labelling:
-        """The same, of every agent that the run has worked for."""
-        if not run_id:
-            return self.labelling(tenant, agent_id)
-        carried = (agent.labelled.of(run_id) for _, agent in self._agents.all(tenant))
-        return replace(self._sets.labelling(tenant), carried=frozenset().union(*carried))
+        if run_id:
+            read = (agent.labelled.of(run_id) for _, agent in self._agents.all(tenant) if agent.labelled.runs)
+            return replace(named, carried=frozenset().union(*read))
+        if agent_id:
+            return replace(named, carried=frozenset(self._agents.current(tenant, agent_id).labels))
+        return named
 
     def labelling_of_all_runs(self, tenant: str, agent_id: str) -> Labelling:
         """The same, when it cannot be known which run of the agent writes."""

@@ -238,6 +238,21 @@ async def test_a_run_that_gave_its_agent_to_another_finds_its_labels_again(state
     assert (await verify(state)).equal
 
 
+async def test_what_a_run_reads_as_one_agent_is_on_what_it_writes_as_another(state: Running) -> None:
+    tokens = await join(state, "sre-1", "sre-2", holder="run-1")
+    await put_entry(state, "secret", '"x"', agent_id="sre-2", labels=["secret"])
+    await get_entry(state, "secret", agent_id="sre-2", run_id="run-1")
+    shown: dict[str, Any] = {"run_id": "run-1", "fencing_token": tokens["sre-1"]}
+    assert (await put_entry(state, "copy", '"x"', **shown)).entry.labels == ["secret"]
+    assert (await send(state, "x", **shown)).message.labels == ["secret"]
+    assert (await save(state, "one", **shown)).checkpoint.labels == ["secret"]
+    stored = await client.call(state.stub.PutArtifact, put(agent_id="sre-1", **shown), cause())
+    assert stored.artifact.labels == ["secret"]
+    assert (await put_entry(state, "own", '"x"')).entry.labels == [], "without a run it is the agent's newest"
+    person = await put_entry(state, "said", '"x"', actor="key:boss", run_id="run-1")
+    assert person.entry.labels == [], "a person has not read it"
+
+
 async def test_bytes_stored_again_without_labels_label_who_reads_them_all_the_same(state: Running) -> None:
     await join(state, "sre-1", "sre-2")
     await client.call(state.stub.PutArtifact, put(labels=["secret"]), cause())
