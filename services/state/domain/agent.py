@@ -168,7 +168,7 @@ def decide(agent: Agent, command: Command) -> Event | None:
                 raise NoInstructionPacket(command.agent_id, command.task_id)
             return acquired
         case Advance():
-            return advance(agent.lock, command)
+            return advance(agent.lock, agent.packet.task_id if agent.packet else "", command)
         case ReleaseLock():
             return release(agent.lock, command)
         case ForceReleaseLock():

@@ -175,10 +175,11 @@ def require_askable(command: AcquireLock) -> None:
     require_seconds(command.lease_seconds, "lease_seconds")
 
 
-def advance(lock: Lock | None, command: Advance) -> AgentAdvanced | StaleTokenRefused:
+def advance(lock: Lock | None, packet_task_id: str, command: Advance) -> AgentAdvanced | StaleTokenRefused:
     """The agent moved on and the lease renewed, or the refusal of a token that is not the newest.
 
-    A lease that has run out may be renewed as long as nobody has taken the lock since.
+    A lease that has run out may be renewed as long as nobody has taken the lock since, and the agent's packet is still
+    for its task: under another task's nobody goes on, and whoever acquires the lock anew needs its own.
 
     Raises:
         Invalid: a field is out of bounds, or the lock was taken for another task, or by another run.
@@ -194,6 +195,8 @@ def advance(lock: Lock | None, command: Advance) -> AgentAdvanced | StaleTokenRe
     if command.task_id != lock.task_id:
         raise FieldInvalid("task_id", f"must be the task the lock was taken for, {lock.task_id}")
     require_own_run(lock, command.run_id)
+    if packet_task_id != lock.task_id:
+        return _refusal(lock, command)
     return AgentAdvanced(
         command.agent_id,
         command.task_id,
@@ -210,11 +213,15 @@ def release(lock: Lock | None, command: ReleaseLock) -> LockReleased | StaleToke
     """The lock given back, `None` when it had been, or the refusal of a token that is not the newest.
 
     Raises:
-        Invalid: a field is out of bounds.
+        Invalid: a field is out of bounds, or the lock was taken for another task, or by another run. Neither need be
+            said.
     """
     require_agent_id(command.agent_id)
     if lock is None or lock.forced or not _opens(lock, command.fencing_token):
         return _refusal(lock, command)
+    if command.task_id not in ("", lock.task_id):
+        raise FieldInvalid("task_id", f"must be the task the lock was taken for, {lock.task_id}")
+    require_own_run(lock, command.holder, "holder")
     if lock.released:
         return None
     return LockReleased(command.agent_id, lock.task_id, lock.holder, lock.fencing_token, command.at)
@@ -260,10 +267,10 @@ def show(lock: Lock | None, command: ShowToken) -> StaleTokenRefused | None:
     return None
 
 
-def require_own_run(lock: Lock, run_id: str) -> None:
+def require_own_run(lock: Lock, run_id: str, field: str = "run_id") -> None:
     """Raises Invalid when who shows the token of `lock` says that it is another run than the one it was given to."""
     if run_id not in ("", lock.holder):
-        raise FieldInvalid("run_id", f"must be the run that the token was given to, {lock.holder}")
+        raise FieldInvalid(field, f"must be the run that the token was given to, {lock.holder}")
 
 
 def _opens(lock: Lock, token: int) -> bool:

@@ -78,6 +78,31 @@ def test_a_token_moves_no_other_run_on_than_its_own() -> None:
     assert isinstance(worked.does(advance(worked.sequence, 1)), AgentAdvanced)
 
 
+@pytest.mark.parametrize(
+    ("field", "holder", "task_id"),
+    [("holder", "run-9", "task-1"), ("task_id", "run-1", "task-9"), ("task_id", "run-1", "no task!")],
+)
+def test_a_token_gives_back_no_other_lock_than_that_of_its_run_and_task(
+    field: str, holder: str, task_id: str
+) -> None:
+    worked = Worked().packed()
+    worked.does(acquire("run-1", 0))
+    with pytest.raises(FieldInvalid) as caught:
+        worked.does(release(worked.token, 1, holder, task_id))
+    assert caught.value.facts["field"] == field
+    assert isinstance(worked.does(release(worked.token, 1, task_id="task-1")), LockReleased)
+
+
+def test_a_lease_that_is_over_is_not_renewed_once_the_packet_is_of_another_task() -> None:
+    worked = Worked().packed()
+    worked.does(acquire("run-1", 0, lease=30))
+    worked.does(IssuePacket(replace(packet(), objective="the same, told anew"), at(31)))
+    assert isinstance(worked.does(advance(worked.token, 32, lease=5)), AgentAdvanced)
+    worked.does(IssuePacket(packet("task-2"), at(38)))
+    assert isinstance(worked.does(advance(worked.token, 39)), StaleTokenRefused)
+    assert isinstance(worked.does(acquire("run-2", 40, task_id="task-2")), LockAcquired)
+
+
 def test_a_holder_who_slept_past_its_lease_is_refused_once_another_came() -> None:
     worked = Worked().packed()
     worked.does(acquire("run-1", 0, lease=30))

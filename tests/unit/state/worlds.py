@@ -29,8 +29,8 @@ def advance(token: int, seconds: float, phase: str = "PLAN", lease: int = 30) ->
     return Advance("sre-1", "task-1", "run-1", phase, "", token, lease, "service:orchestrator", at(seconds))
 
 
-def release(token: int, seconds: float, holder: str = "run-1") -> ReleaseLock:
-    return ReleaseLock("sre-1", "task-1", holder, token, "service:orchestrator", at(seconds))
+def release(token: int, seconds: float, holder: str = "run-1", task_id: str = "") -> ReleaseLock:
+    return ReleaseLock("sre-1", task_id, holder, token, "service:orchestrator", at(seconds))
 
 
 class Worked:
