@@ -137,6 +137,9 @@ class Inboxes:
             require_agent_id(agent_id)
         require_token(task_id, "task_id")
         self._working.require_reader(reader, cause)
+        if reader is not None and reader.agent_id == agent_id and not self._working.may_run(reader, cause):
+            text = f"must be a run of {agent_id}: of another agent that reads, say reading_agent_id"
+            raise FieldInvalid("run_id", text)
         await self._following.reached(at_least_sequence)
         # What this process has written is in memory before it is answered.
         inbox = self._inboxes.current(cause.tenant, task_id)

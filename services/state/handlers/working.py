@@ -110,6 +110,14 @@ class Working:
         require_token(reader.run_id, "run_id")
         known(self._agents, cause.tenant, reader.agent_id)
 
+    def may_run(self, reader: Reader, cause: Cause) -> bool:
+        """Whether the run may be the agent's: it has worked for it lately, or goes on for nobody else."""
+        agent = self._agents.current(cause.tenant, reader.agent_id)
+        of_agent = (agent.last_run, agent.lock.holder if agent.lock else "", *agent.runs())
+        return reader.run_id in of_agent or not any(
+            reader.run_id in each.runs() for _, each in self._agents.all(cause.tenant)
+        )
+
     async def stick(
         self, reader: Reader | None, labels: frozenset[str], by_reading: str, cause: Cause
     ) -> None:

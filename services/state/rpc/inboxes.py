@@ -3,10 +3,11 @@
 from chassis.rpc.cause import Context
 from provost.state.v1 import state_pb2 as pb
 from provost.state.v1.state_pb2_grpc import StateServiceServicer
+from services.state.domain.faults import FieldInvalid
 from services.state.domain.inbox import AcknowledgeMessages, SendMessage
 from services.state.domain.labels import ANY_LABEL
 from services.state.handlers import Reader, State
-from services.state.rpc.callers import READERS, WRITERS, author_of, cause_for, written_by
+from services.state.rpc.callers import READERS, WRITERS, author_of, cause_for, reader_of, written_by
 from services.state.wire import MESSAGE
 
 
@@ -38,7 +39,12 @@ class InboxesRpc(StateServiceServicer):
         self, request: pb.ListMessagesRequest, context: Context
     ) -> pb.ListMessagesResponse:
         # A run that reads takes on the labels; without one it is somebody who looks on.
-        reader = Reader(request.agent_id, request.run_id) if request.run_id else None
+        reader = reader_of(request.reading_agent_id, request.reading_run_id)
+        if request.run_id:
+            own = Reader(request.agent_id, request.run_id)
+            if reader not in (None, own):
+                raise FieldInvalid("run_id", "must be empty when reading_agent_id says who reads")
+            reader = own
         cause = cause_for(context, WRITERS if reader else READERS)
         page = await self._state.inboxes.list(
             request.task_id,

@@ -323,6 +323,28 @@ async def test_what_a_run_is_told_labels_it(state: Running) -> None:
         await client.call(state.stub.ListMessages, request, cause(), roles=("viewer",))
 
 
+async def test_who_reads_what_another_was_sent_is_labelled_and_not_the_other(state: Running) -> None:
+    await join(state, "alpha", "beta", "sre-1")
+    await send(state, "secret", from_agent_id="alpha", to_agent_id="beta", labels=["secret"])
+    reading = {"reading_agent_id": "sre-1", "reading_run_id": "run-sre-1"}
+
+    async def refused(**fields: str) -> tuple[str, object]:
+        with pytest.raises(Invalid) as caught:
+            await unread(state, "beta", **fields)
+        return caught.value.reason, caught.value.facts.get("field")
+
+    assert await refused(run_id="run-sre-1") == ("FIELD_INVALID", "run_id"), "it is a run of sre-1"
+    assert await refused(run_id="run-beta", **reading) == ("FIELD_INVALID", "run_id")
+    assert await refused(reading_agent_id="sre-1") == ("MALFORMED_ID", "run_id")
+    await revoke(state, "beta")
+    assert list((await look(state)).labels) == []
+    assert await unread(state, "beta", **reading) == ["secret"]
+    assert list((await look(state)).labels) == ["secret"]
+    of_beta = pb.GetAgentStateRequest(agent_id="beta")
+    assert not (await client.call(state.stub.GetAgentState, of_beta, cause())).agent.labels
+    assert await unread(state, "", **reading) == ["secret"], "of all"
+
+
 async def test_each_tenant_has_its_own_messages(state: Running) -> None:
     await join(state, "alpha", "beta")
     await send(state, "ours", from_agent_id="alpha")

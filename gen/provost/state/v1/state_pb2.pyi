@@ -2006,6 +2006,8 @@ class ListMessagesRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     RUN_ID_FIELD_NUMBER: _builtins.int
+    READING_AGENT_ID_FIELD_NUMBER: _builtins.int
+    READING_RUN_ID_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     agent_id: _builtins.str
     acknowledged_too: _builtins.bool
@@ -2013,6 +2015,10 @@ class ListMessagesRequest(_message.Message):
     page_token: _builtins.str
     at_least_sequence: _builtins.int
     run_id: _builtins.str
+    """Which run of `agent_id` reads its own inbox."""
+    reading_agent_id: _builtins.str
+    """Who reads, if that is another agent: this run of it takes on the labels of all that are answered."""
+    reading_run_id: _builtins.str
     def __init__(
         self,
         *,
@@ -2023,10 +2029,12 @@ class ListMessagesRequest(_message.Message):
         page_token: _builtins.str = ...,
         at_least_sequence: _builtins.int = ...,
         run_id: _builtins.str = ...,
+        reading_agent_id: _builtins.str = ...,
+        reading_run_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_too", b"acknowledged_too", "agent_id", b"agent_id", "at_least_sequence", b"at_least_sequence", "page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_too", b"acknowledged_too", "agent_id", b"agent_id", "at_least_sequence", b"at_least_sequence", "page_size", b"page_size", "page_token", b"page_token", "reading_agent_id", b"reading_agent_id", "reading_run_id", b"reading_run_id", "run_id", b"run_id", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
