@@ -14,7 +14,7 @@ FILLINGS = "applied:{log}:fillings"
 """The marks of those that fill it."""
 WIPING = "applied:{log}:wiping"
 """Who wipes it."""
-FORMAT, FORMATTED = "applied:{log}:format", "5"
+FORMAT, FORMATTED = "applied:{log}:format", "6"
 """How things lie in the store. What an older program has left is not read: it is wiped, and filled from the log."""
 _LONGEST_POSITION = 20
 _log = get_logger("state.store")

@@ -177,14 +177,16 @@ class View:
                 self._revoked.add(key)
                 return (Place(tenant, "", Part.REVOCATIONS),)
             case _:
-                self.agents[key] = agents.evolve(self.agents.get(key, Agent()), Sequenced(event, sequence))
+                before = self.agents.get(key, Agent())
+                self.agents[key] = agents.evolve(before, Sequenced(event, sequence))
                 changed = [Place(tenant, id, part) for part in _OF_AGENT[type(event)]]
                 if isinstance(event, PacketIssued):
                     changed += self._packet(key, event.packet, sequence)
                 if isinstance(event, LockAcquired | LockReleased | LockForced):
-                    of_task = (tenant, event.task_id)
-                    self.crews[of_task] = crews.evolve(self.crews.get(of_task, Crew()), event, sequence)
-                    changed += [Place(tenant, event.task_id, part) for part in _OF_CREW]
+                    for task_id in crews.changed(event, before.lock):
+                        crew = self.crews.get((tenant, task_id), Crew())
+                        self.crews[tenant, task_id] = crews.evolve(crew, task_id, event, sequence)
+                        changed += [Place(tenant, task_id, part) for part in _OF_CREW]
                 return changed
 
     def _artifact(self, tenant: str, stored: Artifact) -> None:

@@ -14,7 +14,7 @@ from services.state.domain.checkpoints import KEPT, Checkpoint, CheckpointSaved
 from services.state.domain.documents import Document, Fields, Listing, comparable, digest, documents, key_of
 from services.state.domain.errors import RecordError
 from services.state.domain.inbox import Message, MessagesAcknowledged, MessageSent
-from services.state.domain.lock import LockAcquired, LockReleased
+from services.state.domain.lock import LockAcquired, LockForced, LockReleased
 from services.state.domain.packet import PacketIssued
 from services.state.domain.page import after_first, before_last
 from services.state.domain.plain import from_json, iso, to_json
@@ -181,6 +181,25 @@ def test_the_lead_of_a_task_is_who_took_a_lock_last_and_holds_it() -> None:
     assert documents(view, [lead])[0].content == '"b"'
     view.take("default", "b", LockReleased("b", "t", "run-2", 2, T0), 4)
     assert documents(view, [lead])[0].content is None
+
+
+def test_when_the_lead_leaves_who_took_its_lock_before_it_is_the_lead_again() -> None:
+    view = View()
+    lead = Place("default", "t", Part.ACTIVE_AGENT)
+    for n, agent_id in enumerate(("a", "b", "c", "a"), 1):
+        view.take("default", agent_id, LockAcquired(agent_id, "t", f"run-{n}", T0, at(9)), n)
+    assert documents(view, [lead])[0].content == '"a"'
+    view.take("default", "a", LockForced("a", "t", "run-4", 4, "it hangs", "key:ops", T0), 5)
+    assert documents(view, [lead])[0].content == '"c"'
+    changed = view.take("default", "c", LockAcquired("c", "u", "run-5", at(9), at(18)), 6)
+    assert lead in changed
+    assert documents(view, [lead])[0].content == '"b"', (
+        "the lease of c ran out, and it went on with another task"
+    )
+    assert view.crews["default", "u"].lead == "c"
+    assert view.take("default", "a", LockAcquired("a", "u", "run-6", at(9), at(18)), 7)
+    assert (view.crews["default", "t"].lead, view.crews["default", "t"].sequence) == ("b", 6)
+    assert view.crews["default", "t"].agents == {"a", "b", "c"}
 
 
 def test_a_list_is_sent_by_its_tail_unless_it_is_asked_for_whole() -> None:
