@@ -139,7 +139,7 @@ def concern(
             return Concern(name, (id,), (entry.author,), _placed(entry, sequence))
         case MessageSent(message=message):
             mail = Mail(replace(message, sequence=sequence), message.recipients)
-            return Concern(("message", id, message.message_id), (id,), _between(message), mail)
+            return Concern(("message", id, message.message_id), (id,), parties(message), mail)
         case MessagesAcknowledged(agent_id=agent_id, message_ids=ids, at=at):
             # Each by itself: it says what this one changed, and not all that has been read by now.
             who = tuple({agent_id, *between(tenant, id, ids)})
@@ -175,7 +175,7 @@ def things(
         case Inbox():
             for message in aggregate.waiting.values():
                 mail = Mail(message, tuple(sorted(aggregate.missing[message.message_id])))
-                yield Shown(message.sequence, mail), (message.task_id,), _between(message)
+                yield Shown(message.sequence, mail), (message.task_id,), parties(message)
         case Task():
             for artifact in aggregate.artifacts:
                 yield Shown(0, artifact), (artifact.task_id,), ()
@@ -221,5 +221,6 @@ def _placed(thing: Entry | Checkpoint, sequence: int) -> Entry | Checkpoint:
     return replace(thing, sequence=sequence)
 
 
-def _between(message: Message) -> tuple[str, ...]:
+def parties(message: Message) -> tuple[str, ...]:
+    """Who has sent it, and everybody it was sent to."""
     return (message.from_agent_id, *message.recipients)

@@ -15,7 +15,7 @@ from services.state.domain.faults import CursorExpired, CursorInvalid, TooManyWa
 from services.state.domain.lately import Change, Lately
 from services.state.domain.standing import belongings
 from services.state.domain.view import View
-from services.state.domain.watching import Concern, Interest, Shown, Whose, concern, shown_to
+from services.state.domain.watching import Concern, Interest, Shown, Whose, concern, parties, shown_to
 from services.state.handlers.watches import Group, Watch
 
 MAX_WATCHES = 20_000
@@ -191,11 +191,15 @@ class Watching:
         return (agent.task_id,) if agent is not None else ()
 
     def _between(self, tenant: str, task_id: str, message_ids: tuple[str, ...]) -> Iterator[str]:
-        """Whoever ever worked on the task, and who else has sent these, a person say, as far as they are still kept."""
+        """Whoever ever worked on the task, and whom else these are between, as far as they are still kept.
+
+        A person may have sent one, and an agent that waits there without ever having had a lock been sent it.
+        """
         if (crew := self.view.crews.get((tenant, task_id))) is not None:
             yield from crew.agents
         if (inbox := self.view.inboxes.get((tenant, task_id))) is not None:
-            yield from (each.from_agent_id for each in map(inbox.message, message_ids) if each is not None)
+            for each in filter(None, map(inbox.message, message_ids)):
+                yield from parties(each)
 
     def _tell(self) -> None:
         """Wake who watches what has changed."""

@@ -197,18 +197,20 @@ async def test_a_message_is_told_though_everybody_has_acknowledged_it_meanwhile(
     again.close()
 
 
-@pytest.mark.parametrize("who", ["sre-1", "dba-1", "dba-2", "key-boss"])
+@pytest.mark.parametrize("who", ["sre-1", "dba-1", "dba-2", "waits", "key-boss"])
 async def test_whoever_a_message_is_between_is_told_who_has_read_it(who: str) -> None:
     world = World()
     for agent_id in ("sre-1", "dba-1", "dba-2"):
         world.happens(agent_id, LockAcquired(agent_id, "task-1", f"run-{agent_id}", T0, T0))
     for name, sender in (("m-1", "sre-1"), ("m-2", "key-boss")):
-        sent = Message(name, "task-1", sender, "", "STATUS", "1", "", T0, recipients=("dba-1", "dba-2"))
+        sent = Message(
+            name, "task-1", sender, "", "STATUS", "1", "", T0, recipients=("dba-1", "dba-2", "waits")
+        )
         world.happens("task-1", MessageSent(sent))
     world.happens("task-1", MessagesAcknowledged("task-1", "dba-1", 9, ("m-1", "m-2"), T0))
     watch, first = await begun(world, Interest("default", "", who))
     mail = {each.message.message_id: list(each.unread_by) for each in first.changes if each.unread_by}
-    assert mail == {name: ["dba-2"] for name in mail}
+    assert mail == {name: ["dba-2", "waits"] for name in mail}
     assert mail
     world.happens("task-1", MessagesAcknowledged("task-1", "dba-2", 9, ("m-1", "m-2"), T0))
     (read,) = (await told(watch)).changes
