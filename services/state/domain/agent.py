@@ -131,9 +131,13 @@ class Agent:
             yield self.waits.run_id
         yield from self.parted
 
-    def is_in(self, task_id: str) -> bool:
-        """Whether it has this task, or one of its runs that waits does."""
-        return self.task_id == task_id or any(each.task_id == task_id for each in self.parted.values())
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The one it has, and those in which runs of it wait."""
+        if self.waits is None and not self.parted:  # as nearly always
+            return (self.task_id,)
+        waiting = (each.task_id for each in (self.waits, *self.parted.values()) if each is not None)
+        return tuple(dict.fromkeys((self.task_id, *waiting)))
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ class Overview:
         locks = self._locks.list(task_id, MOST_OF_EACH, "", cause)
         handoff = self._view.tasks[tenant, task_id].handoff if (tenant, task_id) in self._view.tasks else None
         shown = self._summary(tenant, task_id, touched)
-        here = [each for each in shown.agent_ids if self._view.agents[tenant, each].is_in(task_id)]
+        here = [each for each in shown.agent_ids if task_id in self._view.agents[tenant, each].tasks]
         agents = [
             await _readable(self._agents.get_agent_state(each, 0, cause)) for each in here[:MOST_AGENTS]
         ]
