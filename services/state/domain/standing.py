@@ -17,7 +17,7 @@ def standing(view: View, interest: Interest) -> Iterator[Shown]:
     """
     tenant, task_id = interest.tenant, interest.task_id
     held: list[Aggregate] = [
-        agent for agent in _of(view.agents, tenant, interest.agent_id) if task_id in ("", agent.task_id)
+        agent for agent in _of(view.agents, tenant, interest.agent_id) if task_id in ("", *agent.tasks)
     ]
     held += _of(view.boards, tenant, task_id)
     held += _of(view.inboxes, tenant, task_id)
@@ -33,7 +33,7 @@ def standing(view: View, interest: Interest) -> Iterator[Shown]:
 
     def tasks_of(agent_id: str) -> tuple[str, ...]:
         agent = agents.get((tenant, agent_id))
-        return (agent.task_id,) if agent else ()
+        return agent.tasks if agent else ()
 
     return (
         shown
@@ -45,16 +45,16 @@ def standing(view: View, interest: Interest) -> Iterator[Shown]:
 def belongings(view: View) -> Iterator[tuple[tuple[str, ...], Whose]]:
     """Whose everything is that may go over to another task or agent, by tenant and by its name in a watch."""
     for (tenant, name), agent in view.agents.items():
-        yield (tenant, "agent", name), Whose(agent.task_id, name)
+        yield (tenant, "agent", name), Whose(agent.tasks, name)
     for (tenant, name), board in view.boards.items():
         for entry in (each for each in board.entries.values() if each.value):
-            yield (tenant, "entry", name, entry.section, entry.key), Whose(name, entry.author)
+            yield (tenant, "entry", name, entry.section, entry.key), Whose((name,), entry.author)
     for (tenant, name), task in view.tasks.items():
         if task.handoff is not None:
-            yield (tenant, "handoff", name), Whose(name, task.handoff.handoff.previous_agent_id)
+            yield (tenant, "handoff", name), Whose((name,), task.handoff.handoff.previous_agent_id)
     for (tenant, name), saved in view.checkpoints.items():
         if saved.newest is not None:
-            yield (tenant, "checkpoint", name), Whose(saved.newest.task_id, saved.newest.agent_id)
+            yield (tenant, "checkpoint", name), Whose((saved.newest.task_id,), saved.newest.agent_id)
 
 
 def _of(aggregates: Mapping[tuple[str, str], A], tenant: str, id: str) -> Iterator[A]:

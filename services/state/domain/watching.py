@@ -64,9 +64,12 @@ class Interest:
 
 
 class Whose(NamedTuple):
-    """What an agent, an entry, a checkpoint or a handoff belongs to, until it goes over to another task or agent."""
+    """What an agent, an entry, a checkpoint or a handoff belongs to, until it goes over to another task or agent.
 
-    task_id: str
+    An agent has several tasks while runs of it wait in others than the one it works on.
+    """
+
+    tasks: tuple[str, ...]
     agent_id: str
 
 
@@ -82,21 +85,24 @@ class Concern(NamedTuple):
 
     def wanted(self, interest: Interest) -> bool:
         return interest.wants(self.tasks, self.agents) and not (
-            self.now and interest.wants(self.now[:1], self.now[1:])
+            self.now and interest.wants(self.now.tasks, (self.now.agent_id,))
         )
 
     @property
     def whose(self) -> Whose | None:
         """Of what may go over to another, whose it is by now."""
-        return Whose(self.tasks[0], self.agents[0]) if self.name[0] in _GOING_OVER and self.tasks else None
+        return Whose(self.tasks, self.agents[0]) if self.name[0] in _GOING_OVER and self.tasks else None
 
-    def departure(self, before: Whose) -> "Concern":
-        """The same, for who watched it as long as it was `before`'s.
+    def departures(self, before: Whose) -> "Iterator[Concern]":
+        """The same, for who watched it as long as it was `before`'s: one for each task it has left, or agent.
 
-        It has a name of its own: what happens to the thing afterwards concerns them no more and takes not its place.
+        Each has a name of its own: what happens to the thing afterwards concerns them no more and takes not its place.
         """
-        name = (*self.name, "left", *before)
-        return Concern(name, before[:1], before[1:], self.what, self.whose)
+        now = self.whose
+        for task_id in before.tasks:
+            if now is None or task_id not in now.tasks or before.agent_id != now.agent_id:
+                name = (*self.name, "left", task_id, before.agent_id)
+                yield Concern(name, (task_id,), (before.agent_id,), self.what, now)
 
 
 _GOING_OVER = frozenset({"agent", "entry", "checkpoint", "handoff"})
@@ -167,7 +173,7 @@ def things(
     """
     match aggregate:
         case Agent():
-            yield Shown(aggregate.sequence, agent_now(aggregate)), (aggregate.task_id,), (aggregate.agent_id,)
+            yield Shown(aggregate.sequence, agent_now(aggregate)), aggregate.tasks, (aggregate.agent_id,)
         case Board():
             for entry in aggregate.entries.values():
                 if entry.value:

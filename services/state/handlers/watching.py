@@ -98,8 +98,7 @@ class Watching:
         lately = self._lately.get(tenant)
         if lately is None:
             lately = self._lately[tenant] = Lately(self._began)
-        left = self._left(tenant, lately, found)
-        for each in (found,) if left is None else (left, found):
+        for each in (*self._left(tenant, lately, found), found):
             self._note(tenant, lately, each, sequence)
 
     def _note(self, tenant: str, lately: Lately, found: Concern, sequence: int) -> None:
@@ -113,16 +112,16 @@ class Watching:
                 asyncio.get_running_loop().call_later(GATHER_SECONDS, self._tell)
             self._changed.add(group)
 
-    def _left(self, tenant: str, lately: Lately, found: Concern) -> Concern | None:
-        """The departure of what has gone over to another task or agent."""
+    def _left(self, tenant: str, lately: Lately, found: Concern) -> Iterable[Concern]:
+        """The departures of what has gone over to another task or agent."""
         now, name = found.whose, (tenant, *found.name)
         if now is None:
-            return None
+            return ()
         # Who took an entry off has perhaps not told it yet, and nobody will when another has written it.
         before = self._whose.pop(name, None) or lately.whose(found.name)
         if not (isinstance(found.what, Entry) and not found.what.value):  # one that is taken off is nobody's
             self._whose[name] = now
-        return found.departure(before) if before is not None and before != now else None
+        return found.departures(before) if before is not None and before != now else ()
 
     async def watch(self, interest: Interest, cursor: str) -> Watch:
         """A watch, to be closed: with a cursor of what has changed since, else beginning with what is there.
@@ -188,7 +187,7 @@ class Watching:
 
     def _tasks_of(self, tenant: str, agent_id: str) -> tuple[str, ...]:
         agent = self.view.agents.get((tenant, agent_id))
-        return (agent.task_id,) if agent is not None else ()
+        return agent.tasks if agent is not None else ()
 
     def _between(self, tenant: str, task_id: str, message_ids: tuple[str, ...]) -> Iterator[str]:
         """Whoever ever worked on the task, and whom else these are between, as far as they are still kept.

@@ -70,9 +70,7 @@ async def test_an_agent_that_went_on_with_another_task_is_shown_where_a_run_of_i
     await client.call(state.stub.ReportActivity, wait, cause())
     await issue(state, "task-2")
     (agent,) = (await shown(state)).agents
-    assert agent.HasField("waiting"), (
-        "its run waits in task-1 though its packet is for task-2 by now"
-    )
+    assert agent.HasField("waiting"), "its run waits in task-1 though its packet is for task-2 by now"
     await acquire(state, "run-2", task_id="task-2")
     for task_id in ("task-1", "task-2"):
         (agent,) = (await shown(state, task_id)).agents

@@ -7,6 +7,7 @@ import pytest
 
 from provost.state.v1 import state_pb2 as pb
 from services.state.domain import lately
+from services.state.domain.attention import AgentWaits, Waiting, WaitingKind
 from services.state.domain.board import Entry, EntryPut
 from services.state.domain.checkpoints import Checkpoint, CheckpointSaved
 from services.state.domain.faults import CursorExpired, CursorInvalid, TooManyWatches
@@ -141,6 +142,32 @@ async def test_who_leaves_is_told_of_though_it_goes_on_at_once_where_it_is_now()
     assert named(await told(again)) == [(6, "sre-1")], "who comes back with a cursor is told of it, too"
     for each in (of_task, everything, again):
         each.close()
+
+
+async def test_a_task_is_watched_with_the_agents_whose_runs_wait_there_while_they_work_elsewhere() -> None:
+    world = World()
+    world.packed("sre-1")
+    of_task, first = await begun(world, interest("default", "task-1", ""))
+    everything, _ = await begun(world)
+    waits = AgentWaits("sre-1", "task-1", "run-1", Waiting(WaitingKind.APPROVAL, "approval-1", T0), T0)
+    world.happens("sre-1", waits)
+    world.packed("sre-1", "task-2")
+    world.happens("sre-1", LockAcquired("sre-1", "task-2", "run-2", T0, T0))
+    answer = await told(of_task)
+    assert named(answer) == [(12, "sre-1")], "it has not left"
+    assert [each.run_id for each in answer.changes[0].agent.waiting_runs] == ["run-1"]
+    again, shown = await begun(world, of_task.interest)
+    assert named(shown) == [(12, "sre-1")], "and is there to begin with"
+    world.happens("sre-1", replace(waits, waiting=None))
+    for watch in (of_task, again):
+        left = await told(watch)
+        assert (named(left), list(left.changes[0].agent.waiting_runs)) == ([(15, "sre-1")], [])
+    world.happens("sre-1", LockAcquired("sre-1", "task-2", "run-3", T0, T0))
+    resumed = await world.watching.watch(of_task.interest, first.cursor)
+    assert named(await told(resumed)) == [(15, "sre-1")], "what it does then concerns them no more"
+    assert named(await told(everything)) == [(18, "sre-1")], "once"
+    for watch in (of_task, everything, again, resumed):
+        watch.close()
 
 
 @pytest.mark.parametrize("seen_before", [False, True], ids=["from the log", "from a snapshot"])

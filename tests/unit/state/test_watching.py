@@ -80,7 +80,7 @@ def test_a_change_concerns_its_task_and_everybody_in_it() -> None:
 
 def test_a_departure_is_told_to_those_alone_who_no_longer_see_the_thing() -> None:
     now = Concern(("entry", "task-1", "progress", "disk"), ("task-1",), ("sre-2",), None)
-    left = now.departure(Whose("task-1", "sre-1"))
+    (left,) = now.departures(Whose(("task-1",), "sre-1"))
     assert left.name[: len(now.name)] == now.name != left.name
     assert left.wanted(Interest("default", "", "sre-1"))
     assert left.wanted(Interest("default", "task-1", "sre-1"))
