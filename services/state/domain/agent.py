@@ -19,10 +19,12 @@ from services.state.domain.attention import (
     ReportWaiting,
 )
 from services.state.domain.errors import (
+    NO_ERRORS,
     ErrorCounts,
     ErrorRecorded,
     RecordError,
     counted,
+    put_aside,
     record,
     set_aside,
     together,
@@ -115,6 +117,8 @@ class Agent:
     """What runs wait for that have given it back, and that others have followed; by run, the last one last."""
     set_aside: Mapping[str, ErrorCounts] = field(default_factory=dict)
     """What runs have spent that others, with other packets, have followed: they find it again with the agent."""
+    superseded: bool = False
+    """Whether another packet has followed the one its lock was taken under, and nobody has taken it under that yet."""
     found: AgentStuck | None = None
     """How it is stuck, until it is not, or has left its lock."""
 
@@ -138,6 +142,14 @@ class Agent:
             return (self.task_id,)
         waiting = (each.task_id for each in (self.waits, *self.parted.values()) if each is not None)
         return tuple(dict.fromkeys((self.task_id, *waiting)))
+
+    def followed(self, run_id: str) -> bool:
+        """Whether the packet in force is not this run's any more, though its token is still the newest."""
+        return self.superseded and self.lock is not None and self.lock.holder == run_id
+
+    def spent(self, run_id: str) -> ErrorCounts:
+        """What counts against the run: its own when its packet was followed, else what the packet in force has."""
+        return self.set_aside.get(run_id, NO_ERRORS) if self.followed(run_id) else self.errors
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -248,6 +260,7 @@ def _evolve(agent: Agent, event: Event, sequence: int) -> Agent:
                 found=agent.found,
                 parted=agent.parted,
                 set_aside=agent.set_aside,
+                superseded=agent.superseded,
             )
         case LockAcquired(agent_id=agent_id, task_id=task_id, holder=holder, expire_time=expire_time):
             lock = Lock(holder, task_id, sequence, expire_time)
@@ -264,6 +277,7 @@ def _evolve(agent: Agent, event: Event, sequence: int) -> Agent:
                 waits=None,
                 found=None,
                 parted=attention.part(agent.parted, agent.waits, holder),
+                superseded=False,
             )
         case LockReleased() | LockForced():
             forced = isinstance(event, LockForced)
@@ -283,9 +297,11 @@ def _evolve(agent: Agent, event: Event, sequence: int) -> Agent:
         case StaleTokenRefused(agent_id=agent_id):
             refusals = (*agent.refusals, sequence)[-REFUSALS_KEPT:]
             return replace(agent, agent_id=agent_id, refusals=refusals, sequence=sequence)
-        case ErrorRecorded(agent_id=agent_id, error_type=error_type, procedure_violation=violation):
-            errors = counted(agent.errors, error_type, violation)
-            return replace(agent, agent_id=agent_id, errors=errors, sequence=sequence)
+        case ErrorRecorded(agent_id=agent_id, run_id=run_id):
+            spent = counted(agent.spent(run_id), event.error_type, event.procedure_violation)
+            if agent.followed(run_id):  # who comes next begins without it
+                return replace(agent, set_aside=put_aside(agent.set_aside, run_id, spent), sequence=sequence)
+            return replace(agent, agent_id=agent_id, errors=spent, sequence=sequence)
         case RunLabelled(agent_id=agent_id, run_id=run_id):
             labelled = agent.labelled.after(event)
             return replace(agent, agent_id=agent_id, labelled=labelled, last_run=run_id, sequence=sequence)
@@ -301,6 +317,7 @@ def _evolve(agent: Agent, event: Event, sequence: int) -> Agent:
                 errors=ErrorCounts(),
                 sequence=sequence,
                 set_aside=set_aside(agent.set_aside, agent.lock.holder if agent.lock else "", agent.errors),
+                superseded=agent.lock is not None,
             )
         case _:
             assert_never(event)

@@ -92,8 +92,13 @@ def set_aside(kept: Mapping[str, ErrorCounts], run_id: str, errors: ErrorCounts)
     """`kept`, and what the run that had the agent up to now has spent: another packet is in force from here on."""
     if not run_id or errors == NO_ERRORS:
         return kept
-    others = {each: counts for each, counts in kept.items() if each != run_id}
-    others[run_id] = together(kept.get(run_id, NO_ERRORS), errors)
+    return put_aside(kept, run_id, together(kept.get(run_id, NO_ERRORS), errors))
+
+
+def put_aside(kept: Mapping[str, ErrorCounts], run_id: str, counts: ErrorCounts) -> Mapping[str, ErrorCounts]:
+    """`kept` with these counts of the run, as the last."""
+    others = {each: known for each, known in kept.items() if each != run_id}
+    others[run_id] = counts
     return dict(list(others.items())[-RUNS_SET_ASIDE:])
 
 

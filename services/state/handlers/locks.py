@@ -165,7 +165,7 @@ class Locks:
         with self._writing.changing(cause.tenant, command.agent_id) as guard:
             command, asked = replace(command, revoked=revoked), cause.about(command.task_id, command.holder)
             appended = await self._agents.handle(command.agent_id, command, asked, guard)
-        standing = _standing(self._agents, command.agent_id, appended, cause)
+        standing = _standing(self._agents, command.agent_id, command.holder, appended, cause)
         lock = standing.lock
         assert lock is not None, "an agent whose lock was acquired has one"
         if lock.holder != command.holder or (appended.event_ids and lock.fencing_token != appended.sequence):
@@ -186,12 +186,13 @@ async def under_token(
     """Where the agent stands after `command`. Raises FencingTokenStale (recorded), AgentIsRevoked, Invalid."""
     appended = await agents.handle(command.agent_id, command, cause, guard)
     require_accepted(agents, command.agent_id, command.fencing_token, appended, cause)
-    return _standing(agents, command.agent_id, appended, cause)
+    run_id = command.holder if isinstance(command, ReleaseLock) else command.run_id
+    return _standing(agents, command.agent_id, run_id, appended, cause)
 
 
-def _standing(agents: KeptAgents, agent_id: str, appended: Appended, cause: Cause) -> Standing:
+def _standing(agents: KeptAgents, agent_id: str, run_id: str, appended: Appended, cause: Cause) -> Standing:
     agent = agents.current(cause.tenant, agent_id)
-    return Standing(agent.errors, agent.lock, appended.sequence)
+    return Standing(agent.spent(run_id), agent.lock, appended.sequence)
 
 
 def _agent_of(held: tuple[str, Lock]) -> str:

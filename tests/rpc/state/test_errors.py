@@ -67,6 +67,20 @@ async def test_a_run_that_has_lost_its_agent_to_another_task_still_counts_its_er
     assert await err(state) == 1
 
 
+async def test_a_run_whose_packet_was_followed_is_told_its_own_errors_and_leaves_the_next_none(
+    state: Running,
+) -> None:
+    await issue(state)
+    token = (await acquire(state)).lock.fencing_token
+    assert await err(state, token) == 1
+    release = pb.ReleaseLockRequest(agent_id="sre-1", holder="run-1", fencing_token=token)
+    await client.call(state.stub.ReleaseLock, release, cause())
+    await issue(state, "task-2")
+    assert await err(state, token) == 2
+    token = (await acquire(state, "run-2", task_id="task-2")).lock.fencing_token
+    assert await err(state, token, run_id="run-2", task_id="task-2") == 1
+
+
 async def test_the_task_may_have_been_begun_at_another_replica_just_now(
     state: Running, behind: Behind
 ) -> None:

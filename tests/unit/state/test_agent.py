@@ -15,7 +15,7 @@ from services.state.domain.errors import (
     RecordError,
 )
 from services.state.domain.packet import Constraints, ErrorBudget, IssuePacket, Packet
-from tests.unit.state.worlds import T0, Worked, acquire, at, fold, packet, release
+from tests.unit.state.worlds import T0, Worked, acquire, advance, at, fold, packet, release
 
 
 def error(error_type: str, *, violation: bool = False, message: str = "") -> RecordError:
@@ -141,6 +141,45 @@ def test_a_run_that_is_put_aside_twice_has_all_of_its_errors() -> None:
     worked.does(error("TIMEOUT"))  # one that comes late: nobody has taken the agent since
     resumed(worked)
     assert worked.agent.errors.by_type == {"TIMEOUT": 3, "OTHER": 1}
+
+
+@pytest.mark.parametrize("given_back", [True, False], ids=["gave its agent back", "lets its lease run out"])
+def test_until_another_run_has_the_agent_errors_are_those_of_the_run_whose_token_is_shown(
+    given_back: bool,
+) -> None:
+    worked = Worked().packed()
+    worked.does(acquire("run-1", 0))
+    token = worked.token
+    worked.does(error("TIMEOUT"))
+    if given_back:
+        worked.does(release(token, 2))
+    worked.does(IssuePacket(packet("task-2"), at(40)))
+    worked.does(replace(error("TIMEOUT"), fencing_token=token))
+    worked.does(replace(error("FORBIDDEN", violation=True), fencing_token=token))
+    if not given_back:
+        worked.does(advance(token, 41, lease=1))
+        worked.does(replace(error("TIMEOUT"), fencing_token=token))
+    assert worked.agent.spent("run-2") == AGENT.initial.errors
+    own = worked.agent.spent("run-1")
+    assert (own.by_type, own.procedure_violations) == ({"TIMEOUT": 2 + (not given_back)}, 1)
+    worked.does(acquire("run-2", 50, task_id="task-2"))
+    assert worked.agent.errors == AGENT.initial.errors, "whoever comes next begins anew"
+    worked.does(replace(error("OTHER"), run_id="run-2", task_id="task-2", fencing_token=worked.token))
+    assert worked.agent.errors.by_type == {"OTHER": 1}
+    worked.does(release(worked.token, 51, "run-2"))
+    resumed(worked)
+    assert worked.agent.errors == own
+    assert fold(worked.events) == worked.agent
+
+
+def test_types_made_up_under_a_packet_that_was_followed_swell_no_agent() -> None:
+    worked = Worked().packed()
+    worked.does(acquire("run-1", 0))
+    worked.does(IssuePacket(packet("task-2"), at(40)))
+    for n in range(MAX_ERROR_TYPES + 3):
+        worked.does(error(f"E{n}"))
+    assert len(worked.agent.spent("run-1").by_type) == MAX_ERROR_TYPES + 1
+    assert worked.agent.spent("run-1").total == MAX_ERROR_TYPES + 3
 
 
 def test_another_run_with_a_packet_of_its_own_begins_anew() -> None:
