@@ -206,8 +206,9 @@ class Vigil:
         for text, did in ((beat, False), (activity, True)):
             if text is None:
                 continue
-            age = now - datetime.fromisoformat(text)
-            if timedelta() <= age < patience:
+            # By the clock of whoever heard it, which may be ahead of this one: it was heard all the same.
+            age = max(timedelta(), now - datetime.fromisoformat(text))
+            if age < patience:
                 then = at - age.total_seconds()
                 watch.take(Did(then, agent_id, "elsewhere", text) if did else Beat(then, agent_id))
         return watch.judge(agent_id, at) is None

@@ -473,17 +473,24 @@ async def test_of_several_processes_one_says_it_and_they_do_not_argue(
     assert len(one.said(AgentUnstuck)) == 1
 
 
+@pytest.mark.parametrize("set_by", [0.0, -0.3, 0.3])
 async def test_what_another_process_heard_speaks_for_the_agent(
-    replica: Replica, clock: Moved, store: Shared
+    replica: Replica, clock: Moved, store: Shared, set_by: float
 ) -> None:
+    """Also by a clock that is not quite the other's."""
     hears = await replica.begin()
-    deaf = await Replica(replica.log, clock, store).begin()
+    other = Moved(set_by=set_by)
+    deaf = await Replica(replica.log, other, store).begin()
     await hears.at_work()
     await deaf.follow()
     for clock.seconds in range(0, 100, 5):
+        other.seconds = clock.seconds
         await hears.reports("read", f"page {clock.seconds}")
         await deaf.judges()
     assert deaf.said(AgentStuck) == []
+    for other.seconds in range(100, 200, 5):
+        await deaf.judges()
+    assert len(deaf.said(AgentStuck)) == 1, "heard once is not heard for ever"
 
 
 async def test_nobody_is_found_stuck_while_the_store_cannot_speak_for_them(
