@@ -51,7 +51,7 @@ async def main(stopping: process.Stopping) -> None:
     state = State(kept, view, mirror, audit, follower, contents, vigil, turns, process, sets)
     losing = powers.Powers(connection, settings, "state", state.losing.surfaces, follower)
     feed = WatchFeed(view, follower.reached, log.last_sequence)
-    judging = Judging(vigil, turns)
+    judging = Judging(vigil, turns, process)
     reactor.feeds(feed, *every, Sharing(kept, view), judging, losing)
     reactor.led_by(follower, alone=settings.alone)
     server = Server(settings, "state", max_message_bytes=MAX_MESSAGE_BYTES, tell=Opening(keys), why=took.why)

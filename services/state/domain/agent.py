@@ -208,9 +208,9 @@ def decide(agent: Agent, command: Command) -> Event | None:
         ):
             refused = unheard(agent.lock, agent_id, task_id, run_id, token, by, at)
             return refused or attention.wait(agent.waits, command)
-        case FindStuck(fencing_token=token):
-            if not agent.watched or agent.lock is None or agent.lock.fencing_token != token:
-                return None  # it has left since it was judged
+        case FindStuck(sequence=sequence):
+            if not agent.watched or agent.lock is None or agent.sequence != sequence:
+                return None  # it has left since it was judged, or gone on
             return attention.find(agent.found, agent.waits, agent.lock.task_id, agent.lock.holder, command)
         case FindUnstuck(agent_id=agent_id, at=at):
             found = agent.found

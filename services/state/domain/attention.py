@@ -76,8 +76,8 @@ class ReportWaiting:
 @dataclass(frozen=True, slots=True)
 class FindStuck:
     agent_id: str
-    fencing_token: int
-    """The lock under which it was watched."""
+    sequence: int
+    """Of the agent as it was judged: one of which something has been heard since has to be judged anew."""
     stuck: Stuck
     at: datetime
 

@@ -93,21 +93,30 @@ class Vigil:
     def begin(self) -> None:
         """Watch everybody who is at work, from this moment on."""
         self._begun = True
-        at = self._clock.monotonic()
         for tenant in self._agents.tenants():
-            for agent_id, agent in self._agents.all(tenant):
-                lock = agent.lock
-                if lock is None or not agent.watched:
-                    continue
-                known = self._of(tenant)
-                known.begin(agent_id, lock.holder, at)
-                known.stands[agent_id] = (agent.run_id, agent.phase, agent.step)
-                known.watch.take(Moved(at, agent_id, _place(known.stands[agent_id])))
-                if agent.waits is not None:
-                    known.waits[agent_id] = agent.waits.run_id
-                    known.watch.take(self._waits(agent.waits, at))
-                if agent.found is not None:
-                    known.watch.settle(agent_id, at)
+            self._begin(tenant)
+
+    def heard_nothing(self, seconds: float) -> None:
+        """This process stood still for so long: where that is much of their patience, agents have all of it again."""
+        for tenant in list(self._tenants):
+            if seconds > self._patience_seconds(tenant) / 4:
+                self._begin(tenant)
+
+    def _begin(self, tenant: str) -> None:
+        at = self._clock.monotonic()
+        for agent_id, agent in self._agents.all(tenant):
+            lock = agent.lock
+            if lock is None or not agent.watched:
+                continue
+            known = self._of(tenant)
+            known.begin(agent_id, lock.holder, at)
+            known.stands[agent_id] = (agent.run_id, agent.phase, agent.step)
+            known.watch.take(Moved(at, agent_id, _place(known.stands[agent_id])))
+            if agent.waits is not None:
+                known.waits[agent_id] = agent.waits.run_id
+                known.watch.take(self._waits(agent.waits, at))
+            if agent.found is not None:
+                known.watch.settle(agent_id, at)
 
     def watches(self, tenant: str, agent_id: str) -> bool:
         known = self._tenants.get(tenant)
@@ -167,15 +176,16 @@ class Vigil:
             raise trouble
 
     async def _say(self, tenant: str, agent_id: str, agent: Agent, stuck: Stuck | None) -> None:
-        now, lock = self._clock.now(), agent.lock
+        now = self._clock.now()
         command: FindStuck | FindUnstuck = FindUnstuck(agent_id, now)
         if stuck is not None:
-            if lock is None or await self._heard_elsewhere(tenant, agent_id):
+            if await self._heard_elsewhere(tenant, agent_id):
                 return
-            command = FindStuck(agent_id, lock.fencing_token, stuck, now)
+            agent = self._agents.current(tenant, agent_id)  # all that is known of it was judged just now
+            command = FindStuck(agent_id, agent.sequence, stuck, now)
         # The same for every process that comes to this judgement of this agent as it now is.
         request_id = derived_id("vigil", type(command).__name__, agent_id, str(agent.sequence))
-        cause = Cause(tenant, request_id, ACTOR, now, lock.holder if lock else agent.run_id)
+        cause = Cause(tenant, request_id, ACTOR, now, agent.lock.holder if agent.lock else agent.run_id)
         await self._agents.handle(agent_id, command, cause)
 
     def _changed(self) -> Iterator[tuple[str, str, Agent, Stuck | None]]:

@@ -13,6 +13,7 @@ from services.state.domain.lock import LockForced, LockReleased
 from services.state.domain.revocation import AgentRevoked
 from services.state.handlers.turns import Turns
 from services.state.handlers.vigil import Vigil
+from services.state.ports import Clock
 from services.state.wire import CODEC
 
 JUDGE_SECONDS = 1.0
@@ -22,9 +23,10 @@ _log = get_logger("state.judging")
 class Judging:
     """Is fed as the aggregates are, and after them. Until `at_work` nobody waits and nobody is watched."""
 
-    def __init__(self, vigil: Vigil, turns: Turns) -> None:
+    def __init__(self, vigil: Vigil, turns: Turns, clock: Clock) -> None:
         self._vigil = vigil
         self._turns = turns
+        self._clock = clock
         self._begun = False
 
     async def take(self, events: Sequence[Recorded]) -> None:
@@ -53,13 +55,23 @@ class Judging:
             await asyncio.wait({judge})
 
     async def _judge(self) -> None:
-        while True:
-            patience = self._vigil.shortest_patience_seconds
-            pause = JUDGE_SECONDS if patience is None else min(JUDGE_SECONDS, patience / 4)
-            await asyncio.sleep(pause + jitter(pause / 5))  # several processes need not come to it at once
-            try:
-                await self._vigil.judge()
-            except Fault as problem:
-                _log.warning("nobody can be judged now", why=problem.text, reason=problem.reason)
-            except Exception:  # noqa: BLE001 - whatever it was, who gets stuck next has to be found all the same
-                _log.error("judging failed", exc_info=True)
+        judging: asyncio.Task[None] | None = None
+        async with asyncio.TaskGroup() as rounds:
+            while True:
+                patience = self._vigil.shortest_patience_seconds
+                pause = JUDGE_SECONDS if patience is None else min(JUDGE_SECONDS, patience / 4)
+                pause += jitter(pause / 5)  # several processes need not come to it at once
+                since = self._clock.monotonic()
+                await asyncio.sleep(pause)
+                # A judgement may have to wait for log and store: this only ever waits for this process.
+                self._vigil.heard_nothing(self._clock.monotonic() - since - pause)
+                if judging is None or judging.done():
+                    judging = rounds.create_task(self._round(), name="round")
+
+    async def _round(self) -> None:
+        try:
+            await self._vigil.judge()
+        except Fault as problem:
+            _log.warning("nobody can be judged now", why=problem.text, reason=problem.reason)
+        except Exception:  # noqa: BLE001 - whatever it was, who gets stuck next has to be found all the same
+            _log.error("judging failed", exc_info=True)

@@ -125,7 +125,7 @@ class House:
         mirror = StoreMirror(view, derived, now=self.clock.now, new_mark=process.new_id)
         turns = Turns()
         sets = HeldSets(source.feed, 30.0)  # nobody publishes one here: it need not be started
-        judging = Judging(Vigil(kept, mirror, self.clock, sets.patience_seconds), turns)
+        judging = Judging(Vigil(kept, mirror, self.clock, sets.patience_seconds), turns, self.clock)
         reactor = Reactor(view, mirror)
         reactor.feeds(*every, Sharing(kept, view), judging)
         follower = Follower(source.feed, filters, source.last, reactor.deliver, "state")

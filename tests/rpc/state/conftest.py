@@ -82,7 +82,7 @@ async def serving(
     mirror = StoreMirror(view, derived, now=process.now, new_mark=process.new_id)
     sets = HeldSets(log, patience_seconds)
     vigil, turns = Vigil(kept, mirror, process, sets.patience_seconds), Turns()
-    judging = Judging(vigil, turns)
+    judging = Judging(vigil, turns, process)
     reactor = Reactor(view, mirror)
     follower = Follower(log, FILTERS, 0, reactor.deliver, "state")
     feed = WatchFeed(view, follower.reached, log.last_sequence, heartbeat_seconds)

@@ -20,9 +20,10 @@ from services.state.domain.packet import IssuePacket
 from services.state.domain.plain import iso
 from services.state.domain.stuck import Kind
 from services.state.domain.view import Part, Place, View
-from services.state.handlers import Activity, Vigil
+from services.state.handlers import Activity, Turns, Vigil
 from services.state.handlers.attention import Attention
 from services.state.handlers.writing import Writing
+from services.state.reactor import Judging
 from services.state.wire import CODEC
 from tests.unit.state.worlds import T0, packet
 
@@ -36,11 +37,14 @@ class Moved:
     seconds: float = 0.0
     set_by: float = 0.0
     """How far the wall clock was set off."""
+    asked: int = 0
+    """How often it was looked at by who measures how long something took."""
 
     def now(self) -> datetime:
         return T0 + timedelta(seconds=self.seconds + self.set_by)
 
     def monotonic(self) -> float:
+        self.asked += 1
         return 1000.0 + self.seconds
 
 
@@ -426,6 +430,41 @@ async def test_after_a_start_everybody_has_all_the_patience_there_is(
     assert kind(again) is Kind.NO_HEARTBEAT
 
 
+async def test_after_a_while_in_which_the_process_was_stopped_everybody_has_it_again(
+    replica: Replica, clock: Moved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by SIGSTOP: what was said to it meanwhile it has yet to hear."""
+    monkeypatch.setattr("services.state.reactor.judging.JUDGE_SECONDS", 0.001)
+    await (await replica.begin()).at_work()
+    judging = Judging(replica.vigil, Turns(), clock)
+
+    async def some_rounds() -> None:
+        until = clock.asked + 20
+        while clock.asked < until or any(each.get_name() == "round" for each in asyncio.all_tasks()):
+            await asyncio.sleep(0)
+            await replica.follow()
+
+    async with judging.at_work():
+        await some_rounds()
+        clock.seconds = 4000  # while it rests between two rounds
+        await some_rounds()
+        assert replica.said(AgentStuck) == []
+        for clock.seconds in range(4000, 4032):
+            await some_rounds()
+    assert kind(replica) is Kind.NO_HEARTBEAT
+
+
+async def test_a_process_that_is_only_a_little_late_gives_nobody_more_patience(
+    replica: Replica, clock: Moved
+) -> None:
+    await (await replica.begin()).at_work()
+    for clock.seconds in range(0, 35, 7):
+        replica.vigil.heard_nothing(PATIENCE / 4)
+    clock.seconds = 31
+    await replica.judges()
+    assert kind(replica) is Kind.NO_HEARTBEAT
+
+
 async def test_who_was_stuck_before_a_start_stays_so_until_there_is_news(
     replica: Replica, clock: Moved, store: Shared
 ) -> None:
@@ -471,6 +510,26 @@ async def test_of_several_processes_one_says_it_and_they_do_not_argue(
     await other.follow()
     await other.judges()
     assert len(one.said(AgentUnstuck)) == 1
+
+
+async def test_a_replica_that_was_cut_off_from_the_log_finds_nobody_stuck_who_went_on(
+    replica: Replica, clock: Moved, store: Shared
+) -> None:
+    hears = await replica.begin()
+    cut_off = await Replica(replica.log, clock, store).begin()
+    token = await hears.at_work()
+    await cut_off.follow()
+    for clock.seconds in range(0, 40, 5):
+        await hears.advance(token, f"PHASE_{clock.seconds}")
+    judging = asyncio.create_task(cut_off.vigil.judge())
+    while not judging.done():
+        await asyncio.sleep(0)
+        await cut_off.follow()  # it hears of them when its judgement has met them in the log
+    await judging
+    assert hears.said(AgentStuck) == []
+    for clock.seconds in range(40, 80, 5):
+        await cut_off.judges()
+    assert len(hears.said(AgentStuck)) == 1
 
 
 @pytest.mark.parametrize("set_by", [0.0, -0.3, 0.3])
