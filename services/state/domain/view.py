@@ -83,6 +83,8 @@ class _Placed(Protocol):
     def sequence(self) -> int: ...
 
 
+_ALL_OF_AGENT = (Part.PACKET, Part.STATE, Part.ERRORS, Part.LOCK)
+"""What there is of each from its first event on, whatever that is; a heartbeat is there when it is heard."""
 _OF_AGENT = {
     PacketIssued: (Part.PACKET, Part.STATE, Part.ERRORS),
     LockAcquired: (Part.STATE, Part.LOCK, Part.ERRORS),
@@ -177,9 +179,10 @@ class View:
                 self._revoked.add(key)
                 return (Place(tenant, "", Part.REVOCATIONS),)
             case _:
+                parts = _OF_AGENT[type(event)] if key in self.agents else _ALL_OF_AGENT
                 before = self.agents.get(key, Agent())
                 self.agents[key] = agents.evolve(before, Sequenced(event, sequence))
-                changed = [Place(tenant, id, part) for part in _OF_AGENT[type(event)]]
+                changed = [Place(tenant, id, part) for part in parts]
                 if isinstance(event, PacketIssued):
                     changed += self._packet(key, event.packet, sequence)
                 if isinstance(event, LockAcquired | LockReleased | LockForced):
@@ -235,7 +238,7 @@ class View:
     def places(self) -> Iterator[Place]:
         """Every key's worth there is, in no particular order; take no event meanwhile."""
         for tenant, agent_id in self.agents:
-            for part in (Part.PACKET, Part.STATE, Part.ERRORS, Part.LOCK, Part.HEARTBEAT):
+            for part in (*_ALL_OF_AGENT, Part.HEARTBEAT):
                 yield Place(tenant, agent_id, part)
         for tenant, task_id in self.tasks:
             yield Place(tenant, task_id, Part.ARTIFACTS)

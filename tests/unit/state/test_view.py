@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.faults import Fault
+from services.state.domain.attention import AgentWaits
 from services.state.domain.board import SECTIONS, Entry, EntryPut
 from services.state.domain.checkpoints import KEPT, Checkpoint, CheckpointSaved
 from services.state.domain.documents import Document, Fields, Listing, comparable, digest, documents, key_of
 from services.state.domain.errors import RecordError
 from services.state.domain.inbox import Message, MessagesAcknowledged, MessageSent
-from services.state.domain.lock import LockAcquired, LockForced, LockReleased
+from services.state.domain.lock import LockAcquired, LockForced, LockReleased, StaleTokenRefused
 from services.state.domain.packet import PacketIssued
 from services.state.domain.page import after_first, before_last
 from services.state.domain.plain import from_json, iso, to_json
@@ -85,6 +86,18 @@ def test_an_event_changes_what_it_says_it_changes_and_nothing_else() -> None:
         differing = {key for key in after if after[key] != before.get(key)}
         assert differing <= {key_of(place) for place in places}
         before = after
+
+
+@pytest.mark.parametrize(
+    "event",
+    [StaleTokenRefused("sre-1", 5, 0, "service:x", T0), AgentWaits("sre-1", "task-1", "run-1", None, T0)],
+    ids=lambda event: type(event).__name__,
+)
+def test_whatever_is_heard_of_an_agent_first_tells_all_there_is_of_it(event: Any) -> None:
+    view = View()
+    told = documents(view, view.take("default", "sre-1", event, 1))
+    there_is = {key: content for key, content in contents(view).items() if content is not None}
+    assert {each.key: each.content for each in told if each.content is not None} == there_is
 
 
 def test_an_event_that_was_taken_changes_nothing_more() -> None:
