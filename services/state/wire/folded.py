@@ -17,6 +17,9 @@ from types import MappingProxyType
 from typing import Any
 
 from chassis.eventlog import headers
+from kernel import decider, events
+from provost.policy.v1 import events_pb2 as policy_events
+from provost.state.v1 import events_pb2, state_pb2
 from services.state import domain
 from services.state.domain.growing import Growing
 from services.state.domain.recent import Recent
@@ -40,20 +43,29 @@ class Foreign(Exception):
     """Not a fold that this program wrote."""
 
 
-def _format() -> bytes:
-    sources = [
-        *sorted(Path(domain.__path__[0]).glob("*.py")),
-        Path(__file__),
-        Path(__file__).with_name("codec.py"),
-        Path(headers.__file__),
-    ]
+_STATE, _EVENTLOG = Path(domain.__path__[0]).parent, Path(headers.__file__).parent
+PROGRAM = (
+    *sorted((_STATE / "domain").glob("*.py")),
+    *(_STATE / "adapters" / name for name in ("aggregates.py", "sequencing.py")),
+    _STATE / "reactor" / "follow.py",
+    *(_STATE / "wire" / name for name in ("codec.py", "folded.py")),
+    *(_EVENTLOG / name for name in ("aggregates.py", "codec.py", "headers.py", "held.py")),
+    _EVENTLOG.parent / "mapping.py",
+    *(Path(decider.__file__), Path(events.__file__)),
+    *(Path(policy_events.__file__), Path(events_pb2.__file__), Path(state_pb2.__file__)),
+)
+"""All by which a fold comes to what it is: what events there are, which count, how they are read, and what they do."""
+
+
+def format_of(program: Sequence[Path]) -> bytes:
+    """How a fold begins that this program text made."""
     digest = hashlib.sha256()
-    for source in sources:
+    for source in program:
         digest.update(hashlib.sha256(source.read_bytes()).digest())
     return b"provost state " + digest.hexdigest().encode() + b"\n"
 
 
-FORMAT = _format()
+FORMAT = format_of(PROGRAM)
 
 
 def pieces(view: View, kinds: Sequence[Sequence[Entry]]) -> Iterator[bytes]:

@@ -2,16 +2,19 @@
 
 import os
 import pickle
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 import pytest
 
-from chassis import process
+from chassis import mapping, process
 from chassis.eventlog.memory import MemoryLog
 from kernel.events import Cause, Head, Stream
+from provost.policy.v1 import events_pb2 as policy_events
+from provost.state.v1 import events_pb2, state_pb2
 from services.state.adapters import ArtifactDirectory, SequencingLog, aggregates_over
 from services.state.domain.board import Entry, EntryPut
 from services.state.domain.documents import comparable, digest, documents
@@ -25,7 +28,7 @@ from services.state.domain.view import View
 from services.state.reactor.follow import fold
 from services.state.reactor.snapshots import TENANT, SnapshotKeeper
 from services.state.wire import CODEC, FILTERS
-from services.state.wire.folded import FORMAT, Foreign, unfolded
+from services.state.wire.folded import FORMAT, PROGRAM, Foreign, format_of, unfolded
 from tests.unit.state.worlds import T0, Worked, acquire, advance, artifact, at, packet
 
 
@@ -235,6 +238,46 @@ async def test_one_that_this_program_did_not_write_is_none(tmp_path: Path, chang
     assert await fresh.keeper.load(await log.last_sequence()) == 0
     assert not fresh.view.agents
     assert fresh.remembered() == [[], [], [], [], []]
+
+
+async def test_all_of_the_program_that_folds_makes_the_format(tmp_path: Path) -> None:
+    log, ran = MemoryLog(CODEC), set[Path]()
+    await a_world(log)
+    replica = Replica(log, tmp_path, Names())
+    feed = await log.open(FILTERS, 0, None)
+    recorded = (await feed.next()).events
+    await feed.close()
+
+    def note(frame: FrameType, what: str, _: object) -> None:
+        if what == "call":
+            ran.add(Path(frame.f_code.co_filename))
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        for each in recorded:
+            fold(replica.view, each)
+        for aggregates in replica.every:
+            await aggregates.take(recorded)
+    finally:
+        sys.setprofile(before)
+    assert replica.view.tasks
+    folded_by = {each for each in ran if {"chassis", "kernel", "services"} & set(each.parts)}
+    assert len(folded_by) > 20
+    assert folded_by <= set(PROGRAM)
+
+
+def test_all_that_says_what_lies_in_an_event_makes_the_format() -> None:
+    modules = {policy_events, events_pb2, state_pb2, mapping}
+    assert {Path(str(each.__file__)) for each in modules} <= set(PROGRAM)
+
+
+def test_another_text_of_the_program_is_another_format(tmp_path: Path) -> None:
+    assert format_of(PROGRAM) == FORMAT
+    for source in PROGRAM:
+        changed = tmp_path / "changed.py"
+        changed.write_bytes(source.read_bytes() + b"\n")
+        assert format_of([changed if each == source else each for each in PROGRAM]) != FORMAT
 
 
 async def test_one_ahead_of_the_log_is_none(tmp_path: Path) -> None:
