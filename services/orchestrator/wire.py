@@ -47,7 +47,8 @@ def run_to_wire(view: run.Run, sequence: int, answered: frozenset[str] = frozens
     """A run as callers see it: cycles are left out when it was started without a trace, and the approvals it waits for
     that are `answered`."""
     started = view.known
-    waits = view.approval_ids.values() if view.state is phases.RunState.WAITING else ()
+    waits = view.approval_ids if view.state is phases.RunState.WAITING else {}
+    asked = (waits[action_id] for action_id in view.decisions if action_id in waits)  # in the order of the plan
     message = orchestrator_pb2.Run(
         run_id=started.run_id,
         task_id=started.task_id,
@@ -62,7 +63,7 @@ def run_to_wire(view: run.Run, sequence: int, answered: frozenset[str] = frozens
         decisions=[DECISION.to_message(decision) for decision in view.decisions.values()],
         effects=[EFFECT.to_message(effect) for effect in view.effects.values()],
         cycles=[_CYCLE.to_message(cycle) for cycle in view.cycles] if started.include_trace else [],
-        waiting_for=[each for each in waits if each not in answered],
+        waiting_for=[each for each in asked if each not in answered],
         reason=view.reason,
         outcome=view.outcome,
         requested_by=started.requested_by,

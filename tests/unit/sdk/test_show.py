@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
@@ -168,6 +168,7 @@ def test_a_table_with_one_long_text_stays_a_table_and_no_word_is_folded(
     st.integers(20, 120),
     st.lists(st.lists(st.text("ab -é日", max_size=90), min_size=3, max_size=3), min_size=1, max_size=4),
 )
+@example(20, [["", "", "a" * 16]])
 def test_nothing_in_a_table_is_lost_or_wider_than_the_terminal(width: int, rows: list[list[str]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLUMNS", str(width))

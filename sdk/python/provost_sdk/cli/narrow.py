@@ -44,11 +44,10 @@ def records(out: "Console", columns: Sequence[str], cells: Sequence[Sequence[Tex
 
 
 def _record(out: "Console", columns: Sequence[str], row: Sequence[Text]) -> list[Text]:
-    lines: list[Text] = []
-    for pair in _pairs(columns, row):
-        if not lines:
-            lines.append(pair)
-        elif lines[-1].cell_len + len(_GAP) + pair.cell_len <= out.width:
+    pairs = _pairs(columns, row)
+    lines = [pairs.pop(0)] if row[0].plain.strip() else []  # what is copied is not folded
+    for pair in pairs:
+        if lines and lines[-1].cell_len + len(_GAP) + pair.cell_len <= out.width:
             lines[-1] = lines[-1] + _GAP + pair
         else:
             first, *others = pair.wrap(out, out.width - 2 * len(_INDENT), overflow="fold")
