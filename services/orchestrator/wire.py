@@ -48,7 +48,9 @@ def run_to_wire(view: run.Run, sequence: int, answered: frozenset[str] = frozens
     that are `answered`."""
     started = view.known
     waits = view.approval_ids if view.state is phases.RunState.WAITING else {}
-    asked = (waits[action_id] for action_id in view.decisions if action_id in waits)  # in the order of the plan
+    asked = (
+        waits[action_id] for action_id in view.decisions if action_id in waits
+    )  # in the order of the plan
     message = orchestrator_pb2.Run(
         run_id=started.run_id,
         task_id=started.task_id,
