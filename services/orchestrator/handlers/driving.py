@@ -158,7 +158,7 @@ class Driving:
 
     async def _not_taken(self, run: Run, carried: Carried, fault: Fault, pause: float) -> float:
         """It cannot have its agent: to wait for one's turn is no error, nor is any other reason one of the agent's."""
-        if fault.reason == _LOCK_TAKEN and (run.phase is not None or self._goes_on(carried.tenant, fault)):
+        if fault.reason == _LOCK_TAKEN and (run.phase is not None or self._comes_back(carried.tenant, fault)):
             return await self._outages.wait(carried, fault, pause)
         if not await self._over(run, carried, fault):
             await self._ending.end(run, carried, RunState.FAILED, fault.reason, fault.text)
@@ -177,10 +177,10 @@ class Driving:
             return False
         return True
 
-    def _goes_on(self, tenant: str, taken: Fault) -> bool:
-        """Whether the run that has the lock goes on: its process ended before it could begin, say."""
-        holder = self._runs.current(tenant, taken.facts.get("holder", ""))
-        return holder.started is not None and not holder.over
+    def _comes_back(self, tenant: str, taken: Fault) -> bool:
+        """Whether the lock is a run's of ours, which gives it back or lets its lease run out: its process may have
+        ended before it began, or the answer that gave it the lock may have been lost, and the run be over."""
+        return self._runs.current(tenant, taken.facts.get("holder", "")).started is not None
 
     async def _count(self, run: Run, carried: Carried, trouble: Trouble) -> None:
         """Before anything else is done. Whose packet it is by now shall not pay for it: it counts when this run has

@@ -101,6 +101,18 @@ async def test_a_run_is_not_refused_because_another_that_goes_on_has_the_lock() 
         assert (await asking).run.state is RunState.COMPLETED
 
 
+async def test_a_run_is_not_refused_because_another_that_is_over_still_has_the_lock() -> None:
+    at = peers()
+    async with house(at) as it:
+        over = (await it.process(Mode.SAFE)).run
+        assert over.over
+        at.state.lock[AGENT] = (over.known.run_id, 99)  # it never heard that it had it
+        asking = asyncio.create_task(it.process(Mode.SAFE, "r2"))
+        await until(lambda: at.state.refused > 2, "it does not try again")
+        del at.state.lock[AGENT]  # its lease is over
+        assert (await asking).run.state is RunState.COMPLETED
+
+
 async def refused(*_: object) -> int:
     raise Invalid("LABEL_UNKNOWN", "policy set 2 has no label 'old'")
 
